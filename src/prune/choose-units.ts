@@ -2,6 +2,7 @@
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
 import type { Value } from "../graph/graph.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 
 export interface ScoredGroup {
@@ -14,41 +15,79 @@ export interface Choice extends Removal {
   readonly units: readonly number[];
 }
 
+/** A unit, and how many go before it, in units that each have the mean of the channels. */
+export interface PlacedUnit {
+  readonly unit: number;
+  readonly place: number;
+}
+
 /**
  * All units of a group that can go, in the order in which they do: the least score first, and something is left of every axis. Where layers have other
  * units than others, as the stages of a network whose shortcuts fill up channels with zeros, each layer loses its share at any amount: units of
- * the same layers are ranked among themselves, and go in the order of their ranks, as shares.
+ * the same layers are ranked among themselves, and go in the order of their ranks, as shares of their channels.
  */
-export function removalOrder(scored: ScoredGroup): readonly number[] {
-  const candidates = inShares(ranked([scored]), layersOfUnits(scored.group));
-  return take(candidates, Number.POSITIVE_INFINITY, new RemainingChannels([scored])).map(({ unit }) => unit);
+export function removalOrder(scored: ScoredGroup): readonly PlacedUnit[] {
+  return placed(possible(inShares(ranked([scored]), layersOfUnits(scored.group)), [scored]));
 }
 
-/** @param candidates in ascending order of their scores. */
-function inShares(candidates: readonly Candidate[], kinds: readonly string[]): readonly Candidate[] {
-  const sizes = new Map<string, number>();
-  const ranks = candidates.map(({ unit }) => {
-    const kind = kinds[unit] ?? "";
-    const rank = sizes.get(kind) ?? 0;
-    sizes.set(kind, rank + 1);
-    return rank;
-  });
-  const shares = candidates.map(({ unit }, at) => ((ranks[at] ?? 0) + 0.5) / (sizes.get(kinds[unit] ?? "") ?? 1));
-  const order = candidates.map((_, at) => at).sort((a, b) => (shares[a] ?? 0) - (shares[b] ?? 0));
-  return order.flatMap((at) => candidates[at] ?? []);
+/** @param candidates in ascending order of their scores. Of equal shares that of more channels is first: at the end less is missing then, or too much. */
+function inShares(candidates: readonly Candidate[], layersOf: readonly string[]): readonly Candidate[] {
+  const shares = new Map<Candidate, number>();
+  for (const own of groupBy(candidates, ({ unit }) => layersOf[unit] ?? "").values()) {
+    const total = own.reduce((sum, { channels }) => sum + channels, 0);
+    let before = 0;
+    for (const candidate of own) {
+      shares.set(candidate, (2 * before + candidate.channels) / (2 * total));
+      before += candidate.channels;
+    }
+  }
+  const shareOf = (candidate: Candidate): number => shares.get(candidate) ?? 0;
+  return candidates.toSorted((a, b) => shareOf(a) - shareOf(b) || b.size - a.size);
 }
 
 /** For each unit, which layers of its group have it among their output channels. */
 function layersOfUnits(group: Group): readonly string[] {
-  const kinds = new Array<string>(group.units).fill("");
+  const found = new Array<string>(group.units).fill("");
   group.layers.forEach((layer, place) => {
-    for (const unit of new Set(outputsOf(group, layer)?.unitOf)) if (unit >= 0) kinds[unit] += ` ${place}`;
+    for (const unit of new Set(outputsOf(group, layer)?.unitOf)) if (unit >= 0) found[unit] += ` ${place}`;
   });
-  return kinds;
+  return found;
 }
 
 /**
- * The amount (0 to 1) of each group's units with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
+ * An amount is a share of channels, and a unit may have one or many: it goes once the middle of its channels lies within the amount, counted in units of
+ * mean size. So what goes at an amount goes at every larger one, no more than half of a unit is missing or too much, and units of one size are counted.
+ * (Were a unit passed over that is too large for what is left, it would stay at an amount and the smaller one behind it at another.)
+ * @param candidates in the order in which they go.
+ */
+function placed(candidates: readonly Candidate[]): readonly (Candidate & PlacedUnit)[] {
+  let before = 0;
+  return candidates.map((candidate) => {
+    const place = Math.floor(before + candidate.size / 2);
+    before += candidate.size;
+    return { ...candidate, place };
+  });
+}
+
+/** Of each unit the channels of all layers that have it, and how many it has in one of them, as a multiple of the mean of those that can go. */
+function sizesOf(group: Group): { readonly channels: Uint32Array; readonly sizes: Float64Array } {
+  const [channels, layers] = [new Uint32Array(group.units), new Uint32Array(group.units)];
+  for (const layer of group.layers) {
+    const own = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? [];
+    for (const unit of own) channels[unit] = (channels[unit] ?? 0) + 1;
+    for (const unit of new Set(own)) layers[unit] = (layers[unit] ?? 0) + 1;
+  }
+  const free = removable(group);
+  const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, layers[unit] ?? 0));
+  // Relative to the first before they are added up: equal ones are exactly 1.
+  const first = means[free[0] ?? 0] || 1;
+  const sizes = means.map((mean) => mean / first);
+  const total = free.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
+  return { channels, sizes: sizes.map((size) => (size * free.length) / total) };
+}
+
+/**
+ * The amount (0 to 1) of each group's channels with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
  * so that something is left of an axis that groups share, too.
  */
 export function allocateUniform(
@@ -59,31 +98,33 @@ export function allocateUniform(
   return groups.map((scored) => {
     const { group } = scored;
     const count = roundHalfEven(amountOf(group) * group.units);
-    return { group, units: removalOrder(scored).slice(0, inMultiples(group, count, roundTo)) };
+    const order = removalOrder(scored).filter(({ place }) => place < count);
+    return { group, units: inMultiples(group, order, roundTo) };
   });
 }
 
-/** The most units, but no more than `count`, without which a layer has a multiple of so many channels. */
-function inMultiples(group: Group, count: number, roundTo: number): number {
-  const { units, layers } = group;
-  const sizes = layers.map((layer) => {
-    const slice = outputsOf(group, layer);
-    return slice === undefined ? 1 : slice.unitOf.filter((unit) => unit >= 0).length / units;
+/** The most of these units, from the first on, without which the layer that has most of the group's units, and of these, has a multiple of so many channels. */
+function inMultiples(group: Group, order: readonly PlacedUnit[], roundTo: number): readonly number[] {
+  const units = order.map(({ unit }) => unit);
+  const layers = group.layers.map((layer) => {
+    const own = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
+    return { own, units: new Set(own).size };
   });
-  const each = Math.max(1, ...sizes.filter(Number.isInteger));
-  const isMultiple = (gone: number): boolean => (each * (units - gone)) % roundTo === 0;
-  for (let gone = count; gone > 0; gone--) if (isMultiple(gone)) return gone;
-  return 0;
+  const [widest] = layers.sort((a, b) => b.units - a.units || b.own.length - a.own.length);
+  const sizes = new Uint32Array(group.units);
+  for (const unit of widest?.own ?? []) sizes[unit] = (sizes[unit] ?? 0) + 1;
+  let left = units.reduce((rest, unit) => rest - (sizes[unit] ?? 0), widest?.own.length ?? 0);
+  while (units.length > 0 && left % roundTo !== 0) left += sizes[units.pop() ?? 0] ?? 0;
+  return units;
 }
 
-/** The `amount` (0 to 1) of all units with the least scores, wherever they are. */
+/** The `amount` (0 to 1) of all channels with the least scores, wherever they are. */
 export function allocateGlobal(groups: readonly ScoredGroup[], amount: number, roundTo = 1): readonly Choice[] {
   const total = groups.reduce((sum, { group }) => sum + group.units, 0);
-  const taken = take(ranked(groups), roundHalfEven(amount * total), new RemainingChannels(groups));
-  return groups.map(({ group }) => {
-    const units = taken.filter((one) => one.group === group).map(({ unit }) => unit);
-    return { group, units: units.slice(0, inMultiples(group, units.length, roundTo)) };
-  });
+  const count = roundHalfEven(amount * total);
+  const taken = placed(possible(ranked(groups), groups)).filter(({ place }) => place < count);
+  const byGroup = groupBy(taken, ({ group }) => group);
+  return groups.map(({ group }) => ({ group, units: inMultiples(group, byGroup.get(group) ?? [], roundTo) }));
 }
 
 /**
@@ -112,21 +153,31 @@ interface Candidate {
   readonly group: Group;
   readonly unit: number;
   readonly score: number;
+  /** Of all layers that have it. */
+  readonly channels: number;
+  /** Channels in one layer, as a multiple of the mean over the group. */
+  readonly size: number;
 }
 
 function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
   return groups
-    .flatMap(({ group, scores }) => removable(group).map((unit) => ({ group, unit, score: scores[unit] ?? 0 })))
+    .flatMap(({ group, scores }) => {
+      const { channels, sizes } = sizesOf(group);
+      return removable(group).map((unit) => ({
+        group,
+        unit,
+        score: scores[unit] ?? 0,
+        channels: channels[unit] ?? 0,
+        size: sizes[unit] ?? 1,
+      }));
+    })
     .sort((a, b) => a.score - b.score);
 }
 
-function take(candidates: readonly Candidate[], count: number, left: RemainingChannels): readonly Candidate[] {
-  const taken: Candidate[] = [];
-  for (const candidate of candidates) {
-    if (taken.length === count) break;
-    if (left.remove(candidate.group, candidate.unit)) taken.push(candidate);
-  }
-  return taken;
+/** Those that can go one after the other, so that something is left of every axis. */
+function possible(candidates: readonly Candidate[], groups: readonly ScoredGroup[]): readonly Candidate[] {
+  const left = new RemainingChannels(groups);
+  return candidates.filter(({ group, unit }) => left.remove(group, unit));
 }
 
 /** How many indices are left on every axis that units reach; several groups may share one (the parts of a Concat). */

@@ -8,15 +8,15 @@ import { byMagnitude } from "./importance.ts";
 
 /** A layer's channels, in the order in which they are cut. */
 export interface CutOrder {
-  /** Units of its group: an amount is a share of them. */
+  /** Units of its group: an amount is a share of them, each taken with the mean of the channels. */
   readonly units: number;
-  /** For each output channel how many units of its group go before it; undefined for those that stay whatever the amount. */
+  /** For each output channel how many such units of its group go before it; undefined for those that stay whatever the amount. */
   readonly places: readonly (number | undefined)[];
 }
 
 /**
- * In which order `prune` cuts the channels of each layer, by the name of the layer, where any can go: for the amount a the first
- * round(a · units) of them go, halves rounded to even. Reads every weight once.
+ * In which order `prune` cuts the channels of each layer, by the name of the layer, where any can go: for the amount a
+ * those go whose place is less than round(a · units), halves rounded to even. Reads every weight once.
  * @param model with free channels (`freeChannels`).
  * @param groups of this very model (`channelGroups`).
  */
@@ -31,7 +31,7 @@ export async function cutOrders(
   const orders = new Map<string, CutOrder>();
   for (const one of scored) {
     const { group } = one;
-    const places = new Map(removalOrder(one).map((unit, place) => [unit, place]));
+    const places = new Map(removalOrder(one).map(({ unit, place }) => [unit, place]));
     for (const layer of group.layers) {
       const unitOf = outputsOf(group, layer)?.unitOf;
       if (unitOf === undefined || orders.has(layer.name)) continue;

@@ -10,7 +10,14 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import type { ChannelScope } from "./allocations/index.ts";
 import { scoredGroups, unitScorerOf } from "./channel-scores.ts";
-import { allocateGlobal, allocateIsomorphic, allocateUniform, type Choice, type ScoredGroup } from "./choose-units.ts";
+import {
+  allocateGlobal,
+  allocateIsomorphic,
+  allocateUniform,
+  type Choice,
+  removalOrder,
+  type ScoredGroup,
+} from "./choose-units.ts";
 import type { CostBound, Reached } from "./cost-bound.ts";
 import { type Eligibility, eligible, freeUnits } from "./eligible-groups.ts";
 import { changesOf, missesOf, partsOf } from "./group-words.ts";
@@ -62,7 +69,7 @@ async function cutWeakest(model: Model, options: Options, context: Context): Pro
     chosen.filter(({ units }) => units.length > 0),
   );
   const untouched = chosen.flatMap(({ group, units }) =>
-    units.length > 0 ? [] : missesOf(group, noneChosen(group, given)),
+    units.length > 0 ? [] : missesOf(group, noneChosen(group, given, scored)),
   );
   const stays = [...misses, ...untouched, ...refused];
   if (removals.length > 0) {
@@ -112,7 +119,11 @@ function logged(
 }
 
 /** Why of a group that could be cut nothing goes. */
-function noneChosen(group: Group, { scope, roundTo = 1, ...given }: AmountOptions): string {
+function noneChosen(
+  group: Group,
+  { scope, roundTo = 1, ...given }: AmountOptions,
+  scored: readonly ScoredGroup[],
+): string {
   const { amount } = amountOf(group, { scope, ...given });
   const share = `${Number((100 * amount).toPrecision(3))} %`;
   if (scope !== "uniform") {
@@ -124,8 +135,10 @@ function noneChosen(group: Group, { scope, roundTo = 1, ...given }: AmountOption
   const wanted = roundHalfEven(amount * group.units);
   const parts = partsOf(group);
   if (wanted === 0) return `${share} of its ${parts} rounds to 0`;
-  return roundTo === 1
-    ? "something of each axis stays"
+  const [first] = scored.filter((one) => one.group === group).flatMap(removalOrder);
+  if (first === undefined) return "something of each axis stays";
+  return first.place >= wanted
+    ? `${share} of its ${parts} is less than half of the one that would go first`
     : `${wanted} of its ${parts} would go, too few to leave a multiple of ${roundTo} channels`;
 }
 
