@@ -68,10 +68,11 @@ const entries = v.strictObject({
     "scheme float16: type of arithmetic, for GPUs float16",
   ),
   /**
-   * Bits of a weight (8). Palettes have 1 to 8, other codes 8, 4 or 2. Fewer than 8, or a `block`, are for matrix products and embedding tables (4 or 8 bits); other layers have 8 bits.
+   * Bits of a weight (8). Of 4 and 2 matrix products and embedding tables have blocks (tables never below 4 bits), other layers a scale for each output. 3, 5 and 6 are
+   * stored in the next wider integers of ONNX, 4 and 8 bits, a scale for each output, and compress to less; palettes of 1 to 8 bits are packed.
    * Of int8 that is multiplied by activations 7: sums of products are the same on every processor. With 8 they overflow on x86 processors without VNNI.
    */
-  bits: option(bits, "bits of a weight: 8 (integer arithmetic: 7); 4 or 2 in blocks; palettes any", {
+  bits: option(bits, "bits of a weight: 8 to 2 (integer arithmetic: 8, 7 or 4); palettes any", {
     value: "n",
   }),
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
@@ -81,7 +82,7 @@ const entries = v.strictObject({
   /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
   onnxOnly: described(
     v.optional(v.boolean(), false),
-    "operators of ONNX alone, convolutions in few bits too (default: those of ONNX Runtime)",
+    "operators of ONNX alone, blocks in convolutions too (default: those of ONNX Runtime)",
   ),
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (hqq and k-quant find them anyway)"),
@@ -238,13 +239,15 @@ export function checkTogether(options: QuantizeSettings): void {
   const weights = all.find((own) => own.weights === "uint8")?.weights;
   const isInteger = scheme === "dynamic" || scheme === "static";
   const packed = all.some((own) => (own.bits < 8 && !(isInteger && own.bits === 7)) || own.block !== undefined);
-  for (const { weights: codes, bits, rounder: by } of all) {
+  for (const { weights: codes, bits, block, rounder: by } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
-      if (![8, 4, 2, ...(isInteger ? [7] : [])].includes(bits))
+      if (![8, 4, 2, ...(isInteger ? [7] : scheme === "weights" ? [3, 5, 6] : [])].includes(bits))
         throw no(
-          `\`bits\` takes ${isInteger ? "8, 7, 4 or 2" : "8, 4 or 2"}, got ${bits}.`,
+          `\`bits\` takes ${isInteger ? "8, 7, 4 or 2" : "8, 6, 5, 4, 3 or 2"}, got ${bits}.`,
           '`weights: "palette"` takes 1 to 8.',
         );
+      if (block !== undefined && ![8, 7, 4, 2].includes(bits))
+        throw no(`\`block\`: codes in blocks have 8, 4 or 2 bits, got ${bits}.`, "Without it each output has a scale.");
       continue;
     }
     if (scheme !== "weights")

@@ -8,7 +8,7 @@ import { ownOptions } from "../analysis/selection.ts";
 import { Miss } from "../errors.ts";
 import { entryOf } from "../ops/index.ts";
 import { inStandardBlocks } from "./formats/blocked-dequantize-linear.ts";
-import { inCodes } from "./formats/dequantize-linear.ts";
+import { asLearned, inCodes } from "./formats/dequantize-linear.ts";
 import { inFloat8 } from "./formats/float8.ts";
 import type { Format, LayerPlan } from "./formats/format.ts";
 import { inRowsOfBlocks } from "./formats/gather-block-quantized.ts";
@@ -24,6 +24,7 @@ const weightFormats: readonly Format[] = [
   inPalette,
   inBnb4,
   inFloat8,
+  asLearned,
   inStandardBlocks,
   inRowsOfBlocks,
   inBlocks,
@@ -31,8 +32,7 @@ const weightFormats: readonly Format[] = [
 ];
 
 /** The operator set that layers need for what their options ask for. */
-export const opsetFor = (able: readonly Layer[], options: QuantizeSettings): number =>
-  Math.max(...able.flatMap((layer) => weightFormats.map(({ opset }) => opset?.(ownOptions(options, layer).own) ?? 0)));
+export const opsetOf = ({ layers }: Plan): number => Math.max(0, ...layers.map(({ form }) => form.opset ?? 0));
 
 /** How the weights of a model are stored, and why others are not. */
 export interface Plan {

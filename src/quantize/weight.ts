@@ -273,11 +273,13 @@ export function turn(
 const tile = 32;
 
 /** What is said of a weight as codes. */
-export function codesText(layer: Layer, { type, perChannel }: WeightSettings, rounding: Rounding): string {
+export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettings, rounding: Rounding): string {
   const { rounder } = rounding;
   const known = existingRounding(layer, rounding);
-  const bits = known === undefined ? 8 : Math.round(Math.log2(known.high - known.low + 1));
-  const few = bits < 8 && type !== "int4" ? ` (${bits}-bit values stored in 8 bits)` : "";
+  const width = type === "int4" ? 4 : 8;
+  const own = known === undefined ? (bits ?? width) : Math.round(Math.log2(known.high - known.low + 1));
+  // Seven are said of integer arithmetic.
+  const few = own < width && own !== 7 ? ` (${own}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
@@ -289,6 +291,10 @@ export const integersIn = ({
 }: {
   readonly weights?: WeightCodes | undefined;
 }): "int8" | "uint8" | undefined => (weights === "int8" || weights === "uint8" ? weights : undefined);
+
+/** Whether codes stand for integers, as they do where nothing is said. */
+export const areIntegers = (own: { readonly weights?: WeightCodes | undefined }): boolean =>
+  own.weights === undefined || integersIn(own) !== undefined;
 
 /** Where nothing speaks for uint8. */
 export const settingsOf = (own: {

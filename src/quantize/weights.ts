@@ -21,7 +21,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeRoundings } from "./model-roundings.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { opsetFor, planOf } from "./plan.ts";
+import { opsetOf, planOf } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
 import { type Rounding, weightMiss } from "./weight.ts";
 import { writePlanned } from "./write-planned.ts";
@@ -37,9 +37,11 @@ export async function quantizeToWeights(
   const able = chosen.filter((layer) => weightMiss(layer) === undefined);
   // A model in which nothing can be done stays as it is, its operator set included.
   if (able.length > 0) {
-    raiseFor(model, opsetFor(able, options));
     const kept = existing.activations.size === 0 ? undefined : tryOut(model, options, true).kept;
     removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
+    const inference = infer(model);
+    const chosen = selectLayers(allLayers(model, inference), options);
+    raiseFor(model, opsetOf(planOf(chosen, options, inference, existing)));
   }
   const inference = infer(model);
   const all = allLayers(model, inference);
@@ -49,8 +51,7 @@ export async function quantizeToWeights(
   const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
   // The file is named after what was asked for.
   if (2 * kept > changes.length && options.overrides === undefined) {
-    const wider = options.onnxOnly ? "" : `; for ${asked}: --onnx-only, or --weights palette`;
-    const text = `${kept} of ${changes.length} layers are kept at more than ${asked} bits, and the list says why${wider}`;
+    const text = `${kept} of ${changes.length} layers are kept at more than ${asked} bits, and the list says why`;
     context.log({ id: "wider", text, level: "warning" });
   }
   return { changes, misses: [...others, ...misses] };

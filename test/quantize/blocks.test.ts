@@ -106,26 +106,24 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     expect(difference(await run(parseModel(text), feeds), result)).toBeLessThan(most);
   });
 
-  test("where most layers keep 8 bits it is said once, with what would store them in fewer", async () => {
+  test("where most layers keep 8 bits it is said once", async () => {
     const said = async (options: QuantizeOptions) => {
       const texts: string[] = [];
       await quantize(cnn(), options, { log: ({ id, text }) => void (id === "wider" && texts.push(text)) });
       return texts;
     };
-    expect(await said({ scheme: "weights", bits: 4 })).toEqual([
-      "3 of 4 layers are kept at more than 4 bits, and the list says why; for 4: --onnx-only, or --weights palette",
-    ]);
-    for (const options of [{ bits: 4, onnxOnly: true }, { bits: 4, layers: "fc" }, { bits: 8 }] as const)
+    expect(await said({ dtype: "q4" })).toEqual(["3 of 4 layers are kept at more than 4 bits, and the list says why"]);
+    for (const options of [{ bits: 4 }, { bits: 4, onnxOnly: true }, { bits: 8 }] as const)
       expect(await said({ scheme: "weights", ...options })).toEqual([]);
   });
 
-  test("what blocks are not for has 8 bits, and says why; single layers have their own", async () => {
+  test("what blocks are not for has few bits by channels, and says why; single layers have their own", async () => {
     const model = cnn();
     const { changes } = await quantize(model, { scheme: "weights", bits: 4, overrides: { fc: { bits: 8 } } });
     expect(changes.map(({ at, what, bits, decidedBy }) => [at, bits, decidedBy, what])).toEqual([
-      ["conv1", 8, "global", "weight as int8, per-channel scales, not blocks: these are for matrix products"],
-      ["conv2", 8, "global", "weight as int8, per-channel scales, not blocks: these are for matrix products"],
-      ["conv3", 8, "global", "weight as int8, per-channel scales, not blocks: these are for matrix products"],
+      ["conv1", 4, "global", "weight as int4, per-channel scales, not blocks: these are for matrix products"],
+      ["conv2", 4, "global", "weight as int4, per-channel scales, not blocks: these are for matrix products"],
+      ["conv3", 4, "global", "weight as int4, per-channel scales, not blocks: these are for matrix products"],
       ["fc", 8, "layer", "weight as int8, per-channel scales"],
     ]);
   });
@@ -136,7 +134,8 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
       { scheme: "weights", rounder: "hqq" },
       /^quantize: `rounder`: "hqq" finds zero points of blocks, and there are none/,
     ],
-    [{ scheme: "weights", bits: 3 }, /takes 8, 4 or 2/],
+    [{ scheme: "dynamic", bits: 3 }, /takes 8, 7, 4 or 2/],
+    [{ scheme: "weights", bits: 3, block: 32 }, /`block`: codes in blocks have 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
   ] as const)("%j is refused", async (options, message) => {
     await expect(quantize(mlp(), options as never)).rejects.toThrow(message);

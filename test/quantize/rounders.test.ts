@@ -76,7 +76,7 @@ describe("mse", () => {
     expect(b).not.toEqual(a);
     // Codes keep the scales that the model has.
     const { changes: after } = await quantize(cut, { scheme: "weights" });
-    expect(after[1]?.what).toBe("weight as int8 (2-bit values stored in 8 bits), per-channel scales");
+    expect(after[1]?.what).toBe("weight as int4 (2-bit values stored in 4 bits), per-channel scales");
     expect(toNumbers(await stored(cut, "conv2.weight_scale"))).toEqual(b);
   });
 });

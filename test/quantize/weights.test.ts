@@ -220,7 +220,7 @@ graph (x: float32[2, 4]) -> (y: float32[2, 3]) {
 });
 
 test.each([
-  [{ scheme: "weights", bits: 3 }, "bits", "takes 8, 4 or 2"],
+  [{ scheme: "weights", bits: 7 }, "bits", "takes 8, 6, 5, 4, 3 or 2"],
   [{ scheme: "sideways" }, "scheme", "weights"],
   [{ scheme: "weights", perchannel: true }, "perchannel", ""],
   [{ scheme: "dynamic", activations: "int8" }, "activations", "dynamic"],

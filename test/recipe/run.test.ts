@@ -336,7 +336,7 @@ describe("distillation", () => {
     expect(distilled?.agreement?.value).toBeGreaterThan(before?.agreement?.value ?? 1);
     expect(Math.abs((coded?.agreement?.value ?? 0) - (distilled?.agreement?.value ?? 1))).toBeLessThan(0.01);
     const codes = [...model.graph.values()].flatMap(({ tensor }) =>
-      tensor?.type === "int8" && tensor.dims.length === 2 ? [tensor] : [],
+      tensor?.type === "int4" && tensor.dims.length === 2 ? [tensor] : [],
     );
     expect(codes).toHaveLength(3);
     for (const tensor of codes) expect(new Set(toFloat64(await tensor.read())).size).toBeLessThanOrEqual(4);

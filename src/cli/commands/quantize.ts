@@ -73,9 +73,12 @@ export default defineCommand({
     }),
 });
 
-/** Whether options say of themselves that weights are meant: blocks, and codes that no other scheme has. */
-const isOfWeights = ({ block, onnxOnly, weights }: OptionValues): boolean =>
-  block !== undefined || onnxOnly === true || (weights !== undefined && weights !== "int8" && weights !== "uint8");
+/** Whether options say of themselves that weights are meant: blocks, few bits, and codes that no other scheme has. */
+const isOfWeights = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
+  block !== undefined ||
+  (typeof bits === "number" && bits < 7) ||
+  onnxOnly === true ||
+  (weights !== undefined && weights !== "int8" && weights !== "uint8");
 
 /** "24MB": as hosts count, a megabyte is a million. */
 function bytesOf(text: string): number {

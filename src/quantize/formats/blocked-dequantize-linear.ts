@@ -30,14 +30,11 @@ import { matrixAt, writeProduct } from "./product.ts";
 
 export const inStandardBlocks: Format = {
   what: "blocks",
-  opset: (own) => (own.onnxOnly && blocksIn(own) !== undefined ? 21 : 0),
-  formOf(layer, own, inference, learned) {
+  formOf(layer, own, inference) {
     const settings = blocksIn(own);
     if (settings === undefined || !own.onnxOnly) return undefined;
     if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of them", layer.name);
     const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
-    // Scales that the model has learned for each output are held by codes of so few bits.
-    if (few !== undefined && learned !== undefined && learned.high - learned.low < 16) return few;
     const target = matrixAt(layer, inference);
     if (!(target instanceof Miss)) return productForm(settings, target);
     const { role } = layer;
@@ -49,6 +46,7 @@ export const inStandardBlocks: Format = {
 
 const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
   bits: settings.bits,
+  opset: 21,
   blocks: settings,
   text: (_, { rounding }) => blocksText(settings, rounding),
   write,

@@ -8,6 +8,7 @@ import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type ActivationType, isWide } from "../options.ts";
 import type { Target } from "../target.ts";
 import {
+  areIntegers,
   codesText,
   existingRounding,
   multipliedBits,
@@ -21,12 +22,27 @@ import { around, beside, type Form, type Format, oncePerRun, type Writing } from
 import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.ts";
 import { writeLookup } from "./lookup.ts";
 
+/** Of a layer whose scales the model has learned: what was trained is what is stored. */
+export const asLearned: Format = {
+  what: "codes",
+  formOf({ role }, own, _, learned) {
+    const isFew = learned !== undefined && learned.high - learned.low < 16;
+    if (!isFew || role.kind === "lookup" || own.everywhere === true || !areIntegers(own)) return undefined;
+    const bits = Math.ceil(Math.log2(learned.high - learned.low + 1));
+    return codesForm({ type: "int4", perChannel: learned.axis !== undefined, bits });
+  },
+};
+
 /** Any layer's. */
 export const inCodes: Format = {
   what: "codes",
-  opset: ({ perChannel }) => (perChannel ? 13 : 10),
   formOf({ role }, own) {
     const settings = settingsOf(own);
+    if (role.kind !== "lookup" && own.scheme === "weights" && own.bits < 8 && own.everywhere !== true)
+      return codesForm({
+        ...{ type: own.bits > 4 ? settings.type : "int4", perChannel: own.perChannel, bits: own.bits },
+        zeroPoints: settings.zeroPoints === true && own.bits === 4,
+      });
     // An integer product may read the codes of a table.
     return codesForm(role.kind === "lookup" ? { ...settings, bits: multipliedBits(settings, own) } : settings);
   },
@@ -50,8 +66,12 @@ interface ActivationGrid {
   readonly scale: number;
 }
 
+/** What is said of them: seven are codes of eight that leave out the largest. */
+const bitsOf = ({ type, bits = type === "int4" ? 4 : 8 }: WeightSettings): number => (bits === 7 ? 8 : bits);
+
 export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): Form => ({
-  bits: settings.type === "int4" ? 4 : 8,
+  bits: bitsOf(settings),
+  opset: settings.type === "int4" ? 21 : settings.perChannel ? 13 : 10,
   text(layer, { plain }) {
     const weight = codesText(layer, settings, plain);
     return measured === undefined ? weight : `${measured.type} activations, ${weight}`;

@@ -28,7 +28,6 @@ const lacks: Lacks = {
 
 export const inFloat8: Format = {
   what: "float8",
-  opset: ({ weights }) => (weights === "float8" ? 19 : 0),
   formOf(layer, own) {
     if (own.weights !== "float8") return undefined;
     if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of it", layer.name);
@@ -40,6 +39,7 @@ const stored = oncePerRun<Omit<StoredCodes, "zeroPoint">>();
 
 const float8Form = (perChannel: boolean): Form => ({
   bits: 8,
+  opset: 19,
   text: () => `weight as float8 (E4M3), ${perChannel ? "per-channel scales" : "one scale"}`,
   async write(emit, { layer }, run) {
     const { node, role, effective, weight } = layer;

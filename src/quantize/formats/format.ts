@@ -18,8 +18,6 @@ import type { Rounding, WeightSettings } from "../weight.ts";
 export interface Format {
   /** After "not": "blocks". */
   readonly what: string;
-  /** The first operator set in which what options ask for can be written. */
-  opset?(own: QuantizeSettings): number;
   /** @param learned the rounding of the weight that the model has. */
   formOf(
     layer: Layer,
@@ -32,6 +30,8 @@ export interface Format {
 /** How one layer's weight is stored. */
 export interface Form {
   readonly bits: number;
+  /** The first operator set of ONNX that has it, where layers may be of an older one. */
+  readonly opset?: number;
   /** The blocks in which its numbers share scales. */
   readonly blocks?: BlockSettings;
   text(layer: Layer, run: Writing): string;

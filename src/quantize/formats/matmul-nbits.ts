@@ -25,7 +25,7 @@ import type { BlockSettings } from "../grid.ts";
 import type { QuantizeSettings } from "../options.ts";
 import { rounders } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
-import { integersIn } from "../weight.ts";
+import { areIntegers } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
@@ -34,9 +34,9 @@ const usualBlock = 32;
 
 /** What options say of blocks of integers, where they ask for these. */
 export function blocksIn(own: QuantizeSettings): BlockSettings | undefined {
-  const { bits, block = bits < 8 ? usualBlock : undefined, weights, zeroPoints, rounder } = own;
+  const { bits, block = bits < 8 ? usualBlock : undefined, zeroPoints, rounder } = own;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;
-  if (weights !== undefined && integersIn(own) === undefined) return undefined;
+  if (!areIntegers(own)) return undefined;
   return { bits, block, symmetric: !zeroPoints && rounders.of(rounder).zeroPoints !== true };
 }
 

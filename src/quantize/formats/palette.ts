@@ -28,7 +28,6 @@ import { pickRows, typedAs } from "./picked-rows.ts";
 
 export const inPalette: Format = {
   what: "a palette",
-  opset: ({ weights }) => (weights === "palette" ? 13 : 0),
   formOf({ effective, name }, { weights, bits }) {
     if (weights !== "palette") return undefined;
     const count = elementCount(fixedDims(effective.type?.dims) ?? []);
@@ -40,6 +39,7 @@ export const inPalette: Format = {
 
 const paletteForm = (bits: number): Form => ({
   bits,
+  opset: 13,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
     const stored = await storedOf(around(emit, layer, run), table, bits, run);
