@@ -12,10 +12,10 @@ import { type Along, type Labels, sizeAlong } from "./units.ts";
 export function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
   for (const { end, miss } of refusedEnds(model, rules, labels))
-    for (const label of labels.at(end) ?? []) {
+    labels.at(end)?.forEach((label) => {
       const unit = label < 0 ? -1 : labels.find(label);
       if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
-    }
+    });
   return refused;
 }
 
@@ -85,7 +85,8 @@ function* wholeAxes(labels: Labels): Generator<RefusedEnd> {
   for (const { value, axis, label } of labels.ends()) {
     if (seen.has(label)) continue;
     seen.add(label);
-    if (labels.common(label, label.keys()) < 0) continue;
+    const first = label[0] ?? -1;
+    if (first < 0 || !label.every((unit) => unit >= 0 && labels.find(unit) === labels.find(first))) continue;
     const at = value.producer === undefined ? value.name : describe(value.producer);
     const reason = `they can only be removed together, which would leave nothing of axis ${axis}`;
     yield { end: { value, axis }, miss: new Miss(reason, at) };

@@ -217,7 +217,8 @@ function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly num
 
 function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
   let result = dense;
-  for (const [axis, gone] of axes) {
+  // The outer axes first: their runs are long, and what is left for the inner ones is less.
+  for (const [axis, gone] of [...axes].sort(([a], [b]) => a - b)) {
     const out = new Set(gone);
     const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter((index) => !out.has(index));
     result = takeIndices(result, axis, kept);

@@ -141,19 +141,19 @@ function joinAlternatives(set: Alternatives, labels: Labels): boolean {
   const end = link && labels.at(link.to);
   if (end === undefined || link?.images === undefined) return false;
   const covered = new Uint8Array(end.length);
-  for (const { images } of links) {
-    for (const image of images ?? []) {
-      if (labels.common(end, image) >= 0) for (const position of image) covered[position] = 1;
-    }
-  }
+  for (const { images = [] } of links)
+    images.forEach((image) => {
+      if (labels.common(end, image) < 0) return;
+      for (let at = 0; at < image.length; at++) covered[image[at] ?? 0] = 1;
+    });
   let joined = false;
-  for (const image of link.images) {
+  link.images.forEach((image) => {
     const open = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
     const unit = open === undefined ? undefined : end[open];
-    if (unit === undefined) continue;
+    if (unit === undefined) return;
     labels.assign(link.to, 1, () => unit, [image]);
     joined = true;
-  }
+  });
   set.joined ||= joined;
   return joined;
 }

@@ -43,11 +43,11 @@ export function unitGroups<E extends LabelledEnd>(
   const sets = new DisjointSets();
   for (const start of starts) {
     const index = sets.add();
-    for (const unit of unitsOf(start, labels)) {
+    eachUnit(start, labels, (unit) => {
       const other = owner[unit] ?? -1;
       if (other < 0) owner[unit] = index;
       else sets.join(other, index);
-    }
+    });
   }
   const groups = new Map<
     number,
@@ -57,13 +57,13 @@ export function unitGroups<E extends LabelledEnd>(
   for (const [index, start] of starts.entries()) {
     const first = sets.find(index);
     const group = groups.get(first) ?? { starts: [], units: 0, slices: [], refused: new Map<number, Miss>() };
-    for (const unit of unitsOf(start, labels)) {
-      if (numbers[unit] !== -1) continue;
+    eachUnit(start, labels, (unit) => {
+      if (numbers[unit] !== -1) return;
       numbers[unit] = group.units;
       const miss = refused.get(unit);
       if (miss !== undefined) group.refused.set(group.units, miss);
       group.units++;
-    }
+    });
     group.starts.push(index);
     if (group.units > 0) groups.set(first, group);
   }
@@ -95,7 +95,9 @@ export function unitGroups<E extends LabelledEnd>(
   }
 }
 
-/** The units along an axis, in order; one that several indices share comes as often. */
-function* unitsOf(start: Along, labels: Labels): Generator<number, void, undefined> {
-  for (const unit of labels.at(start) ?? []) if (unit >= 0) yield labels.find(unit);
+/** Calls with the units along an axis, in order; one that several indices share comes as often. */
+function eachUnit(start: Along, labels: Labels, visit: (unit: number) => void): void {
+  labels.at(start)?.forEach((unit) => {
+    if (unit >= 0) visit(labels.find(unit));
+  });
 }

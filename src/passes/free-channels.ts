@@ -20,31 +20,37 @@ import { removeIdentities } from "./remove-identities.ts";
 /** A copy of the model in the form from which channels are cut. */
 export async function withFreeChannels(model: Model): Promise<Model> {
   const copy = model.clone();
-  await freeChannels(copy, freeUnits);
+  await freeChannels(copy, (one) => ({
+    free: channelGroups(one, infer(one)).reduce((sum, group) => sum + removable(group).length, 0),
+  }));
   return copy;
 }
 
-/** Brings the graph of a model, in place, into a form in which more channels are free by `count`: as little as is needed for that. */
-export async function freeChannels(model: Model, count: (model: Model) => number, context?: Context): Promise<void> {
-  let before: number | undefined;
-  /** So many passes find nothing in the model as it is. */
-  let idle = 0;
-  for (const length of forms) {
-    const restore = snapshot(model);
-    if (!(await settle(model, passes.slice(0, length), idle, context))) {
-      idle = length;
-      continue;
-    }
-    const after = count(model);
-    if (before === undefined) {
-      const again = snapshot(model);
-      restore();
-      before = count(model);
-      again();
-    }
-    if (after > before) [before, idle] = [after, length];
-    else restore();
+/**
+ * Brings the graph of a model, in place, into a form in which most channels are free: as little as is needed for that. The whole is tried first, since
+ * most models are as free as they can be.
+ * @returns what `look` says of the form that is kept.
+ */
+export async function freeChannels<Look extends { readonly free: number }>(
+  model: Model,
+  look: (model: Model) => Look,
+  context?: Context,
+): Promise<Look> {
+  const original = snapshot(model);
+  const whole = await settle(model, passes, context);
+  if (whole === 0) return look(model);
+  const toWhole = snapshot(model);
+  const most = look(model);
+  original();
+  const before = look(model);
+  if (most.free <= before.free) return before;
+  for (const length of forms.filter((one) => one < whole)) {
+    if ((await settle(model, passes.slice(0, length), context)) === 0) continue;
+    const found = look(model);
+    if (found.free >= most.free) return found;
   }
+  toWhole();
+  return most;
 }
 
 /**
@@ -55,17 +61,16 @@ const passes = [foldShapes, partVectors, readSizes, removeIdentities, fusePairs,
 /** How many of them make a form. */
 const forms = [1, 2, 3, passes.length];
 
-/** Passes in turn, until none finds anything; the first `idle` do not at first. @returns whether one did. */
-async function settle(model: Model, turn: typeof passes, idle: number, context?: Context): Promise<boolean> {
-  let next = turn.slice(idle);
-  for (let round = 0; ; round++) {
+/** Passes in turn, until none finds anything. @returns how many of them it took, from the first to the last that found something. */
+async function settle(model: Model, turn: typeof passes, context?: Context): Promise<number> {
+  let taken = 0;
+  for (;;) {
     let found = 0;
-    for (const pass of next) found += (await pass(model, {}, context)).changes.length;
-    if (found === 0) return round > 0;
-    next = turn;
+    for (const [index, pass] of turn.entries()) {
+      const { changes } = await pass(model, {}, context);
+      found += changes.length;
+      if (changes.length > 0) taken = Math.max(taken, index + 1);
+    }
+    if (found === 0) return taken;
   }
-}
-
-function freeUnits(model: Model): number {
-  return channelGroups(model, infer(model)).reduce((sum, group) => sum + removable(group).length, 0);
 }

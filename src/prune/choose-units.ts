@@ -27,13 +27,13 @@ export interface PlacedUnit {
  * the same layers are ranked among themselves, and go in the order of their ranks, as shares of their channels.
  */
 export function removalOrder(scored: ScoredGroup): readonly PlacedUnit[] {
-  return placed(possible(inShares(ranked([scored]), layersOfUnits(scored.group)), [scored]));
+  return placed(possible(inShares(ranked([scored])), [scored]));
 }
 
 /** @param candidates in ascending order of their scores. Of equal shares that of more channels is first: at the end less is missing then, or too much. */
-function inShares(candidates: readonly Candidate[], layersOf: readonly string[]): readonly Candidate[] {
+function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
   const shares = new Map<Candidate, number>();
-  for (const own of groupBy(candidates, ({ unit }) => layersOf[unit] ?? "").values()) {
+  for (const own of groupBy(candidates, ({ layers }) => layers).values()) {
     const total = own.reduce((sum, { channels }) => sum + channels, 0);
     let before = 0;
     for (const candidate of own) {
@@ -45,45 +45,53 @@ function inShares(candidates: readonly Candidate[], layersOf: readonly string[])
   return candidates.toSorted((a, b) => shareOf(a) - shareOf(b) || b.size - a.size);
 }
 
-/** For each unit, which layers of its group have it among their output channels. */
-function layersOfUnits(group: Group): readonly string[] {
-  const found = new Array<string>(group.units).fill("");
-  group.layers.forEach((layer, place) => {
-    for (const unit of new Set(outputsOf(group, layer)?.unitOf)) if (unit >= 0) found[unit] += ` ${place}`;
-  });
-  return found;
-}
-
 /**
  * An amount is a share of channels, and a unit may have one or many: it goes once the middle of its channels lies within the amount, counted in units of
  * mean size. So what goes at an amount goes at every larger one, no more than half of a unit is missing or too much, and units of one size are counted.
  * (Were a unit passed over that is too large for what is left, it would stay at an amount and the smaller one behind it at another.)
  * @param candidates in the order in which they go.
  */
-function placed(candidates: readonly Candidate[]): readonly (Candidate & PlacedUnit)[] {
+function placed(candidates: readonly Candidate[]): readonly (PlacedUnit & { readonly group: Group })[] {
   let before = 0;
-  return candidates.map((candidate) => {
-    const place = Math.floor(before + candidate.size / 2);
-    before += candidate.size;
-    return { ...candidate, place };
+  return candidates.map(({ group, unit, size }) => {
+    const place = Math.floor(before + size / 2);
+    before += size;
+    return { group, unit, place };
   });
 }
 
-/** Of each unit the channels of all layers that have it, and how many it has in one of them, as a multiple of the mean of those that can go. */
-function sizesOf(group: Group): { readonly channels: Uint32Array; readonly sizes: Float64Array } {
-  const [channels, layers] = [new Uint32Array(group.units), new Uint32Array(group.units)];
-  for (const layer of group.layers) {
-    const own = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? [];
-    for (const unit of own) channels[unit] = (channels[unit] ?? 0) + 1;
-    for (const unit of new Set(own)) layers[unit] = (layers[unit] ?? 0) + 1;
-  }
+/** What is known of each unit of a group. */
+interface UnitSizes {
+  /** Which layers have it among their output channels. */
+  readonly layers: readonly string[];
+  /** How many channels it has in all of them. */
+  readonly channels: Uint32Array;
+  /** In one of them, as a multiple of the mean of those that can go. */
+  readonly sizes: Float64Array;
+}
+
+function sizesOf(group: Group): UnitSizes {
+  const { units } = group;
+  const layers = new Array<string>(units).fill("");
+  const [channels, counts, lastOf] = [new Uint32Array(units), new Uint32Array(units), new Int32Array(units).fill(-1)];
+  group.layers.forEach((layer, place) => {
+    const mark = ` ${place}`;
+    outputsOf(group, layer)?.unitOf.forEach((unit) => {
+      if (unit < 0) return;
+      channels[unit] = (channels[unit] ?? 0) + 1;
+      if (lastOf[unit] === place) return;
+      lastOf[unit] = place;
+      counts[unit] = (counts[unit] ?? 0) + 1;
+      layers[unit] += mark;
+    });
+  });
   const free = removable(group);
-  const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, layers[unit] ?? 0));
+  const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
   // Relative to the first before they are added up: equal ones are exactly 1.
   const first = means[free[0] ?? 0] || 1;
   const sizes = means.map((mean) => mean / first);
   const total = free.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
-  return { channels, sizes: sizes.map((size) => (size * free.length) / total) };
+  return { layers, channels, sizes: sizes.map((size) => (size * free.length) / total) };
 }
 
 /**
@@ -153,20 +161,20 @@ interface Candidate {
   readonly group: Group;
   readonly unit: number;
   readonly score: number;
-  /** Of all layers that have it. */
+  readonly layers: string;
   readonly channels: number;
-  /** Channels in one layer, as a multiple of the mean over the group. */
   readonly size: number;
 }
 
 function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
   return groups
     .flatMap(({ group, scores }) => {
-      const { channels, sizes } = sizesOf(group);
+      const { layers, channels, sizes } = sizesOf(group);
       return removable(group).map((unit) => ({
         group,
         unit,
         score: scores[unit] ?? 0,
+        layers: layers[unit] ?? "",
         channels: channels[unit] ?? 0,
         size: sizes[unit] ?? 1,
       }));
@@ -201,8 +209,12 @@ class RemainingChannels {
         const place = axes.get(axis) ?? this.#left.push(unitOf.length) - 1;
         places.set(value, axes.set(axis, place));
         counts.fill(0);
-        for (const unit of unitOf) if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
-        for (const [unit, count] of counts.entries()) if (count > 0) touched[unit]?.push(place, count);
+        unitOf.forEach((unit) => {
+          if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
+        });
+        counts.forEach((count, unit) => {
+          if (count > 0) touched[unit]?.push(place, count);
+        });
       }
     }
   }

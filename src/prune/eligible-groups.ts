@@ -12,11 +12,16 @@ import { missesOf, partsOf } from "./group-words.ts";
 
 export type Eligibility = Selection & ChannelOptions;
 
-/** Groups with a selected layer and none that is excepted; the reasons why others, or some of their units, stay. */
-export function eligible(
-  model: Model,
-  given: Eligibility,
-): { readonly groups: readonly Group[]; readonly misses: readonly Miss[] } {
+export interface EligibleGroups {
+  readonly groups: readonly Group[];
+  /** Why others, or some of their units, stay. */
+  readonly misses: readonly Miss[];
+  /** How many units can go. */
+  readonly free: number;
+}
+
+/** Groups with a selected layer and none that is excepted. */
+export function eligible(model: Model, given: Eligibility): EligibleGroups {
   const inference = infer(model);
   const all = layersOf(model, inference);
   const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
@@ -46,9 +51,5 @@ export function eligible(
     }
     if (removable(group).length > 0) groups.push(group);
   }
-  return { groups, misses };
-}
-
-export function freeUnits(model: Model, given: Eligibility): number {
-  return eligible(model, given).groups.reduce((sum, group) => sum + removable(group).length, 0);
+  return { groups, misses, free: groups.reduce((sum, group) => sum + removable(group).length, 0) };
 }

@@ -19,7 +19,7 @@ import {
   type ScoredGroup,
 } from "./choose-units.ts";
 import type { CostBound, Reached } from "./cost-bound.ts";
-import { type Eligibility, eligible, freeUnits } from "./eligible-groups.ts";
+import { type Eligibility, type EligibleGroups, eligible } from "./eligible-groups.ts";
 import { changesOf, missesOf, partsOf } from "./group-words.ts";
 import type { ScoringOptions } from "./importance.ts";
 
@@ -51,12 +51,18 @@ function amountOf(
 
 export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  await freeChannels(model, (one) => freeUnits(one, given), context);
-  return cutWeakest(model, given, context);
+  const found = await freeChannels(model, (one) => eligible(one, given), context);
+  return cutWeakest(model, found, given, context);
 }
 
-async function cutWeakest(model: Model, options: Options, context: Context): Promise<Outcome> {
-  const { scored, misses } = await ranked(model, options, context);
+/** @param found of this very model. */
+async function cutWeakest(
+  model: Model,
+  { groups, misses: others }: EligibleGroups,
+  options: Options,
+  context: Context,
+): Promise<Outcome> {
+  const { scored, misses: unscored } = await scoredGroups(groups, await unitScorerOf(model, groups, options, context));
   const choose = (amount: number, roundTo: number): readonly Choice[] =>
     options.scope !== "uniform"
       ? (options.scope === "global" ? allocateGlobal : allocateIsomorphic)(scored, amount, roundTo)
@@ -71,7 +77,7 @@ async function cutWeakest(model: Model, options: Options, context: Context): Pro
   const untouched = chosen.flatMap(({ group, units }) =>
     units.length > 0 ? [] : missesOf(group, noneChosen(group, given, scored)),
   );
-  const stays = [...misses, ...untouched, ...refused];
+  const stays = [...others, ...unscored, ...untouched, ...refused];
   if (removals.length > 0) {
     const failed = await cut(model, removals);
     if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
@@ -140,17 +146,6 @@ function noneChosen(
   return first.place >= wanted
     ? `${share} of its ${parts} is less than half of the one that would go first`
     : `${wanted} of its ${parts} would go, too few to leave a multiple of ${roundTo} channels`;
-}
-
-/** Groups that can be cut, with a score for each unit; what stays, and why. */
-async function ranked(
-  model: Model,
-  given: Ranking,
-  context: Context,
-): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
-  const { groups, misses } = eligible(model, given);
-  const found = await scoredGroups(groups, await unitScorerOf(model, groups, given, context));
-  return { scored: found.scored, misses: [...misses, ...found.misses] };
 }
 
 /** All of them, if they can be cut together; else those that can be cut by themselves. */
