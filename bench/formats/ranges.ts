@@ -1,35 +1,36 @@
 /** What each method of ranges (`--ranges`) costs in the static scheme, calibrated on 100 samples: accuracy and KL divergence on others. */
-import { take } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { compareRows, evaluate, evaluateAll, meanKl } from "../../src/evaluate/index.ts";
 import { open } from "../../src/onnx/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { rangeMethods } from "../../src/quantize/options.ts";
-import { openTask } from "../../src/task/index.ts";
 import { line, table } from "../lib/print.ts";
-import { calibrate, models } from "./static-latency.ts";
-import { type FormatsTable, needed } from "./table.ts";
+import { openSamples } from "../quantize/samples.ts";
+import { calibrating } from "../quantize/static.ts";
+import type { FormatsTable } from "./table.ts";
+
+const names = ["resnet20", "squeezenet", "mobilenetv2", "bert_sst2"] as const;
 
 export const ranges: FormatsTable = {
   title: "Static int8: methods of ranges",
   async run(settings) {
-    for (const [name, { model, data, preprocess, samples }] of Object.entries(models)) {
+    for (const name of names) {
       if (settings.models !== undefined && !settings.models.includes(name)) continue;
-      const path = needed(`data/models/${model}`);
+      const samples = await openSamples(name, settings.folder);
+      if (samples === undefined) throw new Error(`${name}, or its data, is not in the shared folder.`);
+      const { path, metric } = samples;
+      const { calibrate, test } = samples.draw(calibrating, 0);
       const original = await open(path);
-      const given = { data: needed(`data/${data}`), calibrate, ...(preprocess === undefined ? {} : { preprocess }) };
-      const task = await openTask(original, given);
-      const test = take(task.test, samples);
       const engine = createEngine();
-      const float = await evaluate(engine, original, test, task.metric);
+      const float = await evaluate(engine, original, test, metric);
       const rows: string[][] = [];
       for (const method of rangeMethods) {
         const candidate = await open(path);
         const started = performance.now();
-        await quantize(candidate, { scheme: "static", ranges: method, data: task.calibrate, samples: calibrate });
+        await quantize(candidate, { scheme: "static", ranges: method, data: calibrate, samples: calibrating });
         const seconds = (performance.now() - started) / 1000;
-        const [right, apart] = await evaluateAll(engine, candidate, test, [task.metric, meanKl()], { original });
-        const { candidate: own, difference } = compareRows(task.metric, float.rows, right?.rows ?? float.rows);
+        const [right, apart] = await evaluateAll(engine, candidate, test, [metric, meanKl()], { original });
+        const { candidate: own, difference } = compareRows(metric, float.rows, right?.rows ?? float.rows);
         const percent = (share: number): string => (100 * share).toFixed(1);
         rows.push([
           method,
@@ -40,7 +41,7 @@ export const ranges: FormatsTable = {
           seconds.toFixed(1),
         ]);
       }
-      line(`\n${name}: ${task.preprocessing}; float32 ${(100 * float.estimate.value).toFixed(1)} %`);
+      line(`\n${name}: ${samples.preprocessing}; float32 ${(100 * float.estimate.value).toFixed(1)} %`);
       table(["ranges", ">%", ">change", "interval", ">KL", ">s"], rows);
     }
   },

@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 import { line, table } from "../lib/print.ts";
+import { peer, pythonWith } from "../lib/python.ts";
 import { takenBy } from "../lib/taken.ts";
-import { type FormatsSettings, type FormatsTable, peer } from "./table.ts";
+import type { FormatsSettings, FormatsTable } from "./table.ts";
 
 const mebibytes = 1024;
 const turns = 3;
@@ -60,15 +61,11 @@ async function measureCommand(
 
 function measure(scheme: string, given: string, settings: FormatsSettings): readonly Taken[] {
   const taken = { Pith: [] as Taken[], onnxruntime: [] as Taken[] };
+  const able = pythonWith(["onnx", "onnxruntime"], settings.python);
   for (let turn = 0; turn < turns; turn++) {
     taken.Pith.push(step([scheme, given, join(settings.folder, "pith.onnx")]));
-    const modules = ["onnx", "onnxruntime"];
-    const other = peer<Taken>(settings, "quantize_speed.py", modules, [
-      given,
-      join(settings.folder, "peer.onnx"),
-      scheme,
-    ]);
-    if (other !== undefined) taken.onnxruntime.push(other);
+    const out = join(settings.folder, "peer.onnx");
+    if (able !== undefined) taken.onnxruntime.push(peer<Taken>(able, "quantize_speed.py", [given, out, scheme]));
   }
   const least = (tool: keyof typeof taken, key: keyof Taken): number => Math.min(...taken[tool].map((one) => one[key]));
   const keys = ["processor", "seconds", "peak"] as const;

@@ -1,0 +1,46 @@
+/**
+ * What quantization keeps of real networks, beside onnxruntime's quantizer and NNCF.
+ *
+ *     npm run bench -- quantize [names…] [--smoke] [--draws 5] [--models resnet20,bert_sst2] [--python path] [--keep FOLDER]
+ *
+ * Python with onnxruntime, onnx and nncf is found: --python, PITH_PYTHON, bench/peers/venv, or python3; without it Pith is measured alone. `--smoke` runs all in five minutes,
+ * on few samples, which shows that they run. --keep leaves all files in a folder. A log of a whole run is in bench/logs. Exit code 1 where a target was missed.
+ */
+import { parseArgs } from "node:util";
+import { line } from "./lib/print.ts";
+import { detector } from "./quantize/detector.ts";
+import { language } from "./quantize/language.ts";
+import { outliers } from "./quantize/outliers.ts";
+import { speed } from "./quantize/speed.ts";
+import { type Settings, staticInt8 } from "./quantize/static.ts";
+import { weights } from "./quantize/weights.ts";
+
+const { values, positionals } = parseArgs({
+  options: {
+    smoke: { type: "boolean", default: false },
+    draws: { type: "string" },
+    models: { type: "string" },
+    python: { type: "string" },
+    keep: { type: "string" },
+  },
+  allowPositionals: true,
+});
+const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
+  static: staticInt8,
+  outliers,
+  weights,
+  language,
+  speed,
+  detector,
+};
+const unknown = positionals.find((name) => experiments[name] === undefined);
+if (unknown !== undefined) {
+  line(`There is no ${unknown}: ${Object.keys(experiments).join(", ")}.`);
+  process.exit(2);
+}
+const { smoke, draws = smoke ? "1" : "5", models, python, keep } = values;
+const settings: Settings = { smoke, draws: Number(draws), models: models?.split(","), python, keep };
+const names = positionals.length > 0 ? positionals : Object.keys(experiments);
+let met = true;
+for (const [name, run] of Object.entries(experiments)) if (names.includes(name)) met = (await run(settings)) && met;
+process.exitCode = met || smoke ? 0 : 1;

@@ -1,0 +1,58 @@
+/** Experiment "detector": the boxes of a face detector in static int8 beside those in float32, on photos that were not looked at. */
+
+import { isIndexed, take } from "../../src/data/index.ts";
+import { setAside } from "../../src/data/select.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { boxOverlap, estimate, measure } from "../../src/evaluate/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { openTask } from "../../src/task/index.ts";
+import { shared } from "../../test/shared.ts";
+import { heading, line, share, table, target } from "../lib/print.ts";
+import { calibrating, type Settings } from "./static.ts";
+
+const least = 0.9;
+const preprocess = "scale=1 mean=127 std=128 resize=240x320";
+
+export async function detector({ smoke, draws }: Settings): Promise<boolean> {
+  heading(`Faces, static int8, calibrated on ${calibrating} photos`, 0);
+  const [path, data] = [shared("data/models/ultraface_slim320.onnx"), shared("data/images/imagenet")];
+  if (path === undefined || data === undefined) {
+    line("  not measured: the shared folder (../shared, or PITH_SHARED) does not have it");
+    return true;
+  }
+  const original = await open(path);
+  const { test } = await openTask(original, { data, preprocess, part: "all", metric: "box-overlap" });
+  if (!isIndexed(test)) throw new Error("The photos are a stream.");
+  const metric = boxOverlap();
+  const found: number[] = [];
+  const rows: string[][] = [];
+  for (let draw = 0; draw < draws; draw++) {
+    const { drawn, rest } = setAside(test, calibrating, draw);
+    const cells = [`${draw}`];
+    for (const bits of [undefined, 8] as const) {
+      const model = await open(path);
+      await quantize(model, {
+        scheme: "static",
+        ...(bits === undefined ? {} : { bits }),
+        data: drawn,
+        samples: calibrating,
+      });
+      const [, [own = new Float64Array()] = []] = await measure(
+        createEngine(),
+        [original, model],
+        smoke ? take(rest, 50) : rest,
+        [metric],
+      );
+      const overlap = estimate(metric, own);
+      if (bits === undefined) found.push(overlap.value);
+      cells.push(share(overlap, 1));
+    }
+    rows.push(cells);
+  }
+  table(["draw", ">box overlap (95 %)", ">8 bits"], rows);
+  if (smoke) return true;
+  const mean = found.reduce((sum, value) => sum + value, 0) / found.length;
+  line(`  ${target(`${(100 * mean).toFixed(1)} % in the mean, ${100 * least} at least`, mean >= least, true)}`);
+  return mean >= least;
+}

@@ -1,0 +1,39 @@
+/** Job: GPTQ of one layer on correlated inputs, from its samples to its codes. */
+import { startMeter } from "../../src/cli/jobs/meter.ts";
+import { memory } from "../../src/data/index.ts";
+import { linear, network } from "../../src/nn/index.ts";
+import { encodeToBytes } from "../../src/onnx/index.ts";
+import { gptq, nearest, quantize } from "../../src/quantize/index.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+
+export interface GptqInput {
+  readonly size: number;
+  readonly samples: number;
+}
+
+export interface GptqTaken {
+  /** By the clock, and of the processor. */
+  readonly seconds: number;
+  readonly processor: number;
+  readonly peak: number;
+}
+
+export default async function gptqJob({ size, samples }: GptqInput): Promise<GptqTaken> {
+  const numbers = random(0, "inputs");
+  const x = new Float32Array(samples * size);
+  for (let row = 0; row < samples; row++) {
+    const common = 2 * numbers.normal();
+    for (let column = 0; column < size; column++) x[row * size + column] = numbers.normal() + common;
+  }
+  const data = memory("x", { x: float32([samples, size], x) });
+  const model = network({ fc: linear(size, size) }, { input: ["batch", size], seed: 0 });
+  const peak = startMeter();
+  const [began, before] = [performance.now(), process.cpuUsage()];
+  // Scales of the range, as in the peer's script.
+  const rounder = { ...gptq, scales: nearest.scales };
+  await quantize(model, { scheme: "weights", bits: 4, block: 128, rounder, data, samples });
+  await encodeToBytes(model);
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: (performance.now() - began) / 1000, processor: (user + system) / 1e6, peak: peak() };
+}

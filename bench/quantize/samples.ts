@@ -1,0 +1,119 @@
+/** Networks with data: samples to calibrate with, drawn anew each time, and the others to test on. */
+import { mkdtemp, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { type IndexedDataset, isIndexed, take } from "../../src/data/index.ts";
+import { setAside } from "../../src/data/select.ts";
+import type { Metric } from "../../src/evaluate/index.ts";
+import { open } from "../../src/onnx/index.ts";
+import { openTask } from "../../src/task/index.ts";
+import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
+import { random } from "../../src/tensor/random.ts";
+import type { Batch } from "../../src/tensor/types.ts";
+import { shared } from "../../test/shared.ts";
+import { writeNpz } from "../lib/npz.ts";
+
+interface Network {
+  readonly model: string;
+  readonly data: "cifar10" | "imagenet" | "sst2";
+  readonly preprocess?: string;
+}
+
+export const networks = {
+  resnet20: { model: "resnet20.onnx", data: "cifar10", preprocess: "imagenet" },
+  resnet56: { model: "resnet56.onnx", data: "cifar10", preprocess: "imagenet" },
+  squeezenet: {
+    model: "squeezenet1.0_deepcompression.onnx",
+    data: "imagenet",
+    preprocess: "caffe crop=227",
+  },
+  mobilenetv2: { model: "mobilenetv2.onnx", data: "imagenet", preprocess: "scale=1 mean=127 std=127.5 crop=224" },
+  cct_cifar10: { model: "cct_cifar10.onnx", data: "cifar10", preprocess: "cifar10" },
+  mobilenetv3_cifar10: { model: "mobilenetv3_cifar10.onnx", data: "cifar10", preprocess: "cifar10" },
+  bert_sst2: { model: "bert_sst2/onnx/model.onnx", data: "sst2" },
+} as const satisfies Readonly<Record<string, Network>>;
+export type NetworkName = keyof typeof networks;
+export const networkNames = Object.keys(networks) as readonly NetworkName[];
+
+export interface Samples {
+  readonly path: string;
+  readonly preprocessing: string;
+  readonly metric: Metric;
+  /** All that can be tested on. */
+  readonly test: IndexedDataset;
+  /** So many samples to calibrate with, as the number of the draw decides; what is left to test on, and which of all samples each is. */
+  draw(count: number, seed: number): Draw;
+}
+
+export interface Draw {
+  readonly calibrate: IndexedDataset;
+  readonly test: IndexedDataset;
+  readonly places: readonly number[];
+}
+
+/** @param folder for links. @returns undefined where the shared folder lacks the model or its data. */
+export async function openSamples(name: NetworkName, folder: string, most = Infinity): Promise<Samples | undefined> {
+  const { model, data, preprocess }: Network = networks[name];
+  const [path, found] = [shared(`data/models/${model}`), await dataOf(data, folder)];
+  if (path === undefined || found === undefined) return undefined;
+  const task = await openTask(await open(path), {
+    data: found,
+    ...(preprocess === undefined ? {} : { preprocess }),
+    ...(data === "imagenet" ? { part: "all" as const } : {}),
+  });
+  const { train, test, preprocessing, metric } = task;
+  if (!isIndexed(test)) throw new Error(`${name}: its test samples are a stream.`);
+  const all = take(test, most);
+  return {
+    path,
+    preprocessing: preprocessing ?? "",
+    metric,
+    test: all,
+    draw(count, seed) {
+      if (train !== undefined && isIndexed(train))
+        return { calibrate: setAside(train, count, seed).drawn, test: all, places: indices(all.count) };
+      const { drawn, rest } = setAside(test, count, seed);
+      const order = random(seed, "draw").permutation(test.count).slice(count).sort();
+      return { calibrate: drawn, test: take(rest, most), places: [...order].slice(0, most) };
+    },
+  };
+}
+
+const indices = (count: number): readonly number[] => Array.from({ length: count }, (_, at) => at);
+
+async function dataOf(name: Network["data"], folder: string): Promise<string | undefined> {
+  if (name === "cifar10") return shared("data/cifar10");
+  if (name === "imagenet") return shared("data/images/imagenet");
+  const [train, dev] = [shared("data/text/sst2_train.tsv"), shared("data/text/sst2_dev.tsv")];
+  if (train === undefined || dev === undefined) return undefined;
+  const made = await mkdtemp(join(folder, "sst2-"));
+  await symlink(train, join(made, "train.tsv"));
+  await symlink(dev, join(made, "test.tsv"));
+  return made;
+}
+
+/** Each sample by itself, as long as it is: `<sample>/<input>`. */
+export async function writeSamples(path: string, data: IndexedDataset): Promise<void> {
+  const arrays: Record<string, Batch[string]> = {};
+  let at = 0;
+  for await (const { label: _, ...inputs } of data.batches({ size: 1 })) {
+    for (const [name, dense] of Object.entries(inputs)) arrays[`${at}/${name}`] = dense;
+    at++;
+  }
+  writeNpz(path, arrays);
+}
+
+const tokens = 128;
+
+/** One sample to time: text of 128 tokens, which are those of the first samples in a row. */
+export async function timedSample(data: IndexedDataset): Promise<Batch> {
+  const few: Batch[] = [];
+  for await (const { label: _, ...inputs } of take(data, tokens).batches({ size: 1 })) few.push(inputs);
+  const [first = {}] = few;
+  return Object.fromEntries(
+    Object.entries(first).map(([name, dense]) => {
+      if (dense.type !== "int64" || dense.dims.length !== 2) return [name, dense];
+      const numbers = few.flatMap((batch) => [...toNumbers(batch[name] ?? dense)]);
+      return [name, fromNumbers("int64", [1, tokens], numbers.slice(0, tokens))];
+    }),
+  );
+}

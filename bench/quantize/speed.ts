@@ -1,0 +1,122 @@
+/** Experiment "speed": what the tool takes: ranges by histograms beside onnxruntime's quantizer, and GPTQ of a large layer beside PyTorch, each in a process of its own. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runJob } from "../../src/job/run.ts";
+import { elementCount } from "../../src/tensor/dims.ts";
+import { heading, line, table, target } from "../lib/print.ts";
+import { peer, pythonWith } from "../lib/python.ts";
+import type gptqJob from "./gptq-job.ts";
+import type quantizeJob from "./job.ts";
+import { openSamples, timedSample, writeSamples } from "./samples.ts";
+import { calibrating, type Settings } from "./static.ts";
+
+const seed = 0;
+/** Of the peers' processor time at most, and bytes over those of the samples. */
+const most = { calibration: 1 / 4, bytes: 400e6, gptq: 4 };
+
+interface Taken {
+  readonly seconds: number;
+  readonly processor: number;
+  readonly peak: number;
+}
+
+export async function speed(settings: Settings): Promise<boolean> {
+  heading("What the tool takes", seed);
+  const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
+  try {
+    return (await (settings.smoke ? true : calibration(folder, settings))) && (await largeLayer(settings));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function calibration(folder: string, { python }: Settings): Promise<boolean> {
+  line(`\nRanges of ${calibrating} images, from the samples to the file; onnxruntime's are decoded before`);
+  const able = pythonWith(["onnxruntime", "onnx"], python);
+  if (able === undefined) line("  alone: no Python with onnxruntime and onnx was found (--python)");
+  const rows: string[][] = [];
+  const checks: (readonly [text: string, met: boolean, shown: boolean])[] = [];
+  for (const network of ["squeezenet", "mobilenetv2"] as const) {
+    const samples = await openSamples(network, folder);
+    if (samples === undefined) {
+      line(`  ${network} is not measured: the shared folder (../shared, or PITH_SHARED) does not have it`);
+      continue;
+    }
+    const { calibrate } = samples.draw(calibrating, seed);
+    const file = join(folder, `${network}.npz`);
+    await writeSamples(file, calibrate);
+    const sample = await timedSample(calibrate);
+    const held = calibrating * 4 * Object.values(sample).reduce((sum, { dims }) => sum + elementCount(dims), 0);
+    for (const ranges of ["percentile", "entropy"] as const) {
+      const out = join(folder, `${network}.onnx`);
+      const ours = await runJob<typeof quantizeJob>(
+        new URL("./job.ts", import.meta.url),
+        { network, options: { scheme: "static", ranges }, calibrate: calibrating, seed, out },
+        { name: network },
+      );
+      const method = ranges === "percentile" ? "Percentile" : "Entropy";
+      const theirs =
+        able === undefined
+          ? undefined
+          : peer<Taken>(able, "quantize_calibration.py", [samples.path, file, out, method]);
+      rows.push([network, ranges, "Pith", ...shown(ours)]);
+      if (theirs !== undefined) {
+        rows.push(["", "", "onnxruntime", ...shown(theirs)]);
+        const ratio = ours.processor / theirs.processor;
+        checks.push([
+          `${network}, ${ranges}: ${ratio.toFixed(2)} of its time, ${most.calibration} at most`,
+          ratio <= most.calibration,
+          true,
+        ]);
+      }
+      const more = ours.peak - held;
+      checks.push([
+        `${network}, ${ranges}: ${(more / 1e6).toFixed(0)} MB over the samples, ${most.bytes / 1e6} at most`,
+        more <= most.bytes,
+        true,
+      ]);
+    }
+  }
+  table(["", "ranges", "", ">s", ">processor, s", ">MB"], rows);
+  for (const check of checks) line(`  ${target(...check)}`);
+  return checks.every(([, met]) => met);
+}
+
+const shown = ({ seconds, processor, peak }: Taken): string[] => [
+  seconds.toFixed(1),
+  processor.toFixed(1),
+  (peak / 1e6).toFixed(0),
+];
+
+async function largeLayer({ smoke, python }: Settings): Promise<boolean> {
+  const [size, samples] = smoke ? [256, 512] : [4096, 512];
+  line(`\nGPTQ of a layer of ${size} × ${size}, ${samples} samples`);
+  const ours = await runJob<typeof gptqJob>(
+    new URL("./gptq-job.ts", import.meta.url),
+    { size, samples },
+    { name: "GPTQ" },
+  );
+  const able = pythonWith(["torch"], python);
+  const theirs =
+    able === undefined
+      ? undefined
+      : peer<Taken & { readonly version: string }>(able, "gptq_layer.py", [`${size}`, `${samples}`]);
+  table(
+    ["", ">s", ">processor, s", ">MB"],
+    [
+      ["Pith", ...shown(ours)],
+      ...(theirs === undefined
+        ? []
+        : [[`PyTorch ${theirs.version}, float32`, theirs.seconds.toFixed(1), theirs.processor.toFixed(1), ""]]),
+    ],
+  );
+  if (theirs === undefined) {
+    line("  alone: no Python with torch was found (--python)");
+    return true;
+  }
+  if (smoke) return true;
+  const ratio = ours.processor / theirs.processor;
+  line(`  ${target(`${ratio.toFixed(1)} of PyTorch's time, ${most.gptq} at most`, ratio <= most.gptq, true)}`);
+  return ratio <= most.gptq;
+}
