@@ -1,17 +1,25 @@
 /**
  * Why units of channels cannot go: cutting would change the model's interface or what an operator computes. An axis that no link mentions, an operator
- * without entry, inputs and outputs of the model, values that subgraphs read; and a unit that is all of an axis.
+ * without entry, inputs and outputs of the model, values that subgraphs read; an axis that stays whole for another one; and a unit that is all of an axis.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { endKey as key, labelledEnds, type Rule } from "./channel-links.ts";
+import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-links.ts";
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
-/** By unit the first reason that was found. */
-export function refusals(model: Model, rules: readonly Rule[], labels: Labels): ReadonlyMap<number, Miss> {
+/**
+ * By unit the first reason that was found.
+ * @param closed Links that units do not go along: another of their alternatives was chosen.
+ */
+export function refusals(
+  model: Model,
+  rules: readonly Rule[],
+  labels: Labels,
+  closed: ReadonlySet<Link>,
+): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
-  for (const { end, miss } of refusedEnds(model, rules, labels))
+  for (const { end, miss } of refusedEnds(model, rules, labels, closed))
     labels.at(end)?.forEach((label) => {
       const unit = label < 0 ? -1 : labels.find(label);
       if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
@@ -27,7 +35,12 @@ interface RefusedEnd {
 
 const asOutput = "they are an output of the model";
 
-function* refusedEnds(model: Model, rules: readonly Rule[], labels: Labels): Generator<RefusedEnd> {
+function* refusedEnds(
+  model: Model,
+  rules: readonly Rule[],
+  labels: Labels,
+  closed: ReadonlySet<Link>,
+): Generator<RefusedEnd> {
   const { graph } = model;
   for (const [values, reason] of [
     [graph.outputs, asOutput],
@@ -44,6 +57,9 @@ function* refusedEnds(model: Model, rules: readonly Rule[], labels: Labels): Gen
     for (const { end, reason, kind } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node), kind) };
     yield* unfollowed(rule, rule.node, outputs);
     yield* unmentioned(rule, rule.node, labels);
+    const reason = "they lie in one axis with others that go in their place";
+    for (const link of rule.links)
+      if (closed.has(link)) yield { end: link.from, miss: new Miss(reason, describe(rule.node)) };
   }
   yield* wholeAxes(labels);
 }

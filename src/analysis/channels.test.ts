@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { topology } from "../../test/zoo/topologies.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel, printModel, printNode } from "../graph/text.ts";
@@ -219,6 +220,55 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
       expect(units(group, "next.weight", 1)).toEqual([0, 0, 1, 1, 2, 2]);
       expect(removable(group)).toEqual([0, 1, 2]);
     });
+  });
+
+  describe("heads of queries that share keys and values", () => {
+    /** Repeated in a row: three heads of queries read the same head of keys, and then the next three. */
+    const heads = [0, 1, 2].flatMap((head) => Array<number>(4).fill(head));
+
+    test("go with the head of keys that they share", () => {
+      const model = parseModel(topology("grouped-query").text);
+      expect(summary(model)).toEqual(["q+k+v 2", "o 8 (0)"]);
+      expect(units(groupOf(model, "q"), "q.weight", 1)).toEqual([...Array(12).fill(0), ...Array(12).fill(1)]);
+    });
+
+    test("where a cache keeps keys and values: the same one of each head of keys, with a repetition of all", () => {
+      const model = parseModel(topology("grouped-query-cache").text);
+      expect(summary(model)).toEqual(["q 3", "k 2 (0)", "v 2 (0)", "o 8 (0)"]);
+      const group = groupOf(model, "q");
+      expect(units(group, "q.weight", 1)).toEqual([...heads, ...heads]);
+      expect(units(group, "o.weight", 0)).toEqual([...heads, ...heads]);
+      expect(units(group, "kr", 2)).toEqual([0, 1, 2]);
+      expect(reasons(model, "k")).toEqual(["keys: they are an output of the model"]);
+      expect(reasons(model, "v")).toEqual(["values: they are an output of the model"]);
+    });
+
+    test("shrink what repeats keys and values, and nothing of the cache", async () => {
+      const model = parseModel(topology("grouped-query-cache").text);
+      expect(await cut(model, [{ group: groupOf(model, "q"), units: [1] }])).not.toBeInstanceOf(Miss);
+      expect(verify(model)).toEqual([]);
+      expect(await numbers(model, "repeats")).toEqual([1, 1, 2, 1, 1]);
+      expect(await numbers(model, "queryHeads")).toEqual([0, 0, 4, 4]);
+      expect(await numbers(model, "sixHeads")).toEqual([0, 4, -1, 4]);
+      expect(await numbers(model, "keyHeads")).toEqual([0, 0, 2, 4]);
+      expect(model.graph.outputs.map(({ type }) => type?.dims?.[1])).toEqual([3, 2, 2]);
+    });
+
+    test("stay where a cache keeps them repeated", () => {
+      const { text } = topology("grouped-query-cache");
+      const [before, after] = ["keys: float32[batch, 2, total, 4]", "k6: float32[batch, 6, total, 4]"];
+      const model = parseModel(text.replace(before, after));
+      expect(summary(model).slice(0, 1)).toEqual(["q+k+v 2 (0)"]);
+      expect(reasons(model, "q")).toEqual(["k6: they are an output of the model"]);
+    });
+  });
+
+  test("all pixels of a block that a channel is spread over, whichever lies outside", () => {
+    const model = parseModel(topology("pixel-shuffle").text);
+    expect(summary(model)).toEqual(["c1 5", "c2 4", "c3 3", "c4 2 (0)"]);
+    expect(units(groupOf(model, "c1"), "c2.weight", 1)).toEqual(Array(4).fill([0, 1, 2, 3, 4]).flat());
+    expect(units(groupOf(model, "c2"), "c2.weight", 0)).toEqual(Array(4).fill([0, 1, 2, 3]).flat());
+    expect(units(groupOf(model, "c3"), "c3.weight", 0)).toEqual([0, 1, 2].flatMap((channel) => Array(4).fill(channel)));
   });
 
   test("channels that are normalized together, where that is asked for: the scale and bias of the norm go with them", async () => {

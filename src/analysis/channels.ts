@@ -8,19 +8,22 @@
  *
  * Where none of several axes of one operand that link to the same axis applies (`spread.ts`), the units of each image of one of them become one: a
  * head of an attention layer, the same position in each group of a grouped convolution. It is the outermost for which what lies behind refuses not
- * all units: in a Reshape of queries, keys and values to [3, heads, size] a head, in a channel shuffle to [2, channels] a pair of channels.
+ * all units: in a Reshape of queries, keys and values to [3, heads, size] a head, in a channel shuffle to [2, channels] a pair of channels. Where units
+ * along another of these axes are refused, that axis stays whole: heads of keys that go out of the model to be read again in the next step stay, and
+ * of the queries, [heads of keys, repeats] in a row, one for each of them goes.
  *
  * Costs the number of nodes times the number of channels, times a few sweeps.
  */
 import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { groupBy } from "../tensor/group-by.ts";
 import { type Rule, rulesOf } from "./channel-links.ts";
 import { refusals } from "./channel-refusals.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
-import { type Alternatives, alternativesIn, spread } from "./spread.ts";
+import { type Alternatives, alternativesIn, closedLinks, spread } from "./spread.ts";
 import { type Slice, unitGroups } from "./unit-groups.ts";
-import { type Along, Labels } from "./units.ts";
+import { type Along, Labels, sizeAlong } from "./units.ts";
 
 export type { Slice };
 
@@ -76,23 +79,39 @@ interface Units {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** Units along the first alternatives that are not refused; along the outermost where all are. */
+/** Units along all alternatives; of those along which all are refused, along the first that leaves some free. */
 function settled(model: Model, rules: readonly Rule[], starts: readonly Along[]): Units {
   const alternatives = alternativesIn(rules);
   const unitsNow = (): Units => {
     const labels = new Labels();
     for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
     spread(rules, labels, alternatives);
-    return { labels, refused: refusals(model, rules, labels) };
+    return { labels, refused: refusals(model, rules, labels, closedLinks(alternatives)) };
   };
-  const isRefused = ({ links: [link] }: Alternatives, { labels, refused }: Units): boolean =>
-    ((link && labels.at(link.to)) ?? new Int32Array()).every((unit) => unit < 0 || refused.has(labels.find(unit)));
   let units = unitsNow();
-  let open = alternatives.filter((set) => set.joined && set.links.length > 1 && isRefused(set, units));
-  for (let choice = 1; open.length > 0; choice++) {
-    for (const set of open) set.chosen = choice < set.links.length ? choice : 0;
-    units = unitsNow();
-    open = open.filter((set) => set.chosen > 0 && isRefused(set, units));
-  }
+  const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
+  // Repeated layers choose alike, and at once: queries meet keys and values that are repeated one as the other.
+  for (const alike of groupBy(alternatives.filter(isOpen), sizesOf).values())
+    for (let choice = 0; choice < (alike[0]?.links.length ?? 0); choice++) {
+      const tried = alike.filter(isStuck);
+      if (tried.length === 0) break;
+      for (const set of tried) set.chosen = set.links[choice];
+      const then = unitsNow();
+      const failed = tried.filter((set) => freedom(set, then) !== "free");
+      for (const set of failed) set.chosen = undefined;
+      if (failed.length < tried.length) units = failed.length === 0 ? then : unitsNow();
+    }
   return units;
+}
+
+const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.every(({ hasImages }) => hasImages);
+
+const sizesOf = ({ links }: Alternatives): string =>
+  links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
+
+/** Whether some units of the axis that alternatives share can go, or all are refused; undefined where there are none. */
+function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
+  const units = [...((link && labels.at(link.to)) ?? [])].filter((unit) => unit >= 0);
+  if (units.length === 0) return undefined;
+  return units.every((unit) => refused.has(labels.find(unit))) ? "refused" : "free";
 }

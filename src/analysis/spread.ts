@@ -11,31 +11,35 @@ interface LinkRule {
 /** Axes of one operand that link to the same axis, such as those that a Flatten merges. */
 export interface Alternatives {
   readonly links: readonly Link[];
-  /** The one along which units are joined where none applies: the outermost unless another is chosen. */
-  chosen: number;
-  /** Whether units were joined along it. */
-  joined: boolean;
+  /** The only one that units go along, where one is chosen. */
+  chosen: Link | undefined;
 }
 
 export function alternativesIn(rules: readonly LinkRule[]): readonly Alternatives[] {
   return rules.flatMap(({ links }) =>
     [...groupBy(links, ({ from, to }) => `${from.port} ${endKey(to)}`).values()].map((set) => ({
       links: set,
-      chosen: 0,
-      joined: false,
+      chosen: undefined,
     })),
+  );
+}
+
+/** The links that no unit goes along, because another of their alternatives was chosen. */
+export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<Link> {
+  return new Set(
+    alternatives.flatMap(({ links, chosen }) => (chosen === undefined ? [] : links.filter((link) => link !== chosen))),
   );
 }
 
 /**
  * A link from index i to the positions map(i) is followed forwards always, and backwards where map(i) carries one single unit. Of alternatives
- * one must apply. Where none does, the units of each image of the chosen one become one. Axes that a link joins index by index are one from the start,
+ * one must apply. Where none does, the units of each image of the chosen one, or of the outermost, become one. Axes that a link joins index by index are one from the start,
  * which are most of a network: what is followed are the others.
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
-  for (const set of alternatives) set.joined = false;
+  const closed = closedLinks(alternatives);
   const left = rules.flatMap(({ links }) =>
-    links.filter(({ from, to, hasImages }) => hasImages || !labels.tie(from, to)),
+    links.filter((link) => !closed.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
   );
   for (const part of connected(left, alternatives, labels)) settle(part, labels);
 }
@@ -133,15 +137,14 @@ function joinFirst(alternatives: readonly Alternatives[], labels: Labels): boole
 
 /**
  * Where no axis of an operand accounts for all labelled positions of the axis it is linked to: joins the units of each image of the
- * chosen one. True if anything was joined.
+ * chosen one, or of the outermost. True if anything was joined.
  */
-function joinAlternatives(set: Alternatives, labels: Labels): boolean {
-  const { links, chosen } = set;
-  const link = links[chosen];
+function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
+  const link = chosen ?? links[0];
   const end = link && labels.at(link.to);
   if (end === undefined || link?.images === undefined) return false;
   const covered = new Uint8Array(end.length);
-  for (const { images = [] } of links)
+  for (const { images = [] } of chosen === undefined ? links : [chosen])
     images.forEach((image) => {
       if (labels.common(end, image) < 0) return;
       for (let at = 0; at < image.length; at++) covered[image[at] ?? 0] = 1;
@@ -154,6 +157,5 @@ function joinAlternatives(set: Alternatives, labels: Labels): boolean {
     labels.assign(link.to, 1, () => unit, [image]);
     joined = true;
   });
-  set.joined ||= joined;
   return joined;
 }

@@ -572,6 +572,97 @@ graph (x: float32[5, batch, 8]) -> (y: float32[5, batch, 8]) {
 }`,
   },
   {
+    name: "grouped-query",
+    inputs: { x: [2, 3, 8] },
+    text: `opset 21
+graph (x: float32[batch, 3, 8]) -> (y: float32[batch, 3, 8]) {
+  q.weight: float32[8, 24] = random(seed 301)
+  k.weight: float32[8, 8] = random(seed 302)
+  v.weight: float32[8, 8] = random(seed 303)
+  o.weight: float32[24, 8] = random(seed 304)
+  queryHeads: int64[4] = [0, 0, 6, 4]
+  keyHeads: int64[4] = [0, 0, 2, 4]
+  repeats: int64[5] = [1, 1, 3, 1, 1]
+  sixHeads: int64[4] = [0, 6, -1, 4]
+  merged: int64[3] = [0, 0, 24]
+  inner: int64[1] = [2]
+  root: float32[] = 2
+  q = MatMul "q" (x, q.weight); k = MatMul "k" (x, k.weight); v = MatMul "v" (x, v.weight)
+  q4 = Reshape (q, queryHeads); k4 = Reshape (k, keyHeads); v4 = Reshape (v, keyHeads)
+  qh = Transpose (q4) {perm=[0, 2, 1, 3]}
+  keys = Transpose (k4) {perm=[0, 2, 1, 3]}
+  values = Transpose (v4) {perm=[0, 2, 1, 3]}
+  k5 = Unsqueeze (keys, inner); v5 = Unsqueeze (values, inner)
+  kr = Expand (k5, repeats); vr = Expand (v5, repeats)
+  k6 = Reshape (kr, sixHeads); v6 = Reshape (vr, sixHeads)
+  kt = Transpose (k6) {perm=[0, 1, 3, 2]}
+  scores = MatMul (qh, kt)
+  scaled = Div (scores, root)
+  weights = Softmax (scaled) {axis=-1}
+  mixed = MatMul (weights, v6)
+  back = Transpose (mixed) {perm=[0, 2, 1, 3]}
+  rows = Reshape (back, merged)
+  y = MatMul "o" (rows, o.weight)
+}`,
+  },
+  {
+    name: "grouped-query-cache",
+    inputs: { x: [2, 3, 8], pastKey: [2, 2, 5, 4], pastValue: [2, 2, 5, 4] },
+    text: `opset 21
+graph (x: float32[batch, 3, 8], pastKey: float32[batch, 2, past, 4], pastValue: float32[batch, 2, past, 4]) -> (y: float32[batch, 3, 8], keys: float32[batch, 2, total, 4], values: float32[batch, 2, total, 4]) {
+  q.weight: float32[8, 24] = random(seed 311)
+  k.weight: float32[8, 8] = random(seed 312)
+  v.weight: float32[8, 8] = random(seed 313)
+  o.weight: float32[24, 8] = random(seed 314)
+  queryHeads: int64[4] = [0, 0, 6, 4]
+  keyHeads: int64[4] = [0, 0, 2, 4]
+  repeats: int64[5] = [1, 1, 3, 1, 1]
+  sixHeads: int64[4] = [0, 6, -1, 4]
+  merged: int64[3] = [0, 0, 24]
+  inner: int64[1] = [2]
+  root: float32[] = 2
+  q = MatMul "q" (x, q.weight); k = MatMul "k" (x, k.weight); v = MatMul "v" (x, v.weight)
+  q4 = Reshape (q, queryHeads); k4 = Reshape (k, keyHeads); v4 = Reshape (v, keyHeads)
+  qh = Transpose (q4) {perm=[0, 2, 1, 3]}
+  newKeys = Transpose (k4) {perm=[0, 2, 1, 3]}
+  newValues = Transpose (v4) {perm=[0, 2, 1, 3]}
+  keys = Concat (pastKey, newKeys) {axis=2}
+  values = Concat (pastValue, newValues) {axis=2}
+  k5 = Unsqueeze (keys, inner); v5 = Unsqueeze (values, inner)
+  kr = Expand (k5, repeats); vr = Expand (v5, repeats)
+  k6 = Reshape (kr, sixHeads); v6 = Reshape (vr, sixHeads)
+  kt = Transpose (k6) {perm=[0, 1, 3, 2]}
+  scores = MatMul (qh, kt)
+  scaled = Div (scores, root)
+  weights = Softmax (scaled) {axis=-1}
+  mixed = MatMul (weights, v6)
+  back = Transpose (mixed) {perm=[0, 2, 1, 3]}
+  rows = Reshape (back, merged)
+  y = MatMul "o" (rows, o.weight)
+}`,
+  },
+  {
+    name: "pixel-shuffle",
+    inputs: { x: [2, 3, 8, 8] },
+    text: `opset 21
+graph (x: float32[batch, 3, 8, 8]) -> (y: float32[batch, 2, 16, 16]) {
+  c1.weight: float32[5, 3, 3, 3] = random(seed 321)
+  c2.weight: float32[16, 20, 1, 1] = random(seed 322)
+  c2.bias: float32[16] = random(seed 323)
+  c3.weight: float32[12, 4, 3, 3] = random(seed 324)
+  c4.weight: float32[2, 3, 1, 1] = random(seed 325)
+  h1 = Conv "c1" (x, c1.weight) {pads=[1, 1, 1, 1]}
+  deep = SpaceToDepth "fold" (h1) {blocksize=2}
+  h2 = Conv "c2" (deep, c2.weight, c2.bias)
+  a2 = Relu (h2)
+  wide = DepthToSpace "blocks" (a2) {blocksize=2}
+  h3 = Conv "c3" (wide, c3.weight) {pads=[1, 1, 1, 1]}
+  shuffled = DepthToSpace "shuffle" (h3) {blocksize=2, mode="CRD"}
+  a3 = Tanh (shuffled)
+  y = Conv "c4" (a3, c4.weight)
+}`,
+  },
+  {
     name: "conv-transpose",
     inputs: { x: [2, 3, 4, 4] },
     text: `opset 21
