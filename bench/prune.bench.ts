@@ -8,6 +8,7 @@
  */
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
+import { coverage } from "./prune/coverage.ts";
 import { healed, healing, type Settings } from "./prune/healing.ts";
 import { language } from "./prune/language.ts";
 import { latencies } from "./prune/latency.ts";
@@ -23,6 +24,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
 });
 const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
+  coverage,
   language,
   latency: latencies,
   peers: ({ smoke }) => peers({ smoke, python: options.python }),

@@ -34,6 +34,8 @@ export interface Group {
   /** Every axis that a unit reaches: of weights, constants and activations. */
   readonly slices: readonly Slice[];
   readonly refused: ReadonlyMap<number, Miss>;
+  /** Whether units lie along another axis than the outermost of those that are merged with it: places in heads, while the heads stay. */
+  readonly inner: boolean;
 }
 
 export interface ChannelOptions {
@@ -54,6 +56,23 @@ export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
+/** How much can go: output channels of layers; where these are as many, those in outermost units, such as whole heads; then units. */
+export function freedomOf(groups: readonly Group[]): number {
+  let [channels, outermost, units] = [0, 0, 0];
+  for (const group of groups) {
+    const free = new Set(removable(group));
+    units += free.size;
+    for (const layer of free.size === 0 ? [] : group.layers)
+      for (const unit of outputsOf(group, layer)?.unitOf ?? []) {
+        if (!free.has(unit)) continue;
+        channels++;
+        if (!group.inner) outermost++;
+      }
+  }
+  // Each is less than one of those before it.
+  return channels + (outermost + units / (units + 1)) / (channels + 2);
+}
+
 /**
  * All groups of channels of the main graph, in the order of their first layers. Groups that cannot be cut at all are listed too, with
  * every unit refused.
@@ -67,10 +86,11 @@ export function channelGroups(
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
   const rules = rulesOf(model, inference, throughNorms);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));
-  const { labels, refused } = settled(model, rules, starts);
+  const { labels, refused, inner } = settled(model, rules, starts);
   return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: own, ...group }) => ({
     ...group,
     layers: own.flatMap((start) => layers[start] ?? []),
+    inner: inner.some(({ value, axis }) => group.slices.some((slice) => slice.value === value && slice.axis === axis)),
   }));
 }
 
@@ -80,7 +100,11 @@ interface Units {
 }
 
 /** Units along all alternatives; of those along which all are refused, along the first that leaves some free. */
-function settled(model: Model, rules: readonly Rule[], starts: readonly Along[]): Units {
+function settled(
+  model: Model,
+  rules: readonly Rule[],
+  starts: readonly Along[],
+): Units & { readonly inner: readonly Along[] } {
   const alternatives = alternativesIn(rules);
   const unitsNow = (): Units => {
     const labels = new Labels();
@@ -101,7 +125,8 @@ function settled(model: Model, rules: readonly Rule[], starts: readonly Along[])
       for (const set of failed) set.chosen = undefined;
       if (failed.length < tried.length) units = failed.length === 0 ? then : unitsNow();
     }
-  return units;
+  const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
+  return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };
 }
 
 const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.every(({ hasImages }) => hasImages);

@@ -5,7 +5,7 @@
  *
  *     b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
-import { channelGroups, removable } from "../analysis/channels.ts";
+import { channelGroups, freedomOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
@@ -20,14 +20,12 @@ import { removeIdentities } from "./remove-identities.ts";
 /** A copy of the model in the form from which channels are cut. */
 export async function withFreeChannels(model: Model): Promise<Model> {
   const copy = model.clone();
-  await freeChannels(copy, (one) => ({
-    free: channelGroups(one, infer(one)).reduce((sum, group) => sum + removable(group).length, 0),
-  }));
+  await freeChannels(copy, (one) => ({ free: freedomOf(channelGroups(one, infer(one))) }));
   return copy;
 }
 
 /**
- * Brings the graph of a model, in place, into a form in which most channels are free: as little as is needed for that. The whole is tried first, since
+ * Brings the graph of a model, in place, into a form in which most channels are free (`freedomOf`): as little as is needed for that. The whole is tried first, since
  * most models are as free as they can be.
  * @returns what `look` says of the form that is kept.
  */

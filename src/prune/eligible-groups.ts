@@ -1,6 +1,13 @@
 /** Which groups of channels may be cut, and why others, or some of their units, stay. */
 import { ofStatistics } from "../analysis/channel-links.ts";
-import { type ChannelOptions, channelGroups, type Group, outputsOf, removable } from "../analysis/channels.ts";
+import {
+  type ChannelOptions,
+  channelGroups,
+  freedomOf,
+  type Group,
+  outputsOf,
+  removable,
+} from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
@@ -16,7 +23,7 @@ export interface EligibleGroups {
   readonly groups: readonly Group[];
   /** Why others, or some of their units, stay. */
   readonly misses: readonly Miss[];
-  /** How many units can go. */
+  /** How much can go. */
   readonly free: number;
 }
 
@@ -51,5 +58,5 @@ export function eligible(model: Model, given: Eligibility): EligibleGroups {
     }
     if (removable(group).length > 0) groups.push(group);
   }
-  return { groups, misses, free: groups.reduce((sum, group) => sum + removable(group).length, 0) };
+  return { groups, misses, free: freedomOf(groups) };
 }

@@ -153,7 +153,7 @@ export async function trimVocabulary(model: Model, kept: readonly number[]): Pro
   const gone = Array.from({ length: size }, (_, id) => id).filter((id) => !stay.has(id));
   const told = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
   if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens stay")] };
-  const group: Group = { layers: [], units: size, slices, refused: new Map() };
+  const group: Group = { layers: [], units: size, slices, refused: new Map(), inner: false };
   const failed = await cut(model, [{ group, units: gone }]);
   if (failed instanceof Miss) return { ...told, changes: [], misses: [failed] };
   const what = `${kept.length} of ${size} tokens stay`;
