@@ -24,10 +24,7 @@ export interface RankedEntries {
   readonly sample?: Scores;
   /** Undefined where all entries are kept. */
   mask(): Promise<Mask | undefined>;
-  /** @param weights The elements of what is pruned, where they are at hand. */
-  scores(weights?: Scores): Promise<Scores>;
-  /** The scores are in memory for as long as this is. */
-  readonly inMemory?: true;
+  scores(): Promise<Scores>;
 }
 
 /** Every so manieth entry is a sample: a prime, so that no row length of a matrix repeats it. */
@@ -57,9 +54,13 @@ const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 interface Located {
   below: number;
   atLow: number;
-  readonly between: number[];
+  /** Magnitudes. */
+  readonly between: Scores[];
   atHigh: number;
 }
+
+/** Entries that are looked at together: they stay in a core's own cache. */
+const blockSize = 2 ** 16;
 
 /** @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank. */
 function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Located {
@@ -72,34 +73,59 @@ function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Locat
 
 /** As integers: without its sign, the bits of a float32 rise with its magnitude. */
 function locateFloats(scores: Float32Array, mask: Mask | undefined, bracket: Bracket, found: Located): void {
-  const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
-  const [low = 0, high = 0] = new Int32Array(Float32Array.of(bracket.low, bracket.high).buffer);
-  let [below, broken] = [0, 0];
+  const bits = bitsOf(scores);
+  const [low = 0, high = 0] = bitsOf(Float32Array.of(bracket.low, bracket.high));
+  const between = new Float32Array(blockSize);
+  const sizes = bitsOf(between);
+  for (let start = 0; start < bits.length; start += blockSize) {
+    const [block, kept] = [bits.subarray(start, start + blockSize), mask?.subarray(start, start + blockSize)];
+    const count = collectFloats(
+      kept === undefined ? block : block.filter((_, at) => kept[at] !== 0),
+      low,
+      high,
+      sizes,
+      found,
+    );
+    if (count > 0) found.between.push(between.slice(0, count));
+  }
+}
+
+/** Moves what lies between to the begin of `sizes`. @returns how many that are. */
+function collectFloats(bits: Int32Array, low: number, high: number, sizes: Int32Array, found: Located): number {
+  let [below, broken, within] = [0, 0, 0];
+  const span = high - low;
   for (let index = 0; index < bits.length; index++) {
-    if (mask !== undefined && mask[index] === 0) continue;
     const size = (bits[index] ?? 0) & 0x7fff_ffff;
+    const over = size - low;
     // Without branches: half of all lie below, which could not be predicted.
-    below += (size - low) >>> 31;
+    below += over >>> 31;
     broken |= infinity - size;
-    if (((size - low) | (high - size)) < 0) continue;
-    if (size === low) found.atLow++;
-    else if (size === high) found.atHigh++;
-    else found.between.push(Math.abs(scores[index] ?? 0));
+    if (over >>> 0 <= span) sizes[within++] = size;
   }
   if (broken < 0) throw noRank();
-  found.below = below;
+  found.below += below;
+  let count = 0;
+  for (let index = 0; index < within; index++) {
+    const size = sizes[index] ?? 0;
+    if (size === low) found.atLow++;
+    else if (size === high) found.atHigh++;
+    else sizes[count++] = size;
+  }
+  return count;
 }
 
 function locateNumbers(scores: Scores, mask: Mask | undefined, { low, high }: Bracket, found: Located): void {
+  const between: number[] = [];
   for (let index = 0; index < scores.length; index++) {
     if (mask?.[index] === 0) continue;
     const size = Math.abs(scores[index] ?? 0);
     if (size < low) found.below++;
     else if (size === low) found.atLow++;
-    else if (size < high) found.between.push(size);
+    else if (size < high) between.push(size);
     else if (size === high) found.atHigh++;
     else if (Number.isNaN(size)) throw noRank();
   }
+  found.between.push(Float64Array.from(between));
 }
 
 /** The bits of an infinite float32, without its sign; those of NaN are greater. */
@@ -109,39 +135,91 @@ const isFloat32 = (value: number): boolean => Math.fround(value) === value;
 
 const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
 
-export function cutMask(mask: Mask | undefined, scores: Scores, cut: Threshold): Mask {
+export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
-  if (scores instanceof Float32Array && isFloat32(cut.limit)) cutFloats(result, scores, cut);
-  else cutNumbers(result, scores, cut);
+  cutEntries(result, scores, limit, ties);
   return result;
 }
 
-/** Compares magnitudes as integers: without its sign, the bits of a float32 increase with its magnitude. */
-function cutFloats(result: Mask, scores: Float32Array, { limit, ties }: Threshold): void {
-  const bits = new Int32Array(scores.buffer, scores.byteOffset, scores.length);
-  const [least = 0] = new Int32Array(Float32Array.of(limit).buffer);
+/**
+ * Sets to 0 what goes, in one block of the entries after the other, since of those equal to the limit the first go. Blocks are overwritten by the next.
+ */
+export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let left = ties;
-  for (let index = 0; index < result.length; index++) {
-    const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    // 1 where size ≥ least, without a branch, which could not be predicted: half of all go.
-    const kept = (result[index] ?? 0) & ((least - 1 - size) >>> 31);
-    result[index] = kept;
-    if (size !== least || left === 0 || kept === 0) continue;
-    result[index] = 0;
-    left--;
-  }
+  let result = new Float32Array();
+  return (scores, present) => {
+    if (present !== undefined || !(scores instanceof Float32Array && isFloat32(limit))) {
+      const mask = present?.slice() ?? new Uint8Array(scores.length).fill(1);
+      left = cutEntries(mask, scores, limit, left);
+      return masked(scores, mask);
+    }
+    if (result.length !== scores.length) result = new Float32Array(scores.length);
+    left = zeroFloats(scores, result, limit, left);
+    return result;
+  };
 }
 
-function cutNumbers(result: Mask, scores: Scores, { limit, ties }: Threshold): void {
+/** Numbers where a mask holds 1, and zeros where it holds 0. */
+export function masked(numbers: Scores, mask: Mask): Scores {
+  if (numbers instanceof Float64Array) return numbers.map((value, at) => (mask[at] === 1 ? value : 0));
+  const result = new Float32Array(numbers.length);
+  const [from, to] = [bitsOf(numbers), bitsOf(result)];
+  // As integers: −0 and −1 have no bits and all.
+  for (let index = 0; index < to.length; index++) to[index] = (from[index] ?? 0) & -(mask[index] ?? 0);
+  return result;
+}
+
+const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
+
+/** @returns how many equal ones may still go. */
+function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
+  const [from, to] = [bitsOf(scores), bitsOf(result)];
+  const [least = 0] = bitsOf(Float32Array.of(limit));
   let left = ties;
-  for (let index = 0; index < result.length; index++) {
-    const size = Math.abs(scores[index] ?? 0);
-    const kept = (result[index] ?? 0) & Number(size >= limit);
-    result[index] = kept;
-    if (size !== limit || left === 0 || kept === 0) continue;
-    result[index] = 0;
+  for (let index = 0; index < to.length; index++) {
+    const bits = from[index] ?? 0;
+    const size = bits & 0x7fff_ffff;
+    // All bits where size ≥ least, without a branch, which could not be predicted: half of all go.
+    to[index] = bits & ((least - 1 - size) >> 31);
+    if (size !== least || left === 0) continue;
+    to[index] = 0;
     left--;
   }
+  return left;
+}
+
+function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): number {
+  const ofFloats = scores instanceof Float32Array && isFloat32(limit);
+  return ofFloats ? cutFloats(mask, scores, limit, ties) : cutNumbers(mask, scores, limit, ties);
+}
+
+function cutFloats(mask: Mask, scores: Float32Array, limit: number, ties: number): number {
+  const bits = bitsOf(scores);
+  const [least = 0] = bitsOf(Float32Array.of(limit));
+  let left = ties;
+  for (let index = 0; index < mask.length; index++) {
+    const size = (bits[index] ?? 0) & 0x7fff_ffff;
+    // 1 where size ≥ least, without a branch, which could not be predicted: half of all go.
+    const kept = (mask[index] ?? 0) & ((least - 1 - size) >>> 31);
+    mask[index] = kept;
+    if (size !== least || left === 0 || kept === 0) continue;
+    mask[index] = 0;
+    left--;
+  }
+  return left;
+}
+
+function cutNumbers(mask: Mask, scores: Scores, limit: number, ties: number): number {
+  let left = ties;
+  for (let index = 0; index < mask.length; index++) {
+    const size = Math.abs(scores[index] ?? 0);
+    const kept = (mask[index] ?? 0) & Number(size >= limit);
+    mask[index] = kept;
+    if (size !== limit || left === 0 || kept === 0) continue;
+    mask[index] = 0;
+    left--;
+  }
+  return left;
 }
 
 /**
@@ -181,8 +259,8 @@ function limitAmong(located: readonly Located[], { low, high }: Bracket, count: 
   if (place <= 0) return undefined;
   const within = place - sum(({ atLow }) => atLow);
   if (within <= 0) return low;
-  const between = joined(located.map((part) => part.between)).sort();
-  if (within <= between.length) return between[within - 1];
+  const between = joined(located.flatMap((part) => part.between));
+  if (within <= between.length) return nthLeast(between, within - 1);
   return within - between.length <= sum(({ atHigh }) => atHigh) ? high : undefined;
 }
 
@@ -193,11 +271,31 @@ function countAround(
 ): { readonly below: number; readonly equal: number } {
   if (limit === low) return { below, equal: atLow };
   let [less, equal] = [0, limit === high ? atHigh : 0];
-  for (const size of between) {
-    if (size < limit) less++;
-    else if (size === limit) equal++;
-  }
+  for (const sizes of between)
+    for (const size of sizes) {
+      if (size < limit) less++;
+      else if (size === limit) equal++;
+    }
   return { below: below + atLow + less, equal };
+}
+
+/** The number at a place, from 0 on, of the rising order; others change their places (Hoare 1961, "Algorithm 65: Find"). */
+function nthLeast(numbers: Float64Array, place: number): number | undefined {
+  for (let [first, last] = [0, numbers.length - 1]; first < last; ) {
+    const pivot = numbers[place] ?? 0;
+    let [left, right] = [first, last];
+    while (left <= right) {
+      while ((numbers[left] ?? 0) < pivot) left++;
+      while ((numbers[right] ?? 0) > pivot) right--;
+      if (left > right) break;
+      const one = numbers[left] ?? 0;
+      numbers[left++] = numbers[right] ?? 0;
+      numbers[right--] = one;
+    }
+    if (right < place) first = left;
+    if (place < left) last = right;
+  }
+  return numbers[place];
 }
 
 function joined(parts: readonly ArrayLike<number>[]): Float64Array {

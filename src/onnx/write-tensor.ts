@@ -73,5 +73,6 @@ export function rawPiece(tensor: Tensor): Piece {
       if (dense.type === "string") throw new Error("internal: strings have no raw bytes");
       return bytesOf(dense);
     },
+    ...(tensor.blocks && { blocks: tensor.blocks }),
   };
 }

@@ -8,10 +8,11 @@
 import type { StoredBytes } from "../tensor/types.ts";
 import { type Field, splitFields } from "./fields.ts";
 
-/** Bytes that are made when they are written. `produce` must yield exactly `size` bytes. */
+/** Bytes that are made when they are written: exactly `size`, at once or block after block. */
 export interface Produced {
   readonly size: number;
   produce(): Promise<Uint8Array>;
+  blocks?(): AsyncIterable<Uint8Array>;
 }
 
 export type Piece = Uint8Array | StoredBytes | Produced;
@@ -203,9 +204,11 @@ export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Arra
       yield piece;
       continue;
     }
-    const bytes = await piece.produce();
-    if (bytes.byteLength !== piece.size)
-      throw new Error(`internal: ${bytes.byteLength} bytes were produced, ${piece.size} announced`);
-    yield bytes;
+    let size = 0;
+    for await (const bytes of piece.blocks?.() ?? [await piece.produce()]) {
+      size += bytes.byteLength;
+      if (size <= piece.size) yield bytes;
+    }
+    if (size !== piece.size) throw new Error(`internal: ${size} bytes were produced, ${piece.size} announced`);
   }
 }

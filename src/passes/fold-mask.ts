@@ -7,9 +7,11 @@ import type { Masked } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Scores } from "../math/smallest.ts";
 import { type FloatType, fromNumbers, isFloat, toFloats } from "../tensor/convert.ts";
-import { deferred } from "../tensor/deferred.ts";
-import { float32 } from "../tensor/dense.ts";
+import { deferred, deferredInBlocks } from "../tensor/deferred.ts";
+import { bytesOf, float32 } from "../tensor/dense.ts";
+import { blocksOf } from "../tensor/part.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
 /** Folds a mask into its parameter; the mask goes where nothing else reads it. */
@@ -29,39 +31,36 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
 
 /** Reads what a parameter is behind its mask, whatever becomes of the graph meanwhile. */
 export function maskedReader({ parameter, mask }: Masked): () => Promise<Dense> {
-  const kept = stored(mask);
-  return productReader(stored(parameter), floatOf(parameter), async () => toFloats(await kept.read()));
+  const [tensor, type, kept] = [stored(parameter), floatOf(parameter), stored(mask)];
+  return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await kept.read()));
 }
 
-/** A parameter times its mask, computed when it is read. */
-export function multiplied(tensor: Tensor, type: FloatType, mask: MaskOf): Promise<Tensor> {
-  return deferred(type, tensor.dims, productReader(tensor, type, mask));
+/** A block of weights with zeros for what goes: asked for one after the other, `start` entries being before it. */
+export type Keep = (weights: Scores, start: number) => Scores;
+
+/** What is kept of a parameter, computed when it is read. */
+export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
+  return deferredInBlocks(type, tensor.dims, async function* () {
+    const keep = await open();
+    let start = 0;
+    for await (const block of blocksOf(tensor)) {
+      const weights = toFloats(block);
+      const kept = keep(weights, start);
+      start += weights.length;
+      // Of other types −0 becomes 0, as by the product.
+      yield type === "float32" && kept instanceof Float32Array
+        ? new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength)
+        : bytesOf(fromNumbers(type, [kept.length], kept.map((value) => value + 0)));
+    }
+  });
 }
 
-type MaskOf = (weights: Float32Array | Float64Array) => Promise<ArrayLike<number>>;
-
-function productReader(tensor: Tensor, type: FloatType, mask: MaskOf): () => Promise<Dense> {
-  return async () => {
-    const weights = toFloats(await tensor.read());
-    const kept = await mask(weights);
-    if (type === "float32" && weights instanceof Float32Array && kept instanceof Uint8Array)
-      return float32(tensor.dims, keptBits(weights, kept));
-    const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
-    // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
-    for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
-    return type === "float32" ? float32(tensor.dims, result) : fromNumbers(type, tensor.dims, result);
-  };
-}
-
-/** Weights where a mask of bytes holds 1, and zeros where it holds 0: −0 and −1 as integers have no bits and all. */
-function keptBits(weights: Float32Array, kept: Uint8Array): Float32Array {
-  const result = new Float32Array(weights.length);
-  const [from, to] = [weights, result].map(
-    ({ buffer, byteOffset, length }) => new Int32Array(buffer, byteOffset, length),
-  );
-  if (from === undefined || to === undefined) return result;
-  for (let index = 0; index < to.length; index++) to[index] = (from[index] ?? 0) & -(kept[index] ?? 0);
-  return result;
+/** Parameter times mask. */
+function product(type: FloatType, dims: readonly number[], weights: Scores, kept: ArrayLike<number>): Dense<FloatType> {
+  const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
+  // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
+  for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
+  return type === "float32" ? float32(dims, result) : fromNumbers(type, dims, result);
 }
 
 /** @throws PithError E_MODEL if a parameter is stored as anything but floats. */

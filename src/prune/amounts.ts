@@ -5,7 +5,7 @@ import { parametersOf } from "../analysis/parameters.ts";
 import { ownOptions } from "../analysis/selection.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import type { Cut, RankedEntries } from "../math/smallest.ts";
+import type { Cut } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { awaitedAnswerOf } from "../passes/own-methods.ts";
 import type { Change } from "../passes/pass.ts";
@@ -13,7 +13,7 @@ import { type Allocation, type RankedLayer, type Share, total } from "./allocati
 import { uniform } from "./allocations/index.ts";
 import { type Amount, fractionOf, isAll } from "./amount.ts";
 import type { Scorer } from "./importance.ts";
-import { readRanked, type Tensors } from "./ranking.ts";
+import { type RankedParameter, readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
 export interface OwnAmount<A extends Amount = Amount> {
@@ -27,7 +27,7 @@ export interface OwnAmount<A extends Amount = Amount> {
 
 /** @param before entries that are left. */
 export interface KnownCut {
-  readonly ranked: RankedEntries;
+  readonly ranked: RankedParameter;
   readonly before: number;
   readonly cut: Cut;
 }

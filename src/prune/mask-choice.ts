@@ -3,15 +3,16 @@ import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Mask } from "../math/smallest.ts";
-import { cutMask, type RankedEntries, type Scores, type Threshold } from "../math/smallest.ts";
-import { stored } from "../passes/fold-mask.ts";
+import { cutMask, cutter, masked, type Threshold } from "../math/smallest.ts";
+import { type Keep, stored } from "../passes/fold-mask.ts";
 import type { Change, Outcome } from "../passes/pass.ts";
 import { setMask } from "../passes/set-mask.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import { maskOnce, readMask } from "./parameter-masks.ts";
+import { readMask, zeroOnce } from "./parameter-masks.ts";
+import type { RankedParameter } from "./ranking.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
 export interface MaskChoice {
@@ -22,8 +23,9 @@ export interface MaskChoice {
   readonly decidedBy?: Change["decidedBy"];
   /** Whether an entry stays only because the layer would be empty. */
   readonly spared?: boolean;
-  /** @param weights The parameter's elements, where they are at hand. */
-  mask(weights?: Scores): Promise<Mask>;
+  mask(): Promise<Mask>;
+  /** The same without a mask, where weights rank themselves. */
+  keep?(): Promise<Keep>;
 }
 
 /** What becomes of the masks: they cover their parameters, or set them to zero. */
@@ -72,17 +74,23 @@ export function maskEach(
 
 export async function cutOf(
   target: Target,
-  { mask, scores, inMemory }: RankedEntries,
+  { mask, scores, from }: RankedParameter,
   before: number,
   cut: (Threshold & { readonly gone: number }) | undefined,
 ): Promise<MaskChoice> {
   if (cut === undefined) throw new Error("internal: nothing was cut");
   const after = before - cut.gone;
-  if (inMemory) {
-    const own = cutMask(await mask(), await scores(), cut);
+  const whole = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
+  if (from === "memory") {
+    const own = await whole();
     return { target, before, after, mask: async () => own };
   }
-  return { target, before, after, mask: async (weights) => cutMask(await mask(), await scores(weights), cut) };
+  if (from === "given") return { target, before, after, mask: whole };
+  const keep = async (): Promise<Keep> => {
+    const [present, keepNext] = [await mask(), cutter(cut)];
+    return (weights, start) => keepNext(weights, present?.subarray(start, start + weights.length));
+  };
+  return { target, before, after, mask: whole, keep };
 }
 
 export async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<Outcome["changes"]> {
@@ -92,8 +100,13 @@ export async function putMasks(model: Model, chosen: readonly MaskChoice[]): Pro
 
 /** Sets what the masks do not keep to zero, in the parameters themselves. */
 export async function zeroEntries(_: Model, chosen: readonly MaskChoice[]): Promise<Outcome["changes"]> {
-  for (const { target, mask } of chosen) await maskOnce(target.parameter, mask);
+  for (const { target, mask, keep = () => keepBy(mask) } of chosen) await zeroOnce(target.parameter, keep);
   return chosen.map(changeOf);
+}
+
+async function keepBy(mask: MaskChoice["mask"]): Promise<Keep> {
+  const whole = await mask();
+  return (weights, start) => masked(weights, whole.subarray(start, start + weights.length));
 }
 
 function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {

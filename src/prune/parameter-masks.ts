@@ -2,8 +2,8 @@
 import { maskedAt, plainName } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Mask, Scores } from "../math/smallest.ts";
-import { floatOf, multiplied, stored } from "../passes/fold-mask.ts";
+import type { Mask } from "../math/smallest.ts";
+import { floatOf, type Keep, keptBy, stored } from "../passes/fold-mask.ts";
 import { toFloats } from "../tensor/convert.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
 
@@ -19,9 +19,9 @@ export function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-/** Multiplies a mask into a parameter, when it is read. */
-export async function maskOnce(parameter: Value, mask: (weights: Scores) => Promise<Mask>): Promise<void> {
-  parameter.tensor = await multiplied(stored(parameter), floatOf(parameter), mask);
+/** Sets to zero what goes of a parameter, when it is read. */
+export async function zeroOnce(parameter: Value, open: () => Promise<Keep>): Promise<void> {
+  parameter.tensor = await keptBy(stored(parameter), floatOf(parameter), open);
 }
 
 export function checkSameDims(what: string, dims: readonly number[], parameter: Value): void {

@@ -2,7 +2,7 @@
 
 import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
-import { type Mask, type RankedEntries, type Scores, sampleOf } from "../math/smallest.ts";
+import { type Mask, masked, type RankedEntries, type Scores, sampleOf } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { toFloats } from "../tensor/convert.ts";
 import { isDense } from "../tensor/dense.ts";
@@ -22,8 +22,13 @@ export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | u
   return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }
 
+/** A parameter's entries, ranked by its own weights, by given scores, or by what a criterion made of them, which is in memory as long as this is. */
+export interface RankedParameter extends RankedEntries {
+  readonly from: "weights" | "given" | "memory";
+}
+
 /** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
-async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<RankedEntries | Miss> {
+async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<RankedParameter | Miss> {
   const plain = rankedAsStored(target, given);
   if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
   const { layer, parameter } = target;
@@ -31,9 +36,14 @@ async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scor
   const broken = brokenAt(target, weights, mask);
   if (broken !== undefined) return broken;
   const hasMatrices = weightStorage(layer) === "float";
-  const scores = scorer.scores(layer, stored(parameter).dims, masked(weights, mask), hasMatrices);
+  const scores = scorer.scores(
+    layer,
+    stored(parameter).dims,
+    mask === undefined ? weights : masked(weights, mask),
+    hasMatrices,
+  );
   if (scores instanceof Miss) return scores;
-  return { ...plain, scores: async () => scores, inMemory: true };
+  return { ...plain, scores: async () => scores, from: "memory" };
 }
 
 /** The same, read, with how many entries are left; unless they are its own numbers and have no rank. */
@@ -41,14 +51,13 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
   const ranked = await rankedBy(target, given, scorer);
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-  const isOwn = !ranked.inMemory && scoresFor(target, given) === undefined;
   const before = mask === undefined ? ranked.size : keptCount(mask);
-  const broken = isOwn ? brokenAt(target, scores, mask) : undefined;
+  const broken = ranked.from === "weights" ? brokenAt(target, scores, mask) : undefined;
   return broken ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
 /** The same by given scores, or by the weight under its mask. */
-function rankedAsStored(target: Target, given: Tensors | undefined): RankedEntries {
+function rankedAsStored(target: Target, given: Tensors | undefined): RankedParameter {
   const { parameter } = target;
   const own = scoresFor(target, given);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
@@ -56,7 +65,8 @@ function rankedAsStored(target: Target, given: Tensors | undefined): RankedEntri
   return {
     size: elementCount(tensor.dims),
     mask: maskReader(parameter),
-    scores: async (weights) => (own === undefined && weights) || toFloats(own ?? (await tensor.read())),
+    scores: async () => toFloats(own ?? (await tensor.read())),
+    from: own === undefined ? "weights" : "given",
   };
 }
 
@@ -68,10 +78,6 @@ function scoresFor(target: Target, given: Tensors | undefined): Dense | undefine
 export async function scoresOf(target: Target, mask: Mask, given: Tensors | undefined): Promise<Scores> {
   const scores = await rankedAsStored(target, given).scores();
   return scoresFor(target, given) === undefined ? masked(scores, mask) : scores;
-}
-
-function masked(weights: Scores, mask: Mask | undefined): Scores {
-  return mask === undefined ? weights : weights.map((value, index) => (mask[index] === 1 ? value : 0));
 }
 
 export function forTarget(given: Tensors, { layer }: Target): Dense | undefined {

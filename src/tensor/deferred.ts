@@ -1,5 +1,5 @@
 /** Tensors whose elements are computed when they are read: what a pass makes of one weight after the other need not be held all at once. */
-import { bytesFor, inMemory } from "./dense.ts";
+import { bytesFor, inMemory, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
 
@@ -18,4 +18,22 @@ export async function deferred(
   const bytes = bytesFor(type, elementCount(dims));
   if (bytes < leastDeferred) return inMemory(await compute());
   return { type, dims, bytes, small: undefined, stored: undefined, read: compute };
+}
+
+/** The same, computed block after block: who writes them holds one of them. */
+export async function deferredInBlocks(
+  type: Exclude<DataType, "string">,
+  dims: readonly number[],
+  blocks: NonNullable<Tensor["blocks"]>,
+): Promise<Tensor> {
+  const tensor = await deferred(type, dims, async () => {
+    const bytes = new Uint8Array(bytesFor(type, elementCount(dims)));
+    let at = 0;
+    for await (const block of blocks()) {
+      bytes.set(block, at);
+      at += block.byteLength;
+    }
+    return viewBytes(type, dims, bytes);
+  });
+  return tensor.bytes < leastDeferred ? tensor : { ...tensor, blocks };
 }

@@ -2,7 +2,7 @@
 import { isFloat, toFloat64 } from "./convert.ts";
 import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
-import type { Tensor } from "./types.ts";
+import { bitsOf, type Dense, type StoredBytes, type Tensor } from "./types.ts";
 
 /** Read one after the other: as much as a file gives in about a millisecond. */
 const longPart = 2 ** 18;
@@ -39,4 +39,20 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
   if (rows > 2 * few) yield part(Math.floor(rows / 2), few);
   const many = Math.max(1, Math.floor(longPart / columns));
   for (let row = 0; row < rows; row += many) yield part(row, many);
+}
+
+/** A multiple of what an element of any type takes. */
+const blockBytes = 2 ** 20;
+
+/** All elements block after block, each of one axis, where the tensor has them so or they lie in a file; else at once. */
+export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
+  const { type, stored } = tensor;
+  const blocks = tensor.blocks?.() ?? (stored && rangesOf(stored));
+  if (type === "string" || blocks === undefined) yield await tensor.read();
+  else
+    for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
+}
+
+async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = start; at < end; at += blockBytes) yield source.read(at, Math.min(end, at + blockBytes));
 }

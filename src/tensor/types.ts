@@ -105,4 +105,6 @@ export interface Tensor {
   readonly stored: StoredBytes | undefined;
   /** All elements. Treat the result as read-only: it may be shared. */
   read(): Promise<Dense>;
+  /** The bytes of the same in blocks of whole elements, each overwritten by the next, where they need not be computed all at once. */
+  blocks?(): AsyncIterable<Uint8Array>;
 }
