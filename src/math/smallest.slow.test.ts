@@ -1,6 +1,15 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
-import { cutLeast, cutMask, cutSmallest, type RankedEntries, type Scores, sampleOf } from "./smallest.ts";
+import {
+  cutLeast,
+  cutMask,
+  cutSmallest,
+  cutter,
+  masked,
+  type RankedEntries,
+  type Scores,
+  sampleOf,
+} from "./smallest.ts";
 
 /** More than are sorted: two values only decide in the last digits, many are equal, some are 0, -0, subnormal or infinite. */
 function scoresOf(type: "float32" | "float64", seed: number, size: number): Scores {
@@ -61,6 +70,24 @@ test.each(["float32", "float64"] as const)("without a mask all are ranked: %s", 
     const [cut] = await cutSmallest([{ ...partOf(scores, ones), mask: async () => undefined }], count);
     if (cut === undefined) throw new Error("no cut");
     expect(cutMask(undefined, scores, cut)).toEqual(bySorting([[scores, ones]], count));
+  }
+});
+
+test.each(["float32", "float64"] as const)("blocks lose one after the other what the whole loses: %s", async (type) => {
+  const scores = scoresOf(type, 5, 70_000);
+  const numbers = random(5, "mask");
+  const drawn = Uint8Array.from(scores, () => (numbers.uniform() < 0.9 ? 1 : 0));
+  for (const mask of [undefined, drawn]) {
+    // Among those equal to 1, of which some go: they lie in all blocks.
+    const part = { ...partOf(scores, drawn), mask: async () => mask };
+    const all = mask?.reduce((sum, one) => sum + one, 0) ?? scores.length;
+    const [cut] = await cutSmallest([part], Math.round(0.72 * all));
+    if (cut === undefined) throw new Error("no cut");
+    const keep = cutter(cut);
+    const kept: number[] = [];
+    for (let start = 0; start < scores.length; start += 999)
+      kept.push(...keep(scores.subarray(start, start + 999), mask?.subarray(start, start + 999)));
+    expect(kept).toEqual([...masked(scores, cutMask(mask, scores, cut))]);
   }
 });
 

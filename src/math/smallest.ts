@@ -272,9 +272,10 @@ function countAround(
   if (limit === low) return { below, equal: atLow };
   let [less, equal] = [0, limit === high ? atHigh : 0];
   for (const sizes of between)
-    for (const size of sizes) {
-      if (size < limit) less++;
-      else if (size === limit) equal++;
+    for (let at = 0; at < sizes.length; at++) {
+      const size = sizes[at] ?? 0;
+      less += Number(size < limit);
+      equal += Number(size === limit);
     }
   return { below: below + atLow + less, equal };
 }

@@ -53,6 +53,17 @@ export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, und
     for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
 }
 
+/** Into one buffer: as many new ones of a megabyte would keep the garbage collector busier than all else. */
 async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let at = start; at < end; at += blockBytes) yield source.read(at, Math.min(end, at + blockBytes));
+  const buffer = new Uint8Array(Math.min(blockBytes, end - start));
+  for (let at = start; at < end; at += blockBytes) {
+    const bytes = buffer.subarray(0, end - at);
+    if (source.fill === undefined) yield source.read(at, at + bytes.byteLength);
+    else {
+      source.fill(bytes, at);
+      yield bytes;
+    }
+  }
+  // Throws where the file has been changed meanwhile.
+  if (source.fill !== undefined) await source.read(end, end);
 }

@@ -84,6 +84,8 @@ export interface ByteSource {
    * @throws PithError E_SOURCE_CHANGED if it is another file now, E_FILE if it cannot be read.
    */
   read(start: number, end: number): Promise<Uint8Array>;
+  /** Fills `bytes` from `start` on at once, where that is faster; the next `read` says whether it was another file then. */
+  fill?(bytes: Uint8Array, start: number): void;
 }
 
 /** Where the raw little-endian bytes of a tensor lie, if they lie somewhere as such. */
