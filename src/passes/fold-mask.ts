@@ -50,7 +50,13 @@ export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep
       // Of other types −0 becomes 0, as by the product.
       yield type === "float32" && kept instanceof Float32Array
         ? new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength)
-        : bytesOf(fromNumbers(type, [kept.length], kept.map((value) => value + 0)));
+        : bytesOf(
+            fromNumbers(
+              type,
+              [kept.length],
+              kept.map((value) => value + 0),
+            ),
+          );
     }
   });
 }
