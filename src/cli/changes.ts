@@ -1,7 +1,8 @@
 /** What a pass changed and what it left, in lines: what was said of several places in the same words is said once. */
 import { enumerated } from "../errors.ts";
-import { integer, isSlower, times } from "../evaluate/numbers.ts";
+import { bytes as bytesText, counted, integer, isSlower, times } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/index.ts";
+import { type Sparing, sparedAs } from "../recipe/sparing.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { onCommandLine } from "./invalid-options.ts";
 
@@ -41,6 +42,18 @@ export function unchangedLines(
 ): string[] {
   const lines = misses.map(({ at, reason, by }) => ({ at, text: onCommandLine(reason), by }));
   return listed(`unchanged (${integer(misses.length)})`, lines, dim);
+}
+
+/** The layers that a goal left in milder forms, those first that cost most bytes. */
+export function sparedLines({ spared, attempts }: Sparing, dim: Paint): string[] {
+  const sorted = spared.toSorted((a, b) => b.bytes - a.bytes);
+  const lines = sorted.map((one) => ({
+    at: one.layer,
+    text: sparedAs(one),
+  }));
+  const bytes = spared.reduce((sum, one) => sum + one.bytes, 0);
+  const title = `spared (${integer(spared.length)}), so that the goal holds: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
+  return listed(title, lines, dim);
 }
 
 /** @param speeds in ascending order. */

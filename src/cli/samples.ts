@@ -27,7 +27,7 @@ function learntText(part: Part): string | undefined {
 }
 
 /** @param validation so many of the samples chose among variants, and judge nothing else. */
-function partText({ name = "samples", count, of }: SampleUse["test"], validation?: number): string {
+function partText({ name = "samples", count, of, searched }: SampleUse["test"], validation?: number): string {
   // "data/cifar10 (train)": a name may hold a path, and say the part in brackets.
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
@@ -36,7 +36,8 @@ function partText({ name = "samples", count, of }: SampleUse["test"], validation
     count === undefined || validation === undefined
       ? all
       : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
+  const chose = searched === undefined ? "" : `; ${integer(searched)} others chose the layers that are spared`;
   const settled =
     of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
-  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${settled})`;
+  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled})`;
 }

@@ -1,6 +1,7 @@
 /** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
+import { enumerated } from "../errors.ts";
 import { usualLevel } from "../evaluate/interval.ts";
-import { bytes, changeInterval, confidenceText, figure, integer, range, times } from "../evaluate/numbers.ts";
+import { bytes, changeInterval, confidenceText, counted, figure, integer, range, times } from "../evaluate/numbers.ts";
 import { brotliQuality } from "../evaluate/size.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
@@ -121,6 +122,11 @@ export function folderTable<R extends Row>(
       ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
       : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
+    ...rows.flatMap(({ file, spared = [] }) =>
+      spared.length === 0
+        ? []
+        : `${file.replace(/^onnx\//, "")}: ${counted(spared.length, "layer")} have more bits than its dtype says, without which it would be refused: ${enumerated(spared)}.`,
+    ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];
   return {

@@ -1,18 +1,21 @@
 /** One variant of one model, where no command makes it. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
-import { capitalized, PithError } from "../errors.ts";
+import { capitalized, Miss, PithError } from "../errors.ts";
 import type { Likeness } from "../evaluate/index.ts";
 import { watchLoads } from "../evaluate/load-check.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { size } from "../evaluate/size.ts";
 import { open, save } from "../onnx/index.ts";
-import type { Context } from "../passes/pass.ts";
+import type { Context, OptionValues } from "../passes/pass.ts";
 import { quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
+import { type Made, spare, sparedLine } from "../recipe/sparing.ts";
+import { randomSearch } from "../recipe/sparing-samples.ts";
 import { apartText } from "../report/verdict.ts";
 import { looseModels } from "../run/loose-models.ts";
 import { Runner } from "../run/runner.ts";
+import { runStep } from "../run/step.ts";
 import { dataFilesOf } from "./layout.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
@@ -38,20 +41,48 @@ export async function makeVariant(
   const engine = watchLoads(context.engine);
   const original = await open(source);
   const store = looseModels(original, undefined);
-  const runner = new Runner({ store, parts: {} }, { ...context, engine });
-  const { output } = await runner.run({ pass: quantize, options: { ...options, dtype } }, store.original);
-  const model = await store.open(output);
-  const idle = await noSmallerThan(original, model);
+  const inside = { ...context, engine };
+  const runner = new Runner({ store, parts: {} }, inside);
+  const asked = { ...options, dtype };
+  const outcome = await runner.run({ pass: quantize, options: asked }, store.original);
+  const plain = { ...outcome, model: await store.open(outcome.output) };
+  const idle = await noSmallerThan(original, plain.model);
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
   engine.forget();
   const judged = { test: undefined, answered: 0, trained: false, output: undefined, forced: false };
-  const { likeness, lost } = await keptAndLoads({ ...context, engine }, original, model, judged);
-  if (lost !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
+  const judge = ({ model }: Made) => keptAndLoads(inside, original, model, judged);
+  const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
+  let [made, kept] = [plain as Made, await judge(plain)];
+  let spared: readonly string[] = [];
+  if (kept.lost !== undefined && !kept.overflows) {
+    const quiet: Context = { ...inside, log: () => {}, progress: () => {} };
+    const request = {
+      pass: quantize,
+      options: asked,
+      original,
+      plain,
+      search: randomSearch(original, undefined, quiet),
+      output: undefined,
+      async run(changed: OptionValues): Promise<Made> {
+        const model = original.clone();
+        return { model, ...(await runStep(quantize, model, changed, {}, quiet)) };
+      },
+    };
+    const found = await spare(request, { ...inside, log: () => {} });
+    if (found instanceof Miss) throw refused(kept.lost);
+    made = found.made;
+    kept = await judge(made);
+    spared = found.sparing.spared.map(sparedLine);
+  }
+  const { model } = made;
+  const { likeness, lost } = kept;
+  if (lost !== undefined) throw refused(lost);
   await save(model, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, brotli } = await size(...parts);
   const besideIt = [...weightFilesOf(original)].map((file) => joinPath(folderOf(source), file));
   const { brotli: originalBrotli } = await size(source, ...besideIt);
-  return { bytes, brotli, originalBrotli, ...randomNearness(likeness) };
+  const repaired = spared.length === 0 ? {} : { spared: [...spared] };
+  return { bytes, brotli, originalBrotli, ...repaired, ...randomNearness(likeness) };
 }

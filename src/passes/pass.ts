@@ -103,6 +103,8 @@ export interface PassDescription {
    * @param lostBefore The model that came in is what lost: the result is no worse than it.
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
+  /** What loses less of one layer than what was done to it, as `overrides` have it, the mildest last. */
+  milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
   readonly command?: PassCommand;
 }

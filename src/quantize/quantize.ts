@@ -16,6 +16,7 @@ import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
+import { milderForms } from "./milder.ts";
 import { noRoundings, roundingsIn } from "./model-roundings.ts";
 import {
   checkTogether,
@@ -86,6 +87,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       : dtype === "q8" || dtype === "int8" || dtype === "uint8"
         ? 'Try `dtype: "q4"`'
         : "Leave layers in float (`except`, starting with the first and the last)",
+  milderForms,
   command: {
     suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
       typeof dtype === "string" && dtype in dtypes

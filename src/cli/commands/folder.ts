@@ -24,6 +24,7 @@ import {
 } from "../../folder/index.ts";
 import { option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
+import { sparedLine } from "../../recipe/sparing.ts";
 import type { Settings } from "../../task/index.ts";
 import { version } from "../../version.ts";
 import type { Result, Session } from "../command.ts";
@@ -81,6 +82,7 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
   readonly maxDrop?: number | undefined;
   readonly strict?: boolean | undefined;
   readonly force?: boolean | undefined;
+  readonly spare?: boolean | undefined;
 }
 
 export async function variantsOf(
@@ -90,7 +92,8 @@ export async function variantsOf(
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
-  const { out, metric, output, maxDrop, strict = false, force = false, isText = false } = given;
+  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false } = given;
+  // Where one of several variants is kept, the others need no repair.
   const data = dataRequest(given);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -120,6 +123,7 @@ export async function variantsOf(
   const set = parseSettings(given.set ?? []);
   const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<FileFigures> => {
     const input = {
+      spare: keepSmallest === true ? false : spare,
       command: "quantize",
       model: source,
       out: file,
@@ -132,13 +136,14 @@ export async function variantsOf(
     const result = await withoutLeftovers([file], work);
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalized(result.idle ?? "nothing changed")}.`);
-    const { before, after, samples, preprocessing } = result;
+    const { before, after, samples, preprocessing, sparing } = result;
+    const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
     const judgedOn = samples && [
       samplesLine(samples),
       ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
     ];
     const sizes = { bytes: after.bytes, brotli: after.brotli, originalBrotli: before.brotli };
-    return { ...sizes, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
+    return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
   };
   const asked = dtypes === "all" ? usualDtypes : dtypes;
   const make = async (variant: Variant): Promise<FileFigures> => {
@@ -173,7 +178,7 @@ export async function variantsOf(
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
-      settings: { ...settings, data: samples && { ...samples, path: undefined }, version },
+      settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
       together:
         data === undefined

@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
-import { countOption, option } from "../../passes/options.ts";
+import { countOption, described, option } from "../../passes/options.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
 import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
@@ -28,6 +28,10 @@ const stepFlags = (fallback: string) =>
     dryRun: option(v.boolean(), "print what would be done to each layer, and write nothing"),
     ...metricFlags,
     ...goalFlags,
+    spare: described(v.optional(v.boolean(), true), "layers that cost most keep more bits where too much is lost", {
+      group: "Evaluation:",
+      negated: "refuse what loses too much, instead of leaving the layers that cost most in more bits",
+    }),
     ...dataFlags,
     calibrationSamples: option(countOption, "samples to look at before testing on others", { value: "n" }),
   });
@@ -45,6 +49,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(takesStudent ? [] : ["student"]),
+      ...(pass.milderForms === undefined ? ["spare"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
@@ -55,7 +60,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     async run([word], options, given) {
       const session = withCalibration(given, options);
       const { passed, seed } = session;
-      const { student, original, metric, output, maxDrop, strict = false, force = false, dryRun = false } = options;
+      const { student, original, metric, output, maxDrop, strict = false, force = false, spare, dryRun = false } = options;
       const aim = reference === undefined ? original : passed[reference];
       const model = modelIn(word, student, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
@@ -70,7 +75,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const out = options.out ?? outputName(model, command.suffix(passed));
       const files = await openPlaces(pass, passed, out, { model, aim, data });
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
-      const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, dryRun };
+      const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, spare, dryRun };
       const input = { command: name, model, original, out, seed, ...settings };
       const keeps = passed.checkpoint !== undefined;
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });

@@ -82,10 +82,12 @@ function judgedIn({ comparison: own, reference }: Compared, goal: Goal | undefin
   return { comparison, goal, verdict: judge(comparison, goal), against, beside };
 }
 
-/** The samples of a comparison that ended early. */
-export function testedOn(used: SampleUse, compared: Compared | undefined): SampleUse {
+/** The samples of a comparison that ended early. @param searched so many others chose what is compared. */
+export function testedOn(used: SampleUse, compared: Compared | undefined, searched?: number): SampleUse {
   const looked = compared?.answers.given.length;
   const { count } = used.test;
+  // Of others than those that were searched on.
+  if (searched !== undefined && looked !== undefined) return { ...used, test: { ...used.test, count: looked, searched } };
   if (looked === undefined || count === undefined || looked >= count) return used;
   return { ...used, test: { ...used.test, count: looked, of: count } };
 }
@@ -133,12 +135,16 @@ function dissimilar({ output, same, ofData }: Likeness): string {
   return `on ${on} ${far} of the original's output${which}${measure}`;
 }
 
-/** @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is. */
+/**
+ * @param spared what came of sparing layers.
+ * @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is.
+ */
 export async function requireKept(
   { input, pass, original, data, running }: OpenStep,
   result: Model,
   { compared, judged, lost }: Judgement,
   changes: readonly Change[],
+  spared?: string,
 ): Promise<void> {
   if (lost === undefined || input.force) return;
   const { because, text } = lost;
@@ -152,12 +158,13 @@ export async function requireKept(
       : undefined;
   const blamed = errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
   const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
+  const tried = spared === undefined ? "" : ` ${capitalized(spared)}.`;
   const lostBefore =
     judged !== undefined &&
     compared?.reference?.judges === true &&
     isWithin(judge(compared.comparison, judged.goal).drop, judged.goal);
   const assumesScores = data?.task.assumesScores;
-  throw new PithError("E_ACCURACY_LOST", `${capitalized(text)}.${first} Nothing was written.`, {
+  throw new PithError("E_ACCURACY_LOST", `${capitalized(text)}.${first}${tried} Nothing was written.`, {
     hint: lostAdvice(pass, input, { unshown, blamed, changes, because, lostBefore, assumesScores }),
   });
 }

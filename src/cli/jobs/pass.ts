@@ -11,7 +11,7 @@ import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine } from "../../engine/index.ts";
-import { refusalIn, stopIfAsked } from "../../errors.ts";
+import { Miss, refusalIn, stopIfAsked } from "../../errors.ts";
 import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
 import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { type RelativeTimer, relativeTimer } from "../../evaluate/relative-time.ts";
@@ -38,6 +38,7 @@ import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { withTargets } from "./target.ts";
+import { alreadySpared, type SparedStep, sparedStep } from "./sparing.ts";
 import type { SampleUse } from "./task.ts";
 import { countsOf, weightOf } from "./weight.ts";
 
@@ -56,6 +57,8 @@ export interface PassInput {
   readonly strict: boolean;
   /** Write a refused result, too. */
   readonly force: boolean;
+  /** Where a result loses too much, leave the layers that cost most in milder forms (true). */
+  readonly spare?: boolean | undefined;
   /** Say what would change, and nothing else. */
   readonly dryRun: boolean;
   /** Bytes of a file, at most: what is larger has its weights beside it. */
@@ -86,6 +89,8 @@ interface StepReport {
   readonly goal?: Goal | undefined;
   /** On each runtime that the result is for. */
   readonly targets: Judgement["targets"];
+  /** Layers in milder forms than was asked for, so that the goal holds. */
+  readonly sparing?: SparedStep["sparing"] | undefined;
   /** Why nothing was gained. */
   readonly idle?: string | undefined;
 }
@@ -156,7 +161,20 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   if (idle !== undefined && !input.force) return { ...report, idle };
   if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
   const judgement = await judgeStep(step, result, targets, context);
-  await requireKept(step, result, judgement, outcome.changes);
+  const plain = { ...outcome, model: result };
+  const begin = (): Model => recorded(original, data?.record);
+  const spared = await sparedStep(step, { plain, begin }, judgement, targets, context);
+  if (spared === undefined || spared instanceof Miss) {
+    await requireKept(step, result, judgement, outcome.changes, spared?.reason);
+    return writeJudged(step, result, report, judgement, idle, context);
+  }
+  const { made, sparing } = spared;
+  await requireKept(step, made.model, spared.judgement, made.changes, alreadySpared(sparing));
+  const { changes, misses } = made;
+  return writeJudged(step, made.model, { ...report, changes, misses, sparing }, spared.judgement, undefined, context);
+}
+
+function writeJudged(...[step, result, report, judgement, idle, context]: Parameters<typeof write>): Promise<WrittenOutput> {
   stopIfAsked(context.signal, "Stopped on request.");
   warnOfLoss(step, judgement, context);
   return write(step, result, report, judgement, idle, context);
@@ -228,7 +246,7 @@ async function write(
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   return {
     ...report,
-    samples: report.samples && testedOn(report.samples, compared),
+    samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched),
     after,
     masked: isPruned(result),
     trainable: parametersOf(result, infer(result)).size > 0,

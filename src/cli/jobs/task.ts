@@ -42,8 +42,8 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
-  readonly test: Part & { readonly of?: number; readonly available?: number };
+  /** `searched`: so many others chose the layers that are spared. `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
+  readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
 }
 
 export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;

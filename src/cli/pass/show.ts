@@ -18,7 +18,7 @@ import { comparableCounts, operationsFormula } from "../../report/operation-coun
 import { quoted } from "../../report/sections.ts";
 import { speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
 import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
-import { changedLines, plannedRows, unchangedLines } from "../changes.ts";
+import { changedLines, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
@@ -176,10 +176,16 @@ function nextLines(lines: readonly string[], out: string, masked: boolean): read
   return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
 }
 
-const reportLines = ({ changes, misses }: PassOutput, dim: (text: string) => string): string[] => [
-  ...changedLines(changes, dim),
-  ...unchangedLines(misses, dim),
-];
+function reportLines({ changes, misses, sparing }: PassOutput, dim: (text: string) => string): string[] {
+  const { spared = [] } = sparing ?? {};
+  const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
+  const others = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] => all.filter((one) => !isSpared(one));
+  return [
+    ...changedLines(others(changes), dim),
+    ...unchangedLines(others(misses), dim),
+    ...(sparing === undefined ? [] : sparedLines(sparing, dim)),
+  ];
+}
 
 const furtherRecord = ({ alsoWritten }: OutputFiles): object => (alsoWritten.length === 0 ? {} : { alsoWritten });
 

@@ -1,0 +1,77 @@
+/** Where a result loses too much: the layers that cost most stay in milder forms, and what comes of it is judged by samples that were not searched on. */
+import { Miss } from "../../errors.ts";
+import { isWithin } from "../../evaluate/index.ts";
+import { allowance, counted } from "../../evaluate/numbers.ts";
+import type { RunTarget } from "../../evaluate/run-target.ts";
+import type { Model } from "../../graph/model.ts";
+import type { JobContext } from "../../job/job.ts";
+import type { Context } from "../../passes/index.ts";
+import { type Made, type Search, type Sparing, spare } from "../../recipe/sparing.ts";
+import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sparing-samples.ts";
+import { runStep } from "../../run/step.ts";
+import { type Judgement, judgeStep } from "./judgement.ts";
+import type { OpenStep } from "./pass.ts";
+
+export interface SparedStep {
+  readonly made: Made;
+  readonly sparing: Sparing & { readonly searched: number | undefined };
+  readonly judgement: Judgement;
+}
+
+/**
+ * @param begin a copy of the original, on which the step is run again.
+ * @returns undefined where there is nothing to spare by: the loss is none of single layers, or is not to be made up for; a Miss where the goal cannot be
+ * kept so.
+ */
+export async function sparedStep(
+  step: OpenStep,
+  { plain, begin }: { readonly plain: Made; readonly begin: () => Model },
+  judgement: Judgement,
+  targets: readonly RunTarget[],
+  context: JobContext,
+): Promise<SparedStep | Miss | undefined> {
+  const { input, pass, original, data, judging, running } = step;
+  const { lost, judged } = judgement;
+  if (lost === undefined || input.force || input.spare === false || pass.milderForms === undefined) return undefined;
+  const isOfSamples = data !== undefined && (lost.because === "goal" || lost.because === "broken");
+  if (!isOfSamples && (data !== undefined || lost.because !== "function")) return undefined;
+  // What only --strict refuses needs more samples.
+  if (judged !== undefined && isWithin(judged.verdict.drop, judged.goal)) return undefined;
+  const found = judged === undefined ? lost.text : lossText(judged);
+  const text = `${found}: looking for the layers that cost most`;
+  context.log({ id: "sparing", text });
+  context.stage("sparing");
+  // What the step says was said the first time; of how far it is nothing: attempts are counted.
+  const inside: Context = { ...running, log: () => {}, progress: () => {} };
+  const settings = { batch: input.data?.batch, output: input.output };
+  const apart: SearchedApart | Miss | undefined =
+    data === undefined || judging?.goal === undefined
+      ? undefined
+      : await searchedApart(original, data.task, settings, judging.goal, inside);
+  if (apart instanceof Miss) return apart;
+  const search: Search = apart?.search ?? randomSearch(original, input.output, inside);
+  const options = data?.options ?? input.options;
+  const run = async (changed: typeof options): Promise<Made> => {
+    const model = begin();
+    return { model, ...(await runStep(pass, model, changed, data?.task ?? {}, inside)) };
+  };
+  const request = { pass, options, original, plain, run, search, output: input.output };
+  const spared = await spare(request, { ...inside, log: running.log, progress: running.progress });
+  if (spared instanceof Miss) return spared;
+  const others: OpenStep =
+    apart === undefined || judging === undefined ? step : { ...step, judging: { ...judging, compare: apart.compare } };
+  const { made, sparing } = spared;
+  return {
+    made,
+    sparing: { ...sparing, searched: apart?.searched },
+    judgement: await judgeStep(others, made.model, targets, context),
+  };
+}
+
+/** "1.4 points lost, 1.0 points allowed" */
+function lossText({ comparison: { unit }, verdict: { drop }, goal }: NonNullable<Judgement["judged"]>): string {
+  if (!Number.isFinite(drop.value)) return `the metric is ${drop.value}`;
+  return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
+}
+
+export const alreadySpared = ({ spared }: Sparing): string => `That is with ${counted(spared.length, "layer")} spared`;

@@ -1,0 +1,96 @@
+/** What layers are spared by, and what the result is judged by then: samples of which none is among the others, or random inputs of two seeds. */
+import { isIndexed } from "../data/index.ts";
+import { view } from "../data/indexed.ts";
+import { Miss } from "../errors.ts";
+import { type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
+import { compareFunction, lostIn } from "../evaluate/compare-function.ts";
+import { earlyLevel } from "../evaluate/interval.ts";
+import { fewDecibels } from "../evaluate/layers.ts";
+import { allowance, difference } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { divide } from "./holdout.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
+import { Looks } from "./sequential-test.ts";
+import type { Measurement, Search } from "./sparing.ts";
+
+export interface SearchedApart {
+  readonly search: Search;
+  /** Samples that are searched on. */
+  readonly searched: number;
+  /** On the others. */
+  compare(model: Model): Promise<PairedResult>;
+}
+
+/**
+ * A third of the test samples to search on, drawn by the seed, and the others to judge by.
+ * @returns a Miss where they are too few.
+ * @throws PithError as measuring does.
+ */
+export async function searchedApart(
+  original: Model,
+  task: Pick<Task, "test" | "metric">,
+  options: PairedMetricsOptions,
+  goal: Goal,
+  context: Context,
+): Promise<SearchedApart | Miss> {
+  const { test } = task;
+  const few = new Miss("there are too few samples to search on some and judge by others");
+  if (!isIndexed(test) || task.metric.gathered !== undefined) {
+    // Samples that follow each other run in one row.
+    const metrics = await PairedMetrics.create(original, task, { ...options, choice: true }, context);
+    const { validation } = metrics;
+    if (validation === undefined) return few;
+    const measure = async (model: Model): Promise<Measurement> => {
+      const found = (await metrics.compare(model)).validation;
+      return found === undefined ? { holds: "no", text: "not measured" } : measured(found, goal);
+    };
+    const { samples } = validation;
+    return { search: { samples: test, measure }, searched: samples.length, compare: (model) => metrics.compare(model) };
+  }
+  const parts = divide(test.count, context.seed, false);
+  if (parts === undefined) return few;
+  const [samples, others] = [parts.validation, parts.test].map((positions) => view(test, test.name, positions));
+  if (samples === undefined || others === undefined) return few;
+  const searching = await Looks.create(original, { ...task, test: samples }, options, context);
+  let judging: Promise<Looks> | undefined;
+  return {
+    searched: samples.count,
+    search: {
+      samples,
+      async measure(model) {
+        const settled = ({ comparison }: PairedResult): boolean => judge(comparison, goal).verdict !== "not shown";
+        return measured(await searching.look(model, settled, earlyLevel), goal);
+      },
+    },
+    async compare(model) {
+      judging ??= Looks.create(original, { ...task, test: others }, options, context);
+      return (await judging).compare(model, goal);
+    },
+  };
+}
+
+/** One standard error within the goal holds on other samples five times out of six. */
+function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): Measurement {
+  const { drop, verdict } = judge(comparison, goal);
+  const error = Math.sqrt(comparison.variance / drop.count);
+  const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + error }, goal);
+  const holds = isClear ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
+  const text = drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;
+  return { holds, text };
+}
+
+/** Random inputs of another seed than the result is judged by. */
+export function randomSearch(original: Model, output: string | undefined, context: Context): Search {
+  const { engine, seed, signal } = context;
+  return {
+    samples: undefined,
+    async measure(model) {
+      const found = await compareFunction(engine, original, model, { output, seed: seed + 1, signal });
+      if (typeof found === "string") return { holds: "no", text: found };
+      const isNear = found.unmoved !== undefined || found.same !== undefined || found.signalToNoise >= fewDecibels;
+      const holds = lostIn(found) !== undefined ? "no" : isNear ? "clearly" : "barely";
+      return { holds, text: `the signal to noise is ${found.signalToNoise.toFixed(1)} dB` };
+    },
+  };
+}

@@ -1,0 +1,303 @@
+/**
+ * Layers that a step leaves in a milder form, so that a goal holds that it misses: those that cost most, and no more than it takes.
+ *
+ * 1. Each layer's share of the error of the outputs, where it alone is the result's (`evaluate/layer-errors.ts`: its weight, and the roundings of activations
+ *    that go with it). One with b more bits has 4⁻ᵇ of it left, in float nothing.
+ * 2. Steps to the next milder form, of all layers, by the error that they take away for each byte: the first 1, 2, 4, 8, … of them until the goal holds, then
+ *    half as many between the last two numbers, and so on.
+ * 3. Layers that are not needed are given back, half of them at a time, then a quarter, down to single ones: so a cheap order that is wrong costs time, and
+ *    nothing else.
+ *
+ * Every attempt is the whole step on the original, measured on samples that the result is not judged by.
+ */
+import { infer } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { isStored } from "../analysis/stored-root.ts";
+import type { Dataset } from "../data/index.ts";
+import { Miss, refusalIn, stopIfAsked } from "../errors.ts";
+import { layerErrors } from "../evaluate/index.ts";
+import { bytes as bytesText, counted, percent, waiting } from "../evaluate/numbers.ts";
+import { weightErrors } from "../evaluate/weight-errors.ts";
+import { allTensors, usedValues, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { AnyPass, Change, Context, OptionValues } from "../passes/index.ts";
+import type { StepResult } from "../run/runner.ts";
+import { noSmallerThan } from "./improvement.ts";
+
+/** What a step makes of the original. */
+export interface Made extends Pick<StepResult, "changes" | "misses"> {
+  readonly model: Model;
+}
+
+/** Samples to search on. */
+export interface Search {
+  /** Undefined: random inputs. */
+  readonly samples: Dataset | undefined;
+  measure(model: Model): Promise<Measurement>;
+}
+
+export interface Measurement {
+  /** "barely": by the estimate, which on other samples is as likely to miss. */
+  readonly holds: "clearly" | "barely" | "no";
+  /** "0.4 points lost" */
+  readonly text: string;
+}
+
+export interface SparingRequest {
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+  readonly original: Model;
+  /** What the step made without sparing. */
+  readonly plain: Made;
+  /** Runs the step with other options, on a copy of the original. */
+  run(options: OptionValues): Promise<Made>;
+  readonly search: Search;
+  /** The output that is the answer, where that was said. */
+  readonly output: string | undefined;
+}
+
+/** A layer in a milder form than was asked for. */
+export interface SparedLayer {
+  readonly layer: string;
+  /** Of its weight; undefined in float. */
+  readonly bits: number | undefined;
+  /** Of the error of the outputs, where it alone was rounded as asked for; undefined where that was not measured. */
+  readonly share: number | undefined;
+  /** More than it would take in the form that was asked for. */
+  readonly bytes: number;
+}
+
+export interface Sparing {
+  readonly spared: readonly SparedLayer[];
+  readonly attempts: readonly SparingAttempt[];
+}
+
+interface SparingAttempt {
+  /** Layers that it spared. */
+  readonly layers: number;
+  readonly found: string;
+}
+
+/** Attempts at most: each may take minutes. */
+const mostAttempts = 24;
+/** Samples that show which layer errs. */
+const samplesOfErrors = 32;
+/** Weights of an original, in bytes, beyond which only weights are compared: two models at once would take too long. */
+const largestRun = 2 ** 29;
+
+/**
+ * Finds the layers that a step must leave in milder forms for a goal that it misses.
+ * @returns a Miss where there is no such layer, or too little is left to be smaller then.
+ * @throws PithError E_STOPPED on the context's signal, and whatever the pass throws.
+ */
+export async function spare(
+  request: SparingRequest,
+  context: Context,
+): Promise<{ readonly made: Made; readonly sparing: Sparing } | Miss> {
+  const { original, plain, options, search } = request;
+  const { moves, shares } = await movesOf(request, context);
+  if (moves.length === 0) return new Miss("none of its layers has a milder form");
+  const attempts: SparingAttempt[] = [];
+  let best: { readonly made: Made; readonly moves: readonly Move[] } | undefined;
+  let closest = "";
+  const attempt = async (chosen: readonly Move[]): Promise<Measurement["holds"] | "no smaller"> => {
+    stopIfAsked(context.signal, "Stopped while layers were spared.");
+    const layers = new Set(chosen.map(({ layer }) => layer)).size;
+    context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} spared`);
+    const begun = performance.now();
+    const made = await request.run(withForms(options, chosen));
+    if ((await noSmallerThan(original, made.model)) !== undefined) return "no smaller";
+    const { holds, text } = await search.measure(made.model);
+    attempts.push({ layers, found: text });
+    closest = `with ${counted(layers, "layer")} in a milder form ${text}`;
+    if (holds === "clearly" || (holds === "barely" && best === undefined)) best = { made, moves: chosen };
+    if (attempts.length === 1) {
+      const time = waiting((mostAttempts * (performance.now() - begun)) / 1000);
+      if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${mostAttempts} attempts` });
+    }
+    return holds;
+  };
+  let [failing, passing] = [0, 0];
+  for (let count = 1; passing === 0; count = Math.min(2 * count, moves.length)) {
+    const holds = await attempt(moves.slice(0, count));
+    if (holds === "clearly") passing = count;
+    else if (holds === "no smaller" || count === moves.length) break;
+    else failing = count;
+  }
+  if (best === undefined)
+    return new Miss(`no choice of layers keeps the goal and makes the file smaller${closest && `: ${closest}`}`);
+  const enough = passing > 0 ? ["clearly"] : ["clearly", "barely"];
+  let kept = best.moves;
+  const holdsWith = async (chosen: readonly Move[]): Promise<boolean> => {
+    const holds = await attempt(chosen);
+    if (!enough.includes(holds)) return false;
+    kept = chosen;
+    return true;
+  };
+  for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < mostAttempts; ) {
+    const middle = Math.floor((low + high) / 2);
+    if (await holdsWith(moves.slice(0, middle))) high = middle;
+    else low = middle;
+  }
+  const layersOf = (some: readonly Move[]): readonly string[] => [...new Set(some.map(({ layer }) => layer))];
+  for (let size = Math.floor(layersOf(kept).length / 2); size >= 1; size = Math.floor(size / 2)) {
+    // Those come first that take away least.
+    const names = layersOf(kept).toReversed();
+    for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
+      const back = new Set(names.slice(at, at + size));
+      const others = kept.filter(({ layer }) => !back.has(layer));
+      if (others.length > 0) await holdsWith(others);
+    }
+  }
+  const made = kept === best.moves ? best.made : await request.run(withForms(options, kept));
+  const spared = sparedIn(kept, shares, plain, made);
+  return { made: explained(made, spared), sparing: { spared, attempts } };
+}
+
+/** A layer's step to its next milder form. */
+interface Move {
+  readonly layer: string;
+  readonly form: OptionValues;
+  /** Of the error of the outputs, what it takes away for each byte. */
+  readonly gain: number;
+}
+
+const floatBits = 32;
+const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
+/** A layer of its own form is counted as so many bytes more: of few numbers it is no gain to speak of. */
+const leastBytes = 256;
+
+async function movesOf(
+  request: SparingRequest,
+  context: Context,
+): Promise<{ readonly moves: readonly Move[]; readonly shares: ReadonlyMap<string, number> }> {
+  const { pass, options, original, plain } = request;
+  const ladders = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
+  for (const change of plain.changes) {
+    const forms = pass.milderForms?.(options, change) ?? [];
+    if (forms.length > 0) ladders.set(change.at, { change, forms });
+  }
+  const { shares, estimates } = await errorsOf(request, new Set(ladders.keys()), context);
+  const numbers = new Map(
+    allLayers(original, infer(original)).map(({ name, effective }) => [
+      name,
+      elementCount(fixedDims(effective.type?.dims) ?? []),
+    ]),
+  );
+  const moves = [...ladders].flatMap(([layer, { change, forms }]) =>
+    forms.map((form, at): Move => {
+      const asked = change.bits ?? 0;
+      const [before, after] = [at === 0 ? asked : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
+      const left = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
+      const bytes = ((numbers.get(layer) ?? 0) * (after - before)) / 8;
+      return { layer, form, gain: ((left(before) - left(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes) };
+    }),
+  );
+  return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };
+}
+
+/** The share of each layer in the error of the outputs; where it was not run alone, estimated from the noise that it adds where it is. */
+async function errorsOf(
+  { original, plain, search, output }: SparingRequest,
+  layers: ReadonlySet<string>,
+  { engine, seed, signal }: Context,
+): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
+  const noise = new Map<string, number>();
+  const shares = new Map<string, number>();
+  const noiseOf = (decibels: number): number => (Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10));
+  let bytes = 0;
+  for (const tensor of allTensors(original.graph)) bytes += tensor.bytes;
+  try {
+    const options = { samples: samplesOfErrors, output, seed, signal };
+    const found =
+      bytes > largestRun
+        ? new Miss("it would take too long")
+        : await layerErrors(engine, original, plain.model, search.samples, options);
+    for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {
+      if (!layers.has(layer)) continue;
+      noise.set(layer, noiseOf(own ?? signalToNoise));
+      if (share !== undefined) shares.set(layer, share);
+    }
+  } catch (error) {
+    refusalIn(error);
+    stopIfAsked(signal);
+  }
+  if (noise.size === 0)
+    for (const [layer, decibels] of await weightErrors(engine, original, plain.model, signal))
+      if (layers.has(layer)) noise.set(layer, noiseOf(decibels));
+  const ratios = [...shares].map(([layer, share]) => share / (noise.get(layer) ?? Number.NaN)).filter(Number.isFinite);
+  const ratio = ratios.toSorted((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? 1;
+  return { shares, estimates: new Map([...noise].map(([layer, own]) => [layer, shares.get(layer) ?? ratio * own])) };
+}
+
+/** The step's options with these layers in the last form that is named of each. */
+function withForms(options: OptionValues, moves: readonly Move[]): OptionValues {
+  const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
+  for (const { layer, form } of moves) {
+    const own = overrides.get(layer);
+    // Of patterns that fit a layer the last one decides.
+    overrides.delete(layer);
+    overrides.set(layer, { ...own, ...form });
+  }
+  return { ...options, overrides: Object.fromEntries(overrides) };
+}
+
+function sparedIn(
+  moves: readonly Move[],
+  shares: ReadonlyMap<string, number>,
+  plain: Made,
+  made: Made,
+): readonly SparedLayer[] {
+  const [before, after] = [storedBytes(plain.model), storedBytes(made.model)];
+  const bits = new Map(made.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])));
+  return [...new Set(moves.map(({ layer }) => layer))].map((layer) => ({
+    layer,
+    bits: bits.get(layer),
+    share: shares.get(layer),
+    bytes: (after.get(layer) ?? 0) - (before.get(layer) ?? 0),
+  }));
+}
+
+/** Bytes of what each layer stores: its weight, in whatever form, and its bias. */
+function storedBytes(model: Model): ReadonlyMap<string, number> {
+  return new Map(
+    allLayers(model, infer(model)).map(({ name, node, effective }) => {
+      const stored = new Set<Value>();
+      const open = [effective, ...node.inputs].filter((value): value is Value => value !== undefined && isStored(value));
+      for (let value = open.pop(); value !== undefined; value = open.pop()) {
+        if (stored.has(value)) continue;
+        stored.add(value);
+        if (value.producer !== undefined) open.push(...usedValues(value.producer));
+      }
+      return [name, [...stored].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0)] as const;
+    }),
+  );
+}
+
+/** The step's outcome, in which it is said of layers that are spared why. */
+function explained(made: Made, spared: readonly SparedLayer[]): Made {
+  const why = new Map(spared.map((one) => [one.layer, sparedText(one)]));
+  return {
+    model: made.model,
+    changes: made.changes.map((change) => {
+      const reason = change.kind === "quantized" ? why.get(change.at) : undefined;
+      return reason === undefined ? change : { ...change, what: `${change.what}, ${reason}` };
+    }),
+    misses: made.misses.map((miss) => {
+      const reason = why.get(miss.at ?? "");
+      return reason === undefined ? miss : { ...miss, reason: `stays in float, ${reason}` };
+    }),
+  };
+}
+
+/** "as it alone made 96 % of the error; +36.9 kB" */
+function sparedText({ share, bytes }: SparedLayer): string {
+  const alone =
+    share === undefined || share <= 0
+      ? "to keep the goal"
+      : share === Number.POSITIVE_INFINITY
+        ? "as it alone makes numbers that are not finite"
+        : `as it alone makes ${percent(Math.min(1, share), 0)} of the error`;
+  return `${alone}; +${bytesText(bytes)}`;
+}
