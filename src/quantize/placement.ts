@@ -47,6 +47,7 @@ export interface Placement {
    * - those of which an operand is made of stored integers: it would take them for an integer kernel, which may not know the form of these
    *   integers, and where numbers of integers are transposed it forgets the axis of their scales;
    * - those whose entry says so (`mistakenForIntegers`);
+   * - layers whose result is rounded, at once or behind one more operator: it would round their weights too, with one scale for each, when it loads the model;
    * - those that move numbers, to these or without being rounded again: it would round again behind them, to int8 in a way that it then refuses.
    */
   readonly unrounded: ReadonlySet<Node>;
@@ -170,7 +171,15 @@ export function place(
     const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
     const isLeft = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
     const kind = kindOf(node);
-    if (node.inputs.some(isMadeOfCodes) || kind === mistakenForIntegers || (isLeft && kind === "transparent"))
+    const isBetween =
+      node.outputs.some(isRounded) ||
+      readers.some((reader) => !computing.has(reader) && reader.outputs.some(isRounded));
+    if (
+      node.inputs.some(isMadeOfCodes) ||
+      kind === mistakenForIntegers ||
+      (isLeft && kind === "transparent") ||
+      (isBetween && kind === "weighted")
+    )
       unrounded.add(node);
   }
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };

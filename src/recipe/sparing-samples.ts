@@ -2,8 +2,8 @@
 import { isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { Miss } from "../errors.ts";
-import { type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
 import { compareFunction, lostIn } from "../evaluate/compare-function.ts";
+import { type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
 import { earlyLevel } from "../evaluate/interval.ts";
 import { fewDecibels } from "../evaluate/layers.ts";
 import { allowance, difference } from "../evaluate/numbers.ts";
@@ -76,7 +76,8 @@ function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal):
   const error = Math.sqrt(comparison.variance / drop.count);
   const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + error }, goal);
   const holds = isClear ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
-  const text = drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;
+  const text =
+    drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;
   return { holds, text };
 }
 

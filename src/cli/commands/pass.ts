@@ -60,7 +60,17 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     async run([word], options, given) {
       const session = withCalibration(given, options);
       const { passed, seed } = session;
-      const { student, original, metric, output, maxDrop, strict = false, force = false, spare, dryRun = false } = options;
+      const {
+        student,
+        original,
+        metric,
+        output,
+        maxDrop,
+        strict = false,
+        force = false,
+        spare,
+        dryRun = false,
+      } = options;
       const aim = reference === undefined ? original : passed[reference];
       const model = modelIn(word, student, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
@@ -75,7 +85,17 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const out = options.out ?? outputName(model, command.suffix(passed));
       const files = await openPlaces(pass, passed, out, { model, aim, data });
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
-      const settings = { options: Object.fromEntries(kept), data, metric, output, maxDrop, strict, force, spare, dryRun };
+      const settings = {
+        options: Object.fromEntries(kept),
+        data,
+        metric,
+        output,
+        maxDrop,
+        strict,
+        force,
+        spare,
+        dryRun,
+      };
       const input = { command: name, model, original, out, seed, ...settings };
       const keeps = passed.checkpoint !== undefined;
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });

@@ -87,7 +87,8 @@ export function testedOn(used: SampleUse, compared: Compared | undefined, search
   const looked = compared?.answers.given.length;
   const { count } = used.test;
   // Of others than those that were searched on.
-  if (searched !== undefined && looked !== undefined) return { ...used, test: { ...used.test, count: looked, searched } };
+  if (searched !== undefined && looked !== undefined)
+    return { ...used, test: { ...used.test, count: looked, searched } };
   if (looked === undefined || count === undefined || looked >= count) return used;
   return { ...used, test: { ...used.test, count: looked, of: count } };
 }

@@ -37,8 +37,8 @@ import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
-import { withTargets } from "./target.ts";
 import { alreadySpared, type SparedStep, sparedStep } from "./sparing.ts";
+import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { countsOf, weightOf } from "./weight.ts";
 
@@ -174,7 +174,9 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   return writeJudged(step, made.model, { ...report, changes, misses, sparing }, spared.judgement, undefined, context);
 }
 
-function writeJudged(...[step, result, report, judgement, idle, context]: Parameters<typeof write>): Promise<WrittenOutput> {
+function writeJudged(
+  ...[step, result, report, judgement, idle, context]: Parameters<typeof write>
+): Promise<WrittenOutput> {
   stopIfAsked(context.signal, "Stopped on request.");
   warnOfLoss(step, judgement, context);
   return write(step, result, report, judgement, idle, context);

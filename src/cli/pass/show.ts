@@ -179,7 +179,8 @@ function nextLines(lines: readonly string[], out: string, masked: boolean): read
 function reportLines({ changes, misses, sparing }: PassOutput, dim: (text: string) => string): string[] {
   const { spared = [] } = sparing ?? {};
   const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
-  const others = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] => all.filter((one) => !isSpared(one));
+  const others = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
+    all.filter((one) => !isSpared(one));
   return [
     ...changedLines(others(changes), dim),
     ...unchangedLines(others(misses), dim),

@@ -1,0 +1,126 @@
+/** Layers that keep more bits so that a goal holds, on a network in which rounding ruins one. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import { memory } from "../../src/data/index.ts";
+import { Miss } from "../../src/errors.ts";
+import type { Goal } from "../../src/evaluate/index.ts";
+import type { Value } from "../../src/graph/graph.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { completeContext, type OptionValues } from "../../src/passes/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { type Made, spare } from "../../src/recipe/sparing.ts";
+import { searchedApart } from "../../src/recipe/sparing-samples.ts";
+import { runStep } from "../../src/run/step.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { task, trained } from "./blobs.ts";
+
+const context = completeContext();
+const point: Goal = { maxDrop: 0.01 };
+
+async function setNumbers(value: Value | undefined, set: (data: Float32Array) => void): Promise<void> {
+  const dense = await value?.tensor?.read();
+  if (value === undefined || dense?.type !== "float32") throw new Error("There is no such weight.");
+  const data = dense.data.slice();
+  set(data);
+  value.tensor = inMemory(float32(dense.dims, data));
+}
+
+/** Its first hidden unit says nothing any more, and the weights that read it are so large that codes of 8 bits leave nothing to the others. */
+async function withOutliers(original: Model): Promise<Model> {
+  const model = original.clone();
+  const [first, second] = layers(model, infer(model));
+  const { inputs = 0, outputs = 0 } = second ?? {};
+  await setNumbers(first?.weight, (data) => void data.fill(0.01, 0, first?.inputs));
+  await setNumbers(first?.bias, (data) => void data.fill(-1, 0, 1));
+  await setNumbers(second?.weight, (data) => {
+    for (let row = 0; row < outputs; row++) data[row * inputs] = 1000;
+  });
+  return model;
+}
+
+async function sparedIn(original: Model, options: OptionValues, goal: Goal = point) {
+  const apart = await searchedApart(original, task, {}, goal, context);
+  if (apart instanceof Miss) throw new Error(apart.reason);
+  const run = async (changed: OptionValues): Promise<Made> => {
+    const model = original.clone();
+    return { model, ...(await runStep(quantize, model, changed, task, context)) };
+  };
+  const plain = await run(options);
+  const request = { pass: quantize, options, original, plain, run, search: apart.search, output: undefined };
+  return { apart, plain, found: await spare(request, context) };
+}
+
+let sound: Model;
+let ruined: Model;
+beforeAll(async () => {
+  sound = await trained();
+  ruined = await withOutliers(sound);
+});
+
+describe("a network in which rounding ruins one layer", () => {
+  test.each(["weights", "dynamic", "static"])(
+    "%s leaves that one in float, and no other, and says why",
+    async (scheme) => {
+      const { apart, plain, found } = await sparedIn(ruined, { scheme, equalize: false });
+      if (found instanceof Miss) throw new Error(found.reason);
+      const lost = await apart.compare(plain.model);
+      expect(lost.comparison.difference.value).toBeLessThan(-0.1);
+      const { made, sparing } = found;
+      expect(sparing.spared).toMatchObject([{ layer: "fc2", bits: undefined, share: expect.closeTo(1, 1) }]);
+      expect(sparing.spared[0]?.bytes).toBeGreaterThan(2 * 64 * 48);
+      const reason = expect.stringMatching(/^stays in float, as it alone makes \d+ % of the error; \+[\d.]+ kB$/);
+      expect(made.misses.filter(({ at }) => at === "fc2")).toMatchObject([{ reason }]);
+      expect(made.changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["fc1", "fc3"]));
+      expect((await apart.compare(made.model)).comparison.difference.value).toBeGreaterThanOrEqual(-0.01);
+    },
+  );
+
+  test("the same seed spares the same", async () => {
+    const [one, other] = [await sparedIn(ruined, { scheme: "weights" }), await sparedIn(ruined, { scheme: "weights" })];
+    if (one.found instanceof Miss || other.found instanceof Miss) throw new Error("Nothing was spared.");
+    expect(one.found.sparing).toEqual(other.found.sparing);
+  });
+});
+
+test("of palettes of one bit some layers get 4 or 8 bits, and not all get floats", async () => {
+  const { found } = await sparedIn(sound, { scheme: "weights", weights: "palette", bits: 1 });
+  if (found instanceof Miss) throw new Error(found.reason);
+  const { spared, attempts } = found.sparing;
+  expect(spared.some(({ bits }) => bits === 4 || bits === 8)).toBe(true);
+  expect(attempts.length).toBeLessThanOrEqual(24);
+});
+
+test("a goal that no choice of layers keeps is refused with what is lost then", async () => {
+  const { found } = await sparedIn(
+    ruined,
+    { scheme: "weights", layers: ["fc2"], weights: "palette", bits: 1 },
+    { maxDrop: -1 },
+  );
+  expect(found).toBeInstanceOf(Miss);
+  expect(found).toMatchObject({
+    reason: expect.stringMatching(
+      /^no choice of layers keeps the goal and makes the file smaller: with 1 layer in a milder form/,
+    ),
+  });
+});
+
+test("no sample that is searched on judges", async () => {
+  const numbered = memory("numbered", {
+    input: {
+      type: "float32",
+      dims: [300, 16],
+      data: Float32Array.from({ length: 300 * 16 }, (_, at) => Math.floor(at / 16)),
+    },
+    label: { type: "int64", dims: [300], data: BigInt64Array.from({ length: 300 }, (_, at) => BigInt(at % 8)) },
+  });
+  const apart = await searchedApart(sound, { ...task, test: numbered }, {}, point, context);
+  if (apart instanceof Miss) throw new Error(apart.reason);
+  const judged = (await apart.compare(sound)).comparison.difference.count;
+  expect([apart.searched, judged]).toEqual([100, 200]);
+  const few = memory("few", {
+    input: { type: "float32", dims: [80, 16], data: new Float32Array(80 * 16) },
+    label: { type: "int64", dims: [80], data: new BigInt64Array(80) },
+  });
+  expect(await searchedApart(sound, { ...task, test: few }, {}, point, context)).toBeInstanceOf(Miss);
+});
