@@ -36,7 +36,7 @@ function partText({ name = "samples", count, of, searched }: SampleUse["test"], 
     count === undefined || validation === undefined
       ? all
       : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
-  const chose = searched === undefined ? "" : `; ${integer(searched)} others chose the layers that are spared`;
+  const chose = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
   const settled =
     of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
   return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled})`;

@@ -198,8 +198,8 @@ async function movesOf(
 }
 
 /** The share of each layer in the error of the outputs; where it was not run alone, estimated from the noise that it adds where it is. */
-async function errorsOf(
-  { original, plain, search, output }: SparingRequest,
+export async function errorsOf(
+  { original, plain, search, output }: Pick<SparingRequest, "original" | "plain" | "search" | "output">,
   layers: ReadonlySet<string>,
   { engine, seed, signal }: Context,
 ): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
@@ -233,7 +233,7 @@ async function errorsOf(
 }
 
 /** The step's options with these layers in the last form that is named of each. */
-function withForms(options: OptionValues, moves: readonly Move[]): OptionValues {
+export function withForms(options: OptionValues, moves: readonly Pick<Move, "layer" | "form">[]): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {
     const own = overrides.get(layer);
@@ -263,7 +263,7 @@ function sparedIn(
 }
 
 /** Bytes of what each layer stores: its weight, in whatever form, and its bias. */
-function storedBytes(model: Model): ReadonlyMap<string, number> {
+export function storedBytes(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {
       const stored = new Set<Value>();

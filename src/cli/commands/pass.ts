@@ -18,6 +18,14 @@ import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/
 import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
+/** A size as hosts count it: a megabyte is a million bytes. */
+export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB"));
+
+export function bytesOf(text: string): number {
+  const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG])B$/i.exec(text) ?? [];
+  return Number(number) * { k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "k" | "m" | "g"];
+}
+
 const stepFlags = (fallback: string) =>
   v.object({
     student: option(v.string(), "the student, in place of the argument model.onnx", { value: "model.onnx" }),
@@ -32,6 +40,11 @@ const stepFlags = (fallback: string) =>
       group: "Evaluation:",
       negated: "refuse what loses too much, instead of leaving the layers that cost most in more bits",
     }),
+    targetSize: option(
+      sizeOption,
+      "bytes of the file, at most: each layer gets 8 to 2 bits, so that they lose least together",
+      { value: "300kB" },
+    ),
     ...dataFlags,
     calibrationSamples: option(countOption, "samples to look at before testing on others", { value: "n" }),
   });
@@ -49,7 +62,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(takesStudent ? [] : ["student"]),
-      ...(pass.milderForms === undefined ? ["spare"] : []),
+      ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
@@ -69,6 +82,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         strict = false,
         force = false,
         spare,
+        targetSize,
         dryRun = false,
       } = options;
       const aim = reference === undefined ? original : passed[reference];
@@ -96,7 +110,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         spare,
         dryRun,
       };
-      const input = { command: name, model, original, out, seed, ...settings };
+      const targetBytes = targetSize === undefined ? undefined : bytesOf(targetSize);
+      const input = { command: name, model, original, out, seed, targetBytes, ...settings };
       const keeps = passed.checkpoint !== undefined;
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
       const result = await withoutLeftovers([out], work).catch((error: unknown) => {

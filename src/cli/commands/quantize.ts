@@ -11,7 +11,7 @@ import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
-import { passCommand, withCalibration } from "./pass.ts";
+import { bytesOf, passCommand, sizeOption, withCalibration } from "./pass.ts";
 
 const single = passCommand(quantize);
 
@@ -22,7 +22,7 @@ const options = v.object({
   }),
   text: textFlag("sample sentences, or a file with one per line (short for --data)"),
   chunk: option(
-    v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB")),
+    sizeOption,
     "of a folder: bytes of a file, at most; what is larger has its weights in several beside it",
     { value: "24MB" },
   ),
@@ -43,7 +43,10 @@ export default defineCommand({
       const { scheme } = asked.passed;
       if (dtype !== undefined && scheme !== undefined)
         throw new PithError("E_OPTION", "--scheme and --dtype both say what to store in fewer bits: give one of them.");
-      const meant = dtype === undefined && scheme === undefined && isOfWeights(asked.passed);
+      const isSized = rest.targetSize !== undefined;
+      const meant = dtype === undefined && scheme === undefined && (isSized || isOfWeights(asked.passed));
+      if (isSized && !meant && scheme !== "weights")
+        throw new PithError("E_OPTION", "--target-size chooses bits of weights: it is for --scheme weights.");
       const session = meant ? { ...asked, passed: { ...asked.passed, scheme: "weights" } } : asked;
       if (dtype === undefined && session.passed.scheme === undefined)
         throw new PithError(
@@ -79,9 +82,3 @@ const isOfWeights = ({ bits, block, onnxOnly, weights }: OptionValues): boolean 
   (typeof bits === "number" && bits < 7) ||
   onnxOnly === true ||
   (weights !== undefined && weights !== "int8" && weights !== "uint8");
-
-/** "24MB": as hosts count, a megabyte is a million. */
-function bytesOf(text: string): number {
-  const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG])B$/i.exec(text) ?? [];
-  return Number(number) * { k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "k" | "m" | "g"];
-}

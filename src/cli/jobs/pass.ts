@@ -37,7 +37,7 @@ import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
-import { alreadySpared, type SparedStep, sparedStep } from "./sparing.ts";
+import { alreadySpared, type SparedStep, sizedStep, sparedStep } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { countsOf, weightOf } from "./weight.ts";
@@ -59,6 +59,8 @@ export interface PassInput {
   readonly force: boolean;
   /** Where a result loses too much, leave the layers that cost most in milder forms (true). */
   readonly spare?: boolean | undefined;
+  /** Bytes of the file, at most: bits of each layer are chosen so that it loses least. */
+  readonly targetBytes?: number | undefined;
   /** Say what would change, and nothing else. */
   readonly dryRun: boolean;
   /** Bytes of a file, at most: what is larger has its weights beside it. */
@@ -136,6 +138,8 @@ export interface OpenStep {
   readonly data: OpenedData | undefined;
   /** Undefined without data, and where nothing is to be written. */
   readonly judging: Judging | undefined;
+  /** So many other samples than those that judge chose the step's options. */
+  readonly searched?: number;
   readonly running: Context & { readonly engine: WatchedEngine };
 }
 
@@ -146,12 +150,16 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
 }
 
 async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
-  const step = await openStep(input, context);
-  const { pass, original, data, running } = step;
+  const opened = await openStep(input, context);
+  const { pass, original, data, running } = opened;
   context.stage(input.command);
   const store = looseModels(recorded(original, data?.record), context.temporary);
   const runner = new Runner({ store, parts: data?.task ?? {} }, running);
-  const outcome = await runner.run({ pass, options: data?.options ?? input.options }, store.original);
+  const begin = (): Model => recorded(original, data?.record);
+  const sized = await sizedStep(opened, begin, context);
+  const step = sized?.step ?? opened;
+  const options = sized?.options ?? data?.options ?? input.options;
+  const outcome = await runner.run({ pass, options }, store.original);
   running.engine.forget();
   const report = await reportOf(step, outcome);
   if (outcome.changes.length === 0) return report;
@@ -162,7 +170,6 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
   const judgement = await judgeStep(step, result, targets, context);
   const plain = { ...outcome, model: result };
-  const begin = (): Model => recorded(original, data?.record);
   const spared = await sparedStep(step, { plain, begin }, judgement, targets, context);
   if (spared === undefined || spared instanceof Miss) {
     await requireKept(step, result, judgement, outcome.changes, spared?.reason);
@@ -233,7 +240,7 @@ async function reportOf({ input, original, data, judging }: OpenStep, outcome: S
 }
 
 async function write(
-  { input, pass, original }: OpenStep,
+  { input, pass, original, searched }: OpenStep,
   result: Model,
   report: StepReport,
   { compared, judged, kept, lost, targets }: Judgement,
@@ -248,7 +255,7 @@ async function write(
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   return {
     ...report,
-    samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched),
+    samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched ?? searched),
     after,
     masked: isPruned(result),
     trainable: parametersOf(result, infer(result)).size > 0,

@@ -6,6 +6,7 @@ import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
+import { withinBytes } from "../../recipe/size-budget.ts";
 import { type Made, type Search, type Sparing, spare } from "../../recipe/sparing.ts";
 import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sparing-samples.ts";
 import { runStep } from "../../run/step.ts";
@@ -66,6 +67,39 @@ export async function sparedStep(
     sparing: { ...sparing, searched: apart?.searched },
     judgement: await judgeStep(others, made.model, targets, context),
   };
+}
+
+/** The step with bits for each layer under `--target-size`, and judged by samples that did not choose them; undefined where no size is asked for. */
+export async function sizedStep(
+  step: OpenStep,
+  begin: () => Model,
+  context: JobContext,
+): Promise<{ readonly step: OpenStep; readonly options: OpenStep["input"]["options"] } | undefined> {
+  const { input, pass, original, data, judging, running } = step;
+  const { targetBytes, output } = input;
+  if (targetBytes === undefined) return undefined;
+  context.stage("bits");
+  const inside: Context = { ...running, log: () => {}, progress: () => {} };
+  const settings = { batch: input.data?.batch, output };
+  const apart =
+    data === undefined || judging?.goal === undefined
+      ? undefined
+      : await searchedApart(original, data.task, settings, judging.goal, inside);
+  const isApart = apart !== undefined && !(apart instanceof Miss);
+  const search = isApart ? apart.search : randomSearch(original, output, inside);
+  const options = data?.options ?? input.options;
+  const run = async (changed: typeof options): Promise<Made> => {
+    const model = begin();
+    return { model, ...(await runStep(pass, model, changed, data?.task ?? {}, inside)) };
+  };
+  const request = { options, original, run, search, output };
+  const found = await withinBytes(request, targetBytes, { ...inside, progress: running.progress });
+  const others =
+    isApart && judging !== undefined
+      ? { judging: { ...judging, compare: apart.compare }, searched: apart.searched }
+      : {};
+  // What is too large otherwise is not made up for by more bits.
+  return { step: { ...step, ...others, input: { ...input, spare: false } }, options: found.options };
 }
 
 /** "1.4 points lost, 1.0 points allowed" */

@@ -42,7 +42,7 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `searched`: so many others chose the layers that are spared. `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
+  /** `searched`: so many others chose the bits of layers. `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
   readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
 }
 

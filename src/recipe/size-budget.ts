@@ -1,0 +1,80 @@
+/**
+ * Bits for each layer, so that the file has no more than so many bytes and the outputs err least. A layer's share of the error is measured at 4 bits, where it
+ * alone is rounded; each bit more leaves a quarter of it (6 dB). Bytes are those that the layer stores in each form.
+ */
+import { PithError, stopIfAsked } from "../errors.ts";
+import { bytes as bytesText } from "../evaluate/numbers.ts";
+import { allocate, type Item } from "../math/allocate.ts";
+import { encodedSize } from "../onnx/index.ts";
+import type { Context, OptionValues } from "../passes/index.ts";
+import { errorsOf, type Made, type SparingRequest, storedBytes, withForms } from "./sparing.ts";
+import { sweeps } from "./sweeps.ts";
+
+const { own } = sweeps.bits;
+/** Of a weight: integers, then palettes. */
+const offered = [8, 4, 3, 2];
+const measured = 4;
+/** The bytes of a file are known when it is written: what was too large is tried again with as much less. */
+const mostAttempts = 4;
+
+/**
+ * @param bytes of the file, at most.
+ * @throws PithError E_OPTION with the least that is possible, where that is more; E_STOPPED on the context's signal, and whatever the pass throws.
+ */
+export async function withinBytes(
+  { options, original, run, search, output }: Omit<SparingRequest, "plain" | "pass">,
+  bytes: number,
+  context: Context,
+): Promise<{ readonly made: Made; readonly options: OptionValues }> {
+  const made = new Map<number, Made>();
+  for (const [at, bits] of offered.entries()) {
+    stopIfAsked(context.signal, "Stopped while bits were chosen.");
+    context.progress(at, offered.length + 1, `${bits} bits`);
+    made.set(bits, await run({ ...options, ...own(bits) }));
+  }
+  const [middle, last] = [made.get(measured), made.get(offered.at(-1) ?? 0)];
+  if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
+  const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
+  const { estimates } = await errorsOf({ original, plain: middle, search, output }, new Set(layers), context);
+  const stored = new Map([...made].map(([bits, { model }]) => [bits, storedBytes(model)]));
+  const before = storedBytes(original);
+  const items = layers.map(
+    (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
+      whole: before.get(layer) ?? 0,
+      offers: [...made].flatMap(([bits, { changes }]) => {
+        const found = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
+        // A layer that a form is not for has another.
+        if (found?.bits !== bits) return [];
+        const loss = (estimates.get(layer) ?? 0) * 4 ** (measured - bits);
+        return [{ cost: stored.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];
+      }),
+    }),
+  );
+  const ofLast = stored.get(offered.at(-1) ?? 0);
+  const rest = (await encodedSize(last.model)) - layers.reduce((sum, layer) => sum + (ofLast?.get(layer) ?? 0), 0);
+  let budget = bytes;
+  let least = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
+    const { taken } = allocate(items, budget, rest);
+    const forms = items.flatMap(({ offers }, at) => {
+      const layer = offers[0]?.choice.layer;
+      const choice = taken[at]?.choice;
+      if (layer === undefined) return [];
+      return [{ layer, form: choice === undefined ? { float: true } : own(choice.bits) }];
+    });
+    const chosen = withForms({ ...options, ...own(offered[0] ?? 8) }, forms);
+    const result = await run(chosen);
+    const size = await encodedSize(result.model);
+    if (size <= bytes) return { made: result, options: chosen };
+    least = Math.min(least, size);
+    budget -= size - bytes;
+  }
+  const smallest = Math.min(least, await encodedSize(last.model));
+  throw new PithError(
+    "E_OPTION",
+    `No bits of its layers make a file of ${bytesText(bytes)}: the least is ${bytesText(smallest)}.`,
+    {
+      hint: "Channels that are cut before make it smaller: pith prune --structured.",
+    },
+  );
+}
