@@ -125,7 +125,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []
-        : `${file.replace(/^onnx\//, "")}: ${counted(spared.length, "layer")} have more bits than its dtype says, without which it would be refused: ${enumerated(spared)}.`,
+        : `${file.replace(/^onnx\//, "")}: more bits than its dtype says for ${counted(spared.length, "layer")}, without which it would be refused: ${enumerated(spared)}.`,
     ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];

@@ -19,7 +19,7 @@ const mostAttempts = 4;
 
 /**
  * @param bytes of the file, at most.
- * @throws PithError E_OPTION with the least that is possible, where that is more; E_STOPPED on the context's signal, and whatever the pass throws.
+ * @throws PithError E_UNSUPPORTED with the least that is possible, where that is more; E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function withinBytes(
   { options, original, run, search, output }: Omit<SparingRequest, "plain" | "pass">,
@@ -71,7 +71,7 @@ export async function withinBytes(
   }
   const smallest = Math.min(least, await encodedSize(last.model));
   throw new PithError(
-    "E_OPTION",
+    "E_UNSUPPORTED",
     `No bits of its layers make a file of ${bytesText(bytes)}: the least is ${bytesText(smallest)}.`,
     {
       hint: "Channels that are cut before make it smaller: pith prune --structured.",

@@ -304,3 +304,22 @@ graph (x: float32[batch, 1, 5, 5]) -> (z) {
     expect(difference(await run(model, { x }), before)).toBeLessThan(0.05);
   },
 );
+
+test.each(["o = Relu(h)", "o = Identity(h)"])(
+  "the runtime rounds no weight of a layer that stays in float between others, %s",
+  async (activation) => {
+    const text = `opset 17
+graph (x: float32[n, 4, 6, 6]) -> (y) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  f.weight: float32[4, 4, 1, 1] = random(seed 2)
+  b.weight: float32[4, 4, 1, 1] = random(seed 3)
+  g = Conv "a" (x, a.weight)
+  h = Conv "f" (g, f.weight)
+  ${activation}
+  y = Conv "b" (o, b.weight)
+}`;
+    const { ran } = await optimized(text, { overrides: { f: { float: true } } });
+    // Of ONNX Runtime's own form in blocks of channels, and one on integers.
+    expect([count(ran, "Conv") >= 1, count(ran, "QLinearConv")]).toEqual([true, 1]);
+  },
+);

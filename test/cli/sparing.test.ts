@@ -1,0 +1,133 @@
+/** Layers that keep more bits where a result would be refused, and bits chosen for the size of a file. */
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { quantizeFolder } from "../../src/folder/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { given } from "./model-folders.ts";
+import { json, pith } from "./run.ts";
+import { hidden, outliers, smallModels } from "./small-models.ts";
+
+const { at, folder } = smallModels();
+const data = (): readonly string[] => ["--data", at("points.csv")];
+const words = (...more: readonly string[]): string[] => [
+  "quantize",
+  at("outliers.onnx"),
+  "-o",
+  at("out.onnx"),
+  ...more,
+];
+
+beforeAll(async () => {
+  await save(parseModel(outliers), at("outliers.onnx"));
+});
+
+describe("a layer that rounding ruins", () => {
+  test("stays in float, and the command says that it looks for it, which one, why, and what that costs", async () => {
+    const { code, out, err } = await pith(...words("--scheme", "weights", ...data()));
+    expect(code, err).toBe(0);
+    expect(err).toMatch(/^\d+\.\d points lost, 1\.0 points allowed: looking for the layers that cost most$/m);
+    expect(out).toMatch(
+      /^spared \(1\), so that the goal holds: \+1\d\.\d kB, found in \d attempts?:\n {2}fc2: in float, as it alone makes \d+ % of the error; \+1\d\.\d kB$/m,
+    );
+    expect(out).toMatch(/^tested on: points\.csv \(267; 133 others chose the bits of layers\)$/m);
+    rmSync(at("out.onnx"));
+  });
+
+  test.each(["static", "dynamic"])("is the only one of %s, as data", async (scheme) => {
+    const found = await json(...words("--scheme", scheme, "--max-drop", "1%", ...data()));
+    expect(found).toMatchObject({
+      code: 0,
+      sparing: {
+        spared: [{ layer: "fc2", share: expect.closeTo(1, 1) }],
+        attempts: [{ layers: 1 }],
+        searched: expect.any(Number),
+      },
+      verdict: { met: true },
+    });
+    const { misses } = found as { readonly misses: readonly { readonly at: string; readonly reason: string }[] };
+    expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^stays in float, as it alone makes/);
+  });
+
+  test("makes the command refuse with --no-spare, and is written as it is with --force", async () => {
+    const refused = await pith(...words("--scheme", "weights", "--no-spare", ...data()));
+    expect(refused).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^E_ACCURACY_LOST: .*First to blame is layer "fc2"/m),
+    });
+    const forced = await json(...words("--scheme", "weights", "--force", ...data()));
+    expect(forced).toMatchObject({ code: 0, lost: expect.any(String) });
+    expect(forced.sparing).toBeUndefined();
+  });
+
+  test("is spared without data, too, by random inputs", async () => {
+    expect(await json(...words("--scheme", "weights"))).toMatchObject({
+      code: 0,
+      sparing: { spared: [{ layer: "fc2" }] },
+    });
+  });
+
+  test("is spared in a folder's variant that would be left out", async () => {
+    const model = await given(folder, "folder", outliers);
+    const [row] = await quantizeFolder(model, { dtypes: ["q4"], out: join(folder, "made") });
+    expect(row).toMatchObject({
+      verdict: "kept",
+      spared: [expect.stringMatching(/^fc2: in float, as it alone makes/)],
+    });
+    const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
+    expect(out).toMatch(/^model_quantized\.onnx: more bits than its dtype says for 1 layer, .*: fc2: in float/m);
+    expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
+  });
+});
+
+test("nothing is spared where nothing is lost", async () => {
+  await save(parseModel(hidden), at("sound.onnx"));
+  const found = await json(
+    "quantize",
+    at("sound.onnx"),
+    "--scheme",
+    "weights",
+    ...data(),
+    "--force",
+    "-o",
+    at("sound.int8.onnx"),
+  );
+  expect(found).toMatchObject({ code: 0, verdict: { met: true } });
+  expect(found.sparing).toBeUndefined();
+});
+
+test("where too few samples are left to search on, or no layers keep the goal, the refusal says so", async () => {
+  const few = await pith(...words("--scheme", "weights", "--samples", "60", ...data()));
+  expect(few).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("There are too few samples to search on some and judge by others."),
+  });
+  const alone = await pith(...words("--scheme", "weights", "--layers", "fc2", ...data()));
+  expect(alone).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/No choice of layers keeps the goal and makes the file smaller/),
+  });
+});
+
+describe("--target-size", () => {
+  test("chooses bits so that the file is no larger", async () => {
+    const found = await json(...words("--target-size", "22kB", "--force"));
+    expect(found).toMatchObject({ code: 0, written: at("out.onnx") });
+    expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
+    const { changes } = found as { readonly changes: readonly { readonly bits: number }[] };
+    expect(new Set(changes.map(({ bits }) => bits)).size).toBeGreaterThanOrEqual(1);
+  });
+
+  test("too small a one is refused with the least that is possible, and other schemes are", async () => {
+    const small = await pith(...words("--target-size", "1kB"));
+    expect(small).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /^E_UNSUPPORTED: No bits of its layers make a file of 1\.0+ kB: the least is [\d.]+ kB\./m,
+      ),
+    });
+    const other = await pith(...words("--target-size", "20kB", "--scheme", "dynamic"));
+    expect(other).toMatchObject({ code: 2, err: expect.stringContaining("it is for --scheme weights") });
+  });
+});
