@@ -73,6 +73,14 @@ function extremum(name: "Max" | "Min"): Op {
       const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);
       return reached.map((value) => emit.Mul([share, value]));
     },
+    quantize: (_, { inputs }) => {
+      const [, bounds, ...others] = inputs;
+      if (others.length > 0 || bounds?.small === undefined) return new Miss("its bounds are not stored");
+      // Of bounds for each channel the one that is met first.
+      const [low, high] = [Math.max, Math.min].map((first) => toFloat64(bounds.small).reduce(first));
+      if (name === "Max" ? low > 0 : high < 0) return new Miss("its interval does not contain 0");
+      return { kind: "clamp", low: name === "Max" ? low : undefined, high: name === "Min" ? high : undefined };
+    },
   });
 }
 

@@ -27,6 +27,7 @@ import {
   settingsOfSteps,
 } from "./options.ts";
 import { layerPlan } from "./plan.ts";
+import { roundedNoise } from "./rounded-noise.ts";
 import { roundLayers } from "./round-layers.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
@@ -158,7 +159,8 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
 async function equalized(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
   const { scheme, equalize } = options;
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
-  return (await import("./equalize/index.ts")).equalize(model, options, context);
+  const noise = roundedNoise(model, options, quantizeBy, context);
+  return (await import("./equalize/index.ts")).equalize(model, options, context, noise);
 }
 
 function withTie(change: Change, reader: Node | undefined): Change {

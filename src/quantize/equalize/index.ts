@@ -1,15 +1,17 @@
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
+import type { RoundedNoise } from "../rounded-noise.ts";
+import { crossLayer } from "./cross-layer.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** In this order: each begins with what those before it have left. */
-const transformations: readonly Transformation[] = [smoothQuant];
+const transformations: readonly Transformation[] = [crossLayer, smoothQuant];
 
 /** Moves factors by all transformations for these settings. The model computes the same. */
-export async function equalize(model: Model, options: EqualizeOptions, context: Context): Promise<readonly Change[]> {
+export async function equalize(model: Model, options: EqualizeOptions, context: Context, noise: RoundedNoise): Promise<readonly Change[]> {
   const changes: Change[] = [];
   for (const { suits, move } of transformations)
-    if (suits(options)) changes.push(...(await move(model, options, context)));
+    if (suits(options)) changes.push(...(await move(model, options, context, noise)));
   return changes;
 }

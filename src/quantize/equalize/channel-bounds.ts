@@ -1,0 +1,54 @@
+/**
+ * Bounds for each channel: a clamp to [0, 6] lets no factor through, one with a bound of its own for each channel does, as the bounds take the factors.
+ *
+ *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that makes h, stored
+ */
+import { biased } from "../../analysis/biased.ts";
+import { infer } from "../../analysis/infer.ts";
+import { layers } from "../../analysis/layers.ts";
+import { Miss } from "../../errors.ts";
+import { emitInto } from "../../graph/emit.ts";
+import type { NodeSpec } from "../../graph/elements.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { substitute } from "../../graph/replace.ts";
+import { buffer } from "../../graph/role.ts";
+import { removeUnused } from "../../passes/remove-unused.ts";
+import { fromNumbers, isFloat } from "../../tensor/convert.ts";
+
+/** Gives clamps from 0 to a positive bound behind layers a bound for each channel. @returns what undoes it where it turns out not to be needed. */
+export function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => void {
+  const inference = infer(model);
+  const made: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];
+  for (const layer of layers(model, inference)) {
+    const answer = biased(layer, inference)?.output;
+    const [use, ...others] = answer?.uses ?? [];
+    const type = answer?.type?.type;
+    if (answer === undefined || use === undefined || others.length > 0 || type === undefined || !isFloat(type)) continue;
+    const { node: clamp } = use;
+    const [output] = clamp.outputs;
+    const bound = inference.at(clamp);
+    const rule = bound instanceof Miss || bound.homogeneous() !== undefined ? undefined : bound.quantize();
+    if (rule === undefined || rule instanceof Miss || rule.kind !== "clamp" || output === undefined) continue;
+    if (rule.low !== 0 || rule.high === undefined || rule.high <= 0 || clamp.graph !== model.graph) continue;
+    const rank = answer.type?.dims?.length ?? 0;
+    const dims = Array.from({ length: rank - layer.role.outputAxis }, (_, axis) => (axis === 0 ? layer.outputs : 1));
+    const emit = emitInto(model, { before: clamp, by: "quantize", onNode: inference.visit });
+    const high = new Array<number>(layer.outputs).fill(rule.high);
+    const bounds = emit.constant(fromNumbers(type, dims, high), `${layer.name}.bounds`, buffer);
+    const bounded = emit.named(`${output.name}_bounded`).Min([emit.Relu([answer]), bounds]);
+    const { op, domain, name, attributes, inputs } = clamp;
+    substitute(output, bounded);
+    made.push({ clamp: { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 }, bounded, bounds });
+  }
+  return (isIdle) => {
+    for (const { clamp, bounded, bounds } of made) {
+      if (!isIdle(bounds) || bounded.producer === undefined) continue;
+      const [output] = model.graph.addNode(clamp, { before: bounded.producer }).outputs;
+      if (output === undefined) continue;
+      output.type = bounded.type;
+      substitute(bounded, output);
+    }
+    removeUnused(model.graph);
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721). Where one scale is for a whole weight, a channel whose weights are a hundredth of the
+ * largest has a hundredth of the codes. Between two layers that share channels, each channel u is multiplied by
+ *
+ *     s_u = √(r2_u / r1_u)        r1_u = max |W1[u, :]|,  r2_u = max |W2[:, u]|
+ *
+ * where it is written, and divided where it is read: then both reach √(r1_u r2_u). A layer lies in two groups of channels at least, so groups are
+ * taken in turn until nothing moves any more. Several layers that write a channel, as into a residual stream, count by how far each reaches of its own
+ * largest number. No data is needed.
+ */
+import { infer } from "../../analysis/infer.ts";
+import { type Layer, layers } from "../../analysis/layers.ts";
+import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
+import { ownOptions, selectLayers } from "../../analysis/selection.ts";
+import { stopIfAsked } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { snapshot } from "../../graph/snapshot.ts";
+import { fuseBatchNorms } from "../../passes/fuse-batch-norm.ts";
+import { migrate } from "../../passes/migrate.ts";
+import type { Change, Context } from "../../passes/pass.ts";
+import { toNumbers } from "../../tensor/convert.ts";
+import { alongAxis } from "../../tensor/dims.ts";
+import { groupBy } from "../../tensor/group-by.ts";
+import { integersIn, weightMiss } from "../weight.ts";
+import { boundChannels } from "./channel-bounds.ts";
+import type { EqualizeOptions, Transformation } from "./transformation.ts";
+
+/** Sweeps over all groups at most; chains of layers settle within ten. */
+const mostSweeps = 20;
+/** Factors of a sweep that are nearer 1 change nothing. */
+const still = 0.01;
+/** Factors that do not take this share of the noise leave the model as it is. */
+const leastGain = 0.1;
+
+const counts = (own: EqualizeOptions): boolean =>
+  !own.perChannel && (own.weights === undefined || integersIn(own) !== undefined);
+
+export const crossLayer: Transformation = {
+  id: "cross-layer",
+  suits: (options) => [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
+  async move(model, options, context, noise) {
+    const restore = snapshot(model);
+    const before = await noise(model);
+    const isRounded = (layer: Layer): boolean =>
+      weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
+    // Where layers compute on integers, batch normalization goes into them before they are rounded.
+    if (options.scheme !== "weights") {
+      const chosen = new Set(selectLayers(layers(model, infer(model)), options).filter(isRounded).map(({ node }) => node));
+      await fuseBatchNorms(model, { trained: true, into: ({ node }) => chosen.has(node) });
+    }
+    const found = await equalizeRanges(model, options, isRounded, context);
+    const after = found.length === 0 ? before : await noise(model);
+    if (process.env.DBG) console.log("noise", before, after, found.length);
+    if (before !== undefined && after !== undefined && after < (1 - leastGain) * before) {
+      const share = Math.round((1 - after / before) * 100);
+      return found.map(({ at, what, ...change }) => ({ ...change, at, what: `${what}: ${share} % less noise in the answers` }));
+    }
+    restore();
+    return [];
+  },
+};
+
+async function equalizeRanges(
+  model: Model,
+  options: EqualizeOptions,
+  isRounded: (layer: Layer) => boolean,
+  context: Context,
+): Promise<readonly Change[]> {
+  const undo = boundChannels(model);
+  const inference = infer(model);
+  const chosen = selectLayers(layers(model, inference), options).filter(isRounded);
+  const weights = new Set(chosen.map(({ effective }) => effective));
+  const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
+  const factors = await equalizingFactors(groups, weights, context);
+  const moved = new Set<Value>();
+  for (const [at, group] of groups.entries()) {
+    const own = factors[at];
+    if (own === undefined || own.every((factor) => factor === 1)) continue;
+    await migrate(model, group, own);
+    for (const { value } of group.slices) moved.add(value);
+  }
+  undo((bounds) => !moved.has(bounds));
+  return chosen
+    .filter(({ effective }) => moved.has(effective))
+    .map(({ name }) => ({
+      at: name,
+      what: "channels brought to the range of its neighbours",
+      kind: "scaled",
+      decidedBy: "global",
+    }));
+}
+
+/**
+ * The factors of each group, one for each unit.
+ * @param weights the tensors whose ranges count: those that are rounded.
+ */
+export async function equalizingFactors(
+  groups: readonly ScaleGroup[],
+  weights: ReadonlySet<Value>,
+  { signal }: Pick<Context, "signal">,
+): Promise<readonly Float64Array[]> {
+  const factors = groups.map(({ units }) => new Float64Array(units).fill(1));
+  const all = groups.flatMap(({ slices }, group) => slices.map((slice) => ({ ...slice, group })));
+  const slicesOf = groupBy(all, ({ value }) => value);
+  /** How far the numbers of each unit reach, with the factors of all groups. */
+  const reachOf = async ({ value, axis, unitOf }: ScaledSlice, units: number) => {
+    const reach = new Float64Array(units);
+    if (value.tensor === undefined) return { reach, largest: 0 };
+    const numbers = toNumbers(await value.tensor.read());
+    const { dims } = value.tensor;
+    const scalings = (slicesOf.get(value) ?? []).map((slice) => ({
+      ...alongAxis(dims, slice.axis),
+      scale: Float64Array.from(slice.unitOf, (unit) => (factors[slice.group]?.[unit] ?? 1) ** slice.power),
+    }));
+    const { count, inner } = alongAxis(dims, axis);
+    let largest = 0;
+    for (let at = 0; at < numbers.length; at++) {
+      let size = Math.abs(numbers[at] ?? 0);
+      for (const own of scalings) size *= own.scale[Math.floor(at / own.inner) % own.count] ?? 1;
+      const unit = unitOf[Math.floor(at / inner) % count] ?? -1;
+      if (size > largest) largest = size;
+      if (unit >= 0 && size > (reach[unit] ?? 0)) reach[unit] = size;
+    }
+    return { reach, largest };
+  };
+  /** Of several tensors the one that reaches farthest of its own largest number; of one its reach. */
+  const together = async (slices: readonly ScaledSlice[], units: number): Promise<Float64Array> => {
+    const found = [];
+    for (const slice of slices) found.push(await reachOf(slice, units));
+    const known = found.filter(({ largest }) => largest > 0);
+    const middle = Math.exp(known.reduce((sum, { largest }) => sum + Math.log(largest), 0) / Math.max(1, known.length));
+    const reach = new Float64Array(units);
+    for (const one of known)
+      one.reach.forEach((own, unit) => {
+        reach[unit] = Math.max(reach[unit] ?? 0, (own / one.largest) * middle);
+      });
+    return reach;
+  };
+  for (let sweep = 0; sweep < mostSweeps; sweep++) {
+    let farthest = 0;
+    for (const [at, { units, slices, refused }] of groups.entries()) {
+      stopIfAsked(signal);
+      const [own, counted] = [factors[at], slices.filter(({ value }) => weights.has(value))];
+      const [written, read] = [counted.filter(({ power }) => power === 1), counted.filter(({ power }) => power === -1)];
+      if (own === undefined || written.length === 0 || read.length === 0) continue;
+      const [r1, r2] = [await together(written, units), await together(read, units)];
+      const most = r1.reduce((far, first, unit) => Math.max(far, Math.sqrt(first * (r2[unit] ?? 0))), 0);
+      for (let unit = 0; unit < units; unit++) {
+        const [first = 0, second = 0] = [r1[unit], r2[unit]];
+        if (first === second || most === 0 || refused.has(unit)) continue;
+        // A channel that is written by zeros alone, or read by them, gives way to the others.
+        const factor =
+          first === 0 ? Math.max(1, second / most) : second === 0 ? Math.min(1, most / first) : Math.sqrt(second / first);
+        farthest = Math.max(farthest, Math.abs(Math.log(factor)));
+        own[unit] = (own[unit] ?? 1) * factor;
+      }
+    }
+    if (farthest < still) break;
+  }
+  return factors;
+}

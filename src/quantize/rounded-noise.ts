@@ -1,0 +1,62 @@
+/** What rounding costs, measured: the noise in the answers of a model once it is rounded, beside its original, on samples or on random inputs. */
+import { trainPart } from "../data/open.ts";
+import { draw } from "../data/select.ts";
+import { Difference } from "../evaluate/difference.ts";
+import { overSamples, type Samples } from "../evaluate/over-samples.ts";
+import { inputsFor } from "../evaluate/paired-runs.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/pass.ts";
+import { isFloat } from "../tensor/convert.ts";
+import type { QuantizeSettings } from "./options.ts";
+
+/** Samples that the answers are compared on, and that ranges are measured on for it. */
+const mostSamples = 32;
+
+/** Σ noise / signal over the outputs of floats; infinite where answers are not finite. */
+export async function noiseBetween(
+  original: Model,
+  candidate: Model,
+  samples: Samples,
+  { engine, signal }: Pick<Context, "engine" | "signal">,
+): Promise<number> {
+  const names = original.graph.outputs.map(({ name }) => name);
+  const differences = new Map(names.map((name) => [name, new Difference()]));
+  const models = [original, candidate].map((model) => ({ model, observed: names }));
+  await overSamples(engine, models, samples, { signal, samples: mostSamples, optimize: true }, ([before, after]) => {
+    for (const [name, difference] of differences) {
+      const [x, y] = [before?.[name], after?.[name]];
+      if (x !== undefined && y !== undefined && isFloat(x.type)) difference.addTensors(x, y);
+    }
+  });
+  const sum = [...differences.values()].reduce((total, { relativeNoise }) => total + relativeNoise, 0);
+  return Number.isNaN(sum) ? Number.POSITIVE_INFINITY : sum;
+}
+
+/** What `candidate` answers otherwise than the model was when this was made, once rounded; undefined where that cannot be measured. */
+export type RoundedNoise = (candidate: Model) => Promise<number | undefined>;
+
+/** @param round rounds a model in place by settings. */
+export function roundedNoise(
+  model: Model,
+  options: QuantizeSettings,
+  round: (options: QuantizeSettings, model: Model, context: Context) => Promise<unknown>,
+  context: Context,
+): RoundedNoise {
+  const original = model.clone();
+  const silent: Context = { ...context, log: () => {}, progress: () => {} };
+  const { engine, seed, signal } = context;
+  let samples: Samples | undefined;
+  return async (candidate) => {
+    const copy = candidate.clone();
+    const few = { ...options, equalize: false, samples: Math.min(options.samples, mostSamples) };
+    await round(few, copy, silent);
+    if (samples === undefined) {
+      const data = options.data === undefined ? undefined : draw(await trainPart(options.data), mostSamples, seed);
+      const inputs = await inputsFor(engine, original, copy, data, { seed, signal });
+      if (inputs instanceof Miss) return undefined;
+      ({ samples } = inputs);
+    }
+    return noiseBetween(original, copy, samples, context);
+  };
+}
