@@ -156,6 +156,24 @@ const entries = v.strictObject({
   equalize: described(v.optional(v.boolean(), true), "static: outliers of activations move into weights first", {
     negated: "static: leave outliers of activations where they are",
   }),
+  /**
+   * What rounding did to the mean of each channel goes back into biases, where that takes noise from answers to other samples: "full" layer after layer, each behind those
+   * that are right already, "fast" by what comes into each layer of the original ("full"; static, and weights where there is `data`).
+   */
+  biasCorrection: described(
+    v.optional(v.picklist(["full", "fast", "none"]), "full"),
+    "with data: what rounding did to means goes back into biases",
+    {
+      meanings: {
+        title: "Bias correction (--bias-correction)",
+        rows: [
+          ["full", "layer after layer, each behind those that are right already"],
+          ["fast", "by what comes into each layer of the original"],
+          ["none", "biases stay"],
+        ],
+      },
+    },
+  ),
   /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
   data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", {
     value: "path",

@@ -27,8 +27,8 @@ import {
   settingsOfSteps,
 } from "./options.ts";
 import { layerPlan } from "./plan.ts";
-import { roundedNoise } from "./rounded-noise.ts";
 import { roundLayers } from "./round-layers.ts";
+import { roundedNoise } from "./rounded-noise.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import type { RoundingSource } from "./weight.ts";
@@ -151,8 +151,13 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
     const plan = scheme === "weights" ? layerPlan(layer, options, inference, noRoundings) : undefined;
     return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
   };
+  const original = model.clone();
   const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
-  return { ...outcome, changes: [...moved, ...outcome.changes.map((change) => withTie(change, tied.get(change.at)))] };
+  const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
+  const corrected = await biasesCorrected(model, original, options, context);
+  if (scheme === "static" && options.integerForm === "qoperator")
+    (await import("./formats/qoperator.ts")).writeOnCodes(model);
+  return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
 }
 
 /** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
@@ -161,6 +166,16 @@ async function equalized(model: Model, options: QuantizeSettings, context: Conte
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
   const noise = roundedNoise(model, options, quantizeBy, context);
   return (await import("./equalize/index.ts")).equalize(model, options, context, noise);
+}
+
+async function biasesCorrected(
+  model: Model,
+  original: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<readonly Change[]> {
+  if (options.data === undefined || options.biasCorrection === "none") return [];
+  return (await import("./correct-biases.ts")).correctRounded(model, original, options, context);
 }
 
 function withTie(change: Change, reader: Node | undefined): Change {

@@ -1,10 +1,10 @@
 /** What rounding costs, measured: the noise in the answers of a model once it is rounded, beside its original, on samples or on random inputs. */
 import { trainPart } from "../data/open.ts";
 import { draw } from "../data/select.ts";
+import { Miss } from "../errors.ts";
 import { Difference } from "../evaluate/difference.ts";
 import { overSamples, type Samples } from "../evaluate/over-samples.ts";
 import { inputsFor } from "../evaluate/paired-runs.ts";
-import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -49,7 +49,12 @@ export function roundedNoise(
   let samples: Samples | undefined;
   return async (candidate) => {
     const copy = candidate.clone();
-    const few = { ...options, equalize: false, samples: Math.min(options.samples, mostSamples) };
+    const few = {
+      ...options,
+      equalize: false,
+      biasCorrection: "none" as const,
+      samples: Math.min(options.samples, mostSamples),
+    };
     await round(few, copy, silent);
     if (samples === undefined) {
       const data = options.data === undefined ? undefined : draw(await trainPart(options.data), mostSamples, seed);

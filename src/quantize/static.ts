@@ -19,7 +19,6 @@ import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { dequantized, inCodes, inMeasuredCodes } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
-import { writeOnCodes } from "./formats/qoperator.ts";
 import { missingData, placeMeasured, type ScaledType } from "./measure.ts";
 import { removeRoundings } from "./model-roundings.ts";
 import { type ActivationType, isWide, type QuantizeSettings } from "./options.ts";
@@ -86,7 +85,6 @@ export async function quantizeStatically(
   await writeConstants(model, emit, placement, scales, options.symmetric, context);
   writeActivations(model, emit, measured);
   model.graph.sort();
-  if (options.integerForm === "qoperator") writeOnCodes(model);
   removeReplaced(model, before);
   return { changes, misses };
 }

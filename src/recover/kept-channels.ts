@@ -5,8 +5,8 @@
 import { channelGroups, type Group, outputsOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
+import type { Match } from "../calibrate/match.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
-import type { Match } from "./match.ts";
 
 /** For a value of the original, by name: of each axis that was cut the indices that are left. */
 export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;

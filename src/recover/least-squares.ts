@@ -15,6 +15,8 @@ import { maskedAt } from "../analysis/masks.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../analysis/weight.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
+import type { LayerMatch } from "../calibrate/match.ts";
+import { shiftOutputs } from "../calibrate/shift.ts";
 import { featuresIn } from "../calibrate/statistic.ts";
 import type { Engine } from "../engine/engine.ts";
 import { engineMultiply } from "../engine/multiply.ts";
@@ -28,8 +30,6 @@ import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
-import type { LayerMatch } from "./match.ts";
-import { shiftOutputs } from "./shift.ts";
 import { type Scope, type Stage, together, walk } from "./stage.ts";
 
 export const solveLayers: Stage = {

@@ -8,6 +8,7 @@
  */
 
 import * as v from "valibot";
+import { matchOriginal } from "../calibrate/match.ts";
 import { isIndexed, range, view } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
 import { datasetOption } from "../data/option.ts";
@@ -25,11 +26,10 @@ import { type Change, type Context, definePass, type Outcome } from "../passes/p
 import { storeWeights } from "../passes/store-constants.ts";
 import { lossOption } from "../train/losses/parse.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
-import { correctBiases } from "./bias.ts";
+import { biasStage } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
-import { matchOriginal } from "./match.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
 import type { Scope, Stage, StageResult } from "./stage.ts";
 
@@ -147,7 +147,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const { epochs, batch, learningRate, loss, output, log } = options;
   const stages = [
     recalibrateNorms,
-    correctBiases,
+    biasStage,
     solveLayers,
     blockWise({ batch, learningRate }),
     endToEnd({ data: all, epochs, batch, learningRate, loss, output, log, left }),

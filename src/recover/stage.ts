@@ -1,11 +1,11 @@
 /** What the stages of a recovery share: where they look, and what they hand back. */
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import type { Match } from "../calibrate/match.ts";
 import type { Storage } from "../data/store.ts";
 import type { IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
-import type { Match } from "./match.ts";
 
 export interface StageResult {
   /** How many layers, norms, blocks or tensors changed; where none did, the model is as it was. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { verify } from "../../src/graph/verify.ts";
-import { correctBiases } from "../../src/recover/bias.ts";
+import { biasStage } from "../../src/recover/bias.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
 import { value } from "../find.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
@@ -50,7 +50,7 @@ describe("a bias that was moved comes back", () => {
     const changed = original.clone();
     await change(changed, bias, shifted);
     expect(await apart(original, changed, data)).toBeGreaterThan(0.1);
-    const found = await correctBiases.run(changed, await scopeOf(changed, original, data));
+    const found = await biasStage.run(changed, await scopeOf(changed, original, data));
     expect(found.changed).toBe(1);
     expect(await apart(original, changed, data)).toBeLessThan(1e-5);
     expect(verify(changed)).toEqual([]);
@@ -77,13 +77,13 @@ describe("a layer without a bias gets one", () => {
       ),
     });
     const before = await apart(original, changed, far);
-    const found = await correctBiases.run(changed, await scopeOf(changed, original, far));
+    const found = await biasStage.run(changed, await scopeOf(changed, original, far));
     expect(found.changed).toBe(1);
     expect(await apart(original, changed, far)).toBeLessThan(before / 2);
     expect(verify(changed)).toEqual([]);
     expect(changed.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
     // A second time there is nothing to correct.
-    expect((await correctBiases.run(changed, await scopeOf(changed, original, far))).changed).toBe(0);
+    expect((await biasStage.run(changed, await scopeOf(changed, original, far))).changed).toBe(0);
   });
 });
 
@@ -98,7 +98,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   y = Gemm(x, fc.weight, fc.bias)
 }`;
   const [original, changed] = [parseModel(text("10, -4")), parseModel(text("3, 8"))];
-  await correctBiases.run(changed, await scopeOf(changed, original, samples([16, 2])));
+  await biasStage.run(changed, await scopeOf(changed, original, samples([16, 2])));
   expect((await value(changed, "codes").tensor?.read())?.data).toEqual(Int32Array.of(10, -4));
 });
 
@@ -122,7 +122,7 @@ test("layers of which channels were cut are held against the channels that are l
   value(cut, "a.weight").tensor = inMemory(float32([3, 3, 1, 1], rows));
   const scope = await scopeOf(cut, original, samples([16, 3, 2, 2]));
   expect(scope.match.layers).toMatchObject([{ kept }]);
-  await correctBiases.run(cut, scope);
+  await biasStage.run(cut, scope);
   const found = await numbers(cut, "a.bias");
   kept.forEach((channel, at) => {
     expect(found[at]).toBeCloseTo(b[channel] ?? 0, 5);
@@ -160,7 +160,7 @@ test.skipIf(known === undefined)("the golden values: rounded weights behind a ro
   const rounded = `  step: float32[] = 0.125\n  zero: int8[] = 0\n  q = QuantizeLinear(x, step, zero)\n  d = DequantizeLinear(q, step, zero)\n`;
   const changed = set(`${rounded}  y = Gemm(d, fc.weight, fc.bias) {transB=1}`, one.W_quantized);
   const data = memory("golden", { x: float32(one.X.shape, goldenNumbers(one.X)) });
-  await correctBiases.run(changed, await scopeOf(changed, original, data));
+  await biasStage.run(changed, await scopeOf(changed, original, data));
   const found = await numbers(changed, "fc.bias");
   goldenNumbers(one.bias_after).forEach((wanted, at) => {
     expect(found[at]).toBeCloseTo(wanted, 5);

@@ -1,4 +1,6 @@
 /** Networks with random weights, data to run them on, and what a stage of a recovery is given. */
+
+import { matchOriginal } from "../../src/calibrate/match.ts";
 import { memory } from "../../src/data/index.ts";
 import { openStorage } from "../../src/data/store.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
@@ -6,7 +8,6 @@ import { createEngine } from "../../src/engine/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext } from "../../src/passes/index.ts";
-import { matchOriginal } from "../../src/recover/match.ts";
 import type { Scope } from "../../src/recover/stage.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
 import { elementCount } from "../../src/tensor/dims.ts";

@@ -1,6 +1,7 @@
 /** Recovery as a pass: stages are kept where they help on samples that they were not fitted on. */
 import { describe, expect, test, vi } from "vitest";
 import { recordedKept } from "../../src/analysis/provenance.ts";
+import { matchOriginal } from "../../src/calibrate/match.ts";
 import { memory } from "../../src/data/index.ts";
 import { evaluate, signalToNoise } from "../../src/evaluate/index.ts";
 import { structureHash } from "../../src/graph/hash.ts";
@@ -9,7 +10,6 @@ import { verify } from "../../src/graph/verify.ts";
 import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { recover } from "../../src/recover/index.ts";
-import { matchOriginal } from "../../src/recover/match.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import { change, convolutions, engine, network, numbers, samples } from "./networks.ts";
 
@@ -89,7 +89,8 @@ test.each(["static", "weights"] as const)(
   async (scheme) => {
     const original = build();
     const model = original.clone();
-    await quantize(model, { scheme, perChannel: false, ...(scheme === "static" ? { data } : {}) });
+    const plain = { perChannel: false, equalize: false, biasCorrection: "none" } as const;
+    await quantize(model, { scheme, ...plain, ...(scheme === "static" ? { data } : {}) });
     const before = await noiseOf(model, original);
     const { changes, misses } = await recover(model, { original, data });
     expect(changes).toMatchObject([{ at: "bias" }]);

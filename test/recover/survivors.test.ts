@@ -1,11 +1,11 @@
 /** What is left of a value of the original has the dimensions that the value has in the model of which channels were cut. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
+import { matchOriginal } from "../../src/calibrate/match.ts";
 import { Miss } from "../../src/errors.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { prune } from "../../src/prune/index.ts";
 import { survivorsOf } from "../../src/recover/kept-channels.ts";
-import { matchOriginal } from "../../src/recover/match.ts";
 import { dimsText } from "../../src/tensor/dims.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { engine } from "./networks.ts";

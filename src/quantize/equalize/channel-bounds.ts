@@ -7,8 +7,8 @@ import { biased } from "../../analysis/biased.ts";
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
-import { emitInto } from "../../graph/emit.ts";
 import type { NodeSpec } from "../../graph/elements.ts";
+import { emitInto } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { substitute } from "../../graph/replace.ts";
@@ -24,7 +24,8 @@ export function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean
     const answer = biased(layer, inference)?.output;
     const [use, ...others] = answer?.uses ?? [];
     const type = answer?.type?.type;
-    if (answer === undefined || use === undefined || others.length > 0 || type === undefined || !isFloat(type)) continue;
+    if (answer === undefined || use === undefined || others.length > 0 || type === undefined || !isFloat(type))
+      continue;
     const { node: clamp } = use;
     const [output] = clamp.outputs;
     const bound = inference.at(clamp);
@@ -39,7 +40,11 @@ export function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean
     const bounded = emit.named(`${output.name}_bounded`).Min([emit.Relu([answer]), bounds]);
     const { op, domain, name, attributes, inputs } = clamp;
     substitute(output, bounded);
-    made.push({ clamp: { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 }, bounded, bounds });
+    made.push({
+      clamp: { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 },
+      bounded,
+      bounds,
+    });
   }
   return (isIdle) => {
     for (const { clamp, bounded, bounds } of made) {

@@ -38,7 +38,8 @@ const counts = (own: EqualizeOptions): boolean =>
 
 export const crossLayer: Transformation = {
   id: "cross-layer",
-  suits: (options) => [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
+  suits: (options) =>
+    [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
   async move(model, options, context, noise) {
     const restore = snapshot(model);
     const before = await noise(model);
@@ -46,15 +47,22 @@ export const crossLayer: Transformation = {
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
     // Where layers compute on integers, batch normalization goes into them before they are rounded.
     if (options.scheme !== "weights") {
-      const chosen = new Set(selectLayers(layers(model, infer(model)), options).filter(isRounded).map(({ node }) => node));
+      const chosen = new Set(
+        selectLayers(layers(model, infer(model)), options)
+          .filter(isRounded)
+          .map(({ node }) => node),
+      );
       await fuseBatchNorms(model, { trained: true, into: ({ node }) => chosen.has(node) });
     }
     const found = await equalizeRanges(model, options, isRounded, context);
     const after = found.length === 0 ? before : await noise(model);
-    if (process.env.DBG) console.log("noise", before, after, found.length);
     if (before !== undefined && after !== undefined && after < (1 - leastGain) * before) {
       const share = Math.round((1 - after / before) * 100);
-      return found.map(({ at, what, ...change }) => ({ ...change, at, what: `${what}: ${share} % less noise in the answers` }));
+      return found.map(({ at, what, ...change }) => ({
+        ...change,
+        at,
+        what: `${what}: ${share} % less noise in the answers`,
+      }));
     }
     restore();
     return [];
@@ -151,7 +159,11 @@ export async function equalizingFactors(
         if (first === second || most === 0 || refused.has(unit)) continue;
         // A channel that is written by zeros alone, or read by them, gives way to the others.
         const factor =
-          first === 0 ? Math.max(1, second / most) : second === 0 ? Math.min(1, most / first) : Math.sqrt(second / first);
+          first === 0
+            ? Math.max(1, second / most)
+            : second === 0
+              ? Math.min(1, most / first)
+              : Math.sqrt(second / first);
         farthest = Math.max(farthest, Math.abs(Math.log(factor)));
         own[unit] = (own[unit] ?? 1) * factor;
       }

@@ -9,7 +9,12 @@ import type { EqualizeOptions, Transformation } from "./transformation.ts";
 const transformations: readonly Transformation[] = [crossLayer, smoothQuant];
 
 /** Moves factors by all transformations for these settings. The model computes the same. */
-export async function equalize(model: Model, options: EqualizeOptions, context: Context, noise: RoundedNoise): Promise<readonly Change[]> {
+export async function equalize(
+  model: Model,
+  options: EqualizeOptions,
+  context: Context,
+  noise: RoundedNoise,
+): Promise<readonly Change[]> {
   const changes: Change[] = [];
   for (const { suits, move } of transformations)
     if (suits(options)) changes.push(...(await move(model, options, context, noise)));

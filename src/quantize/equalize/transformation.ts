@@ -18,10 +18,5 @@ export interface Transformation {
   /** Whether it can lower the error of what these settings round. */
   suits(options: EqualizeOptions): boolean;
   /** Moves factors, in place, where that lowers the error of rounding. @param noise what rounding makes of the answers, measured. */
-  move(
-    model: Model,
-    options: EqualizeOptions,
-    context: Context,
-    noise: RoundedNoise,
-  ): Promise<readonly Change[]>;
+  move(model: Model, options: EqualizeOptions, context: Context, noise: RoundedNoise): Promise<readonly Change[]>;
 }

@@ -6,6 +6,8 @@ import { Miss } from "../../../src/errors.ts";
 import { allNodes } from "../../../src/graph/graph.ts";
 import { channelRanges } from "../../../src/math/index.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
+import { completeContext } from "../../../src/passes/pass.ts";
+import { crossLayer } from "../../../src/quantize/equalize/cross-layer.ts";
 import { fakeQuantize, quantize } from "../../../src/quantize/index.ts";
 import { roundingAt } from "../../../src/quantize/rounding.ts";
 import { toFloat32, toFloat64 } from "../../../src/tensor/convert.ts";
@@ -76,13 +78,27 @@ function roundedToHalf(value: number): number {
 }
 
 export const quantizing: readonly Promised[] = [
+  {
+    name: "cross-layer equalization",
+    async keep(network: Network): Promise<void> {
+      const result = network.model.clone();
+      storeConstants(result);
+      // As if all noise went by it.
+      const noises = [1, 0];
+      const settings = { scheme: "weights", bits: 8, perChannel: false, activations: "uint8", samples: 1 } as const;
+      await crossLayer.move(result, settings, completeContext({ engine }), async () => noises.shift());
+      const batches = batchesOf(network);
+      await expectSame(network, result, batches, await answers(network.model, batches, false), false);
+    },
+  },
   ...([{}, { perChannel: false }, { weights: "uint8" }, { weights: "uint8", perChannel: false }] as const).map(
     (options: Grid) => ({
       name: `quantize weights ${JSON.stringify(options)}`,
       async keep(network: Network): Promise<void> {
         const before = await weights(network.model);
         const result = network.model.clone();
-        const outcome = await quantize(result, { scheme: "weights", ...options }, { engine }).catch(refused);
+        const settings = { scheme: "weights", equalize: false, ...options } as const;
+        const outcome = await quantize(result, settings, { engine }).catch(refused);
         if (outcome instanceof Miss) return;
         expectSentences(outcome);
         const after = await weights(result);

@@ -1,0 +1,76 @@
+/**
+ * Bias correction of a rounded model (`calibrate/biases.ts`), kept where it takes noise from the answers to samples that it has not seen. Layers that
+ * compute on integers are corrected where they have a bias of integers.
+ */
+import { biased } from "../analysis/biased.ts";
+import { infer } from "../analysis/infer.ts";
+import type { Layer } from "../analysis/layers.ts";
+import { correctBiases, correctBiasesFast } from "../calibrate/biases.ts";
+import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import { matchOriginal } from "../calibrate/match.ts";
+import { isIndexed } from "../data/indexed.ts";
+import { trainPart } from "../data/open.ts";
+import { collect, draw, firstBatch, setAside } from "../data/select.ts";
+import { openStorage } from "../data/store.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
+import { counted } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import { snapshot } from "../graph/snapshot.ts";
+import type { Change, Context } from "../passes/pass.ts";
+import type { QuantizeSettings } from "./options.ts";
+import { noiseBetween } from "./rounded-noise.ts";
+
+/** Fewer samples say too little of means, and of whether they helped. */
+const leastSamples = 32;
+/** Noise that has to go for a correction to stay: less may be chance. */
+const leastGain = 0.02;
+
+/**
+ * Corrects a model that has been rounded, in place.
+ * @param original the model before it was rounded.
+ */
+export async function correctRounded(
+  model: Model,
+  original: Model,
+  { biasCorrection, scheme, data, samples }: QuantizeSettings,
+  context: Context,
+): Promise<readonly Change[]> {
+  if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
+  const { engine, seed, signal } = context;
+  const opened = await trainPart(data);
+  const known = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
+  if (known.count < leastSamples || feedingOf(original, await firstBatch(known), known.name).states.length > 0)
+    return [];
+  const { drawn: held, rest } = setAside(known, Math.floor(known.count / 4), seed);
+  const match = await matchOriginal(model, original, engine);
+  const correction = { match, context, except: (layer: Layer) => !takesBias(layer, model, scheme) };
+  const before = await noiseBetween(original, model, held, context);
+  const restore = snapshot(model);
+  const storage = openStorage();
+  const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
+  let corrected: number;
+  try {
+    corrected =
+      biasCorrection === "fast"
+        ? await correctBiasesFast(model, walk, correction)
+        : await correctBiases(model, rest, () => walk(model), correction);
+  } finally {
+    await storage.release();
+  }
+  if (corrected === 0) return [];
+  const after = await noiseBetween(original, model, held, context);
+  if (!(after < (1 - leastGain) * before)) {
+    restore();
+    return [];
+  }
+  const share = Math.round((1 - after / before) * 100);
+  const what = `biases of ${counted(corrected, "layer")} corrected: ${share} % less noise in the answers to ${counted(held.count, "other sample")}`;
+  context.log({ id: "bias", text: what, level: "note" });
+  return [{ at: "bias correction", what, decidedBy: "global" }];
+}
+
+/** Beside codes of integers a bias of floats would be in the way of the runtime's kernels, and so would a sum behind them. */
+function takesBias(layer: Layer, model: Model, scheme: QuantizeSettings["scheme"]): boolean {
+  if (layer.bias !== undefined) return true;
+  return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, infer(model))?.sum !== undefined);
+}

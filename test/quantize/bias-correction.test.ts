@@ -1,0 +1,120 @@
+/** What rounding did to means goes back into biases: on samples that were not looked at, it has to help. */
+import { expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import { correctBiasesFast } from "../../src/calibrate/biases.ts";
+import { Calibration } from "../../src/calibrate/calibration.ts";
+import { matchOriginal } from "../../src/calibrate/match.ts";
+import { memory } from "../../src/data/index.ts";
+import { openStorage } from "../../src/data/store.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { completeContext } from "../../src/passes/pass.ts";
+import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { value } from "../find.ts";
+import expected from "../golden/equalization.generated.json" with { type: "json" };
+import { difference, numbersFor, run } from "./networks.ts";
+
+test("fast: the corrected bias is NumPy's", async () => {
+  const { rows, weight, rounded, bias, corrected } = expected.bias;
+  const model = (numbers: readonly number[]): Model => {
+    const made = parseModel(`opset 21
+graph (x: float32[n, 6]) -> (y) {
+  fc.weight: float32[4, 6] = random(seed 1)
+  fc.bias: float32[4] = random(seed 2)
+  y = Gemm (x, fc.weight, fc.bias) {transB=1}
+}`);
+    value(made, "fc.weight").tensor = inMemory(float32([4, 6], numbers));
+    value(made, "fc.bias").tensor = inMemory(float32([4], bias));
+    return made;
+  };
+  const [original, changed] = [model(weight), model(rounded)];
+  const context = completeContext({});
+  const { engine, signal } = context;
+  const storage = openStorage();
+  const walk = (of: Model) =>
+    Calibration.begin(of, memory("x", { x: float32([48, 6], rows) }), { engine, signal, batch: 16, storage });
+  const match = await matchOriginal(changed, original, engine);
+  expect(await correctBiasesFast(changed, walk, { match, context })).toBe(1);
+  await storage.release();
+  const dense = await value(changed, "fc.bias").tensor?.read();
+  (dense === undefined ? [] : toNumbers(dense)).forEach((one, channel) => {
+    expect(one).toBeCloseTo(corrected[channel] ?? Number.NaN, 5);
+  });
+});
+
+const network = `opset 21
+graph (x: float32[batch, 3, 8, 8]) -> (y) {
+  a.weight: float32[8, 3, 3, 3] = random(seed 1)
+  a.bias: float32[8] = random(seed 2)
+  b.weight: float32[8, 8, 3, 3] = random(seed 3)
+  b.bias: float32[8] = random(seed 4)
+  c.weight: float32[5, 8] = random(seed 5)
+  c.bias: float32[5] = random(seed 6)
+  h = Conv "a" (x, a.weight, a.bias) {pads=[1, 1, 1, 1]}
+  r = Relu (h)
+  k = Conv "b" (r, b.weight, b.bias) {pads=[1, 1, 1, 1]}
+  s = Relu (k)
+  g = GlobalAveragePool (s)
+  f = Flatten (g)
+  y = Gemm "c" (f, c.weight, c.bias) {transB=1}
+}`;
+
+async function rounded(options: Partial<QuantizeOptions>, count = 128, text = network) {
+  const x = numbersFor([count, 3, 8, 8], 5);
+  const model = parseModel(text);
+  const seen = { x: numbersFor([64, 3, 8, 8], 6) };
+  const before = await run(model, seen);
+  const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }), bits: 4, ...options });
+  const corrected = changes.filter(({ at }) => at === "bias correction");
+  return { error: difference(before, await run(model, seen)), corrected, model };
+}
+
+test.each(["full", "fast"] as const)(
+  "few bits: %s takes half of the error on samples that it has not seen",
+  async (biasCorrection) => {
+    const without = await rounded({ biasCorrection: "none" });
+    const found = await rounded({ biasCorrection });
+    expect(without.corrected).toEqual([]);
+    expect(found.corrected).toMatchObject([
+      { what: expect.stringMatching(/^biases of \d layers? corrected: \d+ % less noise/) },
+    ]);
+    expect(found.error).toBeLessThan(without.error / 2);
+  },
+);
+
+test("weights in codes alone are corrected, too", async () => {
+  const options = { scheme: "weights", bits: 4, onnxOnly: true, block: 16 } as const;
+  const without = await rounded({ ...options, biasCorrection: "none" });
+  const found = await rounded(options);
+  expect(found.corrected).toHaveLength(1);
+  expect(found.error).toBeLessThan(without.error);
+});
+
+test("operators on codes are corrected as roundings around float operators are", async () => {
+  const without = await rounded({ biasCorrection: "none", integerForm: "qoperator" });
+  expect((await rounded({ integerForm: "qoperator" })).error).toBeLessThan(without.error / 2);
+});
+
+test("few samples, and weights that are exact, leave biases as they are", async () => {
+  expect((await rounded({}, 24)).corrected).toEqual([]);
+  expect((await rounded({ scheme: "weights", bits: 8, rounder: "nearest" }, 24)).corrected).toEqual([]);
+});
+
+test("a layer that computes on integers and has no bias gets none", async () => {
+  const text = network.replace(/ {2}b\.bias.*\n/, "").replace(", b.bias)", ")");
+  const { model } = await rounded({}, 128, text);
+  expect(layers(model, infer(model)).map(({ name, bias }) => [name, bias !== undefined])).toEqual([
+    ["a", true],
+    ["b", false],
+    ["c", true],
+  ]);
+});
+
+test("a bias that two layers share is corrected for each by itself", async () => {
+  const text = network.replace(/ {2}b\.bias.*\n/, "").replace("b.weight, b.bias", "b.weight, a.bias");
+  const without = await rounded({ biasCorrection: "none" }, 128, text);
+  expect((await rounded({}, 128, text)).error).toBeLessThan(without.error);
+});
