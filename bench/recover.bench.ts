@@ -8,6 +8,7 @@
  * beside the original's. Lines are those of bench/logs/recover.md.
  */
 import { parseArgs } from "node:util";
+import { matchOriginal } from "../src/calibrate/match.ts";
 import { isIndexed } from "../src/data/indexed.ts";
 import { draw } from "../src/data/select.ts";
 import { openStorage } from "../src/data/store.ts";
@@ -17,12 +18,11 @@ import type { Model } from "../src/graph/model.ts";
 import { completeContext } from "../src/passes/index.ts";
 import { storeWeights } from "../src/passes/store-constants.ts";
 import { recalibrateNorms } from "../src/recover/batch-norm.ts";
-import { correctBiases } from "../src/recover/bias.ts";
+import { biasStage } from "../src/recover/bias.ts";
 import { blockWise } from "../src/recover/block-wise.ts";
 import { endToEnd } from "../src/recover/end-to-end.ts";
 import { recover } from "../src/recover/index.ts";
 import { solveLayers } from "../src/recover/least-squares.ts";
-import { matchOriginal } from "../src/recover/match.ts";
 import type { Stage } from "../src/recover/stage.ts";
 import { line, share } from "./lib/print.ts";
 import { type Damage, type Network, networks } from "./recover/networks.ts";
@@ -128,7 +128,7 @@ async function measure(damage: Damage, network: Network): Promise<void> {
   await show(network.model, network, { what: "original", minutes: undefined, said: count });
   await show(damaged, network, { what: "made worse", minutes: undefined, said: "" });
   await alone(recalibrateNorms, "batch-norm alone", damaged, network);
-  await alone(correctBiases, "bias alone", damaged, network);
+  await alone(biasStage, "bias alone", damaged, network);
   if (damage.stages === "biases") {
     await together("bias", damaged, network);
     return;

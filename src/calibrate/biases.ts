@@ -6,7 +6,6 @@
  *     b_c ← b_c + Σ_i (w_ci - w'_ci) · E[x_i]      fast: both weights on what comes into the original's layer
  *
  * on the same samples. In full layers are taken in order, each behind those that are right already, which takes back what rounded activations moved, too.
- * Where batch normalization follows, it takes the mean out.
  */
 import { biased } from "../analysis/biased.ts";
 import { infer } from "../analysis/infer.ts";
@@ -28,6 +27,8 @@ import { shiftOutputs } from "./shift.ts";
 export interface BiasCorrection {
   readonly match: Match;
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
+  /** Those before a batch normalization, too: with statistics that stay it hands means on (false). */
+  readonly normalized?: boolean;
   /** Layers that are left as they are. */
   readonly except?: (layer: Layer) => boolean;
   /** Whether the time that was given is over. */
@@ -45,7 +46,7 @@ export async function correctBiases(
 ): Promise<number> {
   const { match, context } = correction;
   const { engine, signal } = context;
-  const matches = match.layers.filter(({ normalized }) => !normalized);
+  const matches = correctable(correction);
   if (matches.length === 0) return 0;
   const answers = matches.map(({ original, axis }) => ({ name: original, axis }));
   const means = await observe(engine, match.original, data, answers, channelMoments, { signal });
@@ -90,12 +91,9 @@ export async function correctBiasesFast(
   });
 }
 
-async function eachLayer(
-  model: Model,
-  { match, context, except, overdue }: BiasCorrection,
-  correct: Correct,
-): Promise<number> {
-  const matches = match.layers.filter(({ normalized }) => !normalized);
+async function eachLayer(model: Model, correction: BiasCorrection, correct: Correct): Promise<number> {
+  const { context, except, overdue } = correction;
+  const matches = correctable(correction);
   const inference = infer(model);
   const all = layersOf(model, inference);
   let changed = 0;
@@ -113,6 +111,9 @@ async function eachLayer(
   }
   return changed;
 }
+
+const correctable = ({ match, normalized = false }: BiasCorrection): readonly LayerMatch[] =>
+  match.layers.filter((layer) => normalized || !layer.normalized);
 
 async function matricesOf(model: Model, { role, effective }: Layer, engine: Engine) {
   const dense = await readStoredValue(model, effective, engine);

@@ -77,7 +77,9 @@ function extremum(name: "Max" | "Min"): Op {
       const [, bounds, ...others] = inputs;
       if (others.length > 0 || bounds?.small === undefined) return new Miss("its bounds are not stored");
       // Of bounds for each channel the one that is met first.
-      const [low, high] = [Math.max, Math.min].map((first) => toFloat64(bounds.small).reduce(first));
+      const numbers = toFloat64(bounds.small);
+      const low = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      const high = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
       if (name === "Max" ? low > 0 : high < 0) return new Miss("its interval does not contain 0");
       return { kind: "clamp", low: name === "Max" ? low : undefined, high: name === "Min" ? high : undefined };
     },

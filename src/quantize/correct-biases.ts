@@ -43,7 +43,7 @@ export async function correctRounded(
     return [];
   const { drawn: held, rest } = setAside(known, Math.floor(known.count / 4), seed);
   const match = await matchOriginal(model, original, engine);
-  const correction = { match, context, except: (layer: Layer) => !takesBias(layer, model, scheme) };
+  const correction = { match, context, normalized: true, except: (layer: Layer) => !takesBias(layer, model, scheme) };
   const before = await noiseBetween(original, model, held, context);
   const restore = snapshot(model);
   const storage = openStorage();

@@ -33,8 +33,8 @@ const still = 0.01;
 /** Factors that do not take this share of the noise leave the model as it is. */
 const leastGain = 0.1;
 
-const counts = (own: EqualizeOptions): boolean =>
-  !own.perChannel && (own.weights === undefined || integersIn(own) !== undefined);
+const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: boolean | undefined }): boolean =>
+  own.perChannel === false && (own.weights === undefined || integersIn({ weights: own.weights }) !== undefined);
 
 export const crossLayer: Transformation = {
   id: "cross-layer",
