@@ -9,7 +9,7 @@
  * largest number. No data is needed.
  */
 import { infer } from "../../analysis/infer.ts";
-import { type Layer, layers } from "../../analysis/layers.ts";
+import { allLayers, type Layer } from "../../analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
 import { ownOptions, selectLayers } from "../../analysis/selection.ts";
 import { stopIfAsked } from "../../errors.ts";
@@ -42,20 +42,20 @@ export const crossLayer: Transformation = {
     [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
   async move(model, options, context, noise) {
     const restore = snapshot(model);
-    const before = await noise(model);
+    const untouched = model.clone();
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
     // Where layers compute on integers, batch normalization goes into them before they are rounded.
     if (options.scheme !== "weights") {
       const chosen = new Set(
-        selectLayers(layers(model, infer(model)), options)
+        selectLayers(allLayers(model, infer(model)), options)
           .filter(isRounded)
           .map(({ node }) => node),
       );
       await fuseBatchNorms(model, { trained: true, into: ({ node }) => chosen.has(node) });
     }
     const found = await equalizeRanges(model, options, isRounded, context);
-    const after = found.length === 0 ? before : await noise(model);
+    const [before, after] = found.length === 0 ? [] : [await noise(untouched), await noise(model)];
     if (before !== undefined && after !== undefined && after < (1 - leastGain) * before) {
       const share = Math.round((1 - after / before) * 100);
       return found.map(({ at, what, ...change }) => ({
@@ -77,7 +77,7 @@ async function equalizeRanges(
 ): Promise<readonly Change[]> {
   const undo = boundChannels(model);
   const inference = infer(model);
-  const chosen = selectLayers(layers(model, inference), options).filter(isRounded);
+  const chosen = selectLayers(allLayers(model, inference), options).filter(isRounded);
   const weights = new Set(chosen.map(({ effective }) => effective));
   const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
   const factors = await equalizingFactors(groups, weights, context);
