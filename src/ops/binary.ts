@@ -3,7 +3,7 @@
  * Add takes a stored vector as the bias of the layer before it, Mul as the scale of its channels, PRelu a stored slope: trained.
  */
 import { Miss } from "../errors.ts";
-import { toFloat64, toNumbers } from "../tensor/convert.ts";
+import { isFloat, toFloat64, toNumbers } from "../tensor/convert.ts";
 import {
   addDims,
   type Dim,
@@ -21,6 +21,7 @@ import { backFromBlocks, blocksOf, scaledInBlocks, scaleInBlocks } from "./share
 import { parts } from "./shared/codes.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary, channelVectors, variadic } from "./shared/elementwise.ts";
+import { runsInFloat } from "./shared/misses.ts";
 import { fixed, need, typeOf } from "./shared/rules.ts";
 
 const joins = (name: "com.microsoft.QLinearAdd" | "com.microsoft.QLinearMul") => (): QuantizeRule => ({
@@ -73,17 +74,16 @@ function extremum(name: "Max" | "Min"): Op {
       const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);
       return reached.map((value) => emit.Mul([share, value]));
     },
-    quantize: (_, { inputs }) => {
-      const [, bounds, ...others] = inputs;
-      if (others.length > 0 || bounds?.small === undefined) return new Miss("its bounds are not stored");
-      // Of bounds for each channel the one that is met first.
-      const numbers = toFloat64(bounds.small);
-      const low = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-      const high = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-      if (name === "Max" ? low > 0 : high < 0) return new Miss("its interval does not contain 0");
-      return { kind: "clamp", low: name === "Max" ? low : undefined, high: name === "Min" ? high : undefined };
-    },
+    quantize: name === "Min" ? limits : undefined,
   });
+}
+
+/** A bound for each channel, none of which is below 0. */
+function limits(_: null, site: Site): QuantizeRule | Miss {
+  const { small } = site.inputs[1] ?? {};
+  if (small === undefined || !isFloat(small.type) || !channelVectors(site).includes(1)) return runsInFloat;
+  const high = toFloat64(small).reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  return high < 0 ? runsInFloat : { kind: "clamp", low: undefined, high, eachChannel: true };
 }
 
 export const binaryOperators: readonly Op[] = [

@@ -313,7 +313,13 @@ export type QuantizeRule =
       readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
     }
   /** Limits numbers to an interval that contains 0; a bound is undefined where there is none. Codes that end at its bounds do the same. */
-  | { readonly kind: "clamp"; readonly low: number | undefined; readonly high: number | undefined }
+  | {
+      readonly kind: "clamp";
+      readonly low: number | undefined;
+      readonly high: number | undefined;
+      /** Channels have bounds of their own, of which these are met first. */
+      readonly eachChannel?: true;
+    }
   /** An activation that is quantized at its inputs and output. */
   | {
       readonly kind: "activation";

@@ -94,7 +94,7 @@ export const integers: readonly Promised[] = [
         if (feeds === undefined) return;
         const original = await prepared(network);
         const result = original.clone();
-        const outcome = await quantized(result, scheme, feeds, options);
+        const outcome = await quantized(result, scheme, feeds, { ...options, equalize: !("perChannel" in options) });
         if (outcome instanceof Miss) return;
         const changed = new Set(outcome.changes.map(({ at }) => at));
         const integerLayers = counted(result);
