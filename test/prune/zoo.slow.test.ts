@@ -4,8 +4,12 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { channelGroups, removable } from "../../src/analysis/channels.ts";
+import { infer } from "../../src/analysis/infer.ts";
 import { parseNpz } from "../../src/data/index.ts";
+import type { Model } from "../../src/graph/model.ts";
 import { open } from "../../src/onnx/index.ts";
+import { simplify } from "../../src/passes/simplify.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { shared } from "../shared.ts";
 import { expectSameAsSilenced } from "./silenced.ts";
@@ -64,5 +68,19 @@ describe("cut equals silenced", () => {
       change += await expectSameAsSilenced(() => open(path), feeds, seed, share);
     }
     if (required.has(name)) expect(change).toBeGreaterThan(1e-4);
+  });
+
+  test.skipIf(folder === undefined)("whole heads of an encoder that was simplified", async () => {
+    const make = async (): Promise<Model> => {
+      const model = await open(`${folder}/torch_encoder.onnx`);
+      await simplify(model);
+      return model;
+    };
+    const model = await make();
+    const attention = channelGroups(model, infer(model)).filter(({ layers }) => layers[0]?.name.endsWith("self_attn"));
+    expect(attention.map((group) => removable(group).length)).toEqual([3, 3]);
+    const { x } = await parseNpz(new Uint8Array(readFileSync(`${folder}/torch_encoder.npz`)), "torch_encoder");
+    if (x === undefined) throw new Error("no input");
+    for (const seed of [1, 2]) expect(await expectSameAsSilenced(make, { x }, seed, 0.4)).toBeGreaterThan(1e-4);
   });
 });

@@ -90,9 +90,10 @@ const reshapes: Pair = {
 };
 
 /**
- * Leading axes that are merged, stand still while others change places, and are parted again, may as well stand still by themselves:
+ * Axes that are merged, change places with others, and are parted again, perhaps elsewhere, may as well change places by themselves:
  *
  *     Reshape: b × h × s × d → bh × s × d;  Transpose: bh × d × s;  Reshape: b × h × d × s
+ *     Reshape: s × b × hd → s × bh × d;  Transpose: bh × s × d;  Reshape: b × h × s × d
  */
 const mergedAround: Pair = {
   what: "a Transpose needs no merging Reshape around it",
@@ -106,20 +107,35 @@ const mergedAround: Pair = {
     if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
-    if (perm?.[0] !== 0 || dims === undefined || merged === undefined || out === undefined) return undefined;
+    if (perm === undefined || dims === undefined || merged === undefined || out === undefined) return undefined;
     // Nothing is merged: the Reshape goes by itself.
-    if (sameDims(dims, merged)) return undefined;
-    const extra = out.length - merged.length;
-    if (extra <= 0 || out.slice(0, extra + 1).reduce(multiplyDims) !== merged[0]) return undefined;
-    const parted = [...out.slice(0, extra + 1), ...merged.slice(1)];
-    const full = [...range(extra + 1), ...perm.slice(1).map((axis) => axis + extra)];
-    if (!full.every((from, to) => parted[from] === out[to])) return undefined;
+    if (sameDims(dims, merged) || out.length <= merged.length) return undefined;
+    const runs = runsOf(
+      perm.map((axis) => merged[axis] ?? 1),
+      out,
+    );
+    if (runs === undefined) return undefined;
+    const order = merged.flatMap((_, axis) => runs[perm.indexOf(axis)] ?? []);
+    const parted = order.map((axis) => out[axis] ?? 1);
+    const full = range(out.length).map((axis) => order.indexOf(axis));
     const named = emit.named(second.outputs[0]?.name ?? "transposed");
     if (sameDims(dims, parted)) return { value: named.Transpose([x], { perm: full }) };
     const target = shapeFor(dims, parted);
     return target && { value: named.Transpose([emit.Reshape([x, target])], { perm: full }) };
   },
 };
+
+/** Axes in a row that each of these sizes is parted into; undefined where sizes are not parted one by one. */
+function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
+  let next = 0;
+  const runs = sizes.map((size) => {
+    const start = next;
+    let product: Dim = out[next++] ?? 1;
+    while (product !== size && next < out.length) product = multiplyDims(product, out[next++] ?? 1);
+    return product === size ? range(next - start, start) : undefined;
+  });
+  return next === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
+}
 
 /**
  * A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. Not both: beside a
