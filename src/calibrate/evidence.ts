@@ -15,6 +15,9 @@ interface Samples {
   readonly samples?: number | undefined;
 }
 
+/** @param looks false: evidence is not asked for. */
+export type KnownOf = (layer: Layer, looks?: boolean) => Promise<LayerContext | Miss>;
+
 /**
  * Does work, which may change the model, with what a method asks to know of a layer, or why that is not known. Layers are asked for in their order,
  * before they change; the last answer is kept.
@@ -27,7 +30,7 @@ export async function withEvidence<T>(
   { id, evidence: statistic, of }: Pick<Solver, "id" | "evidence" | "of">,
   { data, samples }: Samples,
   context: Context,
-  work: (knownOf: (layer: Layer) => Promise<LayerContext | Miss>) => Promise<T>,
+  work: (knownOf: KnownOf) => Promise<T>,
 ): Promise<T> {
   const { multiply, release } = engineMultiply(context.engine);
   const known = (layer: Layer, evidence: unknown): LayerContext | Miss =>
@@ -47,8 +50,9 @@ export async function withEvidence<T>(
   const seen = await calibrate(seenIn, { data, samples }, context);
   const last = { name: "", found: undefined as unknown };
   try {
-    return await work(async (asked) => {
+    return await work(async (asked, looks = true) => {
       const { name } = asked;
+      if (!looks) return known(asked, undefined);
       if (last.name === name) return known(asked, last.found);
       const layer = of === "changed" ? asked : all.find((one) => one.name === name);
       const found =

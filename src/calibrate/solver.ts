@@ -25,6 +25,8 @@ export interface Solver<E = unknown> {
   readonly summary?: string;
   /** What it has to know of what comes into a layer: the pass is given samples then (`data`). */
   readonly evidence?: Statistic<E>;
+  /** It takes layers of which nothing can be known (tables), too: their evidence is undefined. */
+  readonly blind?: true;
   /** Of which model that is: the original (the default), or the one whose layers before this have changed already. */
   readonly of?: "original" | "changed";
   /** It finds zero points of blocks, and is for blocks only. */
@@ -74,6 +76,8 @@ export interface SlicedWeight {
   sliceAt(group: number, row: number, column: number): number;
   /** The numbers of a slice, row by row; the last block of a row is filled up with zeros. */
   numbers(slice: number): Float64Array;
+  /** Other matrices of the same sizes, in the same slices. */
+  like(matrices: readonly Matrix[]): SlicedWeight;
 }
 
 /** Codes of a weight; `low` and `high` are the smallest and largest that are used. */

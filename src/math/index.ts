@@ -10,6 +10,7 @@ export {
 } from "./blocks.ts";
 export { cholesky, invertLower, solveCholesky } from "./cholesky.ts";
 export { cutsOf } from "./common-step.ts";
+export { descend } from "./coordinate-descent.ts";
 export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans } from "./kmeans.ts";
 export {

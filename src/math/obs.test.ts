@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
+import { descend } from "./coordinate-descent.ts";
 import { frobenius, identity, type Matrix, matrix, multiply, multiplyHere, subtract, transpose } from "./matrix.ts";
 import { operate, type Surgeon, surgeonFor } from "./obs.ts";
 
@@ -51,4 +52,36 @@ test("what a column loses the ones after it make good as least squares would", a
 
 test("a Gram matrix that is not finite is a miss", async () => {
   expect(await surgeonFor(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyHere)).toBeInstanceOf(Miss);
+});
+
+test("numbers on a grid that go where they are best beside the others have less error, and none moves that is best already", async () => {
+  const rows = multiply(normal(300, 140, 4), normal(140, 140, 5));
+  const gram = multiply(transpose(rows), rows);
+  const weight = normal(5, 140, 6);
+  const becomes = (_: number, __: number, value: number): number => Math.round(3 * value) / 3;
+  const rounded = matrix(
+    5,
+    140,
+    weight.data.map((value) => becomes(0, 0, value)),
+  );
+  const errorOf = (): number => {
+    const change = subtract(rounded, weight);
+    return multiply(change, gram).data.reduce((sum, value, at) => sum + value * (change.data[at] ?? 0), 0);
+  };
+  const errors = [errorOf()];
+  for (let pass = 0; pass < 60; pass++) {
+    const before = rounded.data.slice();
+    await descend(weight, rounded, gram, becomes, multiplyHere);
+    errors.push(errorOf());
+    if (before.every((value, at) => value === rounded.data[at])) break;
+  }
+  expect(errors[1] ?? 1).toBeLessThan(0.6 * (errors[0] ?? 0));
+  for (const [at, error] of errors.slice(1).entries())
+    expect(error).toBeLessThanOrEqual((errors[at] ?? 0) * (1 + 1e-9));
+  for (let column = 0; column < 140; column++)
+    for (const step of [-1 / 3, 1 / 3]) {
+      rounded.data[column] = (rounded.data[column] ?? 0) + step;
+      expect(errorOf()).toBeGreaterThan(errors.at(-1) ?? 0);
+      rounded.data[column] = (rounded.data[column] ?? 0) - step;
+    }
 });

@@ -4,12 +4,14 @@
  * Several scales need equal zero points (ONNX Runtime's integer kernels know one), so such a grid is symmetric whatever the type: uint8 holds
  * what int8 would hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
  */
-import type { Grid, ScaledGrid } from "../calibrate/solver.ts";
+import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 import {
   type BlockBits,
   blockScale,
   cutsOf,
   fullRange,
+  type Matrix,
+  matrix,
   type QuantizationRange,
   quantizationRange,
   type ScaleAndZeroPoint,
@@ -89,6 +91,16 @@ export function nearestCode({ scale, zeroPoint, low, high }: ScaledGrid, slice: 
   const [own = 0, zero = 0] = [scale[slice], zeroPoint[slice]];
   return own === 0 ? zero : Math.min(high, Math.max(low, roundHalfEven(value / own) + zero));
 }
+
+/** The nearest code of each number. */
+export const nearestCodes = ({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid): readonly Matrix[] =>
+  matrices.map(({ rows, columns, data }, group) =>
+    matrix(
+      rows,
+      columns,
+      data.map((value, at) => nearestCode(grid, sliceAt(group, Math.floor(at / columns), at % columns), value)),
+    ),
+  );
 
 /** So many steps of numbers that lie on a grid are looked for: as many as 8 bits have. */
 export const mostSteps = 255;

@@ -40,6 +40,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
     new WeakMap(),
   ];
   const misses: Miss[] = [];
+  const unseen = new Set<string>();
   for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
@@ -60,7 +61,8 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       }
     }
     const seen = rounder.evidence === undefined ? undefined : whyUnseen(layer, blocksOf(layer));
-    const reason = known.get(name) ?? reasons.get(effective) ?? seen;
+    if (seen !== undefined) unseen.add(name);
+    const reason = known.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : seen);
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
@@ -71,7 +73,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       ranges,
       blockScales,
       async knownOf(layer) {
-        const known = await knownOf(layer);
+        const known = await knownOf(layer, !unseen.has(layer.name));
         if (known instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${known.reason}.`);
         return known;
       },

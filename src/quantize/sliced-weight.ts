@@ -26,6 +26,7 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   return {
     matrices,
     slices: outputs * blocks,
+    like: (others) => slicedWeight(others, outputs, block),
     sliceAt: (group, row, column) =>
       (Math.floor((group * rows + row) / each) % outputs) * blocks + Math.floor(column / width),
     numbers(slice) {

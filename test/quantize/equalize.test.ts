@@ -7,9 +7,11 @@ import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { migrate } from "../../src/passes/index.ts";
 import { completeContext } from "../../src/passes/pass.ts";
+import { awq, awqFactors } from "../../src/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/quantize/equalize/smooth-quant.ts";
 import type { EqualizeOptions } from "../../src/quantize/equalize/transformation.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
 const normalized = `opset 21
@@ -99,3 +101,71 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     expect(await run(model, { x })).toEqual(before);
   });
 });
+
+describe("weights of few bits", () => {
+  /** Few channels reach far behind a normalization, as in large language models. */
+  const uneven = `opset 21
+graph (x: float32[batch, 5, 64]) -> (y) {
+  gamma: float32[64] = [${Array.from({ length: 64 }, (_, at) => (at % 16 === 3 ? 12 : 0.5)).join(", ")}]
+  up.weight: float32[64, 24] = random(seed 3)
+  side.weight: float32[64, 8] = random(seed 4)
+  n = SimplifiedLayerNormalization (x, gamma) {axis=-1}
+  u = MatMul "up" (n, up.weight)
+  s = MatMul "side" (n, side.weight)
+  y = Concat (u, s) {axis=2}
+}`;
+  const x = numbersFor([64, 5, 64], 5);
+  const fewBits = { scheme: "weights", bits: 4, perChannel: true, activations: "uint8", samples: 64 } as const;
+  const moved = async (options: Partial<EqualizeOptions>, text = uneven) => {
+    const model = parseModel(text);
+    const own: EqualizeOptions = { ...fewBits, ...options };
+    const changes = awq.suits(own) ? await awq.move(model, own, completeContext({}), async () => undefined) : [];
+    return { model, names: changes.map(({ at }) => at) };
+  };
+
+  test("count those most that meet large activations (AWQ), and the model computes the same", async () => {
+    const { model, names } = await moved({ data: memory("x", { x }) });
+    expect(names).toEqual(["up", "side"]);
+    expect(difference(await run(parseModel(uneven), { x }), await run(model, { x }))).toBeLessThan(1e-6);
+  });
+
+  test.each(["nearest", "mse", "gptq"] as const)(
+    "have less error with it, also on other samples: %s",
+    async (rounder) => {
+      const test = numbersFor([64, 5, 64], 6);
+      const errorWith = async (own: boolean): Promise<number> => {
+        const model = parseModel(uneven);
+        await quantize(model, { scheme: "weights", bits: 4, rounder, equalize: own, data: memory("x", { x }) });
+        return difference(await run(parseModel(uneven), { x: test }), await run(model, { x: test }));
+      };
+      expect(await errorWith(true)).toBeLessThan(0.95 * (await errorWith(false)));
+    },
+  );
+
+  test("stay without samples, and where they have 8 bits or no blocks", async () => {
+    const data = memory("x", { x });
+    for (const options of [{}, { data, bits: 8 }, { data, bits: 3 }] as const)
+      expect((await moved(options)).names).toEqual([]);
+  });
+
+  test("even activations move nothing", async () => {
+    expect((await moved({ data: memory("x", { x }) }, uneven.replaceAll("12", "0.5"))).names).toEqual([]);
+  });
+
+  const reference = golden<{ awq: readonly Awq[] }>("quantization")?.awq.filter((one) => one.duo_scaling);
+  test.skipIf(reference === undefined)("factors are NumPy's", () => {
+    for (const { x_mean, w_mean, scales, best_i } of reference ?? []) {
+      const factors = awqFactors(goldenNumbers(x_mean), goldenNumbers(w_mean), best_i / 20);
+      const expected = goldenNumbers(scales).map((scale) => 1 / scale);
+      expect(difference(expected, factors)).toBeLessThan(1e-6);
+    }
+  });
+});
+
+interface Awq {
+  readonly duo_scaling: boolean;
+  readonly x_mean: GoldenTensor;
+  readonly w_mean: GoldenTensor;
+  readonly scales: GoldenTensor;
+  readonly best_i: number;
+}

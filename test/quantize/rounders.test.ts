@@ -3,7 +3,7 @@ import type { Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { fromDense, matrixOf, quantizeTensor } from "pith/math";
-import { fakeQuantize, mse, nearest, quantize, slicedWeight } from "pith/quantize";
+import { fakeQuantize, gptq, mse, nearest, quantize, slicedWeight } from "pith/quantize";
 import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
@@ -99,17 +99,21 @@ describe("a rounding method of one's own", () => {
     expect(difference(await run(mlp(), { x }), await run(own, { x }))).toBeLessThan(0.1);
   });
 
-  test("a table has no product to look at: it stays", async () => {
-    const model = parseModel(`opset 17
+  test("a table has no product to look at: gptq rounds it without, and a rounder that does not say so leaves it", async () => {
+    const text = `opset 17
 graph (ids: int64[batch, 3]) -> (y) {
   table.weight: float32[9, 4] = random(seed 1)
   fc.weight: float32[4, 2] = random(seed 2)
   h = Gather(table.weight, ids)
   y = MatMul(h, fc.weight)
-}`);
+}`;
     const ids = { type: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 1n, 2n, 3n, 4n, 8n) } as const;
     const data = memory("ids", { ids });
-    const { changes, misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data });
+    const all = await quantize(parseModel(text), { scheme: "weights", rounder: "gptq", data });
+    expect([all.changes.map(({ at }) => at), all.misses]).toEqual([["table", "fc"], []]);
+    const { blind, ...seeing } = gptq;
+    expect(blind).toBe(true);
+    const { changes, misses } = await quantize(parseModel(text), { scheme: "weights", rounder: seeing, data });
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses).toMatchObject([{ at: "table", reason: "it is an embedding lookup, without a matrix product" }]);
   });

@@ -1,12 +1,13 @@
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
 import type { RoundedNoise } from "../rounded-noise.ts";
+import { awq } from "./awq.ts";
 import { crossLayer } from "./cross-layer.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** In this order: each begins with what those before it have left. */
-const transformations: readonly Transformation[] = [crossLayer, smoothQuant];
+const transformations: readonly Transformation[] = [crossLayer, smoothQuant, awq];
 
 /** Moves factors by all transformations for these settings. The model computes the same. */
 export async function equalize(

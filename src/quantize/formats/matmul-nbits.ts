@@ -33,12 +33,16 @@ const accuracy = 4;
 const usualBlock = 32;
 
 /** What options say of blocks of integers, where they ask for these. */
-export function blocksIn(own: QuantizeSettings): BlockSettings | undefined {
+export function blocksIn(own: BlockOptions): BlockSettings | undefined {
   const { bits, block = bits < 8 ? usualBlock : undefined, zeroPoints, rounder } = own;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;
   if (!areIntegers(own)) return undefined;
-  return { bits, block, symmetric: !zeroPoints && rounders.of(rounder).zeroPoints !== true };
+  const zeros = zeroPoints === true || (rounder !== undefined && rounders.of(rounder).zeroPoints === true);
+  return { bits, block, symmetric: !zeros };
 }
+
+type BlockOptions = Pick<QuantizeSettings, "bits"> &
+  Partial<Pick<QuantizeSettings, "block" | "weights" | "zeroPoints" | "rounder">>;
 
 export const inBlocks: Format = {
   what: "blocks",

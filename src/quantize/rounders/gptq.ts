@@ -1,54 +1,120 @@
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
-import type { Solver } from "../../calibrate/solver.ts";
+import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { surgeonsFor } from "../../calibrate/surgeons.ts";
-import { type Matrix, matrix, operate } from "../../math/index.ts";
-import { nearestCode } from "../grid.ts";
-import { mse } from "./mse.ts";
+import { descend, type Matrix, matrix, operate, type Surgeon } from "../../math/index.ts";
+import { nearestCode, nearestCodes } from "../grid.ts";
+import { leastSquares } from "./mse.ts";
+
+/** Over the columns, once each has been rounded: on llama260k they take the error of GPTQ from 0.61 to 0.58 of the nearest code's, a third pass next to nothing. */
+const passes = 2;
+
+/** @param descents passes of coordinate descent; without, it is GPTQ as published. */
+export const codesBy =
+  (descents: number) =>
+  async (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<Gram | undefined>): Promise<readonly Matrix[]> => {
+    if (known.evidence === undefined) return nearestCodes(weight, grid);
+    const { matrices, sliceAt } = weight;
+    const { evidence } = known;
+    const { orders, surgeons } = await openedBy(known, known.evidence);
+    const orderOf = (group: number): Uint32Array => orders[group] ?? new Uint32Array();
+    const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
+    const becomes = (group: number, row: number, column: number, value: number): number => {
+      const own = codes[group];
+      const at = row * (own?.columns ?? 0) + column;
+      const slice = sliceAt(group, row, column);
+      const zero = grid.zeroPoint[slice] ?? 0;
+      const code = matrices[group]?.data[at] === 0 ? zero : nearestCode(grid, slice, value);
+      if (own !== undefined) own.data[at] = code;
+      return (code - zero) * (grid.scale[slice] ?? 0);
+    };
+    const corrected = await operate(
+      matrices.map((weight, group) => inOrder(weight, undefined, orderOf(group))),
+      surgeons,
+      { becomes: (group, row, place, value) => becomes(group, row, orderOf(group)[place] ?? 0, value) },
+      known.multiply,
+    );
+    for (const [group, one] of corrected.entries()) {
+      const [weight, gram] = [matrices[group], evidence.groups[group]];
+      if (weight === undefined || gram === undefined) continue;
+      const rounded = inOrder(one, undefined, inverse(orderOf(group)));
+      for (let pass = 0; pass < descents; pass++)
+        await descend(
+          weight,
+          rounded,
+          gram,
+          (row, column, value) => becomes(group, row, column, value),
+          known.multiply,
+        );
+    }
+    return codes;
+  };
 
 /**
  * GPTQ (Frantar et al. 2022): column by column, what rounding takes from the answers of a layer the columns after it make good (`math/obs.ts`). Columns that see
- * most come first (act-order); scales are found before, of columns as they lie (static groups), and stay. A number that is exactly 0 stays 0: a pruned network stays
- * pruned, and what is left of it takes over the errors (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023).
+ * most come first (act-order); scales are found before, of columns as they lie (static groups), and stay: least squares of what remains of each column's error. Then each number
+ * goes where it is best beside all others (`math/coordinate-descent.ts`). A number that is exactly 0 stays 0: a pruned network stays pruned, and what is left of it
+ * takes over the errors (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023). Layers of which nothing can be known, tables, go to the nearest codes, by scales of least squares.
  */
 export const gptq = {
   id: "gptq",
-  summary: "numbers make good what rounding those before them took (optimal brain surgeon; needs samples)",
+  summary: "numbers make good what rounding the others took (optimal brain surgeon; needs samples)",
   evidence: gramMatrices(),
   of: "changed",
-  scales: mse.scales,
-  async codes({ matrices, sliceAt }, grid, { evidence: { groups }, layer, multiply }) {
-    const orders = groups.map(mostSeenFirst);
-    const orderOf = (group: number): Uint32Array => orders[group] ?? new Uint32Array();
-    const surgeons = await surgeonsFor(
-      layer,
-      groups.map((gram, group) => inOrder(gram, orderOf(group), orderOf(group))),
-      multiply,
-    );
-    const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
-    await operate(
-      matrices.map((weight, group) => inOrder(weight, undefined, orderOf(group))),
-      surgeons,
-      {
-        becomes(group, row, place, value) {
-          const [own, column] = [codes[group], orderOf(group)[place] ?? 0];
-          const at = row * (own?.columns ?? 0) + column;
-          const slice = sliceAt(group, row, column);
-          const zero = grid.zeroPoint[slice] ?? 0;
-          const code = matrices[group]?.data[at] === 0 ? zero : nearestCode(grid, slice, value);
-          if (own !== undefined) own.data[at] = code;
-          return (code - zero) * (grid.scale[slice] ?? 0);
-        },
-      },
-      multiply,
-    );
-    return codes;
-  },
-} satisfies Solver<Gram>;
+  blind: true,
+  scales: async (weight, grid, known) => leastSquares(weight, grid, await importanceOf(known)),
+  codes: codesBy(passes),
+} satisfies Solver<Gram | undefined>;
+
+interface Opened {
+  /** Columns, those that see most first. */
+  readonly orders: readonly Uint32Array[];
+  /** Of the columns in that order. */
+  readonly surgeons: readonly Surgeon[];
+}
+
+const opened = new WeakMap<Gram, Promise<Opened>>();
+
+/** Once for scales and codes. */
+function openedBy({ layer, multiply }: LayerContext, evidence: Gram): Promise<Opened> {
+  const found = opened.get(evidence);
+  if (found !== undefined) return found;
+  const orders = evidence.groups.map(mostSeenFirst);
+  const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
+  const made = surgeonsFor(layer, grams, multiply).then((surgeons) => ({ orders, surgeons }));
+  opened.set(evidence, made);
+  return made;
+}
+
+/** What the error of a column costs once those after it have made good what they can: 1 / U²ⱼⱼ. */
+async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
+  if (known.evidence === undefined) return undefined;
+  const { orders, surgeons } = await openedBy(known, known.evidence);
+  return surgeons.map(({ upper }, group) => {
+    const own = new Float64Array(upper.columns);
+    orders[group]?.forEach((column, place) => {
+      own[column] = (upper.data[place * (upper.columns + 1)] ?? 1) ** -2;
+    });
+    return own;
+  });
+}
+
+const diagonal = ({ rows, data }: Matrix): Float64Array =>
+  Float64Array.from({ length: rows }, (_, at) => data[at * (rows + 1)] ?? 0);
 
 /** Places of the diagonal, the largest first. */
-function mostSeenFirst({ rows, data }: Matrix): Uint32Array {
-  const seen = (at: number): number => data[at * (rows + 1)] ?? 0;
+function mostSeenFirst(gram: Matrix): Uint32Array {
+  const { rows } = gram;
+  const own = diagonal(gram);
+  const seen = (at: number): number => own[at] ?? 0;
   return Uint32Array.from({ length: rows }, (_, at) => at).sort((a, b) => seen(b) - seen(a) || a - b);
+}
+
+function inverse(order: Uint32Array): Uint32Array {
+  const places = new Uint32Array(order.length);
+  order.forEach((column, place) => {
+    places[column] = place;
+  });
+  return places;
 }
 
 function inOrder({ rows, columns, data }: Matrix, down: Uint32Array | undefined, across: Uint32Array): Matrix {

@@ -7,7 +7,7 @@
  * All ratios p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
-import type { ScaleAndZeroPoint } from "../../math/index.ts";
+import { type Matrix, matrix, type ScaleAndZeroPoint } from "../../math/index.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
 import { scaleFor } from "../grid.ts";
 import { rangeOf } from "../sliced-weight.ts";
@@ -18,18 +18,36 @@ const smallest = 10;
 export const mse = {
   id: "mse",
   summary: "scales of least mean squared error: outliers are clipped",
-  scales({ slices, numbers }: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] {
-    return Array.from({ length: slices }, (_, slice) => ofLeastError(numbers(slice), grid));
-  },
+  scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
 };
 
-function ofLeastError(numbers: Float64Array, grid: Grid): ScaleAndZeroPoint {
+/** @param importance of each column of each group, by which squares are multiplied: 1 unless given. */
+export function leastSquares(
+  { slices, numbers, matrices, like }: SlicedWeight,
+  grid: Grid,
+  importance?: readonly Float64Array[],
+): readonly ScaleAndZeroPoint[] {
+  const weights =
+    importance === undefined
+      ? undefined
+      : like(matrices.map(({ rows, columns }, group) => spread(importance[group], rows, columns)));
+  return Array.from({ length: slices }, (_, slice) => ofLeastError(numbers(slice), grid, weights?.numbers(slice)));
+}
+
+const spread = (row: Float64Array | undefined, rows: number, columns: number): Matrix => {
+  const all = matrix(rows, columns);
+  if (row !== undefined) for (let at = 0; at < rows; at++) all.data.set(row, at * columns);
+  return all;
+};
+
+function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array): ScaleAndZeroPoint {
   const errorOf = ({ scale, zeroPoint }: ScaleAndZeroPoint): number => {
     const [low, high] = [grid.low - zeroPoint, grid.high - zeroPoint];
     let sum = 0;
     for (let at = 0; at < numbers.length; at++) {
       const value = numbers[at] ?? 0;
-      sum += (value - scale * Math.min(high, Math.max(low, roundHalfEven(value / scale)))) ** 2;
+      const error = (value - scale * Math.min(high, Math.max(low, roundHalfEven(value / scale)))) ** 2;
+      sum += weights === undefined ? error : error * (weights[at] ?? 0);
     }
     return sum;
   };

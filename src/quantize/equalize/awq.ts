@@ -1,0 +1,112 @@
+/**
+ * Activation-aware weight quantization (Lin et al. 2024, arXiv 2306.00978): of weights in blocks of few bits those count most that meet large activations.
+ * Divided by
+ *
+ *     s_u = mean|x_u|^α / (mean of |w_u| as a share of the largest number in its block)^(1 - α),    s / √(max s · min s)
+ *
+ * for each unit u, activations pass part of what they are to the weights that read them, which round it with less error beside what they are then. α is
+ * searched for each group of units, the weights rounded in their blocks.
+ */
+import type { ScaleGroup } from "../../analysis/scale-groups.ts";
+import { type Matrix, matrix } from "../../math/index.ts";
+import { roundHalfEven } from "../../tensor/round.ts";
+import { blocksIn } from "../formats/matmul-nbits.ts";
+import { type BlockSettings, blockGrid } from "../grid.ts";
+import { nearest } from "../rounders/nearest.ts";
+import { slicedWeight } from "../sliced-weight.ts";
+import { type Reader, searchFactors } from "./search.ts";
+import type { Transformation } from "./transformation.ts";
+
+/** α is k / 20. */
+const steps = 20;
+
+export const awq: Transformation = {
+  id: "awq",
+  suits: ({ scheme, data, bits }) => scheme === "weights" && data !== undefined && bits < 8,
+  move: searchFactors({
+    counts: (own) => own.bits < 8 && blocksIn(own) !== undefined,
+    candidates,
+    rounded: ({ data, weight }, own) => ({ data, weight: inBlocks(weight, blocksIn(own)) }),
+    // What gains less on some rows may gain nothing on others.
+    leastGain: 0.05,
+  }),
+};
+
+function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array> {
+  const [ofData, ofWeight, count] = [new Float64Array(units), new Float64Array(units), new Float64Array(units)];
+  for (const { seen, weight, unitOf, own } of readers) {
+    const [data, shares] = [meanMagnitudes(seen.rows), meanMagnitudes(asShares(weight, blocksIn(own)?.block))];
+    unitOf.forEach((unit, column) => {
+      if (unit < 0) return;
+      ofData[unit] = (ofData[unit] ?? 0) + (data[column] ?? 0);
+      ofWeight[unit] = (ofWeight[unit] ?? 0) + (shares[column] ?? 0);
+      count[unit] = (count[unit] ?? 0) + 1;
+    });
+  }
+  const mean = (sums: Float64Array): Float64Array =>
+    sums.map((sum, unit) => (refused.has(unit) ? 0 : sum / Math.max(1, count[unit] ?? 0)));
+  for (let step = 0; step < steps; step++)
+    yield awqFactors(mean(ofData), mean(ofWeight), step / steps, refused.size > 0);
+}
+
+/**
+ * 1 / s; 1 for units of which either is 0.
+ * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest number in its block. @param besideOthers there are units that stay as they are: s is not
+ * brought to a mean of 1.
+ */
+export function awqFactors(
+  data: Float64Array,
+  weight: Float64Array,
+  alpha: number,
+  besideOthers = false,
+): Float64Array {
+  const logs = data.map((own, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(own));
+  const isKnown = (log: number, unit: number): boolean => Number.isFinite(log) && (data[unit] ?? 0) > 0;
+  const known = logs.filter(isKnown);
+  const middle =
+    besideOthers || known.length === 0
+      ? 0
+      : (known.reduce((a, b) => Math.min(a, b)) + known.reduce((a, b) => Math.max(a, b))) / 2;
+  return logs.map((log, unit) => (isKnown(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
+}
+
+/** Of each column. */
+function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {
+  const means = new Float64Array(columns);
+  for (let at = 0; at < data.length; at++)
+    means[at % columns] = (means[at % columns] ?? 0) + Math.abs(data[at] ?? 0) / rows;
+  return means;
+}
+
+/** Numbers as shares of the largest in their block. */
+function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
+  const shares = matrix(rows, columns);
+  for (let start = 0; start < data.length; start += columns)
+    for (let from = start; from < start + columns; from += block) {
+      const own = data.subarray(from, Math.min(start + columns, from + block));
+      const most = own.reduce((far, value) => Math.max(far, Math.abs(value)), 0);
+      if (most > 0)
+        shares.data.set(
+          own.map((value) => value / most),
+          from,
+        );
+    }
+  return shares;
+}
+
+/** What blocks of nearest codes stand for. */
+function inBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
+  if (settings === undefined) return weight;
+  const [grid, sliced] = [blockGrid(settings), slicedWeight([weight], weight.rows, settings.block)];
+  const scales = nearest.scales(sliced, grid);
+  const { columns } = weight;
+  return matrix(
+    weight.rows,
+    columns,
+    weight.data.map((value, at) => {
+      const { scale = 0, zeroPoint = 0 } = scales[sliced.sliceAt(0, Math.floor(at / columns), at % columns)] ?? {};
+      if (scale === 0) return 0;
+      return (Math.min(grid.high, Math.max(grid.low, roundHalfEven(value / scale) + zeroPoint)) - zeroPoint) * scale;
+    }),
+  );
+}

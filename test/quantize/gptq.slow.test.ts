@@ -1,0 +1,113 @@
+/** GPTQ on a published language model and on the reference's correlated numbers: the error of each layer on tokens that its Gram matrix has not seen. */
+import { readFileSync } from "node:fs";
+import { calibrate, gramMatrices } from "pith/calibrate";
+import { memory } from "pith/data";
+import { parseModel } from "pith/graph";
+import { type Matrix, matrix, multiply, multiplyHere, scaleColumns, subtract, transpose } from "pith/math";
+import { gptq, nearest, slicedWeight } from "pith/quantize";
+import { random } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { type Layer, layers } from "../../src/analysis/layers.ts";
+import { weightMatrices } from "../../src/analysis/weight.ts";
+import type { Gram } from "../../src/calibrate/gram.ts";
+import type { LayerContext, Solver } from "../../src/calibrate/solver.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { Miss } from "../../src/errors.ts";
+import { open } from "../../src/onnx/index.ts";
+import { readStoredValue } from "../../src/passes/stored.ts";
+import { blockGrid } from "../../src/quantize/grid.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { shared } from "../shared.ts";
+
+const file = shared("data/models/llama260k.onnx");
+const tokens = shared("data/text/llama260k_eval_64x120_u16le.bin");
+
+/** Σ ‖x (ŵ − w)‖² of 4 bits in blocks of 32, with the Gram matrix of the x. */
+async function errorOf(by: Solver, weight: Matrix, gram: Matrix, known: LayerContext<Gram>, symmetric = true) {
+  const grid = blockGrid({ bits: 4, block: 32, symmetric });
+  const sliced = slicedWeight([weight], weight.rows, 32);
+  const scales = (await by.scales?.(sliced, grid, known)) ?? [];
+  const scale = Float32Array.from(scales, (own) => own.scale);
+  const zeroPoint = Int32Array.from(scales, (own) => own.zeroPoint);
+  const rounder: Solver = by.codes === undefined ? { ...gptq, ...by } : by;
+  const context: LayerContext = by.codes === undefined ? { ...known, evidence: undefined } : known;
+  const [codes] = (await rounder.codes?.(sliced, { ...grid, scale, zeroPoint }, context)) ?? [];
+  const { columns } = weight;
+  const rounded = (codes?.data ?? new Float64Array()).map((code, at) => {
+    const slice = sliced.sliceAt(0, Math.floor(at / columns), at % columns);
+    return (code - (zeroPoint[slice] ?? 0)) * (scale[slice] ?? 0);
+  });
+  const change = subtract(matrix(weight.rows, columns, rounded), weight);
+  return multiply(change, gram).data.reduce((sum, value, at) => sum + value * (change.data[at] ?? 0), 0);
+}
+
+describe.skipIf(file === undefined || tokens === undefined)("on llama260k", () => {
+  test("nearly every product is nearer to its answers than rounded to the nearest code, on average by 40 %", async () => {
+    const model = await open(file ?? "");
+    const ids = new Uint16Array(Uint8Array.from(readFileSync(tokens ?? "")).buffer);
+    const half = (part: number) => {
+      const data = BigInt64Array.from(ids.subarray(part * 32 * 120, (part + 1) * 32 * 120), BigInt);
+      const [input] = model.graph.inputs;
+      return memory("tokens", { [input?.name ?? ""]: { type: "int64", dims: [32, 120], data } });
+    };
+    const all = layers(model, infer(model)).filter(({ role }) => role.kind !== "lookup");
+    const gramsOf = async (part: number): Promise<readonly (readonly [Layer, Gram])[]> => {
+      const seen = await calibrate(model, { data: half(part), samples: 32 });
+      const grams: (readonly [Layer, Gram])[] = [];
+      for (const layer of all) {
+        const found = await seen.collect(layer, gramMatrices());
+        if (!(found instanceof Miss)) grams.push([layer, found]);
+      }
+      await seen.release();
+      return grams;
+    };
+    const [seen, held] = [await gramsOf(0), new Map(await gramsOf(1))];
+    expect(seen.length).toBe(29);
+    const ratios: number[] = [];
+    for (const [layer, evidence] of seen) {
+      const numbers = toNumbers(await readStoredValue(model, layer.effective, createEngine()));
+      const [weight] = weightMatrices(layer.role, layer.effective.type?.dims?.map(Number) ?? [], numbers);
+      const gram = held.get(layer)?.groups[0];
+      if (weight === undefined || gram === undefined) throw new Error("There is no weight.");
+      const known = { layer, evidence, random: random(1), multiply: multiplyHere };
+      const usual = await errorOf(nearest, weight, gram, known);
+      ratios.push((await errorOf(gptq, weight, gram, known)) / usual);
+    }
+    expect(ratios.filter((ratio) => ratio < 1).length).toBeGreaterThanOrEqual(0.95 * ratios.length);
+    const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+    expect(mean).toBeLessThan(0.6);
+  });
+});
+
+test.each([true, false])(
+  "correlated inputs: the error is less than a quarter of the nearest code's, symmetric %s",
+  async (symmetric) => {
+    const draw = random(1);
+    const normal = (rows: number, columns: number): Matrix =>
+      matrix(
+        rows,
+        columns,
+        Float64Array.from({ length: rows * columns }, () => draw.normal()),
+      );
+    const mix = normal(256, 256);
+    const weight = normal(64, 256);
+    const reach = Float64Array.from({ length: 256 }, () => Math.exp(draw.normal()));
+    const mixed = mix.data.map((value, at) => 0.5 * value + (at % 257 === 0 ? 1 : 0));
+    const x = scaleColumns(multiply(normal(1024, 256), matrix(256, 256, mixed)), reach);
+    const gram = multiply(transpose(x), x);
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 1]) -> (y) {
+  w: float32[1, 1] = [1]
+  y = MatMul(x, w)
+}`);
+    const [layer] = layers(model, infer(model));
+    if (layer === undefined) throw new Error("There is no layer.");
+    const known = { layer, evidence: { rows: 1024, groups: [gram] }, random: draw, multiply: multiplyHere };
+    const [own, usual] = [
+      await errorOf(gptq, weight, gram, known, symmetric),
+      await errorOf(nearest, weight, gram, known, symmetric),
+    ];
+    expect(own).toBeLessThan(usual / 4);
+  },
+);
