@@ -17,7 +17,7 @@ import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Calibration } from "./calibration.ts";
 import type { LayerMatch, Match } from "./match.ts";
 import { channelMoments, type Moments } from "./moments.ts";
@@ -74,7 +74,7 @@ export async function correctBiasesFast(
   const way = await walk(original);
   return eachLayer(model, correction, async ({ counterpart, kept }, layer) => {
     const same = originals[counterpart];
-    if (same === undefined || kept !== undefined || same.role.stack !== undefined) return undefined;
+    if (same === undefined || kept !== undefined || !isMatrix(same) || !isMatrix(layer)) return undefined;
     const seen = await way.collect(same, channelMoments);
     if (seen instanceof Miss) return undefined;
     const [before, after] = [await matricesOf(original, same, engine), await matricesOf(model, layer, engine)];
@@ -114,6 +114,10 @@ async function eachLayer(model: Model, correction: BiasCorrection, correct: Corr
 
 const correctable = ({ match, normalized = false }: BiasCorrection): readonly LayerMatch[] =>
   match.layers.filter((layer) => normalized || !layer.normalized);
+
+/** Codes that an operator multiplies by are not the numbers that they stand for. */
+const isMatrix = ({ role, effective }: Layer): boolean =>
+  role.packed === undefined && role.stack === undefined && isFloat(effective.type?.type ?? "int8");
 
 async function matricesOf(model: Model, { role, effective }: Layer, engine: Engine) {
   const dense = await readStoredValue(model, effective, engine);

@@ -85,6 +85,14 @@ test.each(["full", "fast"] as const)(
   },
 );
 
+test("fast leaves out layers whose operator multiplies by codes", async () => {
+  const options = { scheme: "weights", bits: 4 } as const;
+  const without = await rounded({ ...options, biasCorrection: "none" });
+  const found = await rounded({ ...options, biasCorrection: "fast" });
+  expect(found.corrected).toMatchObject([{ what: expect.stringContaining("of 2 layers") }]);
+  expect(found.error).toBeLessThan(without.error);
+});
+
 test("weights in codes alone are corrected, too", async () => {
   const options = { scheme: "weights", bits: 4, onnxOnly: true, block: 16 } as const;
   const without = await rounded({ ...options, biasCorrection: "none" });
