@@ -38,6 +38,7 @@ import {
   type Statistic,
   toldOf,
 } from "./statistic.ts";
+import { together } from "./together.ts";
 
 export interface CalibrateOptions {
   /** Samples, which need no labels, or the path of a data set, of which the train part is taken. */
@@ -70,7 +71,7 @@ export async function calibrate(
   const ordered = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
   const chosen = ordered ? take(dataset, samples) : draw(dataset, samples, seed);
   const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, samplesThatFit(layers(model, infer(model))))));
-  const storage = openStorage();
+  const storage = openStorage({ memory: roomInMemory });
   try {
     return await Calibration.begin(model, chosen, { engine, signal, batch, storage });
   } catch (error) {
@@ -80,6 +81,9 @@ export async function calibrate(
 }
 
 export const samplesAtOnce = 16;
+
+/** Bytes of values between layers that are kept in memory; the rest lies on disk, where it is read in order. */
+export const roomInMemory = 256 * 2 ** 20;
 
 const stopped = "Stopped while values were measured.";
 
@@ -93,6 +97,12 @@ export interface WalkOptions {
 
 /** Changes the part of a model that is run, and says what it answers with. */
 type Write = (part: Model) => readonly Value[];
+
+/** A calibration of the original with the same samples, and the layer there. */
+interface Beside {
+  readonly seen: Calibration;
+  readonly layer: Layer;
+}
 
 /** What `calibrate` begins. */
 export class Calibration {
@@ -137,17 +147,32 @@ export class Calibration {
   /**
    * A statistic of what comes into a layer (`Features`), or into several together, the first of them first; or why there is none. From here on the
    * (first) layer may change, and the model behind it.
+   * @param original a calibration with the same samples, and its layer: the statistic is told of what comes into that, too.
    * @throws PithError E_STOPPED on the signal.
    */
-  async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>): Promise<R | Miss> {
+  async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
     const all = "node" in layer ? [layer] : layer;
     const running = this.#begin(statistic);
+    if (original !== undefined) return this.#collectBoth(layer, running, original);
     for (const [at, one] of all.entries()) {
       const features = featuresOf(one);
       if (features instanceof Miss) return features;
       if (at === 0) await this.reach(one.node);
       for await (const batch of this.features(features, statistic)) await running.add(batch);
     }
+    return running.end();
+  }
+
+  async #collectBoth<R>(layer: Layer | readonly Layer[], running: Running<R>, original: Beside): Promise<R | Miss> {
+    const [own, ...others] = "node" in layer ? [layer] : layer;
+    if (own === undefined || others.length > 0) return new Miss("several layers have no original beside them");
+    const [features, before] = [featuresOf(own), featuresOf(original.layer)];
+    if (features instanceof Miss) return features;
+    if (before instanceof Miss) return before;
+    await this.reach(own.node);
+    await original.seen.reach(original.layer.node);
+    for await (const [batch, other] of together(this.features(features), original.seen.features(before)))
+      await running.add(batch, other);
     return running.end();
   }
 

@@ -8,6 +8,7 @@ import type { Model } from "../graph/model.ts";
 import { statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
+import type { Calibration } from "./calibration.ts";
 import type { LayerContext, Solver } from "./solver.ts";
 
 interface Samples {
@@ -43,25 +44,34 @@ export async function withEvidence<T>(
     throw new PithError("E_OPTION", `"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
   }
   const own = statisticOf(`The ${kind} "${id}"`, statistic);
-  const seenIn = of === "changed" ? model : model.clone();
+  const seenIn = of === "changed" || of === "both" ? model : model.clone();
+  const original = of === "both" ? model.clone() : undefined;
+  const originals = original === undefined ? [] : layers(original, infer(original));
   const all = layers(seenIn, infer(seenIn));
   // Readers of data are loaded only where a method looks at data.
   const { calibrate } = await import("./calibration.ts");
   const seen = await calibrate(seenIn, { data, samples }, context);
+  let walk: Calibration | undefined;
   const last = { name: "", found: undefined as unknown };
   try {
+    walk = original === undefined ? undefined : await calibrate(original, { data, samples }, context);
     return await work(async (asked, looks = true) => {
       const { name } = asked;
       if (!looks) return known(asked, undefined);
       if (last.name === name) return known(asked, last.found);
-      const layer = of === "changed" ? asked : all.find((one) => one.name === name);
+      const layer = seenIn === model ? asked : all.find((one) => one.name === name);
+      const before = originals.find((one) => one.name === name);
+      const beside = walk === undefined || before === undefined ? undefined : { seen: walk, layer: before };
       const found =
-        layer === undefined ? new Miss("the model had no such layer before", name) : await seen.collect(layer, own);
+        layer === undefined
+          ? new Miss("the model had no such layer before", name)
+          : await seen.collect(layer, own, beside);
       Object.assign(last, { name, found });
       return known(asked, found);
     });
   } finally {
     await release();
     await seen.release();
+    await walk?.release();
   }
 }

@@ -6,6 +6,8 @@
  * a P of its own:
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
+ *
+ * Where each output is a sum over the channels of one place of the data, P is the data.
  */
 import { isInside, type Layer } from "../analysis/layers.ts";
 import { requireProduct, weightNumbers, weightShape } from "../analysis/weight.ts";
@@ -15,14 +17,14 @@ import type { Model } from "../graph/model.ts";
 import { identity, type Matrix } from "../math/index.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Layout } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {
-  /** The layer's output, which has the rows of P once `pick` has changed the layer; along `axis` the features of all groups. */
+  /** The value that has the rows of P, along `axis` the features of all groups: the layer's output, once `pick` has changed the layer, or its data. */
   readonly name: string;
   /** Changes the layer in a copy of its model, or of a part of it. */
-  pick(copy: Model): void;
+  pick?(copy: Model): void;
 }
 
 export function featuresOf(layer: Layer): LayerFeatures | Miss {
@@ -37,6 +39,8 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   if (other !== undefined) return other;
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
   const { inputs, taps } = weightShape(role, dims);
+  const data = taps === 1 ? plainData(layer) : undefined;
+  if (data !== undefined) return { name: data.name, axis: role.dataAxis };
   const features = inputs * taps;
   const shape = dims.map((dim, axis) =>
     axis === role.out ? features * role.groups : role.outTaps?.includes(axis) ? 1 : dim,
@@ -67,6 +71,20 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
     },
   };
 }
+
+/** The data of a layer that sums over the channels of each place, as long as the output has the places of the data. */
+function plainData({ node, role }: Layer): Value | undefined {
+  const [data, [output]] = [node.inputs[role.data], node.outputs];
+  const isPlain =
+    role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((one) => one === undefined);
+  if (!isPlain || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
+  const [before, after] = [places(data, role.dataAxis), places(output, role.outputAxis)];
+  const isSame = before?.length === after?.length && before?.every((dim, at) => dim === after?.[at]) === true;
+  return isSame ? data : undefined;
+}
+
+const places = (value: Value | undefined, axis: number): readonly Dim[] | undefined =>
+  value?.type?.dims?.filter((_, at, { length }) => at !== (axis < 0 ? axis + length : axis));
 
 /** Bytes of the features of a batch. */
 const mostBytes = 64 * 2 ** 20;

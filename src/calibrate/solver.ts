@@ -27,8 +27,8 @@ export interface Solver<E = unknown> {
   readonly evidence?: Statistic<E>;
   /** It takes layers of which nothing can be known (tables), too: their evidence is undefined. */
   readonly blind?: true;
-  /** Of which model that is: the original (the default), or the one whose layers before this have changed already. */
-  readonly of?: "original" | "changed";
+  /** Of which model that is: the original (the default), the one whose layers before this have changed already, or that with the original beside it. */
+  readonly of?: "original" | "changed" | "both";
   /** It finds zero points of blocks, and is for blocks only. */
   readonly zeroPoints?: boolean;
   /** Scale and zero point of each slice; the zero point of a symmetric grid is given. Scales that a model has learned stay: it is not asked then. */

@@ -29,7 +29,8 @@ export interface Statistic<R> {
 
 /** A statistic on its way through the samples. */
 export interface Running<R> {
-  add(batch: Features): void | Promise<void>;
+  /** @param original the same samples in the original, for a method that looks at both. */
+  add(batch: Features, original?: Features): void | Promise<void>;
   end(): R;
 }
 

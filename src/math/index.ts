@@ -1,4 +1,5 @@
 /** Matrices in, matrices out: decompositions, clusters, the numerics of quantization. No graphs, no settings. */
+export { adaptiveCodes, type RoundingProblem } from "./adaround.ts";
 export {
   type BlockBits,
   type BlockRows,
@@ -27,6 +28,7 @@ export {
   scaleColumns,
   scaleRows,
   sliceColumns,
+  sliceRows,
   subtract,
   transpose,
 } from "./matrix.ts";

@@ -15,6 +15,7 @@ export { mergeInitializers } from "./merge-initializers.ts";
 export { migrate } from "./migrate.ts";
 export {
   type AnyPass,
+  type CalibrationData,
   type Change,
   type Context,
   completeContext,

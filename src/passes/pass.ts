@@ -68,6 +68,8 @@ export type OptionValues = Readonly<Record<string, unknown>>;
 export interface CalibrationData {
   /** Why options need them. */
   when(options: OptionValues): string | undefined;
+  /** Whether it takes some where there are any, and does without where there are none (no). */
+  helps?(options: OptionValues): boolean;
   /** Whether they need labels as well, with these options (no). */
   labelled?(options: OptionValues): boolean;
 }

@@ -6,7 +6,7 @@ import { biased } from "../analysis/biased.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { correctBiases, correctBiasesFast } from "../calibrate/biases.ts";
-import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
 import { matchOriginal } from "../calibrate/match.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
@@ -46,7 +46,7 @@ export async function correctRounded(
   const correction = { match, context, normalized: true, except: (layer: Layer) => !takesBias(layer, model, scheme) };
   const before = await noiseBetween(original, model, held, context);
   const restore = snapshot(model);
-  const storage = openStorage();
+  const storage = openStorage({ memory: roomInMemory });
   const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
   let corrected: number;
   try {

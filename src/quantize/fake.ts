@@ -69,7 +69,7 @@ const fakeQuantizeSettings = v.strictObject({
 });
 
 type Settings = v.InferOutput<typeof fakeQuantizeSettings>;
-type FakeQuantizeOptions = Settings & { readonly bits: NonNullable<Settings["bits"]> };
+type FakeQuantizeOptions = Settings & { readonly [Key in "bits" | "rounder"]: NonNullable<Settings[Key]> };
 
 /** Scales per channel, and bounds of Clip as inputs. */
 const opset = 13;
@@ -94,7 +94,8 @@ export const fakeQuantize = definePass({
   options: fakeQuantizeSettings,
   data: measuredRanges,
   run(model, settings, context) {
-    const options = { ...settings, bits: settings.bits ?? usualBits(settings) };
+    const { bits = usualBits(settings), rounder = nearest.id } = settings;
+    const options = { ...settings, bits, rounder };
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
     return roundLayers(model, options, context, (fit, evidence) => {

@@ -12,6 +12,7 @@ import {
 } from "../passes/options.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
+import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { bfloat16, lackOf, targetOption } from "./targets.ts";
@@ -86,8 +87,11 @@ const entries = v.strictObject({
   ),
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
   zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (hqq and k-quant find them anyway)"),
-  /** How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it. */
-  rounder: described(v.optional(rounders.schema, "nearest"), "how weights are rounded, or a module", {
+  /**
+   * How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it.
+   * Left out: "gptaq" for weights of fewer than 8 bits where there is `data`, else "nearest".
+   */
+  rounder: option(rounders.schema, "how weights are rounded, or a module (few bits with --data: gptaq, else nearest)", {
     value: "rounder",
     meanings: rounders.meanings,
   }),
@@ -164,6 +168,7 @@ const entries = v.strictObject({
     v.optional(v.picklist(["full", "fast", "none"]), "full"),
     "with data: what rounding did to means goes back into biases",
     {
+      value: "how",
       meanings: {
         title: "Bias correction (--bias-correction)",
         rows: [
@@ -203,19 +208,32 @@ export const measuredRanges = {
       : rounders.looksAtSamples(rounder)
         ? "the rounder looks at what comes into layers"
         : undefined,
+  helps: (options: OptionValues) => roundsByAnswers(options),
 };
+
+/** Whether weights are rounded by the answers of the original where nothing is said of it: where few bits would lose too much without. */
+const roundsByAnswers = ({ scheme, dtype, bits, weights, rounder }: OptionValues): boolean =>
+  rounder === undefined &&
+  scheme === "weights" &&
+  dtype === undefined &&
+  typeof bits === "number" &&
+  bits < 8 &&
+  (weights === undefined || weights === "int8" || weights === "uint8");
 
 type Complete = v.InferOutput<typeof quantizeOptions>;
 
 /** The options with what is not said filled in, for one scheme. */
-export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits"> & {
+export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits" | "rounder"> & {
   readonly scheme: NonNullable<Complete["scheme"]>;
   readonly bits: NonNullable<Complete["bits"]>;
+  readonly rounder: NonNullable<Complete["rounder"]>;
   readonly everywhere?: DtypeStep["everywhere"];
 };
 
 /** The settings of each step: one for a scheme, one or more for a dtype. @throws PithError E_OPTION where an option contradicts the dtype. */
-export function settingsOfSteps({ scheme, dtype, ...rest }: Complete): readonly QuantizeSettings[] {
+export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly QuantizeSettings[] {
+  const usual = given.data !== undefined && roundsByAnswers({ ...given, scheme, dtype }) ? gptaq.id : nearest.id;
+  const rest = { ...given, rounder: given.rounder ?? usual };
   if (dtype === undefined)
     return scheme === undefined ? [] : [{ ...rest, bits: rest.bits ?? usualBits({ ...rest, scheme }), scheme }];
   const { steps } = dtypes[dtype];

@@ -29,6 +29,7 @@ import {
 import { layerPlan } from "./plan.ts";
 import { roundLayers } from "./round-layers.ts";
 import { roundedNoise } from "./rounded-noise.ts";
+import { rounders } from "./rounders/index.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
 import type { RoundingSource } from "./weight.ts";
@@ -108,6 +109,11 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   async run(model, options, context) {
     const steps = settingsOfSteps(options);
     for (const step of steps) checkTogether(step);
+    const [first] = steps;
+    if (options.rounder === undefined && first !== undefined && rounders.looksAtSamples(first.rounder)) {
+      const text = `layer after layer, weights are rounded towards what the original answers to ${first.samples} samples (${first.rounder}): minutes; --rounder mse takes seconds`;
+      context.log({ id: "rounder", text, level: "note" });
+    }
     storeWeights(model);
     await foldWeights(model, context);
     await mergeAcrossBranches(model, context);

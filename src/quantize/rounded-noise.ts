@@ -9,6 +9,8 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import { isFloat } from "../tensor/convert.ts";
 import type { QuantizeSettings } from "./options.ts";
+import { rounders } from "./rounders/index.ts";
+import { mse } from "./rounders/mse.ts";
 
 /** Samples that the answers are compared on, and that ranges are measured on for it. */
 const mostSamples = 32;
@@ -53,6 +55,8 @@ export function roundedNoise(
       ...options,
       equalize: false,
       biasCorrection: "none" as const,
+      // What makes good what rounding took would be made for each candidate.
+      rounder: rounders.looksAtSamples(options.rounder) ? mse.id : options.rounder,
       samples: Math.min(options.samples, mostSamples),
     };
     await round(few, copy, silent);

@@ -2,7 +2,7 @@
 import { PithError } from "../errors.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { openModules } from "../passes/modules.ts";
-import { completeOptions } from "../run/step.ts";
+import { completeOptions, wantsSamples } from "../run/step.ts";
 import { inRound, withCurves } from "./courses.ts";
 import { stepNames } from "./names.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
@@ -65,11 +65,7 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
 
 /** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */
 export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(
-    recipe,
-    passes,
-    ({ data }, options) => typeof data === "object" && data.when(options) !== undefined,
-  );
+  return mostSamples(recipe, passes, ({ data }, options) => typeof data === "object" && wantsSamples(data, options));
 }
 
 /** Samples of data in one part that the steps learn another model's answers on, Infinity for as many as there are: the most that one of them wants. */

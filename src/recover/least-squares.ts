@@ -18,6 +18,7 @@ import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/fea
 import type { LayerMatch } from "../calibrate/match.ts";
 import { shiftOutputs } from "../calibrate/shift.ts";
 import { featuresIn } from "../calibrate/statistic.ts";
+import { together } from "../calibrate/together.ts";
 import type { Engine } from "../engine/engine.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss } from "../errors.ts";
@@ -30,7 +31,7 @@ import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Random, random } from "../tensor/random.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
-import { type Scope, type Stage, together, walk } from "./stage.ts";
+import { type Scope, type Stage, walk } from "./stage.ts";
 
 export const solveLayers: Stage = {
   name: "least-squares",

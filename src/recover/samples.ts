@@ -5,6 +5,7 @@
  * Where samples are of several sizes (texts), they stay in the batches that they came in, since these are filled up to one size each.
  */
 import type { Calibration } from "../calibrate/calibration.ts";
+import { together } from "../calibrate/together.ts";
 import { indexed, view } from "../data/indexed.ts";
 import type { BatchStore } from "../data/store.ts";
 import type { Dataset } from "../data/types.ts";
@@ -14,7 +15,6 @@ import { random } from "../tensor/random.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Survivors } from "./kept-channels.ts";
-import { together } from "./stage.ts";
 
 /** The column with what the original answers. */
 export const wanted = "recover.wanted";

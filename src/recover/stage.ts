@@ -36,21 +36,6 @@ export function walk(model: Model, { data, context, storage }: Scope, batch = sa
   return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
-export async function* together<A, B>(
-  first: AsyncGenerator<A>,
-  second: AsyncGenerator<B>,
-): AsyncGenerator<readonly [A, B]> {
-  try {
-    for await (const one of first) {
-      const other = await second.next();
-      if (other.done === true) return;
-      yield [one, other.value];
-    }
-  } finally {
-    await second.return(undefined);
-  }
-}
-
 /** Gives a model the tensors that a copy or a part of it has learnt; how many. */
 export function adopt({ graph }: Model, learnt: Model): number {
   let count = 0;

@@ -6,6 +6,7 @@ import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
 import {
   type AnyPass,
+  type CalibrationData,
   type Context,
   type Learnt,
   noLongerThere,
@@ -34,8 +35,13 @@ export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "res
 export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
-  return data.when(completeOptions(pass, options)) === undefined ? undefined : "calibrate";
+  const complete = completeOptions(pass, options);
+  return wantsSamples(data, complete) ? "calibrate" : undefined;
 }
+
+/** Whether a pass that calibrates is given samples, where there are any. */
+export const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
+  data.when(options) !== undefined || data.helps?.(options) === true;
 
 /** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {

@@ -1,13 +1,16 @@
 /** Rounding methods by name. */
 import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../passes/method-table.ts";
+import { adaround } from "./adaround.ts";
+import { gptaq } from "./gptaq.ts";
 import { gptq } from "./gptq.ts";
 import { hqq } from "./hqq.ts";
 import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
 import { nearest } from "./nearest.ts";
+import { sequentialMse } from "./sequential-mse.ts";
 
-const table = { nearest, mse, hqq, "k-quant": kQuant, gptq };
+const table = { nearest, mse, hqq, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround };
 
 export const rounders = methodTable<Solver, keyof typeof table>(table, {
   kind: "a rounder",

@@ -1,0 +1,163 @@
+/**
+ * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): each number of a weight goes to one of the two codes beside it, so that the answers change least,
+ *
+ *     ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
+ *     min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean of G's diagonal
+ *
+ * by Adam over v, with G = Σ x xᵀ: a step is one product. For the first fifth of the steps there is no regularizer; then β falls from 20 to 2 along a cosine. What is not
+ * rounded best alone is found afterwards: as long as the error falls, single numbers change sides.
+ *
+ * Where the layer is to answer as the original does on other inputs, the error is that of ŵ against w there; its half gradient at ŵ = w is `slope`.
+ * The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001. With n rows do not depend on the size of what comes in, and fewer, longer steps do.
+ */
+import { type Matrix, type Multiply, matrix } from "./matrix.ts";
+import { product, runWith, type Steps } from "./steps.ts";
+import { axpy } from "./vector.ts";
+
+const [zeta, gamma] = [1.1, -0.1];
+const lambda = 0.3;
+const [firstBeta, lastBeta] = [20, 2];
+const warm = 0.2;
+const rate = 0.05;
+const [decay, secondDecay, tiny] = [0.9, 0.999, 1e-8];
+const mostSweeps = 20;
+
+export interface RoundingProblem {
+  /** Outputs × inputs. */
+  readonly weight: Matrix;
+  /** Of each number: its scale, and the lowest and highest code, counted from zero. */
+  readonly scale: Float64Array;
+  readonly low: Float64Array;
+  readonly high: Float64Array;
+  /** G, inputs × inputs. */
+  readonly gram: Matrix;
+  /** Half of the error's gradient at the weight itself, outputs × inputs: 0 unless given. */
+  readonly slope?: Matrix;
+}
+
+/** Codes of a weight, counted from zero. Numbers that are 0 keep the code 0. @param steps of Adam. */
+export const adaptiveCodes = (problem: RoundingProblem, steps: number, multiply: Multiply): Promise<Matrix> =>
+  runWith(adaptive(problem, steps), multiply);
+
+function* adaptive(problem: RoundingProblem, steps: number): Steps<Matrix> {
+  const relaxed = yield* descended(problem, yield* trained(problem, steps));
+  const nearest = yield* descended(problem, nearestOf(problem));
+  // Rows do not depend on each other: of each the better one.
+  const { rows, columns } = relaxed.codes;
+  for (let row = 0; row < rows; row++)
+    if ((nearest.error[row] ?? 0) < (relaxed.error[row] ?? 0))
+      relaxed.codes.data.set(nearest.codes.data.subarray(row * columns, (row + 1) * columns), row * columns);
+  return relaxed.codes;
+}
+
+const clamped = ({ low, high }: RoundingProblem, at: number, code: number): number =>
+  Math.min(high[at] ?? 0, Math.max(low[at] ?? 0, code));
+
+function nearestOf(problem: RoundingProblem): Matrix {
+  const { weight, scale } = problem;
+  const codes = weight.data.map((value, at) =>
+    value === 0 ? 0 : clamped(problem, at, Math.round(value / (scale[at] ?? 1))),
+  );
+  return matrix(weight.rows, weight.columns, codes);
+}
+
+function* trained(problem: RoundingProblem, steps: number): Steps<Matrix> {
+  const { weight, scale, gram, slope } = problem;
+  const { rows, columns, data } = weight;
+  const floor = data.map((value, at) => Math.floor(value / (scale[at] ?? 1)));
+  const v = data.map((value, at) => {
+    const rest = Math.min(0.99, Math.max(0.01, value / (scale[at] ?? 1) - (floor[at] ?? 0)));
+    return -Math.log((zeta - gamma) / (rest - gamma) - 1);
+  });
+  const [h, slopes] = [new Float64Array(data.length), new Float64Array(data.length)];
+  const [first, second] = [new Float64Array(data.length), new Float64Array(data.length)];
+  const units = unitsOf(problem);
+  const error = matrix(rows, columns);
+  for (let step = 1; step <= steps; step++) {
+    for (let at = 0; at < data.length; at++) {
+      const sigmoid = 1 / (1 + Math.exp(-(v[at] ?? 0)));
+      const open = sigmoid * (zeta - gamma) + gamma;
+      const up = Math.min(1, Math.max(0, open));
+      const code = (floor[at] ?? 0) + up;
+      const kept = clamped(problem, at, code);
+      h[at] = up;
+      slopes[at] = up === open && kept === code ? (zeta - gamma) * sigmoid * (1 - sigmoid) : 0;
+      error.data[at] = kept * (scale[at] ?? 0) - (data[at] ?? 0);
+    }
+    const gradient = yield* product(error, gram);
+    const share = (step / steps - warm) / (1 - warm);
+    const beta = lastBeta + 0.5 * (firstBeta - lastBeta) * (1 + Math.cos(Math.PI * share));
+    const [bias, secondBias] = [1 - decay ** step, 1 - secondDecay ** step];
+    for (let at = 0; at < data.length; at++) {
+      if (data[at] === 0) continue;
+      const side = 2 * (h[at] ?? 0) - 1;
+      const pull = share > 0 ? 2 * lambda * beta * Math.sign(side) * Math.abs(side) ** (beta - 1) : 0;
+      const own = (gradient.data[at] ?? 0) + (slope?.data[at] ?? 0);
+      const change = ((2 * (scale[at] ?? 0) * own) / (units[Math.floor(at / columns)] ?? 1) - pull) * (slopes[at] ?? 0);
+      const mean = decay * (first[at] ?? 0) + (1 - decay) * change;
+      const square = secondDecay * (second[at] ?? 0) + (1 - secondDecay) * change * change;
+      first[at] = mean;
+      second[at] = square;
+      v[at] = (v[at] ?? 0) - (rate * (mean / bias)) / (Math.sqrt(square / secondBias) + tiny);
+    }
+  }
+  const codes = data.map((value, at) =>
+    value === 0 ? 0 : clamped(problem, at, (floor[at] ?? 0) + ((h[at] ?? 0) >= 0.5 ? 1 : 0)),
+  );
+  return matrix(rows, columns, codes);
+}
+
+/** n of each row. */
+function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
+  let seen = 0;
+  for (let at = 0; at < columns; at++) seen += (gram.data[at * (columns + 1)] ?? 0) / columns;
+  return Float64Array.from({ length: rows }, (_, row) => {
+    const own = scale.subarray(row * columns, (row + 1) * columns);
+    return (own.reduce((sum, one) => sum + one * one, 0) / columns) * seen || 1;
+  });
+}
+
+/** Numbers change to the other code beside them as long as that lowers the error of their row. */
+function* descended(
+  problem: RoundingProblem,
+  start: Matrix,
+): Steps<{ readonly codes: Matrix; readonly error: Float64Array }> {
+  const { weight, scale, gram, slope } = problem;
+  const { rows, columns } = weight;
+  const codes = start.data.slice();
+  const apart = codes.map((code, at) => code * (scale[at] ?? 0) - (weight.data[at] ?? 0));
+  const gradient = (yield* product(matrix(rows, columns, apart), gram)).data.slice();
+  if (slope !== undefined) axpy(1, slope.data, 0, gradient, 0, gradient.length);
+  for (let row = 0; row < rows; row++) descendRow(problem, row, codes, gradient);
+  // ε G εᵀ + 2 slope · ε, where the gradient is ε G + slope.
+  const error = new Float64Array(rows);
+  codes.forEach((code, at) => {
+    const row = Math.floor(at / columns);
+    const off = code * (scale[at] ?? 0) - (weight.data[at] ?? 0);
+    error[row] = (error[row] ?? 0) + off * ((gradient[at] ?? 0) + (slope?.data[at] ?? 0));
+  });
+  return { codes: matrix(rows, columns, codes), error };
+}
+
+function descendRow(problem: RoundingProblem, row: number, codes: Float64Array, gradient: Float64Array): void {
+  const { weight, scale, gram } = problem;
+  const { columns } = weight;
+  const start = row * columns;
+  for (let sweep = 0, changed = true; changed && sweep < mostSweeps; sweep++) {
+    changed = false;
+    for (let column = 0; column < columns; column++) {
+      const at = start + column;
+      const [value, size, code] = [weight.data[at] ?? 0, scale[at] ?? 0, codes[at] ?? 0];
+      if (value === 0) continue;
+      const below = Math.floor(value / size);
+      const other = clamped(problem, at, code === below ? below + 1 : below);
+      const change = (other - code) * size;
+      const gain = change * (2 * (gradient[at] ?? 0) + change * (gram.data[column * (columns + 1)] ?? 0));
+      // What is less than rounding of the sums is none.
+      if (!(gain < -1e-12 * Math.abs(change * (gradient[at] ?? 0)))) continue;
+      codes[at] = other;
+      changed = true;
+      axpy(change, gram.data, column * columns, gradient, start, columns);
+    }
+  }
+}

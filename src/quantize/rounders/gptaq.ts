@@ -1,0 +1,56 @@
+import { type Reconstruction, reconstruction } from "../../calibrate/reconstruction.ts";
+import type { Solver } from "../../calibrate/solver.ts";
+import { Miss } from "../../errors.ts";
+import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../math/index.ts";
+import { gptq } from "./gptq.ts";
+import { scalesByAnswers } from "./sequential-mse.ts";
+
+/** Of the mean of G's diagonal so much is added to it. */
+const damping = 0.01;
+
+/**
+ * GPTQ towards the answers of the original (Li et al. 2025, GPTAQ, arXiv 2504.02692): what the layers before took from what comes into a layer, it makes good as well. What it rounds is
+ *
+ *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP
+ *
+ * which answers on the changed inputs P̂ most like w on the original's P.
+ */
+export const gptaq = {
+  id: "gptaq",
+  summary: "gptq, towards what the original answers on the same samples (needs samples)",
+  evidence: reconstruction,
+  of: "both",
+  blind: true,
+  scales: scalesByAnswers,
+  async codes(weight, grid, known) {
+    if (known.evidence === undefined) return gptq.codes(weight, grid, known);
+    const { groups, cross } = known.evidence;
+    const matrices: Matrix[] = [];
+    for (const [group, own] of weight.matrices.entries()) {
+      const [gram, other] = [groups[group], cross?.[group]];
+      matrices.push(gram === undefined || other === undefined ? own : await towards(own, gram, other, known.multiply));
+    }
+    return gptq.codes({ ...weight, matrices }, grid, known);
+  },
+} satisfies Solver<Reconstruction | undefined>;
+
+/** Where the system has no solution, and where a number is 0, the weight itself. */
+async function towards(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
+  const { rows: size } = gram;
+  const mean = gram.data.reduce((sum, value, at) => (at % (size + 1) === 0 ? sum + value / size : sum), 0);
+  const damped = ({ data }: Matrix): Matrix =>
+    matrix(
+      size,
+      size,
+      data.map((value, at) => (at % (size + 1) === 0 ? value + damping * mean : value)),
+    );
+  const factor = await cholesky(damped(gram), multiply);
+  if (factor instanceof Miss) return weight;
+  const right = await multiply(damped(cross), transpose(weight));
+  const { rows, columns, data } = transpose(await solveCholesky(factor, right, multiply));
+  return matrix(
+    rows,
+    columns,
+    data.map((value, at) => (weight.data[at] === 0 ? 0 : value)),
+  );
+}

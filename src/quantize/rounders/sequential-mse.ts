@@ -1,0 +1,85 @@
+import type { Gram } from "../../calibrate/gram.ts";
+import { reconstruction } from "../../calibrate/reconstruction.ts";
+import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } from "../../math/index.ts";
+import { roundHalfEven } from "../../tensor/round.ts";
+import { scaleFor } from "../grid.ts";
+import { mse } from "./mse.ts";
+
+/** Twentieths of the range that are tried, and the scale of least squared error of the weight itself. */
+const [parts, fewest] = [20, 5];
+
+/**
+ * Sequential MSE (AIMET): of each slice the range is cut to p · [min, max], with the p for which the answers change least,
+ *
+ *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs as the layers that are rounded already give them
+ *
+ * so that no samples are kept. Blocks of a row are taken one by one, as if the others were exact. Of tables nothing is known: they have the scales of `mse`.
+ */
+export async function scalesByAnswers(
+  weight: SlicedWeight,
+  grid: Grid,
+  { evidence, multiply }: LayerContext<Gram | undefined>,
+): Promise<readonly ScaleAndZeroPoint[]> {
+  if (evidence === undefined) return mse.scales(weight, grid);
+  const { groups } = evidence;
+  const { matrices, slices, numbers, sliceAt } = weight;
+  const ranges = Array.from({ length: slices }, (_, slice) => {
+    const own = numbers(slice);
+    return [own.reduce((a, b) => Math.min(a, b), 0), own.reduce((a, b) => Math.max(a, b), 0)] as const;
+  });
+  const usual = mse.scales(weight, grid);
+  const cuts = Array.from({ length: parts - fewest + 1 }, (_, at) => (parts - at) / parts);
+  const candidates = [usual, ...cuts.map((cut) => ranges.map(([min, max]) => scaleFor(grid, min * cut, max * cut)))];
+  const best = [...usual];
+  const least = new Float64Array(slices).fill(Number.POSITIVE_INFINITY);
+  for (const scales of candidates) {
+    const errors = new Float64Array(slices);
+    for (const [group, { rows, columns, data }] of matrices.entries()) {
+      const [gram, width] = [groups[group], grid.block ?? columns];
+      for (let from = 0; gram !== undefined && from < columns; from += width) {
+        const to = Math.min(columns, from + width);
+        const apart = matrix(rows, to - from);
+        for (let row = 0; row < rows; row++) {
+          const own = scales[sliceAt(group, row, from)];
+          for (let column = from; own !== undefined && column < to; column++)
+            apart.data[row * (to - from) + column - from] = roundingError(grid, own, data[row * columns + column] ?? 0);
+        }
+        const block = sliceColumns(sliceRows(gram, from, to), from, to);
+        const moved = await multiply(apart, block);
+        for (let row = 0; row < rows; row++) {
+          const slice = sliceAt(group, row, from);
+          errors[slice] = (errors[slice] ?? 0) + rowDot(apart, moved, row);
+        }
+      }
+    }
+    errors.forEach((error, slice) => {
+      const own = scales[slice];
+      if (own === undefined || !(error < (least[slice] ?? 0))) return;
+      least[slice] = error;
+      best[slice] = own;
+    });
+  }
+  return best;
+}
+
+function roundingError({ low, high }: Grid, { scale, zeroPoint }: ScaleAndZeroPoint, value: number): number {
+  if (scale === 0) return -value;
+  const code = Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
+  return code * scale - value;
+}
+
+function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {
+  let sum = 0;
+  for (let at = row * columns; at < (row + 1) * columns; at++) sum += (data[at] ?? 0) * (other.data[at] ?? 0);
+  return sum;
+}
+
+export const sequentialMse = {
+  id: "sequential-mse",
+  summary: "scales of least error in the answers of each layer (needs samples)",
+  evidence: reconstruction,
+  of: "changed",
+  blind: true,
+  scales: scalesByAnswers,
+} satisfies Solver<Gram | undefined>;

@@ -1,0 +1,192 @@
+/** Rounders that look at the answers of a layer: sequential MSE, AdaRound, and GPTQ towards the original. */
+import { readFileSync } from "node:fs";
+import { type Reconstruction, reconstruction, type Solver } from "pith/calibrate";
+import { memory } from "pith/data";
+import { parseModel } from "pith/graph";
+import { adaptiveCodes, type Matrix, matrix, multiplyHere, transpose } from "pith/math";
+import { prune } from "pith/prune";
+import { adaround, gptaq, gptq, mse, nearest, type QuantizeOptions, quantize, sequentialMse } from "pith/quantize";
+import { float32, toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { featuresIn } from "../../src/calibrate/statistic.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
+
+interface Golden {
+  readonly rows: number;
+  readonly columns: number;
+  readonly steps: number;
+  readonly weight: readonly number[];
+  readonly gram: readonly number[];
+  readonly cases: readonly { readonly slope: readonly number[]; readonly codes: readonly number[] }[];
+}
+const golden: Golden = JSON.parse(readFileSync(new URL("../golden/adaround.generated.json", import.meta.url), "utf8"));
+
+test.each(
+  golden.cases.map((one, at) => [at === 0 ? "as it answers itself" : "as it answered on other inputs", one] as const),
+)("AdaRound has the codes of NumPy: %s", async (_, { slope, codes }) => {
+  const { rows, columns, steps } = golden;
+  const weight = matrix(
+    rows,
+    columns,
+    Float64Array.from(golden.weight, (unit) => unit / 4096),
+  );
+  const scale = weight.data.map((_, at) => {
+    const row = Math.floor(at / columns);
+    return weight.data.subarray(row * columns, (row + 1) * columns).reduce((a, b) => Math.max(a, Math.abs(b)), 0) / 7.5;
+  });
+  const problem = {
+    ...{ weight, scale, low: scale.map(() => -8), high: scale.map(() => 7) },
+    gram: matrix(
+      columns,
+      columns,
+      Float64Array.from(golden.gram, (unit) => unit / 64 ** 2),
+    ),
+    slope: matrix(
+      rows,
+      columns,
+      Float64Array.from(slope, (unit) => unit / (64 ** 2 * 4096)),
+    ),
+  };
+  const found = await adaptiveCodes(problem, steps, multiplyHere);
+  expect(Array.from(found.data, (code) => code || 0)).toEqual(codes);
+});
+
+/** Correlated inputs. */
+const x = numbersFor([64, 12]);
+const alike = float32(
+  [64, 12],
+  x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
+);
+
+/** (ŵ − w) G (ŵ − w)ᵀ of the layers of a network, each with what comes into it in the original. */
+async function errorsOf(
+  model: () => Model,
+  data: ReturnType<typeof memory>,
+  options: QuantizeOptions,
+): Promise<number[]> {
+  const errors: number[] = [];
+  const rounder = options.rounder as Solver<Reconstruction>;
+  const watching: Solver<Reconstruction> = {
+    ...{ id: "watching", of: "original", evidence: reconstruction },
+    async codes(weight, grid, known) {
+      const near = (): readonly Matrix[] =>
+        weight.matrices.map((own, group) =>
+          matrix(
+            own.rows,
+            own.columns,
+            own.data.map((value, at) => {
+              const slice = weight.sliceAt(group, Math.floor(at / own.columns), at % own.columns);
+              const zero = grid.zeroPoint[slice] ?? 0;
+              return Math.min(grid.high, Math.max(grid.low, Math.round(value / (grid.scale[slice] || 1)) + zero));
+            }),
+          ),
+        );
+      const codes = (await rounder.codes?.(weight, grid, known)) ?? near();
+      for (const [group, own] of weight.matrices.entries()) {
+        const apart = own.data.map((value, at) => {
+          const slice = weight.sliceAt(group, Math.floor(at / own.columns), at % own.columns);
+          return ((codes[group]?.data[at] ?? 0) - (grid.zeroPoint[slice] ?? 0)) * (grid.scale[slice] ?? 0) - value;
+        });
+        const gram = known.evidence.groups[group] ?? matrix(own.columns, own.columns);
+        const moved = await multiplyHere(matrix(own.rows, own.columns, apart), gram);
+        errors.push(moved.data.reduce((sum, value, at) => sum + value * (apart[at] ?? 0), 0));
+      }
+      return codes;
+    },
+    scales: (weight, grid, known) => rounder.scales?.(weight, grid, known) ?? [],
+  };
+  await quantize(model(), { ...options, rounder: watching, data });
+  return errors;
+}
+
+/** Three convolutions with a group for each input, with two groups, and with one. */
+const grouped = (): Model =>
+  parseModel(`opset 21
+graph (x: float32[batch, 4, 6, 6]) -> (y) {
+  a.weight: float32[4, 1, 3, 3] = random(seed 1)
+  b.weight: float32[6, 2, 3, 3] = random(seed 2)
+  c.weight: float32[5, 6, 1, 1] = random(seed 3)
+  h = Conv(x, a.weight) {group=4, pads=[1, 1, 1, 1]}
+  r = Relu(h)
+  i = Conv(r, b.weight) {group=2}
+  y = Conv(i, c.weight)
+}`);
+
+describe.each<[string, () => Model, ReturnType<typeof memory>]>([
+  ["products", mlp, memory("x", { x: alike })],
+  ["convolutions", cnn, memory("x", { x: numbersFor([8, 3, 8, 8]) })],
+  ["convolutions in groups", grouped, memory("x", { x: numbersFor([8, 4, 6, 6]) })],
+])("in each layer of %s", (_, model, data) => {
+  test.each([4, 3])("answers change less than by the nearest codes, and those of mse: %i bits", async (bits) => {
+    const of = (rounder: Solver): Promise<number[]> =>
+      errorsOf(model, data, { scheme: "weights", bits: bits as 3 | 4, onnxOnly: true, rounder });
+    const [near, cut, sequential, adaptive] = [
+      await of(nearest),
+      await of(mse),
+      await of(sequentialMse as Solver),
+      await of(adaround as Solver),
+    ];
+    for (const [at, least] of cut.entries()) {
+      const best = Math.min(least, near[at] ?? 0) * (1 + 1e-9);
+      expect(sequential[at]).toBeLessThanOrEqual(best);
+      expect(adaptive[at]).toBeLessThan(best);
+      expect(adaptive[at]).toBeLessThanOrEqual((sequential[at] ?? 0) * (1 + 1e-9));
+    }
+  });
+});
+
+describe("what the layers before took", () => {
+  const noiseOf = async (
+    rounder: QuantizeOptions["rounder"],
+    options: Partial<QuantizeOptions> = {},
+  ): Promise<number> => {
+    const model = mlp();
+    await quantize(model, { scheme: "weights", bits: 3, rounder, data: memory("x", { x: alike }), ...options });
+    return difference(await run(mlp(), { x: alike }), await run(model, { x: alike }));
+  };
+
+  test("is made good where the answers of the original are known", async () => {
+    expect(await noiseOf(gptaq)).toBeLessThan(await noiseOf({ ...gptq, scales: gptaq.scales } as Solver));
+    expect(await noiseOf(gptaq)).toBeLessThan(0.5 * (await noiseOf("mse")));
+  });
+
+  test("is what a solver is told of both models: the first layer sees the same in both", async () => {
+    const seen = new Map<string, Reconstruction>();
+    const watching: Solver<Reconstruction> = {
+      ...{ id: "watching", evidence: reconstruction, of: "both" },
+      scales(weight, grid, { layer, evidence }) {
+        seen.set(layer.name, evidence);
+        return nearest.scales(weight, grid);
+      },
+    };
+    await noiseOf(watching as Solver);
+    const [first, second] = [...seen.values()];
+    expect(first?.cross?.[0]).toEqual(first?.groups[0]);
+    const [gram, cross] = [second?.groups[0], second?.cross?.[0]].map((one) => one?.data ?? new Float64Array());
+    expect(difference(gram ?? new Float64Array(), cross ?? new Float64Array())).toBeGreaterThan(1e-3);
+  });
+});
+
+test.each(["adaround", "gptaq", "sequential-mse"] as const)("%s: what is exactly zero stays zero", async (rounder) => {
+  const model = mlp();
+  await prune(model, { amount: 0.5 });
+  const before = toNumbers(await stored(model, "fc1.weight"));
+  await quantize(model, { scheme: "weights", bits: 3, rounder, data: memory("x", { x: alike }) });
+  const codes = toNumbers(await stored(model, "fc1.weight_quantized"));
+  expect(before.every((weight, at) => weight !== 0 || codes[at] === 0)).toBe(true);
+  expect(codes.some((code) => code !== 0)).toBe(true);
+});
+
+test("sums of many places of a picture are taken of some of them, evenly spread", async () => {
+  const dense = numbersFor([1, 2, 100, 100]);
+  const running = reconstruction.begin();
+  await running.add(featuresIn(dense, { axis: 1 }));
+  const { rows, groups, cross } = running.end();
+  expect(rows).toBe(2048 + 4 * 2);
+  expect(cross).toBeUndefined();
+  const all = featuresIn(dense, { axis: 1 }).matrix();
+  const whole = await multiplyHere(transpose(all), all);
+  for (const at of [0, 3])
+    expect(Math.abs((groups[0]?.data[at] ?? 0) / rows - (whole.data[at] ?? 0) / 10_000)).toBeLessThan(0.1);
+});
