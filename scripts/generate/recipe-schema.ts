@@ -37,8 +37,9 @@ type Schemas = Readonly<Record<string, JsonSchema | boolean>>;
 /** A pass with its options, and beside it whether it is judged. */
 function step(passes: Schemas): JsonSchema {
   const judge: JsonSchema = {
-    type: "boolean",
-    description: "measure what the step makes (default: true, in a repeat only behind the last step of the last round)",
+    enum: [true, false, "spare"],
+    description:
+      "measure what the step makes (default: true, in a repeat only behind the last step of the last round); spare: where it misses the goal, layers keep more bits",
   };
   return {
     type: "object",

@@ -16,6 +16,8 @@ export interface PassStep {
   readonly options: OptionValues;
   /** What it makes is measured. */
   readonly judged: boolean;
+  /** Where that misses the goal, layers are left in milder forms. */
+  readonly spares?: boolean;
 }
 
 /**
@@ -28,18 +30,21 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
     const steps = isRepeat(one) ? one.steps : [one];
     const own = names.splice(0, steps.length);
     const written = steps.map((step, place) => ({ ...step, pass: passOf(step, passes), name: own[place] ?? step.id }));
-    if (!isRepeat(one)) return written.map(({ judge = true, ...step }) => ({ ...step, judged: judge }));
+    if (!isRepeat(one)) return written.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
     return Array.from({ length: one.repeat }, (_, before) => ({ number: before + 1, of: one.repeat })).flatMap(
       (round) =>
         written.map(({ judge, ...step }, place) => ({
           ...step,
           name: `${step.name}, round ${round.number} of ${round.of}`,
           options: inRound(step.pass, step.options, round),
-          judged: judge ?? (round.number === round.of && place === written.length - 1),
+          ...judging(judge ?? (round.number === round.of && place === written.length - 1)),
         })),
     );
   });
 }
+
+const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "spares"> =>
+  judge === "spare" ? { judged: true, spares: true } : { judged: judge };
 
 /** The recipe with what modules export in the place of their paths. @throws PithError as `openModules`. */
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>

@@ -379,7 +379,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "a judgement that is a word",
       "steps:\n  - train:\n    judge: sometimes",
-      'r.yaml:3:12: steps[0].judge: expected true or false, got "sometimes".',
+      'r.yaml:3:12: steps[0].judge: expected true, false or spare, got "sometimes".',
     ],
   ])("%s", (_, text, message, hint?: string) => {
     expect(wrong(text)).toEqual({ message, hint });

@@ -40,8 +40,11 @@ export interface RecipeStep {
   readonly id: string;
   /** As they were given; the pass fills in its defaults. */
   readonly options: OptionValues;
-  /** Whether what it makes is measured. Unless said, it is, but in a repeat only behind the last step of the last round. */
-  readonly judge?: boolean;
+  /**
+   * Whether what it makes is measured. Unless said, it is, but in a repeat only behind the last step of the last round. "spare": and where it misses the goal of the run, the layers
+   * that cost most are left in milder forms, until it holds.
+   */
+  readonly judge?: boolean | "spare";
 }
 
 export interface Repeat {
@@ -194,7 +197,16 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   const { judge } = step;
   if (judge === undefined) return { id, options: given };
   const at = [...path, "judge"];
-  if (typeof judge !== "boolean") fail(source, at, "value", `expected true or false, got ${kindOf(judge)}`);
+  if (judge === "spare" && pass.milderForms !== undefined) return { id, options: given, judge };
+  if (judge === "spare")
+    fail(
+      source,
+      at,
+      "value",
+      `${id} has no milder forms of single layers, in which some could be spared`,
+      "quantize has.",
+    );
+  if (typeof judge !== "boolean") fail(source, at, "value", `expected true, false or spare, got ${kindOf(judge)}`);
   if (!judge && place.isLast) {
     fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");
   }

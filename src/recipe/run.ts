@@ -156,7 +156,10 @@ async function compressIn(
   const evaluator = await Evaluator.create(
     figures,
     task,
-    { ...evaluatorOptions(name, options), choice: candidates.length > 1 },
+    {
+      ...evaluatorOptions(name, options),
+      choice: candidates.length > 1 || candidates.some(({ steps }) => steps.some(({ spares }) => spares)),
+    },
     context,
   );
   onMeasured(evaluator.original.measured);
@@ -199,6 +202,7 @@ async function compressIn(
       onStage,
       onMeasured,
       targets: options.targets ?? [],
+      store,
     });
     results.push(result);
   }

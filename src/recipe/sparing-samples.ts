@@ -71,7 +71,7 @@ export async function searchedApart(
 }
 
 /** One standard error within the goal holds on other samples five times out of six. */
-function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): Measurement {
+export function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): Measurement {
   const { drop, verdict } = judge(comparison, goal);
   const error = Math.sqrt(comparison.variance / drop.count);
   const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + error }, goal);

@@ -94,7 +94,7 @@ const largestRun = 2 ** 29;
 export async function spare(
   request: SparingRequest,
   context: Context,
-): Promise<{ readonly made: Made; readonly sparing: Sparing } | Miss> {
+): Promise<{ readonly made: Made; readonly options: OptionValues; readonly sparing: Sparing } | Miss> {
   const { original, plain, options, search } = request;
   const { moves, shares } = await movesOf(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a milder form");
@@ -150,9 +150,10 @@ export async function spare(
       if (others.length > 0) await holdsWith(others);
     }
   }
-  const made = kept === best.moves ? best.made : await request.run(withForms(options, kept));
+  const chosen = withForms(options, kept);
+  const made = kept === best.moves ? best.made : await request.run(chosen);
   const spared = sparedIn(kept, shares, plain, made);
-  return { made: explained(made, spared), sparing: { spared, attempts } };
+  return { made: explained(made, spared), options: chosen, sparing: { spared, attempts } };
 }
 
 /** A layer's step to its next milder form. */
@@ -281,10 +282,10 @@ export function storedBytes(model: Model): ReadonlyMap<string, number> {
 }
 
 /** The step's outcome, in which it is said of layers that are spared why. */
-function explained(made: Made, spared: readonly SparedLayer[]): Made {
+function explained<M extends Made>(made: M, spared: readonly SparedLayer[]): M {
   const why = new Map(spared.map((one) => [one.layer, whySpared(one)]));
   return {
-    model: made.model,
+    ...made,
     changes: made.changes.map((change) => {
       const reason = change.kind === "quantized" ? why.get(change.at) : undefined;
       return reason === undefined ? change : { ...change, what: `${change.what}, ${reason}` };

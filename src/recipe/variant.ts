@@ -1,18 +1,20 @@
 /** One recipe on one model: its steps in order on a copy, measured after those that are judged. */
 import { clause, refusalIn, stopIfAsked } from "../errors.ts";
-import { judge as judgeGoal, type Task } from "../evaluate/index.ts";
+import { type Goal, judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
-import type { Runner } from "../run/runner.ts";
+import type { Runner, StepResult } from "../run/runner.ts";
 import { trains } from "../run/step.ts";
+import type { Store } from "../run/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
+import { sparedStep } from "./spared-step.ts";
 
 export interface Candidate {
   /** What the report calls it. */
@@ -35,6 +37,7 @@ export interface RunContext {
   readonly onStage: (name: string) => void;
   readonly onMeasured: (measured: Measured) => void;
   readonly targets: readonly RunTarget[];
+  readonly store: Store;
 }
 
 export interface Attempt {
@@ -63,7 +66,7 @@ export async function attempt(
   try {
     let input = run.original;
     for (const [at, step] of candidate.steps.entries()) {
-      const taken = await takeStep(step, input, at < done, candidate.name, run);
+      const taken = await takeStep(step, input, at < done, candidate.name, goal, run);
       records.push(taken.record);
       evaluation = taken.evaluation;
       input = taken.output;
@@ -138,12 +141,23 @@ async function takeStep(
   input: string,
   done: boolean,
   candidate: string,
-  { runner, evaluator, context, onStage, onMeasured }: RunContext,
+  goal: Goal | undefined,
+  run: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
+  const { runner, evaluator, context, onStage, onMeasured } = run;
   const { id, name, judged } = step;
   stopIfAsked(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
-  const { output, warnings, history, curve, training, ...result } = await runner.run(step, input);
+  const plain = await runner.run(step, input);
+  let evaluation: Evaluation | undefined;
+  const measure = async ({ output }: StepResult): Promise<Evaluation> => {
+    onStage("evaluate");
+    return evaluator.measure(output, `${candidate}, after ${name}`);
+  };
+  if (judged) evaluation = await measure(plain);
+  const spared = evaluation && (await sparedStep(step, input, plain, evaluation, goal, run));
+  if (spared !== undefined) evaluation = await measure(spared);
+  const { output, warnings, history, curve, training, ...result } = spared ?? plain;
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
@@ -151,9 +165,7 @@ async function takeStep(
     history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
     curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
   };
-  if (!judged) return { record, evaluation: undefined, output };
-  onStage("evaluate");
-  const evaluation = await evaluator.measure(output, `${candidate}, after ${name}`);
+  if (evaluation === undefined) return { record, evaluation, output };
   const { measured: after, comparison, agreement } = evaluation;
   if (!done) onMeasured(after);
   return { record: { ...record, after, comparison, agreement }, evaluation, output };

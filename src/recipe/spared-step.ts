@@ -1,0 +1,77 @@
+/** A step of a recipe that misses the goal: the layers that cost most in milder forms, found on the validation samples, and judged like any other. */
+import { isIndexed } from "../data/index.ts";
+import { view } from "../data/indexed.ts";
+import { Miss, stopIfAsked } from "../errors.ts";
+import { type Goal, isWithin, judge } from "../evaluate/index.ts";
+import { allowance } from "../evaluate/numbers.ts";
+import type { Context, OptionValues } from "../passes/index.ts";
+import type { StepResult } from "../run/runner.ts";
+import type { Evaluation } from "./evaluator.ts";
+import type { PassStep } from "./pass-steps.ts";
+import { type Made, type Measurement, spare } from "./sparing.ts";
+import { measured } from "./sparing-samples.ts";
+import type { RunContext } from "./variant.ts";
+
+/**
+ * @param input the model that the step began with.
+ * @returns the step's result with layers in milder forms; undefined where it needs none, or none help.
+ * @throws PithError E_STOPPED on the context's signal, and whatever the pass throws.
+ */
+export async function sparedStep(
+  step: PassStep,
+  input: string,
+  plain: StepResult,
+  { comparison }: Evaluation,
+  goal: Goal | undefined,
+  { runner, evaluator, context, store, task }: RunContext,
+): Promise<StepResult | undefined> {
+  if (step.spares !== true || goal === undefined) return undefined;
+  const { drop, met } = judge(comparison, goal);
+  if (met || isWithin(drop, goal)) return undefined;
+  const { validation } = evaluator.metrics;
+  const warn = (text: string): void => context.log({ id: "sparing", text, level: "warning" });
+  if (validation === undefined) {
+    warn(`${step.name}: no layers are spared, there are too few samples to search on some and judge by others`);
+    return undefined;
+  }
+  const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
+  context.log({
+    id: "sparing",
+    text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
+  });
+  const { test } = task;
+  const madeOf = async (result: StepResult): Promise<Made> => {
+    const { changes, misses } = result;
+    return { changes, misses, model: await store.open(result.output) };
+  };
+  const run = async (options: OptionValues): Promise<Made> => {
+    stopIfAsked(context.signal);
+    return madeOf(await runner.run({ ...step, options }, input));
+  };
+  const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
+  const found = await spare(
+    {
+      pass: step.pass,
+      options: step.options,
+      original: await store.open(input),
+      plain: await madeOf(plain),
+      run,
+      output: evaluator.output,
+      search: {
+        samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
+        async measure(model): Promise<Measurement> {
+          const one = (await evaluator.metrics.compare(model)).validation;
+          return one === undefined ? { holds: "no", text: "not measured" } : measured(one, goal);
+        },
+      },
+    },
+    quiet,
+  );
+  if (found instanceof Miss) {
+    warn(`${step.name}: ${found.reason}`);
+    return undefined;
+  }
+  const result = await runner.run({ ...step, options: found.options }, input);
+  const { changes, misses } = found.made;
+  return { ...result, changes, misses };
+}
