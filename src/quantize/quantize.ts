@@ -28,7 +28,6 @@ import {
 } from "./options.ts";
 import { layerPlan } from "./plan.ts";
 import { roundLayers } from "./round-layers.ts";
-import { roundedNoise } from "./rounded-noise.ts";
 import { rounders } from "./rounders/index.ts";
 import type { quantizeStatically } from "./static.ts";
 import { floatReaders } from "./tied.ts";
@@ -170,8 +169,12 @@ async function quantizeBy(options: QuantizeSettings, model: Model, context: Cont
 async function equalized(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
   const { scheme, equalize } = options;
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
-  const noise = roundedNoise(model, options, quantizeBy, context);
-  return (await import("./equalize/index.ts")).equalize(model, options, context, noise);
+  // Measuring reads data, which pages that round weights alone do without.
+  const [{ roundedNoise }, { equalize: move }] = await Promise.all([
+    import("./rounded-noise.ts"),
+    import("./equalize/index.ts"),
+  ]);
+  return move(model, options, context, roundedNoise(model, options, quantizeBy, context));
 }
 
 async function biasesCorrected(

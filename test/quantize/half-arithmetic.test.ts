@@ -1,5 +1,7 @@
 /** Arithmetic in float16: the interface stays, types agree, and what float16 cannot hold is computed in float32. */
+
 import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { allNodes } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
@@ -21,6 +23,8 @@ const typeOf = (model: Model, name: string): string | undefined => model.graph.v
 /** Quantizes; the interface is what it was, and the answers are near. */
 async function expectNear(model: Model, feeds: Batch, decibels = 50, options: Partial<QuantizeOptions> = {}) {
   const original = model.clone();
+  // A size that the file names, and that follows from others, is called by these.
+  infer(original);
   const outcome = await quantize(model, { ...half, ...options });
   assertValid(model);
   const types = ({ graph }: Model) => [...graph.feeds, ...graph.outputs].map(({ name, type }) => [name, type]);
