@@ -136,7 +136,7 @@ function exactScale(
   const [below, above] = [Math.round(-bottom / step), Math.round(top / step)];
   const codes = symmetric ? high - middle[type] : high - low;
   const wanted = symmetric ? steps : below + above;
-  if (wanted > codes || codes % wanted === 0) return undefined;
+  if (wanted > codes || (symmetric ? (high - low) / 2 : codes) % wanted === 0) return undefined;
   const cuts = cutsOf(wanted, codes);
   const scale = Math.fround(step / cuts);
   if (scale < smallestScale) return undefined;
