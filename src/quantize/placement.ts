@@ -10,8 +10,9 @@
  *
  * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value.
  *
- * Unlike there, four kinds of operators on activations stay in float:
+ * Unlike there, five kinds of operators on activations stay in float:
  *
+ * - those of a stored operand that lead to no layer: codes save no time there, and lose what a detector makes of its answers (boxes around stored centres);
  * - those of which no input comes quantized: what normalizes an image, or a layer normalization written out, would only lose by it;
  * - a Sigmoid that is an output;
  * - Softmax, whose exponentials multiply the error of its input; what averages scores for it costs more in float than it loses on integers;
@@ -79,6 +80,12 @@ export function place(
   const limited = new Map<Value, Value>();
   const misses: Miss[] = [];
 
+  const leading = leadingToLayers(model, layers);
+  /** Why arithmetic stays in float that leads to no layer. A bias may be written apart from its layer. */
+  const whyFloat = (node: Node, operands: readonly Value[]): string | undefined => {
+    const isBias = operands.some(({ producer }) => producer !== undefined && layers.has(producer));
+    return operands.some(isStored) && !isBias && !leading.has(node) ? "stays in float: no layer follows" : undefined;
+  };
   const isOutput = (value: Value | undefined): boolean => value !== undefined && model.graph.isOutput(value);
   const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
@@ -122,7 +129,8 @@ export function place(
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
         const isAnswer =
           !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
-        const reason = apart.get(node) ?? (isAnswer ? "stays in float: the model answers with its numbers" : undefined);
+        const unread = whyFloat(node, operands);
+        const reason = apart.get(node) ?? (isAnswer ? "stays in float: the model answers with its numbers" : unread);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))
@@ -183,6 +191,17 @@ export function place(
       unrounded.add(node);
   }
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
+}
+
+/** The nodes of the main graph whose results reach a layer, or a graph inside a node. */
+function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): ReadonlySet<Node> {
+  const leading = new Set<Node>();
+  for (const node of graph.nodesBackwards()) {
+    const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])]);
+    if (readers.some(({ node: reader }) => layers.has(reader) || leading.has(reader) || reader.graph !== graph))
+      leading.add(node);
+  }
+  return leading;
 }
 
 /** Whether some value that another is computed from is such. */

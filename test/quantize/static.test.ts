@@ -498,6 +498,48 @@ graph (x: float32[batch, 8]) -> (y) {
   });
 });
 
+describe("behind the last layer", () => {
+  /** Boxes as a detector decodes them: offsets times sizes, around centres. */
+  const decoder = (end: string): Model =>
+    parseModel(`opset 17
+graph (x: float32[n, 3, 8, 8]) -> (y) {
+  head.weight: float32[4, 3, 3, 3] = random(seed 1)
+  size: float32[1, 4, 1, 1] = random(seed 2, from 0.1 to 0.4)
+  centre: float32[1, 4, 1, 1] = random(seed 3, from 0.1 to 0.9)
+  last.weight: float32[2, 4, 1, 1] = random(seed 4)
+  half: float32[1, 2, 1, 1] = random(seed 5)
+  h = Conv "head" (x, head.weight) {pads=[1, 1, 1, 1]}
+  r = Relu (h)
+  offset = Mul "offset" (r, size)
+  ${end}
+}`);
+  const x = numbersFor([16, 3, 8, 8]);
+  const computed = async (model: Model) =>
+    (await quantize(model, { scheme: "static", data: memory("x", { x }) })).changes;
+
+  test("arithmetic with stored numbers stays in float, with the reason", async () => {
+    const model = decoder('y = Add "box" (offset, centre)');
+    const { changes, misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+    expect(changes.map(({ at }) => at)).toEqual(["head"]);
+    expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+      'Mul "offset": stays in float: no layer follows',
+    ]);
+    expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
+  });
+
+  test("it does not where a layer follows", async () => {
+    const model = decoder('box = Add "box" (offset, centre)\n  y = Conv "last" (box, last.weight)');
+    const places = (await computed(model)).map(({ at }) => at);
+    expect(places).toContain('Mul "offset"');
+    expect(places).toContain('Add "box"');
+  });
+
+  test("a bias that is written apart from its layer is added to integers", async () => {
+    const model = decoder('b = Conv "last" (r, last.weight)\n  y = Add "bias" (b, half)');
+    expect((await computed(model)).map(({ at }) => at)).toContain('Add "bias"');
+  });
+});
+
 test("a normalization that cannot be folded is listed once, with the reason", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
