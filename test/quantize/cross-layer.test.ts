@@ -160,3 +160,11 @@ test("weights that lie on the grid stay on it", async () => {
   expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
   expect(difference(before, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
 });
+
+test("of two clamps the one that no factor goes through keeps its bounds", async () => {
+  const text = clipped("\n  w = Sigmoid (e)", "y, w");
+  const { result, scaled } = await rounded(await uneven(text), {});
+  expect(scaled.map(({ at }) => at)).toEqual(["a", "d"]);
+  const operators = [...result.graph.nodes()].map(({ op }) => op);
+  expect(operators.filter((op) => op === "Clip" || op === "Min")).toEqual(["Min", "Clip"]);
+});

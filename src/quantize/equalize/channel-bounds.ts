@@ -39,12 +39,9 @@ export function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean
     const bounds = emit.constant(fromNumbers(type, dims, high), `${layer.name}.bounds`, buffer);
     const bounded = emit.named(`${output.name}_bounded`).Min([emit.Relu([answer]), bounds]);
     const { op, domain, name, attributes, inputs } = clamp;
+    const spec = { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 };
     substitute(output, bounded);
-    made.push({
-      clamp: { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 },
-      bounded,
-      bounds,
-    });
+    made.push({ clamp: spec, bounded, bounds });
   }
   return (isIdle) => {
     for (const { clamp, bounded, bounds } of made) {
