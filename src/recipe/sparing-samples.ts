@@ -70,11 +70,16 @@ export async function searchedApart(
   };
 }
 
-/** One standard error within the goal holds on other samples five times out of six. */
+/**
+ * Within the goal by so many standard errors a result holds on other samples, though it was chosen among some: with one, 40 layers of MobileNetV2 that held
+ * on 166 samples lost 4.2 points on the others.
+ */
+const standardErrors = 2;
+
 export function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): Measurement {
   const { drop, verdict } = judge(comparison, goal);
   const error = Math.sqrt(comparison.variance / drop.count);
-  const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + error }, goal);
+  const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + standardErrors * error }, goal);
   const holds = isClear ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const text =
     drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;

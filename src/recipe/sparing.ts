@@ -99,62 +99,61 @@ export async function spare(
   const { moves, shares } = await movesOf(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a milder form");
   const attempts: SparingAttempt[] = [];
-  let best: { readonly made: Made; readonly moves: readonly Move[] } | undefined;
+  let kept: { readonly made: Made; readonly moves: readonly Move[] } | undefined;
   let closest = "";
-  const attempt = async (chosen: readonly Move[]): Promise<Measurement["holds"] | "no smaller"> => {
+  /** Keeps these where they hold. */
+  const attempt = async (
+    moves: readonly Move[],
+    enough: readonly Measurement["holds"][],
+  ): Promise<Measurement["holds"] | "no smaller"> => {
     stopIfAsked(context.signal, "Stopped while layers were spared.");
-    const layers = new Set(chosen.map(({ layer }) => layer)).size;
+    const layers = layersOf(moves).length;
     context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} spared`);
     const begun = performance.now();
-    const made = await request.run(withForms(options, chosen));
+    const made = await request.run(withForms(options, moves));
     if ((await noSmallerThan(original, made.model)) !== undefined) return "no smaller";
     const { holds, text } = await search.measure(made.model);
     attempts.push({ layers, found: text });
     closest = `with ${counted(layers, "layer")} in a milder form ${text}`;
-    if (holds === "clearly" || (holds === "barely" && best === undefined)) best = { made, moves: chosen };
+    if (enough.includes(holds)) kept = { made, moves };
     if (attempts.length === 1) {
       const time = waiting((mostAttempts * (performance.now() - begun)) / 1000);
       if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${mostAttempts} attempts` });
     }
     return holds;
   };
-  let [failing, passing] = [0, 0];
-  for (let count = 1; passing === 0; count = Math.min(2 * count, moves.length)) {
-    const holds = await attempt(moves.slice(0, count));
+  let [failing, passing, limit] = [0, 0, moves.length + 1];
+  for (let count = 1; passing === 0 && count > failing; ) {
+    const holds = await attempt(moves.slice(0, count), ["clearly", "barely"]);
     if (holds === "clearly") passing = count;
-    else if (holds === "no smaller" || count === moves.length) break;
+    else if (holds === "no smaller") limit = count;
     else failing = count;
+    count = limit > moves.length ? Math.min(2 * count, moves.length) : Math.floor((failing + limit) / 2);
   }
-  if (best === undefined)
+  if (kept === undefined)
     return new Miss(`no choice of layers keeps the goal and makes the file smaller${closest && `: ${closest}`}`);
-  const enough = passing > 0 ? ["clearly"] : ["clearly", "barely"];
-  let kept = best.moves;
-  const holdsWith = async (chosen: readonly Move[]): Promise<boolean> => {
-    const holds = await attempt(chosen);
-    if (!enough.includes(holds)) return false;
-    kept = chosen;
-    return true;
-  };
+  // What holds barely has nothing to give back.
+  const isClear = passing > 0;
   for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < mostAttempts; ) {
     const middle = Math.floor((low + high) / 2);
-    if (await holdsWith(moves.slice(0, middle))) high = middle;
+    if ((await attempt(moves.slice(0, middle), ["clearly"])) === "clearly") high = middle;
     else low = middle;
   }
-  const layersOf = (some: readonly Move[]): readonly string[] => [...new Set(some.map(({ layer }) => layer))];
-  for (let size = Math.floor(layersOf(kept).length / 2); size >= 1; size = Math.floor(size / 2)) {
+  for (let size = isClear ? Math.floor(layersOf(kept.moves).length / 2) : 0; size >= 1; size = Math.floor(size / 2)) {
     // Those come first that take away least.
-    const names = layersOf(kept).toReversed();
+    const names = layersOf(kept.moves).toReversed();
     for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
       const back = new Set(names.slice(at, at + size));
-      const others = kept.filter(({ layer }) => !back.has(layer));
-      if (others.length > 0) await holdsWith(others);
+      const others = kept.moves.filter(({ layer }) => !back.has(layer));
+      if (others.length > 0) await attempt(others, ["clearly"]);
     }
   }
-  const chosen = withForms(options, kept);
-  const made = kept === best.moves ? best.made : await request.run(chosen);
-  const spared = sparedIn(kept, shares, plain, made);
-  return { made: explained(made, spared), options: chosen, sparing: { spared, attempts } };
+  const { made } = kept;
+  const spared = sparedIn(kept.moves, shares, plain, made);
+  return { made: explained(made, spared), options: withForms(options, kept.moves), sparing: { spared, attempts } };
 }
+
+const layersOf = (moves: readonly Move[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
 
 /** A layer's step to its next milder form. */
 interface Move {
@@ -255,7 +254,7 @@ function sparedIn(
   const bits = new Map(
     made.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
   );
-  return [...new Set(moves.map(({ layer }) => layer))].map((layer) => ({
+  return layersOf(moves).map((layer) => ({
     layer,
     bits: bits.get(layer),
     share: shares.get(layer),
