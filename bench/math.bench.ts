@@ -2,11 +2,10 @@
  * Decompositions of a 3072 × 768 matrix beside ml-matrix, and SciPy and NumPy (LAPACK), in one run on as many threads; ranks beside NumPy's.
  *
  *     npm run bench -- math [--rounds 3] [--ml] [--python path]
- *     npm run bench -- math --gptq [4096] [--rounds 3] [--python path]
  *     npm run bench -- math --ranks test/math/ranks.json
  *
  * Rounds alternate, so that both meet the same machine; a ratio is the median of the rounds' ratios. ml-matrix takes part once, with --ml: half a
- * minute for each SVD. --gptq is GPTQ of a square layer of that size beside PyTorch. --ranks writes NumPy's ranks of the thousand matrices of test/math/matrices.ts, and says where ours are others.
+ * minute for each SVD. --ranks writes NumPy's ranks of the thousand matrices of test/math/matrices.ts, and says where ours are others.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -37,7 +36,7 @@ import { reflectByAll, triangularize } from "../src/math/reflections.ts";
 import { runWith, type Steps } from "../src/math/steps.ts";
 import { rankCases } from "../test/math/matrices.ts";
 import { heading, line, table, target } from "./lib/print.ts";
-import { compareGptq } from "./math/gptq.ts";
+import { pythonWith } from "./lib/python.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -45,16 +44,11 @@ const { values: options } = parseArgs({
     ml: { type: "boolean", default: false },
     python: { type: "string" },
     ranks: { type: "string" },
-    gptq: { type: "string" },
   },
 });
 const here = fileURLToPath(new URL(".", import.meta.url));
 const peer = join(here, "peers/linear_algebra.py");
-const pythonWith = (modules: string): string | undefined =>
-  [options.python, process.env.PITH_PYTHON, join(here, "peers/venv/bin/python"), "python3"].find(
-    (one) => one !== undefined && spawnSync(one, ["-c", `import ${modules}`]).status === 0,
-  );
-const python = pythonWith("numpy, scipy");
+const python = pythonWith(["numpy", "scipy"], options.python);
 const folder = mkdtempSync(join(tmpdir(), "pith-math-"));
 const threads = 2;
 
@@ -282,9 +276,7 @@ async function compareTimes(): Promise<void> {
 }
 
 try {
-  if (options.gptq !== undefined)
-    await compareGptq(Number(options.gptq), Number(options.rounds), pythonWith("numpy, torch"), folder);
-  else if (options.ranks === undefined) await compareTimes();
+  if (options.ranks === undefined) await compareTimes();
   else compareRanks(options.ranks);
 } finally {
   rmSync(folder, { recursive: true });

@@ -6,28 +6,11 @@ import { openTask } from "pith/task";
 import { createEngine } from "../../src/engine/index.ts";
 import { pairedMeans } from "../../src/evaluate/index.ts";
 import { shared } from "../../test/shared.ts";
+import { languageModels } from "../lib/language-models.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import type { Settings } from "./healing.ts";
 
 const seed = 0;
-
-interface Language {
-  readonly model: string;
-  readonly data: string;
-  /** Where criteria look, if not at a part of the same. */
-  readonly others?: string;
-  readonly calibrate: number;
-}
-
-const models: readonly Language[] = [
-  { model: "llama260k.onnx", data: "text/llama260k_eval_64x120_u16le.bin", calibrate: 24 },
-  {
-    model: "llama_shakespeare/onnx/decoder_model.onnx",
-    data: "models/llama_shakespeare/test_ids_u16le.bin",
-    others: "models/llama_shakespeare/valid_ids_u16le.bin",
-    calibrate: 128,
-  },
-];
 
 const amounts: Readonly<Record<string, PruneOptions>> = {
   "50 %": { amount: 0.5, pattern: "rows" },
@@ -45,7 +28,7 @@ export async function language({ smoke }: Settings): Promise<boolean> {
   heading("Single weights of language models, nothing trained", seed);
   const engine = createEngine();
   let met = true;
-  for (const { model: file, data, others = data, calibrate } of models) {
+  for (const { model: file, data, others = data, calibrate } of languageModels) {
     line(`\n${file}`);
     const path = shared(`data/models/${file}`);
     const [texts, looked] = [shared(`data/${data}`), shared(`data/${others}`)];

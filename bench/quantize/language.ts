@@ -27,28 +27,11 @@ import { toFloat64 } from "../../src/tensor/convert.ts";
 import { fixedDims } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import { shared } from "../../test/shared.ts";
+import { type LanguageModel, languageModels } from "../lib/language-models.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import type { Settings } from "./static.ts";
 
 const seed = 0;
-
-interface Language {
-  readonly model: string;
-  readonly data: string;
-  /** What is looked at, if not a part of the same. */
-  readonly others?: string;
-  readonly calibrate: number;
-}
-
-const models: readonly Language[] = [
-  { model: "llama260k.onnx", data: "text/llama260k_eval_64x120_u16le.bin", calibrate: 24 },
-  {
-    model: "llama_shakespeare/onnx/decoder_model.onnx",
-    data: "models/llama_shakespeare/test_ids_u16le.bin",
-    others: "models/llama_shakespeare/valid_ids_u16le.bin",
-    calibrate: 128,
-  },
-];
 
 interface Variant {
   readonly options: Pick<QuantizeOptions, "scheme" | "dtype" | "bits" | "weights" | "zeroPoints">;
@@ -79,19 +62,20 @@ const nearestCodes: NonNullable<Solver<Gram>["codes"]> = ({ matrices, sliceAt },
 const names = rounders.meanings.rows.map(([name]) => name);
 
 export async function language(settings: Settings): Promise<boolean> {
-  heading("Language models in few bits", seed);
+  heading("LanguageModel languageModels in few bits", seed);
   let met = true;
-  for (const one of settings.smoke ? models.slice(0, 1) : models) met = (await losses(one, settings)) && met;
+  for (const one of settings.smoke ? languageModels.slice(0, 1) : languageModels)
+    met = (await losses(one, settings)) && met;
   return (await everyProduct(settings)) && met;
 }
 
 async function losses(
-  { model: file, data, others, calibrate: count }: Language,
+  { model: file, data, others, calibrate: count }: LanguageModel,
   { smoke }: Settings,
 ): Promise<boolean> {
   line(`\n${file}`);
   const [path, texts, looked] = [
-    shared(`data/models/${file}`),
+    shared(`data/languageModels/${file}`),
     shared(`data/${data}`),
     shared(`data/${others ?? data}`),
   ];

@@ -93,7 +93,7 @@ export async function besidePeers(subjects: readonly Subject[], all: Goals, sett
 
 /** One tool, over all draws. */
 interface Tool {
-  /** Of each test sample, the sums over draws, of what it is tested in `counts`. */
+  /** For each test sample the sum over the draws in which it is tested; `counts` says how many those are. */
   readonly change: Float64Array;
   readonly agree: Float64Array;
   readonly divergence: Float64Array;

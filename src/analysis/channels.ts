@@ -134,7 +134,7 @@ const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.e
 const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
 
-/** Whether some units of the axis that alternatives share can go, or all are refused; undefined where there are none. */
+/** Of the axis that the alternatives share: whether at least one unit can go, or all are refused; undefined where it has no units. */
 function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
   const units = [...((link && labels.at(link.to)) ?? [])].filter((unit) => unit >= 0);
   if (units.length === 0) return undefined;

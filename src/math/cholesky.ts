@@ -52,7 +52,7 @@ export function* factorize(source: Matrix, size = square(source)): Steps<Matrix 
   return lower;
 }
 
-/** Factorizes a square in place; what is above the diagonal stays. */
+/** Cholesky of a small square, in place; entries above the diagonal are neither read nor written. */
 function factorizeHere({ columns: size, data }: Matrix, from: number, whole: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;

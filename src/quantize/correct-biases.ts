@@ -3,7 +3,7 @@
  * compute on integers are corrected where they have a bias of integers.
  */
 import { biased } from "../analysis/biased.ts";
-import { infer } from "../analysis/infer.ts";
+import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { correctBiases, correctBiasesFast } from "../calibrate/biases.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
@@ -43,7 +43,13 @@ export async function correctRounded(
     return [];
   const { drawn: held, rest } = setAside(known, Math.floor(known.count / 4), seed);
   const match = await matchOriginal(model, original, engine);
-  const correction = { match, context, normalized: true, except: (layer: Layer) => !takesBias(layer, model, scheme) };
+  const inference = infer(model);
+  const correction = {
+    match,
+    context,
+    normalized: true,
+    except: (layer: Layer) => !takesBias(layer, inference, scheme),
+  };
   const before = await noiseBetween(original, model, held, context);
   const restore = snapshot(model);
   const storage = openStorage({ memory: roomInMemory });
@@ -65,12 +71,11 @@ export async function correctRounded(
   }
   const share = Math.round((1 - after / before) * 100);
   const what = `biases of ${counted(corrected, "layer")} corrected: ${share} % less noise in the answers to ${counted(held.count, "other sample")}`;
-  context.log({ id: "bias", text: what, level: "note" });
   return [{ at: "bias correction", what, decidedBy: "global" }];
 }
 
 /** Beside codes of integers a bias of floats would be in the way of the runtime's kernels, and so would a sum behind them. */
-function takesBias(layer: Layer, model: Model, scheme: QuantizeSettings["scheme"]): boolean {
+function takesBias(layer: Layer, inference: Inference, scheme: QuantizeSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
-  return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, infer(model))?.sum !== undefined);
+  return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, inference)?.sum !== undefined);
 }

@@ -44,7 +44,7 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
 /** A multiple of what an element of any type takes. */
 const blockBytes = 2 ** 20;
 
-/** All elements block after block, each of one axis, where the tensor has them so or they lie in a file; else at once. */
+/** All elements, flat, in blocks of a megabyte where the tensor is computed in blocks or lies in a file; else in one. A block is valid until the next is asked for. */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && rangesOf(stored));

@@ -125,7 +125,7 @@ const mergedAround: Pair = {
   },
 };
 
-/** Axes in a row that each of these sizes is parted into; undefined where sizes are not parted one by one. */
+/** For each size the run of axes of `out` whose product it is; undefined where some size is no such product. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
   let next = 0;
   const runs = sizes.map((size) => {

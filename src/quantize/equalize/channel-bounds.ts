@@ -1,5 +1,5 @@
 /**
- * Bounds for each channel: a clamp to [0, 6] lets no factor through, one with a bound of its own for each channel does, as the bounds take the factors.
+ * Factors cannot move through a clamp to [0, 6], whose bound is one number. With an upper bound for each channel they can: the bounds are scaled with the channels.
  *
  *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that makes h, stored
  */
@@ -16,7 +16,7 @@ import { buffer } from "../../graph/role.ts";
 import { removeUnused } from "../../passes/remove-unused.ts";
 import { fromNumbers, isFloat } from "../../tensor/convert.ts";
 
-/** Gives clamps from 0 to a positive bound behind layers a bound for each channel. @returns what undoes it where it turns out not to be needed. */
+/** Rewrites clamps to [0, high] behind layers so. @returns restores the clamps of which `isIdle` holds. */
 export function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => void {
   const inference = infer(model);
   const made: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];

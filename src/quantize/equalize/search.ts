@@ -201,11 +201,13 @@ async function bestFactors(
   search: FactorSearch,
   multiply: Multiply,
 ): Promise<Best | undefined> {
+  const exact = new Map<Reader, Matrix>();
+  for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
   const errorOf = async (factors: Float64Array): Promise<number> => {
     // What lies between the first value of the group and its readers is rounded, too.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
     let sum = 0;
-    for (const reader of readers) sum += await errorBy(reader, factors, range, search, multiply);
+    for (const [reader, answers] of exact) sum += await errorBy(reader, answers, factors, range, search, multiply);
     return sum;
   };
   const before = await errorOf(new Float64Array(group.units).fill(1));
@@ -219,6 +221,7 @@ async function bestFactors(
 
 async function errorBy(
   { layer, own, seen, weight, unitOf }: Reader,
+  exact: Matrix,
   factors: Float64Array,
   atLeast: QuantizationRange,
   { rounded }: FactorSearch,
@@ -234,7 +237,6 @@ async function errorBy(
     ),
   };
   const { data, weight: codes } = rounded(operands, own, layer);
-  const exact = await multiply(seen.rows, transpose(weight));
   const found = await multiply(data, transpose(codes));
   const power = frobenius(exact) ** 2;
   return power === 0 ? 0 : frobenius(subtract(found, exact)) ** 2 / power;

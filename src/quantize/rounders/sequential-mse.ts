@@ -31,36 +31,36 @@ export async function scalesByAnswers(
   const usual = mse.scales(weight, grid);
   const cuts = Array.from({ length: parts - fewest + 1 }, (_, at) => (parts - at) / parts);
   const candidates = [usual, ...cuts.map((cut) => ranges.map(([min, max]) => scaleFor(grid, min * cut, max * cut)))];
-  const best = [...usual];
-  const least = new Float64Array(slices).fill(Number.POSITIVE_INFINITY);
-  for (const scales of candidates) {
-    const errors = new Float64Array(slices);
-    for (const [group, { rows, columns, data }] of matrices.entries()) {
-      const [gram, width] = [groups[group], grid.block ?? columns];
-      for (let from = 0; gram !== undefined && from < columns; from += width) {
-        const to = Math.min(columns, from + width);
-        const apart = matrix(rows, to - from);
+  const errors = candidates.map(() => new Float64Array(slices));
+  for (const [group, { rows, columns, data }] of matrices.entries()) {
+    const [gram, width] = [groups[group], grid.block ?? columns];
+    for (let from = 0; gram !== undefined && from < columns; from += width) {
+      const to = Math.min(columns, from + width);
+      const block = sliceColumns(sliceRows(gram, from, to), from, to);
+      const apart = matrix(rows, to - from);
+      for (const [at, scales] of candidates.entries()) {
         for (let row = 0; row < rows; row++) {
           const own = scales[sliceAt(group, row, from)];
           for (let column = from; own !== undefined && column < to; column++)
             apart.data[row * (to - from) + column - from] = roundingError(grid, own, data[row * columns + column] ?? 0);
         }
-        const block = sliceColumns(sliceRows(gram, from, to), from, to);
         const moved = await multiply(apart, block);
+        const sums = errors[at] ?? new Float64Array();
         for (let row = 0; row < rows; row++) {
           const slice = sliceAt(group, row, from);
-          errors[slice] = (errors[slice] ?? 0) + rowDot(apart, moved, row);
+          sums[slice] = (sums[slice] ?? 0) + rowDot(apart, moved, row);
         }
       }
     }
-    errors.forEach((error, slice) => {
-      const own = scales[slice];
-      if (own === undefined || !(error < (least[slice] ?? 0))) return;
-      least[slice] = error;
-      best[slice] = own;
-    });
   }
-  return best;
+  return usual.map((first, slice) => {
+    let [best, least] = [first, Number.POSITIVE_INFINITY];
+    for (const [at, scales] of candidates.entries()) {
+      const [own, error = Number.NaN] = [scales[slice], errors[at]?.[slice]];
+      if (own !== undefined && error < least) [best, least] = [own, error];
+    }
+    return best;
+  });
 }
 
 function roundingError({ low, high }: Grid, { scale, zeroPoint }: ScaleAndZeroPoint, value: number): number {
