@@ -5,9 +5,9 @@ import { allowance, counted } from "../../evaluate/numbers.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import type { Context } from "../../passes/index.ts";
+import type { Context, OptionValues } from "../../passes/index.ts";
 import { withinBytes } from "../../recipe/size-budget.ts";
-import { type Made, type Search, type Sparing, spare } from "../../recipe/sparing.ts";
+import { type Made, type Search, type Sparing, type SparingRequest, spare } from "../../recipe/sparing.ts";
 import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sparing-samples.ts";
 import { runStep } from "../../run/step.ts";
 import { type Judgement, judgeStep } from "./judgement.ts";
@@ -31,7 +31,7 @@ export async function sparedStep(
   targets: readonly RunTarget[],
   context: JobContext,
 ): Promise<SparedStep | Miss | undefined> {
-  const { input, pass, original, data, judging, running } = step;
+  const { input, pass, data, judging, running } = step;
   const { lost, judged } = judgement;
   if (lost === undefined || input.force || input.spare === false || pass.milderForms === undefined) return undefined;
   const isOfSamples = data !== undefined && (lost.because === "goal" || lost.because === "broken");
@@ -42,22 +42,9 @@ export async function sparedStep(
   const text = `${found}: looking for the layers that cost most`;
   context.log({ id: "sparing", text });
   context.stage("sparing");
-  // What the step says was said the first time; of how far it is nothing: attempts are counted.
-  const inside: Context = { ...running, log: () => {}, progress: () => {} };
-  const settings = { batch: input.data?.batch, output: input.output };
-  const apart: SearchedApart | Miss | undefined =
-    data === undefined || judging?.goal === undefined
-      ? undefined
-      : await searchedApart(original, data.task, settings, judging.goal, inside);
+  const { apart, request, inside } = await requestOf(step, begin);
   if (apart instanceof Miss) return apart;
-  const search: Search = apart?.search ?? randomSearch(original, input.output, inside);
-  const options = data?.options ?? input.options;
-  const run = async (changed: typeof options): Promise<Made> => {
-    const model = begin();
-    return { model, ...(await runStep(pass, model, changed, data?.task ?? {}, inside)) };
-  };
-  const request = { pass, options, original, plain, run, search, output: input.output };
-  const spared = await spare(request, { ...inside, log: running.log, progress: running.progress });
+  const spared = await spare({ ...request, pass, plain }, { ...inside, log: running.log, progress: running.progress });
   if (spared instanceof Miss) return spared;
   const others: OpenStep =
     apart === undefined || judging === undefined ? step : { ...step, judging: { ...judging, compare: apart.compare } };
@@ -75,31 +62,45 @@ export async function sizedStep(
   begin: () => Model,
   context: JobContext,
 ): Promise<{ readonly step: OpenStep; readonly options: OpenStep["input"]["options"] } | undefined> {
-  const { input, pass, original, data, judging, running } = step;
-  const { targetBytes, output } = input;
-  if (targetBytes === undefined) return undefined;
+  const { input, judging, running } = step;
+  if (input.targetBytes === undefined) return undefined;
   context.stage("bits");
-  const inside: Context = { ...running, log: () => {}, progress: () => {} };
-  const settings = { batch: input.data?.batch, output };
-  const apart =
-    data === undefined || judging?.goal === undefined
-      ? undefined
-      : await searchedApart(original, data.task, settings, judging.goal, inside);
+  const { apart, request, inside } = await requestOf(step, begin);
   const isApart = apart !== undefined && !(apart instanceof Miss);
-  const search = isApart ? apart.search : randomSearch(original, output, inside);
-  const options = data?.options ?? input.options;
-  const run = async (changed: typeof options): Promise<Made> => {
-    const model = begin();
-    return { model, ...(await runStep(pass, model, changed, data?.task ?? {}, inside)) };
-  };
-  const request = { options, original, run, search, output };
-  const found = await withinBytes(request, targetBytes, { ...inside, progress: running.progress });
+  const found = await withinBytes(request, input.targetBytes, { ...inside, progress: running.progress });
   const others =
     isApart && judging !== undefined
       ? { judging: { ...judging, compare: apart.compare }, searched: apart.searched }
       : {};
   // What is too large otherwise is not made up for by more bits.
   return { step: { ...step, ...others, input: { ...input, spare: false } }, options: found.options };
+}
+
+interface SearchRequest {
+  /** Undefined without data, a Miss where there are too few samples: then random inputs are searched on. */
+  readonly apart: SearchedApart | Miss | undefined;
+  readonly request: Omit<SparingRequest, "plain" | "pass">;
+  readonly inside: Context;
+}
+
+/** How the step is run again on copies of the original, and what its results are searched by. */
+async function requestOf(step: OpenStep, begin: () => Model): Promise<SearchRequest> {
+  const { input, pass, original, data, judging, running } = step;
+  const { output } = input;
+  // What the step says was said the first time; of how far it is nothing: attempts are counted.
+  const inside: Context = { ...running, log: () => {}, progress: () => {} };
+  const settings = { batch: input.data?.batch, output };
+  const apart =
+    data === undefined || judging?.goal === undefined
+      ? undefined
+      : await searchedApart(original, data.task, settings, judging.goal, inside);
+  const search: Search =
+    apart === undefined || apart instanceof Miss ? randomSearch(original, output, inside) : apart.search;
+  const run = async (changed: OptionValues): Promise<Made> => {
+    const model = begin();
+    return { model, ...(await runStep(pass, model, changed, data?.task ?? {}, inside)) };
+  };
+  return { apart, request: { options: data?.options ?? input.options, original, run, search, output }, inside };
 }
 
 /** "1.4 points lost, 1.0 points allowed" */
