@@ -212,13 +212,18 @@ export const measuredRanges = {
 };
 
 /** Whether weights are rounded by the answers of the original where nothing is said of it: where few bits would lose too much without. */
-const roundsByAnswers = ({ scheme, dtype, bits, weights, rounder }: OptionValues): boolean =>
-  rounder === undefined &&
-  scheme === "weights" &&
-  dtype === undefined &&
-  typeof bits === "number" &&
-  bits < 8 &&
-  (weights === undefined || weights === "int8" || weights === "uint8");
+const roundsByAnswers = ({ rounder, dtype, ...given }: OptionValues): boolean => {
+  const name = dtypeNames.find((one) => one === dtype);
+  const [first = undefined] = name === undefined ? [] : dtypes[name].steps;
+  const { scheme, bits, weights }: OptionValues = { ...given, ...first };
+  return (
+    rounder === undefined &&
+    scheme === "weights" &&
+    typeof bits === "number" &&
+    bits < 8 &&
+    (weights === undefined || weights === "int8" || weights === "uint8")
+  );
+};
 
 type Complete = v.InferOutput<typeof quantizeOptions>;
 

@@ -110,7 +110,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     for (const step of steps) checkTogether(step);
     const [first] = steps;
     if (options.rounder === undefined && first !== undefined && rounders.looksAtSamples(first.rounder)) {
-      const text = `layer after layer, weights are rounded towards what the original answers to ${first.samples} samples (${first.rounder}): minutes; --rounder mse takes seconds`;
+      const text = `layer after layer, weights are rounded towards the original's answers to the calibration samples (${first.rounder}): minutes for a large model; --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
     storeWeights(model);

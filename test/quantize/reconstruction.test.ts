@@ -190,3 +190,21 @@ test("sums of many places of a picture are taken of some of them, evenly spread"
   for (const at of [0, 3])
     expect(Math.abs((groups[0]?.data[at] ?? 0) / rows - (whole.data[at] ?? 0) / 10_000)).toBeLessThan(0.1);
 });
+
+test.each<[QuantizeOptions, RegExp | undefined]>([
+  [{ dtype: "q4", data: memory("x", { x: alike }) }, /gptaq/],
+  [{ scheme: "weights", bits: 3, data: memory("x", { x: alike }) }, /gptaq/],
+  [{ dtype: "q4", data: memory("x", { x: alike }), rounder: "mse" }, /mse/],
+  [{ dtype: "q4" }, undefined],
+  [{ scheme: "weights", data: memory("x", { x: alike }) }, undefined],
+])(
+  "few bits are rounded towards the original's answers where there are samples and nothing else is said",
+  async (options, by) => {
+    const { changes } = await quantize(mlp(), options);
+    const rounded = changes.filter(({ kind }) => kind === "quantized");
+    expect(rounded.length).toBeGreaterThan(0);
+    for (const { what } of rounded)
+      if (by === undefined) expect(what).not.toContain("rounded by");
+      else expect(what).toMatch(by);
+  },
+);
