@@ -62,7 +62,7 @@ const nearestCodes: NonNullable<Solver<Gram>["codes"]> = ({ matrices, sliceAt },
 const names = rounders.meanings.rows.map(([name]) => name);
 
 export async function language(settings: Settings): Promise<boolean> {
-  heading("LanguageModel languageModels in few bits", seed);
+  heading("Language models in few bits", seed);
   let met = true;
   for (const one of settings.smoke ? languageModels.slice(0, 1) : languageModels)
     met = (await losses(one, settings)) && met;
@@ -75,7 +75,7 @@ async function losses(
 ): Promise<boolean> {
   line(`\n${file}`);
   const [path, texts, looked] = [
-    shared(`data/languageModels/${file}`),
+    shared(`data/models/${file}`),
     shared(`data/${data}`),
     shared(`data/${others ?? data}`),
   ];
