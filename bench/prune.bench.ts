@@ -29,7 +29,7 @@ const experiments: Readonly<Record<string, (settings: Settings) => Promise<boole
   latency: latencies,
   peers: ({ smoke }) => peers({ smoke, python: options.python }),
   ...Object.fromEntries(healed.map((name) => [name, (settings: Settings) => healing(name, settings)])),
-  lenets: ({ threads, smoke }) => lenets(Number(threads), smoke ? 0.01 : 1),
+  lenets,
 };
 const unknown = positionals.find((name) => experiments[name] === undefined);
 if (unknown !== undefined) {

@@ -3,7 +3,7 @@
  * in Caffe, trained, pruned gradually while they are fine-tuned, and as lottery tickets (Frankle and Carbin 2019). Judged on all 10,000 test images; how many
  * times fewer parameters counts all, biases too.
  */
-import { type ImageInput, openDataset, preprocess, presets } from "pith/data";
+import { type ImageInput, openDataset, preprocess, presets, take } from "pith/data";
 import { createEngine } from "pith/engine";
 import { accuracy, type Estimate, evaluate } from "pith/evaluate";
 import type { Model } from "pith/graph";
@@ -13,6 +13,7 @@ import { parametersOf, rewind, train } from "pith/train";
 import { infer } from "../../src/analysis/infer.ts";
 import { shared } from "../../test/shared.ts";
 import { line } from "../lib/print.ts";
+import type { Settings } from "./healing.ts";
 
 const input = { input: ["batch", 1, 28, 28], seed: 1 } as const;
 
@@ -34,15 +35,16 @@ const lenet5 = (): Model =>
     input,
   );
 
-type Settings = Omit<Parameters<typeof train>[1], "data">;
+type Training = Omit<Parameters<typeof train>[1], "data">;
 
-const usual: Settings = { batch: 64, learningRate: 1.2e-3 };
-const shifted: Settings = { augment: "crop=2" };
+const usual: Training = { batch: 64, learningRate: 1.2e-3 };
+const shifted: Training = { augment: "crop=2" };
 /** Amounts of the rounds of a lottery multiply: fifteen leave 0.8¹⁵ = 3.5 %. */
 const [rounds, amount] = [15, 0.2];
 
-/** Trains, prunes, measures; whether nothing was missed. `share` of the epochs makes a trial. */
-export async function lenets(threads = 1, share = 1): Promise<boolean> {
+/** Trains, prunes, measures; whether nothing was missed. A smoke run takes an epoch over 2,000 images and two rounds. */
+export async function lenets({ threads: text, smoke }: Settings): Promise<boolean> {
+  const threads = Number(text);
   const folder = shared("data/mnist");
   if (folder === undefined) {
     line("lenets: skipped, MNIST is not at hand");
@@ -50,16 +52,14 @@ export async function lenets(threads = 1, share = 1): Promise<boolean> {
   }
   const [image] = lenet5().graph.feeds;
   if (image === undefined) throw new Error("internal: the network has no input");
-  const part = async (part: "train" | "test") =>
-    preprocess(await openDataset(folder, { part }), image satisfies ImageInput, presets.unit);
+  const part = async (part: "train" | "test") => {
+    const opened = await openDataset(folder, { part });
+    return preprocess(smoke ? take(opened, 2000) : opened, image satisfies ImageInput, presets.unit);
+  };
   const [data, test] = [await part("train"), await part("test")];
   const engine = createEngine();
-  const learn = async (model: Model, epochs: number, more: Settings = {}): Promise<void> => {
-    await train(
-      model,
-      { ...usual, ...more, data, threads, epochs: Math.max(1, Math.round(share * epochs)) },
-      { seed: 1 },
-    );
+  const learn = async (model: Model, epochs: number, more: Training = {}): Promise<void> => {
+    await train(model, { ...usual, ...more, data, threads, epochs: smoke ? 1 : epochs }, { seed: 1 });
   };
 
   const measure = async (name: string, model: Model, began: number): Promise<Figures> => {
@@ -95,16 +95,20 @@ export async function lenets(threads = 1, share = 1): Promise<boolean> {
 
   began = performance.now();
   const small = lenet300();
-  await learn(small, 10, { keepStep: 500 });
+  await learn(small, 10, { keepStep: smoke ? 10 : 500 });
   const dense = await measure("LeNet-300-100", small, began);
   let ticket = dense;
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1; round <= (smoke ? 2 : rounds); round++) {
     await prune(small, { amount, scope: "global", keepMasks: true });
     await rewind(small);
     await learn(small, 10);
     ticket = await measure(`LeNet-300-100, lottery ticket, round ${round}`, small, began);
   }
 
+  if (smoke) {
+    line("a smoke run: too little training to judge by");
+    return true;
+  }
   const results = [
     aim("LeNet-300-100: 12 × fewer at 1.64 %", gradual, 12, 1.64),
     aim("LeNet-5: 12 × fewer at 0.8 %", twelve, 12, 0.8),
