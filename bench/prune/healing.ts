@@ -19,7 +19,7 @@ import { written } from "../lib/written.ts";
 const seed = 0;
 
 export interface Settings {
-  /** One epoch over 300 samples. */
+  /** One epoch over 128 samples. */
   readonly smoke: boolean;
   /** Of the training. */
   readonly threads: string;
@@ -141,7 +141,7 @@ async function through(chain: Chain, top: string, { smoke, threads }: Settings):
     line("  not measured: the shared folder (../shared, or PITH_SHARED) does not have it");
     return true;
   }
-  const samples = ["--data", data, ...(smoke ? ["--samples", "300"] : [])];
+  const samples = ["--data", data, ...(smoke ? ["--samples", "128"] : [])];
   const epochs = smoke ? 1 : chain.epochs;
   const steps = [
     ...chain.cut,
@@ -222,7 +222,7 @@ async function stories(folder: string, { smoke, threads }: Settings): Promise<st
   const model = shared("data/models/llama260k.onnx");
   const made = await linked(folder, { "test_64x120_u16le.bin": "text/llama260k_eval_64x120_u16le.bin" });
   if (model === undefined || made === undefined) return undefined;
-  const [count, length] = [smoke ? 128 : 512, 120];
+  const [count, length] = [smoke ? 64 : 512, 120];
   await writeFile(
     join(made, `train_${count}x${length}_u16le.bin`),
     await written(await open(model), count, length, Number(threads)),

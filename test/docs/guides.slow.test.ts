@@ -1,4 +1,4 @@
-/** Every command and every program of the guides to pruning, distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
+/** Every command and every program of the guides to pruning, quantization, distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -15,7 +15,7 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tsx = createRequire(import.meta.url).resolve("tsx/cli");
 const pages = await Promise.all(
-  ["pruning.md", "distillation.md", "low-rank.md", "sensitivity.md"].map(async (name) => ({
+  ["pruning.md", "quantization.md", "distillation.md", "low-rank.md", "sensitivity.md"].map(async (name) => ({
     name,
     text: await readFile(join(root, "docs", name), "utf8"),
   })),
