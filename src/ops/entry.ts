@@ -305,6 +305,8 @@ export type QuantizeRule =
       readonly onCodes?: (emit: Emit, x: Coded, weight: Coded, bias: Value | undefined, y: Rounded) => Value;
       /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
       readonly integerTransposed: boolean;
+      /** ONNX Runtime computes it on integers where its result is not rounded, too. */
+      readonly floatResult?: true;
     }
   /** Output and input share scale and zero point: the numbers are only moved or selected. */
   | {

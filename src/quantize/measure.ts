@@ -78,9 +78,11 @@ export async function placeMeasured(
         : [],
     );
     if (own.length > 0) {
+      const needed = neededInCodes(placement);
       for (const [value, { range, lost }] of await rangesOf(model, own, options, context)) {
         ranges.set(value, range);
-        const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost);
+        const kind = needed.has(value) ? "needed" : "free";
+        const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost, kind);
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
@@ -92,6 +94,22 @@ export async function placeMeasured(
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
     return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
   }
+}
+
+/** What layers on integers read, or cannot but give, as codes. */
+function neededInCodes({ targets, activations }: Placement): ReadonlySet<Value> {
+  return new Set(
+    targets.flatMap(({ data, layer, rule }) => [
+      rootOf(data, activations),
+      ...(rule.floatResult === true ? [] : layer.node.outputs.flatMap((output) => output ?? [])),
+    ]),
+  );
+}
+
+/** The value whose scale a value has. */
+function rootOf(value: Value, activations: Placement["activations"]): Value {
+  const from = activations.get(value);
+  return from === undefined ? value : rootOf(from, activations);
 }
 
 /**
@@ -157,24 +175,20 @@ function unevenJoins(
   ranges: ReadonlyMap<Value, ValueRange>,
   { activations: learned }: ModelRoundings,
 ): readonly (readonly [Node, string])[] {
-  const rootOf = (value: Value): Value => {
-    const from = activations.get(value);
-    return from === undefined ? value : rootOf(from);
-  };
   const widthOf = (value: Value): number => {
-    const root = rootOf(value);
+    const root = rootOf(value, activations);
     const own = learned.get(root);
     if (own !== undefined) return own.scale * steps;
     const { min, max } = ranges.get(root) ?? { min: 0, max: 0 };
     return Math.max(max, 0) - Math.min(min, 0);
   };
-  const read = new Set(targets.map(({ data }) => rootOf(data)));
+  const read = new Set(targets.map(({ data }) => rootOf(data, activations)));
   return operators.flatMap((node) => {
     const bound = inference.at(node);
     const rule = bound instanceof Miss ? bound : bound.quantize();
     const [output] = node.outputs;
     if (rule instanceof Miss || rule.kind !== "activation" || rule.joins !== true) return [];
-    if (output === undefined || read.has(rootOf(output))) return [];
+    if (output === undefined || read.has(rootOf(output, activations))) return [];
     const widths = node.inputs
       .flatMap((input) => (input === undefined ? [] : widthOf(input)))
       .filter((width) => width > 0);

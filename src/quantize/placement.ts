@@ -8,7 +8,7 @@
  * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range. Where its codes end at the bounds of the
  *   clamp, saturation does its work (`saturated`).
  *
- * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value.
+ * Layers and operators that touch a value without a usable scale (`unfit`) stay in float, and so does that value; but a layer that may give floats (a matrix product) gives it so.
  *
  * Unlike there, five kinds of operators on activations stay in float:
  *
@@ -102,13 +102,14 @@ export function place(
     const layer = layers.get(node);
     if (layer !== undefined && !keepsFloatArithmetic(layer)) {
       const able = targetAt(layer, inference);
-      const target =
-        able instanceof Miss ? able : (unfitMiss([able.data, layer.bias, ...node.outputs], layer.name) ?? able);
+      const staysFloat = (output: Value): boolean =>
+        !(able instanceof Miss) && able.rule.floatResult === true && unfit.has(output);
+      const results = node.outputs.filter(isFloat).filter((output) => !staysFloat(output));
+      const target = able instanceof Miss ? able : (unfitMiss([able.data, layer.bias, ...results], layer.name) ?? able);
       if (target instanceof Miss) misses.push(target);
       else {
         targets.push(target);
-        mark(target.data);
-        for (const output of node.outputs) if (isFloat(output)) mark(output);
+        for (const value of [target.data, ...results]) mark(value);
       }
       continue;
     }

@@ -17,11 +17,19 @@ import { smallestScale } from "../math/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { type Dense, typeCodes } from "../tensor/types.ts";
 
-/** How much of the bulk may be lost. */
-const mostLost = 0.99;
+/** How much of the bulk may be lost: of a value that a layer on integers needs in codes, and of one that may as well stay in float. */
+const mostLost = { needed: 0.99, free: 0.5 };
 
-/** Why no scale suits numbers of such a range, of which so much is lost, as a predicate; or nothing. */
-export function whyUnfit(range: ValueRange, lost: number): string | undefined {
+/**
+ * Why no scale suits numbers of such a range, of which so much is lost, as a predicate; or nothing.
+ * @param kind whether layers would leave integers, too. Of values of networks without outliers at most a fifth is lost; of a residual sum one of whose
+ * channels reaches a hundred times as far as the others, six to eight tenths.
+ */
+export function whyUnfit(
+  range: ValueRange,
+  lost: number,
+  kind: keyof typeof mostLost = "needed",
+): string | undefined {
   const { min, max } = range;
   if (min > max) return "has no elements in any sample, and so no range";
   const broken = whyNotFinite(range);
@@ -29,7 +37,7 @@ export function whyUnfit(range: ValueRange, lost: number): string | undefined {
   const { step, largest } = stepOf(range);
   if (largest > 0 && step < smallestScale)
     return `is at most ${largest.toExponential(1)}: too small for a float32 scale`;
-  if (lost < mostLost) return undefined;
+  if (lost <= mostLost[kind]) return undefined;
   return `ranges from ${short(min)} to ${short(max)}: 8 bits would not resolve most of its numbers`;
 }
 

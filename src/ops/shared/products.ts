@@ -192,6 +192,7 @@ export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = f
     kind: "weighted",
     weight,
     integerTransposed,
+    floatResult: true,
     integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
       emit.MatMulInteger([x, w, xZeroPoint, weightZeroPoint]),
     channelDims: (channels) => [channels],
