@@ -25,11 +25,7 @@ const mostLost = { needed: 0.99, free: 0.5 };
  * @param kind whether layers would leave integers, too. Of values of networks without outliers at most a fifth is lost; of a residual sum one of whose
  * channels reaches a hundred times as far as the others, six to eight tenths.
  */
-export function whyUnfit(
-  range: ValueRange,
-  lost: number,
-  kind: keyof typeof mostLost = "needed",
-): string | undefined {
+export function whyUnfit(range: ValueRange, lost: number, kind: keyof typeof mostLost = "needed"): string | undefined {
   const { min, max } = range;
   if (min > max) return "has no elements in any sample, and so no range";
   const broken = whyNotFinite(range);
