@@ -88,6 +88,26 @@ test("of an amount the weakest channels shrink alone, and less at the beginning 
   expect(await factorsOf({ amount: 0.01 }, 1)).toEqual(Array(8).fill(1));
 });
 
+test("channels that cannot be cut are none of the weakest", () => {
+  const model = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y, z) {
+  w: float32[3, 8] = random(seed 1)
+  v: float32[8, 2] = random(seed 2)
+  starts: int64[1] = [0]
+  ends: int64[1] = [4]
+  axes: int64[1] = [1]
+  hidden = MatMul(input, w)
+  z = Slice(hidden, starts, ends, axes)
+  y = MatMul(hidden, v)
+}`);
+  const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + (at % 8));
+  const lasso = { ...groupLassoOf(0.2), amount: 0.25 };
+  groupLasso(model, [{ name: "w", values: weight, rate: 1 }], lasso)(0.5, 1);
+  // 1 − ηλ √n / ‖w‖ of the first two of the four that can go; the others are as they were.
+  const shrunk = [5 * (1 - 0.1 / 5), 6 * (1 - 0.1 / 6)].map((each): unknown => expect.closeTo(each, 6));
+  expect([...weight.subarray(0, 8)]).toEqual([1, 2, 3, 4, ...shrunk, 7, 8]);
+});
+
 describe("training with group lasso", () => {
   /** Accuracy before and after nine of ten channels are cut, and how many were zero. */
   const cutOf = async (settings: Pick<Parameters<typeof train>[1], "groupLasso">, amount = 0.9) => {

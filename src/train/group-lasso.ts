@@ -61,7 +61,9 @@ export function groupLasso(
           counts[unit] = (counts[unit] ?? 0) + end - start;
         });
       const means = squares.map((sum, unit) => sum / Math.max(1, counts[unit] ?? 0));
-      const most = weakest < units ? (means.toSorted()[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
+      // Units that stay have no weights here: they are none of the weakest.
+      const ascending = means.filter((_, unit) => (counts[unit] ?? 0) > 0).sort();
+      const most = weakest < ascending.length ? (ascending[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
       const factors = means.map((mean) => {
         if (mean > most) return 1;
         return mean === 0 ? 0 : Math.max(0, 1 - (rate * lambda) / Math.sqrt(mean));
