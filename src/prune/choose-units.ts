@@ -12,6 +12,7 @@ export interface ScoredGroup {
 }
 
 export interface Choice extends Removal {
+  readonly group: Group;
   readonly units: readonly number[];
 }
 
@@ -94,21 +95,25 @@ function sizesOf(group: Group): UnitSizes {
   return { layers, channels, sizes: sizes.map((size) => (size * free.length) / total) };
 }
 
+/** What goes at an amount from 0 to 1. Units are ranked once for all amounts: a bound tries many. */
+export type UnitChooser = (amount: number, roundTo: number) => readonly Choice[];
+
 /**
- * The amount (0 to 1) of each group's channels with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
+ * The amount of each group's channels with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
  * so that something is left of an axis that groups share, too.
+ * @param amountOf the amount of a group where it is this of others.
  */
 export function allocateUniform(
   groups: readonly ScoredGroup[],
-  amountOf: (group: Group) => number,
-  roundTo = 1,
-): readonly Choice[] {
-  return groups.map((scored) => {
-    const { group } = scored;
-    const count = roundHalfEven(amountOf(group) * group.units);
-    const order = removalOrder(scored).filter(({ place }) => place < count);
-    return { group, units: inMultiples(group, order, roundTo) };
-  });
+  amountOf: (group: Group, amount: number) => number,
+): UnitChooser {
+  const orders = groups.map((scored) => ({ group: scored.group, order: removalOrder(scored) }));
+  return (amount, roundTo) =>
+    orders.map(({ group, order }) => {
+      const count = roundHalfEven(amountOf(group, amount) * group.units);
+      const gone = order.filter(({ place }) => place < count);
+      return { group, units: inMultiples(group, gone, roundTo) };
+    });
 }
 
 /** The most of these units, from the first on, without which the layer that has most of the group's units, and of these, has a multiple of so many channels. */
@@ -126,26 +131,27 @@ function inMultiples(group: Group, order: readonly PlacedUnit[], roundTo: number
   return units;
 }
 
-/** The `amount` (0 to 1) of all channels with the least scores, wherever they are. */
-export function allocateGlobal(groups: readonly ScoredGroup[], amount: number, roundTo = 1): readonly Choice[] {
+/** The amount of all channels with the least scores, wherever they are. */
+export function allocateGlobal(groups: readonly ScoredGroup[]): UnitChooser {
   const total = groups.reduce((sum, { group }) => sum + group.units, 0);
-  const count = roundHalfEven(amount * total);
-  const taken = placed(possible(ranked(groups), groups)).filter(({ place }) => place < count);
-  const byGroup = groupBy(taken, ({ group }) => group);
-  return groups.map(({ group }) => ({ group, units: inMultiples(group, byGroup.get(group) ?? [], roundTo) }));
+  const order = placed(possible(ranked(groups), groups));
+  return (amount, roundTo) => {
+    const count = roundHalfEven(amount * total);
+    const byGroup = groupBy(
+      order.filter(({ place }) => place < count),
+      ({ group }) => group,
+    );
+    return groups.map(({ group }) => ({ group, units: inMultiples(group, byGroup.get(group) ?? [], roundTo) }));
+  };
 }
 
 /**
  * The same of groups of the same structure, class by class: what goes through the same operators along the same axes, as the inner channels of all blocks
  * of a network, has comparable scores, where a head and a channel of a convolution have not (Fang et al. 2024, "Isomorphic Pruning").
  */
-export function allocateIsomorphic(groups: readonly ScoredGroup[], amount: number, roundTo = 1): readonly Choice[] {
-  const classes = new Map<string, ScoredGroup[]>();
-  for (const one of groups) {
-    const structure = structureOf(one.group);
-    classes.set(structure, [...(classes.get(structure) ?? []), one]);
-  }
-  return [...classes.values()].flatMap((own) => allocateGlobal(own, amount, roundTo));
+export function allocateIsomorphic(groups: readonly ScoredGroup[]): UnitChooser {
+  const classes = Array.from(groupBy(groups, ({ group }) => structureOf(group)).values(), allocateGlobal);
+  return (amount, roundTo) => classes.flatMap((choose) => choose(amount, roundTo));
 }
 
 /** What reads and writes the channels, whatever their number. */

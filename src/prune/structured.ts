@@ -2,6 +2,7 @@
 import type { Group } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { ownOptions } from "../analysis/selection.ts";
+import { channelBlock } from "../analysis/uneven-channels.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
@@ -17,6 +18,7 @@ import {
   type Choice,
   removalOrder,
   type ScoredGroup,
+  type UnitChooser,
 } from "./choose-units.ts";
 import type { CostBound, Reached } from "./cost-bound.ts";
 import { type Eligibility, type EligibleGroups, eligible } from "./eligible-groups.ts";
@@ -63,10 +65,10 @@ async function cutWeakest(
   context: Context,
 ): Promise<Outcome> {
   const { scored, misses: unscored } = await scoredGroups(groups, await unitScorerOf(model, groups, options, context));
-  const choose = (amount: number, roundTo: number): readonly Choice[] =>
-    options.scope !== "uniform"
-      ? (options.scope === "global" ? allocateGlobal : allocateIsomorphic)(scored, amount, roundTo)
-      : allocateUniform(scored, (group) => amountOf(group, { ...options, amount }).amount, roundTo);
+  const choose =
+    options.scope === "uniform"
+      ? allocateUniform(scored, (group, amount) => amountOf(group, { ...options, amount }).amount)
+      : (options.scope === "global" ? allocateGlobal : allocateIsomorphic)(scored);
   const { amount, roundTo } = await decided(model, options, choose, context);
   const given = { ...options, amount, roundTo };
   const chosen = choose(amount, roundTo);
@@ -86,17 +88,14 @@ async function cutWeakest(
   return { changes, misses: stays };
 }
 
-/**
- * How many channels ONNX Runtime convolves at once, and parts of that. With half of its multiply-accumulates left, MobileNetV2 is 1.8 times as fast in multiples
- * of 16, and 0.6 times otherwise.
- */
-const widths = [16, 8, 4];
+/** With half of its multiply-accumulates left, MobileNetV2 is 1.8 times as fast in multiples of 16, and 0.6 times otherwise. */
+const widths = [channelBlock, channelBlock / 2, channelBlock / 4];
 
 /** As it is given, or what keeps the bound: in the widest multiples without which little more has to go. */
 async function decided(
   model: Model,
   { amount, bound, roundTo }: Options,
-  choose: (amount: number, roundTo: number) => readonly Choice[],
+  choose: UnitChooser,
   context: Context,
 ): Promise<{ readonly amount: number; readonly roundTo: number }> {
   if (amount !== undefined) return { amount, roundTo: roundTo ?? 1 };
