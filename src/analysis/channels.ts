@@ -136,7 +136,7 @@ const sizesOf = ({ links }: Alternatives): string =>
 
 /** Of the axis that the alternatives share: whether at least one unit can go, or all are refused; undefined where it has no units. */
 function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
-  const units = [...((link && labels.at(link.to)) ?? [])].filter((unit) => unit >= 0);
-  if (units.length === 0) return undefined;
-  return units.every((unit) => refused.has(labels.find(unit))) ? "refused" : "free";
+  const units = link && labels.at(link.to);
+  if (units?.some((unit) => unit >= 0) !== true) return undefined;
+  return units.some((unit) => unit >= 0 && !refused.has(labels.find(unit))) ? "free" : "refused";
 }

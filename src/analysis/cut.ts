@@ -24,7 +24,7 @@ import { recordKept } from "./provenance.ts";
 
 /** Units of a group that are to go. Groups must come from one call of `channelGroups`. */
 export interface Removal {
-  readonly group: Group;
+  readonly group: Pick<Group, "units" | "slices">;
   readonly units: Iterable<number>;
 }
 

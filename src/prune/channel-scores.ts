@@ -20,15 +20,14 @@ import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { readWeight, type WeightNumbers } from "../passes/weight-numbers.ts";
 import { toFloats } from "../tensor/convert.ts";
-import { alongAxis } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { type ChannelSlice, channelsAt } from "./channel-places.ts";
 import type { ScoredGroup } from "./choose-units.ts";
-import { type ChannelPlace, type Channels, isOfChannels } from "./criteria/criterion.ts";
+import { type ChannelPlace, type Channels, isChannelEvidence } from "./criteria/criterion.ts";
 import { criteria } from "./criteria/index.ts";
 import { missesOf } from "./group-words.ts";
 import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
-import { channelNorms } from "./mask.ts";
+import { channelNorms, rowsAlong } from "./mask.ts";
 
 /** A score for each unit of a group, or why it has none. */
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
@@ -70,7 +69,7 @@ export async function unitScorerOf(
   const layers = groups.flatMap((group) => group.layers);
   if (criterion.units === undefined)
     return byNorm(model, await scorerOf(model, layers, options, context), norm, context.engine);
-  const known: ReadonlyMap<object, unknown> = isOfChannels(evidence)
+  const known: ReadonlyMap<object, unknown> = isChannelEvidence(evidence)
     ? await (await import("./channel-evidence.ts")).channelEvidence(model, groups, { id, evidence }, options, context)
     : await evidenceFor({ id, ...(evidence && { evidence }) }, model, layers, options, context);
   const whose = `The importance "${id}"`;
@@ -147,15 +146,4 @@ async function reduced(
     }
   }
   return how === "sum" ? totals : totals.map((total, unit) => total / Math.max(1, tensors[unit] ?? 0));
-}
-
-/** The numbers of each index along an axis. */
-function rowsAlong(numbers: ArrayLike<number>, dims: readonly number[], axis: number): readonly Float64Array[] {
-  const { outer, count, inner } = alongAxis(dims, axis);
-  return Array.from({ length: count }, (_, channel) =>
-    Float64Array.from({ length: outer * inner }, (_, at) => {
-      const block = Math.floor(at / inner);
-      return numbers[(block * count + channel) * inner + (at % inner)] ?? 0;
-    }),
-  );
 }

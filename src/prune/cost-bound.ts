@@ -41,12 +41,12 @@ const nearEnough = 0.85;
  * @throws PithError E_OPTION where it is not reached whatever goes, E_UNSUPPORTED where the cost cannot be told.
  */
 export async function amountFor(
-  cost: CostBound,
+  bound: CostBound,
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
 ): Promise<Reached> {
-  const meter = await meterOf(cost, model, context);
+  const meter = await meterOf(bound, model, context);
   try {
     return await leastAmount(meter, model, removals, context);
   } finally {

@@ -18,7 +18,7 @@ import type { Context } from "../passes/pass.ts";
 import { random as stream } from "../tensor/random.ts";
 import type { GradientStatistic } from "../train/gradient-statistic.ts";
 import type { Loss } from "../train/loss.ts";
-import { type Importance, isOfChannels } from "./criteria/criterion.ts";
+import { type Importance, isChannelEvidence } from "./criteria/criterion.ts";
 import { criteria } from "./criteria/index.ts";
 
 export interface Scorer {
@@ -41,7 +41,7 @@ export async function scorerOf(
   const criterion = criteria.of(options.importance ?? "magnitude");
   if (criterion === criteria.of("magnitude")) return byMagnitude;
   const { id, scores: scoresOf, evidence: asked } = criterion;
-  if (scoresOf === undefined || isOfChannels(asked))
+  if (scoresOf === undefined || isChannelEvidence(asked))
     throw new PithError(
       "E_OPTION",
       `"importance": "${id}" ranks channels, not single weights: it is for \`structured\`.`,

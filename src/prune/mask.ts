@@ -54,10 +54,9 @@ export function pruneChannels(mask: Mask, channels: AxisLayout, pruned: Iterable
  * @throws PithError E_SHAPE_MISMATCH for "nuc" where a channel is no matrix.
  */
 export function channelNorms(values: ArrayLike<number>, dims: readonly number[], axis: number, n: Norm): Float64Array {
-  const channels = alongAxis(dims, axis);
-  if (n === "nuc") return nuclearNorms(values, dims, axis, channels);
+  if (n === "nuc") return nuclearNorms(values, dims, axis);
   const order = n === "fro" ? 2 : n;
-  const { outer, count, inner } = channels;
+  const { outer, count, inner } = alongAxis(dims, axis);
   const norms = new Float64Array(count).fill(order === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : 0);
   if (order === 2 && inner === 1) return columnLengths(values, norms);
   for (let block = 0, first = 0; block < outer; block++)
@@ -92,26 +91,26 @@ function accumulate(sum: number, size: number, order: number): number {
   return sum + size ** order;
 }
 
-function nuclearNorms(
-  values: ArrayLike<number>,
-  dims: readonly number[],
-  axis: number,
-  channels: AxisLayout,
-): Float64Array {
+/** The numbers of each index along an axis. */
+export function rowsAlong(numbers: ArrayLike<number>, dims: readonly number[], axis: number): readonly Float64Array[] {
+  const { outer, count, inner } = alongAxis(dims, axis);
+  return Array.from({ length: count }, (_, channel) =>
+    Float64Array.from({ length: outer * inner }, (_, at) => {
+      const block = Math.floor(at / inner);
+      return numbers[(block * count + channel) * inner + (at % inner)] ?? 0;
+    }),
+  );
+}
+
+function nuclearNorms(values: ArrayLike<number>, dims: readonly number[], axis: number): Float64Array {
   if (dims.length !== 3) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
       `The nuclear norm takes matrices: channels of a tensor with three axes, not ${dims.length}.`,
     );
   }
-  const { outer, count, inner } = channels;
-  const rest = dims.filter((_, other) => other !== axis);
-  const [rows = 1, columns = 1] = rest;
-  return Float64Array.from({ length: count }, (_, channel) => {
-    const entries = Float64Array.from({ length: rows * columns }, (_, place) => {
-      const block = Math.floor(place / inner);
-      return values[(block * count + channel) * inner + (place % inner)] ?? 0;
-    });
-    return outer === 0 ? 0 : singularValues(matrix(rows, columns, entries)).reduce((sum, value) => sum + value, 0);
-  });
+  const [rows = 1, columns = 1] = dims.filter((_, other) => other !== axis);
+  return Float64Array.from(rowsAlong(values, dims, axis), (entries) =>
+    entries.length === 0 ? 0 : singularValues(matrix(rows, columns, entries)).reduce((sum, value) => sum + value, 0),
+  );
 }

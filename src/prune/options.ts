@@ -11,7 +11,7 @@ import {
   selectionOptions,
 } from "../passes/options.ts";
 import type { Loss } from "../train/loss.ts";
-import { allocations, isOfChannels } from "./allocations/index.ts";
+import { allocations, isChannelScope } from "./allocations/index.ts";
 import { criteria, ranksWeights } from "./criteria/index.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { solvers } from "./solvers/index.ts";
@@ -108,8 +108,8 @@ const fields = v.strictObject({
   macs: option(share, "structured: cut until this share of the multiply-accumulates is left"),
   /** Structured, in place of an amount: cut until this share of the parameters is left. */
   parameters: option(share, "structured: cut until this share of the parameters is left"),
-  /** Structured, in place of an amount: cut until the stored tensors take at most so many bytes, as a number or as "300kB". */
-  targetSize: option(bytesOption, "structured: cut until the weights take at most this", { value: "300kB" }),
+  /** Structured, in place of an amount: cut until the file takes at most so many bytes, as a number or as "300kB". */
+  targetSize: option(bytesOption, "structured: cut until the file takes at most this", { value: "300kB" }),
   /** Structured, in place of an amount: cut until a run on one thread of this machine is so many times as fast. */
   faster: option(
     v.pipe(v.number(), v.gtValue(1, "takes a number above 1")),
@@ -171,7 +171,7 @@ export const pruneOptions = v.pipe(
   ),
   rule(
     "scope",
-    ({ structured, scope }) => (structured === false ? scope !== "isomorphic" : isOfChannels(scope)),
+    ({ structured, scope }) => (structured === false ? scope !== "isomorphic" : isChannelScope(scope)),
     'is "uniform", "global" or "isomorphic" with `structured`, the last only then',
   ),
   rule(

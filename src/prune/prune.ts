@@ -20,7 +20,7 @@ import type { Pattern } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
-import { allocations, isOfChannels } from "./allocations/index.ts";
+import { allocations, isChannelScope } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
 import { criteria, looksAtGradients } from "./criteria/index.ts";
@@ -110,7 +110,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     if (amount === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
     const { macs, parameters, targetSize: size, faster } = given;
-    const scope = isOfChannels(given.scope) ? given.scope : "uniform";
+    const scope = isChannelScope(given.scope) ? given.scope : "uniform";
     const cutChannels = async (): Promise<Outcome> => {
       // What follows channels through a graph is loaded where they are cut.
       const { pruneStructured } = await import("./structured.ts");

@@ -7,7 +7,7 @@
  * between (a transposition); one of its own is found by its output, which has as many numbers for each token as the table has rows.
  */
 import { type End, labelledEnds, type Rule, rulesOf } from "../analysis/channel-links.ts";
-import type { Group, Slice } from "../analysis/channels.ts";
+import type { Slice } from "../analysis/channels.ts";
 import { cut } from "../analysis/cut.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
@@ -153,8 +153,7 @@ export async function trimVocabulary(model: Model, kept: readonly number[]): Pro
   const gone = Array.from({ length: size }, (_, id) => id).filter((id) => !stay.has(id));
   const told = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
   if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens stay")] };
-  const group: Group = { layers: [], units: size, slices, refused: new Map(), inner: false };
-  const failed = await cut(model, [{ group, units: gone }]);
+  const failed = await cut(model, [{ group: { units: size, slices }, units: gone }]);
   if (failed instanceof Miss) return { ...told, changes: [], misses: [failed] };
   const what = `${kept.length} of ${size} tokens stay`;
   const changed = [...new Set([...tables.map(({ name }) => name), ...told.scores.keys()])];

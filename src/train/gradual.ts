@@ -53,7 +53,7 @@ export function prunedWeights(
 }
 
 /** Masks of ones for those that have none. */
-export async function putMasks(model: Model, weights: readonly Value[]): Promise<void> {
+export async function maskWithOnes(model: Model, weights: readonly Value[]): Promise<void> {
   for (const weight of weights)
     if (maskedAt(weight) === undefined)
       await setMask(model, weight, new Uint8Array(elementCount(stored(weight).dims)).fill(1));

@@ -16,7 +16,7 @@ import { toFloats } from "../tensor/convert.ts";
 import { takeState } from "./checkpoint.ts";
 import type { Curve } from "./curve.ts";
 import { stayedText } from "./evaluating.ts";
-import { prunedWeights, putMasks } from "./gradual.ts";
+import { maskWithOnes, prunedWeights } from "./gradual.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
@@ -75,7 +75,7 @@ export async function trainInPlace(
   // Roles first: what is tied is trained as one matrix, and not pruned.
   const { weights, misses: whole } =
     plan.gradual === undefined ? { weights: [], misses: [] } : prunedWeights(model, { ...plan, gradual: plan.gradual });
-  await putMasks(model, weights);
+  await maskWithOnes(model, weights);
   const zeros = await unmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
   const { history, training, curve, names, isAsBefore } = await (context.dryRun ? rehearse : runLoop)(

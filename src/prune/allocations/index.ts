@@ -44,7 +44,7 @@ const ofChannels = ["uniform", "global", "isomorphic"] as const;
 
 export type ChannelScope = (typeof ofChannels)[number];
 
-export const isOfChannels = (scope: string | Allocation): scope is ChannelScope =>
+export const isChannelScope = (scope: string | Allocation): scope is ChannelScope =>
   ofChannels.some((name) => name === scope);
 
 export const allocations = methodTable<Allocation, AllocationName, "isomorphic">(table, {

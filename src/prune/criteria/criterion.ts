@@ -66,7 +66,7 @@ export type ChannelStatistic<E> = ActivationStatistic<E> | GateStatistic<E>;
 export type Evidence<E> = Statistic<E> | GradientStatistic<E> | ChannelStatistic<E>;
 
 /** Whether something can only be known of channels. */
-export const isOfChannels = <E>(evidence: Evidence<E> | undefined): evidence is ChannelStatistic<E> =>
+export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidence is ChannelStatistic<E> =>
   evidence !== undefined && "of" in evidence && evidence.of !== "gradients";
 
 /**

@@ -2,7 +2,7 @@
 import { methodTable } from "../../passes/method-table.ts";
 import { activation } from "./activation.ts";
 import { bnScale } from "./bn-scale.ts";
-import { type Importance, isOfChannels } from "./criterion.ts";
+import { type Importance, isChannelEvidence } from "./criterion.ts";
 import { fisher } from "./fisher.ts";
 import { fpgm } from "./fpgm.ts";
 import { movement } from "./movement.ts";
@@ -46,7 +46,7 @@ export const criteria = methodTable<Importance, ImportanceName>(table, {
 
 /** Whether a criterion has scores of single weights. */
 export const ranksWeights = ({ scores, evidence }: Importance): boolean =>
-  scores !== undefined && !isOfChannels(evidence);
+  scores !== undefined && !isChannelEvidence(evidence);
 
 /** Whether a criterion, as it is given, looks at gradients of the loss, which takes labels. */
 export function looksAtGradients(given: unknown): boolean {
