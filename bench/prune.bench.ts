@@ -9,11 +9,12 @@
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
 import { coverage } from "./prune/coverage.ts";
-import { healed, healing, type Settings } from "./prune/healing.ts";
+import { healed, healing } from "./prune/healing.ts";
 import { language } from "./prune/language.ts";
 import { latencies } from "./prune/latency.ts";
 import { lenets } from "./prune/lenets.ts";
 import { peers } from "./prune/peers.ts";
+import type { Settings } from "./prune/settings.ts";
 
 const { values: options, positionals } = parseArgs({
   options: {

@@ -15,15 +15,9 @@ import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
 import { heading, line, points, share, table, target } from "../lib/print.ts";
 import { written } from "../lib/written.ts";
+import type { Settings } from "./settings.ts";
 
 const seed = 0;
-
-export interface Settings {
-  /** One epoch over 128 samples. */
-  readonly smoke: boolean;
-  /** Of the training. */
-  readonly threads: string;
-}
 
 interface Chain {
   readonly name: string;

@@ -8,7 +8,7 @@ import { pairedMeans } from "../../src/evaluate/index.ts";
 import { shared } from "../../test/shared.ts";
 import { languageModels } from "../lib/language-models.ts";
 import { heading, line, table, target } from "../lib/print.ts";
-import type { Settings } from "./healing.ts";
+import type { Settings } from "./settings.ts";
 
 const seed = 0;
 

@@ -9,7 +9,7 @@ import { operationCount } from "../../src/report/operation-count.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import { runnable } from "../lib/random-inputs.ts";
-import type { Settings } from "./healing.ts";
+import type { Settings } from "./settings.ts";
 
 const seed = 0;
 

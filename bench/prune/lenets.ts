@@ -12,8 +12,8 @@ import { prune, remove } from "pith/prune";
 import { parametersOf, rewind, train } from "pith/train";
 import { infer } from "../../src/analysis/infer.ts";
 import { shared } from "../../test/shared.ts";
-import { line } from "../lib/print.ts";
-import type { Settings } from "./healing.ts";
+import { line, target } from "../lib/print.ts";
+import type { Settings } from "./settings.ts";
 
 const input = { input: ["batch", 1, 28, 28], seed: 1 } as const;
 
@@ -126,7 +126,7 @@ interface Figures {
 
 function aim(name: string, { fewer, error }: Figures, least: number, most: number): boolean {
   const met = fewer >= least && error <= most + 1e-9;
-  line(`${name}: ${fewer.toFixed(1)} × at ${error.toFixed(2)} %, ${met ? "met" : "MISSED"}`);
+  line(target(`${name}: ${fewer.toFixed(1)} × at ${error.toFixed(2)} %`, met, true));
   return met;
 }
 
