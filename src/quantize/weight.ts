@@ -29,6 +29,7 @@ import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { type Along, gridOf, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
+import { withNeighbours } from "./neighbours.ts";
 import type { WeightCodes } from "./options.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { asTensor, inSlices } from "./sliced-weight.ts";
@@ -55,11 +56,15 @@ export interface RoundingSource {
   knownOf(layer: Layer): Promise<LayerContext>;
 }
 
-/** Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight. */
+/**
+ * Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight; `pairs` are sums of neighbours, where
+ * codes have 7 bits.
+ */
 export type Ranges = ReturnType<typeof channelRanges> & {
   readonly axis: number;
   readonly steps: ArrayLike<number>;
   readonly allSteps: number;
+  readonly pairs: Float32Array | undefined;
 };
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
@@ -112,7 +117,7 @@ export async function scaledGrid(
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const known = await knownOf(layer);
-  const seen = layer.effective.tensor === undefined ? undefined : ranges.get(layer.effective.tensor);
+  const seen = rangesOf(layer, ranges);
   const scales = await forLayer(layer, async () => {
     if (seen !== undefined && rounder.scales === nearest.scales && (grid.axis === undefined || grid.axis === seen.axis))
       return ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen);
@@ -123,12 +128,34 @@ export async function scaledGrid(
   return { ...grid, ...scales };
 }
 
-type SliceRanges = Pick<Ranges, "min" | "max" | "steps">;
+const rangesOf = ({ effective: { tensor } }: Layer, ranges: RoundingSource["ranges"]): Ranges | undefined =>
+  tensor === undefined ? undefined : ranges.get(tensor);
 
-const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
+/** Finer codes, where those of 7 bits are nearest to the numbers and no neighbours of theirs overflow together. */
+function finer(
+  layer: Layer,
+  grid: ScaledGrid & Along,
+  { bits }: WeightSettings,
+  rounding: Rounding,
+): ScaledGrid & Along {
+  const found = rangesOf(layer, rounding.ranges);
+  if (bits !== 7 || found?.pairs === undefined || rounding.rounder !== nearest || !grid.symmetric) return grid;
+  if (existingRounding(layer, rounding) !== undefined || (grid.axis !== undefined && grid.axis !== found.axis))
+    return grid;
+  const { min, max, steps, pairs } = grid.axis === undefined ? together(found) : found;
+  return withNeighbours(grid, (slice) => ({
+    ...{ min: min[slice] ?? 0, max: max[slice] ?? 0 },
+    ...{ steps: steps[slice] ?? 0, pair: pairs?.[slice] ?? 0 },
+  }));
+}
+
+type SliceRanges = Pick<Ranges, "min" | "max" | "steps" | "pairs">;
+
+const together = ({ min, max, allSteps, pairs }: Ranges): SliceRanges => ({
   min: Float32Array.of(min.reduce((a, b) => Math.min(a, b), 0)),
   max: Float32Array.of(max.reduce((a, b) => Math.max(a, b), 0)),
   steps: [allSteps],
+  pairs: pairs && Float32Array.of(pairs.reduce((a, b) => Math.max(a, b), 0)),
 });
 
 /** Scales that follow from the smallest and largest number of each slice. */
@@ -204,7 +231,7 @@ export async function roundedWeight(
   } = {},
 ): Promise<QuantizedWeight> {
   const read = await weightReader(model, layer, engine);
-  const first = await scaledGrid(layer, read, settings, rounding);
+  const first = finer(layer, await scaledGrid(layer, read, settings, rounding), settings, rounding);
   const grid = (await form.grown?.(first, read)) ?? first;
   const own = fixedDims(layer.effective.type?.dims) ?? [];
   const { transposed: turns = false } = form;
@@ -305,10 +332,7 @@ export const settingsOf = (own: {
   return { type: integersIn(own) ?? "int8", perChannel: own.perChannel, zeroPoints: own.zeroPoints && !own.perChannel };
 };
 
-/**
- * Bits of a code that an integer product reads. x86 processors without VNNI add two products of uint8 by int8 in 16 bits, and what is beyond is lost:
- * 2 · 255 · 64 = 32,640 fits, 2 · 255 · 127 does not. With uint8 they add in 32 bits.
- */
+/** Bits of a code that an integer product reads: with int8, 7 are right on every processor (`neighbours.ts`); with uint8 products are added in 32 bits. */
 export const multipliedBits = ({ type }: WeightSettings, { bits }: { readonly bits: number }): number =>
   bits === 7 && type === "int8" ? 7 : 8;
 

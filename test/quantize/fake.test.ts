@@ -117,13 +117,13 @@ describe.each(["mlp", "cnn"] as const)("rounded activations of %s", (name) => {
     "%s: exported without data, the integers are those of a direct export",
     async (activations) => {
       const [fake, real] = [compared[name](), compared[name]()];
-      await fakeQuantize(fake, { scheme: "static", activations, data: data(name) });
+      await fakeQuantize(fake, { scheme: "static", bits: 8, activations, data: data(name) });
       assertValid(fake);
-      await quantize(real, { scheme: "static", activations, data: data(name), biasCorrection: "none" });
+      await quantize(real, { scheme: "static", bits: 8, activations, data: data(name), biasCorrection: "none" });
       const x = calibration(name);
       const computed = await run(fake, { x });
       const read = await reopened(fake);
-      await quantize(read, { scheme: "static", activations });
+      await quantize(read, { scheme: "static", bits: 8, activations });
       assertValid(read);
       expect(await tensors(read)).toEqual(await tensors(real));
       expect([...operators(read)].sort()).toEqual([...operators(real)].sort());

@@ -84,9 +84,9 @@ describe("mse", () => {
 describe("a rounding method of one's own", () => {
   test.each(["weights", "dynamic", "static"] as const)("decides the codes: %s", async (scheme) => {
     const [usual, own] = [mlp(), mlp()];
-    const data = scheme === "static" ? { data: memory("x", { x }) } : {};
-    await quantize(usual, { scheme, ...data });
-    const { changes } = await quantize(own, { scheme, ...data, rounder: towardsZero });
+    const settings = { scheme, bits: 8, ...(scheme === "static" ? { data: memory("x", { x }) } : {}) } as const;
+    await quantize(usual, settings);
+    const { changes } = await quantize(own, { ...settings, rounder: towardsZero });
     expect(changes.some(({ what }) => what.endsWith(", rounded by towards zero"))).toBe(true);
     for (const name of ["fc1.weight", "fc2.weight"]) {
       const [a, b] = await Promise.all(

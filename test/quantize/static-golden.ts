@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { assertValid } from "../../src/graph/verify.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { nearest, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import { calibration, compared, operators, stored } from "./networks.ts";
 
@@ -29,6 +29,9 @@ export function testGolden(cases: Golden["cases"]): void {
       const outcome = await quantize(model, {
         scheme: "static",
         biasCorrection: "none",
+        equalize: false,
+        // Those of 7 bits are of its whole reduced range, without a look at neighbours.
+        ...(options.bits === undefined ? { rounder: { ...nearest, id: "reduced range" } } : {}),
         ...options,
         data: data(network),
       });
