@@ -52,7 +52,6 @@ describe("a small network", () => {
       "fc",
       'Add "shortcut"',
       'GlobalAveragePool "average"',
-      "bias correction",
     ]);
     expect(layerNames(model)).toEqual(names);
     const x = calibration("cnn");
