@@ -43,15 +43,19 @@ export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number
 }
 
 /**
+ * `fused`: QLinearConv goes channel by channel at each place (ONNX Runtime's `ReorderFilter`), as products do, and is exact where each channel is convolved by itself;
+ * `all`: ConvInteger, too, which goes as the numbers lie.
+ */
+export type Kernels = "fused" | "all";
+
+/**
  * For each output of a layer: the largest sum of two of its numbers of one sign that kernels multiply one after the other.
- * @param kernels `fused`: QLinearConv goes channel by channel at each place (ONNX Runtime's `ReorderFilter`), as products do, and is exact where each channel is
- * convolved by itself; `all`: ConvInteger, too, which goes as the numbers lie.
  */
 export function neighbourSums(
   { dims, ...dense }: Dense,
   axis: number,
   { in: inputs, groups }: Pick<WeightRole, "in" | "groups">,
-  kernels: "fused" | "all" = "all",
+  kernels: Kernels = "all",
 ): Float32Array {
   const largest = new Float32Array(dims[axis] ?? 0);
   if (kernels === "fused" && groups > 1 && groups === dims[axis] && dims[inputs] === 1) return largest;

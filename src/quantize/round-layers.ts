@@ -15,7 +15,6 @@ import { toFloat32 } from "../tensor/convert.ts";
 import type { Dense } from "../tensor/types.ts";
 import { blocksKey, isNearest, scalesOf } from "./blocks.ts";
 import { type BlockSettings, mostSteps } from "./grid.ts";
-import { neighbourSums } from "./neighbours.ts";
 import { rounders } from "./rounders/index.ts";
 import { inputsInRows } from "./sliced-weight.ts";
 import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from "./weight.ts";
@@ -25,9 +24,7 @@ import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from 
  * quantized: some are not finite, or all are so small that no scale resolves them. Each is read before anything in the model changes.
  * @param blocksOf the blocks that a layer's weight is to be in, if any: their scales are found in the same reading.
  */
-export async function roundLayers<
-  O extends Selection & RounderOptions & { readonly bits?: number | undefined; readonly scheme?: string },
->(
+export async function roundLayers<O extends Selection & RounderOptions>(
   model: Model,
   options: O,
   context: Context,
@@ -56,11 +53,7 @@ export async function roundLayers<
         const axis = scaleAxis(layer);
         const found = channelRanges(dense, axis);
         reasons.set(effective, whyUnfit(dense, largestIn(found)));
-        const pairs =
-          options.bits === 7
-            ? neighbourSums(dense, axis, layer.role, options.scheme === "static" ? "fused" : "all")
-            : undefined;
-        if (tensor !== undefined) ranges.set(tensor, { ...found, axis, ...stepsIn(dense, axis, found), pairs });
+        if (tensor !== undefined) ranges.set(tensor, { ...found, axis, ...stepsIn(dense, axis, found) });
       } else {
         const found = scalesOf(layer, dense, blocks);
         reasons.set(effective, whyUnfit(dense, found.largest));

@@ -7,7 +7,7 @@ import type { Model } from "../graph/model.ts";
 import {
   type BlockScales,
   type Codes,
-  type channelRanges,
+  channelRanges,
   codesTensor,
   type Matrix,
   makeCodes,
@@ -16,6 +16,7 @@ import {
   quantizationParameters,
   quantizeTensor,
   type ScaleAndZeroPoint,
+  sliceSteps,
   smallestScale,
 } from "../math/index.ts";
 import { areMatrices, awaitedAnswerOf } from "../passes/own-methods.ts";
@@ -27,9 +28,9 @@ import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Along, gridOf, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
+import { type Along, gridOf, mostSteps, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
-import { withNeighbours } from "./neighbours.ts";
+import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import type { WeightCodes } from "./options.ts";
 import { nearest } from "./rounders/nearest.ts";
 import { asTensor, inSlices } from "./sliced-weight.ts";
@@ -39,6 +40,8 @@ export interface WeightSettings {
   readonly perChannel: boolean;
   readonly bits?: number;
   readonly zeroPoints?: boolean;
+  /** Which multiply codes of 7 bits (`neighbours.ts`). */
+  readonly kernels?: Kernels;
 }
 
 export interface RounderOptions {
@@ -56,15 +59,11 @@ export interface RoundingSource {
   knownOf(layer: Layer): Promise<LayerContext>;
 }
 
-/**
- * Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight; `pairs` are sums of neighbours, where
- * codes have 7 bits.
- */
+/** Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight. */
 export type Ranges = ReturnType<typeof channelRanges> & {
   readonly axis: number;
   readonly steps: ArrayLike<number>;
   readonly allSteps: number;
-  readonly pairs: Float32Array | undefined;
 };
 
 /** Why a layer's weight cannot be quantized, as far as the graph tells. */
@@ -117,7 +116,7 @@ export async function scaledGrid(
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const known = await knownOf(layer);
-  const seen = rangesOf(layer, ranges);
+  const seen = layer.effective.tensor === undefined ? undefined : ranges.get(layer.effective.tensor);
   const scales = await forLayer(layer, async () => {
     if (seen !== undefined && rounder.scales === nearest.scales && (grid.axis === undefined || grid.axis === seen.axis))
       return ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen);
@@ -128,34 +127,32 @@ export async function scaledGrid(
   return { ...grid, ...scales };
 }
 
-const rangesOf = ({ effective: { tensor } }: Layer, ranges: RoundingSource["ranges"]): Ranges | undefined =>
-  tensor === undefined ? undefined : ranges.get(tensor);
-
-/** Finer codes, where those of 7 bits are nearest to the numbers and no neighbours of theirs overflow together. */
-function finer(
+/** Finer codes, where those of 7 bits are the nearest, and no neighbours among them overflow together. */
+async function finer(
   layer: Layer,
+  read: () => Promise<Dense>,
   grid: ScaledGrid & Along,
-  { bits }: WeightSettings,
+  { bits, kernels }: WeightSettings,
   rounding: Rounding,
-): ScaledGrid & Along {
-  const found = rangesOf(layer, rounding.ranges);
-  if (bits !== 7 || found?.pairs === undefined || rounding.rounder !== nearest || !grid.symmetric) return grid;
-  if (existingRounding(layer, rounding) !== undefined || (grid.axis !== undefined && grid.axis !== found.axis))
-    return grid;
-  const { min, max, steps, pairs } = grid.axis === undefined ? together(found) : found;
+): Promise<ScaledGrid & Along> {
+  if (bits !== 7 || rounding.rounder !== nearest || !grid.symmetric) return grid;
+  if (existingRounding(layer, rounding) !== undefined) return grid;
+  const dense = await read();
+  const pairs = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
+  const ranges = channelRanges(dense, grid.axis);
+  const steps = sliceSteps(dense, grid.axis, ranges, mostSteps);
   return withNeighbours(grid, (slice) => ({
-    ...{ min: min[slice] ?? 0, max: max[slice] ?? 0 },
-    ...{ steps: steps[slice] ?? 0, pair: pairs?.[slice] ?? 0 },
+    ...{ min: ranges.min[slice] ?? 0, max: ranges.max[slice] ?? 0, steps: steps[slice] ?? 0 },
+    pair: grid.axis === undefined ? pairs.reduce((a, b) => Math.max(a, b), 0) : (pairs[slice] ?? 0),
   }));
 }
 
-type SliceRanges = Pick<Ranges, "min" | "max" | "steps" | "pairs">;
+type SliceRanges = Pick<Ranges, "min" | "max" | "steps">;
 
-const together = ({ min, max, allSteps, pairs }: Ranges): SliceRanges => ({
+const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
   min: Float32Array.of(min.reduce((a, b) => Math.min(a, b), 0)),
   max: Float32Array.of(max.reduce((a, b) => Math.max(a, b), 0)),
   steps: [allSteps],
-  pairs: pairs && Float32Array.of(pairs.reduce((a, b) => Math.max(a, b), 0)),
 });
 
 /** Scales that follow from the smallest and largest number of each slice. */
@@ -231,7 +228,7 @@ export async function roundedWeight(
   } = {},
 ): Promise<QuantizedWeight> {
   const read = await weightReader(model, layer, engine);
-  const first = finer(layer, await scaledGrid(layer, read, settings, rounding), settings, rounding);
+  const first = await finer(layer, read, await scaledGrid(layer, read, settings, rounding), settings, rounding);
   const grid = (await form.grown?.(first, read)) ?? first;
   const own = fixedDims(layer.effective.type?.dims) ?? [];
   const { transposed: turns = false } = form;

@@ -55,7 +55,10 @@ export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
     const settings = settingsOf(own);
     // Activations of 16 bits are multiplied in float.
     const bits = isWide(measured.type) ? 8 : multipliedBits(settings, own);
-    return codesForm(own.bits === 4 ? { ...settings, type: "int4" } : { ...settings, bits }, measured);
+    return codesForm(
+      own.bits === 4 ? { ...settings, type: "int4" } : { ...settings, bits, kernels: "fused" },
+      measured,
+    );
   },
 });
 
