@@ -55,8 +55,14 @@ export async function prunePrepared(
     if (found instanceof Miss) refused.push(found);
     else chosen.push(found);
   }
+  // Masks are put in all the same, of ones.
+  if (writeMasks === zeroEntries && chosen.every(({ before, after }) => before === after))
+    return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
   return { changes: await writeMasks(model, chosen), misses: [...misses, ...refused] };
 }
+
+const nothingOf = ({ target: { layer }, before }: MaskChoice): Miss =>
+  new Miss(before === 0 ? "nothing is left of it" : "what would go rounds to 0, or is all of it", layer.name);
 
 /** The same for rules that make a mask at once. */
 export function maskEach(

@@ -417,6 +417,16 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   });
 });
 
+test("where nothing of any layer goes, nothing changes, and each says so", async () => {
+  for (const options of [{ amount: 0.01 }, { amount: 0.5, pattern: "64x64" }]) {
+    const model = parseModel(chain);
+    const { changes, misses } = await prune(model, options);
+    expect(changes).toEqual([]);
+    const reason = "what would go rounds to 0, or is all of it";
+    expect(misses).toMatchObject(["fc1", "fc2", "fc3"].map((at) => ({ at, reason })));
+  }
+});
+
 test("stacks of matrices are pruned, as one layer each; frequencies of positions are none", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 2, 1, 2], position: float32[n, 1, 3]) -> (y, angles) {

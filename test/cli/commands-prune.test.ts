@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
@@ -42,8 +42,7 @@ describe("prune", () => {
     expect((await pith("train", at("final.onnx"), ...data, ...words, "-o", tuned)).out).not.toContain("next:");
   });
 
-  test("a training is suggested where there are floats to train", async () => {
-    const float = `opset 21
+  const float = `opset 21
 graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
   fc1.weight: float32[16, 8] parameter = random(seed 1)
   fc2.weight: float32[4, 16] parameter = random(seed 2)
@@ -51,6 +50,23 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
   logits = Gemm "fc2" (h, fc2.weight) {transB=1}
 }
 `;
+
+  test("--target-size cuts channels until the file is no larger", async () => {
+    await save(parseModel(float), at("float.onnx"));
+    const whole = statSync(at("float.onnx")).size;
+    for (const size of [`${whole - 300}B`, `${(whole - 300) / 1000}kB`]) {
+      const words = ["--structured", "--target-size", size, "--force", "-o", at("thin.onnx")];
+      expect(await json("prune", at("float.onnx"), ...words)).toMatchObject({ code: 0, written: at("thin.onnx") });
+      expect(statSync(at("thin.onnx")).size).toBeLessThanOrEqual(whole - 300);
+    }
+    const small = await pith("prune", at("float.onnx"), "--structured", "--target-size", "10B");
+    expect(small).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^E_OPTION: --target-size cannot be reached: /m),
+    });
+  });
+
+  test("a training is suggested where there are floats to train", async () => {
     await save(parseModel(float), at("float.onnx"));
     await pith("quantize", at("float.onnx"), "--scheme", "dynamic", "--force", "-o", at("codes.onnx"));
     for (const [name, trains] of [

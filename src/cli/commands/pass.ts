@@ -19,11 +19,11 @@ import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 /** A size as hosts count it: a megabyte is a million bytes. */
-export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]B$/i, "takes a size such as 24MB"));
+export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 24MB"));
 
 export function bytesOf(text: string): number {
-  const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG])B$/i.exec(text) ?? [];
-  return Number(number) * { k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "k" | "m" | "g"];
+  const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG]?)B$/i.exec(text) ?? [];
+  return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
 }
 
 const stepFlags = (fallback: string) =>
@@ -110,7 +110,9 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         spare,
         dryRun,
       };
-      const targetBytes = targetSize === undefined ? undefined : bytesOf(targetSize);
+      // A pass may have an option of this name, which says how much of the model is cut.
+      const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
+      const targetBytes = choosesBits ? bytesOf(targetSize) : undefined;
       const input = { command: name, model, original, out, seed, targetBytes, ...settings };
       const keeps = passed.checkpoint !== undefined;
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
