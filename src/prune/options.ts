@@ -119,7 +119,10 @@ const fields = v.strictObject({
    * Structured: leave a multiple of so many channels in each layer. Unless said, any number with an amount; with another target 16, the width in which ONNX
    * Runtime convolves, or 8 or 4 where that does not reach it.
    */
-  roundTo: option(countOption, "structured: leave multiples of so many channels (with a target: 16)"),
+  roundTo: option(
+    countOption,
+    "structured: leave multiples of so many channels; 16 is fast (default: 1; with a target 16, 8 or 4)",
+  ),
   /**
    * Structured: cut channels, too, over which a normalization takes its statistics, such as those of the residual stream of a transformer (false). The
    * statistics are then of the channels that are left, so the result is not the network with the others silenced: `recover` or train it afterwards.

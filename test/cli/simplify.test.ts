@@ -50,6 +50,13 @@ graph (input: float32[batch, samples], state: float32[2, batch, 4], sr: int64[])
     expect((await open(at("voice.set.onnx"))).header.metadata.get("pith.preprocessing")).toBe(frames);
   });
 
+  test("writes beside the model, as model.simplified.onnx, unless told where", async () => {
+    const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000");
+    expect(code).toBe(0);
+    expect(out).toContain("model.simplified.onnx");
+    expect(existsSync(at("model.simplified.onnx"))).toBe(true);
+  });
+
   test("writes what computes the same in fewer nodes, and says so", async () => {
     const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000", "-o", at("high.onnx"));
     expect(code).toBe(0);

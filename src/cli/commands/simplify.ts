@@ -32,7 +32,7 @@ export default defineCommand({
     "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
   ],
   async run([model = ""], options, session) {
-    const out = options.out ?? outputName(model, "simplified");
+    const out = options.out ?? outputName(model, ".simplified");
     const set = settings(options.set);
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
