@@ -33,7 +33,7 @@ export interface ChannelsExplanation {
   readonly together: readonly string[];
   /** Why the others stay. */
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /** Of the channel that was asked for: from which amount on `prune --structured` cuts it, or why it never does. */
+  /** Of the channel that was asked for: the least whole number of channels, as a share, with which `prune --structured` cuts it, or why it never does. */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 
@@ -168,5 +168,5 @@ async function channelOf(
   const order = (await cutOrders(model, [group], context)).get(name);
   const place = order?.places[channel];
   if (order === undefined || place === undefined) return { channel, reason: "something of each axis stays" };
-  return { channel, from: Math.min(1, (place + 0.5) / order.units) };
+  return { channel, from: (place + 1) / order.units };
 }
