@@ -1,14 +1,14 @@
 /**
- * Codes of int8 whose products never overflow. x86 processors without VNNI add two neighbouring products of uint8 by int8 in 16 bits, and what is beyond is lost. For
- * codes of one sign
+ * int8 codes that do not overflow. x86 processors without VNNI multiply uint8 activations by int8 weights and add two neighbouring products in 16 bits, with saturation.
+ * The sum is exact if, for two codes of the same sign,
  *
  *     255 · |q₁ + q₂| ≤ 2¹⁵ - 1  ⇔  |q₁ + q₂| ≤ 128
  *
- * Codes from -64 to 64 keep to that whatever is beside them, as ONNX Runtime's `reduce_range`. But large weights are rarely neighbours: with
+ * ONNX Runtime's `reduce_range` ensures it by codes from -64 to 64, which has half of the steps. Two large weights are rarely neighbours, so the scale
  *
  *     s = max(max |w|, max |w₁ + w₂|) / 127
  *
- * each of two codes is off by a half at most, so they keep to it, too, in steps that are little more than half as wide.
+ * is smaller: rounding adds at most a half to each code, so |q₁ + q₂| ≤ 127 + 1.
  */
 import type { ScaledGrid } from "../calibrate/solver.ts";
 import type { WeightRole } from "../ops/index.ts";
@@ -17,24 +17,24 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Along, scaleFor, symmetricGrid } from "./grid.ts";
 
-/** What a slice of a weight reaches. */
+/** The range of a slice of a weight, and of the sums of its neighbours. */
 export interface Reach {
   readonly min: number;
   readonly max: number;
   /** As `steps` of `scaleFor`. */
   readonly steps: number;
-  /** The largest sum of two neighbours of one sign, as a magnitude. */
+  /** The largest |w₁ + w₂| over neighbours of the same sign. */
   readonly pair: number;
 }
 
-/** The scales of a grid from -64 to 64, for codes from -127 to 127 whose neighbours add up to 128 at most; larger ones stay. */
+/** A grid of codes from -127 to 127 with |q₁ + q₂| ≤ 128 for neighbours. Scales are at most those of the given grid, which has codes from -64 to 64. */
 export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number) => Reach): ScaledGrid & Along {
   const wide = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
   const scale = grid.scale.map((own, slice) => {
     const { min, max, steps, pair } = reachOf(slice);
     const far = Math.max(-min, max);
     const most = Math.max(far, pair);
-    // Whole multiples of a step stay so, and their sums are such.
+    // Weights that are multiples of a step keep their values where the sums fit, too.
     const sums = Math.round((most * steps) / far);
     if (steps > 0 && sums > wide.high && steps <= grid.high) return own;
     return Math.min(own, scaleFor(wide, -most, most, steps === 0 || sums > wide.high ? 0 : sums).scale);
@@ -43,14 +43,12 @@ export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number
 }
 
 /**
- * `fused`: QLinearConv goes channel by channel at each place (ONNX Runtime's `ReorderFilter`), as products do, and is exact where each channel is convolved by itself;
- * `all`: ConvInteger, too, which goes as the numbers lie.
+ * The order in which kernels multiply weights. `fused`: QLinearConv has input channels innermost (ONNX Runtime's `ReorderFilter`), as matrix products have, and its depthwise
+ * kernel adds in 32 bits; `all`: ConvInteger, too, which has the order of the file.
  */
 export type Kernels = "fused" | "all";
 
-/**
- * For each output of a layer: the largest sum of two of its numbers of one sign that kernels multiply one after the other.
- */
+/** For each index along the output axis of a weight: the largest |w₁ + w₂| over neighbours of the same sign, 0 where there are none. */
 export function neighbourSums(
   { dims, ...dense }: Dense,
   axis: number,
@@ -73,7 +71,7 @@ export function neighbourSums(
       ];
       if (a * b > 0) largest[slice] = Math.max(largest[slice] ?? 0, Math.abs(a + b));
     };
-    // As they lie in memory.
+    // In the order of memory.
     if (step === 1)
       for (let place = 1; place < places.length; place++)
         for (let slice = 0; slice < largest.length; slice++) add(slice, place);
@@ -84,7 +82,7 @@ export function neighbourSums(
   return largest;
 }
 
-/** Where the numbers of the first slice lie, the last of these axes fastest. */
+/** Offsets of the elements of the first slice, the last of these axes innermost. */
 function placesAlong(dims: readonly number[], order: readonly number[]): Uint32Array {
   return order.reduce((places, axis) => {
     const [count, step] = [dims[axis] ?? 0, elementCount(dims.slice(axis + 1))];

@@ -40,7 +40,7 @@ export interface WeightSettings {
   readonly perChannel: boolean;
   readonly bits?: number;
   readonly zeroPoints?: boolean;
-  /** Which multiply codes of 7 bits (`neighbours.ts`). */
+  /** With 7 bits: the kernels that multiply the codes. */
   readonly kernels?: Kernels;
 }
 
@@ -127,7 +127,7 @@ export async function scaledGrid(
   return { ...grid, ...scales };
 }
 
-/** Finer codes, where those of 7 bits are the nearest, and no neighbours among them overflow together. */
+/** The grid of 7 bits with the scales that neighbouring weights allow (`neighbours.ts`); other rounders, learned scales and zero points keep theirs. */
 async function finer(
   layer: Layer,
   read: () => Promise<Dense>,
@@ -329,7 +329,7 @@ export const settingsOf = (own: {
   return { type: integersIn(own) ?? "int8", perChannel: own.perChannel, zeroPoints: own.zeroPoints && !own.perChannel };
 };
 
-/** Bits of a code that an integer product reads: with int8, 7 are right on every processor (`neighbours.ts`); with uint8 products are added in 32 bits. */
+/** Bits of a code that an integer product reads. int8 with 7 is exact on every processor (`neighbours.ts`); uint8 products are added in 32 bits, so 8 are exact. */
 export const multipliedBits = ({ type }: WeightSettings, { bits }: { readonly bits: number }): number =>
   bits === 7 && type === "int8" ? 7 : 8;
 
