@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { prune } from "../prune/index.ts";
+import { toNumbers } from "../tensor/convert.ts";
 import { explain } from "./explain.ts";
 
 /** Norms of the outputs of "first" rise: 1, 2, 3, 4. */
@@ -29,18 +30,22 @@ graph (x: float32[n, 2]) -> (y) {
 }`);
 
 describe("explain", () => {
-  test("says from which amount on a channel goes, and prune cuts it then and not before", async () => {
-    const { channels } = await explain(chain(), "first", 1);
-    expect(channels).toMatchObject({ count: 4, free: 4, together: [], reasons: [], one: { channel: 1, from: 0.375 } });
-    for (const [amount, left] of [
-      [0.37, 3],
-      [0.38, 2],
-    ] as const) {
-      const model = chain();
-      await prune(model, { structured: amount, layers: "first" });
-      expect(model.graph.value("first.weight")?.tensor?.dims).toEqual([2, left]);
-    }
-  });
+  test.each([0, 1, 2])(
+    "says with how many channels number %i goes: prune cuts it then, and not with one fewer",
+    async (channel) => {
+      const { channels } = await explain(chain(), "first", channel);
+      expect(channels).toMatchObject({ count: 4, free: 4, together: [], reasons: [] });
+      const from = channels?.one?.from ?? Number.NaN;
+      const kept = async (amount: number): Promise<boolean> => {
+        const model = chain();
+        if (amount > 0) await prune(model, { structured: amount, layers: "first" });
+        const weight = await model.graph.value("first.weight")?.tensor?.read();
+        return weight !== undefined && toNumbers(weight).includes(channel + 1);
+      };
+      expect(await kept(from)).toBe(false);
+      expect(await kept(from - 0.25)).toBe(true);
+    },
+  );
 
   test("a channel that nothing can take the place of stays whatever the amount", async () => {
     const { channels } = await explain(chain(), "first", 3);
