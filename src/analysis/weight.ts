@@ -12,13 +12,15 @@
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
 import { type Matrix, matrix } from "../math/matrix.ts";
 import type { WeightRole } from "../ops/index.ts";
 import { lowerFirst } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { isInside, type Layer } from "./layers.ts";
+import type { Inference } from "./infer.ts";
+import { allLayers, isInside, type Layer } from "./layers.ts";
 import { maskedAt } from "./masks.ts";
 import { whyNotStored } from "./stored-root.ts";
 
@@ -127,6 +129,10 @@ export function weightStorage({ weight, effective, role }: Layer): "float" | "qu
   if (weight.tensor === undefined || !isFloat(weight.tensor.type)) return "quantized";
   return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
 }
+
+/** Whether training can change the weight of some layer: codes and packed blocks it cannot. */
+export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
+  allLayers(model, inference).some((layer) => ["float", "computed"].includes(weightStorage(layer)));
 
 /** The stored tensor that a value is a copy of, or that is a copy of it. */
 function tiedName({ role, graph, name }: Value): string | undefined {

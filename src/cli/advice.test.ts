@@ -37,12 +37,19 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
 test("hints are of what can help: layers that were changed, what makes up for a loss that is spread, another metric", () => {
   const prune = steps.get("prune");
   if (prune === undefined) throw new Error("There is no prune.");
-  const advice = (layers: readonly string[], changed: readonly string[], share = 0.9, options: OptionValues = {}) =>
+  const advice = (
+    layers: readonly string[],
+    changed: readonly string[],
+    share = 0.9,
+    options: OptionValues = {},
+    trainable = true,
+  ) =>
     lostAdvice(
       prune,
       { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },
       {
         blamed: { layers, kind: "layer", operator: "Conv", share },
+        trainable,
         changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
       },
     );
@@ -72,6 +79,7 @@ test("hints are of what can help: layers that were changed, what makes up for a 
     expect(spread).toMatch(
       /^Use a smaller amount, allow more \(--max-drop\), or write it anyway: --force, then pith recover thin\.onnx --original m\.onnx --data /,
     );
+  expect(advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }, false)).not.toContain("recover");
 });
 
 test("a hint that is written for several commands is left without what another command alone has", () => {

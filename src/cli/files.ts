@@ -28,15 +28,16 @@ export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
 }
 
-/** What the commands that go on with a result are given. @param trainable whether it has floats to train. */
+/** What the commands that go on with a result are given. */
 export function nextFiles(
   model: string,
   out: string,
   data: { readonly path: string } | undefined,
-  trainable = true,
+  { trainable, holds }: Pick<NextFiles, "trainable" | "holds">,
 ): NextFiles {
   return {
     trainable,
+    holds,
     model: quoted(model),
     written: quoted(out),
     data: data === undefined ? "SAMPLES" : quoted(data.path),

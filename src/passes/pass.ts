@@ -141,8 +141,10 @@ export interface NextFiles {
   readonly written: string;
   /** The samples as they were given, else a word that stands for them. */
   readonly data: string;
-  /** Whether the result has floats to train. */
+  /** Whether weights of the result are floats, which can be trained. */
   readonly trainable: boolean;
+  /** Whether samples showed that it keeps its goal. */
+  readonly holds: boolean;
   /** What the next command writes unless told otherwise, by its suffix: ".trained". */
   derived(suffix: string): string;
 }

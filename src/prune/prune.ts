@@ -15,7 +15,9 @@
  * Layers: whole blocks that repeat, by their influence (`drop-layers.ts`).
  */
 import type * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
+import { hasFloatWeights } from "../analysis/weight.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -79,14 +81,14 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
     ],
     storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
-    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, derived }) {
+    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, holds, derived }) {
       if (structured !== false || dropLayers !== undefined)
-        return [
-          `recover ${written} --original ${model} --data ${data}  # labels are not needed`,
-          ...(trainable
-            ? [`train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`]
-            : []),
-        ];
+        return trainable && !holds
+          ? [
+              `recover ${written} --original ${model} --data ${data}  # labels are not needed`,
+              `train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`,
+            ]
+          : [];
       return keepMasks === true
         ? [`train ${written} --data ${data}  # the zeros stay`, foldingMasks(derived(".trained"))]
         : [];
@@ -94,6 +96,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   },
   async run(model, given, context) {
     const { dropLayers: layersToDrop, data, samples } = given;
+    if ((layersToDrop !== undefined || given.structured !== false) && !hasFloatWeights(model, infer(model)))
+      context.log({ id: "order", text: codesFirst, level: "warning" });
     if (layersToDrop !== undefined) {
       const { dropLayers } = await import("./drop-layers.ts");
       return dropLayers(model, layersToDrop, { data, samples }, context);
@@ -124,6 +128,9 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     return outcome;
   },
 });
+
+const codesFirst =
+  "the weights are quantized, so what is lost now cannot be recovered. Prune the float model, recover it, and quantize last";
 
 /** Cutting channels puts no masks in: it keeps those that there are. @throws PithError E_OPTION where there are none. */
 function requireMasks(

@@ -11,7 +11,7 @@ import { type CommandDefinition, defineCommand, type Session } from "../command.
 import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
 import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import { flagName } from "../invalid-options.ts";
-import type passJob from "../jobs/pass.ts";
+import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
@@ -126,11 +126,13 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         demanded: maxDrop !== undefined || !force,
         files,
         zeros: command.storesZeros?.(passed) === true,
-        next: command.next?.(passed, nextFiles(model, out, data, result.trainable)) ?? [],
+        next: command.next?.(passed, nextFiles(model, out, data, stateOf(result))) ?? [],
       });
     },
   });
 }
+
+const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
 
 /** The model that is changed. @throws PithError E_USAGE where none is named, or two are */
 function modelIn(word: string | undefined, student: string | undefined, aim: unknown, name: string): string {

@@ -32,6 +32,8 @@ interface Refused {
   readonly because?: Lost["because"];
   /** The goal is about another model than the one that came in, and the result is no worse than this one. */
   readonly lostBefore?: boolean;
+  /** Whether weights of the result are floats. */
+  readonly trainable?: boolean;
   /** Classes were compared, and nothing says that the output scores any. */
   readonly assumesScores?: boolean | undefined;
 }
@@ -39,7 +41,15 @@ interface Refused {
 export function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: Advised,
-  { unshown = false, blamed, changes = [], because = "goal", lostBefore = false, assumesScores = false }: Refused = {},
+  {
+    unshown = false,
+    blamed,
+    changes = [],
+    because = "goal",
+    lostBefore = false,
+    trainable = true,
+    assumesScores = false,
+  }: Refused = {},
 ): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
@@ -48,7 +58,8 @@ export function lostAdvice(
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const without = first === undefined ? undefined : `leave that layer as it is: --except ${exceptText(options, first)}`;
   // What trains what is left makes up for a loss of all layers together.
-  const next = spread ? pass.command?.next?.(options, nextFiles(model, out, data))[0] : undefined;
+  const state = { trainable, holds: false };
+  const next = spread ? pass.command?.next?.(options, nextFiles(model, out, data, state))[0] : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(lostBefore ? [`begin with a model that lost less than ${model}`] : []),

@@ -1,4 +1,6 @@
 /** What a command finds of its result beside the model that came in, and what follows from it: a refusal, or warnings. */
+import { infer } from "../../analysis/infer.ts";
+import { hasFloatWeights } from "../../analysis/weight.ts";
 import { capitalized, PithError } from "../../errors.ts";
 import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
 import {
@@ -165,8 +167,9 @@ export async function requireKept(
     compared?.reference?.judges === true &&
     isWithin(judge(compared.comparison, judged.goal).drop, judged.goal);
   const assumesScores = data?.task.assumesScores;
+  const trainable = hasFloatWeights(result, infer(result));
   throw new PithError("E_ACCURACY_LOST", `${capitalized(text)}.${first}${tried} Nothing was written.`, {
-    hint: lostAdvice(pass, input, { unshown, blamed, changes, because, lostBefore, assumesScores }),
+    hint: lostAdvice(pass, input, { unshown, blamed, changes, because, lostBefore, trainable, assumesScores }),
   });
 }
 

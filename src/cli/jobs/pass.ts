@@ -3,9 +3,9 @@
 import * as v from "valibot";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
-import { parametersOf } from "../../analysis/parameters.ts";
 import { keptKey } from "../../analysis/provenance.ts";
 import { selectLayers } from "../../analysis/selection.ts";
+import { hasFloatWeights } from "../../analysis/weight.ts";
 import { type UnevenChannels, unevenChannels } from "../../analysis/uneven-channels.ts";
 import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
@@ -112,7 +112,7 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly after: Weight;
   /** The result has masks, which are stored beside the weights until they are folded in. */
   readonly masked: boolean;
-  /** It has floats to train. */
+  /** Its weights, or some, are floats. */
   readonly trainable: boolean;
   /** Of the result, where it computes more or less than the model that came in. */
   readonly uneven?: UnevenChannels | undefined;
@@ -258,7 +258,7 @@ async function write(
     samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched ?? searched),
     after,
     masked: isPruned(result),
-    trainable: parametersOf(result, infer(result)).size > 0,
+    trainable: hasFloatWeights(result, infer(result)),
     uneven: computesOther(report.before, after) ? unevenChannels(original, result) : undefined,
     comparison: compared?.comparison,
     verdict: judged?.verdict,
