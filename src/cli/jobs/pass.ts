@@ -106,6 +106,7 @@ export interface UnwrittenOutput extends StepReport {
 export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
   /** Processor time of a run on one thread, as a share of the original's; undefined where it cannot be told. */
   readonly time: number | undefined;
+  readonly uneven: UnevenChannels;
 }
 
 export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
@@ -282,7 +283,8 @@ async function plannedOf(
 ): Promise<PlannedCost | undefined> {
   const { parameters, macs } = await countsOf(result);
   if (!computesOther(before, { macs })) return undefined;
-  return { parameters, macs, time: before.bytes > largestTimed ? undefined : await timeOf(original, result, context) };
+  const time = before.bytes > largestTimed ? undefined : await timeOf(original, result, context);
+  return { parameters, macs, time, uneven: unevenChannels(original, result) };
 }
 
 /** Undefined where the model does not run on random inputs. */

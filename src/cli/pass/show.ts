@@ -16,7 +16,7 @@ import { brotliQuality } from "../../evaluate/size.ts";
 import { foldingMasks } from "../../passes/pass.ts";
 import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
-import { speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
+import { noFasterText, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
 import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
 import { changedLines, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
@@ -45,21 +45,23 @@ export function showPlan(result: PassOutput): Result {
         rows.map((row) => row.slice(0, shown.length)),
       );
       for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
-      if (planned !== undefined) terminal.line(plannedLine(before, planned));
+      if (planned !== undefined) for (const line of plannedLines(result, planned)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
     },
   };
 }
 
-/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), 0.99 × as fast on one thread here" */
-function plannedLine(before: Weight, { parameters, macs, time }: PlannedCost): string {
+/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), 0.99 × as fast on one thread here", and why no faster. */
+function plannedLines({ before, changes }: PassOutput, { parameters, macs, time, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
     `${count(parameters)} parameters (${times(before.parameters / parameters)} fewer)`,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
     ...(time === undefined ? [] : [`${times(1 / time)} as fast on one thread here`]),
   ];
-  return `result: ${parts.join(", ")}`;
+  const slow =
+    time === undefined ? undefined : noFasterText({ median: 1 / time }, { before, changes, uneven }, { macs });
+  return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
 }
 
 export interface OutputFiles {
