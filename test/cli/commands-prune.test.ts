@@ -143,7 +143,11 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect(out).toMatch(line);
     expect((await pith(...words, "--amount", "50%")).out).not.toContain("result:");
     const { planned } = JSON.parse((await pith(...words, "--structured", "50%", "--json")).out);
-    expect(planned).toMatchObject({ parameters: expect.any(Number), macs: expect.any(String), time: expect.any(Number) });
+    expect(planned).toMatchObject({
+      parameters: expect.any(Number),
+      macs: expect.any(String),
+      time: expect.any(Number),
+    });
   });
 
   test.each([

@@ -31,7 +31,7 @@ import { type Weight, weightRecord } from "../weight.ts";
 const notable = 0.005;
 
 export function showPlan(result: PassOutput): Result {
-  const { changes, misses, before } = result;
+  const { changes, misses } = result;
   const planned = result.written === undefined ? result.planned : undefined;
   const cost = planned && { ...planned, macs: planned.macs && operationsFormula(planned.macs) };
   return {
