@@ -37,8 +37,10 @@ export async function modelAt(path: string, taken: Taken): Promise<string> {
   }
   const [file] = found;
   if (file === undefined || found.length > 1) return path;
-  const { isVariant } = await import("../folder/layout.ts");
-  const variants = (await readdir(dirname(file))).filter((name) => name.endsWith(".onnx") && isVariant(name)).sort();
+  const { basesIn } = await import("../folder/layout.ts");
+  const names = await readdir(dirname(file));
+  const bases = new Set(basesIn(names).map((base) => `${base}.onnx`));
+  const variants = names.filter((name) => name.endsWith(".onnx") && !bases.has(name)).sort();
   taken(file, variants);
   return file;
 }

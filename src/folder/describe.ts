@@ -6,7 +6,7 @@ import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { withCard } from "./card.ts";
-import { dataFilesOf } from "./layout.ts";
+import { chunksOf, dataFilesOf } from "./layout.ts";
 import { configured } from "./loader-config.ts";
 import { type Records, recordName } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
@@ -18,9 +18,7 @@ export const cardName = "README.md";
 export async function describe(run: FolderRun): Promise<void> {
   const { folder, out, asked, modules, records, options } = run;
   const { keepSmallest = false } = options;
-  const names = await listFolder(joinPath(out, "onnx"));
-  const chunks = new Map<string, number>();
-  for (const name of names) if (name.endsWith(".onnx")) chunks.set(name, dataFilesOf(name, names).length);
+  const chunks = chunksOf(await listFolder(joinPath(out, "onnx")));
   const chosen = new Map(
     modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
   );

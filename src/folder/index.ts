@@ -1,7 +1,7 @@
 /** Folders as transformers.js lays them out. */
 export { comparedNearness, type EndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 export { generatorOf } from "./generate.ts";
-export { basesIn, isVariant, mainOf } from "./layout.ts";
+export { basesIn, mainOf } from "./layout.ts";
 export type { Loader, LoaderAnswer, LoaderAnswers, ModuleDtypes } from "./loader.ts";
 export { quantizeFolder } from "./quantize-folder.ts";
 export type { FileFigures } from "./records.ts";

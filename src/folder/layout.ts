@@ -9,11 +9,15 @@ const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "
 /** At most so many files of weights belong to a model. */
 export const mostChunks = 100;
 
-/** The modules that variants are made of, by the names of their files without ".onnx". */
+/**
+ * The modules that variants are made of, by the names of their files without ".onnx". None of them has a full stop in it, and what Pith makes of a file has:
+ * `model.pruned.onnx`.
+ */
 export function basesIn(files: readonly string[]): readonly string[] {
   return files
     .filter((file) => file.endsWith(".onnx") && !isVariant(file))
     .map((file) => file.slice(0, -".onnx".length))
+    .filter((base) => !base.includes("."))
     .sort();
 }
 
@@ -32,6 +36,12 @@ export function isCopied(name: string): boolean {
 export function isVariant(file: string): boolean {
   const model = parseDataName(file)?.model ?? file;
   return suffixes.some((suffix) => model.endsWith(`${suffix}.onnx`));
+}
+
+/** Of each model how many files of weights it has. */
+export function chunksOf(names: readonly string[]): ReadonlyMap<string, number> {
+  const models = names.filter((name) => name.endsWith(".onnx"));
+  return new Map(models.map((name) => [name, dataFilesOf(name, names).length]));
 }
 
 /** Those files of a model's weights that are there. */

@@ -1,12 +1,16 @@
 /** The models of a folder that variants are made of, and the copies of them and of what lies beside them. */
 import { fileKind, fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFileAtomically } from "#platform";
 import { bytesOfFile, fileHash, textHash } from "../data/file-hash.ts";
-import { keptText, type NewFile, planWrites } from "../data/own-files.ts";
+import { fileOfBytes, jsonText, keptText, type NewFile, planWrites } from "../data/own-files.ts";
+import { readSettings } from "../data/tokenizer.ts";
 import { enumerated, Miss, PithError, stopIfAsked } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import { sniff } from "../onnx/sniff.ts";
+import { bytesOfText } from "../tensor/dense.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
-import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
+import { basesIn, chunksOf, dataFilesOf, isCopied, isVariant } from "./layout.ts";
+import { configured } from "./loader-config.ts";
 import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
 import type { FolderRun, Module } from "./run.ts";
@@ -32,13 +36,45 @@ export async function originalsIn(folder: string): Promise<Originals> {
     const source = joinPath(folder, "onnx", `${base}.onnx`);
     const model = await open(source);
     inputs.push(...model.graph.feeds.map(({ name }) => name));
-    const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weightFilesOf(model)]);
-    const files: NewFile[] = [];
-    for (const part of parts) if (names.includes(part)) files.push(await copyOf(folder, `onnx/${part}`));
+    const files = await filesOf(folder, base, model, names);
     copies.push(...files.filter(({ path }) => !copies.some((copy) => copy.path === path)));
     modules.push({ base, source, hash: await textHash(files.map(({ hash }) => hash).join()) });
   }
   return { modules, inputs, copies };
+}
+
+/** A module and its weights. */
+async function filesOf(folder: string, base: string, model: Model, names: readonly string[]): Promise<NewFile[]> {
+  const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weightFilesOf(model)]);
+  const files: NewFile[] = [];
+  for (const part of parts) if (names.includes(part)) files.push(await copyOf(folder, `onnx/${part}`));
+  return files;
+}
+
+/**
+ * Copies what belongs to a model into a folder that holds what it has become: the other models, tokenizer, configuration, licence. config.json names
+ * the models that are there, which have no variants yet.
+ * @param changed the model's name in both folders, without ".onnx".
+ * @returns sentences about files that Pith did not write, which stay as they are.
+ */
+export async function copyBeside(folder: string, out: string, changed: string): Promise<readonly string[]> {
+  const names = await listFolder(joinPath(folder, "onnx"));
+  const bases = basesIn(names);
+  const copies = await sidecarsIn(folder);
+  for (const base of bases.filter((one) => one !== changed)) {
+    const model = await open(joinPath(folder, "onnx", `${base}.onnx`));
+    copies.push(...(await filesOf(folder, base, model, names)));
+  }
+  const config = await readSettings(joinPath(folder, configName));
+  if (config !== undefined) {
+    const there = [...(await listFolder(joinPath(out, "onnx"))), ...copies.map(({ path }) => fileNameOf(path))];
+    const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
+    const told = configured(config, config, { chunks: chunksOf(there), chosen, keepSmallest: false });
+    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(told))));
+  }
+  const { writes, kept } = await planWrites(out, copies, new Map());
+  for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());
+  return kept.map((path) => keptText(joinPath(out, path)));
 }
 
 /** Why a folder is none that transformers.js loads. */
@@ -70,7 +106,7 @@ async function copyOf(folder: string, path: string): Promise<NewFile> {
 }
 
 /** What is copied beside the models, but for config.json and README.md, which get a part of Pith's. */
-async function sidecarsIn(folder: string): Promise<NewFile[]> {
+export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   for (const name of await listFolder(folder))
     if (isCopied(name) && name !== configName && (await fileKind(joinPath(folder, name))) === "file")

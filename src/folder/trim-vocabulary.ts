@@ -3,7 +3,7 @@
  *
  * Two proofs come before anything is written: every text gives the same tokens by both tokenizers, and models answer the same to the first of them.
  */
-import { fileKind, joinPath, listFolder, makeFolder, readFile, readText, writeFileAtomically } from "#platform";
+import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { openDataset } from "../data/open.ts";
 import { jsonText } from "../data/own-files.ts";
 import type { PlainObject } from "../data/plain-object.ts";
@@ -33,7 +33,8 @@ import { bytesOfText } from "../tensor/dense.ts";
 import { sameDims } from "../tensor/dims.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Dense } from "../tensor/types.ts";
-import { basesIn, isCopied } from "./layout.ts";
+import { basesIn } from "./layout.ts";
+import { sidecarsIn } from "./originals.ts";
 
 export interface TrimOptions {
   /** Data sets of texts: a .txt file, or a table with a column of texts. */
@@ -263,7 +264,6 @@ async function write(folder: string, out: string, contents: readonly Config[]): 
       bytesOfText(name === tokenizerName ? JSON.stringify(content) : jsonText(content)),
     ]);
   const written = new Set(contents.map(([name]) => name));
-  for (const name of await listFolder(folder))
-    if (isCopied(name) && !written.has(name) && (await fileKind(joinPath(folder, name))) === "file")
-      await writeFileAtomically(joinPath(out, name), [await readFile(joinPath(folder, name))]);
+  for (const { path, parts } of await sidecarsIn(folder))
+    if (!written.has(path)) await writeFileAtomically(joinPath(out, path), parts());
 }

@@ -1,6 +1,6 @@
 /** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
-import { readdir, realpath, stat, writeFile } from "node:fs/promises";
-import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { readdir, stat, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import * as v from "valibot";
 import { readText, temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../data/file-hash.ts";
@@ -35,6 +35,7 @@ import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
 import { openLoader } from "../loader.ts";
+import { requireOutside } from "../result-place.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
 import { speedBeside } from "../speed.ts";
@@ -227,15 +228,6 @@ async function identityOf(path: string): Promise<string> {
   const names = (await readdir(path, { recursive: true })).toSorted();
   const files = await Promise.all(names.map(async (name) => [name, await stat(join(path, name))] as const));
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
-}
-
-/** @throws PithError E_OPTION for a folder inside the one that is copied. */
-async function requireOutside(folder: string, out: string): Promise<void> {
-  const path = relative(await realpath(folder), resolve(out));
-  if (path === "" || path.startsWith("..") || isAbsolute(path)) return;
-  throw new PithError("E_OPTION", `--out: "${out}" is inside "${folder}", which is copied into it.`, {
-    hint: `Write beside it, or into "${folder}" itself.`,
-  });
 }
 
 /** What a run that was stopped leaves. */

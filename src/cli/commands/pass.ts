@@ -13,8 +13,10 @@ import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "
 import { flagName } from "../invalid-options.ts";
 import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { modelAt, saidOn } from "../model-folder.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
+import { completePlace, type ResultPlace, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
@@ -32,7 +34,10 @@ const stepFlags = (fallback: string) =>
     original: option(v.string(), "the model before pruning, which the result is judged against (default: model.onnx)", {
       value: "original.onnx",
     }),
-    out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
+    out: option(v.string(), `file to write, or of a model folder a folder (default: ${fallback})`, {
+      short: "-o",
+      value: "out.onnx",
+    }),
     dryRun: option(v.boolean(), "print what would be done to each layer, and write nothing"),
     ...metricFlags,
     ...goalFlags,
@@ -70,6 +75,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     // The job opens the data, prepares it, and gives the pass its part, and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
+    folders: () => true,
     async run([word], options, given) {
       const session = withCalibration(given, options);
       const { passed, seed } = session;
@@ -86,7 +92,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         dryRun = false,
       } = options;
       const aim = reference === undefined ? original : passed[reference];
-      const model = modelIn(word, student, aim, name);
+      const found = word === undefined ? undefined : await modelAt(word, saidOn(session.terminal));
+      const model = modelIn(found, student, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       requireGiven(pass, data, aim);
@@ -96,8 +103,9 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
       if (data === undefined) await requireNoSamples(pass, passed);
-      const out = options.out ?? outputName(model, command.suffix(passed));
-      const files = await openPlaces(pass, passed, out, { model, aim, data });
+      const place = resultPlace(word ?? model, model, options.out, command.suffix(passed));
+      const { out } = place;
+      const files = await openPlaces(pass, passed, place, { model, aim, data });
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
       const settings = {
         options: Object.fromEntries(kept),
@@ -121,6 +129,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
+      await completePlace(place, (text) => session.terminal.note("kept", text, "warning"));
       return showWritten(model, result, {
         speed: await timedBeside(model, typeof aim === "string" ? aim : model, result, session),
         demanded: maxDrop !== undefined || !force,
@@ -182,7 +191,7 @@ interface Inputs {
 async function openPlaces(
   { reference = "original", command }: AnyPass,
   passed: Session["passed"],
-  out: string,
+  place: ResultPlace,
   { model, aim, data }: Inputs,
 ): Promise<OutputFiles> {
   const read = (command?.reads ?? []).flatMap((key) =>
@@ -191,8 +200,9 @@ async function openPlaces(
   const itself = ["the model itself", model] as const;
   const named = [[`the ${reference}`, aim] as const, ...read];
   const inputs = [itself, ["the data", data?.path] as const, ...named];
+  const { out } = place;
   await requireOther(out, inputs);
-  await requireWritable(out);
+  await requireWritablePlace(place);
   const alsoWritten = (command?.writes ?? [])
     .flatMap((key) => passed[key] ?? [])
     .filter((path) => typeof path === "string");

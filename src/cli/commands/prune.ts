@@ -1,4 +1,4 @@
-/** `pith prune`: the pass on a file, or, on a folder as transformers.js lays it out, its vocabulary. */
+/** `pith prune`: the pass; or, on a folder as transformers.js lays it out, its vocabulary. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { bytes, counted, integer, times } from "../../evaluate/numbers.ts";
@@ -26,10 +26,9 @@ const options = v.object({
 
 export default defineCommand({
   ...single,
-  arguments: [{ name: "model.onnx", description: "the model, or, with --vocabulary, its folder" }],
+  arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
   options,
   examples: [...single.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
-  folders: ({ vocabulary }) => vocabulary !== undefined,
   run([path = ""], { vocabulary, ...given }: v.InferOutput<typeof options>, session) {
     return vocabulary === undefined
       ? single.run([path], given, session)

@@ -9,7 +9,6 @@ import { quantize } from "../../quantize/index.ts";
 import { quoted } from "../../report/sections.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files.ts";
-import { modelAt, saidOn } from "../model-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 import { bytesOf, passCommand, sizeOption, withCalibration } from "./pass.ts";
 
@@ -72,7 +71,7 @@ export default defineCommand({
         );
       }
       const passed = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
-      return single.run([await modelAt(path, saidOn(session.terminal))], rest, { ...session, passed });
+      return single.run([path], rest, { ...session, passed });
     }),
 });
 

@@ -2,22 +2,26 @@ import * as v from "valibot";
 import { bytes, counted, integer, times } from "../../evaluate/numbers.ts";
 import { described, option } from "../../passes/options.ts";
 import { defineCommand, type Result } from "../command.ts";
-import { isThere, outputName, requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
+import { modelAt, saidOn } from "../model-folder.ts";
 import { constantNote, withoutNote } from "../notes.ts";
+import { completePlace, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { namedSizes, settings } from "../set.ts";
 import { columns } from "../table.ts";
-import { requireWritable } from "../writable.ts";
 
 const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
 
 export default defineCommand({
   name: "simplify",
   summary: "reduce the number of nodes without changing the function",
-  arguments: [{ name: "model.onnx", description: "the model" }],
+  arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
   options: v.object({
-    out: option(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
+    out: option(v.string(), "file to write, or of a model folder a folder (default: model.simplified.onnx)", {
+      short: "-o",
+      value: "out.onnx",
+    }),
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
@@ -31,18 +35,23 @@ export default defineCommand({
     "simplify model.trained.onnx --finalize",
     "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
   ],
-  async run([model = ""], options, session) {
-    const out = options.out ?? outputName(model, ".simplified");
+  folders: () => true,
+  async run([word = ""], options, session) {
+    const model = await modelAt(word, saidOn(session.terminal));
+    const place = resultPlace(word, model, options.out, ".simplified");
+    const { out } = place;
     const set = settings(options.set);
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
     await requireOther(out, [["the model itself", model]]);
-    await requireWritable(out);
+    await requireWritablePlace(place);
     const replaced = await isThere(out);
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
-    return show(model, await withoutLeftovers([out], job), replaced);
+    const result = await withoutLeftovers([out], job);
+    await completePlace(place, (text) => session.terminal.note("kept", text, "warning"));
+    return show(model, result, replaced);
   },
 });
 

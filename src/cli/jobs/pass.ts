@@ -1,6 +1,7 @@
 /** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
 
 import * as v from "valibot";
+import { folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
@@ -249,6 +250,7 @@ async function write(
   context: JobContext,
 ): Promise<WrittenOutput> {
   context.stage("write");
+  await makeFolder(folderOf(input.out));
   await save(result, input.out, { fileBytes: input.fileBytes });
   warnOfDefaults(original, context);
   context.stage("compress");

@@ -1,4 +1,5 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
+import { folderOf, makeFolder } from "#platform";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
@@ -76,6 +77,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     throw differs(comparison);
   stopIfAsked(signal, "Stopped before anything was written.");
   context.stage("write");
+  await makeFolder(folderOf(input.out));
   await save(model, input.out);
   warnOfDefaults(original, context);
   const written = await open(input.out);

@@ -1,0 +1,119 @@
+/** A folder as transformers.js lays it out goes into a command that changes a model: a folder like it comes out. */
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { given } from "./model-folders.ts";
+import { pith } from "./run.ts";
+
+const root = temporaryFolder();
+
+const network = `opset 18
+graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
+  a.weight: float32[8, 16] = random(seed 1)
+  b.weight: float32[16, 4] = random(seed 2)
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`;
+
+const folderCalled = (name: string): Promise<string> =>
+  given(root, name, network, "config.json", "tokenizer.json", "LICENSE", "notes.txt");
+
+const filesOf = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder, { recursive: true })).toSorted();
+
+const result = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx"), "tokenizer.json"];
+const half = ["--structured", "50%", "--force"];
+
+describe("a folder that is pruned", () => {
+  test("is written as a folder that is named, with what transformers.js reads beside the model", async () => {
+    const [folder, out] = [await folderCalled("named"), join(root, "named.out")];
+    const before = await filesOf(folder);
+    expect(await pith("prune", folder, ...half, "-o", `${out}/`)).toMatchObject({ code: 0 });
+    expect(await filesOf(out)).toEqual(result);
+    expect(await filesOf(folder)).toEqual(before);
+  });
+
+  test("has its result beside it where none is named", async () => {
+    const folder = await folderCalled("beside");
+    expect(await pith("prune", folder, ...half)).toMatchObject({ code: 0 });
+    expect(await filesOf(`${folder}.pruned`)).toEqual(result);
+    expect(await filesOf(join(folder, "onnx"))).toEqual(["model.onnx"]);
+  });
+
+  test("is written over by the next result, but not what an author has changed in it", async () => {
+    const [folder, out] = [await folderCalled("again"), join(root, "again.out")];
+    await pith("prune", folder, ...half, "-o", out);
+    const first = await readFile(join(out, "onnx", "model.onnx"));
+    await writeFile(join(out, "tokenizer.json"), '{"mine": 1}');
+    const again = await pith("prune", folder, "--structured", "25%", "--force", "-o", out);
+    expect(again.out).toMatch(/model\.onnx \(replaced\)/);
+    expect(again.err).toMatch(/tokenizer\.json stays as it is/);
+    expect(await readFile(join(out, "tokenizer.json"), "utf8")).toBe('{"mine": 1}');
+    expect((await readFile(join(out, "onnx", "model.onnx"))).length).toBeGreaterThan(first.length);
+  });
+
+  test("keeps its other models, and config.json names none of the variants that are not there", async () => {
+    const [folder, out] = [await folderCalled("modules"), join(root, "modules.out")];
+    const other = parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}");
+    await save(other, join(folder, "onnx", "encoder_model.onnx"));
+    await save(other, join(folder, "onnx", "model_q4.onnx"));
+    await writeFile(join(folder, "config.json"), '{"transformers.js_config": {"dtype": "q4", "kv_cache_dtype": "x"}}');
+    await pith("prune", folder, ...half, "-o", out);
+    expect(await filesOf(join(out, "onnx"))).toEqual(["encoder_model.onnx", "model.onnx"]);
+    const config = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
+    expect(config).toEqual({
+      "transformers.js_config": { dtype: { model: "fp32", encoder_model: "fp32" }, kv_cache_dtype: "x" },
+    });
+  });
+
+  test("is nothing that is written where nothing changes, or with --dry-run", async () => {
+    const folder = await folderCalled("idle");
+    for (const flags of [
+      ["--amount", "0"],
+      [...half, "--dry-run"],
+    ])
+      await pith("prune", folder, ...flags);
+    expect((await readdir(root)).filter((name) => name.startsWith("idle"))).toEqual(["idle"]);
+  });
+
+  test("is not written over itself or into itself, and gives a file where a file is named", async () => {
+    const folder = await folderCalled("places");
+    const itself = await pith("prune", folder, ...half, "-o", folder);
+    expect(itself).toMatchObject({ code: 2, err: expect.stringMatching(/is the model itself/) });
+    const inside = await pith("prune", folder, ...half, "-o", join(folder, "thin"));
+    expect(inside).toMatchObject({ code: 2, err: expect.stringMatching(/is inside/) });
+    const file = join(root, "thin.onnx");
+    expect(await pith("prune", folder, ...half, "-o", file)).toMatchObject({ code: 0 });
+    expect(await readdir(root)).toContain("thin.onnx");
+  });
+});
+
+test("simplify writes a folder for a folder, too", async () => {
+  const folder = await folderCalled("simple");
+  expect(await pith("simplify", folder)).toMatchObject({ code: 0 });
+  expect(await filesOf(`${folder}.simplified`)).toEqual(result);
+});
+
+describe("what Pith wrote beside an original", () => {
+  test("is none of the models whose tokens are trimmed", async () => {
+    const [folder, out] = [await folderOf("results", plain), join(root, "results.out")];
+    await mkdir(join(folder, "onnx"), { recursive: true });
+    for (const name of ["model.pruned.onnx", "model.pruned.recovered.onnx"])
+      await writeFile(join(folder, "onnx", name), await readFile(join(folder, "onnx", "model.onnx")));
+    expect(await pith("prune", folder, "--vocabulary", await written(), "-o", out)).toMatchObject({ code: 0 });
+    expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx"]);
+  });
+
+  test("is no original that variants are made of", async () => {
+    const folder = await folderCalled("variants");
+    const { rename } = await import("node:fs/promises");
+    await rename(join(folder, "onnx", "model.onnx"), join(folder, "onnx", "model.pruned.onnx"));
+    const found = await pith("quantize", folder, "--dtype", "q8");
+    expect(found).toMatchObject({ code: 1, err: expect.stringMatching(/only variants \(model\.pruned\.onnx\)/) });
+  });
+});
