@@ -21,7 +21,8 @@ import {
   trimmedConfig,
   trimmedTokenizer,
 } from "../data/trimmed-tokenizer.ts";
-import { PithError, reasonText, stopIfAsked } from "../errors.ts";
+import type { Dataset } from "../data/types.ts";
+import { PithError, reasonText, refusalIn, stopIfAsked } from "../errors.ts";
 import { toleranceOf } from "../evaluate/equivalence.ts";
 import { createRunner } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
@@ -67,8 +68,11 @@ interface Text {
   readonly pair?: string | undefined;
   /** Where it stands. */
   readonly at: string;
+  /** It is several texts of a .txt file, read as one. */
+  readonly isRunning?: true;
 }
 
+const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl file with a column of texts.";
 const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
 const configNames = ["config.json", "generation_config.json"];
 /** Texts of each data set, and tokens of a text, for models. */
@@ -113,7 +117,7 @@ export async function trimFolder(
   for await (const text of textsIn(texts)) {
     stopIfAsked(context.signal, "Stopped on request.");
     requireSameTokens([tokenizer, smaller], kept, text);
-    if (++count % 1024 === 0) context.progress(count);
+    if (text.isRunning === undefined && ++count % 1024 === 0) context.progress(count);
   }
   const sizes = new Set([tokenizer.vocabularySize]);
   const results: { readonly model: Model; readonly told: TrimmedModel }[] = [];
@@ -168,13 +172,13 @@ function tokenizerOf(folder: string, { file, settings }: TokenizerContents, conf
 /** Texts of data sets one by one; of a .txt file its lines, and then all of it, as language models read it. */
 async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
   for (const path of paths) {
-    const dataset = await openDataset(path);
+    const dataset = await openTexts(path);
     let count = 0;
     for await (const batch of dataset.batches({ size: 256 })) {
       const columns = textColumns(batch, dataset.name);
       if (columns === undefined)
-        throw new PithError("E_DATA", `${dataset.name} holds no text.`, {
-          hint: "A .txt file, or a table with a column of texts.",
+        throw new PithError("E_DATA", `The texts of the vocabulary: ${dataset.name} holds none.`, {
+          hint: acceptedTexts,
         });
       const [first = [], second] = columns.map((name) => {
         const column = batch[name];
@@ -183,7 +187,17 @@ async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
       for (const [at, text] of first.entries()) yield { text, pair: second?.[at], at: `${path}, text ${++count}` };
     }
     if (!path.endsWith(".txt")) continue;
-    for (const text of pieces(await readText(path))) yield { text, at: `${path}, as running text` };
+    for (const text of pieces(await readText(path))) yield { text, at: `${path}, as running text`, isRunning: true };
+  }
+}
+
+/** @throws PithError E_FILE and E_DATA, which say what may lie there. */
+async function openTexts(path: string): Promise<Dataset> {
+  try {
+    return await openDataset(path);
+  } catch (error) {
+    const { code, message } = refusalIn(error);
+    throw new PithError(code, `The texts of the vocabulary: ${message}`, { hint: acceptedTexts, cause: error });
   }
 }
 
@@ -207,7 +221,7 @@ async function compare(
   try {
     for (const path of texts) {
       const [own, smaller] = tokenizers.map(async (tokenizer) => {
-        const lines = take(await openDataset(path), mostCompared);
+        const lines = take(await openTexts(path), mostCompared);
         return tokenize(lines, original.graph.feeds, {
           tokenizer,
           length: Math.min(tokenizer.longest ?? mostTokens, mostTokens),

@@ -1,5 +1,5 @@
 /** `pith prune --vocabulary`: fewer tokens. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -13,6 +13,7 @@ describe("prune --vocabulary", () => {
     const { code, out: told } = await pith("prune", folder, "--vocabulary", await written(), "-o", out);
     expect(code).toBe(0);
     expect(told).toMatch(/tokens: 8 of 10 stay/);
+    expect(told).toMatch(/the same tokens for all of 2 texts/);
     expect(told).toMatch(/onnx\/model\.onnx: h; the same answers as the original, on 2 texts/);
     const again = await pith("prune", folder, "--vocabulary", texts, "-o", out);
     expect(again).toMatchObject({ code: 2, err: expect.stringMatching(/holds files already/) });
@@ -24,6 +25,36 @@ describe("prune --vocabulary", () => {
   ])("with %j is refused", async (flags, message) => {
     const found = await pith("prune", await folderOf("flags", plain), "--vocabulary", await written(), ...flags);
     expect(found).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+  });
+
+  test("a line is one text, with and without a line break behind it", async () => {
+    for (const [name, text] of [
+      ["broken.txt", "red reds\n"],
+      ["unbroken.txt", "red reds"],
+    ] as const) {
+      await writeFile(join(root, name), text);
+      const out = join(root, `${name}.out`);
+      const found = await pith(
+        "prune",
+        await folderOf(`of ${name}`, plain),
+        "--vocabulary",
+        join(root, name),
+        "-o",
+        out,
+      );
+      expect(found.out).toMatch(/the same tokens for all of 1 text$/m);
+    }
+  });
+
+  test.each([
+    ["missing.txt", undefined, /There is no data at/],
+    ["notes.docx", "PK", /is not a data set in a known format/],
+    ["numbers.csv", "a,b\n1,2\n", /holds none/],
+  ])("%s is refused with what texts may lie in", async (name, content, message) => {
+    if (content !== undefined) await writeFile(join(root, name), content);
+    const found = await pith("prune", await folderOf("sources", plain), "--vocabulary", join(root, name));
+    expect(found).toMatchObject({ code: 1, err: expect.stringMatching(message) });
+    expect(found.err).toMatch(/The texts of the vocabulary: .*\nhint: A \.txt file, a text per line; or a \.csv/);
   });
 
   test("is for folders", async () => {
