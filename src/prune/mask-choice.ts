@@ -1,6 +1,8 @@
 /** Masks chosen for parameters, and what becomes of them. */
 import type { Layer } from "../analysis/layers.ts";
+import { maskedAt } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Mask } from "../math/smallest.ts";
 import { cutMask, cutter, masked, type Threshold } from "../math/smallest.ts";
@@ -8,7 +10,9 @@ import { type Keep, stored } from "../passes/fold-mask.ts";
 import type { Change, Outcome } from "../passes/pass.ts";
 import { setMask } from "../passes/set-mask.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { toFloats } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
+import type { Dense, Tensor } from "../tensor/types.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import { readMask, zeroOnce } from "./parameter-masks.ts";
@@ -46,6 +50,7 @@ export async function prunePrepared(
 ): Promise<Outcome> {
   storeWeights(model);
   const { targets, misses } = await selectParameters(model, selection);
+  const tensors = new Map(targets.map(({ parameter }) => [parameter, stored(parameter)]));
   const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
   const choose = await chooserFor(targets, scorer);
   const chosen: MaskChoice[] = [];
@@ -55,14 +60,38 @@ export async function prunePrepared(
     if (found instanceof Miss) refused.push(found);
     else chosen.push(found);
   }
+  const changes = await writeMasks(model, chosen);
   // Masks are put in all the same, of ones.
-  if (writeMasks === zeroEntries && chosen.every(({ before, after }) => before === after))
-    return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
-  return { changes: await writeMasks(model, chosen), misses: [...misses, ...refused] };
+  if (writeMasks === putMasks || (await isAnyChanged(chosen, tensors)))
+    return { changes, misses: [...misses, ...refused] };
+  for (const [parameter, tensor] of tensors) parameter.tensor = tensor;
+  return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
 }
 
-const nothingOf = ({ target: { layer }, before }: MaskChoice): Miss =>
-  new Miss(before === 0 ? "nothing is left of it" : "what would go rounds to 0, or is all of it", layer.name);
+/** Of the first that is changed the others are not read. */
+async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
+  for (const { target, before, after } of chosen) {
+    if (before === after) continue;
+    const { parameter } = target;
+    if (maskedAt(parameter) !== undefined) return true;
+    const was = tensors.get(parameter);
+    if (was === undefined || !haveSameNumbers(await was.read(), await stored(parameter).read())) return true;
+  }
+  return false;
+}
+
+function haveSameNumbers(a: Dense, b: Dense): boolean {
+  const others = toFloats(b);
+  return toFloats(a).every((number, at) => number === others[at]);
+}
+
+function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
+  const why =
+    after < before
+      ? "what would go is 0 already: stored zeros count, so give a larger amount"
+      : "what would go rounds to 0, or is all of it";
+  return new Miss(before === 0 ? "nothing is left of it" : why, layer.name);
+}
 
 /** The same for rules that make a mask at once. */
 export function maskEach(

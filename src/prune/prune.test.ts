@@ -1,13 +1,23 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
+import type { Solver } from "../calibrate/solver.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel, printModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { float32, zeros } from "../tensor/dense.ts";
-import { customFromMask, globalUnstructured, isPruned, l1Unstructured, lnStructured, prune, remove } from "./index.ts";
+import {
+  customFromMask,
+  globalUnstructured,
+  type Importance,
+  isPruned,
+  l1Unstructured,
+  lnStructured,
+  prune,
+  remove,
+} from "./index.ts";
 
 /** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
 const chain = `opset 21
@@ -424,6 +434,34 @@ test("where nothing of any layer goes, nothing changes, and each says so", async
     expect(changes).toEqual([]);
     const reason = "what would go rounds to 0, or is all of it";
     expect(misses).toMatchObject(["fc1", "fc2", "fc3"].map((at) => ({ at, reason })));
+  }
+});
+
+test("where all that would go is 0 already, nothing changes, whatever chooses, and each says so", async () => {
+  const byValue: Importance = { id: "by value", scores: ({ matrices }) => matrices() };
+  const rewriting: Solver = {
+    id: "rewriting",
+    prune: (weights, kept, { pattern, amount }) => ({ weights, kept: pattern.choose(weights, kept, amount) }),
+  };
+  for (const options of [
+    { amount: 0.5 },
+    { amount: 0.5, scope: "global" },
+    { amount: 0.5, importance: byValue },
+    { amount: 0.5, solver: rewriting },
+    { pattern: "1:2" },
+  ] as const) {
+    const model = parseModel(chain);
+    expect((await prune(model, { ...options, except: "fc3" })).changes).toHaveLength(2);
+    const once = printModel(model);
+    const { changes, misses } = await prune(model, { ...options, except: "fc3" });
+    expect(changes).toEqual([]);
+    const reason = "what would go is 0 already: stored zeros count, so give a larger amount";
+    expect(misses).toMatchObject(["fc1", "fc2"].map((at) => ({ at, reason })));
+    expect(printModel(model)).toBe(once);
+    expect((await prune(model, { amount: 0.75, except: "fc3" })).changes).toHaveLength(2);
+    // Masks count what is left.
+    await prune(model, { amount: 0.5, except: "fc3", keepMasks: true });
+    expect((await prune(model, { amount: 0.5, except: "fc3" })).changes).toHaveLength(2);
   }
 });
 

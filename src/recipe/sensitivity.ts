@@ -178,16 +178,14 @@ async function unitsOf(
   const inGraph = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     stopIfAsked(context.signal);
-    const { pass, shared, own, settings } = sweeps[kind];
-    // Of few channels a small share is none.
-    const setting = (kind === "channels" ? settings.at(-1) : settings[0]) ?? 0;
-    const all = await runStep(pass, model.clone(), { ...shared, ...own(setting), ...selection }, {}, context);
+    const { pass, shared, own, widest } = sweeps[kind];
+    const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
     misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const left = new Set(all.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];
     for (const name of inGraph.filter((layer) => left.has(layer))) {
       if (!left.has(name)) continue;
-      const options = optionsOf(sweeps[kind], new Map([[name, setting]]));
+      const options = optionsOf(sweeps[kind], new Map([[name, widest]]));
       const together =
         kind === "channels"
           ? (await runStep(pass, model.clone(), options, {}, context)).changes.map(({ at }) => at)

@@ -13,8 +13,9 @@ export interface Sweep {
   readonly pass: AnyPass;
   /** Of the pass, whatever the layer. */
   readonly shared: OptionValues;
-  /** The first has most layers that it can change. */
   readonly settings: readonly number[];
+  /** The setting that changes most layers: of few channels a small share is none, and of what has zeros one that is zeros. */
+  readonly widest: number;
   /** Of a layer, as `overrides` has them. */
   own(setting: number): OptionValues;
   /** Whether a change is the one that was asked for: a layer that a format is not for gets another. */
@@ -25,17 +26,24 @@ const amounts = [0.2, 0.4, 0.6, 0.8];
 const amount = (share: number): OptionValues => ({ amount: share });
 
 export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
-  prune: { pass: prune, shared: { amount: 0 }, settings: amounts, own: amount },
-  channels: { pass: prune, shared: { structured: true, amount: 0 }, settings: amounts, own: amount },
+  prune: { pass: prune, shared: { amount: 0 }, settings: amounts, widest: 0.8, own: amount },
+  channels: { pass: prune, shared: { structured: true, amount: 0 }, settings: amounts, widest: 0.8, own: amount },
   bits: {
     pass: quantize,
     shared: { scheme: "weights" },
     settings: [8, 4, 3],
+    widest: 8,
     // Of integers there are 8 and 4 bits, which convolutions have in operators of ONNX alone.
     own: (bits) => (bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" }),
     isAsked: ({ bits }, setting) => bits === setting,
   },
-  rank: { pass: factorize, shared: { timing: false }, settings: [0.75, 0.5, 0.25], own: (ratio) => ({ ratio }) },
+  rank: {
+    pass: factorize,
+    shared: { timing: false },
+    settings: [0.75, 0.5, 0.25],
+    widest: 0.75,
+    own: (ratio) => ({ ratio }),
+  },
 };
 
 /** The options of a step that changes these layers alone, each by its own setting. */

@@ -75,7 +75,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
     ]);
     expect((await pith("inspect", at("hidden.onnx"))).out).toContain("possible in 2 of 2 layers (--weights");
     expect((await pith("inspect", at("right.onnx"), "--weights")).out).toMatch(
-      /fc +50\.0 % +0\.00 +1\.00 +2 +2 +2 +2\n/,
+      /fc +0\.0 % +0\.00100 +1\.00 +2 +2 +2 +2\n/,
     );
     expect((await json("inspect", at("right.onnx"))).weights).toBeUndefined();
   });

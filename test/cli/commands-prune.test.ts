@@ -10,7 +10,7 @@ const { at, folder } = smallModels();
 describe("prune", () => {
   const data = ["--data", at("points.csv")];
 
-  test("half of a diagonal matrix goes without a loss: zeros in a file without masks", async () => {
+  test("what is small beside a diagonal goes without a loss: zeros in a file without masks", async () => {
     const out = at("half.onnx");
     const result = await json("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", out);
     expect(result).toMatchObject({ code: 0, comparison: { candidate: { value: 1 }, difference: { value: 0 } } });
@@ -64,6 +64,18 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
       code: 2,
       err: expect.stringMatching(/^E_OPTION: --target-size cannot be reached: /m),
     });
+  });
+
+  test("the same amount once more writes nothing, and says why", async () => {
+    await save(parseModel(float), at("float.onnx"));
+    await pith("prune", at("float.onnx"), "--amount", "50%", "--force", "-o", at("half.onnx"));
+    expect(await pith("prune", at("half.onnx"), "--amount", "50%", "--force", "-o", at("again.onnx"))).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(
+        /fc1 and fc2: what would go is 0 already: stored zeros count, so give a larger amount\nNothing changed, and nothing was written/,
+      ),
+    });
+    expect(existsSync(at("again.onnx"))).toBe(false);
   });
 
   test("recovery and training are suggested where weights are floats; of codes it is said that they are cut too late", async () => {
@@ -127,9 +139,9 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
   test("a dry run measures nothing: what scores no better than chance is refused by the run itself", async () => {
     const words = ["prune", at("zero.onnx"), "--amount", "50%", ...data, "-o", at("dry.onnx")];
     expect((await pith(...words)).err).toMatch(/^E_DATA: /m);
-    const { code, out, err } = await pith("prune", at("hidden.onnx"), "--amount", "50%", ...data, "--dry-run");
+    const { code, out, err } = await pith("prune", at("hidden.onnx"), "--amount", "75%", ...data, "--dry-run");
     expect({ code, err }).toEqual({ code: 0, err: "" });
-    expect(out).toMatch(/^fc1 +4 of 8 pruned/m);
+    expect(out).toMatch(/^fc1 +6 of 8 pruned/m);
     expect(out).toMatch(/\nNothing was written \(--dry-run\)\.\n$/);
     expect(await pith(...words, "--dry-run")).toMatchObject({ code: 0 });
     expect(existsSync(at("dry.onnx"))).toBe(false);

@@ -2,15 +2,22 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseRecipe, parseSensitivity } from "pith/recipe";
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
 import { json, pith } from "./run.ts";
-import { smallModels } from "./small-models.ts";
+import { hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
+beforeAll(async () => {
+  const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
+  await save(parseModel(dense), at("dense.onnx"));
+});
+
 test("prints a table, and writes page, data and recipes; a recipe runs", async () => {
   const out = at("swept");
-  const words = ["sensitivity", at("hidden.onnx"), "--data", at("points.csv"), "-o", out];
+  const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out];
   const { code, out: text, err } = await pith(...words, "--kinds", "prune,bits", "--budget", "85%");
   expect(code, err).toBe(0);
   expect(text).toMatch(
@@ -21,7 +28,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   expect(readdirSync(out).sort()).toEqual(["bits.yaml", "prune.yaml", "sensitivity.html", "sensitivity.json"]);
   const read = (name: string): string => readFileSync(join(out, name), "utf8");
   const { rows, model } = parseSensitivity(read("sensitivity.json"));
-  expect(model).toBe("hidden.onnx");
+  expect(model).toBe("dense.onnx");
   expect(new Set(rows.map(({ layers }) => layers[0]))).toEqual(new Set(["fc1", "fc2"]));
   // Without two of its three greatest parts a layer of four numbers that count answers otherwise.
   expect(Math.max(...rows.map(({ drop }) => drop.value))).toBeGreaterThan(0.2);
@@ -33,7 +40,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   expect(step).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
   const made = await pith(
     "compress",
-    at("hidden.onnx"),
+    at("dense.onnx"),
     "--data",
     at("points.csv"),
     "-r",
@@ -49,7 +56,7 @@ test("with --json the same as data; what an author has changed stays", async () 
   const out = at("again");
   const words = [
     "sensitivity",
-    at("hidden.onnx"),
+    at("dense.onnx"),
     "--data",
     at("points.csv"),
     "--kinds",
@@ -62,7 +69,7 @@ test("with --json the same as data; what an author has changed stays", async () 
     out,
   ];
   const found = await json(...words);
-  expect(found).toMatchObject({ code: 0, model: "hidden.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
+  expect(found).toMatchObject({ code: 0, model: "dense.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
   expect(found.files).toEqual(["sensitivity.json", "sensitivity.html", "prune.yaml"].map((name) => join(out, name)));
   writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
   const { err } = await pith(...words);
@@ -77,7 +84,7 @@ test.each([
   [["--data", "points.csv", "--budget", "2"], /--budget/],
 ])("%j is refused", async (words, sentence) => {
   const given = words.map((word) => (word === "points.csv" ? at(word) : word));
-  const { code, err } = await pith("sensitivity", at("hidden.onnx"), ...given, "-o", at("refused"));
+  const { code, err } = await pith("sensitivity", at("dense.onnx"), ...given, "-o", at("refused"));
   expect(code).toBeGreaterThan(0);
   expect(err).toMatch(sentence);
   expect(existsSync(at("refused"))).toBe(false);
