@@ -60,16 +60,23 @@ function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64
   return Float64Array.from(unitOf, (unit) => (factors[unit] ?? 1) ** power);
 }
 
-function scaled(tensor: NonNullable<Value["tensor"]>, scalings: readonly Scaling[]): Promise<Tensor> {
-  const { type, dims } = tensor;
-  if (!isFloat(type)) throw new TypeError(`a tensor of ${type} takes no factors`);
-  return deferred(type, dims, async (): Promise<Dense> => {
-    const numbers = Float64Array.from(toFloats(await tensor.read()));
+function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
+  return rewritten(tensor, (numbers) => {
     for (const { axis, scale } of scalings) {
-      const { count, inner } = alongAxis(dims, axis);
+      const { count, inner } = alongAxis(tensor.dims, axis);
       for (let at = 0; at < numbers.length; at++)
         numbers[at] = (numbers[at] ?? 0) * (scale[Math.floor(at / inner) % count] ?? 1);
     }
+  });
+}
+
+/** A tensor of floats with its numbers changed where it is read, and rounded once. */
+export function rewritten(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
+  const { type, dims } = tensor;
+  if (!isFloat(type)) throw new TypeError(`a tensor of ${type} has no floats to change`);
+  return deferred(type, dims, async (): Promise<Dense> => {
+    const numbers = Float64Array.from(toFloats(await tensor.read()));
+    change(numbers);
     return fromNumbers(type, dims, numbers);
   });
 }

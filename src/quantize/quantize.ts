@@ -170,11 +170,11 @@ async function equalized(model: Model, options: QuantizeSettings, context: Conte
   const { scheme, equalize } = options;
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
   // Measuring reads data, which pages that round weights alone do without.
-  const [{ roundedNoise }, { equalize: move }] = await Promise.all([
+  const [{ answerNoise }, { equalize: move }] = await Promise.all([
     import("./rounded-noise.ts"),
     import("./equalize/index.ts"),
   ]);
-  return move(model, options, context, roundedNoise(model, options, quantizeBy, context));
+  return move(model, options, context, answerNoise(model, options, quantizeBy, context));
 }
 
 async function biasesCorrected(

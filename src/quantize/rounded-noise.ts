@@ -35,37 +35,48 @@ export async function noiseBetween(
   return Number.isNaN(sum) ? Number.POSITIVE_INFINITY : sum;
 }
 
-/** What `candidate` answers otherwise than the model was when this was made, once rounded; undefined where that cannot be measured. */
-export type RoundedNoise = (candidate: Model) => Promise<number | undefined>;
+/** What `candidate` answers otherwise than the model was when this was made; undefined where that cannot be measured. */
+export interface AnswerNoise {
+  /** Once it is rounded. */
+  rounded(candidate: Model): Promise<number | undefined>;
+  /** As it is. */
+  plain(candidate: Model): Promise<number | undefined>;
+}
 
 /** @param round rounds a model in place by settings. */
-export function roundedNoise(
+export function answerNoise(
   model: Model,
   options: QuantizeSettings,
   round: (options: QuantizeSettings, model: Model, context: Context) => Promise<unknown>,
   context: Context,
-): RoundedNoise {
+): AnswerNoise {
   const original = model.clone();
   const silent: Context = { ...context, log: () => {}, progress: () => {} };
   const { engine, seed, signal } = context;
   let samples: Samples | undefined;
-  return async (candidate) => {
-    const copy = candidate.clone();
-    const few = {
-      ...options,
-      equalize: false,
-      biasCorrection: "none" as const,
-      // What makes good what rounding took would be made for each candidate.
-      rounder: rounders.looksAtSamples(options.rounder) ? mse.id : options.rounder,
-      samples: Math.min(options.samples, mostSamples),
-    };
-    await round(few, copy, silent);
+  const plain = async (candidate: Model): Promise<number | undefined> => {
     if (samples === undefined) {
       const data = options.data === undefined ? undefined : draw(await trainPart(options.data), mostSamples, seed);
-      const inputs = await inputsFor(engine, original, copy, data, { seed, signal });
+      const inputs = await inputsFor(engine, original, candidate, data, { seed, signal });
       if (inputs instanceof Miss) return undefined;
       ({ samples } = inputs);
     }
-    return noiseBetween(original, copy, samples, context);
+    return noiseBetween(original, candidate, samples, context);
+  };
+  return {
+    plain,
+    async rounded(candidate) {
+      const copy = candidate.clone();
+      const few = {
+        ...options,
+        equalize: false,
+        biasCorrection: "none" as const,
+        // What makes good what rounding took would be made for each candidate.
+        rounder: rounders.looksAtSamples(options.rounder) ? mse.id : options.rounder,
+        samples: Math.min(options.samples, mostSamples),
+      };
+      await round(few, copy, silent);
+      return plain(copy);
+    },
   };
 }

@@ -51,6 +51,8 @@ async function withOutlier(name: Name): Promise<Model> {
   return model;
 }
 
+const unmeasured = { rounded: async () => undefined, plain: async () => undefined };
+
 const usual = { scheme: "static", bits: 7, perChannel: true, activations: "uint8", samples: 64 } as const;
 
 const samples = (name: Name) => numbersFor(inputs[name], 5);
@@ -96,7 +98,7 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     const [model, x] = [await withOutlier(name), samples(name)];
     const before = await run(model, { x });
     const settings: EqualizeOptions = { ...usual, data: memory("x", { x }) };
-    const changes = await smoothQuant.move(model, settings, completeContext({}), async () => undefined);
+    const changes = await smoothQuant.move(model, settings, completeContext({}), unmeasured);
     expect(changes).not.toEqual([]);
     expect(await run(model, { x })).toEqual(before);
   });
@@ -119,7 +121,7 @@ graph (x: float32[batch, 5, 64]) -> (y) {
   const moved = async (options: Partial<EqualizeOptions>, text = uneven) => {
     const model = parseModel(text);
     const own: EqualizeOptions = { ...fewBits, ...options };
-    const changes = awq.suits(own) ? await awq.move(model, own, completeContext({}), async () => undefined) : [];
+    const changes = awq.suits(own) ? await awq.move(model, own, completeContext({}), unmeasured) : [];
     return { model, names: changes.map(({ at }) => at) };
   };
 

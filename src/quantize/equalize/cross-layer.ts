@@ -55,7 +55,7 @@ export const crossLayer: Transformation = {
       await fuseBatchNorms(model, { trained: true, into: ({ node }) => chosen.has(node) });
     }
     const found = await equalizeRanges(model, options, isRounded, context);
-    const [before, after] = found.length === 0 ? [] : [await noise(untouched), await noise(model)];
+    const [before, after] = found.length === 0 ? [] : [await noise.rounded(untouched), await noise.rounded(model)];
     if (before !== undefined && after !== undefined && after < (1 - leastGain) * before) {
       const share = Math.round((1 - after / before) * 100);
       return found.map(({ at, what, ...change }) => ({

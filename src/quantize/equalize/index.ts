@@ -1,20 +1,21 @@
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
-import type { RoundedNoise } from "../rounded-noise.ts";
+import type { AnswerNoise } from "../rounded-noise.ts";
 import { awq } from "./awq.ts";
 import { crossLayer } from "./cross-layer.ts";
+import { rotation } from "./rotation.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** In this order: each begins with what those before it have left. */
-const transformations: readonly Transformation[] = [crossLayer, smoothQuant, awq];
+const transformations: readonly Transformation[] = [crossLayer, rotation, smoothQuant, awq];
 
 /** Moves factors by all transformations for these settings. The model computes the same. */
 export async function equalize(
   model: Model,
   options: EqualizeOptions,
   context: Context,
-  noise: RoundedNoise,
+  noise: AnswerNoise,
 ): Promise<readonly Change[]> {
   const changes: Change[] = [];
   for (const { suits, move } of transformations)

@@ -6,7 +6,7 @@ import type { Model } from "../../graph/model.ts";
 import type { LayerSelection } from "../../passes/options.ts";
 import type { Change, Context } from "../../passes/pass.ts";
 import type { QuantizeSettings } from "../options.ts";
-import type { RoundedNoise } from "../rounded-noise.ts";
+import type { AnswerNoise } from "../rounded-noise.ts";
 
 /** Of `quantize`, as far as factors depend on them. */
 export type EqualizeOptions = LayerSelection &
@@ -17,6 +17,6 @@ export interface Transformation {
   readonly id: string;
   /** Whether it can lower the error of what these settings round. */
   suits(options: EqualizeOptions): boolean;
-  /** Moves factors, in place, where that lowers the error of rounding. @param noise what rounding makes of the answers, measured. */
-  move(model: Model, options: EqualizeOptions, context: Context, noise: RoundedNoise): Promise<readonly Change[]>;
+  /** Moves factors, in place, where that lowers the error of rounding. @param noise in the answers, measured. */
+  move(model: Model, options: EqualizeOptions, context: Context, noise: AnswerNoise): Promise<readonly Change[]>;
 }

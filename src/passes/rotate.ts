@@ -1,0 +1,110 @@
+/**
+ * Rotates the channels of a residual stream: with an orthogonal matrix Q that keeps means (`math/orthogonal.ts`), a model computes the same of x · Q, once
+ *
+ *     what writes to the stream      W · Q,  b · Q
+ *     a normalization over it        x / rms(x), (x - mean(x)) / std(x):  the same length, so x̂ · Q
+ *     what reads it                  Qᵀ · W
+ *
+ * and what a normalization scales by has gone into the weights that read it (`migrate`). An outlier of one channel becomes a small part of all (Ashkboos et
+ * al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). Where anything else looks at single channels, an activation function or a normalization whose
+ * own scale stays in the stream, the answers are others: callers compare.
+ */
+import { channelGroups } from "../analysis/channels.ts";
+import type { Inference } from "../analysis/infer.ts";
+import { type ScaleGroup, scaleGroups } from "../analysis/scale-groups.ts";
+import type { Slice } from "../analysis/unit-groups.ts";
+import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { multiplyAlong, orthogonalFactors } from "../math/orthogonal.ts";
+import { isFloat, toFloats } from "../tensor/convert.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import { random } from "../tensor/random.ts";
+import { migrate, rewritten } from "./migrate.ts";
+
+/** Channels that normalizations keep together. */
+export interface Stream {
+  readonly units: number;
+  /** What it is called: the first value that is normalized. */
+  readonly name: string;
+  /** The vectors that normalizations scale by, with the group by which each goes into what reads it. */
+  readonly scales: ReadonlyMap<Value, ScaleGroup>;
+  /** The stored tensors with an axis along the stream, but for those. */
+  readonly slices: readonly Slice[];
+}
+
+/** The streams of the main graph whose channels are all in stored tensors. A stream that cannot be rotated for what its graph says is left out. */
+export function rotationStreams(model: Model, inference: Inference): readonly Stream[] {
+  const bound = channelGroups(model, inference).filter(({ refused }) => refused.size > 0);
+  const meets = ({ slices }: { readonly slices: readonly Slice[] }): boolean =>
+    bound.some((group) =>
+      group.slices.some((own) => slices.some(({ value, axis }) => value === own.value && axis === own.axis)),
+    );
+  const held = channelGroups(model, inference, { throughNorms: true }).filter(
+    (group) => group.refused.size === 0 && meets(group),
+  );
+  if (held.length === 0) return [];
+  const groups = scaleGroups(model, inference);
+  return held.flatMap(({ units, slices }): readonly Stream[] => {
+    const stored = slices.filter(({ value }) => value.tensor !== undefined && isFloat(value.tensor.type));
+    if (stored.some(({ unitOf }) => !isOrder(unitOf, units))) return [];
+    const scales = new Map<Value, ScaleGroup>();
+    const others: Slice[] = [];
+    for (const slice of stored) {
+      if (!isScale(slice.value, inference)) {
+        others.push(slice);
+        continue;
+      }
+      const group = groups.find((one) => one.slices.some(({ value, power }) => value === slice.value && power === 1));
+      if (group === undefined || group.refused.size > 0) return [];
+      scales.set(slice.value, group);
+    }
+    const [name] = scales.keys();
+    return name === undefined ? [] : [{ units, name: name.name, scales, slices: others }];
+  });
+}
+
+/** Each unit once. */
+const isOrder = (unitOf: Int32Array, units: number): boolean =>
+  unitOf.length === units && new Set(unitOf).size === units && !unitOf.includes(-1);
+
+const isScale = (value: Value, inference: Inference): boolean =>
+  fixedDims(value.type?.dims)?.length === 1 &&
+  [...value.uses].some(({ node, input }) => {
+    const bound = inference.at(node);
+    return !(bound instanceof Miss) && bound.scales().includes(input);
+  });
+
+/** Rotates a stream, in place; a Miss, and nothing is changed, where a scale cannot go into what reads it. */
+export async function rotate(model: Model, stream: Stream, seed: number): Promise<Miss | undefined> {
+  const moves: (readonly [ScaleGroup, Float64Array])[] = [];
+  for (const [value, group] of stream.scales) {
+    const numbers = value.tensor === undefined ? [] : toFloats(await value.tensor.read());
+    if (!numbers.every((number) => number > 0)) return new Miss("not all of its scales are above 0", value.name);
+    const unitOf = group.slices.find((slice) => slice.value === value)?.unitOf ?? [];
+    const factors = new Float64Array(group.units).fill(1);
+    unitOf.forEach((unit, at) => {
+      factors[unit] = 1 / (numbers[at] ?? 1);
+    });
+    moves.push([group, factors]);
+  }
+  for (const [group, factors] of moves) await migrate(model, group, factors);
+  const factors = orthogonalFactors(stream.units, random(seed, "rotation", stream.name));
+  for (const [value, slices] of groupBy(stream.slices, (slice) => slice.value)) {
+    const { tensor } = value;
+    if (tensor === undefined) continue;
+    value.tensor = await rewritten(tensor, (numbers) => {
+      for (const { axis, unitOf } of slices) multiplyAlong(numbers, tensor.dims, axis, factors, placesOf(unitOf));
+    });
+  }
+  model.graph.touch();
+  return undefined;
+}
+
+/** Where along an axis each unit lies. */
+function placesOf(unitOf: Int32Array): Uint32Array {
+  const places = new Uint32Array(unitOf.length);
+  for (const [place, unit] of unitOf.entries()) places[unit] = place;
+  return places;
+}
