@@ -96,13 +96,13 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   },
   async run(model, given, context) {
     const { dropLayers: layersToDrop, data, samples } = given;
+    requireMasks(model, given);
     if ((layersToDrop !== undefined || given.structured !== false) && !hasFloatWeights(model, infer(model)))
       context.log({ id: "order", text: codesFirst, level: "warning" });
     if (layersToDrop !== undefined) {
       const { dropLayers } = await import("./drop-layers.ts");
       return dropLayers(model, layersToDrop, { data, samples }, context);
     }
-    requireMasks(model, given);
     const pattern = patternOf(given.pattern ?? criteria.of(given.importance).pattern);
     // The schema asks for one of them.
     const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
