@@ -57,7 +57,12 @@ export function removable(group: Group): readonly number[] {
 }
 
 /** How much can go: output channels of layers; where these are as many, those in outermost units, such as whole heads; then units. */
-export function freedomOf(groups: readonly Group[]): number {
+export type Freedom = readonly [channels: number, outermost: number, units: number];
+
+/** Above 0 where more can go by the first than by the second. */
+export const compareFreedom = (a: Freedom, b: Freedom): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
+
+export function freedomOf(groups: readonly Group[]): Freedom {
   let [channels, outermost, units] = [0, 0, 0];
   for (const group of groups) {
     const free = new Set(removable(group));
@@ -69,8 +74,7 @@ export function freedomOf(groups: readonly Group[]): number {
         if (!group.inner) outermost++;
       }
   }
-  // Each is less than one of those before it.
-  return channels + (outermost + units / (units + 1)) / (channels + 2);
+  return [channels, outermost, units];
 }
 
 /**

@@ -5,7 +5,7 @@
  *
  *     b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
-import { channelGroups, freedomOf } from "../analysis/channels.ts";
+import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
@@ -29,7 +29,7 @@ export async function withFreeChannels(model: Model): Promise<Model> {
  * most models are as free as they can be.
  * @returns what `look` says of the form that is kept.
  */
-export async function freeChannels<Look extends { readonly free: number }>(
+export async function freeChannels<Look extends { readonly free: Freedom }>(
   model: Model,
   look: (model: Model) => Look,
   context?: Context,
@@ -41,11 +41,11 @@ export async function freeChannels<Look extends { readonly free: number }>(
   const most = look(model);
   original();
   const before = look(model);
-  if (most.free <= before.free) return before;
+  if (compareFreedom(most.free, before.free) <= 0) return before;
   for (const length of forms.filter((one) => one < whole)) {
     if ((await settle(model, passes.slice(0, length), context)) === 0) continue;
     const found = look(model);
-    if (found.free >= most.free) return found;
+    if (compareFreedom(found.free, most.free) >= 0) return found;
   }
   toWhole();
   return most;

@@ -3,6 +3,7 @@ import { ofStatistics } from "../analysis/channel-links.ts";
 import {
   type ChannelOptions,
   channelGroups,
+  type Freedom,
   freedomOf,
   type Group,
   outputsOf,
@@ -24,7 +25,7 @@ export interface EligibleGroups {
   /** Why others, or some of their units, stay. */
   readonly misses: readonly Miss[];
   /** How much can go. */
-  readonly free: number;
+  readonly free: Freedom;
 }
 
 /** Groups with a selected layer and none that is excepted. */
