@@ -3,6 +3,9 @@
 /** The value where a share `t` of the rounds is done. */
 export type Curve = (t: number, from: number, to: number) => number;
 
+/** Without its last digits: powers differ between machines there. */
+export const withoutLastDigits = (value: number): number => Number(value.toPrecision(12));
+
 /** Curves by the word that stands for them in a recipe. */
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,

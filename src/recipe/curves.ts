@@ -1,6 +1,6 @@
 /** How a value goes from its first to its last over the rounds of a repeat. */
 import { PithError } from "../errors.ts";
-import { type Curve, curves } from "../math/curves.ts";
+import { type Curve, curves, withoutLastDigits } from "../math/curves.ts";
 
 /** A value that changes from round to round. */
 export interface Course {
@@ -13,15 +13,12 @@ export interface Course {
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 
-/** Powers differ between machines in their last digits. */
-const digits = 12;
-
 /** The value in a round, of which the last has the number `rounds`. @throws PithError E_OPTION where the curve has none. */
 export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: Course): number {
   const t = round / rounds;
   const along = typeof curve === "string" ? named(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
   const value = along(t, from, to);
-  if (Number.isFinite(value)) return Number(value.toPrecision(digits));
+  if (Number.isFinite(value)) return withoutLastDigits(value);
   throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
     hint: 'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
   });

@@ -18,7 +18,7 @@ import { requireStored, weightNeeds } from "../analysis/weight.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { curves } from "../math/curves.ts";
+import { curves, withoutLastDigits } from "../math/curves.ts";
 import { cutMask, cutSmallest, type Scores } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { setMask } from "../passes/set-mask.ts";
@@ -84,7 +84,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const left = Float64Array.from(pairs, ({ mask }) => mean(mask.values));
   /** So many of these entries are left where a share of pruning is done. */
   const leftOf = (count: number, first: number, done: number): number =>
-    Math.round(Number((count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))).toPrecision(digits)));
+    Math.round(withoutLastDigits(count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))));
 
   /** The steps between which pruning goes on: one of them at least, however short the training. */
   const within = (total: number): readonly [first: number, last: number] => {
@@ -158,9 +158,6 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
     },
   };
 }
-
-/** Powers differ between machines in their last digits. */
-const digits = 12;
 
 const beginning = "left at first";
 const score = "score";
