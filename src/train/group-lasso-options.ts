@@ -7,7 +7,7 @@ const isShare = "takes a share above 0 and below 1, like 50%";
 const lassoObject = v.strictObject({
   /** λ. */
   strength: positive,
-  /** The share of the channels of each group that shrinks, the weakest at each step (all). */
+  /** The share of the units of each group (channels, or several that are cut as one, such as a head) that shrinks, the weakest at each step (all). */
   amount: v.optional(v.pipe(v.number(isShare), v.gtValue(0, isShare), v.ltValue(1, isShare))),
   /** λ grows from 0 to its whole over the training (false). */
   grow: v.optional(v.boolean(), false),

@@ -2,14 +2,14 @@
  * Sparse training: whole channels are driven to zero, so that cutting them afterwards changes little.
  *
  * The penalty is group lasso (Yuan and Lin 2006; Wen et al. 2016, "Learning structured sparsity in deep neural networks"), λ Σ √n ‖w‖ over the n weights of
- * each channel: those that make it, its bias and normalization, and those that read it, in all layers that would be cut together (Fang et al. 2023,
+ * each unit, a channel or several that are cut as one: those that make it, its bias and normalization, and those that read it, in all layers that would be cut together (Fang et al. 2023,
  * "DepGraph"). It has no gradient at zero, so it is applied as its proximal operator, after the optimizer's step and by its learning rate η:
  *
  *     w ← w · max(0, 1 − η λ √n / ‖w‖)
  *
- * A channel that the loss does not hold up reaches zero and stays there. Nothing is kept between steps.
+ * A unit that the loss does not hold up reaches zero and stays there. Nothing is kept between steps.
  *
- * Of an amount only the weakest channels shrink, by ‖w‖ / √n at each step, and λ may grow from step to step: growing regularization (Wang et al. 2021, "Neural
+ * Of an amount only the weakest units shrink, by ‖w‖ / √n at each step, and λ may grow from step to step: growing regularization (Wang et al. 2021, "Neural
  * pruning via growing regularization", with this penalty in place of its squares). What shrank stays among the weakest.
  */
 import { channelGroups, type Group, removable } from "../analysis/channels.ts";
