@@ -4,24 +4,21 @@ import { modulePath } from "./modules.ts";
 import type { Meanings } from "./options.ts";
 import { type Does, isMethod, memberOf } from "./own-methods.ts";
 
-interface Kind<Extra extends string> {
+interface Kind {
   /** "a rounder" */
   readonly kind: string;
   readonly does: Does;
   /** Of the section of the help that lists the methods. */
   readonly title: string;
-  /** Words that the option takes and others understand. */
-  readonly extra?: readonly (readonly [word: Extra, meaning: string])[];
 }
 
 /** What an option, its help and whoever runs the methods know of a table of them. */
-export function methodTable<M extends object, const Name extends string, const Extra extends string = never>(
+export function methodTable<M extends object, const Name extends string>(
   methods: Readonly<Record<Name, M & { readonly summary: string }>>,
-  { kind, does, title, extra = [] }: Kind<Extra>,
+  { kind, does, title }: Kind,
 ) {
   const names = Object.keys(methods) as Name[];
-  const words = [...names, ...extra.map(([word]) => word)];
-  const shown = words.map((word) => `"${word}", `).join("");
+  const shown = names.map((word) => `"${word}", `).join("");
   const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
   const own = v.custom<M>((value) => isMethod(value, does));
   const named = new Map<string, M>(Object.entries<M>(methods));
@@ -31,11 +28,11 @@ export function methodTable<M extends object, const Name extends string, const E
   };
   const meanings: Meanings = {
     title,
-    rows: [...names.map((name) => [name, methods[name].summary] as const), ...extra],
+    rows: names.map((name) => [name, methods[name].summary] as const),
   };
   return {
     /** Takes a word, a method `{ id, [does] }`, or the path of a module that exports one. */
-    schema: v.union([v.picklist(words), own, modulePath(accepted, words)], accepted),
+    schema: v.union([v.picklist(names), own, modulePath(accepted, names)], accepted),
     meanings,
     /** The method that is given, as the schema takes it; undefined for the path of a module, and for anything else. */
     known,

@@ -85,7 +85,7 @@ async function sharesOf(
   const ranked = [...layers.values()].map(({ layer }) => layer);
   const share = fractionOf(amount, total(ranked));
   const whose = `The allocation "${allocation.id}"`;
-  const shares = await awaitedAnswerOf(whose, () => allocation.shares(ranked, share));
+  const shares = await awaitedAnswerOf(whose, async () => allocation.shares?.(ranked, share));
   const isShare = (own: Share): boolean => typeof own === "object" || (own >= 0 && own <= 1);
   if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== ranked.length)
     throw new PithError("E_OPTION", `${whose} did not give each of ${ranked.length} layers a share from 0 to 1.`);

@@ -1,4 +1,4 @@
-/** Which channels go: the least of each group, of all groups together, or of those of the same structure; on no axis the last index goes. */
+/** Which channels go: the least of the groups that an allocation ranks together; on no axis the last index goes. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
 import type { Value } from "../graph/graph.ts";
@@ -18,6 +18,7 @@ export interface Choice extends Removal {
 
 /** A unit, and how many go before it, in units that each have the mean of the channels. */
 export interface PlacedUnit {
+  readonly group: Group;
   readonly unit: number;
   readonly place: number;
 }
@@ -52,7 +53,7 @@ function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
  * (Were a unit passed over that is too large for what is left, it would stay at an amount and the smaller one behind it at another.)
  * @param candidates in the order in which they go.
  */
-function placed(candidates: readonly Candidate[]): readonly (PlacedUnit & { readonly group: Group })[] {
+function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
   let before = 0;
   return candidates.map(({ group, unit, size }) => {
     const place = Math.floor(before + size / 2);
@@ -99,20 +100,31 @@ function sizesOf(group: Group): UnitSizes {
 export type UnitChooser = (amount: number, roundTo: number) => readonly Choice[];
 
 /**
- * The amount of each group's channels with the least scores. Each group is chosen from by itself: a layer keeps a channel of its own,
- * so that something is left of an axis that groups share, too.
+ * The amount of the channels with the least scores, of all groups that are ranked together. A group that is chosen from by itself keeps a channel of its own, so
+ * that something is left of an axis that groups share, too.
  * @param amountOf the amount of a group where it is this of others.
  */
-export function allocateUniform(
+export function unitChooser(
   groups: readonly ScoredGroup[],
+  together: (group: Group) => unknown,
   amountOf: (group: Group, amount: number) => number,
 ): UnitChooser {
-  const orders = groups.map((scored) => ({ group: scored.group, order: removalOrder(scored) }));
+  const sets = Array.from(
+    groupBy(groups, ({ group }) => together(group)),
+    ([key, set]) => ({
+      set,
+      order: key === set[0].group ? removalOrder(set[0]) : placed(possible(ranked(set), set)),
+      total: set.reduce((sum, { group }) => sum + group.units, 0),
+    }),
+  );
   return (amount, roundTo) =>
-    orders.map(({ group, order }) => {
-      const count = roundHalfEven(amountOf(group, amount) * group.units);
-      const gone = order.filter(({ place }) => place < count);
-      return { group, units: inMultiples(group, gone, roundTo) };
+    sets.flatMap(({ set, order, total }) => {
+      const count = roundHalfEven(amountOf(set[0].group, amount) * total);
+      const gone = groupBy(
+        order.filter(({ place }) => place < count),
+        ({ group }) => group,
+      );
+      return set.map(({ group }) => ({ group, units: inMultiples(group, gone.get(group) ?? [], roundTo) }));
     });
 }
 
@@ -129,38 +141,6 @@ function inMultiples(group: Group, order: readonly PlacedUnit[], roundTo: number
   let left = units.reduce((rest, unit) => rest - (sizes[unit] ?? 0), widest?.own.length ?? 0);
   while (units.length > 0 && left % roundTo !== 0) left += sizes[units.pop() ?? 0] ?? 0;
   return units;
-}
-
-/** The amount of all channels with the least scores, wherever they are. */
-export function allocateGlobal(groups: readonly ScoredGroup[]): UnitChooser {
-  const total = groups.reduce((sum, { group }) => sum + group.units, 0);
-  const order = placed(possible(ranked(groups), groups));
-  return (amount, roundTo) => {
-    const count = roundHalfEven(amount * total);
-    const byGroup = groupBy(
-      order.filter(({ place }) => place < count),
-      ({ group }) => group,
-    );
-    return groups.map(({ group }) => ({ group, units: inMultiples(group, byGroup.get(group) ?? [], roundTo) }));
-  };
-}
-
-/**
- * The same of groups of the same structure, class by class: what goes through the same operators along the same axes, as the inner channels of all blocks
- * of a network, has comparable scores, where a head and a channel of a convolution have not (Fang et al. 2024, "Isomorphic Pruning").
- */
-export function allocateIsomorphic(groups: readonly ScoredGroup[]): UnitChooser {
-  const classes = Array.from(groupBy(groups, ({ group }) => structureOf(group)).values(), allocateGlobal);
-  return (amount, roundTo) => classes.flatMap((choose) => choose(amount, roundTo));
-}
-
-/** What reads and writes the channels, whatever their number. */
-function structureOf({ slices }: Group): string {
-  const ends = slices.flatMap(({ value, axis }) => [
-    ...Array.from(value.uses, ({ node, input }) => `${node.op} in${input} ${axis}`),
-    ...(value.producer === undefined ? [] : [`${value.producer.op} out ${axis}`]),
-  ]);
-  return ends.sort().join(", ");
 }
 
 interface Candidate {

@@ -11,16 +11,10 @@ import { encodedSize } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
 
-/** One of these. */
 export interface CostBound {
-  /** Share of the multiply-accumulates that stays. */
-  readonly macs?: number | undefined;
-  /** Share of the parameters that stays. */
-  readonly parameters?: number | undefined;
-  /** Bytes of the file, at most. */
-  readonly size?: number | undefined;
-  /** Times as fast as before. */
-  readonly faster?: number | undefined;
+  readonly kind: keyof typeof kinds;
+  /** The share of the multiply-accumulates or of the parameters that stays, bytes of the file at most, or times as fast as before. */
+  readonly value: number;
 }
 
 /** Halvings of the range of amounts: shares of channels are no finer, and times are not surer. */
@@ -36,30 +30,31 @@ export interface Reached {
 const nearEnough = 0.85;
 
 /**
- * The least amount at which a target is reached, and a sentence on what the model costs then.
+ * The least amount at which a target is reached, and a sentence on what the model costs then; or that it is not reached whatever goes.
  * @param removals what goes at an amount from 0 to 1: the larger it is, the more.
- * @throws PithError E_OPTION where it is not reached whatever goes, E_UNSUPPORTED where the cost cannot be told.
+ * @throws PithError E_UNSUPPORTED where the cost cannot be told.
  */
 export async function amountFor(
   bound: CostBound,
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
-): Promise<Reached> {
-  const meter = await meterOf(bound, model, context);
+): Promise<Reached | Miss> {
+  const { meter: open, ...kind } = kinds[bound.kind];
+  const meter = await open(bound.value, model, context);
   try {
-    return await leastAmount(meter, model, removals, context);
+    return await leastAmount({ ...kind, ...meter, name: bound.kind }, model, removals, context);
   } finally {
     await meter.release?.();
   }
 }
 
 async function leastAmount(
-  { name, bound, steps, measure }: Meter,
+  { name, of, bound, steps, measure }: Meter & Omit<Kind, "meter"> & { readonly name: string },
   model: Model,
   removals: (amount: number) => readonly Removal[],
   context: Context,
-): Promise<Reached> {
+): Promise<Reached | Miss> {
   const leftAt = async (amount: number): Promise<number> => {
     stopIfAsked(context.signal);
     const restore = snapshot(model);
@@ -72,10 +67,10 @@ async function leastAmount(
     }
   };
   let [low, high, left] = [0, 1, await leftAt(1)];
-  if (!(left <= bound)) {
-    const text = `\`${name}\` cannot be reached: ${percent(left)} of ${words[name]} stay when all channels go that can, and ${percent(bound)} are asked for.`;
-    throw new PithError("E_OPTION", text, { hint: "More may go with `throughNorms`, and with fewer layers excepted." });
-  }
+  if (!(left <= bound))
+    return new Miss(
+      `\`${name}\` cannot be reached: ${percent(left)} of ${of} stay when all channels go that can, and ${percent(bound)} are asked for`,
+    );
   for (let step = 1; step <= steps; step++) {
     const middle = (low + high) / 2;
     const found = await leftAt(middle);
@@ -86,22 +81,13 @@ async function leastAmount(
   return {
     amount: high,
     near: left >= nearEnough * bound,
-    text: `${percent(high)} of the channels go, which leaves ${percent(left)} of ${words[name]}`,
+    text: `${percent(high)} of the channels go, which leaves ${percent(left)} of ${of}`,
   };
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-const words = {
-  macs: "the multiply-accumulates",
-  parameters: "the parameters",
-  targetSize: "the bytes",
-  faster: "the processor time",
-} as const;
-
 interface Meter {
-  readonly name: keyof typeof words;
-  readonly steps: number;
   /** The share of what the model costs that may be left. */
   readonly bound: number;
   /** What the model costs as it is now, as a share of what it did. */
@@ -109,27 +95,34 @@ interface Meter {
   release?(): Promise<void>;
 }
 
-async function meterOf({ macs, parameters, size, faster }: CostBound, model: Model, context: Context): Promise<Meter> {
-  const steps = halvings;
-  if (faster !== undefined) {
-    const timer = await relativeTimer(model, context);
-    return {
-      ...{ name: "faster", steps: timedHalvings, bound: 1 / faster },
-      measure: () => timer.of(model),
-      release: () => timer.release(),
-    };
-  }
-  if (size !== undefined) {
-    const whole = await encodedSize(model);
-    return { name: "targetSize", steps, bound: size / whole, measure: async () => (await encodedSize(model)) / whole };
-  }
-  const count = macs === undefined ? parametersIn : macsOf;
-  const whole = count(model);
-  const measure = async () => count(model) / whole;
-  return macs === undefined
-    ? { name: "parameters", steps, bound: parameters ?? 1, measure }
-    : { name: "macs", steps, bound: macs, measure };
+interface Kind {
+  /** What the model costs. */
+  readonly of: string;
+  readonly steps: number;
+  meter(value: number, model: Model, context: Context): Promise<Meter>;
 }
+
+/** @param shareOf what may be left as a share of the whole, where the value of the bound is none. */
+const counted =
+  (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _whole: number) => value) =>
+  async (value: number, model: Model): Promise<Meter> => {
+    const whole = await count(model);
+    return { bound: shareOf(value, whole), measure: async () => (await count(model)) / whole };
+  };
+
+const kinds = {
+  macs: { of: "the multiply-accumulates", steps: halvings, meter: counted(macsOf) },
+  parameters: { of: "the parameters", steps: halvings, meter: counted(parametersIn) },
+  targetSize: { of: "the bytes", steps: halvings, meter: counted(encodedSize, (bytes, whole) => bytes / whole) },
+  faster: {
+    of: "the processor time",
+    steps: timedHalvings,
+    async meter(times, model, context) {
+      const timer = await relativeTimer(model, context);
+      return { bound: 1 / times, measure: () => timer.of(model), release: () => timer.release() };
+    },
+  },
+} satisfies Record<string, Kind>;
 
 /** Where no file says how large named dimensions are: one sample, and sequences and sides of this length. */
 const usualSize = 64;

@@ -2,7 +2,7 @@
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Mask } from "../math/smallest.ts";
 export type { Allocation, RankedLayer } from "./allocations/allocation.ts";
-export type { AllocationName, ChannelScope } from "./allocations/index.ts";
+export type { AllocationName } from "./allocations/index.ts";
 export type { Amount } from "./amount.ts";
 export type {
   ActivationStatistic,

@@ -11,7 +11,7 @@ import {
   selectionOptions,
 } from "../passes/options.ts";
 import type { Loss } from "../train/loss.ts";
-import { allocations, isChannelScope } from "./allocations/index.ts";
+import { allocations } from "./allocations/index.ts";
 import { criteria, ranksWeights } from "./criteria/index.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { solvers } from "./solvers/index.ts";
@@ -174,8 +174,12 @@ export const pruneOptions = v.pipe(
   ),
   rule(
     "scope",
-    ({ structured, scope }) => (structured === false ? scope !== "isomorphic" : isChannelScope(scope)),
-    'is "uniform", "global" or "isomorphic" with `structured`, the last only then',
+    ({ structured, scope }) => {
+      const allocation = allocations.known(scope);
+      // Of a module it is not known yet.
+      return allocation === undefined || (structured === false ? allocation.shares : allocation.together) !== undefined;
+    },
+    'is "uniform", "global" or "isomorphic" with `structured`, or an own one with `together`; "isomorphic" only then',
   ),
   rule(
     "importance",

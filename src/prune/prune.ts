@@ -22,7 +22,8 @@ import type { Pattern } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
-import { allocations, isChannelScope } from "./allocations/index.ts";
+import type { Allocation } from "./allocations/allocation.ts";
+import { allocations } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
 import { criteria, looksAtGradients } from "./criteria/index.ts";
@@ -105,24 +106,25 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     }
     const pattern = patternOf(given.pattern ?? criteria.of(given.importance).pattern);
     // The schema asks for one of them.
-    const amount = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
-    if (amount === undefined && targetsIn(given).length === 0)
+    const share = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
+    const [kind] = targetsIn(given);
+    if (share === undefined && kind === undefined)
       throw new PithError(
         "E_OPTION",
         `prune: "amount": the pattern "${pattern?.id ?? entries}" needs one, for example 0.5.`,
       );
-    if (amount === 0 && given.overrides === undefined)
+    if (share === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
-    const { macs, parameters, targetSize: size, faster } = given;
-    const scope = isChannelScope(given.scope) ? given.scope : "uniform";
+    const scope = allocations.of(given.scope);
     const cutChannels = async (): Promise<Outcome> => {
       // What follows channels through a graph is loaded where they are cut.
       const { pruneStructured } = await import("./structured.ts");
-      return pruneStructured(model, { ...given, scope, amount, bound: { macs, parameters, size, faster } }, context);
+      const bound = kind && { kind, value: given[kind] ?? 0 };
+      return pruneStructured(model, { ...given, scope, amount: share ?? bound ?? 0 }, context);
     };
     const outcome =
       given.structured === false
-        ? await pruneUnstructured(model, { ...given, amount: amount ?? 0, pattern }, context)
+        ? await pruneUnstructured(model, { ...given, scope, amount: share ?? 0, pattern }, context)
         : await cutChannels();
     if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
@@ -155,8 +157,9 @@ function pruneUnstructured(
     pattern,
     solver,
     ...scoring
-  }: Omit<PruneSettings, "pattern"> & {
+  }: Omit<PruneSettings, "pattern" | "scope"> & {
     readonly amount: number;
+    readonly scope: Allocation;
     readonly pattern: Pattern | undefined;
   },
   context: Context,
@@ -164,7 +167,7 @@ function pruneUnstructured(
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const writeMasks = keepMasks ? putMasks : zeroEntries;
   const choice = { layers: named, except, overrides };
-  const sharing = { allocation: allocations.of(scope), amount: { fraction: amount }, overrides, empties: false };
+  const sharing = { allocation: scope, amount: { fraction: amount }, overrides, empties: false };
   const amountsFor = allocated(model, sharing);
   const by = solver === undefined ? undefined : solvers.of(solver);
   if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, writeMasks, scorerFor);

@@ -6,20 +6,13 @@ import { channelBlock } from "../analysis/uneven-channels.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
+import { answerOf } from "../passes/own-methods.ts";
 import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
-import type { ChannelScope } from "./allocations/index.ts";
+import type { Allocation } from "./allocations/allocation.ts";
 import { scoredGroups, unitScorerOf } from "./channel-scores.ts";
-import {
-  allocateGlobal,
-  allocateIsomorphic,
-  allocateUniform,
-  type Choice,
-  removalOrder,
-  type ScoredGroup,
-  type UnitChooser,
-} from "./choose-units.ts";
+import { type Choice, removalOrder, type ScoredGroup, type UnitChooser, unitChooser } from "./choose-units.ts";
 import type { CostBound, Reached } from "./cost-bound.ts";
 import { type Eligibility, type EligibleGroups, eligible } from "./eligible-groups.ts";
 import { changesOf, missesOf, partsOf } from "./group-words.ts";
@@ -31,24 +24,22 @@ interface Ranking extends Eligibility, ScoringOptions {
 }
 
 interface Options extends Ranking {
-  /** Undefined where a bound decides. */
-  readonly amount: number | undefined;
-  readonly bound: CostBound;
+  /** A share of the channels, or what decides it. */
+  readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
-  readonly scope: ChannelScope;
+  readonly scope: Allocation;
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
 }
-
-type AmountOptions = Omit<Options, "amount"> & { readonly amount: number };
 
 /** What goes of a group: as little as one of its layers is given by itself, since they go together. */
 function amountOf(
   { layers }: Group,
-  given: AmountOptions,
+  { overrides }: Options,
+  amount: number,
 ): { readonly amount: number; readonly decidedBy: Change["decidedBy"] } {
-  const own = layers.map((layer) => ownOptions(given, layer)).filter(({ decidedBy }) => decidedBy !== "global");
-  const [least] = own.toSorted((a, b) => a.own.amount - b.own.amount);
-  return { amount: least?.own.amount ?? given.amount, decidedBy: least?.decidedBy ?? "global" };
+  const all = layers.map((layer) => ownOptions({ overrides, amount }, layer));
+  const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
+  return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
 }
 
 export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
@@ -65,78 +56,77 @@ async function cutWeakest(
   context: Context,
 ): Promise<Outcome> {
   const { scored, misses: unscored } = await scoredGroups(groups, await unitScorerOf(model, groups, options, context));
-  const choose =
-    options.scope === "uniform"
-      ? allocateUniform(scored, (group, amount) => amountOf(group, { ...options, amount }).amount)
-      : (options.scope === "global" ? allocateGlobal : allocateIsomorphic)(scored);
+  const { scope } = options;
+  const together = (group: Group): unknown => answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group));
+  const choose = unitChooser(scored, together, (group, amount) => amountOf(group, options, amount).amount);
   const { amount, roundTo } = await decided(model, options, choose, context);
-  const given = { ...options, amount, roundTo };
   const chosen = choose(amount, roundTo);
   const { removals, refused } = withoutRefused(
     model,
     chosen.filter(({ units }) => units.length > 0),
   );
   const untouched = chosen.flatMap(({ group, units }) =>
-    units.length > 0 ? [] : missesOf(group, noneChosen(group, given, scored)),
+    units.length > 0 ? [] : missesOf(group, noneChosen(group, options, { amount, roundTo }, scored)),
   );
   const stays = [...others, ...unscored, ...untouched, ...refused];
   if (removals.length > 0) {
     const failed = await cut(model, removals);
     if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
   }
-  const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, given).decidedBy));
+  const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, options, amount).decidedBy));
   return { changes, misses: stays };
 }
 
 /** With half of its multiply-accumulates left, MobileNetV2 is 1.8 times as fast in multiples of 16, and 0.6 times otherwise. */
 const widths = [channelBlock, channelBlock / 2, channelBlock / 4];
 
-/** As it is given, or what keeps the bound: in the widest multiples without which little more has to go. */
+interface Decided {
+  readonly amount: number;
+  readonly roundTo: number;
+}
+
+/**
+ * As it is given, or what keeps the bound: in the widest multiples without which little more has to go.
+ * @throws PithError E_OPTION where it is not kept whatever goes.
+ */
 async function decided(
   model: Model,
-  { amount, bound, roundTo }: Options,
+  { amount, roundTo }: Options,
   choose: UnitChooser,
   context: Context,
-): Promise<{ readonly amount: number; readonly roundTo: number }> {
-  if (amount !== undefined) return { amount, roundTo: roundTo ?? 1 };
+): Promise<Decided> {
+  if (typeof amount === "number") return { amount, roundTo: roundTo ?? 1 };
   // It measures times, for which it reads data.
   const { amountFor } = await import("./cost-bound.ts");
   const reached = (multiple: number) =>
-    amountFor(bound, model, (share) => withoutRefused(model, choose(share, multiple)).removals, context);
-  if (roundTo !== undefined) return logged(await reached(roundTo), roundTo, context);
-  for (const multiple of widths) {
-    const found = await reached(multiple).catch((error: unknown) => {
-      if (error instanceof PithError && error.code === "E_OPTION") return undefined;
-      throw error;
-    });
-    if (found?.near === true) return logged(found, multiple, context);
+    amountFor(amount, model, (share) => withoutRefused(model, choose(share, multiple)).removals, context);
+  for (const multiple of roundTo === undefined ? widths : []) {
+    const found = await reached(multiple);
+    if (!(found instanceof Miss) && found.near) return logged(found, multiple, context);
   }
-  return logged(await reached(1), 1, context);
+  const last = roundTo ?? 1;
+  const found = await reached(last);
+  if (!(found instanceof Miss)) return logged(found, last, context);
+  throw new PithError("E_OPTION", `${found.reason}.`, {
+    hint: "More may go with `throughNorms`, and with fewer layers excepted.",
+  });
 }
 
-function logged(
-  { amount, text }: Reached,
-  roundTo: number,
-  { log }: Context,
-): { readonly amount: number; readonly roundTo: number } {
+function logged({ amount, text }: Reached, roundTo: number, { log }: Context): Decided {
   log({ id: "target", text: roundTo === 1 ? text : `${text}, in multiples of ${roundTo} channels` });
   return { amount, roundTo };
 }
 
 /** Why of a group that could be cut nothing goes. */
-function noneChosen(
-  group: Group,
-  { scope, roundTo = 1, ...given }: AmountOptions,
-  scored: readonly ScoredGroup[],
-): string {
-  const { amount } = amountOf(group, { scope, ...given });
+function noneChosen(group: Group, options: Options, given: Decided, scored: readonly ScoredGroup[]): string {
+  const { amount } = amountOf(group, options, given.amount);
+  const { roundTo } = given;
+  const { together, over = "the layers that are ranked with it" } = options.scope;
   const share = `${Number((100 * amount).toPrecision(3))} %`;
-  if (scope !== "uniform") {
-    const ranked = scope === "global" ? "over all layers" : "over the layers of its structure";
+  if (together?.(group) !== group)
     return roundTo === 1
-      ? `none of its channels is among the ${share} with the least scores ${ranked}`
-      : `too few of its channels to leave a multiple of ${roundTo} are among the ${share} with the least scores ${ranked}`;
-  }
+      ? `none of its channels is among the ${share} with the least scores over ${over}`
+      : `too few of its channels to leave a multiple of ${roundTo} are among the ${share} with the least scores over ${over}`;
   const wanted = roundHalfEven(amount * group.units);
   const parts = partsOf(group);
   if (wanted === 0) return `${share} of its ${parts} rounds to 0`;

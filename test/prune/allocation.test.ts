@@ -163,8 +163,50 @@ describe("an allocation of one's own", () => {
   });
 });
 
+describe("an allocation of channels of one's own", () => {
+  const cut = async (scope: PruneOptions["scope"]): Promise<readonly string[]> => {
+    const net = parseModel(`opset 17
+graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
+  fc1.weight: float32[4, 16] = random(seed 1)
+  fc2.weight: float32[16, 16] = random(seed 2)
+  fc3.weight: float32[16, 12] = random(seed 3)
+  fc4.weight: float32[12, 2] = random(seed 4)
+  a = MatMul "fc1" (x, fc1.weight)
+  b = MatMul "fc2" (a, fc2.weight)
+  c = MatMul "fc3" (b, fc3.weight)
+  y = MatMul "fc4" (c, fc4.weight)
+}`);
+    const { changes, misses } = await prune(net, { structured: 0.4, scope });
+    return [...changes.map(({ at, what }) => `${at}: ${what}`), ...misses.map(({ at, reason }) => `${at}: ${reason}`)];
+  };
+
+  test("says which groups are ranked together: all, none, or those of one kind", async () => {
+    const all = await cut({ id: "all", together: () => 1 });
+    const each = await cut({ id: "each", together: (group) => group });
+    expect(all).toEqual(await cut("global"));
+    expect(each).toEqual(await cut("uniform"));
+    expect(all).not.toEqual(each);
+    const wide = await cut({ id: "by width", together: ({ layers }) => layers[0]?.outputs });
+    expect([all, each]).not.toContainEqual(wide);
+  });
+
+  test("is refused where it is of weights alone, and one of channels where it is for weights", async () => {
+    const [deep, wide] = [
+      { id: "deep", shares: () => [] },
+      { id: "wide", together: () => 1 },
+    ];
+    await expect(cut(deep)).rejects.toThrow(/"scope": is "uniform", "global" or "isomorphic" with/);
+    await expect(pruned({ amount: 0.5, scope: wide })).rejects.toThrow(/"scope": is "uniform", "global" or/);
+    const odd = { id: "odd", together: () => JSON.parse("{") };
+    await expect(cut(odd)).rejects.toThrow(/The allocation "odd" failed: .*JSON/);
+  });
+});
+
 test.each([
-  [{ amount: 0.5, scope: "lamb" }, /"scope": is "uniform", "uniform\+", "global", .*an allocation \{ id, shares \}/],
+  [
+    { amount: 0.5, scope: "lamb" },
+    /"scope": is "uniform", "uniform\+", "global", .*an allocation \{ id, shares or together \}/,
+  ],
   [{ amount: 0.5, scope: "erk", structured: true }, /"scope": is "uniform", "global" or "isomorphic" with/],
   [{ amount: 0.5, scope: "isomorphic" }, /"scope": is "uniform", "global" or "isomorphic" with/],
   [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that says itself how much goes/],

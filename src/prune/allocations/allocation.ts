@@ -1,4 +1,5 @@
 /** How much of each layer goes, where a share of all weights together is asked for. */
+import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../math/smallest.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
@@ -17,21 +18,27 @@ export interface RankedLayer extends Pick<RankedEntries, "sample"> {
 }
 
 /**
- * An allocation. Which entries of a layer go then says its pattern.
+ * An allocation: of single weights (`shares`; which entries of a layer go then says its pattern), of channels (`together`), or of both.
  * @example
  * import { type Allocation, prune } from "pith/prune";
  * const deeper: Allocation = {
  *   id: "deeper",
  *   shares: (layers, amount) => layers.map((_, at) => (amount * (at + 1)) / layers.length),
+ *   together: (group) => group.layers[0]?.outputs, // those of equally many channels
  * };
  * await prune(net, { amount: 0.8, scope: deeper });
+ * await prune(net, { structured: 0.5, scope: deeper });
  */
 export interface Allocation {
   readonly id: string;
   /** For help. */
   readonly summary?: string;
   /** @param amount share of what is left of all of them. @returns for each layer what goes of it. */
-  shares(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;
+  shares?(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;
+  /** Groups of channels with equal answers are ranked together, and lose the amount together; one that answers with itself loses it alone. */
+  together?(group: Group): unknown;
+  /** What is ranked together, for reasons: "all layers". */
+  readonly over?: string;
 }
 
 /** What goes of a layer: a share of what is left of it, from 0 to 1, or by a threshold that is known. */

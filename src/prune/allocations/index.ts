@@ -2,6 +2,7 @@
 import { methodTable } from "../../passes/method-table.ts";
 import { type Allocation, leastOfAll, leastRelative } from "./allocation.ts";
 import { erk } from "./erk.ts";
+import { isomorphic } from "./isomorphic.ts";
 import { lamp } from "./lamp.ts";
 import { uniformPlus } from "./uniform-plus.ts";
 
@@ -9,12 +10,15 @@ export const uniform = {
   id: "uniform",
   summary: "the same share of every layer",
   shares: (layers, amount) => layers.map(() => amount),
+  together: (group) => group,
 } satisfies Allocation;
 
 export const global = {
   id: "global",
   summary: "the least of all layers together",
   shares: leastOfAll,
+  together: () => "all",
+  over: "all layers",
 } satisfies Allocation;
 
 const globalNormalized = {
@@ -35,21 +39,13 @@ const table = {
   "global-normalized": globalNormalized,
   erk,
   lamp,
+  isomorphic,
 };
 
 export type AllocationName = keyof typeof table;
 
-/** Those of channels (`choose-units.ts`). */
-const ofChannels = ["uniform", "global", "isomorphic"] as const;
-
-export type ChannelScope = (typeof ofChannels)[number];
-
-export const isChannelScope = (scope: string | Allocation): scope is ChannelScope =>
-  ofChannels.some((name) => name === scope);
-
-export const allocations = methodTable<Allocation, AllocationName, "isomorphic">(table, {
+export const allocations = methodTable<Allocation, AllocationName>(table, {
   kind: "an allocation",
-  does: "shares",
+  does: ["shares", "together"],
   title: "Allocation (--scope)",
-  extra: [["isomorphic", "channels: the least of all groups that go through the same operators"]],
 });
