@@ -38,9 +38,10 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
   if (choice !== undefined) return choice;
   const number = readNumber(text);
   if (accepted.share && number !== undefined && number > 1) {
-    const said = text.endsWith("%")
-      ? `expected at most 100%, got ${text}`
-      : `${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}`;
+    const isPercent = number <= 100 && !text.endsWith("%");
+    const said = isPercent
+      ? `${text} exceeds 1 (100 %): write ${text}% or ${Number((number / 100).toPrecision(12))}`
+      : `expected at most 100%, got ${text}`;
     throw new PithError("E_OPTION", `${flag}: ${said}.`);
   }
   if (accepted.number !== undefined && number !== undefined) {
@@ -78,7 +79,8 @@ export function readNumber(text: string): number | undefined {
   const digits = percent ? text.slice(0, -1).trim() : text.trim();
   const value = digits === "" ? Number.NaN : Number(digits);
   if (!Number.isFinite(value)) return undefined;
-  return percent ? value / 100 : value;
+  // 99.9 / 100 is 0.9990000000000001.
+  return percent ? Number((value / 100).toPrecision(15)) : value;
 }
 
 function expectation(accepted: Accepted): string {

@@ -75,8 +75,14 @@ describe("flags from a schema", () => {
     });
   });
 
-  test("percentages are fractions", () => {
+  test("percentages are fractions, to the last digit", () => {
     expect(parse(["--max-drop", "1%"])).toMatchObject({ maxDrop: 0.01 });
+    for (const [text, share] of [
+      ["99.9%", 0.999],
+      ["7%", 0.07],
+      ["33.3%", 0.333],
+    ] as const)
+      expect(parse(["--max-drop", text])).toMatchObject({ maxDrop: share });
   });
 
   test("lists come by commas or by repetition, and do not swallow what follows", () => {
@@ -139,9 +145,11 @@ describe("a flag that may stand alone", () => {
     addFlags(command, cut);
     const settled = (...words: string[]): string[] => settleFlags(command, words);
     expect(settled("--structured", "m.onnx")).toEqual(["--structured=true", "m.onnx"]);
-    expect(settled("--structured", "0.3", "m.onnx")).toEqual(["--structured", "0.3", "m.onnx"]);
+    expect(settled("--structured", "0.3", "m.onnx")).toEqual(["--structured=0.3", "m.onnx"]);
     expect(settled("m.onnx", "--structured")).toEqual(["m.onnx", "--structured"]);
     expect(settled("--amount", "m.onnx")).toEqual(["--amount", "m.onnx"]);
+    expect(settled("--structured", "-5%", "m.onnx")).toEqual(["--structured=-5%", "m.onnx"]);
+    expect(settled("--structured", "--amount", "0.5")).toEqual(["--structured=true", "--amount", "0.5"]);
     expect(settled("--", "--structured", "m.onnx")).toEqual(["--", "--structured", "m.onnx"]);
     expect(command.parseOptions(settled("--structured", "m.onnx"))).toMatchObject({ operands: ["m.onnx"] });
     expect(command.getOptionValue("structured")).toBe(true);
@@ -175,6 +183,7 @@ describe("flags that do not fit are refused with their name", () => {
     expect(refusal(["--max-drop", "50"]).message).toBe("--max-drop: 50 exceeds 1 (100 %): write 50% or 0.5.");
     expect(refusal(["--max-drop", "1.3"]).message).toBe("--max-drop: 1.3 exceeds 1 (100 %): write 1.3% or 0.013.");
     expect(parse(["--max-drop", "1"])).toMatchObject({ maxDrop: 1 });
+    expect(refusal(["--max-drop", "1e9"]).message).toBe("--max-drop: expected at most 100%, got 1e9.");
     expect(refusal(["--max-drop", "101%"]).message).toBe("--max-drop: expected at most 100%, got 101%.");
     expect(refusal(["--max-drop", "-1%"]).message).toBe("--max-drop: expected at least 0, got -0.01.");
   });

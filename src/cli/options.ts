@@ -115,22 +115,43 @@ export class RequiredFlag extends ValueFlag {
 
 /**
  * The words with what is no value kept from flags that may stand alone: `--structured model.onnx` becomes
- * `--structured=true model.onnx`, as `model.onnx` is none that the flag takes.
+ * `--structured=true model.onnx`, as `model.onnx` is none that the flag takes. A number is its value, negative or not.
  */
 export function settleFlags(command: Command, words: readonly string[]): string[] {
+  const settled: string[] = [];
   const end = words.indexOf("--");
-  return words.map((word, index) => {
-    const flag = command.options.find(({ optional, long, short }) => optional && (word === long || word === short));
-    const next = words[index + 1];
-    if (flag?.parseArg === undefined || next === undefined || (end >= 0 && index > end)) return word;
-    try {
-      flag.parseArg(next, undefined);
-      return word;
-    } catch {
-      // A number that does not fit is refused as one when the flag is read.
-      return readNumber(next) === undefined ? `${flag.long}=true` : word;
-    }
-  });
+  for (let index = 0; index < words.length; index++) {
+    const [word = "", next] = words.slice(index);
+    const flag = end >= 0 && index > end ? undefined : aloneFlag(command, word);
+    if (flag === undefined || next === undefined) settled.push(word);
+    else if (readNumber(next) !== undefined) settled.push(`${flag.long}=${words[++index]}`);
+    else settled.push(misfit(flag, next) === undefined ? word : `${flag.long}=true`);
+  }
+  return settled;
+}
+
+/** Why a word that is one too many is not the value of the flag before it, where that may stand alone. */
+export function strayWord(command: Command, words: readonly string[]): unknown {
+  for (const [index, word] of words.entries()) {
+    const [flag, next] = [aloneFlag(command, word), words[index + 1]];
+    const refused = flag && next !== undefined && !next.startsWith("-") ? misfit(flag, next) : undefined;
+    if (refused !== undefined) return refused;
+  }
+  return undefined;
+}
+
+/** The flag that a word is, if it may stand alone or have a value. */
+function aloneFlag(command: Command, word: string): Option | undefined {
+  return command.options.find(({ optional, long, short }) => optional && (word === long || word === short));
+}
+
+function misfit({ parseArg }: Option, word: string): unknown {
+  try {
+    parseArg?.(word, undefined);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {

@@ -89,7 +89,8 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
-    const failure = error instanceof CommanderError ? await usageError(error, asked) : await advised(error, asked);
+    const failure =
+      error instanceof CommanderError ? await usageError(error, asked, words) : await advised(error, asked);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
@@ -153,7 +154,15 @@ async function buildProgram(
 }
 
 /** `error: unknown option '--bts'\n(Did you mean --bits?)` as one of our errors. */
-async function usageError(error: CommanderError, command: Command | undefined): Promise<PithError> {
+async function usageError(
+  error: CommanderError,
+  command: Command | undefined,
+  words: readonly string[],
+): Promise<PithError> {
+  if (error.code === "commander.excessArguments" && command !== undefined) {
+    const refused = (await import("./options.ts")).strayWord(command, words);
+    if (refused instanceof PithError) return refused.reworded({ hint: refused.hint ?? helpOf(command) });
+  }
   // A flag that is missing may be there, mistyped.
   const isMissing = error.code === "commander.missingMandatoryOptionValue";
   const strange = isMissing ? command?.args.find(isFlag) : undefined;

@@ -34,6 +34,14 @@ export const option = <S extends v.GenericSchema>(schema: S, text: string, facts
 /** A number of things: 1 or more. */
 export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
+/** A size as hosts count it: a megabyte is a million bytes. */
+export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 300kB or 2MB"));
+
+export function bytesOf(text: string): number {
+  const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG]?)B$/i.exec(text) ?? [];
+  return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
+}
+
 type Reader = (given: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();

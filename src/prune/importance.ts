@@ -4,7 +4,7 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import { brokenNumbers, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
+import { brokenNumbers, hasFloatWeights, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { Dataset } from "../data/types.ts";
@@ -19,7 +19,7 @@ import { random as stream } from "../tensor/random.ts";
 import type { GradientStatistic } from "../train/gradient-statistic.ts";
 import type { Loss } from "../train/loss.ts";
 import { type Importance, isChannelEvidence } from "./criteria/criterion.ts";
-import { criteria } from "./criteria/index.ts";
+import { criteria, ofChannelsAlone } from "./criteria/index.ts";
 
 export interface Scorer {
   /**
@@ -42,10 +42,7 @@ export async function scorerOf(
   if (criterion === criteria.of("magnitude")) return byMagnitude;
   const { id, scores: scoresOf, evidence: asked } = criterion;
   if (scoresOf === undefined || isChannelEvidence(asked))
-    throw new PithError(
-      "E_OPTION",
-      `"importance": "${id}" ranks channels, not single weights: it is for \`structured\`.`,
-    );
+    throw new PithError("E_OPTION", `"importance": ${ofChannelsAlone(id)}.`);
   const evidence = await evidenceFor({ id, ...(asked && { evidence: asked }) }, model, chosen, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {
@@ -134,5 +131,12 @@ export async function gradientEvidence<E>(
     await import("../train/losses/parse.ts"),
   ];
   const options = { data, samples, loss: typeof loss === "string" ? parseLoss(loss) : loss };
-  return observeGradients(model, names, asked, options, context);
+  try {
+    return await observeGradients(model, names, asked, options, context);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code !== "E_NOT_DIFFERENTIABLE") throw error;
+    const floats = hasFloatWeights(model, infer(model)) ? [] : ["Prune the float model, and quantize it afterwards."];
+    const hint = [...floats, "Other criteria look at no gradients: magnitude needs no samples either."];
+    throw error.reworded({ at: `The importance "${id}" looks at gradients`, hint });
+  }
 }

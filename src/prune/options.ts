@@ -3,16 +3,18 @@ import * as v from "valibot";
 import type { Pattern } from "../calibrate/solver.ts";
 import { datasetOption } from "../data/option.ts";
 import {
+  bytesOf,
   countOption,
   described,
   type LayerSelection,
   option,
   overridesOption,
   selectionOptions,
+  sizeOption,
 } from "../passes/options.ts";
 import type { Loss } from "../train/loss.ts";
 import { allocations } from "./allocations/index.ts";
-import { criteria, ranksWeights } from "./criteria/index.ts";
+import { criteria, ofChannelsAlone, ranksWeights } from "./criteria/index.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";
 import { solvers } from "./solvers/index.ts";
 
@@ -27,17 +29,8 @@ const notWithShare = "is not for a pattern that says itself how much goes, such 
 /** Whether a pattern says how much goes. */
 export const sharesItself = (pattern: string | Pattern | undefined): boolean => patternOf(pattern)?.share !== undefined;
 
-const units = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9 };
-
 const bytesOption = v.union(
-  [
-    v.pipe(v.number(), v.minValue(1)),
-    v.pipe(
-      v.string(),
-      v.regex(/^\d+(\.\d+)?(B|kB|MB|GB)$/),
-      v.transform((text) => Number.parseFloat(text) * units[text.replace(/^[\d.]+/, "") as keyof typeof units]),
-    ),
-  ],
+  [v.pipe(v.number(), v.minValue(1)), v.pipe(sizeOption, v.transform(bytesOf))],
   "takes a size such as 300kB or 2MB",
 );
 
@@ -138,8 +131,17 @@ const fields = v.strictObject({
 type Fields = v.InferOutput<typeof fields>;
 
 /** What has to hold, and what is said of an option where it does not. */
-const rule = <Name extends keyof Fields>(name: Name, holds: (given: Fields) => boolean, otherwise: string) =>
-  v.forward(v.check<Fields, string>(holds, otherwise), [name]);
+const rule = <Name extends keyof Fields>(
+  name: Name,
+  holds: (given: Fields) => boolean,
+  otherwise: string | ((given: Fields) => string),
+) =>
+  v.forward(
+    v.check<Fields, (issue: v.CheckIssue<Fields>) => string>(holds, ({ input }) =>
+      typeof otherwise === "string" ? otherwise : otherwise(input),
+    ),
+    [name],
+  );
 
 const ofChannels = <Name extends keyof Fields>(name: Name, isGiven: (given: Fields) => boolean) =>
   rule(name, (given) => given.structured !== false || !isGiven(given), "is for `structured`");
@@ -184,7 +186,7 @@ export const pruneOptions = v.pipe(
   rule(
     "importance",
     ({ importance, structured }) => structured !== false || isOfWeights(importance),
-    "ranks channels, not single weights: it is for `structured`",
+    ({ importance }) => ofChannelsAlone(criteria.known(importance)?.id ?? ""),
   ),
   rule(
     "pattern",

@@ -108,7 +108,7 @@ async function decided(
   const found = await reached(last);
   if (!(found instanceof Miss)) return logged(found, last, context);
   throw new PithError("E_OPTION", `${found.reason}.`, {
-    hint: "More may go with `throughNorms`, and with fewer layers excepted.",
+    hint: "More may go with a smaller `roundTo`, with `throughNorms`, and with fewer layers excepted.",
   });
 }
 

@@ -54,7 +54,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
   test("--target-size cuts channels until the file is no larger", async () => {
     await save(parseModel(float), at("float.onnx"));
     const whole = statSync(at("float.onnx")).size;
-    for (const size of [`${whole - 300}B`, `${(whole - 300) / 1000}kB`]) {
+    for (const size of [`${whole - 300}B`, `${(whole - 300) / 1000}KB`]) {
       const words = ["--structured", "--target-size", size, "--force", "-o", at("thin.onnx")];
       expect(await json("prune", at("float.onnx"), ...words)).toMatchObject({ code: 0, written: at("thin.onnx") });
       expect(statSync(at("thin.onnx")).size).toBeLessThanOrEqual(whole - 300);

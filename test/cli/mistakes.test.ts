@@ -73,7 +73,28 @@ describe("flags", () => {
       [],
       "E_OPTION: --amount is needed, for example 0.5; or --pattern 2:4, --drop-layers, or with --structured one of ",
     ],
-    [["--amount", "50%", "--importance", "taylor"], "E_OPTION: --importance: ranks channels, not single weights"],
+    [
+      ["--amount", "50%", "--importance", "taylor"],
+      'E_OPTION: --importance: "taylor" ranks channels, not single weights: it is for --structured.\n',
+    ],
+    [["--structured", "1e9"], "E_OPTION: --structured: expected at most 100%, got 1e9.\n"],
+    [
+      ["--structured", "-5%"],
+      "E_OPTION: --structured takes a number from 0 to 1, got -0.05.\nhint: See pith prune --help",
+    ],
+    [
+      ["--structured", "abc"],
+      'E_OPTION: --structured: expected true, false or a number, got "abc".\nhint: See pith prune --help.\n',
+    ],
+    [
+      ["--structured", "--macs", "50%", "--round-to", "1000"],
+      "hint: More may go with a smaller --round-to, with --through-norms, and with fewer layers excepted.\n",
+    ],
+    [["--amount", "99.99%", "--scope", "uniform+"], "can go, got 0.9999.\n"],
+    [
+      ["--structured", "--target-size", "300 K"],
+      'E_OPTION: --target-size takes a size such as 300kB or 2MB, got "300 K"',
+    ],
     [["--structured", "50%", "--drop-layers", "1"], "E_OPTION: --drop-layers is for whole layers"],
     [["--pattern", "4:2"], 'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (of 4 in a row 2 stay)'],
     [

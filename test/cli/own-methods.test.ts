@@ -97,7 +97,7 @@ test("a criterion of channels ranks them by what it is told of gates, and single
   expect(result).toMatchObject({ changes: [{ at: "fc1", what: "2 of 4 channels cut" }] });
   expect(await weight(at("gated.onnx"), "fc1.weight")).toEqual([1, 0, 0, 1]);
   const { err, code } = await pith("prune", at("hidden.onnx"), "--amount", "50%", ...words);
-  expect(err).toContain('"importance": ranks channels, not single weights: it is for --structured');
+  expect(err).toContain("ranks channels, not single weights: it is for --structured");
   expect(code).not.toBe(0);
 });
 

@@ -101,7 +101,7 @@ test.each([
   [["", "--dtype", "q8", "--dry-run"], "model.onnx --dtype q8 --dry-run."],
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],
   [["", "--dtype", "q9"], "E_OPTION: --dtype: expected"],
-  [["", "--dtype", "q8", "--chunk", "24"], "E_OPTION: --chunk takes a size such as 24MB"],
+  [["", "--dtype", "q8", "--chunk", "24"], "E_OPTION: --chunk takes a size such as 300kB or 2MB"],
 ])("%j: %s", async ([path = "", ...words], message) => {
   const { code, err } = await pith("quantize", join(folder, path), ...words, "-o", join(root, "none"));
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });

@@ -227,13 +227,42 @@ graph (x: float32[n, 2]) -> (y) {
 
 describe("refused", () => {
   test.each([
-    ["single weights", { amount: 0.5, importance: "fpgm" }, /"importance": ranks channels, not single weights/],
+    ["single weights", { amount: 0.5, importance: "fpgm" }, /"importance": "fpgm" ranks channels, not single weights/],
     ["no samples", { structured: 0.5, importance: "activation" }, /"activation" needs samples, and none are given/],
     ["no labels", { structured: 0.5, importance: "taylor" }, /"taylor" needs labelled samples, and none are given/],
   ] as const)("%s", async (_, options, message) => {
     await expect(prune(network(), options)).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringMatching(message),
+    });
+  });
+
+  test("gradients of integer weights, which are pruned before they are quantized", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[n, 3]) -> (y: float32[n, 2]) {
+  scale: float32[] = 0.1
+  zero: int8[] = 0
+  a.weight: int8[3, 6] = random(seed 1, from -9 to 9)
+  b.weight: int8[6, 4] = random(seed 2, from -9 to 9)
+  c.weight: int8[4, 2] = random(seed 3, from -9 to 9)
+  q = QuantizeLinear(x, scale, zero)
+  d = DequantizeLinear(q, scale, zero)
+  wa = DequantizeLinear(a.weight, scale, zero)
+  wb = DequantizeLinear(b.weight, scale, zero)
+  wc = DequantizeLinear(c.weight, scale, zero)
+  h = MatMul "a" (d, wa)
+  r = Relu(h)
+  s = QuantizeLinear(r, scale, zero)
+  t = DequantizeLinear(s, scale, zero)
+  k = MatMul "b" (t, wb)
+  u = QuantizeLinear(k, scale, zero)
+  v = DequantizeLinear(u, scale, zero)
+  y = MatMul "c" (v, wc)
+}`);
+    await expect(prune(net, { structured: 0.5, importance: "taylor", data, loss: "mse" })).rejects.toMatchObject({
+      code: "E_NOT_DIFFERENTIABLE",
+      message: expect.stringMatching(/^The importance "taylor" looks at gradients: /),
+      hint: "Prune the float model, and quantize it afterwards. Other criteria look at no gradients: magnitude needs no samples either.",
     });
   });
 

@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
-import { countOption, described, option } from "../../passes/options.ts";
+import { bytesOf, countOption, described, option, sizeOption } from "../../passes/options.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
 import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
@@ -19,14 +19,6 @@ import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/
 import { completePlace, type ResultPlace, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
-
-/** A size as hosts count it: a megabyte is a million bytes. */
-export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 24MB"));
-
-export function bytesOf(text: string): number {
-  const [, number = "", unit = ""] = /^([\d.]+)\s*([kMG]?)B$/i.exec(text) ?? [];
-  return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
-}
 
 const stepFlags = (fallback: string) =>
   v.object({

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import { option } from "../../passes/options.ts";
+import { bytesOf, option, sizeOption } from "../../passes/options.ts";
 import type { OptionValues } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
@@ -10,7 +10,7 @@ import { quoted } from "../../report/sections.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
-import { bytesOf, passCommand, sizeOption, withCalibration } from "./pass.ts";
+import { passCommand, withCalibration } from "./pass.ts";
 
 const single = passCommand(quantize);
 

@@ -48,6 +48,10 @@ export const criteria = methodTable<Importance, ImportanceName>(table, {
 export const ranksWeights = ({ scores, evidence }: Importance): boolean =>
   scores !== undefined && !isChannelEvidence(evidence);
 
+/** What is said of a criterion that has none. */
+export const ofChannelsAlone = (id: string): string =>
+  `"${id}" ranks channels, not single weights: it is for \`structured\``;
+
 /** Whether a criterion, as it is given, looks at gradients of the loss, which takes labels. */
 export function looksAtGradients(given: unknown): boolean {
   const { evidence } = criteria.known(given) ?? {};
