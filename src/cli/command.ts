@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
 import { described, option } from "../passes/options.ts";
+import { guideOf } from "./guides.ts";
 import { modelAt, modelsOfFlags, saidOn } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -112,6 +113,8 @@ export function buildCommand<S extends v.GenericSchema>(
     });
   }
   command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
+  const guide = guideOf(definition.name);
+  if (guide !== undefined) command.addHelpText("after", `\nGuide: ${guide}`);
   return command.action(async () => {
     const words = command.processedArgs.flat().flatMap((word) => (word === undefined ? [] : String(word)));
     const { json = false, seed } = readFlags(command, common);

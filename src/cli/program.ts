@@ -6,7 +6,7 @@ import type { Job, JobEvent } from "../job/job.ts";
 import { version } from "../version.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
-import { type Environment, type Stream, Terminal } from "./terminal.ts";
+import { type Environment, type Stream, Terminal, widthOf } from "./terminal.ts";
 
 /** Failures that are for the command line to put right: a wrong flag, a setting that does not fit, a layer that is not there. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
@@ -146,6 +146,8 @@ async function buildProgram(
       .configureOutput({
         writeOut: (text) => out.write(text),
         writeErr: (text) => err.write(text),
+        getOutHelpWidth: () => widthOf(out),
+        getErrHelpWidth: () => widthOf(err),
         // Usage errors are printed as all others are, in `runProgram`.
         outputError: () => {},
       });

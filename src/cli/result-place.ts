@@ -9,6 +9,9 @@ import { PithError } from "../errors.ts";
 import { besideFolder, outputName } from "./files.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
+/** Said of the argument that names the model. */
+export const folderForFolder = "a folder that transformers.js loads gives a folder";
+
 export interface ResultPlace {
   /** The file of the result. */
   readonly out: string;

@@ -8,9 +8,10 @@ import { type Environment, progressLine, type Stream, Terminal } from "./termina
 class Memory implements Stream {
   text = "";
   readonly isTTY: boolean;
-  readonly columns = 60;
-  constructor(isTTY: boolean) {
+  readonly columns: number;
+  constructor(isTTY: boolean, columns = 60) {
     this.isTTY = isTTY;
+    this.columns = columns;
   }
   write(text: string): void {
     this.text += text;
@@ -68,6 +69,14 @@ describe("progress", () => {
     shown.event({ kind: "log", id: "epoch", text: "epoch 1/3", level: "note" });
     expect(err.text.endsWith("\nepoch 1/3\n")).toBe(true);
     for (const line of err.text.split("\r")) expect(line.replace(`${escapeCode}[2K`, "").length).toBeLessThan(60);
+  });
+
+  test("is drawn on a terminal that says it is 0 columns wide as on one of 80", () => {
+    const err = new Memory(true, 0);
+    const shown = new Terminal({ out: err, err, json: false, env: { NO_COLOR: "1" }, about: "" });
+    shown.event({ kind: "stage", name: "x".repeat(200) });
+    shown.event(step);
+    expect(err.text).toBe(`\r${escapeCode}[2K${"x".repeat(79)}`);
   });
 
   test("is silent in a pipe and with --json, remarks are not", () => {

@@ -38,6 +38,7 @@ const relog = 20_000;
 /** Seconds of work before a time left is shown: earlier guesses jump. */
 const shownAfter = 2;
 const barWidth = 24;
+const usualWidth = 80;
 
 export class Terminal {
   readonly json: boolean;
@@ -156,7 +157,7 @@ export class Terminal {
     const bar = progressLine({ ...known, bar: !isLog });
     const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
     if (isLog) return void err.write(`${line}\n`);
-    err.write(`\r\u001b[2K${[...line].slice(0, (err.columns ?? 80) - 1).join("")}`);
+    err.write(`\r\u001b[2K${[...line].slice(0, widthOf(err) - 1).join("")}`);
     this.#shows = true;
   }
 
@@ -164,6 +165,11 @@ export class Terminal {
     if (this.#shows) this.#options.err.write("\r\u001b[2K");
     this.#shows = false;
   }
+}
+
+/** Columns of a terminal. Some do not know how wide they are, and say 0. */
+export function widthOf({ columns = 0 }: Stream): number {
+  return columns > 0 ? columns : usualWidth;
 }
 
 function isColored(stream: Stream, env: Environment): boolean {

@@ -1,5 +1,5 @@
 /** The program from words to exit code, with commands of our own in it. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
@@ -66,9 +66,11 @@ async function pith(
   line: string,
   signal = new AbortController().signal,
   own: readonly Listed[] = [listed(scale), listed(failing)],
+  columns?: number,
 ): Promise<Ran> {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
+    ...(columns === undefined ? {} : { columns }),
     write: (more: string) => {
       text[name] += more;
     },
@@ -138,6 +140,23 @@ describe("help of the commands", () => {
     expect(["Options:", "Options:,Evaluation:,Data (docs/data.md):"]).toContain(titles.join());
     const options = sections.flatMap((section) => section.split(/\n(?= {2}-)/).slice(1));
     expect(options.filter((option) => option.split("\n").length > 2)).toEqual([]);
+  });
+
+  test("on a terminal that says it is 0 columns wide is as wide as on one of 80", async () => {
+    expect(await pith("prune --help", undefined, commands, 0)).toEqual(
+      await pith("prune --help", undefined, commands, 80),
+    );
+  });
+
+  test("names the page that explains the command, of which there is one for each technique", async () => {
+    const pages = await Promise.all(
+      commands.map(async ({ name }) => /\nGuide: docs\/(.*)\n/.exec(await help(name))?.[1]),
+    );
+    for (const page of pages)
+      if (page !== undefined) expect(existsSync(new URL(`../../docs/${page}`, import.meta.url))).toBe(true);
+    expect(await help("prune")).toMatch(/\n\nGuide: docs\/pruning\.md\n$/);
+    for (const page of ["quantization.md", "distillation.md", "low-rank.md", "training.md"])
+      expect(pages).toContain(page);
   });
 
   test("every metric that --metric takes is listed", async () => {

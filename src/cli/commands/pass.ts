@@ -16,7 +16,13 @@ import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
-import { completePlace, type ResultPlace, requireWritablePlace, resultPlace } from "../result-place.ts";
+import {
+  completePlace,
+  folderForFolder,
+  type ResultPlace,
+  requireWritablePlace,
+  resultPlace,
+} from "../result-place.ts";
 import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
@@ -26,10 +32,7 @@ const stepFlags = (fallback: string) =>
     original: option(v.string(), "the model before pruning, which the result is judged against (default: model.onnx)", {
       value: "original.onnx",
     }),
-    out: option(v.string(), `file to write, or of a model folder a folder (default: ${fallback})`, {
-      short: "-o",
-      value: "out.onnx",
-    }),
+    out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
     dryRun: option(v.boolean(), "print what would be done to each layer, and write nothing"),
     ...metricFlags,
     ...goalFlags,
@@ -53,7 +56,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
   return defineCommand({
     name,
     summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
-    arguments: [{ name: "model.onnx", description: takes, optional: takesStudent }],
+    arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     // No goal is judged where the weights are discarded on purpose.
     without: [

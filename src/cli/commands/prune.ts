@@ -26,7 +26,6 @@ const options = v.object({
 
 export default defineCommand({
   ...single,
-  arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
   options,
   examples: [...single.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
   run([path = ""], { vocabulary, ...given }: v.InferOutput<typeof options>, session) {

@@ -7,7 +7,7 @@ import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { constantNote, withoutNote } from "../notes.ts";
-import { completePlace, requireWritablePlace, resultPlace } from "../result-place.ts";
+import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { namedSizes, settings } from "../set.ts";
 import { columns } from "../table.ts";
 
@@ -16,12 +16,9 @@ const words = (text: string, value: string) => v.optional(described(v.array(v.st
 export default defineCommand({
   name: "simplify",
   summary: "reduce the number of nodes without changing the function",
-  arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
+  arguments: [{ name: "model.onnx", description: `the model; ${folderForFolder}` }],
   options: v.object({
-    out: option(v.string(), "file to write, or of a model folder a folder (default: model.simplified.onnx)", {
-      short: "-o",
-      value: "out.onnx",
-    }),
+    out: option(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
     set: words("fix an input to a value: name=1,2,3", "input=value"),
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
