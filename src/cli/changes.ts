@@ -5,6 +5,7 @@ import type { Change } from "../passes/index.ts";
 import { type Sparing, sparedAs } from "../recipe/sparing.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { onCommandLine } from "./invalid-options.ts";
+import { mergeRows } from "./merge-rows.ts";
 
 type Paint = (text: string) => string;
 
@@ -22,18 +23,27 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
 }
 
-/** A row of a plan is a layer; many of which the same is said are one. */
-const mostAlike = 8;
+/** Rows of a plan: so many of which the same is said are one each, and so many are printed. */
+const [mostAlike, mostPlanned] = [8, 40];
 
-/** What would be done to each layer: place, change, and which setting decided, where one does. */
-export function plannedRows(changes: readonly Change[]): string[][] {
-  const groups = [...groupBy(changes, ({ what, decidedBy }) => `${decidedBy} ${what}`).values()];
-  return groups.flatMap((of) => {
-    const rows = of.map(({ at, what, decidedBy }) => [at, what, decidedBy === "global" ? "" : decidedBy]);
-    return of.length <= mostAlike
-      ? rows
-      : rows.slice(0, 1).map(([, ...rest]) => [enumerated(of.map(({ at }) => at)), ...rest]);
+/**
+ * What would be done to each layer, in the order of the network: place, change, and which setting decided, where one does. Where there are many, layers of
+ * repeated blocks to which the same is done share a row.
+ * @returns also how many rows are not printed.
+ */
+export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
+  const each = changes.map(({ at, what, decidedBy }) => ({
+    name: at,
+    cells: [what, decidedBy === "global" ? "" : decidedBy],
+  }));
+  const merged = each.length > mostAlike ? mergeRows(each) : each;
+  const alike = groupBy(merged, ({ cells }) => cells.join());
+  const rows = merged.flatMap((row) => {
+    const of = alike.get(row.cells.join()) ?? [row];
+    if (of.length <= mostAlike) return [[row.name, ...row.cells]];
+    return row === of[0] ? [[enumerated(of.map(({ name }) => name)), ...row.cells]] : [];
   });
+  return { rows: rows.slice(0, mostPlanned), more: Math.max(0, rows.length - mostPlanned) };
 }
 
 export function unchangedLines(
@@ -78,5 +88,7 @@ function listed(
   });
   const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
   const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
-  return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(`and ${integer(more)} more (--json has all)`)}`] : [])];
+  return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(moreText(more))}`] : [])];
 }
+
+export const moreText = (count: number): string => `and ${integer(count)} more (--json has all)`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { mergeRows } from "./merge-rows.ts";
+import { mergeRows } from "../merge-rows.ts";
 import { blockLines, tableLine } from "./show.ts";
 
 describe("rows of layers", () => {

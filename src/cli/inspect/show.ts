@@ -7,10 +7,10 @@ import type { OperationCount } from "../../report/operation-count.ts";
 import { isUnknownDim, symbol } from "../../tensor/dims.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
+import { mergeRows } from "../merge-rows.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { energies } from "./energies.ts";
-import { mergeRows } from "./merge-rows.ts";
 
 const shownMisses = 5;
 /** Longer tables of layers are drawn together. */

@@ -18,7 +18,7 @@ import { comparableCounts, operationsFormula } from "../../report/operation-coun
 import { quoted } from "../../report/sections.ts";
 import { noFasterText, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
 import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
-import { changedLines, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
+import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
@@ -37,13 +37,14 @@ export function showPlan(result: PassOutput): Result {
   return {
     data: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
     print(terminal) {
-      const rows = plannedRows(changes);
+      const { rows, more } = plannedRows(changes);
       const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
       const shown = [{ title: "layer" }, { title: "change" }, ...deciders];
       terminal.table(
         shown,
         rows.map((row) => row.slice(0, shown.length)),
       );
+      if (more > 0) terminal.line(terminal.color.dim(moreText(more)));
       for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
       if (planned !== undefined) for (const line of plannedLines(result, planned)) terminal.line(line);
       terminal.line("Nothing was written (--dry-run).");
