@@ -8,7 +8,6 @@
  */
 import type { ScaledSlice, ScaleGroup } from "../analysis/scale-groups.ts";
 import { PithError } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
