@@ -17,12 +17,12 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import {
+  kindWords,
   type Sensitivity,
   type SensitivityKind,
   type SensitivityRow,
   sensitivityFormat,
   sensitivityKinds,
-  settingText,
 } from "../report/sensitivity.ts";
 import { runStep } from "../run/step.ts";
 import { modelDigest, openStore, type Store } from "../run/store.ts";
@@ -122,7 +122,7 @@ async function sweep(
   const steps = inOrder(units);
   let open = 0;
   for (const [at, { unit, setting }] of steps.entries()) {
-    const what = `${unit.layers[0]}, ${settingText(unit.kind, setting)}`;
+    const what = `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;
     stopIfAsked(context.signal, `Stopped before ${what}.`);
     context.progress(at, steps.length, what);
     if (minutes !== undefined && secondsSince(started) > 60 * minutes) {
@@ -178,7 +178,7 @@ async function unitsOf(
   const inGraph = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     stopIfAsked(context.signal);
-    const { pass, shared, own, widest } = sweeps[kind];
+    const { pass, shared, own, widest, isCoupled } = sweeps[kind];
     const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
     misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const left = new Set(all.changes.map(({ at }) => at));
@@ -186,10 +186,8 @@ async function unitsOf(
     for (const name of inGraph.filter((layer) => left.has(layer))) {
       if (!left.has(name)) continue;
       const options = optionsOf(sweeps[kind], new Map([[name, widest]]));
-      const together =
-        kind === "channels"
-          ? (await runStep(pass, model.clone(), options, {}, context)).changes.map(({ at }) => at)
-          : [];
+      const { changes } = isCoupled ? await runStep(pass, model.clone(), options, {}, context) : { changes: [] };
+      const together = changes.map(({ at }) => at);
       const group = inGraph.filter((layer) => layer === name || (left.has(layer) && together.includes(layer)));
       for (const layer of group) left.delete(layer);
       groups.push(group);
@@ -224,7 +222,7 @@ async function changedBy(
 ): Promise<Model | Miss> {
   const model = original.clone();
   const changes = await applied(kind, layers, setting, model, context);
-  if (changes instanceof Miss) return new Miss(`${settingText(kind, setting)}: ${changes.reason}`, layers[0]);
+  if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
   if (isPruned(model)) await remove(model);
   return model;
 }
@@ -252,7 +250,7 @@ async function dropOf(
 }
 
 async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
-  if (kind !== "prune") return storedBytes(original) - storedBytes(changed);
+  if (!sweeps[kind].storesZeros) return storedBytes(original) - storedBytes(changed);
   const zeros = async (model: Model): Promise<number> => {
     const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>
       layers.includes(name) ? [weight] : [],

@@ -16,6 +16,10 @@ export interface Sweep {
   readonly settings: readonly number[];
   /** The setting that changes most layers: of few channels a small share is none, and of what has zeros one that is zeros. */
   readonly widest: number;
+  /** Whether layers may change with the one that is named. */
+  readonly isCoupled?: true;
+  /** Whether numbers that go stay in the file as zeros. */
+  readonly storesZeros?: true;
   /** Of a layer, as `overrides` has them. */
   own(setting: number): OptionValues;
   /** Whether a change is the one that was asked for: a layer that a format is not for gets another. */
@@ -26,8 +30,15 @@ const amounts = [0.2, 0.4, 0.6, 0.8];
 const amount = (share: number): OptionValues => ({ amount: share });
 
 export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
-  prune: { pass: prune, shared: { amount: 0 }, settings: amounts, widest: 0.8, own: amount },
-  channels: { pass: prune, shared: { structured: true, amount: 0 }, settings: amounts, widest: 0.8, own: amount },
+  prune: { pass: prune, shared: { amount: 0 }, settings: amounts, widest: 0.8, storesZeros: true, own: amount },
+  channels: {
+    pass: prune,
+    shared: { structured: true, amount: 0 },
+    settings: amounts,
+    widest: 0.8,
+    isCoupled: true,
+    own: amount,
+  },
   bits: {
     pass: quantize,
     shared: { scheme: "weights" },

@@ -53,17 +53,21 @@ export interface Sensitivity {
   readonly seconds: number;
 }
 
-/** "40 %", "4 bits", "rank 50 %" */
-export function settingText(kind: SensitivityKind, setting: number): string {
-  if (kind === "bits") return `${setting} bits`;
-  return kind === "rank" ? `rank ${percent(setting, 0)}` : percent(setting, 0);
+interface KindWords {
+  readonly title: string;
+  /** A setting: "40 %", "4 bits", "rank 50 %". */
+  text(setting: number): string;
+  /** Whether the largest setting is the harshest. */
+  readonly isRising?: boolean;
 }
 
-export const kindTitles: Readonly<Record<SensitivityKind, string>> = {
-  prune: "single weights set to zero",
-  channels: "channels cut",
-  bits: "fewer bits",
-  rank: "low rank: share of the weights left",
+const amount = (share: number): string => percent(share, 0);
+
+export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
+  prune: { title: "single weights set to zero", text: amount, isRising: true },
+  channels: { title: "channels cut", text: amount, isRising: true },
+  bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
+  rank: { title: "low rank: share of the weights left", text: (ratio) => `rank ${percent(ratio, 0)}` },
 };
 
 export interface SweptLayers {
@@ -78,7 +82,7 @@ export function sweptBy(
   kind: SensitivityKind,
 ): { readonly settings: readonly number[]; readonly layers: readonly SweptLayers[] } {
   const own = rows.filter((row) => row.kind === kind);
-  const isRising = kind === "prune" || kind === "channels";
+  const { isRising = false } = kindWords[kind];
   const settings = [...new Set(own.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
   const layers = [...groupBy(own, (row) => row.layers.join(" + ")).values()].map((of) => ({
     name: togetherName(of[0].layers),
@@ -117,7 +121,7 @@ export function sensitivityPage(found: Sensitivity): string {
 ${open > 0 && html`<p class="doubt">${counted(open, "setting")} not measured: the time was over.</p>`}
 </header>
 ${kinds.map((kind) => sectionOf(found, kind))}
-${misses.length > 0 && html`<h2>What could not be changed</h2><ul class="reasons">${misses.map(({ kind, at, reason }) => html`<li><span class="name">${at ?? "the model"}</span> ${kindTitles[kind]}: ${reason}</li>`)}</ul>`}
+${misses.length > 0 && html`<h2>What could not be changed</h2><ul class="reasons">${misses.map(({ kind, at, reason }) => html`<li><span class="name">${at ?? "the model"}</span> ${kindWords[kind].title}: ${reason}</li>`)}</ul>`}
 <footer>Made by pith ${version}, seed ${seed}. Drops of single layers do not add up: measure what a recipe makes of all of them.</footer>
 </main>`;
   return page({ title: `${model}: ${headline(found)}`, style: `${reportStyle}${style}`, body });
@@ -150,11 +154,11 @@ function sectionOf(found: Sensitivity, kind: SensitivityKind): Markup {
     row === undefined
       ? html`<td class="n">–</td>`
       : html`<td class="n">${dropText(unit, row.drop.value)}<small>${changeInterval(unit, row.drop).replaceAll("+", "")}, ${counted(row.drop.count, "sample")}</small></td>`;
-  return html`<h2>${kindTitles[kind]}</h2>
+  return html`<h2>${kindWords[kind].title}</h2>
 <figure>${picture(found, kind)}
 <figcaption>How much worse ${found.metric.name} is, layer by layer; those that lose most have their names.</figcaption></figure>
 <div class="wide"><table>
-<thead><tr><th>layer</th><th class="n">weights</th>${settings.map((setting) => html`<th class="n">${settingText(kind, setting)}</th>`)}</tr></thead>
+<thead><tr><th>layer</th><th class="n">weights</th>${settings.map((setting) => html`<th class="n">${kindWords[kind].text(setting)}</th>`)}</tr></thead>
 <tbody>${layers.map(({ name, rows }) => html`<tr><td class="text"><span class="name">${name}</span></td><td class="n">${bytes(rows.find((row) => row !== undefined)?.bytes ?? 0)}</td>${rows.map(cell)}</tr>\n`)}</tbody></table></div>
 <p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, the most sensitive first.</p>`;
 }
@@ -188,13 +192,13 @@ function picture(found: Sensitivity, kind: SensitivityKind): Markup {
   );
   const draw = ({ name, points, isNamed }: (typeof lines)[number]): Markup => {
     const path = points.map(({ at, drop }, index) => `${index === 0 ? "M" : "L"}${px(x(at))} ${px(y(drop))}`).join("");
-    return html`<g><title>${name}</title><path class="${isNamed ? "most" : ""}" d="${path}"/>${points.slice(1).map(({ at, drop }) => html`<circle class="${isNamed ? "most" : ""}" cx="${px(x(at))}" cy="${px(y(drop))}" r="3"><title>${name}, ${settingText(kind, settings[at] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
+    return html`<g><title>${name}</title><path class="${isNamed ? "most" : ""}" d="${path}"/>${points.slice(1).map(({ at, drop }) => html`<circle class="${isNamed ? "most" : ""}" cx="${px(x(at))}" cy="${px(y(drop))}" r="3"><title>${name}, ${kindWords[kind].text(settings[at] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
   };
   const all = ticks(low, high, 5);
-  return html`<svg class="chart sweep" viewBox="0 0 ${width} ${height}" role="img" aria-label="Drop of ${metric} by layer: ${kindTitles[kind]}">
+  return html`<svg class="chart sweep" viewBox="0 0 ${width} ${height}" role="img" aria-label="Drop of ${metric} by layer: ${kindWords[kind].title}">
 <g class="grid">${all.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
 <g class="tick">${all.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, all)}</text>`)}
-<text x="${px(x(-1))}" y="${bottom + 18}" text-anchor="middle">unchanged</text>${settings.map((setting, at) => html`<text x="${px(x(at))}" y="${bottom + 18}" text-anchor="middle">${settingText(kind, setting)}</text>`)}</g>
+<text x="${px(x(-1))}" y="${bottom + 18}" text-anchor="middle">unchanged</text>${settings.map((setting, at) => html`<text x="${px(x(at))}" y="${bottom + 18}" text-anchor="middle">${kindWords[kind].text(setting)}</text>`)}</g>
 <g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/><text x="2" y="${margin.top - 10}">↑ drop of ${metric}</text></g>
 ${lines.toReversed().map(draw)}
 <g class="names">${labels.map(({ name, last }, at) => html`<line x1="${px(x(last.at) + 4)}" y1="${px(y(last.drop))}" x2="${px(right + 10)}" y2="${px(places[at] ?? 0)}"/><text x="${px(right + 12)}" y="${px((places[at] ?? 0) + 4)}">${name.length > nameLength ? `${name.slice(0, nameLength - 1)}…` : name}</text>`)}</g>

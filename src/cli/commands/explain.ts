@@ -3,7 +3,7 @@ import { enumerated } from "../../errors.ts";
 import { counted, integer } from "../../evaluate/numbers.ts";
 import { option } from "../../passes/options.ts";
 import type { ChannelsExplanation } from "../../recipe/explain.ts";
-import { kindTitles, settingText } from "../../report/sensitivity.ts";
+import { kindWords } from "../../report/sensitivity.ts";
 import { defineCommand } from "../command.ts";
 import type explainJob from "../jobs/explain.ts";
 
@@ -31,8 +31,8 @@ export default defineCommand({
         terminal.table(
           [{ title: "this layer alone" }, { title: "from" }, { title: "" }],
           techniques.map(({ kind, setting, text }) => [
-            kindTitles[kind],
-            setting === undefined ? dim("stays") : settingText(kind, setting),
+            kindWords[kind].title,
+            setting === undefined ? dim("stays") : kindWords[kind].text(setting),
             text,
           ]),
         );

@@ -7,10 +7,9 @@ import { quoted } from "../../report/sections.ts";
 import {
   dropText,
   headline,
-  kindTitles,
+  kindWords,
   type Sensitivity,
   sensitivityKinds,
-  settingText,
   sweptBy,
 } from "../../report/sensitivity.ts";
 import { defineCommand } from "../command.ts";
@@ -36,7 +35,7 @@ export default defineCommand({
   options: v.object({
     out: option(v.string(), "folder to write (default: model.sensitivity)", { short: "-o", value: "out/" }),
     kinds: option(v.array(v.picklist(sensitivityKinds)), "what is tried on each layer (default: all)", {
-      meanings: { title: "Kinds (--kinds)", rows: sensitivityKinds.map((kind) => [kind, kindTitles[kind]]) },
+      meanings: { title: "Kinds (--kinds)", rows: sensitivityKinds.map((kind) => [kind, kindWords[kind].title]) },
     }),
     ...selectionOptions("measure"),
     alike: option(v.boolean(), "change layers together whose names differ in numbers only"),
@@ -125,9 +124,9 @@ function printKind(terminal: Terminal, found: Sensitivity, kind: (typeof sensiti
   const { unit, name: metric } = found.metric;
   const { dim } = terminal.color;
   const of = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
-  terminal.line(`${terminal.color.bold(kindTitles[kind])}${dim(`: drop of ${metric}${of}`)}`);
+  terminal.line(`${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${of}`)}`);
   terminal.table(
-    columns("layer", ...settings.map((setting) => settingText(kind, setting))),
+    columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
     layers
       .slice(0, layersShown)
       .map(({ name, rows }) => [
