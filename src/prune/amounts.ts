@@ -16,8 +16,8 @@ import type { Scorer } from "./importance.ts";
 import { type RankedParameter, readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
-export interface OwnAmount<A extends Amount = Amount> {
-  readonly amount: A;
+export interface OwnAmount {
+  readonly amount: Amount;
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
   /** Whether nothing may be left of the layer: because just that was asked for. */
   readonly empties: boolean;
@@ -32,25 +32,13 @@ export interface KnownCut {
   readonly cut: Cut;
 }
 
-export type AmountsFactory<A extends Amount = Amount> = (
-  targets: readonly Target[],
-  scorer: Scorer,
-) => Promise<(target: Target) => OwnAmount<A>>;
-
-/** Each has the amount of the call, or its own. */
-export const asGiven =
-  (options: Parameters<typeof ownOptions>[0] & { readonly amount: Amount }): AmountsFactory =>
-  async () =>
-  ({ layer }) => {
-    const { own, decidedBy } = ownOptions(options, layer);
-    return { amount: own.amount, decidedBy, empties: true };
-  };
+export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => OwnAmount>;
 
 interface Sharing {
   readonly allocation: Allocation;
   readonly amount: Amount;
-  /** Layers with a share of their own have no part in the allocation. */
-  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
+  /** Layers with an amount of their own have no part in the allocation. */
+  readonly overrides?: Readonly<Record<string, { readonly amount?: Amount | undefined }>> | undefined;
   readonly importanceScores?: Tensors | undefined;
   /** Whether a layer may lose all though less is asked for. */
   readonly empties: boolean;
@@ -58,10 +46,10 @@ interface Sharing {
 
 /** @throws PithError E_OPTION where the allocation gives no shares, or cannot. */
 export const allocated =
-  (model: Model, { allocation, amount, overrides, importanceScores, empties }: Sharing) =>
-  async (targets: readonly Target[], scorer: Scorer): Promise<(target: Target) => OwnAmount<{ fraction: number }>> => {
+  (model: Model, { allocation, amount, overrides, importanceScores, empties }: Sharing): AmountsFactory =>
+  async (targets, scorer) => {
     const said = ({ layer }: Target) =>
-      ownOptions<Pick<Sharing, "overrides"> & { amount?: number }>({ overrides }, layer);
+      ownOptions<Pick<Sharing, "overrides"> & { amount?: Amount }>({ overrides }, layer);
     const others = targets.filter((target) => said(target).own.amount === undefined);
     // What asks nothing of the layers costs no look at them.
     const shares =
@@ -70,9 +58,8 @@ export const allocated =
         : await sharesOf(allocation, amount, await rankedLayers(model, others, importanceScores, scorer));
     return (target) => {
       const { own, decidedBy } = said(target);
-      const whole = { decidedBy, empties: empties || own.amount === 1 || isAll(amount) };
-      if (own.amount !== undefined || shares === undefined)
-        return { ...whole, amount: { fraction: own.amount ?? fractionOf(amount, 0) } };
+      const whole = { decidedBy, empties: empties || isAll(own.amount ?? amount) || isAll(amount) };
+      if (own.amount !== undefined || shares === undefined) return { ...whole, amount: own.amount ?? amount };
       return { ...whole, amount: { fraction: 0 }, ...shares.get(target) };
     };
   };
@@ -81,7 +68,7 @@ async function sharesOf(
   allocation: Allocation,
   amount: Amount,
   layers: ReadonlyMap<Target, Ranked>,
-): Promise<ReadonlyMap<Target, Pick<OwnAmount<{ fraction: number }>, "amount" | "cut">>> {
+): Promise<ReadonlyMap<Target, Pick<OwnAmount, "amount" | "cut">>> {
   const ranked = [...layers.values()].map(({ layer }) => layer);
   const share = fractionOf(amount, total(ranked));
   const whose = `The allocation "${allocation.id}"`;

@@ -13,6 +13,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
+import { fractionOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
@@ -36,7 +37,7 @@ const patternAlone = {
 export async function pruneBySolver(
   model: Model,
   { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
-  amountsFor: AmountsFactory<{ fraction: number }>,
+  amountsFor: AmountsFactory,
   writeMasks: MaskWriter,
   scorerFor: ScorerFactory,
   context: Context,
@@ -55,7 +56,8 @@ export async function pruneBySolver(
         if (known instanceof Miss) return known;
         const { amount, decidedBy, empties } = amountOf(target);
         const { scores, kept, mask } = numbers;
-        const goal = { pattern: checkedPattern(pattern, target), amount: amount.fraction };
+        const before = keptCount(mask);
+        const goal = { pattern: checkedPattern(pattern, target), amount: fractionOf(amount, before) };
         const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
           throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
@@ -65,7 +67,7 @@ export async function pruneBySolver(
           mask,
           Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices)),
         );
-        const [before, after] = [keptCount(mask), keptCount(left)];
+        const after = keptCount(left);
         if (before > 0 && after === 0 && !empties) {
           const own = cutLeast(mask, numbers.flat, before - 1);
           return { target, before, after: 1, mask: async () => own, decidedBy, spared: true };

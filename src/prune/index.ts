@@ -14,7 +14,6 @@ export type {
   ScoredWeight,
 } from "./criteria/criterion.ts";
 export type { ImportanceName } from "./criteria/index.ts";
-export { type GlobalOptions, globalUnstructured } from "./global.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Norm } from "./mask.ts";
 export type { PruneOptions } from "./options.ts";
@@ -23,6 +22,8 @@ export { isPruned, remove } from "./remove.ts";
 export {
   type CustomOptions,
   customFromMask,
+  type GlobalOptions,
+  globalUnstructured,
   identity,
   type L1Options,
   type LnOptions,

@@ -167,8 +167,13 @@ function pruneUnstructured(
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const writeMasks = keepMasks ? putMasks : zeroEntries;
   const choice = { layers: named, except, overrides };
-  const sharing = { allocation: scope, amount: { fraction: amount }, overrides, empties: false };
-  const amountsFor = allocated(model, sharing);
+  const share = (fraction: number | undefined) => (fraction === undefined ? {} : { amount: { fraction } });
+  const amountsFor = allocated(model, {
+    allocation: scope,
+    amount: { fraction: amount },
+    overrides: Object.fromEntries(Object.entries(overrides).map(([name, own]) => [name, share(own.amount)])),
+    empties: false,
+  });
   const by = solver === undefined ? undefined : solvers.of(solver);
   if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, writeMasks, scorerFor);
   return pruneBySolver(

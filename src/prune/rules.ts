@@ -1,5 +1,5 @@
 /**
- * Pruning one parameter at a time, as `torch.nn.utils.prune` defines it: l1, random and L_n rules, given masks, and `identity`.
+ * Pruning as `torch.nn.utils.prune` defines it, by what it calls the rules: l1, random and L_n, of each parameter or of all together, given masks, and `identity`.
  *
  * Pruning again updates the same mask: amounts count what is left, and an entry that is gone stays gone. What ranks the entries is the
  * weight under its present mask, or `importanceScores` of the same dimensions.
@@ -19,8 +19,9 @@ import { isDense } from "../tensor/dense.ts";
 import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Random, random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
+import { global, uniform } from "./allocations/index.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { asGiven } from "./amounts.ts";
+import { type AmountsFactory, allocated } from "./amounts.ts";
 import { scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
@@ -34,7 +35,7 @@ export type TensorOption = Dense | { dims: number[]; data: number[] };
 /** A tensor for every selected layer, or one by layer name. */
 export type PerLayer = TensorOption | Readonly<Record<string, TensorOption>>;
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
-export const denseSchema = v.union(
+const denseSchema = v.union(
   [
     v.custom<Dense>(isDense),
     v.pipe(
@@ -47,7 +48,7 @@ export const denseSchema = v.union(
 );
 const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
 const importanceScores = option(perLayerSchema, "importance scores, used instead of the magnitudes");
-export const seedSchema = option(
+const seedSchema = option(
   v.pipe(v.number(), v.integer("a seed is a whole number")),
   "random seed (default: the seed of the run)",
 );
@@ -74,7 +75,7 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
   summary: "Mask the entries with the smallest magnitudes in each layer",
   options: l1Schema,
-  run: (model, options) => pruneLeast(model, options, asGiven(options), putMasks),
+  run: (model, options) => pruneLeast(model, options, eachItsOwn(model, options), putMasks),
 });
 
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
@@ -86,13 +87,58 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
   summary: "Mask entries at random, in each layer",
   options: randomSchema,
   run: (model, options, context) =>
-    pruneLeast(model, options, asGiven(options), putMasks, atRandom(model, options, context)),
+    pruneLeast(model, options, eachItsOwn(model, options), putMasks, atRandom(model, options, context)),
 });
 
+/** Each parameter loses the amount of the call, or its own. */
+const eachItsOwn = (model: Model, options: Pick<L1Options, "amount" | "overrides">): AmountsFactory =>
+  allocated(model, { ...options, allocation: uniform, empties: true });
+
 /** Each entry's score is drawn. */
-export function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory {
+function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory {
   return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
 }
+
+const globalSchema = v.strictObject({
+  ...targetEntries,
+  /** Of all entries that are left in the selected parameters. */
+  amount: amountSchema,
+  method: described(
+    v.optional(
+      v.picklist(["l1", "random"], 'is "l1" or "random": only single entries can be ranked across layers'),
+      "l1",
+    ),
+    "by magnitude, or at random",
+  ),
+  /** By layer name; layers without are ranked by their weights. */
+  importanceScores: option(
+    v.record(v.string(), denseSchema, "takes tensors by layer name"),
+    "importance scores, used instead of the magnitudes, by layer name",
+  ),
+  seed: seedSchema,
+});
+export type GlobalOptions = v.InferInput<typeof globalSchema> & ParameterSelection;
+
+/**
+ * Prunes the entries of least magnitude over all selected parameters together: the same amount in total, more where weights are small.
+ * A layer may lose all of its weights.
+ *
+ * Semantics of PyTorch's `prune.global_unstructured`.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other dimensions.
+ * @example
+ * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
+ */
+export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePass({
+  id: "global-unstructured",
+  summary: "Mask the entries with the smallest magnitudes over all layers",
+  options: globalSchema,
+  run(model, { method, amount, importanceScores, ...options }, context) {
+    const given = method === "random" ? undefined : importanceScores;
+    const amountsFor = allocated(model, { allocation: global, amount, importanceScores: given, empties: true });
+    const scorerFor = method === "random" ? atRandom(model, options, context) : undefined;
+    return pruneLeast(model, { ...options, importanceScores: given }, amountsFor, putMasks, scorerFor);
+  },
+});
 
 const dim = described(
   v.pipe(v.number("is the number of an axis"), v.integer("is the number of an axis")),
