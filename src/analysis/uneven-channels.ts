@@ -8,7 +8,7 @@ import { layers } from "./layers.ts";
  * one. Six convolutions in a row, 3 × 3 on 16 × 16 places, one thread, relative to 48 channels (AVX-512): 16 channels take 0.17 of the time, 20,
  * 24, 28 and 32 all 0.49, 40 and 48 1.00. Matrix products take a time proportional to their operations.
  */
-export const channelBlock = 16;
+export const widestBlock = 16;
 
 export interface UnevenChannels {
   /** Convolutions with a changed number of output channels that fills no whole blocks. */
@@ -22,7 +22,7 @@ export interface UnevenChannels {
 export function unevenChannels(original: Model, result: Model): UnevenChannels {
   const before = new Map(convolutions(original).map(({ name, outputs }) => [name, outputs]));
   const all = convolutions(result);
-  const uneven = all.filter(({ name, outputs }) => before.get(name) !== outputs && outputs % channelBlock !== 0);
+  const uneven = all.filter(({ name, outputs }) => before.get(name) !== outputs && outputs % widestBlock !== 0);
   const counts = [...new Set(uneven.map(({ outputs }) => outputs))].sort((a, b) => a - b);
   return { layers: uneven.length, convolutions: all.length, counts };
 }

@@ -2,7 +2,7 @@
 import type { Group } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { ownOptions } from "../analysis/selection.ts";
-import { channelBlock } from "../analysis/uneven-channels.ts";
+import { widestBlock } from "../analysis/uneven-channels.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
@@ -78,7 +78,7 @@ async function cutWeakest(
 }
 
 /** With half of its multiply-accumulates left, MobileNetV2 is 1.8 times as fast in multiples of 16, and 0.6 times otherwise. */
-const widths = [channelBlock, channelBlock / 2, channelBlock / 4];
+const widths = [widestBlock, widestBlock / 2, widestBlock / 4];
 
 interface Decided {
   readonly amount: number;

@@ -1,5 +1,5 @@
 /** What is said of how fast a result is beside another model. */
-import { channelBlock, type UnevenChannels } from "../analysis/uneven-channels.ts";
+import { type UnevenChannels, widestBlock } from "../analysis/uneven-channels.ts";
 import { Miss, someOf } from "../errors.ts";
 import type { Spread } from "../evaluate/index.ts";
 import { integer, isSlower, percent, runTime, speed, times } from "../evaluate/numbers.ts";
@@ -58,7 +58,7 @@ export function noFasterText(
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   const shown = someOf(counts.map(String), 5);
-  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${channelBlock}; the runtime computes them in blocks of ${channelBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${channelBlock} leaves whole blocks`;
+  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
 /** For the table of what is before and after. */
