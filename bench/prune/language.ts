@@ -12,18 +12,24 @@ import type { Settings } from "./settings.ts";
 
 const seed = 0;
 
+/** Those by which the same weights compete for all methods, and the one by which each has its own pattern. */
 const amounts: Readonly<Record<string, PruneOptions>> = {
-  "50 %": { amount: 0.5, pattern: "rows" },
+  "50 % of each output": { amount: 0.5, pattern: "rows" },
   "2:4": { pattern: "2:4" },
+  "50 %, usual pattern": { amount: 0.5 },
 };
 
 const methods: Readonly<Record<string, Partial<PruneOptions>>> = {
   magnitude: {},
   wanda: { importance: "wanda" },
+  fisher: { importance: "fisher" },
   sparsegpt: { solver: "sparsegpt" },
 };
 
-/** @returns whether Wanda and SparseGPT lose less than magnitude everywhere. */
+/** How the amount is spread, by magnitude, tables of embeddings included. */
+const scopes = ["uniform", "global", "erk", "lamp"] as const;
+
+/** @returns whether Wanda and SparseGPT lose less than magnitude wherever the same weights compete. */
 export async function language({ smoke }: Settings): Promise<boolean> {
   heading("Single weights of language models, nothing trained", seed);
   const engine = createEngine();
@@ -62,8 +68,14 @@ export async function language({ smoke }: Settings): Promise<boolean> {
         const { value, low, high } = pairedMeans(magnitude.rows, own);
         const paired = name === "magnitude" ? "" : `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)})`;
         rows.push([amount, name, perplexity(estimate.value), paired]);
-        if (name !== "magnitude" && value >= 0) met = false;
+        if (options !== amounts["50 %, usual pattern"] && ["wanda", "sparsegpt"].includes(name) && value >= 0)
+          met = false;
       }
+    }
+    for (const scope of scopes) {
+      const net = await open(path);
+      await prune(net, { amount: 0.5, scope }, { seed });
+      rows.push(["50 % of all layers", scope, perplexity((await judged(net)).estimate.value), ""]);
     }
     table(["", "", ">perplexity", ">nats beside magnitude (95 %)"], rows);
   }
