@@ -17,7 +17,7 @@ import type { Target } from "./targets.ts";
 export type Tensors = Dense | Readonly<Record<string, Dense>>;
 
 /** Why a parameter cannot be ranked by its own numbers. */
-export function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
   const broken = brokenNumbers(values, mask);
   return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }
@@ -30,7 +30,7 @@ export interface RankedParameter extends RankedEntries {
 /** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
 async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<RankedParameter | Miss> {
   const plain = rankedAsStored(target, given);
-  if (scorer === byMagnitude || scoresFor(target, given) !== undefined) return plain;
+  if (scorer === byMagnitude || forTarget(given, target) !== undefined) return plain;
   const { layer, parameter } = target;
   const [mask, weights] = [await plain.mask(), await plain.scores()];
   const broken = brokenAt(target, weights, mask);
@@ -59,7 +59,7 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
 /** The same by given scores, or by the weight under its mask. */
 function rankedAsStored(target: Target, given: Tensors | undefined): RankedParameter {
   const { parameter } = target;
-  const own = scoresFor(target, given);
+  const own = forTarget(given, target);
   if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
   const tensor = stored(parameter);
   return {
@@ -70,16 +70,6 @@ function rankedAsStored(target: Target, given: Tensors | undefined): RankedParam
   };
 }
 
-function scoresFor(target: Target, given: Tensors | undefined): Dense | undefined {
-  return given === undefined ? undefined : forTarget(given, target);
-}
-
-/** What ranks the entries: given scores, or the weight under its mask. */
-export async function scoresOf(target: Target, mask: Mask, given: Tensors | undefined): Promise<Scores> {
-  const scores = await rankedAsStored(target, given).scores();
-  return scoresFor(target, given) === undefined ? masked(scores, mask) : scores;
-}
-
-export function forTarget(given: Tensors, { layer }: Target): Dense | undefined {
-  return isDense(given) ? given : given[layer.name];
+export function forTarget(given: Tensors | undefined, { layer }: Target): Dense | undefined {
+  return given === undefined || isDense(given) ? given : given[layer.name];
 }

@@ -10,7 +10,7 @@ import { plainName } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Mask } from "../math/smallest.ts";
+import { type Mask, masked } from "../math/smallest.ts";
 import { stored } from "../passes/fold-mask.ts";
 import { described, option, overridesOption } from "../passes/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
@@ -22,12 +22,12 @@ import type { Dense } from "../tensor/types.ts";
 import { global, uniform } from "./allocations/index.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { type AmountsFactory, allocated } from "./amounts.ts";
-import { scorerOf } from "./importance.ts";
+import { byMagnitude, scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 import { maskEach, putMasks, type ScorerFactory } from "./mask-choice.ts";
 import { checkSameDims } from "./parameter-masks.ts";
-import { brokenAt, forTarget, scoresOf } from "./ranking.ts";
+import { forTarget, readRanked } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or as in a recipe the numbers of one. */
@@ -184,9 +184,10 @@ export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
     return pruneChannelsBy(model, options, async (target, mask) => {
       const { dims } = stored(target.parameter);
       const axis = channelAxis(target.parameter, dim);
-      const scores = await scoresOf(target, mask, importanceScores);
-      const broken = importanceScores === undefined ? brokenAt(target, scores, mask) : undefined;
-      return broken ?? channelNorms(scores, dims, axis, n);
+      const read = await readRanked(target, importanceScores, byMagnitude);
+      if (read instanceof Miss) return read;
+      const scores = read.ranked.from === "weights" ? masked(read.scores, mask) : read.scores;
+      return channelNorms(scores, dims, axis, n);
     });
   },
 });
@@ -266,7 +267,7 @@ export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
 });
 
 /** Repeated calls draw anew: the stream's name holds how much is left. */
-export function stream(seed: number, parameter: Value, mask: Mask): Random {
+function stream(seed: number, parameter: Value, mask: Mask): Random {
   return random(seed, "prune", plainName(parameter), keptCount(mask));
 }
 
