@@ -113,7 +113,7 @@ export function unitChooser(
     groupBy(groups, ({ group }) => together(group)),
     ([key, set]) => ({
       set,
-      order: key === set[0].group ? removalOrder(set[0]) : placed(possible(ranked(set), set)),
+      order: set.length === 1 && key === set[0].group ? removalOrder(set[0]) : placed(possible(ranked(set), set)),
       total: set.reduce((sum, { group }) => sum + group.units, 0),
     }),
   );

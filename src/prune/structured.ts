@@ -7,23 +7,20 @@ import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
 import { answerOf } from "../passes/own-methods.ts";
-import type { Change, Context, Outcome } from "../passes/pass.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import type { Allocation } from "./allocations/allocation.ts";
 import { scoredGroups, unitScorerOf } from "./channel-scores.ts";
 import { type Choice, removalOrder, type ScoredGroup, type UnitChooser, unitChooser } from "./choose-units.ts";
 import type { CostBound, Reached } from "./cost-bound.ts";
-import { type Eligibility, type EligibleGroups, eligible } from "./eligible-groups.ts";
+import { type Eligibility, eligible } from "./eligible-groups.ts";
 import { changesOf, missesOf, partsOf } from "./group-words.ts";
 import type { ScoringOptions } from "./importance.ts";
 
-interface Ranking extends Eligibility, ScoringOptions {
+interface Options extends Eligibility, ScoringOptions {
   /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
   readonly norm: 1 | 2;
-}
-
-interface Options extends Ranking {
   /** A share of the channels, or what decides it. */
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
@@ -32,29 +29,15 @@ interface Options extends Ranking {
 }
 
 /** What goes of a group: as little as one of its layers is given by itself, since they go together. */
-function amountOf(
-  { layers }: Group,
-  { overrides }: Options,
-  amount: number,
-): { readonly amount: number; readonly decidedBy: Change["decidedBy"] } {
+function amountOf({ layers }: Group, { overrides }: Options, amount: number) {
   const all = layers.map((layer) => ownOptions({ overrides, amount }, layer));
   const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
   return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
 }
 
-export async function pruneStructured(model: Model, given: Options, context: Context): Promise<Outcome> {
+export async function pruneStructured(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  const found = await freeChannels(model, (one) => eligible(one, given), context);
-  return cutWeakest(model, found, given, context);
-}
-
-/** @param found of this very model. */
-async function cutWeakest(
-  model: Model,
-  { groups, misses: others }: EligibleGroups,
-  options: Options,
-  context: Context,
-): Promise<Outcome> {
+  const { groups, misses: others } = await freeChannels(model, (one) => eligible(one, options), context);
   const { scored, misses: unscored } = await scoredGroups(groups, await unitScorerOf(model, groups, options, context));
   const { scope } = options;
   const together = (group: Group): unknown => answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group));
