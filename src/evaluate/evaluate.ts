@@ -3,6 +3,7 @@ import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { joined } from "../tensor/dense.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
 import { overSamples } from "./over-samples.ts";
 import type { Estimate, Metric } from "./types.ts";
@@ -97,7 +98,7 @@ export async function measure(
   });
   return collected.map((ofModel) =>
     ofModel.map((parts, at) => {
-      const rows = concatenate(parts);
+      const rows = joined(Float64Array, parts);
       return metrics[at]?.gathered?.(rows, done) ?? rows;
     }),
   );
@@ -133,14 +134,4 @@ function within(metric: Metric, { low, high, ...found }: Estimate): Estimate {
 export function bestOf({ best, unit, better }: Metric): number | undefined {
   if (best !== undefined) return best;
   return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;
-}
-
-function concatenate(parts: readonly Float64Array[]): Float64Array {
-  const whole = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

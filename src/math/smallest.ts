@@ -1,5 +1,6 @@
 /** The least of many numbers, in one look at them and without holding them. */
 import { PithError } from "../errors.ts";
+import { joined } from "../tensor/dense.ts";
 
 /** 1 for an entry that is kept, 0 for one that is pruned. */
 export type Mask = Uint8Array;
@@ -231,7 +232,7 @@ function* select(
   size: number,
   samples: readonly Scores[],
 ): Generator<Bracket, readonly Cut[], readonly Located[]> {
-  const rising = joined(samples).sort();
+  const rising = joined(Float64Array, samples).sort();
   const place = count / stride;
   // Four standard deviations of the place.
   for (let reach = 4 * Math.sqrt(place * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
@@ -259,7 +260,10 @@ function limitAmong(located: readonly Located[], { low, high }: Bracket, count: 
   if (place <= 0) return undefined;
   const within = place - sum(({ atLow }) => atLow);
   if (within <= 0) return low;
-  const between = joined(located.flatMap((part) => part.between));
+  const between = joined(
+    Float64Array,
+    located.flatMap((part) => part.between),
+  );
   if (within <= between.length) return nthLeast(between, within - 1);
   return within - between.length <= sum(({ atHigh }) => atHigh) ? high : undefined;
 }
@@ -297,16 +301,6 @@ function nthLeast(numbers: Float64Array, place: number): number | undefined {
     if (place < left) last = right;
   }
   return numbers[place];
-}
-
-function joined(parts: readonly ArrayLike<number>[]): Float64Array {
-  const all = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let start = 0;
-  for (const part of parts) {
-    all.set(part, start);
-    start += part.length;
-  }
-  return all;
 }
 
 /**

@@ -12,6 +12,7 @@ import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { cutLeast } from "../math/smallest.ts";
 import { modulePath } from "../passes/modules.ts";
 import { isMethod } from "../passes/own-methods.ts";
+import { joined } from "../tensor/dense.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { keptCount } from "./mask.ts";
 
@@ -109,17 +110,6 @@ const blocks = (high: number, wide: number): Pattern => ({
     return kept.map((mask, group) => mask.map((own, at) => own & (stays[group]?.[tiles[group]?.tileOf(at) ?? 0] ?? 0)));
   },
 });
-
-/** One after the other. */
-function joined<T extends Uint8Array | Float64Array>(array: new (length: number) => T, parts: readonly T[]): T {
-  const all = new array(parts.reduce((sum, { length }) => sum + length, 0));
-  let start = 0;
-  for (const part of parts) {
-    all.set(part, start);
-    start += part.length;
-  }
-  return all;
-}
 
 /** The inverse: as many of each as these have. */
 function splitLike(parts: readonly { readonly length: number }[], all: MatrixMask): readonly MatrixMask[] {

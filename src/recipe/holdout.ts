@@ -6,6 +6,7 @@ import { range } from "../data/indexed.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../evaluate/predictions.ts";
+import { joined } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 
 /** What one run over all samples collected, by sample. */
@@ -81,16 +82,12 @@ export class Holdout {
 export function joinRuns(first: Rows, second: Rows): Rows {
   const { given, labels } = first.said;
   return {
-    rows: concatenated(first.rows, second.rows),
-    said: { given: concatenated(given, second.said.given), labels: concatenated(labels, second.said.labels) },
+    rows: joined(Float64Array, [first.rows, second.rows]),
+    said: {
+      given: joined(Float64Array, [given, second.said.given]),
+      labels: joined(Float64Array, [labels, second.said.labels]),
+    },
   };
-}
-
-function concatenated(first: Float64Array, second: Float64Array): Float64Array {
-  const both = new Float64Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }
 
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {

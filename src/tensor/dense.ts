@@ -46,15 +46,21 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function concatenated(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
-  let length = 0;
+/** One after the other, in one array of a kind. */
+export function joined<A extends { set(part: ArrayLike<number>, at: number): void }>(
+  array: new (length: number) => A,
+  parts: readonly ArrayLike<number>[],
+): A {
+  const all = new array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
   for (const part of parts) {
-    joined.set(part, length);
-    length += part.byteLength;
+    all.set(part, at);
+    at += part.length;
   }
-  return joined;
+  return all;
 }
+
+export const concatenated = (parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joined(Uint8Array, parts);
 
 export function hexadecimal(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
