@@ -1,6 +1,7 @@
 /** What config.json tells transformers.js of the files of a model. */
 import { isObject, type PlainObject } from "../data/plain-object.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
+import { chunksOf } from "./layout.ts";
 
 /** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */
 export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
@@ -70,6 +71,15 @@ export function configured(
     ...told(usual, external, chosen.size > 1 || keepSmallest),
   };
   return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
+}
+
+/**
+ * config.json of a folder that has originals and no variants.
+ * @param names of the files in its `onnx/`.
+ */
+export function configuredAlone(config: PlainObject, bases: readonly string[], names: readonly string[]): PlainObject {
+  const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
+  return configured(config, config, { chunks: chunksOf(names), chosen, keepSmallest: false });
 }
 
 /** Undefined of what is no name of a dtype: "auto". */

@@ -9,8 +9,8 @@ import { open } from "../onnx/index.ts";
 import { sniff } from "../onnx/sniff.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
-import { basesIn, chunksOf, dataFilesOf, isCopied, isVariant } from "./layout.ts";
-import { configured } from "./loader-config.ts";
+import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
+import { configuredAlone } from "./loader-config.ts";
 import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
 import type { FolderRun, Module } from "./run.ts";
@@ -68,9 +68,7 @@ export async function copyBeside(folder: string, out: string, changed: string): 
   const config = await readSettings(joinPath(folder, configName));
   if (config !== undefined) {
     const there = [...(await listFolder(joinPath(out, "onnx"))), ...copies.map(({ path }) => fileNameOf(path))];
-    const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
-    const told = configured(config, config, { chunks: chunksOf(there), chosen, keepSmallest: false });
-    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(told))));
+    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(configuredAlone(config, bases, there)))));
   }
   const { writes, kept } = await planWrites(out, copies, new Map());
   for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());

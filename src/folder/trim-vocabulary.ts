@@ -34,7 +34,9 @@ import { bytesOfText } from "../tensor/dense.ts";
 import { sameDims } from "../tensor/dims.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Dense } from "../tensor/types.ts";
+import { configName } from "./describe.ts";
 import { basesIn } from "./layout.ts";
+import { configuredAlone } from "./loader-config.ts";
 import { sidecarsIn } from "./originals.ts";
 
 export interface TrimOptions {
@@ -74,7 +76,7 @@ interface Text {
 
 const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl file with a column of texts.";
 const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
-const configNames = ["config.json", "generation_config.json"];
+const configNames = [configName, "generation_config.json"];
 /** Texts of each data set, and tokens of a text, for models. */
 const [mostCompared, mostTokens] = [64, 128];
 
@@ -138,8 +140,13 @@ export async function trimFolder(
   if (results.every(({ told }) => told.changes.length === 0))
     throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
   const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
-  await write(folder, out, [...tokenizerFiles(trimmed), ...smallerConfigs]);
+  await makeFolder(joinPath(out, "onnx"));
   for (const { model, told } of results) await save(model, joinPath(out, told.file));
+  const there = await listFolder(joinPath(out, "onnx"));
+  const configured = smallerConfigs.map(
+    ([name, config]) => [name, name === configName ? configuredAlone(config, names, there) : config] as const,
+  );
+  await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
   return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ told }) => told) };
 }
 
@@ -165,7 +172,7 @@ const tokenizerFiles = ({ file, settings }: TokenizerContents): readonly Config[
 ];
 
 function tokenizerOf(folder: string, { file, settings }: TokenizerContents, configs: readonly Config[]): TextTokenizer {
-  const [config] = configs.flatMap(([name, content]) => (name === "config.json" ? [content] : []));
+  const [config] = configs.flatMap(([name, content]) => (name === configName ? [content] : []));
   return createTokenizer(joinPath(folder, tokenizerName), file, settings, config ?? {});
 }
 
@@ -271,7 +278,6 @@ function apart(one: Dense, other: Dense | undefined): number {
 }
 
 async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {
-  await makeFolder(joinPath(out, "onnx"));
   // A vocabulary in lines of its own would take half as much again.
   for (const [name, content] of contents)
     await writeFileAtomically(joinPath(out, name), [

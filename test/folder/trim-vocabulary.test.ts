@@ -33,6 +33,18 @@ describe("trimFolder", () => {
     expect(json(join(out, "config.json"))).toMatchObject({ vocab_size: 8, bos_token_id: 50256 });
   });
 
+  test("config.json names no variant that is not there", async () => {
+    const [folder, out] = [await folderOf("variants", plain), join(root, "variants.small")];
+    const config = Object(json(join(folder, "config.json")));
+    const told = { ...config, "transformers.js_config": { dtype: "q4", kv_cache_dtype: "float16" } };
+    await writeFile(join(folder, "config.json"), JSON.stringify(told));
+    await trimFolder(folder, { texts: [await written()], out });
+    expect(json(join(out, "config.json"))).toMatchObject({
+      vocab_size: 8,
+      "transformers.js_config": { dtype: { model: "fp32" }, kv_cache_dtype: "float16" },
+    });
+  });
+
   test("a model that compares ids is refused, and nothing is written", async () => {
     const [out, texts] = [join(root, "compares.small"), [await written()]];
     const nodes = `nine: int64[1] = [9]
