@@ -21,7 +21,7 @@ export const uniformPlus = {
       const most = (sizeOf(undefined) + mostOfLast * sizeOf("last")) / total(layers);
       throw new PithError(
         "E_OPTION",
-        `"amount": "uniform+" leaves the first layer whole and a fifth of the last, so at most ${Math.floor(1000 * most) / 1000} of all can go, got ${amount}.`,
+        `\`amount\`: "uniform+" leaves the first layer whole and a fifth of the last, so at most ${Math.floor(1000 * most) / 1000} of all can go, got ${amount}.`,
       );
     }
     return layers.map(({ place }) => (place === "first" ? 0 : place === "last" ? Math.min(share, mostOfLast) : share));
