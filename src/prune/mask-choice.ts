@@ -68,9 +68,9 @@ export async function prunePrepared(
   return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
 }
 
-/** Of the first that is changed the others are not read. */
+/** The smallest first: of one that is changed the others are not read. */
 async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
-  for (const { target, before, after } of chosen) {
+  for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
     if (before === after) continue;
     const { parameter } = target;
     if (maskedAt(parameter) !== undefined) return true;
