@@ -7,6 +7,7 @@ import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { besideFolder, outputName } from "./files.ts";
+import type { Terminal } from "./terminal.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
 /** Said of the argument that names the model. */
@@ -41,10 +42,12 @@ export async function requireWritablePlace({ out, folder }: ResultPlace): Promis
 }
 
 /** Copies into the folder of a result what belongs to the model there. */
-export async function completePlace({ out, folder }: ResultPlace, warn: (text: string) => void): Promise<void> {
+export async function completePlace({ out, folder }: ResultPlace, terminal: Terminal): Promise<void> {
   if (folder === undefined) return;
   const { copyBeside } = await import("../folder/originals.ts");
-  for (const text of await copyBeside(folder.source, folder.out, basename(out, ".onnx"))) warn(text);
+  await copyBeside(folder.source, folder.out, basename(out, ".onnx"), {
+    log: ({ id, text, level }) => terminal.note(id, text, level),
+  });
 }
 
 /** @throws PithError E_OPTION for a folder inside the one that is copied. */

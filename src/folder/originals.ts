@@ -1,12 +1,13 @@
 /** The models of a folder that variants are made of, and the copies of them and of what lies beside them. */
 import { fileKind, fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFileAtomically } from "#platform";
 import { bytesOfFile, fileHash, textHash } from "../data/file-hash.ts";
-import { fileOfBytes, jsonText, keptText, type NewFile, planWrites } from "../data/own-files.ts";
+import { type FileHashes, fileOfBytes, jsonText, keptText, type NewFile, planWrites } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
 import { enumerated, Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import { sniff } from "../onnx/sniff.ts";
+import type { Context } from "../passes/pass.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
@@ -55,9 +56,13 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
  * Copies what belongs to a model into a folder that holds what it has become: the other models, tokenizer, configuration, licence. config.json names
  * the models that are there, which have no variants yet.
  * @param changed the model's name in both folders, without ".onnx".
- * @returns sentences about files that Pith did not write, which stay as they are.
  */
-export async function copyBeside(folder: string, out: string, changed: string): Promise<readonly string[]> {
+export async function copyBeside(
+  folder: string,
+  out: string,
+  changed: string,
+  { log }: Pick<Context, "log">,
+): Promise<void> {
   const names = await listFolder(joinPath(folder, "onnx"));
   const bases = basesIn(names);
   const copies = await sidecarsIn(folder);
@@ -66,13 +71,29 @@ export async function copyBeside(folder: string, out: string, changed: string): 
     copies.push(...(await filesOf(folder, base, model, names)));
   }
   const config = await readSettings(joinPath(folder, configName));
+  const written: FileHashes = new Map();
   if (config !== undefined) {
     const there = [...(await listFolder(joinPath(out, "onnx"))), ...copies.map(({ path }) => fileNameOf(path))];
-    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(configuredAlone(config, bases, there)))));
+    const file = joinPath("onnx", `${changed}.onnx`);
+    const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
+    const isFewer = before !== after && config.num_hidden_layers === before;
+    if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
+    const told = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, there);
+    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(told))));
+    // Of a result before this one, which had lost more layers or fewer.
+    const earlier = await readSettings(joinPath(out, configName));
+    const layers = { num_hidden_layers: 0 };
+    if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...told, ...layers }))
+      written.set(configName, [await fileHash(joinPath(out, configName))]);
   }
-  const { writes, kept } = await planWrites(out, copies, new Map());
+  const { writes, kept } = await planWrites(out, copies, written);
   for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());
-  return kept.map((path) => keptText(joinPath(out, path)));
+  for (const path of kept) log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+}
+
+/** How many layers have a cache, which the loader makes for as many as config.json says. */
+function cachedLayers({ graph }: Model): number {
+  return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
 }
 
 /** Why a folder is none that transformers.js loads. */

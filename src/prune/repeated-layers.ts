@@ -118,7 +118,7 @@ export function removeLayers(
   const renamed = renumber(graph, [...idle, ...lost]);
   if (idle.size + lost.length + renamed.length > 0) {
     const text =
-      "inputs and outputs of removed layers are gone: set num_hidden_layers of config.json to the number of layers that are left";
+      "inputs and outputs of removed layers are gone: num_hidden_layers of config.json has to be the number of layers that are left";
     log({ id: "layers", text, level: "warning" });
   }
   return [

@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { copyBeside } from "../../src/folder/originals.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
@@ -91,6 +92,36 @@ describe("a folder that is pruned", () => {
     expect(await pith("prune", folder, ...half, "-o", file)).toMatchObject({ code: 0 });
     expect(await readdir(root)).toContain("thin.onnx");
   });
+});
+
+/** Layers that add to what they read, each with a cache of its own. */
+const cached = (layers: number): string => {
+  const all = Array.from({ length: layers }, (_, at) => at);
+  const past = all.map((at) => `past_key_values.${at}.key: float32[n, 4]`).join(", ");
+  const nodes = all.map((at) => `  h${at + 1} = Add(h${at}, past_key_values.${at}.key)`).join("\n");
+  return `opset 18\ngraph (h0: float32[n, 4], ${past}) -> (h${layers}) {\n${nodes}\n}`;
+};
+
+test.each([
+  [3, 2],
+  // Not the number of layers with a cache: another model's.
+  [12, 12],
+])("config.json with num_hidden_layers %i of a model that loses one of three has %i then", async (before, after) => {
+  const [folder, out] = [await given(root, `layers ${before}`, cached(3)), join(root, `fewer ${before}`)];
+  await writeFile(join(folder, "config.json"), JSON.stringify({ num_hidden_layers: before }));
+  await given(root, `fewer ${before}`, cached(2));
+  const said: string[] = [];
+  await copyBeside(folder, out, "model", { log: ({ text }) => said.push(text) });
+  expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toEqual({ num_hidden_layers: after });
+  expect(said).toHaveLength(before === after ? 0 : 1);
+  // A result that loses another number replaces it, but not what an author has added.
+  await given(root, `fewer ${before}`, cached(1));
+  await copyBeside(folder, out, "model", { log: () => {} });
+  const again = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
+  expect(again).toEqual({ num_hidden_layers: before === after ? before : 1 });
+  await writeFile(join(out, "config.json"), JSON.stringify({ ...again, mine: true }));
+  await copyBeside(folder, out, "model", { log: ({ text }) => said.push(text) });
+  expect(said.at(-1)).toMatch(/config\.json stays as it is/);
 });
 
 test("simplify writes a folder for a folder, too", async () => {

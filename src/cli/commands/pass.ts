@@ -124,7 +124,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
-      await completePlace(place, (text) => session.terminal.note("kept", text, "warning"));
+      await completePlace(place, session.terminal);
       return showWritten(model, result, {
         speed: await timedBeside(model, typeof aim === "string" ? aim : model, result, session),
         demanded: maxDrop !== undefined || !force,

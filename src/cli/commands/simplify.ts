@@ -47,7 +47,7 @@ export default defineCommand({
     const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
     const result = await withoutLeftovers([out], job);
-    await completePlace(place, (text) => session.terminal.note("kept", text, "warning"));
+    await completePlace(place, session.terminal);
     return show(model, result, replaced);
   },
 });
