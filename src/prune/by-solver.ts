@@ -17,12 +17,12 @@ import { fractionOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
-import { type MaskWriter, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
+import { type MaskOptions, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
 import { wholeLayer } from "./pattern.ts";
 import { readRanked } from "./ranking.ts";
-import type { ParameterSelection, Target } from "./targets.ts";
+import type { Target } from "./targets.ts";
 
-interface SolverOptions extends ParameterSelection, Pick<ScoringOptions, "data" | "samples"> {
+interface SolverOptions extends MaskOptions, Pick<ScoringOptions, "data" | "samples"> {
   readonly solver: Solver | undefined;
   readonly pattern: Pattern | undefined;
 }
@@ -38,14 +38,13 @@ export async function pruneBySolver(
   model: Model,
   { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
   amountsFor: AmountsFactory,
-  writeMasks: MaskWriter,
   scorerFor: ScorerFactory,
   context: Context,
 ): Promise<Outcome> {
   storeWeights(model);
   const whose = `The solver "${solver.id}"`;
   return withEvidence(model, "solver", solver, options, context, (knownOf) =>
-    prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
+    prunePrepared(model, options, scorerFor, async (targets, scorer) => {
       const amountOf = await amountsFor(targets, scorer);
       return async (target) => {
         const { layer } = target;

@@ -5,19 +5,17 @@ import { cutSmallest } from "../math/smallest.ts";
 import type { Outcome } from "../passes/pass.ts";
 import { countOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
-import { cutOf, type MaskWriter, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
+import { cutOf, type MaskOptions, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
 import { readRanked, type Tensors } from "./ranking.ts";
-import type { ParameterSelection } from "./targets.ts";
 
-/** Of each parameter as many as are said to, with what becomes of the masks. */
+/** Of each parameter as many as are said to. */
 export function pruneLeast(
   model: Model,
-  options: ParameterSelection & { readonly importanceScores?: Tensors | undefined },
+  options: MaskOptions & { readonly importanceScores?: Tensors | undefined },
   amountsFor: AmountsFactory,
-  writeMasks: MaskWriter,
   scorerFor?: ScorerFactory,
 ): Promise<Outcome> {
-  return prunePrepared(model, options, writeMasks, scorerFor, async (targets, scorer) => {
+  return prunePrepared(model, options, scorerFor, async (targets, scorer) => {
     const amountOf = await amountsFor(targets, scorer);
     return async (target) => {
       const { amount, decidedBy, empties, cut: known } = amountOf(target);

@@ -32,8 +32,10 @@ export interface MaskChoice {
   keep?(): Promise<Keep>;
 }
 
-/** What becomes of the masks: they cover their parameters, or set them to zero. */
-export type MaskWriter = (model: Model, chosen: readonly MaskChoice[]) => Promise<Outcome["changes"]>;
+export interface MaskOptions extends ParameterSelection {
+  /** Masks cover their parameters; else they set them to zero. */
+  readonly keepMasks: boolean;
+}
 
 export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
@@ -43,8 +45,7 @@ export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
  */
 export async function prunePrepared(
   model: Model,
-  selection: ParameterSelection,
-  writeMasks: MaskWriter,
+  { keepMasks, ...selection }: MaskOptions,
   scorerFor: ScorerFactory | undefined,
   chooserFor: (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => Promise<MaskChoice | Miss>>,
 ): Promise<Outcome> {
@@ -60,10 +61,10 @@ export async function prunePrepared(
     if (found instanceof Miss) refused.push(found);
     else chosen.push(found);
   }
-  const changes = await writeMasks(model, chosen);
+  await (keepMasks ? putMasks(model, chosen) : zeroEntries(chosen));
   // Masks are put in all the same, of ones.
-  if (writeMasks === putMasks || (await isAnyChanged(chosen, tensors)))
-    return { changes, misses: [...misses, ...refused] };
+  if (keepMasks || (await isAnyChanged(chosen, tensors)))
+    return { changes: chosen.map(changeOf), misses: [...misses, ...refused] };
   for (const [parameter, tensor] of tensors) parameter.tensor = tensor;
   return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
 }
@@ -99,7 +100,7 @@ export function maskEach(
   selection: ParameterSelection,
   choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
 ): Promise<Outcome> {
-  return prunePrepared(model, selection, putMasks, undefined, async () => async (target) => {
+  return prunePrepared(model, { ...selection, keepMasks: true }, undefined, async () => async (target) => {
     const before = await readMask(target.parameter);
     const mask = await choose(target, before);
     if (mask instanceof Miss) return mask;
@@ -128,15 +129,13 @@ export async function cutOf(
   return { target, before, after, mask: whole, keep };
 }
 
-export async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<Outcome["changes"]> {
+async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<void> {
   for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
-  return chosen.map(changeOf);
 }
 
 /** Sets what the masks do not keep to zero, in the parameters themselves. */
-export async function zeroEntries(_: Model, chosen: readonly MaskChoice[]): Promise<Outcome["changes"]> {
+async function zeroEntries(chosen: readonly MaskChoice[]): Promise<void> {
   for (const { target, mask, keep = () => keepBy(mask) } of chosen) await zeroOnce(target.parameter, keep);
-  return chosen.map(changeOf);
 }
 
 async function keepBy(mask: MaskChoice["mask"]): Promise<Keep> {

@@ -29,7 +29,6 @@ import { pruneBySolver } from "./by-solver.ts";
 import { criteria, looksAtGradients } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
-import { putMasks, zeroEntries } from "./mask-choice.ts";
 import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
@@ -165,8 +164,7 @@ function pruneUnstructured(
   context: Context,
 ): Promise<Outcome> {
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
-  const writeMasks = keepMasks ? putMasks : zeroEntries;
-  const choice = { layers: named, except, overrides };
+  const choice = { layers: named, except, overrides, keepMasks };
   const share = (fraction: number | undefined) => (fraction === undefined ? {} : { amount: { fraction } });
   const amountsFor = allocated(model, {
     allocation: scope,
@@ -175,13 +173,6 @@ function pruneUnstructured(
     empties: false,
   });
   const by = solver === undefined ? undefined : solvers.of(solver);
-  if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, writeMasks, scorerFor);
-  return pruneBySolver(
-    model,
-    { ...choice, ...scoring, solver: by, pattern },
-    amountsFor,
-    writeMasks,
-    scorerFor,
-    context,
-  );
+  if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, scorerFor);
+  return pruneBySolver(model, { ...choice, ...scoring, solver: by, pattern }, amountsFor, scorerFor, context);
 }

@@ -25,7 +25,7 @@ import { type AmountsFactory, allocated } from "./amounts.ts";
 import { byMagnitude, scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
-import { maskEach, putMasks, type ScorerFactory } from "./mask-choice.ts";
+import { maskEach, type ScorerFactory } from "./mask-choice.ts";
 import { checkSameDims } from "./parameter-masks.ts";
 import { forTarget, readRanked } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
@@ -75,7 +75,7 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
   summary: "Mask the entries with the smallest magnitudes in each layer",
   options: l1Schema,
-  run: (model, options) => pruneLeast(model, options, eachItsOwn(model, options), putMasks),
+  run: (model, options) => pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options)),
 });
 
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
@@ -87,7 +87,7 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
   summary: "Mask entries at random, in each layer",
   options: randomSchema,
   run: (model, options, context) =>
-    pruneLeast(model, options, eachItsOwn(model, options), putMasks, atRandom(model, options, context)),
+    pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options), atRandom(model, options, context)),
 });
 
 /** Each parameter loses the amount of the call, or its own. */
@@ -136,7 +136,7 @@ export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePa
     const given = method === "random" ? undefined : importanceScores;
     const amountsFor = allocated(model, { allocation: global, amount, importanceScores: given, empties: true });
     const scorerFor = method === "random" ? atRandom(model, options, context) : undefined;
-    return pruneLeast(model, { ...options, importanceScores: given }, amountsFor, putMasks, scorerFor);
+    return pruneLeast(model, { ...options, importanceScores: given, keepMasks: true }, amountsFor, scorerFor);
   },
 });
 
