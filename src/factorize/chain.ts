@@ -71,8 +71,8 @@ export function partDims(
 }
 
 /** The type of a layer's factors: the one that it computes in. */
-export function factorType({ effective }: Layer): FloatType {
-  const type = effective.type?.type;
+export function factorType({ effective, node, role }: Layer): FloatType {
+  const type = (role.packed === undefined ? effective : node.inputs[role.data])?.type?.type;
   return type !== undefined && isFloat(type) ? type : "float32";
 }
 

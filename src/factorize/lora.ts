@@ -6,6 +6,9 @@
  *
  * `down` starts with Kaiming's random numbers (He et al. 2015), `up` with zeros, so that the model computes the same at first. Merging adds
  * (α / r) · up · down to the weight. Layers that read one weight share its adapter, so that the sum is right for all of them.
+ *
+ * Beside a weight that was rounded, they may begin as the best of their rank for what rounding took (`errorOf`), W - Q ≈ up · down: by the singular value
+ * decomposition (LoRC, Yao et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -21,14 +24,18 @@ import {
   weightShape,
 } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
-import { Miss, PithError } from "../errors.ts";
+import { Miss, PithError, stopIfAsked } from "../errors.ts";
+import { noiseBetween } from "../evaluate/answer-noise.ts";
+import { percent } from "../evaluate/numbers.ts";
+import { inputsFor } from "../evaluate/paired-runs.ts";
 import { emitInto } from "../graph/emit.ts";
 import { nodeName, type Value } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
 import { pattern } from "../graph/pattern.ts";
 import { replaceUses, substitute } from "../graph/replace.ts";
 import { buffer, parameter } from "../graph/role.ts";
-import { type Matrix, type Multiply, matrix } from "../math/index.ts";
+import { snapshot } from "../graph/snapshot.ts";
+import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../math/index.ts";
 import { save as saveFile } from "../onnx/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
@@ -37,12 +44,15 @@ import { countOption, described, option, selectionOptions } from "../passes/opti
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
+import { readWeight } from "../passes/weight-numbers.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { fixedDims, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
 import { factorType, partDims, storeParts } from "./chain.ts";
+import type { Problem } from "./decomposition.ts";
+import { decompositions } from "./decompositions.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
@@ -56,6 +66,11 @@ const loraOptions = v.pipe(
       "insert these adapters, written by `save`, instead of new ones",
       { value: "adapters.onnx" },
     ),
+    errorOf: option(
+      modelOption(),
+      "begin with what the weights lost against this model, such as by rounding, instead of with nothing",
+      { value: "original.onnx" },
+    ),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
     save: option(v.string(), "with `merge`: also write the adapters to a file of their own", {
       value: "adapters.onnx",
@@ -66,6 +81,10 @@ const loraOptions = v.pipe(
   v.check(
     ({ rank, alpha, merge, from }) => (rank ?? alpha) === undefined || (!merge && from === undefined),
     "rank and alpha are for new adapters, and cannot be combined with from or merge",
+  ),
+  v.check(
+    ({ errorOf, alpha, merge, from }) => errorOf === undefined || ((alpha ?? from) === undefined && !merge),
+    "errorOf is for new adapters of a scale of 1, and cannot be combined with alpha, from or merge",
   ),
   v.check(({ merge, save }) => merge || save === undefined, "save needs merge: it writes the adapters that are merged"),
 );
@@ -88,12 +107,13 @@ export const lora = definePass({
   options: loraOptions,
   command: {
     suffix: ({ merge }) => (merge === true ? ".merged" : ".lora"),
-    reads: ["from"],
+    reads: ["from", "errorOf"],
     writes: ["save"],
     examples: [
       'lora model.onnx --rank 8 --layers "*attention*"',
       "lora model.lora.trained.onnx --merge --save adapters.onnx -o model.merged.onnx",
       "lora model.onnx --from adapters.onnx",
+      "lora model.quantized.onnx --error-of model.onnx --rank 16",
     ],
     next: ({ merge }, { written, data }) =>
       merge === true ? [] : [`train ${written} --layers "*.lora.*" --data ${data}`],
@@ -103,11 +123,15 @@ export const lora = definePass({
     storeWeights(model);
     // What scales an adapter and adds it is broadcast: before, sums and products ask for that by attributes.
     raiseOpset(model, broadcastOpset);
-    return options.from === undefined ? insertNew(model, options, context) : insertSaved(model, options.from, options);
+    if (options.from !== undefined) return insertSaved(model, options.from, options);
+    return options.errorOf === undefined
+      ? insertNew(model, options, context)
+      : insertErrors(model, options.errorOf, options, context);
   },
 });
 
 const broadcastOpset = 7;
+const samplesToCompare = 64;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
 
@@ -122,6 +146,8 @@ const weightName = (layer: string, part: "down" | "up"): string => `${partOf(lay
 interface Branch {
   readonly parts: readonly ChainPart[];
   readonly scale: Value;
+  /** What it does at first, where it does something. */
+  readonly what?: string;
 }
 
 /** Whether two layers read one weight, and read it alike: one adapter is right for both. */
@@ -152,11 +178,11 @@ async function insertNew(
   const others = selection.layers === undefined ? noLayers(model, inference, all) : [];
   const chosen = selectLayers(all, selection).filter(({ name }) => !own.has(name));
   const { changes, misses } = await insert(model, chosen, async (layer) => {
-    const dims = fixedDims(layer.effective.type?.dims) ?? [];
+    const dims = dimsOf(layer);
     const { groups, outputs, inputs, taps } = weightShape(layer.role, dims);
     const features = inputs * taps;
-    if (rank >= Math.min(outputs, features))
-      return new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
+    const refused = rankRefusal(layer, rank);
+    if (refused !== undefined) return refused;
     const draw = random(seed, "lora", layer.name);
     // As PyTorch draws the weight of a linear layer: Kaiming's uniform distribution with a slope of √5.
     const bound = 1 / Math.sqrt(features);
@@ -170,6 +196,101 @@ async function insertNew(
     return { parts, scale: storeScale(model, layer, fromNumbers(factorType(layer), [], [alpha / rank])) };
   });
   return { changes, misses: [...misses, ...others] };
+}
+
+const dimsOf = ({ role: { packed }, effective }: Layer): readonly number[] =>
+  packed === undefined ? (fixedDims(effective.type?.dims) ?? []) : [packed.outputs, packed.inputs];
+
+function rankRefusal(layer: Layer, rank: number): Miss | undefined {
+  const { outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
+  const features = inputs * taps;
+  return rank < Math.min(outputs, features)
+    ? undefined
+    : new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
+}
+
+/** Adapters that begin as the low-rank part of W - Q, of the original's layer of the same name. */
+async function insertErrors(
+  model: Model,
+  original: Model,
+  { rank = 8, ...selection }: LoraOptions,
+  context: Context,
+): Promise<Outcome> {
+  const { engine, seed, signal, progress } = context;
+  const own = adaptedLayers(model);
+  const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
+  const products = engineMultiply(engine);
+  const matricesOf = async (of: Model, layer: Layer) => {
+    const weight = await readWeight(of, layer, engine);
+    return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
+  };
+  try {
+    const restore = snapshot(model);
+    const rounded = model.clone();
+    const outcome = await insert(model, chosen, async (layer) => {
+      stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
+      progress(chosen.indexOf(layer), chosen.length, layer.name);
+      const { name } = layer;
+      const first = before.get(name);
+      if (first === undefined) return new Miss("the original has no layer of this name", name);
+      const refused = rankRefusal(layer, rank);
+      if (refused !== undefined) return refused;
+      const [whole, rounded] = [await matricesOf(original, first), await matricesOf(model, layer)];
+      if (whole instanceof Miss) return whole;
+      if (rounded instanceof Miss) return rounded;
+      const errors = rounded.flatMap((own, group) => {
+        const of = whole[group];
+        return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
+      });
+      if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
+      if (errors.every((error) => frobenius(error) === 0)) return new Miss("its weight has lost nothing", name);
+      const { svd } = decompositions;
+      const dims = dimsOf(layer);
+      const problem: Problem = {
+        matrices: errors,
+        kernel: (layer.role.window?.axes ?? []).map((axis) => dims[axis] ?? 1),
+        reduction: [],
+        lookup: false,
+        multiple: 1,
+        multiply: products.multiply,
+        seed,
+      };
+      const { parts, relativeError } = await svd.factors(problem, svd.at(problem, rank));
+      const stored = storeParts(
+        model,
+        layer,
+        dims,
+        parts.map((part) => ({ ...part, name: `lora.${part.name}` })),
+      );
+      for (const { weight } of stored) weight.role = parameter;
+      const scale = storeScale(model, layer, fromNumbers(factorType(layer), [], [1]));
+      const what = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
+      return { parts: stored, scale, what };
+    });
+    if (outcome.changes.length === 0 || (await isNearer(model, rounded, original, context))) return outcome;
+    restore();
+    return { changes: [], misses: [...outcome.misses, new Miss(otherFunction)] };
+  } finally {
+    await products.release();
+  }
+}
+
+const otherFunction =
+  "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
+
+/** Whether the answers are nearer those of the original than another model's, on random inputs. */
+async function isNearer(
+  model: Model,
+  other: Model,
+  original: Model,
+  { engine, seed, signal }: Context,
+): Promise<boolean> {
+  const inputs = await inputsFor(engine, original, model, undefined, { seed, signal });
+  if (inputs instanceof Miss) return true;
+  const noiseOf = (of: Model): Promise<number> =>
+    noiseBetween(original, of, inputs.samples, { engine, signal, samples: samplesToCompare });
+  return (await noiseOf(model)) < (await noiseOf(other));
 }
 
 async function insertSaved(model: Model, { graph, place }: Model, selection: LoraOptions): Promise<Outcome> {
@@ -196,7 +317,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
       return tensor.read();
     };
     const { name, role } = layer;
-    const dims = fixedDims(layer.effective.type?.dims) ?? [];
+    const dims = dimsOf(layer);
     const { outputs, inputs, taps } = weightShape(role, dims);
     const [down, up] = [await read(weightName(name, "down")), await read(weightName(name, "up"))];
     const rank = (down.dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
@@ -253,18 +374,20 @@ async function insert(
     const sum = emit.Add([output, scaled]);
     sum.type = output.type;
     takePlace(output, sum);
-    changes.push({
-      at: name,
-      what: `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}${unmergeable === undefined ? "" : `, which cannot be merged: ${unmergeable.reason}`}`,
-      decidedBy: "global",
-    });
+    const notes = [
+      `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
+      ...(branch.what === undefined ? [] : [branch.what]),
+      ...(unmergeable === undefined ? [] : [`which cannot be merged: ${unmergeable.reason}`]),
+    ];
+    changes.push({ at: name, what: notes.join(", "), decidedBy: "global" });
   }
   return { changes, misses };
 }
 
 /** The weight may be stored in any way: it is not changed. */
 function refusal(layer: Layer): Miss | undefined {
-  const type = layer.effective.type?.type;
+  const { packed, data } = layer.role;
+  const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
   if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
   if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
   return type === "float32" || type === "float64" || type === "float16"

@@ -12,13 +12,13 @@ import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
 import { collect, draw, firstBatch, setAside } from "../data/select.ts";
 import { openStorage } from "../data/store.ts";
+import { noiseBetween } from "../evaluate/answer-noise.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { noiseBetween } from "./rounded-noise.ts";
 
 /** Fewer samples say too little of means, and of whether they helped. */
 const leastSamples = 32;
@@ -50,7 +50,7 @@ export async function correctRounded(
     normalized: true,
     except: (layer: Layer) => !takesBias(layer, inference, scheme),
   };
-  const before = await noiseBetween(original, model, held, context);
+  const before = await noiseBetween(original, model, held, { engine, signal, samples: held.count });
   const restore = snapshot(model);
   const storage = openStorage({ memory: roomInMemory });
   const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
@@ -64,7 +64,7 @@ export async function correctRounded(
     await storage.release();
   }
   if (corrected === 0) return [];
-  const after = await noiseBetween(original, model, held, context);
+  const after = await noiseBetween(original, model, held, { engine, signal, samples: held.count });
   if (!(after < (1 - leastGain) * before)) {
     restore();
     return [];

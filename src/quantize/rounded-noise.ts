@@ -2,38 +2,17 @@
 import { trainPart } from "../data/open.ts";
 import { draw } from "../data/select.ts";
 import { Miss } from "../errors.ts";
-import { Difference } from "../evaluate/difference.ts";
-import { overSamples, type Samples } from "../evaluate/over-samples.ts";
+import { noiseBetween } from "../evaluate/answer-noise.ts";
+import type { Samples } from "../evaluate/over-samples.ts";
 import { inputsFor } from "../evaluate/paired-runs.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
-import { isFloat } from "../tensor/convert.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { rounders } from "./rounders/index.ts";
 import { mse } from "./rounders/mse.ts";
 
 /** Samples that the answers are compared on, and that ranges are measured on for it. */
 const mostSamples = 32;
-
-/** Σ noise / signal over the outputs of floats; infinite where answers are not finite. */
-export async function noiseBetween(
-  original: Model,
-  candidate: Model,
-  samples: Samples,
-  { engine, signal }: Pick<Context, "engine" | "signal">,
-): Promise<number> {
-  const names = original.graph.outputs.map(({ name }) => name);
-  const differences = new Map(names.map((name) => [name, new Difference()]));
-  const models = [original, candidate].map((model) => ({ model, observed: names }));
-  await overSamples(engine, models, samples, { signal, samples: mostSamples, optimize: true }, ([before, after]) => {
-    for (const [name, difference] of differences) {
-      const [x, y] = [before?.[name], after?.[name]];
-      if (x !== undefined && y !== undefined && isFloat(x.type)) difference.addTensors(x, y);
-    }
-  });
-  const sum = [...differences.values()].reduce((total, { relativeNoise }) => total + relativeNoise, 0);
-  return Number.isNaN(sum) ? Number.POSITIVE_INFINITY : sum;
-}
 
 /** What `candidate` answers otherwise than the model was when this was made; undefined where that cannot be measured. */
 export interface AnswerNoise {
@@ -61,7 +40,7 @@ export function answerNoise(
       if (inputs instanceof Miss) return undefined;
       ({ samples } = inputs);
     }
-    return noiseBetween(original, candidate, samples, context);
+    return noiseBetween(original, candidate, samples, { engine, signal, samples: mostSamples });
   };
   return {
     plain,

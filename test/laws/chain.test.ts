@@ -28,11 +28,13 @@ function roleOf(model: Model): WeightRole | undefined {
 function inThree(model: Model, place: number): Model {
   const node = lastNode(model);
   const role = roleOf(model);
-  const weight = role === undefined ? undefined : node.inputs[role.input];
+  const inference = infer(model);
+  const packed = role?.packed?.matrix(emitInto(model, { before: node, onNode: inference.visit }), node.inputs);
+  const weight = packed ?? (role === undefined ? undefined : node.inputs[role.input]);
   const [output] = node.outputs;
-  if (role?.chain === undefined || weight?.tensor === undefined || output === undefined)
+  if (role?.chain === undefined || weight === undefined || weight instanceof Miss || output === undefined)
     throw new Error("the example is no layer that can be a chain");
-  const { dims } = weight.tensor;
+  const dims = role.packed === undefined ? (weight.tensor?.dims ?? []) : [role.packed.outputs, role.packed.inputs];
   const { groups, outputs, inputs } = weightShape(role, dims);
   const eye = (size: number): Value => {
     const laid = dims.map((_, axis) => (axis === role.out || axis === role.in ? size * (axis === 0 ? groups : 1) : 1));
@@ -50,7 +52,13 @@ function inThree(model: Model, place: number): Model {
   return model;
 }
 
-const writesChains = (example: Example): boolean => roleOf(fixedModel(example))?.chain !== undefined;
+/** What is packed beside data of another type than float32 has its parts in that type. */
+function writesChains(example: Example): boolean {
+  const model = fixedModel(example);
+  const role = roleOf(model);
+  const data = role?.packed === undefined ? undefined : lastNode(model).inputs[role.data];
+  return role?.chain !== undefined && (data?.type?.type ?? "float32") === "float32";
+}
 
 test.each(examplesFor("types", writesChains))("%s", async (_, example) => {
   const feeds = feedsOf(fixedModel(example), example);

@@ -17,6 +17,7 @@ import { takeIndices } from "../../tensor/take.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisEnd, AxisLink, AxisRule, Inferred, PackedWeight, Restored, Site, WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
+import { chained } from "../shared/products.ts";
 import {
   castLike,
   dimsAt,
@@ -77,7 +78,12 @@ function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRo
   const last = data.length - 1;
   const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
-  return { ...role, packed, ...stored };
+  const chain = chained(1, (emit, [x, part], { last }, inputs) => {
+    const y = emit.MatMul([x, emit.Transpose([part], { perm: [1, 0] })]);
+    const added = last && bias !== undefined ? inputs[bias] : undefined;
+    return added === undefined ? y : emit.Add([y, added]);
+  });
+  return { ...role, packed, ...stored, chain };
 }
 
 const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
