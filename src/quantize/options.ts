@@ -312,7 +312,10 @@ export function checkTogether(options: QuantizeSettings): void {
       "`onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.",
       "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
     );
-  if (rounders.of(rounder).zeroPoints === true && !packed)
+  if (
+    rounders.of(rounder).zeroPoints === true &&
+    all.every((own) => own.block === undefined && ![4, 2].includes(own.bits))
+  )
     throw no(
       `\`rounder\`: "${rounders.of(rounder).id}" finds zero points of blocks, and there are none.`,
       "`bits: 4` or `block: 32` store matrix products in blocks.",

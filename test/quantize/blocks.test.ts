@@ -134,6 +134,10 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
       { scheme: "weights", rounder: "hqq" },
       /^quantize: `rounder`: "hqq" finds zero points of blocks, and there are none/,
     ],
+    [
+      { scheme: "weights", bits: 3, rounder: "k-quant" },
+      /^quantize: `rounder`: "k-quant" finds zero points of blocks, and there are none/,
+    ],
     [{ scheme: "dynamic", bits: 3 }, /takes 8, 7, 4 or 2/],
     [{ scheme: "weights", bits: 3, block: 32 }, /`block`: codes in blocks have 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
