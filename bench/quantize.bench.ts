@@ -1,7 +1,7 @@
 /**
  * What quantization keeps of real networks, beside onnxruntime's quantizer and NNCF.
  *
- *     npm run bench -- quantize [names…] [--smoke] [--draws 5] [--models resnet20,bert_sst2] [--python path] [--keep FOLDER]
+ *     npm run bench -- quantize [names…] [--smoke] [--draws 5] [--models resnet20,bert_sst2] [--rounders default,nearest] [--python path] [--keep FOLDER]
  *
  * Python with onnxruntime, onnx and nncf is found: --python, PITH_PYTHON, bench/peers/venv, or python3; without it Pith is measured alone. `--smoke` runs all in five minutes,
  * on few samples, which shows that they run. --keep leaves all files in a folder. A log of a whole run is in bench/logs. Exit code 1 where a target was missed.
@@ -20,6 +20,7 @@ const { values, positionals } = parseArgs({
     smoke: { type: "boolean", default: false },
     draws: { type: "string" },
     models: { type: "string" },
+    rounders: { type: "string" },
     python: { type: "string" },
     keep: { type: "string" },
   },
@@ -38,8 +39,15 @@ if (unknown !== undefined) {
   line(`There is no ${unknown}: ${Object.keys(experiments).join(", ")}.`);
   process.exit(2);
 }
-const { smoke, draws = smoke ? "1" : "5", models, python, keep } = values;
-const settings: Settings = { smoke, draws: Number(draws), models: models?.split(","), python, keep };
+const { smoke, draws = smoke ? "1" : "5", models, rounders, python, keep } = values;
+const settings: Settings = {
+  smoke,
+  draws: Number(draws),
+  models: models?.split(","),
+  rounders: rounders?.split(","),
+  python,
+  keep,
+};
 const names = positionals.length > 0 ? positionals : Object.keys(experiments);
 let met = true;
 for (const [name, run] of Object.entries(experiments)) if (names.includes(name)) met = (await run(settings)) && met;

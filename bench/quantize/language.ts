@@ -71,7 +71,7 @@ export async function language(settings: Settings): Promise<boolean> {
 
 async function losses(
   { model: file, data, others, calibrate: count }: LanguageModel,
-  { smoke }: Settings,
+  { smoke, rounders: chosen = ["default", ...(smoke ? [] : names)] }: Settings,
 ): Promise<boolean> {
   line(`\n${file}`);
   const [path, texts, looked] = [
@@ -101,7 +101,7 @@ async function losses(
   const rows: string[][] = [];
   const checks: (readonly [string, boolean, boolean])[] = [];
   for (const [variant, { options, most, rounders: by }] of Object.entries(variants)) {
-    for (const rounder of ["default", ...(by && !smoke ? names : [])]) {
+    for (const rounder of by ? chosen : ["default"]) {
       const net = await open(path);
       try {
         const own = rounder === "default" ? {} : { rounder: rounder as "nearest" };

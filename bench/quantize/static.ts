@@ -29,6 +29,8 @@ export interface Settings {
   readonly smoke: boolean;
   readonly draws: number;
   readonly models: readonly string[] | undefined;
+  /** Of the experiments that compare rounders; undefined: the default and all by name. */
+  readonly rounders: readonly string[] | undefined;
   readonly python: string | undefined;
   /** Where files stay; undefined: they are removed. */
   readonly keep: string | undefined;

@@ -86,7 +86,10 @@ interface Row {
   readonly bytes: number;
 }
 
-async function measured(one: Case, { smoke }: Settings): Promise<boolean> {
+async function measured(
+  one: Case,
+  { smoke, rounders: chosen = [usual, ...(smoke ? [] : byName)] }: Settings,
+): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
   line(`\n${one.title}`);
   try {
@@ -97,7 +100,7 @@ async function measured(one: Case, { smoke }: Settings): Promise<boolean> {
     }
     const { test, places } = samples.draw(one.calibrate, seed);
     const rows: Row[] = [];
-    for (const name of [usual, ...(smoke ? [] : byName)]) {
+    for (const name of chosen) {
       const out = join(folder, "result.onnx");
       const input = {
         ...{ network: one.network, calibrate: one.calibrate, seed, out },
