@@ -11,6 +11,7 @@ import type { Model } from "../graph/model.ts";
 import { foldWeights } from "../passes/fold-constants.ts";
 import { mergeAcrossBranches } from "../passes/merge-initializers.ts";
 import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { removeUnusedEverywhere } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { quantizeDynamically } from "./dynamic.ts";
@@ -113,6 +114,8 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       const text = `layer after layer, weights are rounded towards the original's answers to the calibration samples (${first.rounder}): minutes for a large model; --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
+    // What schemes remove on their way must not be among what they have placed integers in.
+    removeUnusedEverywhere(model);
     storeWeights(model);
     await foldWeights(model, context);
     await mergeAcrossBranches(model, context);

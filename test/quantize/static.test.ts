@@ -39,6 +39,22 @@ graph (x: float32[n, 4]) -> (x, y: float32[n, 4]) {
   expect([...(await run(await reopened(model), { x }))]).toEqual(toNumbers(x));
 });
 
+test.each(["Identity(h)", "Relu(h)", "MatMul(h, fc.weight)"])("what nothing reads goes: %s", async (call) => {
+  const text = (extra: string): string => `opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  fc.weight: float32[4, 4] = random(seed 1)
+  h = MatMul(x, fc.weight)
+  ${extra}
+  y = MatMul(h, fc.weight)
+}`;
+  const [model, without] = [parseModel(text(`unread = ${call}`)), parseModel(text(""))];
+  const x = numbersFor([8, 4]);
+  for (const one of [model, without]) await quantize(one, { scheme: "static", data: memory("calibration", { x }) });
+  assertValid(model);
+  expect(operators(model)).toEqual(operators(without));
+  expect(await run(model, { x })).toEqual(await run(without, { x }));
+});
+
 describe("a small network", () => {
   test("stays close to float, through a file and back", async () => {
     const model = cnn();
