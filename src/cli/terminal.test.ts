@@ -129,6 +129,22 @@ describe("progress", () => {
       }
       expect(err.text).toContain(" 905/1,001  1.0/s  1:36");
     });
+
+    test("that counts from 0 again within its stage has no negative rate", () => {
+      const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
+      shown.event({ kind: "stage", name: "quantize" });
+      for (const [done, total] of [
+        [16, 100],
+        [100, 100],
+        [0, 53],
+        [4, 53],
+      ] as const) {
+        vi.advanceTimersByTime(4000);
+        shown.event({ kind: "progress", done, total });
+      }
+      expect(err.text).not.toContain("-");
+      expect(err.text).toContain(" 4/53  1.0/s  0:49");
+    });
   });
 });
 

@@ -146,7 +146,8 @@ export class Terminal {
     const isLog = !draws(err, env);
     const now = performance.now();
     if (this.#began === 0) this.#began = now;
-    const first = this.#first ?? { done, at: now };
+    // Work of a stage may begin anew: samples, then layers.
+    const first = this.#first === undefined || done < this.#first.done ? { done, at: now } : this.#first;
     this.#first = first;
     const last = isLog && this.#drawn === 0 ? this.#began : this.#drawn;
     if (now - last < (isLog ? relog : redraw)) return;
