@@ -45,7 +45,7 @@ import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readWeight } from "../passes/weight-numbers.ts";
-import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { fixedDims, sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
@@ -105,6 +105,7 @@ export const lora = definePass({
   id: "lora",
   summary: "Insert low-rank adapters to fine-tune (LoRA), merge them, or save them to a file",
   options: loraOptions,
+  restores: "errorOf",
   command: {
     suffix: ({ merge }) => (merge === true ? ".merged" : ".lora"),
     reads: ["from", "errorOf"],
@@ -234,6 +235,8 @@ async function insertErrors(
       const { name } = layer;
       const first = before.get(name);
       if (first === undefined) return new Miss("the original has no layer of this name", name);
+      if (hasFloats(layer) && !hasFloats(first))
+        return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
       const refused = rankRefusal(layer, rank);
       if (refused !== undefined) return refused;
       const [whole, rounded] = [await matricesOf(original, first), await matricesOf(model, layer)];
@@ -275,6 +278,8 @@ async function insertErrors(
     await products.release();
   }
 }
+
+const hasFloats = ({ weight }: Layer): boolean => weight.tensor !== undefined && isFloat(weight.tensor.type);
 
 const otherFunction =
   "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";

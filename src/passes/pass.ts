@@ -88,6 +88,8 @@ export interface PassDescription {
   readonly learnsAnswers?: true;
   /** The option that names the model which the result is to come near to: an `original` need not be given where the context knows one. */
   readonly reference?: "teacher" | "original";
+  /** The option that names the model whose answers the result is nearer to than the model that came in: they are compared with its. */
+  readonly restores?: string;
   /** The option that names further models beside the reference. */
   readonly furtherReferences?: string;
   /** Checks the reference, or a further one, before any slow work. @throws PithError where it does not fit */

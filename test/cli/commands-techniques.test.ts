@@ -5,7 +5,7 @@ import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { expectNothingGained } from "./nothing-gained.ts";
 import { json, pith } from "./run.ts";
-import { samples, smallModels } from "./small-models.ts";
+import { classifier, samples, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 
@@ -262,6 +262,17 @@ describe("files beside the model and the result", () => {
     });
     expect(out).toMatch(/\nNothing changed, and only .*codes\.adapters\.onnx was written\.\n$/);
     expect([existsSync(adapters), existsSync(at("codes.merged.onnx"))]).toEqual([true, false]);
+  });
+
+  test("adapters that begin with what a weight lost are compared with the model that has it, and not the other way round", async () => {
+    const [whole, poor, codes] = [at("whole.onnx"), at("poor.onnx"), at("whole.codes.onnx")];
+    await save(parseModel(classifier("[[1, 0], [0, 1]]")), whole);
+    await save(parseModel(classifier("[[1, 0], [0, 0]]")), poor);
+    const mended = await json("lora", poor, "--error-of", whole, "--rank", "1");
+    expect(mended).toMatchObject({ code: 0, changes: [{ at: "fc" }], likeness: { relativeError: 0 } });
+    await pith("quantize", whole, "--scheme", "weights", "--force", "-o", codes);
+    const swapped = await pith("lora", poor, "--error-of", codes, "--rank", "1");
+    expect(swapped).toMatchObject({ code: 1, out: expect.stringContaining("the two are swapped") });
   });
 
   test("distill writes over none of its teachers", async () => {

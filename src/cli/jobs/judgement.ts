@@ -97,7 +97,7 @@ export function testedOn(used: SampleUse, compared: Compared | undefined, search
 
 /** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
 async function functionOf(
-  { input: { output, force }, pass, original, data, running }: OpenStep,
+  { input: { output, force }, pass, original, like, data, running }: OpenStep,
   result: Model,
   compared: Compared | undefined,
   context: JobContext,
@@ -110,7 +110,7 @@ async function functionOf(
   if (!trained || test === undefined) context.stage("compare");
   try {
     const answered = compared?.answers.given.length ?? 0;
-    const kept = await keptAndLoads(running, original, result, { test, answered, trained, output, forced: force });
+    const kept = await keptAndLoads(running, like, result, { test, answered, trained, output, forced: force });
     const { likeness } = kept;
     const weak =
       typeof likeness === "object" &&
@@ -143,7 +143,7 @@ function dissimilar({ output, same, ofData }: Likeness): string {
  * @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is.
  */
 export async function requireKept(
-  { input, pass, original, data, running }: OpenStep,
+  { input, pass, like, data, running }: OpenStep,
   result: Model,
   { compared, judged, lost }: Judgement,
   changes: readonly Change[],
@@ -157,7 +157,7 @@ export async function requireKept(
   const blames = !unshown && !trains(pass) && because !== "target" && because !== "overflow";
   const errors =
     blames && keysOf(pass.options).has("except")
-      ? await layerToBlame(engine, original, result, data?.task.test, { output: input.output, seed, signal })
+      ? await layerToBlame(engine, like, result, data?.task.test, { output: input.output, seed, signal })
       : undefined;
   const blamed = errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
   const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;

@@ -137,6 +137,8 @@ export interface OpenStep {
   readonly pass: AnyPass;
   /** The model that came in. */
   readonly original: Model;
+  /** What its answers are to be like: `original`, or the model that the pass restores. */
+  readonly like: Model;
   readonly data: OpenedData | undefined;
   /** Undefined without data, and where nothing is to be written. */
   readonly judging: Judging | undefined;
@@ -216,12 +218,14 @@ async function openStep(input: PassInput, context: JobContext): Promise<OpenStep
       context,
     );
   const running = contextOf(watchLoads(createEngine()), input, context);
-  if (input.data === undefined) return { input, pass, original, data: undefined, judging: undefined, running };
+  const restored = pass.restores === undefined ? undefined : input.options[pass.restores];
+  const like = typeof restored === "string" ? await open(restored) : original;
+  if (input.data === undefined) return { input, pass, original, like, data: undefined, judging: undefined, running };
   const data = await openData(original, references, input, input.data, running, context);
   const judging = input.dryRun
     ? undefined
     : await openJudging(pass, original, references, input, data, running, context);
-  return { input, pass, original, data, judging, running };
+  return { input, pass, original, like, data, judging, running };
 }
 
 async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepResult): Promise<StepReport> {
