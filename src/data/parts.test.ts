@@ -72,6 +72,15 @@ describe("a table without parts", () => {
     expect(others.toSorted((a, b) => a - b)).toEqual([...train, ...calibrate].toSorted((a, b) => a - b));
   });
 
+  test("that has one sample has none to set aside", async () => {
+    const path = join(await folder("single", { "one.csv": sorted(1) }), "one.csv");
+    await expect(openParts(path, { calibrate: 5 })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringContaining("one.csv has 1 sample, too few to set some aside for calibration."),
+      hint: expect.stringContaining("Give 32 or more"),
+    });
+  });
+
   test("that has two samples is not trained on", async () => {
     const path = await folder("tiny", { "two.csv": sorted(2) });
     const wanted = "two.csv has 2 samples, too few to split into training and test samples.";

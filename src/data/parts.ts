@@ -127,8 +127,10 @@ async function divide(
 ): Promise<{ readonly drawn: Dataset; readonly rest: Dataset }> {
   const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most(whole.count)));
   if (count === 0) {
-    const found = `${whole.name} has ${whole.count} samples`;
-    throw new PithError("E_DATA", `${found}, too few to set some aside for calibration.`);
+    const found = whole.count === 1 ? "1 sample" : `${whole.count} samples`;
+    throw new PithError("E_DATA", `${whole.name} has ${found}, too few to set some aside for calibration.`, {
+      hint: `Give ${leastToCalibrate} or more: those that are set aside, and others to test on.`,
+    });
   }
   if (isIndexed(whole)) {
     if (kept >= whole.count - count) return setAside(whole, count, seed);
