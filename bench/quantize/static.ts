@@ -40,7 +40,7 @@ export const calibrating = 100;
 /** Test samples of a smoke run. */
 const few = 100;
 const ours = "Pith";
-/** Products with weights of 7 bits, the default, are exact on every processor; peers' files of 8 bits need one with VNNI (`targets.ts`). */
+/** Sums of neighbouring weights are bounded in the default, whose products are exact on every processor; peers' files of 8 bits need one with VNNI (`targets.ts`). */
 const own: Readonly<Record<string, QuantizeOptions>> = {
   [ours]: { scheme: "static" },
   "Pith, 8 bits": { scheme: "static", bits: 8 },

@@ -157,9 +157,13 @@ const entries = v.strictObject({
    * Activations and weights of integer arithmetic are brought to ranges that round with less error, by factors that move between layers and leave what the model computes as it
    * is (SmoothQuant): static, and dynamic where there is `data` (true).
    */
-  equalize: described(v.optional(v.boolean(), true), "static: outliers of activations move into weights first", {
-    negated: "static: leave outliers of activations where they are",
-  }),
+  equalize: described(
+    v.optional(v.boolean(), true),
+    "before rounding, move outliers between layers where that takes error from the answers",
+    {
+      negated: "leave outliers, ranges and residual streams as they are (docs/quantization.md)",
+    },
+  ),
   /**
    * What rounding did to the mean of each channel goes back into biases, where that takes noise from answers to other samples: "full" layer after layer, each behind those
    * that are right already, "fast" by what comes into each layer of the original ("full"; static, and weights where there is `data`).
