@@ -66,11 +66,9 @@ const loraOptions = v.pipe(
       "insert these adapters, written by `save`, instead of new ones",
       { value: "adapters.onnx" },
     ),
-    errorOf: option(
-      modelOption(),
-      "begin with what the weights lost against this model, such as by rounding, instead of with nothing",
-      { value: "original.onnx" },
-    ),
+    errorOf: option(modelOption(), "begin with what rounding took from the weights of this model", {
+      value: "original.onnx",
+    }),
     merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
     save: option(v.string(), "with `merge`: also write the adapters to a file of their own", {
       value: "adapters.onnx",

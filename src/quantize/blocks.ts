@@ -101,8 +101,13 @@ export function inRows(layer: Layer, dense: Dense): Float32Array {
   return turned;
 }
 
-/** What is said of a weight in blocks. */
-export function blocksText({ bits, block, symmetric }: BlockSettings, { rounder }: RoundingSource): string {
-  const by = rounder === nearest ? "" : `, rounded by ${rounder.id}`;
+/** What is said of a weight in blocks. Of a table nothing is seen in samples: its numbers go to the nearest code. */
+export function blocksText(
+  { bits, block, symmetric }: BlockSettings,
+  { role }: Layer,
+  { rounder }: RoundingSource,
+): string {
+  const isBlind = rounder === nearest || (role.kind === "lookup" && rounder.evidence !== undefined);
+  const by = isBlind ? "" : `, rounded by ${rounder.id}`;
   return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
 }

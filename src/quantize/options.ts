@@ -322,7 +322,7 @@ export function checkTogether(options: QuantizeSettings): void {
   )
     throw no(
       `\`rounder\`: "${rounders.of(rounder).id}" finds zero points of blocks, and there are none.`,
-      "`bits: 4` or `block: 32` store matrix products in blocks.",
+      "`bits: 4` and `bits: 2` store matrix products in blocks, and so does 8 bits with `block: 32`.",
     );
   if (scheme !== "float16" && options.arithmetic === "float16")
     throw no(

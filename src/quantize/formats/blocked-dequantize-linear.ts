@@ -48,7 +48,7 @@ const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
   bits: settings.bits,
   opset: 21,
   blocks: settings,
-  text: (_, { rounding }) => blocksText(settings, rounding),
+  text: (layer, { rounding }) => blocksText(settings, layer, rounding),
   write,
 });
 

@@ -54,7 +54,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   bits: settings.bits,
   blocks: settings,
   otherwise,
-  text: (_, { rounding }) => blocksText(settings, rounding),
+  text: (layer, { rounding }) => blocksText(settings, layer, rounding),
   async write(emit, { layer, isShared }, run) {
     const indices = layer.node.inputs[layer.role.data];
     const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;

@@ -57,7 +57,7 @@ export const inBlocks: Format = {
 export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
   bits: settings.bits,
   blocks: settings,
-  text: (_, { rounding }) => blocksText(settings, rounding),
+  text: (layer, { rounding }) => blocksText(settings, layer, rounding),
   async write(emit, { layer, table = layer }, run) {
     const { codes, scale, zeroPoint, width, rows, bits, block } = await blocksOf(table, settings, run);
     const attributes = { K: width, N: rows, bits, block_size: block };
