@@ -22,6 +22,8 @@ import type { QuantizeSettings } from "./options.ts";
 
 /** Fewer samples say too little of means, and of whether they helped. */
 const leastSamples = 32;
+/** Samples at most on which it is judged whether they helped. */
+const mostHeld = 32;
 /** Noise that has to go for a correction to stay: less may be chance. */
 const leastGain = 0.02;
 
@@ -50,7 +52,7 @@ export async function correctRounded(
     normalized: true,
     except: (layer: Layer) => !takesBias(layer, inference, scheme),
   };
-  const before = await noiseBetween(original, model, held, { engine, signal, samples: held.count });
+  const before = await noiseBetween(original, model, held, { engine, signal, samples: mostHeld });
   const restore = snapshot(model);
   const storage = openStorage({ memory: roomInMemory });
   const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
@@ -64,13 +66,13 @@ export async function correctRounded(
     await storage.release();
   }
   if (corrected === 0) return [];
-  const after = await noiseBetween(original, model, held, { engine, signal, samples: held.count });
+  const after = await noiseBetween(original, model, held, { engine, signal, samples: mostHeld });
   if (!(after < (1 - leastGain) * before)) {
     restore();
     return [];
   }
   const share = Math.round((1 - after / before) * 100);
-  const what = `biases of ${counted(corrected, "layer")} corrected: ${share} % less noise in the answers to ${counted(held.count, "other sample")}`;
+  const what = `biases of ${counted(corrected, "layer")} corrected: ${share} % less noise in the answers to ${counted(Math.min(held.count, mostHeld), "other sample")}`;
   return [{ at: "bias correction", what, decidedBy: "global" }];
 }
 
