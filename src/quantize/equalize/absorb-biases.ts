@@ -19,11 +19,11 @@ import { shiftOutputs } from "../../calibrate/shift.ts";
 import { trainPart } from "../../data/open.ts";
 import { stopIfAsked } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
-import { snapshot } from "../../graph/snapshot.ts";
 import type { Change, Context } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
+import { trialsOn } from "./trials.ts";
 
 /** A range that does not shrink by this share is not worth a trial. */
 const leastShrink = 0.1;
@@ -46,19 +46,15 @@ export const absorbBiases: Transformation = {
   async move(model, options, context, noise) {
     const found = await worthTrials(model, options, context);
     const changes: Change[] = [];
-    let before = found.length === 0 ? undefined : await noise.rounded(model);
+    const trial = trialsOn(model, noise, leastGain);
     for (const { pair, moments } of found) {
       stopIfAsked(context.signal, "Stopped on request.");
-      const restore = snapshot(model);
-      await absorb(model, pair, excess(moments), context);
-      const after = await noise.rounded(model);
-      if (before === undefined || after === undefined || after >= (1 - leastGain) * before) {
-        restore();
-        continue;
-      }
-      const share = Math.round((1 - after / before) * 100);
-      before = after;
-      const what = `what its channels never fall below goes into the biases behind: ${share} % less noise in the answers`;
+      const gain = await trial(async () => {
+        await absorb(model, pair, excess(moments), context);
+        return true;
+      });
+      if (gain === undefined) continue;
+      const what = `what its channels never fall below goes into the biases behind: ${gain}`;
       changes.push({ at: pair.layer.name, what, kind: "scaled", decidedBy: "global" });
     }
     return changes;
