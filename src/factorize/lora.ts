@@ -6,36 +6,20 @@
  *
  * `down` starts with Kaiming's random numbers (He et al. 2015), `up` with zeros, so that the model computes the same at first. Merging adds
  * (α / r) · up · down to the weight. Layers that read one weight share its adapter, so that the sum is right for all of them.
- *
- * Beside a weight that was rounded, they may begin as the best of their rank for what rounding took (`errorOf`), W - Q ≈ up · down: by the singular value
- * decomposition (LoRC, Yao et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { isInside, type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
-import {
-  requireProduct,
-  requireWeight,
-  weightMatrices,
-  weightNeeds,
-  weightNumbers,
-  weightShape,
-} from "../analysis/weight.ts";
+import { weightMatrices, weightNumbers, weightShape } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
-import { Miss, PithError, stopIfAsked } from "../errors.ts";
-import { noiseBetween } from "../evaluate/answer-noise.ts";
-import { percent } from "../evaluate/numbers.ts";
-import { inputsFor } from "../evaluate/paired-runs.ts";
-import { emitInto } from "../graph/emit.ts";
-import { nodeName, type Value } from "../graph/graph.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
-import { pattern } from "../graph/pattern.ts";
-import { replaceUses, substitute } from "../graph/replace.ts";
-import { buffer, parameter } from "../graph/role.ts";
-import { snapshot } from "../graph/snapshot.ts";
-import { frobenius, type Matrix, type Multiply, matrix, subtract } from "../math/index.ts";
+import { substitute } from "../graph/replace.ts";
+import { parameter } from "../graph/role.ts";
+import { type Matrix, type Multiply, matrix } from "../math/index.ts";
 import { save as saveFile } from "../onnx/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
@@ -44,15 +28,28 @@ import { countOption, described, option, selectionOptions } from "../passes/opti
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { readWeight } from "../passes/weight-numbers.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
-import { fixedDims, sameDims } from "../tensor/dims.ts";
+import { sameDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Dense } from "../tensor/types.ts";
+import {
+  type Adapter,
+  adaptedLayers,
+  adapters,
+  dimsOf,
+  insert,
+  layerOf,
+  mergeRefusal,
+  partOf,
+  rankRefusal,
+  readAlike,
+  scaleName,
+  storeScale,
+  weightName,
+} from "./adapters.ts";
 import { factorType, partDims, storeParts } from "./chain.ts";
-import type { Problem } from "./decomposition.ts";
-import { decompositions } from "./decompositions.ts";
+import { insertErrors } from "./error-adapters.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
@@ -125,50 +122,21 @@ export const lora = definePass({
     if (options.from !== undefined) return insertSaved(model, options.from, options);
     return options.errorOf === undefined
       ? insertNew(model, options, context)
-      : insertErrors(model, options.errorOf, options, context);
+      : insertErrors(model, options.errorOf, { ...options, rank: options.rank ?? usualRank }, context);
   },
 });
 
 const broadcastOpset = 7;
-const samplesToCompare = 64;
+const usualRank = 8;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
-
-const scaleName = (layer: string): string => `${layer}.lora.scale`;
-/** The layer whose adapter has a scale of this name. */
-const layerOf = (name: string): string | undefined =>
-  name.endsWith(scaleName("")) ? name.slice(0, -scaleName("").length) : undefined;
-const partOf = (layer: string, part: "down" | "up"): string => `${layer}.lora.${part}`;
-const weightName = (layer: string, part: "down" | "up"): string => `${partOf(layer, part)}.weight`;
-
-/** The two layers of an adapter and its factor, as stored values. */
-interface Branch {
-  readonly parts: readonly ChainPart[];
-  readonly scale: Value;
-  /** What it does at first, where it does something. */
-  readonly what?: string;
-}
-
-/** Whether two layers read one weight, and read it alike: one adapter is right for both. */
-const readAlike = (a: Layer, b: Layer): boolean =>
-  a.effective === b.effective &&
-  a.role.out === b.role.out &&
-  a.role.in === b.role.in &&
-  a.role.groups === b.role.groups;
 
 /** All axes of the layer's window. */
 const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
 
-const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
-  model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
-
-/** Names of adapted layers, and of the adapters' own layers. */
-const adaptedLayers = (model: Model): ReadonlySet<string> =>
-  new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
-
 async function insertNew(
   model: Model,
-  { rank = 8, alpha = rank, ...selection }: LoraOptions,
+  { rank = usualRank, alpha = rank, ...selection }: LoraOptions,
   { seed }: Context,
 ): Promise<Outcome> {
   const own = adaptedLayers(model);
@@ -195,105 +163,6 @@ async function insertNew(
     return { parts, scale: storeScale(model, layer, fromNumbers(factorType(layer), [], [alpha / rank])) };
   });
   return { changes, misses: [...misses, ...others] };
-}
-
-const dimsOf = ({ role: { packed }, effective }: Layer): readonly number[] =>
-  packed === undefined ? (fixedDims(effective.type?.dims) ?? []) : [packed.outputs, packed.inputs];
-
-function rankRefusal(layer: Layer, rank: number): Miss | undefined {
-  const { outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
-  const features = inputs * taps;
-  return rank < Math.min(outputs, features)
-    ? undefined
-    : new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
-}
-
-/** Adapters that begin as the low-rank part of W - Q, of the original's layer of the same name. */
-async function insertErrors(
-  model: Model,
-  original: Model,
-  { rank = 8, ...selection }: LoraOptions,
-  context: Context,
-): Promise<Outcome> {
-  const { engine, seed, signal, progress } = context;
-  const own = adaptedLayers(model);
-  const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
-  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
-  const products = engineMultiply(engine);
-  const matricesOf = async (of: Model, layer: Layer) => {
-    const weight = await readWeight(of, layer, engine);
-    return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
-  };
-  try {
-    const restore = snapshot(model);
-    const rounded = model.clone();
-    const outcome = await insert(model, chosen, async (layer) => {
-      stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
-      progress(chosen.indexOf(layer), chosen.length, layer.name);
-      const { name } = layer;
-      const first = before.get(name);
-      if (first === undefined) return new Miss("the original has no layer of this name", name);
-      if (hasFloats(layer) && !hasFloats(first))
-        return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
-      const refused = rankRefusal(layer, rank);
-      if (refused !== undefined) return refused;
-      const [whole, rounded] = [await matricesOf(original, first), await matricesOf(model, layer)];
-      if (whole instanceof Miss) return whole;
-      if (rounded instanceof Miss) return rounded;
-      const errors = rounded.flatMap((own, group) => {
-        const of = whole[group];
-        return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
-      });
-      if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
-      if (errors.every((error) => frobenius(error) === 0)) return new Miss("its weight has lost nothing", name);
-      const { svd } = decompositions;
-      const dims = dimsOf(layer);
-      const problem: Problem = {
-        matrices: errors,
-        kernel: (layer.role.window?.axes ?? []).map((axis) => dims[axis] ?? 1),
-        reduction: [],
-        lookup: false,
-        multiple: 1,
-        multiply: products.multiply,
-        seed,
-      };
-      const { parts, relativeError } = await svd.factors(problem, svd.at(problem, rank));
-      const stored = storeParts(
-        model,
-        layer,
-        dims,
-        parts.map((part) => ({ ...part, name: `lora.${part.name}` })),
-      );
-      for (const { weight } of stored) weight.role = parameter;
-      const scale = storeScale(model, layer, fromNumbers(factorType(layer), [], [1]));
-      const what = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
-      return { parts: stored, scale, what };
-    });
-    if (outcome.changes.length === 0 || (await isNearer(model, rounded, original, context))) return outcome;
-    restore();
-    return { changes: [], misses: [...outcome.misses, new Miss(otherFunction)] };
-  } finally {
-    await products.release();
-  }
-}
-
-const hasFloats = ({ weight }: Layer): boolean => weight.tensor !== undefined && isFloat(weight.tensor.type);
-
-const otherFunction =
-  "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
-
-/** Whether the answers are nearer those of the original than another model's, on random inputs. */
-async function isNearer(
-  model: Model,
-  other: Model,
-  original: Model,
-  { engine, seed, signal }: Context,
-): Promise<boolean> {
-  const inputs = await inputsFor(engine, original, model, undefined, { seed, signal });
-  if (inputs instanceof Miss) return true;
-  const noiseOf = (of: Model): Promise<number> =>
-    noiseBetween(original, of, inputs.samples, { engine, signal, samples: samplesToCompare });
-  return (await noiseOf(model)) < (await noiseOf(other));
 }
 
 async function insertSaved(model: Model, { graph, place }: Model, selection: LoraOptions): Promise<Outcome> {
@@ -341,104 +210,6 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
     });
     const scale = storeScale(model, layer, await read(scaleName(name)));
     return { parts: [part("down", down), part("up", up)], scale };
-  });
-}
-
-async function insert(
-  model: Model,
-  chosen: readonly Layer[],
-  branchOf: (layer: Layer) => Promise<Branch | Miss>,
-): Promise<Outcome> {
-  const changes: Change[] = [];
-  const misses: Miss[] = [];
-  const nodes = [...model.graph.nodes()];
-  const following = new Map(nodes.map((node, at) => [node, nodes[at + 1]]));
-  const inserted = new Map<string, { readonly by: Layer; readonly branch: Branch }>();
-  for (const layer of chosen) {
-    const { node, name, role } = layer;
-    const [output] = node.outputs;
-    const unmergeable = mergeRefusal(layer, chosen.filter((other) => readAlike(layer, other)).length);
-    const before = inserted.get(name);
-    const otherwise =
-      before === undefined || readAlike(before.by, layer)
-        ? undefined
-        : new Miss("another layer reads its weight in another form, and has an adapter", name);
-    const branch = refusal(layer) ?? otherwise ?? before?.branch ?? (await branchOf(layer));
-    if (branch instanceof Miss) misses.push(branch);
-    if (branch instanceof Miss || output === undefined) continue;
-    if (before === undefined) inserted.set(name, { by: layer, branch });
-    const emit = emitInto(model, { before: following.get(node), by: "lora" });
-    // The layer adds its bias itself.
-    const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
-    // A node without a name is called after its output, whose name the sum takes over.
-    node.name = nodeName(node);
-    const written = role.chain?.(emit, inputs, branch.parts);
-    const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);
-    const sum = emit.Add([output, scaled]);
-    sum.type = output.type;
-    takePlace(output, sum);
-    const notes = [
-      `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
-      ...(branch.what === undefined ? [] : [branch.what]),
-      ...(unmergeable === undefined ? [] : [`which cannot be merged: ${unmergeable.reason}`]),
-    ];
-    changes.push({ at: name, what: notes.join(", "), decidedBy: "global" });
-  }
-  return { changes, misses };
-}
-
-/** The weight may be stored in any way: it is not changed. */
-function refusal(layer: Layer): Miss | undefined {
-  const { packed, data } = layer.role;
-  const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
-  if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
-  if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
-  return type === "float32" || type === "float64" || type === "float16"
-    ? requireProduct(layer)
-    : new Miss(`it computes ${type}`, layer.name);
-}
-
-/** Why an adapter cannot be added to the weight of its layer, if so: one that so many layers share. */
-function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
-  const isMasked = layer.effective !== layer.weight;
-  const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
-  return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
-}
-
-/** The sum takes over the readers and the name of the value that it adds to. */
-function takePlace(output: Value, sum: Value): void {
-  const { graph, name } = output;
-  replaceUses(output, sum, sum.producer);
-  if (sum.name === name) return;
-  graph.rename(output, graph.freshName(`${name}.base`));
-  graph.rename(sum, name);
-}
-
-interface Adapter {
-  readonly base: Layer;
-  readonly down: Layer;
-  readonly up: Layer;
-  readonly scale: Value;
-  readonly output: Value;
-  readonly sum: Value;
-}
-
-const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, scale }) =>
-  emit.Add([output, emit.Mul([branch, scale])]),
-);
-
-function adapters(model: Model): readonly Adapter[] {
-  const all = layersOf(model, infer(model));
-  const named = new Map(all.map((layer) => [layer.name, layer]));
-  const making = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
-  return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
-    const [sum] = node.outputs;
-    const found = sum === undefined ? undefined : adapted(sum);
-    if (found === undefined || sum === undefined) return [];
-    const layer = layerOf(found.scale.name) ?? "";
-    const [base, down, up] = [making.get(found.output), named.get(partOf(layer, "down")), making.get(found.branch)];
-    const isAdapter = base?.name === layer && up?.name === partOf(layer, "up");
-    return isAdapter && down !== undefined ? { base, down, up, sum, ...found } : [];
   });
 }
 

@@ -1,0 +1,154 @@
+/** A low-rank adapter in a graph: a chain of two thin layers beside a layer, times a stored scale, found by the names of their values. */
+import { infer } from "../analysis/infer.ts";
+import { isInside, type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { requireProduct, requireWeight, weightNeeds, weightShape } from "../analysis/weight.ts";
+import { Miss } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
+import { nodeName, type Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { pattern } from "../graph/pattern.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { buffer } from "../graph/role.ts";
+import type { ChainPart } from "../ops/index.ts";
+import type { Change, Outcome } from "../passes/index.ts";
+import { inMemory } from "../tensor/dense.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import type { Dense } from "../tensor/types.ts";
+
+export const scaleName = (layer: string): string => `${layer}.lora.scale`;
+/** The layer whose adapter has a scale of this name. */
+export const layerOf = (name: string): string | undefined =>
+  name.endsWith(scaleName("")) ? name.slice(0, -scaleName("").length) : undefined;
+export const partOf = (layer: string, part: "down" | "up"): string => `${layer}.lora.${part}`;
+export const weightName = (layer: string, part: "down" | "up"): string => `${partOf(layer, part)}.weight`;
+
+/** The two layers of an adapter and its factor, as stored values. */
+interface Branch {
+  readonly parts: readonly ChainPart[];
+  readonly scale: Value;
+  /** What it does at first, where it does something. */
+  readonly what?: string;
+}
+
+/** Whether two layers read one weight, and read it alike: one adapter is right for both. */
+export const readAlike = (a: Layer, b: Layer): boolean =>
+  a.effective === b.effective &&
+  a.role.out === b.role.out &&
+  a.role.in === b.role.in &&
+  a.role.groups === b.role.groups;
+
+export const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
+  model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
+
+/** Names of adapted layers, and of the adapters' own layers. */
+export const adaptedLayers = (model: Model): ReadonlySet<string> =>
+  new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
+
+export const dimsOf = ({ role: { packed }, effective }: Layer): readonly number[] =>
+  packed === undefined ? (fixedDims(effective.type?.dims) ?? []) : [packed.outputs, packed.inputs];
+
+export function rankRefusal(layer: Layer, rank: number): Miss | undefined {
+  const { outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
+  const features = inputs * taps;
+  return rank < Math.min(outputs, features)
+    ? undefined
+    : new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
+}
+
+export async function insert(
+  model: Model,
+  chosen: readonly Layer[],
+  branchOf: (layer: Layer) => Promise<Branch | Miss>,
+): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const nodes = [...model.graph.nodes()];
+  const following = new Map(nodes.map((node, at) => [node, nodes[at + 1]]));
+  const inserted = new Map<string, { readonly by: Layer; readonly branch: Branch }>();
+  for (const layer of chosen) {
+    const { node, name, role } = layer;
+    const [output] = node.outputs;
+    const unmergeable = mergeRefusal(layer, chosen.filter((other) => readAlike(layer, other)).length);
+    const before = inserted.get(name);
+    const otherwise =
+      before === undefined || readAlike(before.by, layer)
+        ? undefined
+        : new Miss("another layer reads its weight in another form, and has an adapter", name);
+    const branch = refusal(layer) ?? otherwise ?? before?.branch ?? (await branchOf(layer));
+    if (branch instanceof Miss) misses.push(branch);
+    if (branch instanceof Miss || output === undefined) continue;
+    if (before === undefined) inserted.set(name, { by: layer, branch });
+    const emit = emitInto(model, { before: following.get(node), by: "lora" });
+    // The layer adds its bias itself.
+    const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
+    // A node without a name is called after its output, whose name the sum takes over.
+    node.name = nodeName(node);
+    const written = role.chain?.(emit, inputs, branch.parts);
+    const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);
+    const sum = emit.Add([output, scaled]);
+    sum.type = output.type;
+    takePlace(output, sum);
+    const notes = [
+      `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
+      ...(branch.what === undefined ? [] : [branch.what]),
+      ...(unmergeable === undefined ? [] : [`which cannot be merged: ${unmergeable.reason}`]),
+    ];
+    changes.push({ at: name, what: notes.join(", "), decidedBy: "global" });
+  }
+  return { changes, misses };
+}
+
+/** The weight may be stored in any way: it is not changed. */
+function refusal(layer: Layer): Miss | undefined {
+  const { packed, data } = layer.role;
+  const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
+  if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
+  if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
+  return type === "float32" || type === "float64" || type === "float16"
+    ? requireProduct(layer)
+    : new Miss(`it computes ${type}`, layer.name);
+}
+
+/** Why an adapter cannot be added to the weight of its layer, if so: one that so many layers share. */
+export function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
+  const isMasked = layer.effective !== layer.weight;
+  const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
+  return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
+}
+
+/** The sum takes over the readers and the name of the value that it adds to. */
+function takePlace(output: Value, sum: Value): void {
+  const { graph, name } = output;
+  replaceUses(output, sum, sum.producer);
+  if (sum.name === name) return;
+  graph.rename(output, graph.freshName(`${name}.base`));
+  graph.rename(sum, name);
+}
+
+export interface Adapter {
+  readonly base: Layer;
+  readonly down: Layer;
+  readonly up: Layer;
+  readonly scale: Value;
+  readonly output: Value;
+  readonly sum: Value;
+}
+
+const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, scale }) =>
+  emit.Add([output, emit.Mul([branch, scale])]),
+);
+
+export function adapters(model: Model): readonly Adapter[] {
+  const all = layersOf(model, infer(model));
+  const named = new Map(all.map((layer) => [layer.name, layer]));
+  const making = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
+  return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
+    const [sum] = node.outputs;
+    const found = sum === undefined ? undefined : adapted(sum);
+    if (found === undefined || sum === undefined) return [];
+    const layer = layerOf(found.scale.name) ?? "";
+    const [base, down, up] = [making.get(found.output), named.get(partOf(layer, "down")), making.get(found.branch)];
+    const isAdapter = base?.name === layer && up?.name === partOf(layer, "up");
+    return isAdapter && down !== undefined ? { base, down, up, sum, ...found } : [];
+  });
+}

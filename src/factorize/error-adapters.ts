@@ -1,0 +1,115 @@
+/**
+ * Adapters beside a weight that was rounded, which begin as the best of their rank for what rounding took, W - Q ≈ up · down: by the singular value
+ * decomposition (LoRC, Yao et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
+ */
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { weightMatrices, weightStorage } from "../analysis/weight.ts";
+import { engineMultiply } from "../engine/multiply.ts";
+import { Miss, stopIfAsked } from "../errors.ts";
+import { noiseBetween } from "../evaluate/answer-noise.ts";
+import { percent } from "../evaluate/numbers.ts";
+import { inputsFor } from "../evaluate/paired-runs.ts";
+import type { Model } from "../graph/model.ts";
+import { parameter } from "../graph/role.ts";
+import { snapshot } from "../graph/snapshot.ts";
+import { frobenius, subtract } from "../math/index.ts";
+import type { Context, Outcome } from "../passes/index.ts";
+import type { LayerSelection } from "../passes/options.ts";
+import { readWeight } from "../passes/weight-numbers.ts";
+import { fromNumbers } from "../tensor/convert.ts";
+import { adaptedLayers, dimsOf, insert, rankRefusal, storeScale } from "./adapters.ts";
+import { factorType, storeParts } from "./chain.ts";
+import type { Problem } from "./decomposition.ts";
+import { decompositions } from "./decompositions.ts";
+
+const samplesToCompare = 64;
+
+/** Adapters that begin as the low-rank part of W - Q, of the original's layer of the same name. */
+export async function insertErrors(
+  model: Model,
+  original: Model,
+  { rank, ...selection }: LayerSelection & { readonly rank: number },
+  context: Context,
+): Promise<Outcome> {
+  const { engine, seed, signal, progress } = context;
+  const own = adaptedLayers(model);
+  const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
+  const products = engineMultiply(engine);
+  const matricesOf = async (of: Model, layer: Layer) => {
+    const weight = await readWeight(of, layer, engine);
+    return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
+  };
+  try {
+    const restore = snapshot(model);
+    const rounded = model.clone();
+    const outcome = await insert(model, chosen, async (layer) => {
+      stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
+      progress(chosen.indexOf(layer), chosen.length, layer.name);
+      const { name } = layer;
+      const first = before.get(name);
+      if (first === undefined) return new Miss("the original has no layer of this name", name);
+      if (!isQuantized(layer) && isQuantized(first))
+        return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
+      const refused = rankRefusal(layer, rank);
+      if (refused !== undefined) return refused;
+      const [whole, rounded] = [await matricesOf(original, first), await matricesOf(model, layer)];
+      if (whole instanceof Miss) return whole;
+      if (rounded instanceof Miss) return rounded;
+      const errors = rounded.flatMap((own, group) => {
+        const of = whole[group];
+        return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
+      });
+      if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
+      if (errors.every((error) => frobenius(error) === 0)) return new Miss("its weight has lost nothing", name);
+      const { svd } = decompositions;
+      const dims = dimsOf(layer);
+      const problem: Problem = {
+        matrices: errors,
+        kernel: (layer.role.window?.axes ?? []).map((axis) => dims[axis] ?? 1),
+        reduction: [],
+        lookup: false,
+        multiple: 1,
+        multiply: products.multiply,
+        seed,
+      };
+      const { parts, relativeError } = await svd.factors(problem, svd.at(problem, rank));
+      const stored = storeParts(
+        model,
+        layer,
+        dims,
+        parts.map((part) => ({ ...part, name: `lora.${part.name}` })),
+      );
+      for (const { weight } of stored) weight.role = parameter;
+      const scale = storeScale(model, layer, fromNumbers(factorType(layer), [], [1]));
+      const what = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
+      return { parts: stored, scale, what };
+    });
+    if (outcome.changes.length === 0 || (await isNearer(model, rounded, original, context))) return outcome;
+    restore();
+    return { changes: [], misses: [...outcome.misses, new Miss(otherFunction)] };
+  } finally {
+    await products.release();
+  }
+}
+
+const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
+
+const otherFunction =
+  "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
+
+/** Whether the answers are nearer those of the original than another model's, on random inputs. */
+async function isNearer(
+  model: Model,
+  other: Model,
+  original: Model,
+  { engine, seed, signal }: Context,
+): Promise<boolean> {
+  const inputs = await inputsFor(engine, original, model, undefined, { seed, signal });
+  if (inputs instanceof Miss) return true;
+  const noiseOf = (of: Model): Promise<number> =>
+    noiseBetween(original, of, inputs.samples, { engine, signal, samples: samplesToCompare });
+  return (await noiseOf(model)) < (await noiseOf(other));
+}
