@@ -12,7 +12,7 @@ import type { Settings } from "./settings.ts";
 
 const seed = 0;
 
-/** Those by which the same weights compete for all methods, and the one by which each has its own pattern. */
+/** Patterns: two that are the same for all methods, and the default of each method. */
 const amounts: Readonly<Record<string, PruneOptions>> = {
   "50 % of each output": { amount: 0.5, pattern: "rows" },
   "2:4": { pattern: "2:4" },

@@ -1,4 +1,4 @@
-/** The noise in the answers of a model beside its original's. */
+/** Noise of a model: the power of the difference between its outputs and its original's, over the power of the original's. */
 import type { Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";

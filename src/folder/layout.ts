@@ -10,7 +10,7 @@ const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "
 export const mostChunks = 100;
 
 /**
- * The modules that variants are made of, by the names of their files without ".onnx". None of them has a full stop in it, and what Pith makes of a file has:
+ * Names of the original models of a folder, without ".onnx". A file with another dot in its name was written by Pith and is no original:
  * `model.pruned.onnx`.
  */
 export function basesIn(files: readonly string[]): readonly string[] {

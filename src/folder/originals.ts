@@ -53,8 +53,8 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 }
 
 /**
- * Copies what belongs to a model into a folder that holds what it has become: the other models, tokenizer, configuration, licence. config.json names
- * the models that are there, which have no variants yet.
+ * Copies the files beside a changed model into its new folder: the other models, tokenizer, configuration, licence. Entries of config.json about
+ * quantized variants are left out, because the new folder has none.
  * @param changed the model's name in both folders, without ".onnx".
  */
 export async function copyBeside(

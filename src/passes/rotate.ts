@@ -28,7 +28,7 @@ export interface Stream {
   readonly units: number;
   /** What it is called: the first value that is normalized. */
   readonly name: string;
-  /** The vectors that normalizations scale by, with the group by which each goes into what reads it. */
+  /** The scale vector of each normalization, with the group through which it moves into the weights that read it. */
   readonly scales: ReadonlyMap<Value, ScaleGroup>;
   /** The stored tensors with an axis along the stream, but for those. */
   readonly slices: readonly Slice[];

@@ -1,4 +1,4 @@
-/** Which channels go: the least of the groups that an allocation ranks together; on no axis the last index goes. */
+/** Which channels go: of the groups that an allocation ranks together, those with the lowest scores. An axis keeps one index at least. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
 import type { Value } from "../graph/graph.ts";

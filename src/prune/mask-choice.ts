@@ -33,7 +33,7 @@ export interface MaskChoice {
 }
 
 export interface MaskOptions extends ParameterSelection {
-  /** Masks cover their parameters; else they set them to zero. */
+  /** Masks stay in the graph beside the weights; otherwise the weights themselves become zero. */
   readonly keepMasks: boolean;
 }
 

@@ -90,7 +90,7 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
     pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options), atRandom(model, options, context)),
 });
 
-/** Each parameter loses the amount of the call, or its own. */
+/** Each parameter is pruned by the amount of the call, unless `overrides` has one for it. */
 const eachItsOwn = (model: Model, options: Pick<L1Options, "amount" | "overrides">): AmountsFactory =>
   allocated(model, { ...options, allocation: uniform, empties: true });
 

@@ -69,8 +69,8 @@ interface Decided {
 }
 
 /**
- * As it is given, or what keeps the bound: in the widest multiples without which little more has to go.
- * @throws PithError E_OPTION where it is not kept whatever goes.
+ * The amount and the multiple of channels: those given; else, for a bound, the smallest amount that keeps it, in the largest multiple that costs little more.
+ * @throws PithError E_OPTION where no amount keeps the bound.
  */
 async function decided(
   model: Model,

@@ -8,8 +8,8 @@
  * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range. Where its codes end at the bounds of the
  *   clamp, saturation does its work (`saturated`).
  *
- * A value without a usable scale (`unfit`) stays in float, and so do the layers and operators that read or compute it; except that a matrix product that computes it still
- * runs on integers, with a float result.
+ * A value without a usable scale (`unfit`) stays in float, and so do the layers and operators that read or compute it. One exception: a matrix product that computes it
+ * still runs on integers, with a float result.
  *
  * Unlike there, five kinds of operators on activations stay in float:
  *

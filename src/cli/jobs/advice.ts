@@ -32,7 +32,7 @@ interface Refused {
   readonly because?: Lost["because"];
   /** The goal is about another model than the one that came in, and the result is no worse than this one. */
   readonly lostBefore?: boolean;
-  /** Whether weights of the result are floats. */
+  /** Whether the result has weights in floats, which can be trained. */
   readonly trainable?: boolean;
   /** Classes were compared, and nothing says that the output scores any. */
   readonly assumesScores?: boolean | undefined;

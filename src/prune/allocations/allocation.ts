@@ -18,7 +18,7 @@ export interface RankedLayer extends Pick<RankedEntries, "sample"> {
 }
 
 /**
- * An allocation: of single weights (`shares`; which entries of a layer go then says its pattern), of channels (`together`), or of both.
+ * How an amount is spread over layers. `shares` is for single weights: how much of each layer goes. `together` is for channels: which groups are ranked as one.
  * @example
  * import { type Allocation, prune } from "pith/prune";
  * const deeper: Allocation = {

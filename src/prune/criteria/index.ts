@@ -48,7 +48,7 @@ export const criteria = methodTable<Importance, ImportanceName>(table, {
 export const ranksWeights = ({ scores, evidence }: Importance): boolean =>
   scores !== undefined && !isChannelEvidence(evidence);
 
-/** What is said of a criterion that has none. */
+/** The error for a criterion of channels where single weights are pruned. */
 export const ofChannelsAlone = (id: string): string =>
   `"${id}" ranks channels, not single weights: it is for \`structured\``;
 
