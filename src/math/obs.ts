@@ -35,8 +35,8 @@ function* surgeonSteps(gram: Matrix): Steps<Surgeon | Miss> {
   const damped = matrix(size, size, gram.data.slice());
   const diagonal = Array.from({ length: size }, (_, at) => at * (size + 1));
   const dead = Uint8Array.from(diagonal, (at) => Number(gram.data[at] === 0));
-  for (const at of diagonal) if (damped.data[at] === 0) damped.data[at] = 1;
   const mean = diagonal.reduce((sum, at) => sum + (damped.data[at] ?? 0), 0) / size;
+  if (mean === 0) for (const at of diagonal) damped.data[at] = 1;
   for (const at of diagonal) damped.data[at] = (damped.data[at] ?? 0) + damping * mean;
   damped.data.reverse();
   const lower = yield* factorize(damped);

@@ -80,7 +80,11 @@ function openedBy({ layer, multiply }: LayerContext, evidence: Gram): Promise<Op
   if (found !== undefined) return found;
   const orders = evidence.groups.map(mostSeenFirst);
   const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
-  const made = surgeonsFor(layer, grams, multiply).then((surgeons) => ({ orders, surgeons }));
+  // What no sample had another may have: the weights that read it are rounded, and not 0.
+  const made = surgeonsFor(layer, grams, multiply).then((surgeons) => ({
+    orders,
+    surgeons: surgeons.map((one) => ({ ...one, dead: new Uint8Array(one.dead.length) })),
+  }));
   opened.set(evidence, made);
   return made;
 }
