@@ -2,7 +2,8 @@
 
     python test/golden/gptq.py > test/golden/gptq.generated.json
 
-H = XᵀX with 1 % of the mean of its diagonal added; a column that is 0 in all samples has 1 there, and its weights are 0. U upper, H⁻¹ = UᵀU.
+H = XᵀX with 1 % of the mean of its diagonal added. In the paper a column that is 0 in all samples has weights of 0; here it is rounded, as other
+samples may have it. U upper, H⁻¹ = UᵀU.
 Columns come in the order of H's diagonal, the largest first; for each: q = its codes, e = (w - numbers of q) / U_ii, and what comes after it moves by
 -e · U_i. Scales are those of the weight before; a weight of 0 stays 0.
 """
@@ -44,9 +45,7 @@ def gptq(weight, scale, zero, low, high):
     scale, zero, gram = np.float64(scale), np.broadcast_to(zero, weight.shape), x.T @ x
     order = np.argsort(-np.diag(gram), kind="stable")
     weight, scale, zero, gram = weight[:, order].copy(), scale[:, order], zero[:, order], gram[order][:, order]
-    gone, dead = weight == 0, np.diag(gram) == 0
-    gram[dead, dead] = 1
-    weight[:, dead] = 0
+    gone = weight == 0
     gram += 0.01 * np.diag(gram).mean() * np.eye(columns)
     upper = np.linalg.cholesky(np.linalg.inv(gram)).T
     codes = np.empty(weight.shape, int)

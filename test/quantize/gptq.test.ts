@@ -81,6 +81,22 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
     expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
   });
 
+  test.each(["gptq", "gptaq", "sequential-mse"] as const)(
+    "weights that read what no sample had are rounded about as well as to the nearest code: %s",
+    async (rounder) => {
+      const [usual, own] = [mlp(), mlp()];
+      const half = float32(
+        [64, 12],
+        x.data.map((value, at) => (at % 12 < 6 ? value : 0)),
+      );
+      await quantize(usual, { scheme: "weights", bits: 4 });
+      await quantize(own, { scheme: "weights", bits: 4, rounder, data: memory("x", { x: half }) });
+      const expected = await run(mlp(), { x });
+      const [a, b] = [await run(usual, { x }), await run(own, { x })];
+      expect(difference(expected, b)).toBeLessThan(1.25 * difference(expected, a));
+    },
+  );
+
   test.each<[Partial<QuantizeOptions>, number]>([
     [{}, 0.02],
     [{ bits: 4, onnxOnly: true }, 0.2],
