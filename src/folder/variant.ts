@@ -6,7 +6,7 @@ import { watchLoads } from "../evaluate/load-check.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { size } from "../evaluate/size.ts";
 import { open, save } from "../onnx/index.ts";
-import type { Context, OptionValues } from "../passes/pass.ts";
+import type { AnyPass, Context, OptionValues } from "../passes/pass.ts";
 import { quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
@@ -63,9 +63,9 @@ export async function makeVariant(
       plain,
       search: randomSearch(original, undefined, quiet),
       output: undefined,
-      async run(changed: OptionValues): Promise<Made> {
+      async run(changed: OptionValues, pass: AnyPass = quantize): Promise<Made> {
         const model = original.clone();
-        return { model, ...(await runStep(quantize, model, changed, {}, quiet)) };
+        return { model, ...(await runStep(pass, model, changed, {}, quiet)) };
       },
     };
     const found = await spare(request, { ...inside, log: () => {} });

@@ -14,7 +14,7 @@ import { deferred } from "../tensor/deferred.ts";
 import { alongAxis } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import type { Change } from "./pass.ts";
+import { type Change, movedFactors } from "./pass.ts";
 
 /**
  * Multiplies what a group stores by the factors of its units, in place. Products are rounded once, to the type of the tensor.
@@ -42,7 +42,7 @@ export async function migrate(model: Model, group: ScaleGroup, factors: Float64A
     changes.push({
       at: value.name,
       what: "scaled by factors that its neighbours take back",
-      kind: "scaled",
+      kind: movedFactors,
       decidedBy: "global",
     });
   }

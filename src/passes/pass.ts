@@ -47,6 +47,8 @@ export interface Change {
 
 /** The `kind` of a change that names an input or output which the model no longer has. */
 export const noLongerThere = "no longer there";
+/** The `kind` of a change by which layers compute other values than the original's, and the model the same. */
+export const movedFactors = "scaled";
 
 export interface Outcome {
   readonly changes: readonly Change[];
@@ -109,8 +111,20 @@ export interface PassDescription {
   gentler?(options: OptionValues, lostBefore?: boolean): string;
   /** What loses less of one layer than what was done to it, as `overrides` have it, the mildest last. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
+  /** A pass that, with the same options, makes the model whose layers compare with the result's, where some changes are `movedFactors`. */
+  readonly unrounded?: AnyPass;
   /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
   readonly command?: PassCommand;
+}
+
+/** The model whose layers compare with those of a result. @param run what a pass makes of the original, with the options that made the result. */
+export async function unroundedBy(
+  { unrounded }: AnyPass,
+  original: Model,
+  changes: readonly Change[],
+  run: (pass: AnyPass) => Promise<Model>,
+): Promise<Model> {
+  return unrounded !== undefined && changes.some(({ kind }) => kind === movedFactors) ? run(unrounded) : original;
 }
 
 export interface PassCommand {

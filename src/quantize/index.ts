@@ -2,6 +2,7 @@
 
 export type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 export type { DtypeName } from "./dtypes.ts";
+export { equalize } from "./equalize/pass.ts";
 export { fakeQuantize } from "./fake.ts";
 export { nearestCode } from "./grid.ts";
 export type { QuantizeOptions } from "./options.ts";

@@ -1,47 +1,13 @@
 /** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
 
 import type * as v from "valibot";
-import { fixedTables } from "../analysis/fixed-tables.ts";
-import { infer } from "../analysis/infer.ts";
-import { allLayers, type Layer } from "../analysis/layers.ts";
-import { ownOptions, selectLayers } from "../analysis/selection.ts";
-import { Miss } from "../errors.ts";
-import { describe, type Node } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
-import { foldWeights } from "../passes/fold-constants.ts";
-import { mergeAcrossBranches } from "../passes/merge-initializers.ts";
-import { type Change, type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
-import { removeUnusedEverywhere } from "../passes/remove-unused.ts";
-import { storeWeights } from "../passes/store-constants.ts";
+import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
-import { quantizeDynamically } from "./dynamic.ts";
-import { quantizeToHalf } from "./float16.ts";
-import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
+import { equalize } from "./equalize/pass.ts";
 import { milderForms } from "./milder.ts";
-import { noRoundings, roundingsIn } from "./model-roundings.ts";
-import {
-  checkTogether,
-  measuredRanges,
-  type QuantizeOptions,
-  type QuantizeSettings,
-  quantizeOptions,
-  settingsOfSteps,
-} from "./options.ts";
-import { layerPlan } from "./plan.ts";
-import { roundLayers } from "./round-layers.ts";
+import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions, settingsOfSteps } from "./options.ts";
+import { quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
-import type { quantizeStatically } from "./static.ts";
-import { floatReaders } from "./tied.ts";
-import type { RoundingSource } from "./weight.ts";
-import { quantizeToWeights } from "./weights.ts";
-
-const schemes = {
-  weights: quantizeToWeights,
-  dynamic: quantizeDynamically,
-  // Reading data is half of what this scheme loads: in a browser the others do without.
-  static: async (...given: Parameters<typeof quantizeStatically>) =>
-    (await import("./static.ts")).quantizeStatically(...given),
-};
 
 /**
  * Makes the weights of layers integers of 8 bits or fewer, and by scheme their arithmetic too; or halves them.
@@ -90,6 +56,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         ? 'Try `dtype: "q4"`'
         : "Leave layers in float (`except`, starting with the first and the last)",
   milderForms,
+  unrounded: equalize,
   command: {
     suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
       typeof dtype === "string" && dtype in dtypes
@@ -114,11 +81,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       const text = `layer after layer, weights are rounded towards the original's answers to the calibration samples (${first.rounder}): minutes for a large model; --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
-    // What schemes remove on their way must not be among what they have placed integers in.
-    removeUnusedEverywhere(model);
-    storeWeights(model);
-    await foldWeights(model, context);
-    await mergeAcrossBranches(model, context);
+    await storeForm(model, context);
     const outcomes: Outcome[] = [];
     for (const step of steps) outcomes.push(await quantizeBy(step, model, context));
     return {
@@ -128,70 +91,3 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   },
 });
 
-async function quantizeBy(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
-  const { scheme } = options;
-  if (options.arithmetic === "float16") return quantizeToHalfArithmetic(model, options, context);
-  if (scheme === "float16" || scheme === "bfloat16") return quantizeToHalf(scheme, model, options, context);
-  const moved = await equalized(model, options, context);
-  const tied = floatReaders(model, options);
-  const inference = infer(model);
-  const all = allLayers(model, inference);
-  const known = new Map<string, string>();
-  // Codes of a table save bytes alone; of a product they save time as well.
-  for (const { name, role } of all) {
-    const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
-    if (reader !== undefined)
-      known.set(name, `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`);
-  }
-  const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
-  for (const layer of all) {
-    const { own }: { readonly own: QuantizeSettings & { readonly float?: boolean | undefined } } = ownOptions(
-      options,
-      layer,
-    );
-    if (own.float === true) known.set(layer.name, "stays in float: its override says so");
-  }
-  for (const { name, weight } of all)
-    if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
-  const quantized = async (fit: typeof options, evidence: RoundingSource) =>
-    schemes[scheme](model, fit, context, { ...evidence, existing: await roundingsIn(model) });
-  const blocksOf = (layer: Layer) => {
-    const plan = scheme === "weights" ? layerPlan(layer, options, inference, noRoundings) : undefined;
-    return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
-  };
-  const original = model.clone();
-  const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
-  const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
-  const corrected = await biasesCorrected(model, original, options, context);
-  if (scheme === "static" && options.integerForm === "qoperator")
-    (await import("./formats/qoperator.ts")).writeOnCodes(model);
-  return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
-}
-
-/** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
-async function equalized(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
-  const { scheme, equalize } = options;
-  if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
-  // Measuring reads data, which pages that round weights alone do without.
-  const [{ answerNoise }, { equalize: move }] = await Promise.all([
-    import("./rounded-noise.ts"),
-    import("./equalize/index.ts"),
-  ]);
-  return move(model, options, context, answerNoise(model, options, quantizeBy, context));
-}
-
-async function biasesCorrected(
-  model: Model,
-  original: Model,
-  options: QuantizeSettings,
-  context: Context,
-): Promise<readonly Change[]> {
-  if (options.data === undefined || options.biasCorrection === "none") return [];
-  return (await import("./correct-biases.ts")).correctRounded(model, original, options, context);
-}
-
-function withTie(change: Change, reader: Node | undefined): Change {
-  return reader === undefined
-    ? change
-    : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
-}

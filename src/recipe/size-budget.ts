@@ -22,10 +22,11 @@ const mostAttempts = 4;
  * @throws PithError E_UNSUPPORTED with the least that is possible, where that is more; E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function withinBytes(
-  { options, original, run, search, output }: Omit<SparingRequest, "plain" | "pass">,
+  request: Omit<SparingRequest, "plain">,
   bytes: number,
   context: Context,
 ): Promise<{ readonly made: Made; readonly options: OptionValues }> {
+  const { options, original, run } = request;
   const made = new Map<number, Made>();
   for (const [at, bits] of offered.entries()) {
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
@@ -35,7 +36,11 @@ export async function withinBytes(
   const [middle, last] = [made.get(measured), made.get(offered.at(-1) ?? 0)];
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
   const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
-  const { estimates } = await errorsOf({ original, plain: middle, search, output }, new Set(layers), context);
+  const { estimates } = await errorsOf(
+    { ...request, options: { ...options, ...own(measured) }, plain: middle },
+    new Set(layers),
+    context,
+  );
   const stored = new Map([...made].map(([bits, { model }]) => [bits, storedBytes(model)]));
   const before = storedBytes(original);
   const items = layers.map(

@@ -44,9 +44,9 @@ export async function sparedStep(
     const { changes, misses } = result;
     return { changes, misses, model: await store.open(result.output) };
   };
-  const run = async (options: OptionValues): Promise<Made> => {
+  const run = async (options: OptionValues, pass = step.pass): Promise<Made> => {
     stopIfAsked(context.signal);
-    return madeOf(await runner.run({ ...step, options }, input));
+    return madeOf(await runner.run({ ...step, pass, options }, input));
   };
   const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
   const found = await spare(

@@ -20,7 +20,7 @@ import { bytes as bytesText, counted, percent, waiting } from "../evaluate/numbe
 import { weightErrors } from "../evaluate/weight-errors.ts";
 import { allTensors, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { AnyPass, Change, Context, OptionValues } from "../passes/index.ts";
+import { type AnyPass, type Change, type Context, type OptionValues, unroundedBy } from "../passes/pass.ts";
 import type { StepResult } from "../run/runner.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { noSmallerThan } from "./improvement.ts";
@@ -50,8 +50,8 @@ export interface SparingRequest {
   readonly original: Model;
   /** What the step made without sparing. */
   readonly plain: Made;
-  /** Runs the step with other options, on a copy of the original. */
-  run(options: OptionValues): Promise<Made>;
+  /** Runs the step with other options, on a copy of the original; or another pass in its place. */
+  run(options: OptionValues, pass?: AnyPass): Promise<Made>;
   readonly search: Search;
   /** The output that is the answer, where that was said. */
   readonly output: string | undefined;
@@ -199,7 +199,7 @@ async function movesOf(
 
 /** The share of each layer in the error of the outputs; where it was not run alone, estimated from the noise that it adds where it is. */
 export async function errorsOf(
-  { original, plain, search, output }: Pick<SparingRequest, "original" | "plain" | "search" | "output">,
+  { pass, options: given, original, plain, run, search, output }: SparingRequest,
   layers: ReadonlySet<string>,
   { engine, seed, signal }: Context,
 ): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
@@ -209,12 +209,13 @@ export async function errorsOf(
     Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
   let bytes = 0;
   for (const tensor of allTensors(original.graph)) bytes += tensor.bytes;
+  const unrounded = () => unroundedBy(pass, original, plain.changes, async (of) => (await run(given, of)).model);
   try {
     const options = { samples: samplesOfErrors, output, seed, signal };
     const found =
       bytes > largestRun
         ? new Miss("it would take too long")
-        : await layerErrors(engine, original, plain.model, search.samples, options);
+        : await layerErrors(engine, await unrounded(), plain.model, search.samples, options);
     for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {
       if (!layers.has(layer)) continue;
       noise.set(layer, noiseOf(own ?? signalToNoise));

@@ -14,13 +14,14 @@ import {
   randomUnstructured,
   remove,
 } from "../prune/index.ts";
-import { fakeQuantize, quantize } from "../quantize/index.ts";
+import { equalize, fakeQuantize, quantize } from "../quantize/index.ts";
 import { recover } from "../recover/index.ts";
 import { reinitialize, rewind, train } from "../train/index.ts";
 
 const passes: readonly AnyPass[] = [
   train,
   prune,
+  equalize,
   quantize,
   factorize,
   lora,

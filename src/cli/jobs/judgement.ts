@@ -20,11 +20,11 @@ import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import type { Change } from "../../passes/index.ts";
+import { type Change, unroundedBy } from "../../passes/pass.ts";
 import { judgeResult, type Lost } from "../../recipe/judgement.ts";
 import { type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
 import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
-import { trains } from "../../run/step.ts";
+import { runStep, trains } from "../../run/step.ts";
 import { keysOf } from "../options.ts";
 import { gentlerAdvice, lostAdvice } from "./advice.ts";
 import { type Compared, mayLose } from "./judging.ts";
@@ -143,12 +143,13 @@ function dissimilar({ output, same, ofData }: Likeness): string {
  * @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is.
  */
 export async function requireKept(
-  { input, pass, like, data, running }: OpenStep,
+  step: OpenStep,
   result: Model,
   { compared, judged, lost }: Judgement,
   changes: readonly Change[],
   spared?: string,
 ): Promise<void> {
+  const { input, pass, data, running } = step;
   if (lost === undefined || input.force) return;
   const { because, text } = lost;
   const unshown = because === "goal" && judged !== undefined && isWithin(judged.verdict.drop, judged.goal);
@@ -157,7 +158,11 @@ export async function requireKept(
   const blames = !unshown && !trains(pass) && because !== "target" && because !== "overflow";
   const errors =
     blames && keysOf(pass.options).has("except")
-      ? await layerToBlame(engine, like, result, data?.task.test, { output: input.output, seed, signal })
+      ? await layerToBlame(engine, await unrounded(step, changes), result, data?.task.test, {
+          output: input.output,
+          seed,
+          signal,
+        })
       : undefined;
   const blamed = errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
   const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
@@ -172,6 +177,14 @@ export async function requireKept(
     hint: lostAdvice(pass, input, { unshown, blamed, changes, because, lostBefore, trainable, assumesScores }),
   });
 }
+
+/** What the layers of a result compare with. */
+const unrounded = ({ pass, input, original, like, data, running }: OpenStep, changes: readonly Change[]) =>
+  unroundedBy(pass, like, changes, async (by) => {
+    const model = original.clone();
+    await runStep(by, model, data?.options ?? input.options, data?.task ?? {}, { ...running, log: () => {} });
+    return model;
+  });
 
 /** Warns of what a result that is written lost, and of what it did not gain. */
 export function warnOfLoss(

@@ -44,7 +44,7 @@ export async function sparedStep(
   context.stage("sparing");
   const { apart, request, inside } = await requestOf(step, begin);
   if (apart instanceof Miss) return apart;
-  const spared = await spare({ ...request, pass, plain }, { ...inside, log: running.log, progress: running.progress });
+  const spared = await spare({ ...request, plain }, { ...inside, log: running.log, progress: running.progress });
   if (spared instanceof Miss) return spared;
   const others: OpenStep =
     apart === undefined || judging === undefined ? step : { ...step, judging: { ...judging, compare: apart.compare } };
@@ -79,7 +79,7 @@ export async function sizedStep(
 interface SearchRequest {
   /** Undefined without data, a Miss where there are too few samples: then random inputs are searched on. */
   readonly apart: SearchedApart | Miss | undefined;
-  readonly request: Omit<SparingRequest, "plain" | "pass">;
+  readonly request: Omit<SparingRequest, "plain">;
   readonly inside: Context;
 }
 
@@ -96,11 +96,11 @@ async function requestOf(step: OpenStep, begin: () => Model): Promise<SearchRequ
       : await searchedApart(original, data.task, settings, judging.goal, inside);
   const search: Search =
     apart === undefined || apart instanceof Miss ? randomSearch(original, output, inside) : apart.search;
-  const run = async (changed: OptionValues): Promise<Made> => {
+  const run = async (changed: OptionValues, by = pass): Promise<Made> => {
     const model = begin();
-    return { model, ...(await runStep(pass, model, changed, data?.task ?? {}, inside)) };
+    return { model, ...(await runStep(by, model, changed, data?.task ?? {}, inside)) };
   };
-  return { apart, request: { options: data?.options ?? input.options, original, run, search, output }, inside };
+  return { apart, request: { pass, options: data?.options ?? input.options, original, run, search, output }, inside };
 }
 
 /** "1.4 points lost, 1.0 points allowed" */

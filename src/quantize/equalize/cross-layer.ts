@@ -18,7 +18,7 @@ import type { Model } from "../../graph/model.ts";
 import { snapshot } from "../../graph/snapshot.ts";
 import { fuseBatchNorms } from "../../passes/fuse-batch-norm.ts";
 import { migrate } from "../../passes/migrate.ts";
-import type { Change, Context } from "../../passes/pass.ts";
+import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { alongAxis } from "../../tensor/dims.ts";
 import { groupBy } from "../../tensor/group-by.ts";
@@ -94,7 +94,7 @@ async function equalizeRanges(
     .map(({ name }) => ({
       at: name,
       what: "channels brought to the range of its neighbours",
-      kind: "scaled",
+      kind: movedFactors,
       decidedBy: "global",
     }));
 }

@@ -6,7 +6,7 @@
 import { infer } from "../../analysis/infer.ts";
 import { Miss, stopIfAsked } from "../../errors.ts";
 import { snapshot } from "../../graph/snapshot.ts";
-import type { Change } from "../../passes/pass.ts";
+import { type Change, movedFactors } from "../../passes/pass.ts";
 import { rotate, rotationStreams } from "../../passes/rotate.ts";
 import type { Transformation } from "./transformation.ts";
 
@@ -38,7 +38,7 @@ export const rotation: Transformation = {
       }
       const share = Math.round((1 - after / before) * 100);
       const what = `its ${stream.units} channels are rotated together: ${share} % less noise in the answers`;
-      changes.push({ at: stream.name, what, kind: "scaled", decidedBy: "global" });
+      changes.push({ at: stream.name, what, kind: movedFactors, decidedBy: "global" });
       before = after;
     }
     return changes;

@@ -29,7 +29,7 @@ import {
   transpose,
 } from "../../math/index.ts";
 import { migrate } from "../../passes/migrate.ts";
-import type { Change, Context } from "../../passes/pass.ts";
+import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { fixedDims } from "../../tensor/dims.ts";
@@ -117,7 +117,7 @@ export const searchFactors =
         const share = Math.round((1 - best.error / best.before) * 100);
         const what = `what it reads is scaled by channel, its weight inversely: ${share} % less error of rounding`;
         changes.push(
-          ...readers.map(({ layer }) => ({ at: layer.name, what, kind: "scaled", decidedBy: "global" }) as const),
+          ...readers.map(({ layer }) => ({ at: layer.name, what, kind: movedFactors, decidedBy: "global" }) as const),
         );
       }
       return changes;

@@ -1,0 +1,109 @@
+/** A model rounded by the settings of one step: factors move, weights are rounded, biases take back what that did to means. */
+import { fixedTables } from "../analysis/fixed-tables.ts";
+import { infer } from "../analysis/infer.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
+import { ownOptions, selectLayers } from "../analysis/selection.ts";
+import { Miss } from "../errors.ts";
+import { describe, type Node } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { foldWeights } from "../passes/fold-constants.ts";
+import { mergeAcrossBranches } from "../passes/merge-initializers.ts";
+import type { Change, Context, Outcome } from "../passes/pass.ts";
+import { removeUnusedEverywhere } from "../passes/remove-unused.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { quantizeDynamically } from "./dynamic.ts";
+import { quantizeToHalf } from "./float16.ts";
+import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
+import { noRoundings, roundingsIn } from "./model-roundings.ts";
+import type { QuantizeSettings } from "./options.ts";
+import { layerPlan } from "./plan.ts";
+import { roundLayers } from "./round-layers.ts";
+import type { quantizeStatically } from "./static.ts";
+import { floatReaders } from "./tied.ts";
+import type { RoundingSource } from "./weight.ts";
+import { quantizeToWeights } from "./weights.ts";
+
+const schemes = {
+  weights: quantizeToWeights,
+  dynamic: quantizeDynamically,
+  // Reading data is half of what this scheme loads: in a browser the others do without.
+  static: async (...given: Parameters<typeof quantizeStatically>) =>
+    (await import("./static.ts")).quantizeStatically(...given),
+};
+
+/** Brings weights into the form that schemes take: stored, masks folded in, those that are equal once. */
+export async function storeForm(model: Model, context: Context): Promise<void> {
+  // What schemes remove on their way must not be among what they have placed integers in.
+  removeUnusedEverywhere(model);
+  storeWeights(model);
+  await foldWeights(model, context);
+  await mergeAcrossBranches(model, context);
+}
+
+export async function quantizeBy(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
+  const { scheme } = options;
+  if (options.arithmetic === "float16") return quantizeToHalfArithmetic(model, options, context);
+  if (scheme === "float16" || scheme === "bfloat16") return quantizeToHalf(scheme, model, options, context);
+  const moved = await moveFactors(model, options, context);
+  const tied = floatReaders(model, options);
+  const inference = infer(model);
+  const all = allLayers(model, inference);
+  const known = new Map<string, string>();
+  // Codes of a table save bytes alone; of a product they save time as well.
+  for (const { name, role } of all) {
+    const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
+    if (reader !== undefined)
+      known.set(name, `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`);
+  }
+  const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  for (const layer of all) {
+    const { own }: { readonly own: QuantizeSettings & { readonly float?: boolean | undefined } } = ownOptions(
+      options,
+      layer,
+    );
+    if (own.float === true) known.set(layer.name, "stays in float: its override says so");
+  }
+  for (const { name, weight } of all)
+    if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
+  const quantized = async (fit: typeof options, evidence: RoundingSource) =>
+    schemes[scheme](model, fit, context, { ...evidence, existing: await roundingsIn(model) });
+  const blocksOf = (layer: Layer) => {
+    const plan = scheme === "weights" ? layerPlan(layer, options, inference, noRoundings) : undefined;
+    return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
+  };
+  const original = model.clone();
+  const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
+  const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
+  const corrected = await biasesCorrected(model, original, options, context);
+  if (scheme === "static" && options.integerForm === "qoperator")
+    (await import("./formats/qoperator.ts")).writeOnCodes(model);
+  return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
+}
+
+/** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
+export async function moveFactors(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
+  const { scheme, equalize } = options;
+  if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
+  // Measuring reads data, which pages that round weights alone do without.
+  const [{ answerNoise }, { equalize: move }] = await Promise.all([
+    import("./rounded-noise.ts"),
+    import("./equalize/index.ts"),
+  ]);
+  return move(model, options, context, answerNoise(model, options, quantizeBy, context));
+}
+
+async function biasesCorrected(
+  model: Model,
+  original: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<readonly Change[]> {
+  if (options.data === undefined || options.biasCorrection === "none") return [];
+  return (await import("./correct-biases.ts")).correctRounded(model, original, options, context);
+}
+
+function withTie(change: Change, reader: Node | undefined): Change {
+  return reader === undefined
+    ? change
+    : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
+}
