@@ -90,4 +90,3 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     };
   },
 });
-

@@ -81,7 +81,11 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
 }
 
 /** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
-export async function moveFactors(model: Model, options: QuantizeSettings, context: Context): Promise<readonly Change[]> {
+export async function moveFactors(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<readonly Change[]> {
   const { scheme, equalize } = options;
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
   // Measuring reads data, which pages that round weights alone do without.

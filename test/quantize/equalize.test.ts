@@ -10,7 +10,7 @@ import { completeContext } from "../../src/passes/pass.ts";
 import { awq, awqFactors } from "../../src/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/quantize/equalize/smooth-quant.ts";
 import type { EqualizeOptions } from "../../src/quantize/equalize/transformation.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { equalize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
@@ -87,6 +87,18 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
       const { changes } = await error(name, model.clone(), option);
       expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
     }
+  });
+
+  test("is moved by a pass of its own, too: the model computes the same, and quantizing it then is quantizing in one", async () => {
+    const [model, x] = [await withOutlier(name), samples(name)];
+    const options = { scheme: "static", data: memory("x", { x }) } as const;
+    const [whole, steps] = [model.clone(), model.clone()];
+    await quantize(whole, options);
+    const { changes } = await equalize(steps, options);
+    expect(changes).not.toEqual([]);
+    expect(difference(await run(model, { x }), await run(steps, { x }))).toBeLessThan(1e-5);
+    await quantize(steps, { ...options, equalize: false });
+    expect(await run(steps, { x })).toEqual(await run(whole, { x }));
   });
 
   test("a network without one keeps its weights", async () => {
@@ -171,3 +183,36 @@ interface Awq {
   readonly scales: GoldenTensor;
   readonly best_i: number;
 }
+
+describe("a channel that is never near 0", () => {
+  /** Channel 2 of the first layer answers 40 more than the others. */
+  const high = (act: string, pads = "[0, 0, 0, 0]") => `opset 21
+graph (x: float32[batch, 3, 8, 8]) -> (y) {
+  first.weight: float32[8, 3, 3, 3] = random(seed 1)
+  first.bias: float32[8] = [0, 0, 40, 0, 0.1, 0, 0, 0.2]
+  second.weight: float32[6, 8, 3, 3] = random(seed 3)
+  second.bias: float32[6] = random(seed 4)
+  a = Conv "first" (x, first.weight, first.bias)
+  r = ${act} (a)
+  y = Conv "second" (r, second.weight, second.bias) {pads=${pads}}
+}`;
+  const x = numbersFor([64, 3, 8, 8], 5);
+  const quantized = async (text: string, options: Partial<QuantizeOptions>) => {
+    const model = parseModel(text);
+    const settings = { scheme: "static", data: memory("x", { x }), biasCorrection: "none" } as const;
+    const { changes } = await quantize(model, { ...settings, ...options });
+    const error = difference(await run(parseModel(text), { x }), await run(model, { x }));
+    return { error, absorbed: changes.filter(({ what }) => what.includes("never fall below")).map(({ at }) => at) };
+  };
+
+  test("gives what it never falls below to the biases behind, and rounds with less error", async () => {
+    const [plain, moved] = [await quantized(high("Relu"), { equalize: false }), await quantized(high("Relu"), {})];
+    expect([plain.absorbed, moved.absorbed]).toEqual([[], ["first"]]);
+    expect(moved.error).toBeLessThan(0.5 * plain.error);
+  });
+
+  test("keeps it where a convolution pads with zeros, or another function follows", async () => {
+    for (const text of [high("Relu", "[1, 1, 1, 1]"), high("Sigmoid")])
+      expect((await quantized(text, {})).absorbed).toEqual([]);
+  });
+});

@@ -1,6 +1,7 @@
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
 import type { AnswerNoise } from "../rounded-noise.ts";
+import { absorbBiases } from "./absorb-biases.ts";
 import { awq } from "./awq.ts";
 import { crossLayer } from "./cross-layer.ts";
 import { rotation } from "./rotation.ts";
@@ -8,7 +9,7 @@ import { smoothQuant } from "./smooth-quant.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** In this order: each begins with what those before it have left. */
-const transformations: readonly Transformation[] = [crossLayer, rotation, smoothQuant, awq];
+const transformations: readonly Transformation[] = [crossLayer, absorbBiases, rotation, smoothQuant, awq];
 
 /** Moves factors by all transformations for these settings. The model computes the same. */
 export async function equalize(

@@ -5,10 +5,10 @@
  */
 import { infer } from "../../analysis/infer.ts";
 import { Miss, stopIfAsked } from "../../errors.ts";
-import { snapshot } from "../../graph/snapshot.ts";
 import { type Change, movedFactors } from "../../passes/pass.ts";
 import { rotate, rotationStreams } from "../../passes/rotate.ts";
 import type { Transformation } from "./transformation.ts";
+import { trialsOn } from "./trials.ts";
 
 /** A rotation that does not take this share of the noise leaves the model as it is. */
 const leastGain = 0.1;
@@ -22,24 +22,17 @@ export const rotation: Transformation = {
   suits: ({ scheme, data, bits }) => data !== undefined && (scheme === "static" || scheme === "dynamic" || bits < 8),
   async move(model, _, { seed, signal }, noise) {
     const changes: Change[] = [];
-    let before: number | undefined;
+    const trial = trialsOn(model, noise, leastGain);
     for (const stream of rotationStreams(model, infer(model))) {
       if (stream.units < leastUnits) continue;
       stopIfAsked(signal, "Stopped on request.");
-      const restore = snapshot(model);
-      before ??= await noise.rounded(model);
-      const isSame =
-        !((await rotate(model, stream, seed)) instanceof Miss) &&
-        ((await noise.plain(model)) ?? Number.POSITIVE_INFINITY) < mostNoise;
-      const after = isSame ? await noise.rounded(model) : undefined;
-      if (before === undefined || after === undefined || after >= (1 - leastGain) * before) {
-        restore();
-        continue;
-      }
-      const share = Math.round((1 - after / before) * 100);
-      const what = `its ${stream.units} channels are rotated together: ${share} % less noise in the answers`;
+      const gain = await trial(async () => {
+        if ((await rotate(model, stream, seed)) instanceof Miss) return false;
+        return ((await noise.plain(model)) ?? Number.POSITIVE_INFINITY) < mostNoise;
+      });
+      if (gain === undefined) continue;
+      const what = `its ${stream.units} channels are rotated together: ${gain}`;
       changes.push({ at: stream.name, what, kind: movedFactors, decidedBy: "global" });
-      before = after;
     }
     return changes;
   },

@@ -1,0 +1,158 @@
+/**
+ * Bias absorption (Nagel et al. 2019, arXiv 1906.04721, 4.1.3). A channel that is never near 0 spends its codes on numbers that do not occur. Before a rectifier,
+ * which leaves such a channel as it is,
+ *
+ *     c_u = max(0, mean(x_u) - 3 σ(x_u))
+ *
+ * is taken from the bias of the layer that answers x, and what the next layers make of it, W · c, goes into theirs. Mean and σ are of samples. Kept
+ * layer by layer, where the answers, rounded, are nearer the original's: past zeros that pad a convolution, or another activation function, they are not.
+ */
+import { biased } from "../../analysis/biased.ts";
+import { type Inference, infer } from "../../analysis/infer.ts";
+import { type Layer, layers } from "../../analysis/layers.ts";
+import { type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
+import { selectLayers } from "../../analysis/selection.ts";
+import { weightMatrices } from "../../analysis/weight.ts";
+import { channelMoments, type Moments } from "../../calibrate/moments.ts";
+import { observe } from "../../calibrate/observe.ts";
+import { shiftOutputs } from "../../calibrate/shift.ts";
+import { trainPart } from "../../data/open.ts";
+import { stopIfAsked } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
+import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
+import { readStoredValue } from "../../passes/stored.ts";
+import { toFloat64 } from "../../tensor/convert.ts";
+import type { EqualizeOptions, Transformation } from "./transformation.ts";
+import { trialsOn } from "./trials.ts";
+
+/** A range that does not shrink by this share is not worth a trial. */
+const leastShrink = 0.1;
+/** Trials at most, of the layers whose ranges shrink most. */
+const mostTrials = 8;
+/** What does not take this share of the noise is undone. */
+const leastGain = 0.05;
+const mostSamples = 64;
+
+/** A layer that begins a group of channels, and all that read them. */
+interface Pair {
+  readonly layer: Layer;
+  readonly readers: readonly Layer[];
+  readonly group: ScaleGroup;
+}
+
+export const absorbBiases: Transformation = {
+  id: "absorb-biases",
+  suits: ({ scheme, data }) => scheme === "static" && data !== undefined,
+  async move(model, options, context, noise) {
+    const found = await worthTrials(model, options, context);
+    const changes: Change[] = [];
+    const trial = trialsOn(model, noise, leastGain);
+    for (const { pair, moments } of found) {
+      stopIfAsked(context.signal, "Stopped on request.");
+      const gain = await trial(async () => {
+        await absorb(model, pair, excess(moments), context);
+        return true;
+      });
+      if (gain === undefined) continue;
+      const what = `what its channels never fall below goes into the biases behind: ${gain}`;
+      changes.push({ at: pair.layer.name, what, kind: movedFactors, decidedBy: "global" });
+    }
+    return changes;
+  },
+};
+
+/** c_u. */
+const excess = ({ mean, variance }: Moments): Float64Array =>
+  mean.map((own, channel) => Math.max(0, own - 3 * Math.sqrt(variance[channel] ?? 0)));
+
+async function worthTrials(model: Model, options: EqualizeOptions, { engine, seed, signal }: Context) {
+  const { data, samples } = options;
+  const inference = infer(model);
+  const pairs = new Map(
+    pairsOf(model, options, inference).flatMap((pair) => {
+      const output = biased(pair.layer, inference)?.output;
+      return output === undefined ? [] : [[output.name, pair] as const];
+    }),
+  );
+  if (data === undefined || pairs.size === 0) return [];
+  const places = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
+  const taken = { samples: Math.min(samples, mostSamples), shuffle: seed, signal };
+  const seen = await observe(engine, model, await trainPart(data), places, channelMoments, taken);
+  return [...pairs]
+    .flatMap(([name, pair]) => {
+      const moments = seen.get(name);
+      return moments === undefined ? [] : [{ pair, moments, shrink: shrinkOf(moments) }];
+    })
+    .filter(({ shrink }) => shrink >= leastShrink)
+    .toSorted((a, b) => b.shrink - a.shrink)
+    .slice(0, mostTrials);
+}
+
+/** The share of the range of all channels that goes. */
+function shrinkOf(moments: Moments): number {
+  const taken = excess(moments);
+  let [whole, left] = [0, 0];
+  moments.mean.forEach((mean, channel) => {
+    const top = mean + 3 * Math.sqrt(moments.variance[channel] ?? 0);
+    whole = Math.max(whole, top);
+    left = Math.max(left, top - (taken[channel] ?? 0));
+  });
+  return whole === 0 ? 0 : 1 - left / whole;
+}
+
+function pairsOf(model: Model, options: EqualizeOptions, inference: Inference): readonly Pair[] {
+  const all = layers(model, inference);
+  const chosen = new Set(selectLayers(all, options));
+  const inOneProduct = all.filter(
+    ({ role }) => role.groups === 1 && role.stack === undefined && role.kind !== "lookup",
+  );
+  return scaleGroups(model, inference).flatMap((group): Pair | [] => {
+    const [start, ...others] = group.starts;
+    const layer = inOneProduct.find(
+      ({ node, role }) => node.outputs[0] === start?.value && role.outputAxis === start?.axis,
+    );
+    if (layer === undefined || others.length > 0 || !chosen.has(layer) || group.refused.size > 0) return [];
+    const taking = group.slices.filter(({ power }) => power === -1);
+    const readers = taking.flatMap(({ value, axis }) =>
+      inOneProduct.filter(({ effective, role }) => effective === value && role.in === axis),
+    );
+    return readers.length === taking.length && readers.length > 0 ? { layer, readers, group } : [];
+  });
+}
+
+async function absorb(
+  model: Model,
+  { layer, readers, group }: Pair,
+  taken: Float64Array,
+  { engine }: Context,
+): Promise<void> {
+  const inference = infer(model);
+  const own = group.slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+  const ofUnit = new Float64Array(group.units);
+  own?.unitOf.forEach((unit, channel) => {
+    if (unit >= 0) ofUnit[unit] = taken[channel] ?? 0;
+  });
+  for (const reader of readers) {
+    const { effective, role } = reader;
+    const dense = await readStoredValue(model, effective, engine);
+    const [weight] = weightMatrices(role, dense.dims, toFloat64(dense));
+    const unitOf = group.slices.find(({ value, axis }) => value === effective && axis === role.in)?.unitOf;
+    if (weight === undefined || unitOf === undefined) continue;
+    const taps = weight.columns / unitOf.length;
+    const shift = new Float64Array(weight.rows);
+    weight.data.forEach((number, at) => {
+      const unit = unitOf[Math.floor((at % weight.columns) / taps)] ?? -1;
+      shift[Math.floor(at / weight.columns)] =
+        (shift[Math.floor(at / weight.columns)] ?? 0) + number * (ofUnit[unit] ?? 0);
+    });
+    await shiftOutputs(model, reader, biased(reader, inference)?.sum, shift, engine);
+  }
+  await shiftOutputs(
+    model,
+    layer,
+    biased(layer, inference)?.sum,
+    taken.map((own) => -own),
+    engine,
+  );
+  model.graph.touch();
+}

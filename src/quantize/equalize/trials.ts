@@ -1,0 +1,24 @@
+/** Changes on trial: each stays where the answers, once the model is rounded, have less noise with it. */
+import type { Model } from "../../graph/model.ts";
+import { snapshot } from "../../graph/snapshot.ts";
+import type { AnswerNoise } from "../rounded-noise.ts";
+
+/** Makes a change in place, which says whether it can stay; undone unless it does. @returns what it gained, in words. */
+type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
+
+/** @param leastGain the share of the noise that a change has to take. */
+export function trialsOn(model: Model, noise: AnswerNoise, leastGain: number): Trial {
+  let before: number | undefined;
+  return async (change) => {
+    const restore = snapshot(model);
+    before ??= await noise.rounded(model);
+    const after = (await change()) ? await noise.rounded(model) : undefined;
+    if (before === undefined || after === undefined || after >= (1 - leastGain) * before) {
+      restore();
+      return undefined;
+    }
+    const share = Math.round((1 - after / before) * 100);
+    before = after;
+    return `${share} % less noise in the answers`;
+  };
+}
