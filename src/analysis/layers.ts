@@ -6,9 +6,9 @@ import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/index.ts";
-import { isFloat } from "../tensor/convert.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { rowsOfCodes } from "./codes-of-rows.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, matrixName, partName } from "./layer-names.ts";
 import { plainName } from "./masks.ts";
@@ -28,6 +28,8 @@ export interface Layer {
   /** Output and input channels, over all groups. */
   readonly outputs: number;
   readonly inputs: number;
+  /** Picks scales or zero points for rows of codes that another layer picks (`codes-of-rows.ts`). */
+  readonly isScale?: true;
 }
 
 /** All layers of the main graph, in order. */
@@ -45,11 +47,16 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
     const roles = rolesAt(node, inference);
     if (roles instanceof Miss) continue;
     for (const role of roles) {
-      const layer = layerOf(node, role);
+      const layer = layerOf(node, role, inference);
       if (!(layer instanceof Miss)) found.push(layer);
     }
   }
-  return apart(found);
+  const scales = new Set(
+    found.flatMap(({ node, role }) =>
+      role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
+    ),
+  );
+  return apart(found.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
 });
 
 /**
@@ -92,7 +99,7 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   const roles = rolesAt(node, inference);
   if (roles instanceof Miss) return roles;
   const [role] = roles;
-  return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role);
+  return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
 }
 
 /** What nodes take as weights that nodes compute of stored tensors, in a way that no stored tensor is the weight: several joined, a part of one. */
@@ -113,7 +120,7 @@ function rolesAt(node: Node, inference: Inference): readonly WeightRole[] | Miss
   return bound instanceof Miss ? bound : bound.weights();
 }
 
-function layerOf(node: Node, role: WeightRole): Layer | Miss {
+function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Miss {
   const effective = node.inputs[role.input];
   const dims = fixedDims(effective?.type?.dims);
   if (effective === undefined || dims === undefined)
@@ -122,7 +129,8 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
   if (weight === undefined)
     return new Miss(`its weight is computed from constants${storedBy(effective, dims)}`, node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
-  const rowWidth = role.packed?.outputs ?? (role.kind === "lookup" ? unpackedWidth(node, weight) : undefined);
+  const rowWidth =
+    role.packed?.outputs ?? (role.kind === "lookup" ? rowsOfCodes(node, role, inference)?.width : undefined);
   return {
     name: layerName(weightName({ effective, weight }), node, role.part),
     node,
@@ -135,26 +143,9 @@ function layerOf(node: Node, role: WeightRole): Layer | Miss {
   };
 }
 
-/** How many codes of fewer bits than eight lie in a row of bytes that is picked: as many as the floats that they become, before anything else does. */
-function unpackedWidth({ outputs: [picked] }: Node, { type }: Value): number | undefined {
-  const bytes = type?.type === "uint8" ? picked?.type?.dims?.at(-1) : undefined;
-  if (picked === undefined || typeof bytes !== "number") return undefined;
-  const seen = new Set<Value>([picked]);
-  for (const { uses } of seen)
-    for (const { node } of uses)
-      for (const next of node.outputs) {
-        if (next?.type === undefined) continue;
-        const { type, dims } = next.type;
-        const width = dims?.at(-1);
-        if (!isFloat(type)) seen.add(next);
-        else if (typeof width === "number" && dims?.length === picked.type?.dims?.length && width <= 8 * bytes)
-          return width;
-      }
-  return undefined;
-}
-
 /** How many numbers a layer's weight holds, however many of them lie in a byte. */
-export function weightCount({ role, effective, outputs, inputs }: Layer): number {
+export function weightCount({ role, effective, outputs, inputs, isScale }: Layer): number {
+  if (isScale) return 0;
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (role.packed !== undefined) return outputs * inputs;
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);

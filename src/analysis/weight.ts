@@ -124,9 +124,14 @@ export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number
 }
 
 /** How a layer's weight is stored: floats; codes that are scaled; codes in packed blocks; floats of which more than a mask makes what the node reads. */
-export function weightStorage({ weight, effective, role }: Layer): "float" | "quantized" | "packed" | "computed" {
+export function weightStorage({
+  weight,
+  effective,
+  role,
+  isScale,
+}: Layer): "float" | "quantized" | "packed" | "computed" {
   if (role.packed !== undefined) return "packed";
-  if (weight.tensor === undefined || !isFloat(weight.tensor.type)) return "quantized";
+  if (isScale || weight.tensor === undefined || !isFloat(weight.tensor.type)) return "quantized";
   return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
 }
 
@@ -221,6 +226,7 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
   if (other !== undefined) return other.reason;
   if (product === "chain" && role.chain === undefined) return "its operator cannot be written as several in a row";
+  if (layer.isScale) return "it holds scales of a table that is quantized already";
   const unread = whyNotStored(effective);
   if (unread !== undefined) return `its weight ${unread.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";

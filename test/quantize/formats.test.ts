@@ -82,6 +82,7 @@ testFormats([
 
 test.each([
   { bits: 8, block: 32 },
+  { bits: 8, block: 16, target: ["wasm"] },
   { bits: 4 },
   { bits: 4, onnxOnly: true },
   { bits: 2 },
@@ -94,7 +95,9 @@ test.each([
     const [before, model] = [parseModel(text), parseModel(text)];
     await quantize(model, { scheme: "weights", ...options });
     const sizes = (of: Model) =>
-      allLayers(of, infer(of)).map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
+      allLayers(of, infer(of))
+        .filter(({ isScale }) => isScale !== true)
+        .map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
     expect(sizes(model)).toEqual(sizes(before));
     const count = async (of: Model) => learnedCount(await learnedTensors(of, infer(of)));
     const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
@@ -103,6 +106,56 @@ test.each([
     expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
   },
 );
+
+test.each([4, 8] as const)(
+  "a table in %d bits that plain operators read counts whole, and its scales are no layers to round",
+  async (bits) => {
+    const model = parseModel(`opset 17
+graph (ids: int64[batch, length]) -> (y: float32[batch, length, 8]) {
+  table.weight: float32[40, 64] = random(seed 1)
+  fc.weight: float32[64, 8] = random(seed 2)
+  h = Gather(table.weight, ids)
+  y = MatMul(h, fc.weight)
+}`);
+    await quantize(model, { scheme: "weights", bits, block: 32, layers: ["table"], target: ["wasm"] });
+    expect(operators(model)).not.toContain("GatherBlockQuantized");
+    const [table] = allLayers(model, infer(model));
+    expect([table?.outputs, table && weightCount(table), table && weightBits(table)]).toEqual([64, 40 * 64, bits]);
+    expect(learnedCount(await learnedTensors(model, infer(model)))).toBe(40 * 64 + 64 * 8);
+    const { changes, misses } = await quantize(model, { scheme: "dynamic" });
+    expect(changes.map(({ at }) => at)).toEqual(["fc"]);
+    expect(misses.map(({ reason }) => reason)).toEqual([
+      "its weight is quantized already (uint8)",
+      "its weight is quantized already (uint8)",
+      "it holds scales of a table that is quantized already",
+    ]);
+  },
+);
+
+test("tables that are picked from by the same indices, but make no numbers of codes together, are layers of their own", () => {
+  const model = parseModel(`opset 17
+graph (ids: int64[batch, 4], places: int64[batch, 4]) -> (y, z) {
+  codes: uint8[40, 16] = random(seed 1, from 0 to 255)
+  small: float32[40, 4] = random(seed 2)
+  rows: float32[40, 16] = random(seed 3)
+  at: float32[40, 2] = random(seed 4)
+  half: float32[] = [0.5]
+  picked = Gather(codes, ids)
+  numbers = Cast(picked) {to=1}
+  scaled = Mul(numbers, half)
+  others = Gather(rows, ids)
+  y = Add(scaled, others)
+  apart = Gather(small, ids)
+  elsewhere = Gather(at, places)
+  z = Concat(apart, elsewhere) {axis=-1}
+}`);
+  expect(allLayers(model, infer(model)).map(({ outputs, isScale }) => [outputs, isScale])).toEqual([
+    [16, undefined],
+    [16, undefined],
+    [4, undefined],
+    [2, undefined],
+  ]);
+});
 
 describe("blocks in operators of ONNX", () => {
   test.skipIf(reference === undefined).each(reference?.blocks_dequantizelinear ?? [])(

@@ -29,7 +29,7 @@ export async function collect(model: Model): Promise<Inspection> {
   const inference = infer(model);
   const costs = cost(model, inference);
   const inner = [...allGraphs(graph)].slice(1);
-  const found = allLayers(model, inference);
+  const found = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
   const learned = await learnedTensors(model, inference);
   // As `prune` would find them.
   const free = await withFreeChannels(model);

@@ -1,0 +1,85 @@
+/**
+ * Tables of codes whose rows are picked before they become numbers:
+ *
+ *     h = (digits(Gather(codes, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
+ *
+ * Codes of fewer bits than eight share bytes, so a row stands for more numbers than it has elements, and its scales and zero points are rows picked
+ * by the same indices.
+ */
+import { Miss } from "../errors.ts";
+import { type Node, usedValues, type Value } from "../graph/graph.ts";
+import type { WeightRole } from "../ops/index.ts";
+import { isFloat } from "../tensor/convert.ts";
+import type { Inference } from "./infer.ts";
+import { storedRoot } from "./stored-root.ts";
+
+export interface RowsOfCodes {
+  /** Numbers that a row stands for. */
+  readonly width: number;
+  /** Nodes that pick its scales and zero points. */
+  readonly scales: readonly Node[];
+}
+
+/** Of a row of codes, its scales and zero points take this share at most: blocks have 16 numbers or more. */
+const mostScales = 1 / 4;
+const codes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
+
+/** What rows become that a node picks of a table of codes, in nodes that read nothing else but stored tensors and the same indices. */
+export function rowsOfCodes(node: Node, { input, data }: WeightRole, inference: Inference): RowsOfCodes | undefined {
+  const [table, indices, picked] = [node.inputs[input], node.inputs[data], node.outputs[0]];
+  const elements = lastDim(picked);
+  if (table === undefined || indices === undefined || picked === undefined || elements === undefined) return undefined;
+  if (!codes.has(storedRoot(table)?.type?.type)) return undefined;
+  /** Picks what may be scales, or has no weight. */
+  const isStep = (of: Node): boolean => {
+    const [role] = weightsOf(of, inference);
+    if (role === undefined) return true;
+    const share = (lastDim(of.outputs[0]) ?? elements) / elements;
+    return role.kind === "lookup" && of.inputs[role.data] === indices && share <= mostScales;
+  };
+  const reached = new Set<Value>([picked]);
+  const known = new Set<Value>([indices, picked]);
+  let width = elements;
+  for (const value of reached)
+    for (const { node: next } of value.uses) {
+      if (!follows(next, known, isStep)) continue;
+      for (const output of next.outputs) {
+        if (output === undefined) continue;
+        reached.add(output);
+        const own = lastDim(output);
+        const isRow = output.type?.dims?.length === picked.type?.dims?.length && isFloat(output.type?.type ?? "bool");
+        if (isRow && own !== undefined && own <= 8 * elements) width = Math.max(width, own);
+      }
+    }
+  const steps = new Set([...known].flatMap(({ producer }) => producer ?? []));
+  steps.delete(node);
+  return { width, scales: [...steps].filter((step) => weightsOf(step, inference).length > 0) };
+}
+
+function weightsOf(node: Node, inference: Inference): readonly WeightRole[] {
+  const bound = inference.at(node);
+  const roles = bound instanceof Miss ? bound : bound.weights();
+  return roles instanceof Miss ? [] : roles;
+}
+
+function lastDim(value: Value | undefined): number | undefined {
+  const last = value?.type?.dims?.at(-1);
+  return typeof last === "number" ? last : undefined;
+}
+
+/** Whether a node, and each node before it, is a step of `isStep` and reads stored tensors and `known` alone. What follows is added to `known`. */
+function follows(node: Node, known: Set<Value>, isStep: (node: Node) => boolean): boolean {
+  const open = [node];
+  for (let next = open.at(-1); next !== undefined; next = open.at(-1)) {
+    if (!isStep(next)) return false;
+    const unknown = usedValues(next).filter((value) => value.tensor === undefined && !known.has(value));
+    for (const { producer } of unknown) {
+      if (producer === undefined) return false;
+      open.push(producer);
+    }
+    if (unknown.length > 0) continue;
+    open.pop();
+    for (const output of next.outputs) if (output !== undefined) known.add(output);
+  }
+  return true;
+}
