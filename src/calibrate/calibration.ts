@@ -196,11 +196,11 @@ export class Calibration {
     statistic: Pick<Statistic<unknown>, "reduce"> = {},
   ): AsyncGenerator<Features> {
     const pick = "pick" in place ? place.pick : undefined;
-    let told: Place & Layout = place;
+    let told: Place & Layout = { ...place, rank: this.model.graph.value(place.name)?.type?.dims?.length };
     const write = (part: Model): readonly Value[] => {
       pick?.(part);
-      const { value, axis } = toldOf(part, place, statistic);
-      if (statistic.reduce !== undefined) told = { name: value.name, axis };
+      const { value, ...own } = toldOf(part, place, statistic);
+      if (statistic.reduce !== undefined) told = { name: value.name, ...own };
       return [value];
     };
     const asIs = pick === undefined && statistic.reduce === undefined;

@@ -1,6 +1,7 @@
 /** What a method asks to know of the inputs of layers: a statistic of samples, collected layer after layer. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import type { Dataset } from "../data/types.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -10,6 +11,7 @@ import type { Context } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
 import type { Calibration } from "./calibration.ts";
 import type { LayerContext, Solver } from "./solver.ts";
+import type { Statistic } from "./statistic.ts";
 
 interface Samples {
   readonly data?: Dataset | string | undefined;
@@ -43,7 +45,7 @@ export async function withEvidence<T>(
     const hint = "Give a data set.";
     throw new PithError("E_OPTION", `"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
   }
-  const own = statisticOf(`The ${kind} "${id}"`, statistic);
+  const own = ofNumbers(statisticOf(`The ${kind} "${id}"`, statistic));
   const seenIn = of === "changed" || of === "both" ? model : model.clone();
   const original = of === "both" ? model.clone() : undefined;
   const originals = original === undefined ? [] : layers(original, infer(original));
@@ -66,12 +68,31 @@ export async function withEvidence<T>(
         layer === undefined
           ? new Miss("the model had no such layer before", name)
           : await seen.collect(layer, own, beside);
-      Object.assign(last, { name, found });
-      return known(asked, found);
+      const evidence = found instanceof Miss ? new Miss(found.reason, name) : found;
+      Object.assign(last, { name, found: evidence });
+      return known(asked, evidence);
     });
   } finally {
     await release();
     await seen.release();
     await walk?.release();
   }
+}
+
+/** A statistic, or why there is none: what comes into the layer is not finite. What the runtime reduces is left to the statistic. */
+function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
+  if (statistic.reduce !== undefined) return statistic;
+  return {
+    begin(multiply) {
+      const running = statistic.begin(multiply);
+      let broken: string | undefined;
+      return {
+        add(...told) {
+          for (const batch of told) broken ??= batch && brokenNumbers(batch.values());
+          return broken === undefined ? running.add(...told) : undefined;
+        },
+        end: () => (broken === undefined ? running.end() : new Miss(`what comes into it ${broken} on these samples`)),
+      };
+    },
+  };
 }

@@ -41,9 +41,9 @@ export async function observe<R>(
   });
   const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
   await overSamples(engine, models, dataset, options, async ([results = {}]) => {
-    for (const { value, axis, running } of observed) {
+    for (const { value, axis, rank, running } of observed) {
       const dense = results[value.name];
-      if (dense !== undefined) await running.add(featuresIn(dense, { axis }));
+      if (dense !== undefined) await running.add(featuresIn(dense, { axis, rank }));
     }
   });
   return new Map(observed.map(({ name, running }) => [name, running.end()]));

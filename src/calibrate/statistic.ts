@@ -56,13 +56,17 @@ export interface Features {
 export interface Layout {
   readonly axis?: number | undefined;
   readonly axes?: number | undefined;
+  /** Of the value in its model, whose axes these are: a model for one sample has none that counts them, and tensors of several begin with it. */
+  readonly rank?: number | undefined;
   readonly groups?: number;
   readonly taps?: number;
 }
 
-export function featuresIn(dense: Dense, { axis, axes, groups = 1, taps = 1 }: Layout): Features {
-  const single = { outer: elementCount(dense.dims), count: 1, inner: 1 };
-  const { outer, count, inner } = axis === undefined ? single : alongAxis(dense.dims, axis, axes);
+export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
+  const { dims } = dense;
+  const single = { outer: elementCount(dims), count: 1, inner: 1 };
+  const samples = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
+  const { outer, count, inner } = axis === undefined ? single : alongAxis(dims, samples + axis, axes);
   const [all, width] = [outer * inner, count / groups];
   // Few of many numbers may be taken: float32 is not converted for that.
   const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
@@ -101,10 +105,10 @@ export function toldOf(
   model: Model,
   { name, axis }: Place,
   { reduce }: Pick<Statistic<unknown>, "reduce">,
-): { readonly value: Value; readonly axis: number | undefined } {
+): { readonly value: Value } & Pick<Layout, "axis" | "rank"> {
   const value = model.graph.value(name);
   if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
-  if (reduce === undefined) return { value, axis };
+  if (reduce === undefined) return { value, axis, rank: value.type?.dims?.length };
   const emit = emitInto(model);
   const single = emit.constant(fromNumbers("int64", [2], [1, 1]), "single");
   const numbers = reduce(emit, value).map((one) => emit.Reshape([emit.Cast([one], { to: typeCodes.float64 }), single]));

@@ -12,7 +12,7 @@ export async function surgeonsFor(
   for (const gram of grams) {
     const surgeon = await surgeonFor(gram, multiply);
     if (surgeon instanceof Miss)
-      throw new PithError("E_DATA", `Layer "${name}": of what comes into it ${surgeon.reason}.`);
+      throw new PithError("E_DATA", `of what comes into it ${surgeon.reason}.`, { at: `Layer "${name}"` });
     surgeons.push(surgeon);
   }
   return surgeons;

@@ -73,8 +73,15 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       ranges,
       blockScales,
       async knownOf(layer) {
-        const known = await knownOf(layer, !unseen.has(layer.name));
-        if (known instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${layer.name}": ${known.reason}.`);
+        const { name } = layer;
+        let known = await knownOf(layer, !unseen.has(name));
+        if (known instanceof Miss && rounder.blind === true && !unseen.has(name)) {
+          unseen.add(name);
+          const text = `layer "${name}" is rounded without samples: ${known.reason}`;
+          context.log({ id: "samples", text, level: "warning" });
+          known = await knownOf(layer, false);
+        }
+        if (known instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${name}": ${known.reason}.`);
         return known;
       },
     }),

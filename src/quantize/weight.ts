@@ -335,10 +335,11 @@ export const multipliedBits = ({ type }: WeightSettings, { bits }: { readonly bi
 
 /** Runs something that may refuse numbers, and says whose numbers they were. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {
+  const at = `Layer "${layer.name}"`;
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof PithError)) throw error;
-    throw error.reworded({ at: `Layer "${layer.name}"` });
+    if (!(error instanceof PithError) || error.at === at) throw error;
+    throw error.reworded({ at });
   }
 }

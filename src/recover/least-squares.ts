@@ -252,7 +252,8 @@ async function sumsOf(
   const batches = together(walks.own.features(seen), walks.original.values([matched.original]));
   for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
-    const y = featuresIn(answer, { axis: matched.axis, axes: 1 + (layer.role.outTaps?.length ?? 0) });
+    const axes = 1 + (layer.role.outTaps?.length ?? 0);
+    const y = featuresIn(answer, { axis: matched.axis, axes, rank: target.type?.dims?.length });
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;

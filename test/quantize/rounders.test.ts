@@ -4,7 +4,7 @@ import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { fromDense, matrixOf, quantizeTensor } from "pith/math";
 import { fakeQuantize, gptq, mse, nearest, quantize, slicedWeight } from "pith/quantize";
-import { float32, toNumbers } from "pith/tensor";
+import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
@@ -78,6 +78,70 @@ describe("mse", () => {
     const { changes: after } = await quantize(cut, { scheme: "weights" });
     expect(after[1]?.what).toBe("weight as int4 (2-bit values stored in 4 bits), per-channel scales");
     expect(toNumbers(await stored(cut, "conv2.weight_scale"))).toEqual(b);
+  });
+});
+
+const lookingAtSamples = ["gptaq", "gptq", "sequential-mse", "adaround"] as const;
+
+/** Three products, for one sample without an axis that counts samples or for many. */
+const products = (samples: string) =>
+  parseModel(`opset 17
+graph (x: float32[${samples}16]) -> (y: float32[${samples}4]) {
+  fc1.weight: float32[16, 16] = random(seed 1)
+  fc2.weight: float32[16, 12] = random(seed 2)
+  fc3.weight: float32[12, 4] = random(seed 3)
+  h = MatMul(x, fc1.weight)
+  a = Relu(h)
+  m = MatMul(a, fc2.weight)
+  b = Relu(m)
+  y = MatMul(b, fc3.weight)
+}`);
+const samplesOf16 = memory("x", { x: numbersFor([40, 16]) });
+
+test.each(lookingAtSamples)(
+  "%s: a model without an axis that counts samples has the codes of one with it",
+  async (rounder) => {
+    const codes = async (samples: string) => {
+      const model = products(samples);
+      await quantize(model, { scheme: "weights", bits: 3, rounder, data: samplesOf16, equalize: false });
+      const names = ["fc1", "fc2", "fc3"].map((name) => `${name}.weight_quantized`);
+      return Promise.all(names.map(async (name) => [...toNumbers(await stored(model, name))]));
+    };
+    expect(await codes("")).toEqual(await codes("batch, "));
+  },
+);
+
+test.each(lookingAtSamples)(
+  "%s: NaN in one weight leaves that layer, and those behind it are rounded without samples",
+  async (rounder) => {
+    const model = products("batch, ");
+    const weight = model.graph.value("fc2.weight");
+    if (weight?.tensor !== undefined)
+      weight.tensor = inMemory(
+        float32(
+          [16, 12],
+          toNumbers(await weight.tensor.read()).map((own, at) => (at === 5 ? Number.NaN : own)),
+        ),
+      );
+    const told: string[] = [];
+    const { changes, misses } = await quantize(
+      model,
+      { scheme: "weights", bits: 4, block: 16, rounder, data: samplesOf16 },
+      { log: ({ level, text }) => void (level === "warning" && told.push(text)) },
+    );
+    expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc3"]);
+    expect(misses).toMatchObject([{ at: "fc2", reason: "its weight holds NaN" }]);
+    expect(told).toEqual(['layer "fc3" is rounded without samples: what comes into it holds NaN on these samples']);
+  },
+);
+
+test("a rounder that needs samples of a layer says once which layer has none", async () => {
+  const { blind: _, ...seeing } = gptq;
+  const data = memory("x", { x: float32([2, 16], Array(32).fill(Number.NaN)) });
+  await expect(
+    quantize(products("batch, "), { scheme: "weights", bits: 4, rounder: seeing, data }),
+  ).rejects.toMatchObject({
+    message: 'Layer "fc1": what comes into it holds NaN on these samples.',
   });
 });
 
