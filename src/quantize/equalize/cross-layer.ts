@@ -15,16 +15,16 @@ import { ownOptions, selectLayers } from "../../analysis/selection.ts";
 import { stopIfAsked } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { snapshot } from "../../graph/snapshot.ts";
 import { fuseBatchNorms } from "../../passes/fuse-batch-norm.ts";
 import { migrate } from "../../passes/migrate.ts";
 import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { alongAxis } from "../../tensor/dims.ts";
 import { groupBy } from "../../tensor/group-by.ts";
-import { integersIn, weightMiss } from "../weight.ts";
+import { areIntegers, weightMiss } from "../weight.ts";
 import { boundChannels } from "./channel-bounds.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
+import { trialsOn } from "./trials.ts";
 
 /** Sweeps over all groups at most; chains of layers settle within ten. */
 const mostSweeps = 20;
@@ -34,38 +34,27 @@ const still = 0.01;
 const leastGain = 0.1;
 
 const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: boolean | undefined }): boolean =>
-  own.perChannel === false && (own.weights === undefined || integersIn({ weights: own.weights }) !== undefined);
+  own.perChannel === false && areIntegers(own);
 
 export const crossLayer: Transformation = {
   id: "cross-layer",
   suits: (options) =>
     [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
   async move(model, options, context, noise) {
-    const restore = snapshot(model);
-    const untouched = model.clone();
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
-    // Where layers compute on integers, batch normalization goes into them before they are rounded.
-    if (options.scheme !== "weights") {
-      const chosen = new Set(
-        selectLayers(allLayers(model, infer(model)), options)
-          .filter(isRounded)
-          .map(({ node }) => node),
-      );
-      await fuseBatchNorms(model, { trained: true, into: ({ node }) => chosen.has(node) });
-    }
-    const found = await equalizeRanges(model, options, isRounded, context);
-    const [before, after] = found.length === 0 ? [] : [await noise.rounded(untouched), await noise.rounded(model)];
-    if (before !== undefined && after !== undefined && after < (1 - leastGain) * before) {
-      const share = Math.round((1 - after / before) * 100);
-      return found.map(({ at, what, ...change }) => ({
-        ...change,
-        at,
-        what: `${what}: ${share} % less noise in the answers`,
-      }));
-    }
-    restore();
-    return [];
+    let found: readonly Change[] = [];
+    const gain = await trialsOn(model, noise, leastGain)(async () => {
+      // Where layers compute on integers, batch normalization goes into them before they are rounded.
+      if (options.scheme !== "weights") {
+        const chosen = selectLayers(allLayers(model, infer(model)), options).filter(isRounded);
+        const nodes = new Set(chosen.map(({ node }) => node));
+        await fuseBatchNorms(model, { trained: true, into: ({ node }) => nodes.has(node) });
+      }
+      found = await equalizeRanges(model, options, isRounded, context);
+      return found.length > 0;
+    });
+    return gain === undefined ? [] : found.map((change) => ({ ...change, what: `${change.what}: ${gain}` }));
   },
 };
 
