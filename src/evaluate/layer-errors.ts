@@ -8,7 +8,7 @@ import { layers as layersOf } from "../analysis/layers.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { clause, enumerated, Miss, refusalIn } from "../errors.ts";
-import { allTensors, type Node, usedValues } from "../graph/graph.ts";
+import { type Node, storedBytes, usedValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -165,9 +165,7 @@ export async function layerToBlame(
   data: Dataset | undefined,
   options: LayerErrorOptions = {},
 ): Promise<Blame | undefined> {
-  let bytes = 0;
-  for (const tensor of allTensors(original.graph)) bytes += tensor.bytes;
-  if (bytes > largestToBlame) return undefined;
+  if (storedBytes(original.graph) > largestToBlame) return undefined;
   try {
     const found = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
     return found instanceof Miss ? undefined : found.blamed;

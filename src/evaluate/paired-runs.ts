@@ -11,7 +11,7 @@ import type { Dataset } from "../data/types.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { operatorName, type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
-import { allNodes, allTensors, type Value } from "../graph/graph.ts";
+import { allNodes, storedBytes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -62,8 +62,7 @@ export interface PairOptions {
 }
 
 /** The original is run and released before the result is loaded, which is loaded as its users do: that is tried, too. */
-const isLarge = (model: Model): boolean => storedBytes(model) >= largeBytes;
-const storedBytes = ({ graph }: Model): number => [...allTensors(graph)].reduce((sum, { bytes }) => sum + bytes, 0);
+const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
 const largeBytes = 2 ** 28;
 
 /** Fewer samples show nothing. */
@@ -177,7 +176,7 @@ function* candidates(
   { sizes, known }: PairOptions,
 ): Generator<Candidate, void, undefined> {
   const workOf = costs(model, inputs);
-  const reading = (workToRead * storedBytes(model)) / 4;
+  const reading = (workToRead * storedBytes(model.graph)) / 4;
   const several = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= workInRun;
   const lengths = several ? growingLengths : likelyLengths;

@@ -191,6 +191,10 @@ export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   }
 }
 
+/** Bytes of all stored tensors, each once. */
+export const storedBytes = (graph: Graph): number =>
+  [...new Set(allTensors(graph))].reduce((sum, { bytes }) => sum + bytes, 0);
+
 export function graphsOf(attribute: Attribute): readonly Graph[] {
   return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
 }

@@ -34,6 +34,7 @@ export {
   allValues,
   describe,
   nodeName,
+  storedBytes,
   subgraphs,
   toInteger,
   usedValues,

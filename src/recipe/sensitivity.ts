@@ -9,7 +9,7 @@ import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import { answersWithNaN, type Estimate, judge, type Metric, type Task, usualDrop } from "../evaluate/index.ts";
-import { allValues, type Value } from "../graph/graph.ts";
+import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
@@ -141,7 +141,7 @@ async function sweep(
     format: sensitivityFormat,
     version,
     model: name,
-    bytes: storedBytes(model),
+    bytes: storedBytes(model.graph),
     metric: { name: metric.name, unit: metric.unit, better: metric.better },
     original: looks.first.original.comparison.original,
     data: { name: test.name, count: test.count },
@@ -250,7 +250,7 @@ async function dropOf(
 }
 
 async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
-  if (!sweeps[kind].storesZeros) return storedBytes(original) - storedBytes(changed);
+  if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
   const zeros = async (model: Model): Promise<number> => {
     const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>
       layers.includes(name) ? [weight] : [],
@@ -260,12 +260,8 @@ async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: 
   return Math.round(bytes * ((await zeros(changed)) - (await zeros(original))));
 }
 
-const weightBytes = (layers: readonly Layer[]): number => bytesOfAll(layers.map(({ weight }) => weight));
-
-const storedBytes = ({ graph }: Model): number => bytesOfAll(allValues(graph));
-
-/** A tensor that several values have is stored once. */
-function bytesOfAll(values: Iterable<Value>): number {
-  const tensors = new Set([...values].flatMap(({ tensor }) => tensor ?? []));
+/** A tensor that several layers have is stored once. */
+function weightBytes(layers: readonly Layer[]): number {
+  const tensors = new Set(layers.flatMap(({ weight }) => weight.tensor ?? []));
   return [...tensors].reduce((sum, { bytes }) => sum + bytes, 0);
 }

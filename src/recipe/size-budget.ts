@@ -7,7 +7,7 @@ import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { allocate, type Item } from "../math/allocate.ts";
 import { encodedSize } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
-import { errorsOf, type Made, type SparingRequest, storedBytes, withForms } from "./sparing.ts";
+import { bytesOfLayers, errorsOf, type Made, type SparingRequest, withForms } from "./sparing.ts";
 import { sweeps } from "./sweeps.ts";
 
 const { own } = sweeps.bits;
@@ -41,8 +41,8 @@ export async function withinBytes(
     new Set(layers),
     context,
   );
-  const stored = new Map([...made].map(([bits, { model }]) => [bits, storedBytes(model)]));
-  const before = storedBytes(original);
+  const stored = new Map([...made].map(([bits, { model }]) => [bits, bytesOfLayers(model)]));
+  const before = bytesOfLayers(original);
   const items = layers.map(
     (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
       whole: before.get(layer) ?? 0,

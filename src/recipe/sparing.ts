@@ -18,7 +18,7 @@ import { Miss, refusalIn, stopIfAsked } from "../errors.ts";
 import { layerErrors } from "../evaluate/index.ts";
 import { bytes as bytesText, counted, percent, waiting } from "../evaluate/numbers.ts";
 import { weightErrors } from "../evaluate/weight-errors.ts";
-import { allTensors, usedValues, type Value } from "../graph/graph.ts";
+import { storedBytes, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type AnyPass, type Change, type Context, type OptionValues, unroundedBy } from "../passes/pass.ts";
 import type { StepResult } from "../run/runner.ts";
@@ -207,13 +207,11 @@ export async function errorsOf(
   const shares = new Map<string, number>();
   const noiseOf = (decibels: number): number =>
     Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
-  let bytes = 0;
-  for (const tensor of allTensors(original.graph)) bytes += tensor.bytes;
   const unrounded = () => unroundedBy(pass, original, plain.changes, async (of) => (await run(given, of)).model);
   try {
     const options = { samples: samplesOfErrors, output, seed, signal };
     const found =
-      bytes > largestRun
+      storedBytes(original.graph) > largestRun
         ? new Miss("it would take too long")
         : await layerErrors(engine, await unrounded(), plain.model, search.samples, options);
     for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {
@@ -251,7 +249,7 @@ function sparedIn(
   plain: Made,
   made: Made,
 ): readonly SparedLayer[] {
-  const [before, after] = [storedBytes(plain.model), storedBytes(made.model)];
+  const [before, after] = [bytesOfLayers(plain.model), bytesOfLayers(made.model)];
   const bits = new Map(
     made.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
   );
@@ -264,7 +262,7 @@ function sparedIn(
 }
 
 /** Bytes of what each layer stores: its weight, in whatever form, and its bias. */
-export function storedBytes(model: Model): ReadonlyMap<string, number> {
+export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {
       const stored = new Set<Value>();

@@ -2,15 +2,14 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/engine/index.ts";
-import { allTensors } from "../../src/graph/graph.ts";
+import { storedBytes } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { shared } from "../shared.ts";
 
-const bytesOf = (model: Model): number =>
-  [...new Set(allTensors(model.graph))].reduce((sum, { bytes }) => sum + bytes, 0);
+const bytesOf = ({ graph }: Model): number => storedBytes(graph);
 
 const silero = shared("data/models/silero_vad.onnx");
 const wav = shared("data/audio/silero_test.wav");

@@ -4,7 +4,7 @@ import { infer } from "../../src/analysis/infer.ts";
 import { allLayers, layers } from "../../src/analysis/layers.ts";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { allGraphs, allTensors } from "../../src/graph/graph.ts";
+import { allGraphs, storedBytes } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { verify } from "../../src/graph/verify.ts";
@@ -37,8 +37,7 @@ async function leastSnr(before: Model, after: Model, all: readonly Batch[]): Pro
   return least;
 }
 
-const bytesOf = (model: Model): number =>
-  [...new Set(allTensors(model.graph))].reduce((sum, { bytes }) => sum + bytes, 0);
+const bytesOf = ({ graph }: Model): number => storedBytes(graph);
 const flag = (value: boolean) => fromNumbers("bool", [1], [value ? 1 : 0]);
 const numbers = (...dims: number[]) =>
   fromNumbers(
