@@ -10,7 +10,6 @@ export { quantize } from "./quantize.ts";
 export { adaround } from "./rounders/adaround.ts";
 export { gptaq } from "./rounders/gptaq.ts";
 export { gptq } from "./rounders/gptq.ts";
-export { hqq } from "./rounders/hqq.ts";
 export { kQuant } from "./rounders/k-quant.ts";
 export { mse } from "./rounders/mse.ts";
 export { nearest } from "./rounders/nearest.ts";

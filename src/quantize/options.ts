@@ -86,7 +86,7 @@ const entries = v.strictObject({
     "operators of ONNX alone, blocks in convolutions too (default: those of ONNX Runtime)",
   ),
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
-  zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (hqq and k-quant find them anyway)"),
+  zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (k-quant finds them anyway)"),
   /**
    * How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it.
    * Left out: "gptaq" for weights of fewer than 8 bits where there is `data`, else "nearest".

@@ -6,7 +6,6 @@ import { matrix } from "../../src/math/index.ts";
 import { lowerFused } from "../../src/passes/lower-fused.ts";
 import { blockGrid } from "../../src/quantize/grid.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { hqq } from "../../src/quantize/rounders/hqq.ts";
 import { kQuant } from "../../src/quantize/rounders/k-quant.ts";
 import { slicedWeight } from "../../src/quantize/sliced-weight.ts";
 import { int64 } from "../../src/tensor/dense.ts";
@@ -16,12 +15,10 @@ import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./ne
 interface Case {
   readonly W_groups: GoldenTensor;
   readonly bits: 2 | 4 | 8;
-  readonly inverse_scale: GoldenTensor;
-  readonly zero_rounded: GoldenTensor;
   readonly scales: GoldenTensor;
   readonly zero_points: GoldenTensor;
 }
-const cases = golden<{ readonly hqq: readonly Case[]; readonly k_quant: readonly Case[] }>("quantization");
+const cases = golden<{ readonly k_quant: readonly Case[] }>("quantization");
 
 describe.skipIf(cases === undefined)("golden blocks", () => {
   const askedOf = ({ W_groups: given, bits }: Case) => {
@@ -29,13 +26,6 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
     const weight = slicedWeight([matrix(rows, block, goldenNumbers(given))], rows, block);
     return [weight, blockGrid({ bits, block, symmetric: false })] as const;
   };
-  test.each(cases?.hqq ?? [])("hqq finds the zero points of the reference: $bits bits", (one) => {
-    const found = hqq.scales(...askedOf(one));
-    expect(found.map(({ zeroPoint }) => zeroPoint)).toEqual([...goldenNumbers(one.zero_rounded)]);
-    expect(found.map(({ scale }) => scale)).toEqual(
-      [...goldenNumbers(one.inverse_scale)].map((i) => Math.fround(1 / i)),
-    );
-  });
   test.each(cases?.k_quant ?? [])(
     "k-quant finds scales and zero points of ONNX Runtime's quantizer: $bits bits",
     (one) => {
@@ -48,8 +38,8 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
   );
 });
 
-test.each([hqq, kQuant])("$id: a slice may be longer than a call's arguments", ({ scales }) => {
-  const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = scales(
+test("k-quant: a slice may be longer than a call's arguments", () => {
+  const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = kQuant.scales(
     slicedWeight(
       [
         matrix(
@@ -86,7 +76,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     [{ bits: 4 }, 0.2],
     [{ bits: 4, zeroPoints: true }, 0.2],
     [{ bits: 4, block: 16, rounder: "k-quant" }, 0.2],
-    [{ bits: 2, block: 16, rounder: "hqq" }, 1.2],
+    [{ bits: 2, block: 16, zeroPoints: true }, 1.2],
   ] as const)("%j computes what the codes stand for, and nearly what the numbers were", async (options, most) => {
     const model = parseModel(text);
     const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
@@ -131,8 +121,8 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
   test.each([
     [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits` below 7 and `block` are not available in the scheme "dynamic"/],
     [
-      { scheme: "weights", rounder: "hqq" },
-      /^quantize: `rounder`: "hqq" finds zero points of blocks, and there are none/,
+      { scheme: "weights", rounder: "k-quant" },
+      /^quantize: `rounder`: "k-quant" finds zero points of blocks, and there are none/,
     ],
     [
       { scheme: "weights", bits: 3, rounder: "k-quant" },

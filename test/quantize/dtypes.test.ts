@@ -34,7 +34,7 @@ test("q4f16 has the blocks of q4, and what they leave in half precision", async 
 });
 
 test("what a dtype leaves open is chosen, and what it says is not contradicted", async () => {
-  expect(await bytes({ dtype: "q4", rounder: "hqq" })).not.toEqual(await bytes({ dtype: "q4" }));
+  expect(await bytes({ dtype: "q4", rounder: "k-quant" })).not.toEqual(await bytes({ dtype: "q4" }));
   for (const [options, message] of [
     [{ dtype: "q4", bits: 2 }, /`bits` is 4 in the dtype "q4", got 2/],
     [{ dtype: "q4", bits: 8 }, /`bits` is 4 in the dtype "q4", got 8/],

@@ -46,7 +46,7 @@ const forms: readonly QuantizeOptions[] = [
   ...([4, 2] as const).flatMap((bits) => [
     { ...weights, bits },
     { ...weights, bits, zeroPoints: true },
-    ...(["mse", "hqq", "k-quant", "gptq"] as const).map((rounder) => ({ ...weights, bits, rounder })),
+    ...(["mse", "k-quant", "gptq"] as const).map((rounder) => ({ ...weights, bits, rounder })),
     { ...weights, bits, zeroPoints: true, rounder: "gptq" },
   ]),
   { ...weights, bits: 4, onnxOnly: true },

@@ -44,7 +44,8 @@ export const crossLayer: Transformation = {
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
     let found: readonly Change[] = [];
-    const gain = await trialsOn(model, noise, leastGain)(async () => {
+    const trial = trialsOn(model, noise, leastGain);
+    const gain = await trial(async () => {
       // Where layers compute on integers, batch normalization goes into them before they are rounded.
       if (options.scheme !== "weights") {
         const chosen = selectLayers(allLayers(model, infer(model)), options).filter(isRounded);

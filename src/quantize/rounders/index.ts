@@ -4,13 +4,12 @@ import { methodTable } from "../../passes/method-table.ts";
 import { adaround } from "./adaround.ts";
 import { gptaq } from "./gptaq.ts";
 import { gptq } from "./gptq.ts";
-import { hqq } from "./hqq.ts";
 import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
 import { nearest } from "./nearest.ts";
 import { sequentialMse } from "./sequential-mse.ts";
 
-const table = { nearest, mse, hqq, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround };
+const table = { nearest, mse, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround };
 
 export const rounders = methodTable<Solver, keyof typeof table>(table, {
   kind: "a rounder",
