@@ -1,6 +1,4 @@
 /** A step of a recipe that misses the goal: the layers that cost most in milder forms, found on the validation samples, and judged like any other. */
-import { isIndexed } from "../data/index.ts";
-import { view } from "../data/indexed.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import { allowance } from "../evaluate/numbers.ts";
@@ -8,8 +6,8 @@ import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { PassStep } from "./pass-steps.ts";
-import { type Made, type Measurement, spare } from "./sparing.ts";
-import { measured } from "./sparing-samples.ts";
+import { type Made, spare } from "./sparing.ts";
+import { onValidation } from "./sparing-samples.ts";
 import type { RunContext } from "./variant.ts";
 
 /**
@@ -28,10 +26,10 @@ export async function sparedStep(
   if (step.spares !== true || goal === undefined) return undefined;
   const { drop, met } = judge(comparison, goal);
   if (met || isWithin(drop, goal)) return undefined;
-  const { validation } = evaluator.metrics;
+  const search = onValidation(evaluator.metrics, task.test, goal);
   const warn = (text: string): void => context.log({ id: "sparing", text, level: "warning" });
-  if (validation === undefined) {
-    warn(`${step.name}: no layers are spared, there are too few samples to search on some and judge by others`);
+  if (search instanceof Miss) {
+    warn(`${step.name}: no layers are spared, ${search.reason}`);
     return undefined;
   }
   const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
@@ -39,7 +37,6 @@ export async function sparedStep(
     id: "sparing",
     text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
   });
-  const { test } = task;
   const madeOf = async (result: StepResult): Promise<Made> => {
     const { changes, misses } = result;
     return { changes, misses, model: await store.open(result.output) };
@@ -57,13 +54,7 @@ export async function sparedStep(
       plain: await madeOf(plain),
       run,
       output: evaluator.output,
-      search: {
-        samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
-        async measure(model): Promise<Measurement> {
-          const one = (await evaluator.metrics.compare(model)).validation;
-          return one === undefined ? { holds: "no", text: "not measured" } : measured(one, goal);
-        },
-      },
+      search,
     },
     quiet,
   );
