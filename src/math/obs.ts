@@ -18,6 +18,15 @@ const blockSize = 128;
 /** Of the mean of H's diagonal so much is added to it: where few rows were seen, H has no inverse. */
 const damping = 0.01;
 
+/** A square matrix with so much added to its diagonal. @param of whose mean is meant. */
+export function damped(source: Matrix, of = source): Matrix {
+  const size = source.rows;
+  let mean = 0;
+  for (let at = 0; at < of.data.length; at += size + 1) mean += (of.data[at] ?? 0) / size;
+  const sum = source.data.map((value, at) => (at % (size + 1) === 0 ? value + damping * mean : value));
+  return matrix(size, size, sum);
+}
+
 export interface Surgeon {
   /** U. */
   readonly upper: Matrix;

@@ -2,16 +2,14 @@ import { type Reconstruction, reconstruction } from "../../calibrate/reconstruct
 import type { Solver } from "../../calibrate/solver.ts";
 import { Miss } from "../../errors.ts";
 import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../math/index.ts";
+import { damped } from "../../math/obs.ts";
 import { gptq } from "./gptq.ts";
 import { scalesByAnswers } from "./sequential-mse.ts";
-
-/** Of the mean of G's diagonal so much is added to it. */
-const damping = 0.01;
 
 /**
  * GPTQ towards the answers of the original (Li et al. 2025, GPTAQ, arXiv 2504.02692): what the layers before took from what comes into a layer, it makes good as well. What it rounds is
  *
- *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP
+ *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP,  d as GPTQ adds it to G
  *
  * which answers on the changed inputs P̂ most like w on the original's P.
  */
@@ -36,17 +34,9 @@ export const gptaq = {
 
 /** Where the system has no solution, and where a number is 0, the weight itself. */
 async function towards(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
-  const { rows: size } = gram;
-  const mean = gram.data.reduce((sum, value, at) => (at % (size + 1) === 0 ? sum + value / size : sum), 0);
-  const damped = ({ data }: Matrix): Matrix =>
-    matrix(
-      size,
-      size,
-      data.map((value, at) => (at % (size + 1) === 0 ? value + damping * mean : value)),
-    );
   const factor = await cholesky(damped(gram), multiply);
   if (factor instanceof Miss) return weight;
-  const right = await multiply(damped(cross), transpose(weight));
+  const right = await multiply(damped(cross, gram), transpose(weight));
   const { rows, columns, data } = transpose(await solveCholesky(factor, right, multiply));
   return matrix(
     rows,

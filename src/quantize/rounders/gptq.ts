@@ -15,7 +15,7 @@ export const codesBy =
     if (known.evidence === undefined) return nearestCodes(weight, grid);
     const { matrices, sliceAt } = weight;
     const { evidence } = known;
-    const { orders, surgeons } = await openedBy(known, known.evidence);
+    const { orders, surgeons } = await correctionBy(known, known.evidence);
     const orderOf = (group: number): Uint32Array => orders[group] ?? new Uint32Array();
     const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
     const becomes = (group: number, row: number, column: number, value: number): number => {
@@ -65,18 +65,18 @@ export const gptq = {
   codes: codesBy(passes),
 } satisfies Solver<Gram | undefined>;
 
-interface Opened {
+interface Correction {
   /** Columns, those that see most first. */
   readonly orders: readonly Uint32Array[];
   /** Of the columns in that order. */
   readonly surgeons: readonly Surgeon[];
 }
 
-const opened = new WeakMap<Gram, Promise<Opened>>();
+const corrections = new WeakMap<Gram, Promise<Correction>>();
 
 /** Once for scales and codes. */
-function openedBy({ layer, multiply }: LayerContext, evidence: Gram): Promise<Opened> {
-  const found = opened.get(evidence);
+function correctionBy({ layer, multiply }: LayerContext, evidence: Gram): Promise<Correction> {
+  const found = corrections.get(evidence);
   if (found !== undefined) return found;
   const orders = evidence.groups.map(mostSeenFirst);
   const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
@@ -85,14 +85,14 @@ function openedBy({ layer, multiply }: LayerContext, evidence: Gram): Promise<Op
     orders,
     surgeons: surgeons.map((one) => ({ ...one, dead: new Uint8Array(one.dead.length) })),
   }));
-  opened.set(evidence, made);
+  corrections.set(evidence, made);
   return made;
 }
 
 /** What the error of a column costs once those after it have made good what they can: 1 / U²ⱼⱼ. */
 async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
   if (known.evidence === undefined) return undefined;
-  const { orders, surgeons } = await openedBy(known, known.evidence);
+  const { orders, surgeons } = await correctionBy(known, known.evidence);
   return surgeons.map(({ upper }, group) => {
     const own = new Float64Array(upper.columns);
     orders[group]?.forEach((column, place) => {
@@ -102,14 +102,9 @@ async function importanceOf(known: LayerContext<Gram | undefined>): Promise<read
   });
 }
 
-const diagonal = ({ rows, data }: Matrix): Float64Array =>
-  Float64Array.from({ length: rows }, (_, at) => data[at * (rows + 1)] ?? 0);
-
 /** Places of the diagonal, the largest first. */
-function mostSeenFirst(gram: Matrix): Uint32Array {
-  const { rows } = gram;
-  const own = diagonal(gram);
-  const seen = (at: number): number => own[at] ?? 0;
+function mostSeenFirst({ rows, data }: Matrix): Uint32Array {
+  const seen = (at: number): number => data[at * (rows + 1)] ?? 0;
   return Uint32Array.from({ length: rows }, (_, at) => at).sort((a, b) => seen(b) - seen(a) || a - b);
 }
 

@@ -2,6 +2,7 @@ import type { Gram } from "../../calibrate/gram.ts";
 import { reconstruction } from "../../calibrate/reconstruction.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } from "../../math/index.ts";
+import { damped } from "../../math/obs.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
 import { scaleFor } from "../grid.ts";
 import { mse } from "./mse.ts";
@@ -34,6 +35,7 @@ export async function scalesByAnswers(
   const errors = candidates.map(() => new Float64Array(slices));
   for (const [group, { rows, columns, data }] of matrices.entries()) {
     const [seen, width] = [groups[group], grid.block ?? columns];
+    // What no sample had counts a little, so that the weights that read it are not cut off.
     const gram = seen && damped(seen);
     for (let from = 0; gram !== undefined && from < columns; from += width) {
       const to = Math.min(columns, from + width);
@@ -64,17 +66,6 @@ export async function scalesByAnswers(
   });
 }
 
-/** What no sample had counts a little, so that the weights that read it are not cut off. */
-function damped({ rows: size, columns, data }: Matrix): Matrix {
-  let mean = 0;
-  for (let at = 0; at < data.length; at += size + 1) mean += (data[at] ?? 0) / size;
-  return matrix(
-    size,
-    columns,
-    data.map((value, at) => (at % (size + 1) === 0 ? value + damping * mean : value)),
-  );
-}
-
 function roundingError({ low, high }: Grid, { scale, zeroPoint }: ScaleAndZeroPoint, value: number): number {
   if (scale === 0) return -value;
   const code = Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
@@ -86,9 +77,6 @@ function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {
   for (let at = row * columns; at < (row + 1) * columns; at++) sum += (data[at] ?? 0) * (other.data[at] ?? 0);
   return sum;
 }
-
-/** As much as `gptq` adds. */
-const damping = 0.01;
 
 export const sequentialMse = {
   id: "sequential-mse",
