@@ -14,7 +14,7 @@ import { inputsFor } from "../evaluate/paired-runs.ts";
 import type { Model } from "../graph/model.ts";
 import { parameter } from "../graph/role.ts";
 import { snapshot } from "../graph/snapshot.ts";
-import { frobenius, subtract } from "../math/index.ts";
+import { frobenius, type Matrix, subtract } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
 import { readWeight } from "../passes/weight-numbers.ts";
@@ -55,15 +55,8 @@ export async function insertErrors(
         return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
       const refused = rankRefusal(layer, rank);
       if (refused !== undefined) return refused;
-      const [whole, rounded] = [await matricesOf(original, first), await matricesOf(model, layer)];
-      if (whole instanceof Miss) return whole;
-      if (rounded instanceof Miss) return rounded;
-      const errors = rounded.flatMap((own, group) => {
-        const of = whole[group];
-        return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
-      });
-      if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
-      if (errors.every((error) => frobenius(error) === 0)) return new Miss("its weight has lost nothing", name);
+      const errors = lostIn(await matricesOf(original, first), await matricesOf(model, layer), name);
+      if (errors instanceof Miss) return errors;
       const { svd } = decompositions;
       const dims = dimsOf(layer);
       const problem: Problem = {
@@ -93,6 +86,22 @@ export async function insertErrors(
   } finally {
     await products.release();
   }
+}
+
+/** W - Q of each group. */
+function lostIn(
+  whole: readonly Matrix[] | Miss,
+  rounded: readonly Matrix[] | Miss,
+  name: string,
+): readonly Matrix[] | Miss {
+  if (whole instanceof Miss) return whole;
+  if (rounded instanceof Miss) return rounded;
+  const errors = rounded.flatMap((own, group) => {
+    const of = whole[group];
+    return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
+  });
+  if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
+  return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has lost nothing", name) : errors;
 }
 
 const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
