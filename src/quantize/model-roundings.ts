@@ -8,9 +8,9 @@ import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { removeUnused } from "../passes/remove-unused.ts";
-import { type FoundRounding, type Rounding, roundingAt } from "./rounding.ts";
+import { type FakeRounding, type FoundRounding, roundingAt } from "./rounding.ts";
 
-export interface WeightRounding extends Rounding {
+export interface WeightRounding extends FakeRounding {
   /** Along which its scales lie; undefined of one scale. */
   readonly axis: number | undefined;
 }

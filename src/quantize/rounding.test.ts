@@ -11,7 +11,7 @@ import { random } from "../tensor/random.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { differentiate } from "../train/differentiate.ts";
 import { roundingsIn } from "./model-roundings.ts";
-import { type Rounding, round } from "./rounding.ts";
+import { type FakeRounding, round } from "./rounding.ts";
 
 const engine = createEngine();
 
@@ -57,7 +57,7 @@ graph (up: float32[${dims.join()}]) -> (loss) {
   const { graph } = model;
   const [v, product] = [graph.value("v"), graph.value("y")?.producer];
   if (v === undefined || product === undefined) throw new Error("values are missing");
-  const rounding: Rounding = { scale, low, high, ...(trainedFor === undefined ? {} : { trainedFor }) };
+  const rounding: FakeRounding = { scale, low, high, ...(trainedFor === undefined ? {} : { trainedFor }) };
   const scaleDims = axis === undefined ? [] : dims.map((size, at) => (at === axis ? size : 1));
   const { result } = round(emitInto(model, { by: "test", before: product }), "v", v, rounding, scaleDims);
   graph.setInput(product, 0, result);

@@ -32,8 +32,8 @@ import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 
-/** A rounding: one scale, or one per channel, and the codes it uses, counted from the zero point. */
-export interface Rounding {
+/** A rounding to train through: one scale, or one per channel, and the codes it uses, counted from the zero point. */
+export interface FakeRounding {
   readonly scale: readonly number[];
   readonly low: number;
   readonly high: number;
@@ -91,7 +91,7 @@ export function round(
   emit: Emit,
   name: string,
   value: Value,
-  rounding: Rounding,
+  rounding: FakeRounding,
   dims: readonly number[],
 ): RoundingNodes {
   const { trainedFor } = rounding;

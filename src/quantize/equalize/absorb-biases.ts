@@ -41,7 +41,6 @@ interface Pair {
 }
 
 export const absorbBiases: Transformation = {
-  id: "absorb-biases",
   suits: ({ scheme, data }) => scheme === "static" && data !== undefined,
   async move(model, options, context, noise) {
     const found = await worthTrials(model, options, context);

@@ -21,7 +21,6 @@ import type { Transformation } from "./transformation.ts";
 const steps = 20;
 
 export const awq: Transformation = {
-  id: "awq",
   suits: ({ scheme, data, bits }) => scheme === "weights" && data !== undefined && bits < 8,
   move: searchFactors({
     counts: (own) => own.bits < 8 && blocksIn(own) !== undefined,

@@ -37,7 +37,6 @@ const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: 
   own.perChannel === false && areIntegers(own);
 
 export const crossLayer: Transformation = {
-  id: "cross-layer",
   suits: (options) =>
     [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
   async move(model, options, context, noise) {

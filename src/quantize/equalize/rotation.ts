@@ -18,7 +18,6 @@ const mostNoise = 1e-9;
 const leastUnits = 16;
 
 export const rotation: Transformation = {
-  id: "rotation",
   suits: ({ scheme, data, bits }) => data !== undefined && (scheme === "static" || scheme === "dynamic" || bits < 8),
   async move(model, _, { seed, signal }, noise) {
     const changes: Change[] = [];

@@ -18,7 +18,6 @@ import type { EqualizeOptions, Transformation } from "./transformation.ts";
 const alphas = [0.25, 0.5, 0.75, 1];
 
 export const smoothQuant: Transformation = {
-  id: "smooth-quant",
   suits: ({ scheme, data }) => data !== undefined && (scheme === "static" || scheme === "dynamic"),
   move: searchFactors({
     // With activations of 8 bits, and a scale for each output, which what comes before can grow without loss.

@@ -14,7 +14,6 @@ export type EqualizeOptions = LayerSelection &
   Partial<QuantizeSettings>;
 
 export interface Transformation {
-  readonly id: string;
   /** Whether it can lower the error of what these settings round. */
   suits(options: EqualizeOptions): boolean;
   /** Moves factors, in place, where that lowers the error of rounding. @param noise in the answers, measured. */
