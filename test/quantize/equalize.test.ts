@@ -89,6 +89,20 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     }
   });
 
+  test("is left in a model that computes in float16, of which no layer is rounded", async () => {
+    const model = await withOutlier(name);
+    await quantize(model, { scheme: "float16", arithmetic: "float16" });
+    const { changes } = await error(name, model, {});
+    expect(changes).toEqual([]);
+  });
+
+  test("is left where the layers that read it stay in float by an override", async () => {
+    const readers = name === "normalized" ? ["up", "side"] : ["second"];
+    const overrides = Object.fromEntries(readers.map((reader) => [reader, { float: true }]));
+    const { changes } = await error(name, await withOutlier(name), { overrides });
+    expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
+  });
+
   test("is moved by a pass of its own, too: the model computes the same, and quantizing it then is quantizing in one", async () => {
     const [model, x] = [await withOutlier(name), samples(name)];
     const options = { scheme: "static", data: memory("x", { x }) } as const;
@@ -155,6 +169,13 @@ graph (x: float32[batch, 5, 64]) -> (y) {
       expect(await errorWith(true)).toBeLessThan(0.95 * (await errorWith(false)));
     },
   );
+
+  test("stay in a model that computes in float16, whose products have no blocks", async () => {
+    const model = parseModel(uneven);
+    await quantize(model, { scheme: "float16", arithmetic: "float16" });
+    const options: EqualizeOptions = { ...fewBits, data: memory("x", { x }) };
+    expect(await awq.move(model, options, completeContext({}), unmeasured)).toEqual([]);
+  });
 
   test("stay without samples, and where they have 8 bits or no blocks", async () => {
     const data = memory("x", { x });

@@ -33,6 +33,7 @@ import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { fixedDims } from "../../tensor/dims.ts";
+import { tryOut } from "../prepare.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** What comes into a layer: how far, and some of its rows. */
@@ -81,10 +82,19 @@ export const searchFactors =
   async (model: Model, options: EqualizeOptions, context: Context): Promise<readonly Change[]> => {
     const { data, samples } = options;
     if (data === undefined) return [];
+    // What is no product with data in float32 is rounded otherwise, or not at all.
+    const isTarget = new Set(tryOut(model, options).targets.map(({ node }) => node));
+    if (isTarget.size === 0) return [];
     const inference = infer(model);
     const all = layers(model, inference);
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
-    const able = selectLayers(all, options).filter((layer) => search.counts(ownOptions(options, layer).own));
+    const able = selectLayers(all, options).filter((layer) => {
+      const { own }: { readonly own: EqualizeOptions & { readonly float?: boolean | undefined } } = ownOptions(
+        options,
+        layer,
+      );
+      return own.float !== true && search.counts(own) && isTarget.has(layer.node);
+    });
     const wanted = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
     if (wanted.size === 0) return [];
     const seen = new Map<Layer, Seen>();
