@@ -22,6 +22,9 @@ interface Accepted {
   readonly own: boolean;
 }
 
+/** What does what a value means that is none, by value. */
+type Instead = Readonly<Record<string, string>>;
+
 export function choicesNote(accepted: Accepted): string {
   return [...(accepted.list?.choices ?? []), ...accepted.choices].join(", ");
 }
@@ -33,7 +36,7 @@ export function valueName(accepted: Accepted): string {
   return accepted.json ? "json" : "choice";
 }
 
-export function readWord(flag: string, text: string, accepted: Accepted): unknown {
+export function readWord(flag: string, text: string, accepted: Accepted, instead: Instead = {}): unknown {
   const choice = [...accepted.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;
   const number = readNumber(text);
@@ -63,7 +66,7 @@ export function readWord(flag: string, text: string, accepted: Accepted): unknow
   const own = accepted.own
     ? "Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md."
     : undefined;
-  const hint = meant === undefined ? own : `Did you mean ${meant}?`;
+  const hint = instead[text] ?? (meant === undefined ? own : `Did you mean ${meant}?`);
   throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, { hint });
 }
 

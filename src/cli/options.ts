@@ -207,9 +207,9 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
     if (facts.perLayer === true) return readOverride(text, before);
     if (facts.percent === true) requirePercent(flagName(key), text);
     const isAlone = accepted.number !== undefined && readNumber(text) !== undefined && before === undefined;
-    if (accepted.list === undefined || isAlone) return readWord(flagName(key), text, accepted);
+    if (accepted.list === undefined || isAlone) return readWord(flagName(key), text, accepted, facts.instead);
     const element = accepted.list;
-    const words = text.split(",").map((word) => readWord(flagName(key), word.trim(), element));
+    const words = text.split(",").map((word) => readWord(flagName(key), word.trim(), element, facts.instead));
     return before === undefined ? words : [before, words].flat();
   });
   return inGroup(facts.group, option);

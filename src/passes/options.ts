@@ -16,6 +16,8 @@ export interface FlagMetadata {
   readonly group?: string;
   /** What the words mean that the value may be: a section of the help after the flags. */
   readonly meanings?: Meanings;
+  /** Values that are none, and what does what they mean: the hint of the error. */
+  readonly instead?: Readonly<Record<string, string>>;
 }
 
 export interface Meanings {

@@ -35,6 +35,11 @@ const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, 
 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
 
+const integers =
+  "8 bits: --scheme static with --data, --scheme dynamic without; --scheme weights stores weights alone.";
+const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
+const halves = "16 bits: --scheme float16, or bfloat16.";
+
 const entries = v.strictObject({
   /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`; "bfloat16": stored so. */
   scheme: option(
@@ -53,6 +58,11 @@ const entries = v.strictObject({
           ["float16", "all numbers in half precision"],
           ["bfloat16", "all weights stored in half the bits of float32, with its range"],
         ],
+      },
+      instead: {
+        ...{ int8: integers, uint8: integers, q8: integers },
+        ...{ int4: fourBits, uint4: fourBits, q4: fourBits },
+        ...{ fp16: halves, half: halves },
       },
     },
   ),
@@ -75,6 +85,7 @@ const entries = v.strictObject({
    */
   bits: option(bits, "bits of a weight: 8 to 2 (integer arithmetic: 8, 7 or 4); palettes any", {
     value: "n",
+    instead: Object.fromEntries(Array.from({ length: 24 }, (_, at) => [String(9 + at), halves])),
   }),
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
   block: option(block, "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {

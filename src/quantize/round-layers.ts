@@ -2,7 +2,7 @@
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
-import { brokenNumbers } from "../analysis/weight.ts";
+import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
@@ -40,8 +40,13 @@ export async function roundLayers<O extends Selection & RounderOptions>(
     new WeakMap(),
   ];
   const misses: Miss[] = [];
+  const chosen = selectLayers(allLayers(model, infer(model)), options);
+  if (chosen.length > 0 && chosen.every((layer) => ["quantized", "packed"].includes(weightStorage(layer)))) {
+    const text = "all weights are quantized already: quantize the model in floats that they were made of";
+    context.log({ id: "quantized", text, level: "warning" });
+  }
   const unseen = new Set<string>();
-  for (const layer of selectLayers(allLayers(model, infer(model)), options)) {
+  for (const layer of chosen) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
     stopIfAsked(signal);

@@ -136,6 +136,25 @@ describe("flags", () => {
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });
   });
 
+  test.each([
+    [
+      ["--scheme", "int8"],
+      "8 bits: --scheme static with --data, --scheme dynamic without; --scheme weights stores weights alone.",
+    ],
+    [["--scheme", "int4"], "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4."],
+    [["--dtype", "int4"], "4 bits: --dtype q4; in other files --scheme weights --bits 4."],
+    [["--dtype", "q8,int4"], "4 bits: --dtype q4; in other files --scheme weights --bits 4."],
+    [["--scheme", "weights", "--bits", "9"], "16 bits: --scheme float16, or bfloat16."],
+    [["--scheme", "weights", "--bits", "16"], "16 bits: --scheme float16, or bfloat16."],
+    [
+      ["--max-drop", "1%"],
+      "For a transformers.js folder: --dtype q8. pith compress with the same --data and --max-drop tries several and keeps the best.",
+    ],
+  ])("quantize %j: the hint says which option does what was meant", async (words, hint) => {
+    const { code, err } = await pith("quantize", at("net.onnx"), ...words);
+    expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
+  });
+
   test("layers that cannot be dropped are said before any data is read", async () => {
     const words = ["--drop-layers", "1", "--data"];
     expect(await pith("prune", at("net.onnx"), ...words, at("missing.csv"))).toMatchObject({

@@ -81,6 +81,27 @@ describe("a layer that rounding ruins", () => {
   });
 });
 
+test("where every layer is spared, the command says so, and what helps", async () => {
+  const text = `opset 17
+graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
+  fc1.weight: float32[64, 64] = random(seed 1)
+  fc2.weight: float32[64, 64] = random(seed 2)
+  fc3.weight: float32[64, 8] = random(seed 3)
+  h1 = MatMul(x, fc1.weight)
+  r1 = Relu(h1)
+  h2 = MatMul(r1, fc2.weight)
+  r2 = Relu(h2)
+  y = MatMul(r2, fc3.weight)
+}`;
+  await save(parseModel(text), at("three.onnx"));
+  const { out } = await pith("quantize", at("three.onnx"), "--scheme", "weights", "--bits", "2", "-o", at("two.onnx"));
+  expect(out).toMatch(
+    /^spared \(3\).*(\n {2}.*){3}\nEvery layer is spared: none holds what was asked for\. With --data few bits are rounded by samples, and more layers hold\.$/m,
+  );
+  const again = await pith("quantize", at("two.onnx"), "--scheme", "weights", "-o", at("again.onnx"));
+  expect(again.err).toContain("all weights are quantized already: quantize the model in floats that they were made of");
+});
+
 test("nothing is spared where nothing is lost", async () => {
   await save(parseModel(hidden), at("sound.onnx"));
   const found = await json(

@@ -14,10 +14,21 @@ import { passCommand, withCalibration } from "./pass.ts";
 
 const single = passCommand(quantize);
 
+const fourBits = "4 bits: --dtype q4; in other files --scheme weights --bits 4.";
+
 const options = v.object({
   ...single.options.entries,
   dtype: option(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
     value: "dtype",
+    instead: {
+      ...{
+        int4: fourBits,
+        uint4: fourBits,
+        fp4: "For transformers.js bnb4; --scheme weights --weights fp4 in a file.",
+      },
+      ...{ int2: "2 bits: --dtype q2; in other files --scheme weights --bits 2." },
+      ...{ float16: "16 bits: --dtype fp16; in other files --scheme float16." },
+    },
   }),
   text: textFlag("sample sentences, or a file with one per line (short for --data)"),
   chunk: option(
@@ -51,7 +62,14 @@ export default defineCommand({
         throw new PithError(
           "E_OPTION",
           "Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.",
-          { hint: "For a transformers.js folder: --dtype q8." },
+          {
+            hint: [
+              "For a transformers.js folder: --dtype q8.",
+              ...(rest.maxDrop === undefined
+                ? []
+                : ["pith compress with the same --data and --max-drop tries several and keeps the best."]),
+            ],
+          },
         );
       if (dtype !== undefined && (await isFolder(path))) {
         const { out = besideFolder(path, ".quantized") } = rest;

@@ -120,7 +120,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
     },
     goalMissed: demanded && verdict?.met === false,
     print(terminal) {
-      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
+      for (const line of reportLines(result, terminal.color.dim, comparison === undefined)) terminal.line(line);
       terminal.table(
         [...columns("", "before", "after"), { title: "" }],
         [
@@ -179,7 +179,11 @@ function nextLines(lines: readonly string[], out: string, masked: boolean): read
   return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
 }
 
-function reportLines({ changes, misses, sparing }: PassOutput, dim: (text: string) => string): string[] {
+function reportLines(
+  { changes, misses, sparing }: PassOutput,
+  dim: (text: string) => string,
+  isUnmeasured = false,
+): string[] {
   const { spared = [] } = sparing ?? {};
   const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
   const others = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
@@ -188,8 +192,14 @@ function reportLines({ changes, misses, sparing }: PassOutput, dim: (text: strin
     ...changedLines(others(changes), dim),
     ...unchangedLines(others(misses), dim),
     ...(sparing === undefined ? [] : sparedLines(sparing, dim)),
+    ...(spared.length > 0 && others(changes).every(({ kind }) => kind !== "quantized")
+      ? [allSpared(isUnmeasured)]
+      : []),
   ];
 }
+
+const allSpared = (isUnmeasured: boolean): string =>
+  `Every layer is spared: none holds what was asked for.${isUnmeasured ? " With --data few bits are rounded by samples, and more layers hold." : ""}`;
 
 const furtherRecord = ({ alsoWritten }: OutputFiles): object => (alsoWritten.length === 0 ? {} : { alsoWritten });
 
