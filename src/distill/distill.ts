@@ -25,6 +25,7 @@ import { distillation, hintonText, settingsOfAnotherLoss, usualLoss } from "./di
 import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
+import { distillMoves } from "./moves.ts";
 import { ownTexts } from "./own-texts.ts";
 import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
 import { type Settings, tuned } from "./tune.ts";
@@ -79,6 +80,7 @@ export const distill = definePass({
     if (!makesStudent(options)) await requireDifferentModels(teacher, student);
   },
   cutsFirst: makesStudent,
+  moves: distillMoves,
   gentler: (options, lostBefore) =>
     makesStudent(options)
       ? "Train longer (`epochs`), cut less, or try other rates (`tune`)"

@@ -35,6 +35,7 @@ import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
 import { joinLayers, selectingJoined } from "./joint.ts";
+import { factorizeMoves } from "./moves.ts";
 import { type FactorizeOptions, factorizeOptions, hasRule, type Options, rules } from "./options.ts";
 import { type Choice, choicesFor } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
@@ -62,6 +63,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
           : "the inputs of layers are measured on samples",
   },
   makesSmaller: "file",
+  moves: factorizeMoves,
   gentler: (given) => `Use a higher \`${rules.find((rule) => given[rule] !== undefined) ?? "energy"}\``,
   command: {
     suffix: () => ".factorized",

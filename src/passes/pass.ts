@@ -13,6 +13,7 @@ import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.t
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { openModels, openModules } from "./modules.ts";
+import type { Moves } from "./moves.ts";
 import { clearNotes } from "./notes.ts";
 import { inWords, misfitOf } from "./option-errors.ts";
 import { removeUnused } from "./remove-unused.ts";
@@ -113,6 +114,8 @@ export interface PassDescription {
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** A pass that, with the same options, makes the model whose layers compare with the result's, where some changes are `movedFactors`. */
   readonly unrounded?: AnyPass;
+  /** What it offers to a search for a smaller model. */
+  readonly moves?: Moves;
   /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
   readonly command?: PassCommand;
 }

@@ -29,6 +29,7 @@ import { pruneBySolver } from "./by-solver.ts";
 import { criteria, looksAtGradients } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
+import { pruneMoves } from "./moves.ts";
 import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
@@ -67,6 +68,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     const { removableLayers } = await import("./drop-layers.ts");
     removableLayers(copy, dropLayers);
   },
+  moves: pruneMoves,
   gentler: ({ pattern, dropLayers }) =>
     dropLayers !== undefined
       ? "Drop fewer layers"

@@ -5,6 +5,7 @@ import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
 import { milderForms } from "./milder.ts";
+import { quantizeMoves } from "./moves.ts";
 import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions, settingsOfSteps } from "./options.ts";
 import { quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
@@ -56,6 +57,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         ? 'Try `dtype: "q4"`'
         : "Leave layers in float (`except`, starting with the first and the last)",
   milderForms,
+  moves: quantizeMoves,
   unrounded: equalize,
   command: {
     suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>

@@ -28,7 +28,7 @@ import type { GoalOptions } from "./paired-metrics.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
-import { dataRecord, digestOf, judgingOf, namesOf, partsOf } from "./run-record.ts";
+import { dataRecord, digestOf, judgingOf, namesOf, type Parts, partsOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained, secondsSince } from "./variant.ts";
 
@@ -41,6 +41,8 @@ export interface RunOptions {
   readonly goal?: GoalOptions | undefined;
   /** Return a refused result, too. */
   readonly force?: boolean;
+  /** Results are chosen among on a third of the test samples, and reported on the others (where there are several). */
+  readonly choice?: boolean | undefined;
   /** Samples a run when measuring (64). */
   readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
@@ -124,7 +126,8 @@ export async function compress(
   }
 }
 
-async function compressIn(
+/** `compress` in a store. */
+export async function compressIn(
   store: Store,
   original: Model,
   recipes: readonly Candidate[],
@@ -143,44 +146,13 @@ async function compressIn(
       base.log(event);
     },
   };
-  const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
-  onStage("original");
-  const candidates = await Promise.all(
-    recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {
-      const opened = await openCurves(recipe, options.passes);
-      return { name, recipe, steps: stepsOf(opened, options.passes) };
-    }),
-  );
-  const parts = await partsOf(task, candidates);
-  const figures = new Figures(store, judgingOf(store, task, parts, options));
-  const evaluator = await Evaluator.create(
-    figures,
-    task,
-    {
-      ...evaluatorOptions(name, options),
-      choice: candidates.length > 1 || candidates.some(({ steps }) => steps.some(({ spares }) => spares)),
-    },
-    context,
-  );
-  onMeasured(evaluator.original.measured);
-  // A model that is going to be trained may be at chance.
-  if (options.force !== true) evaluator.metrics.requireAnswers();
-  if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
-  const { atChance } = evaluator.metrics;
-  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
-  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
-
-  const results: Attempt[] = [];
-  const runner = new Runner(
-    {
-      store,
-      parts: task,
-      samples: { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) },
-    },
-    context,
-  );
+  const { onStage = () => {} } = options;
+  const isChoice =
+    options.choice ??
+    (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, options.passes).some(({ spares }) => spares)));
+  const trials = await openTrials(store, recipes, task, { ...options, choice: isChoice }, context);
+  const { candidates, parts, evaluator, goal, runner } = trials;
   const work = await Promise.all(candidates.map(({ steps }) => runner.work(steps)));
-  const done = work.map((steps) => steps.filter((step) => step.done).length);
   const open = new Map(
     candidates.flatMap(({ steps }, place) =>
       steps.flatMap((step, at) => {
@@ -191,21 +163,8 @@ async function compressIn(
   );
   const duration = forecast([...open.values()], evaluator.took, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
-  for (const [place, candidate] of candidates.entries()) {
-    const result = await attempt(candidate, done[place] ?? 0, candidates.length > 1, {
-      runner,
-      evaluator,
-      original: store.original,
-      task,
-      asked,
-      context,
-      onStage,
-      onMeasured,
-      targets: options.targets ?? [],
-      store,
-    });
-    results.push(result);
-  }
+  const results: Attempt[] = [];
+  for (const candidate of candidates) results.push(await trials.attempt(candidate, candidates.length > 1));
   const { rounds = 30 } = options;
   const anyToTime =
     rounds > 0 && results.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
@@ -286,6 +245,75 @@ async function compressIn(
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
   return { run, result: { model: result, bytes } };
+}
+
+/** A model measured on a task, and what candidates of it come to. */
+export interface Trials {
+  readonly candidates: readonly CandidateSteps[];
+  readonly parts: Parts;
+  readonly evaluator: Evaluator;
+  /** Undefined where nothing can be lost. */
+  readonly goal: Goal | undefined;
+  readonly runner: Runner;
+  /** @param hasOthers a failure is a refusal, and so is a result that is not smaller. */
+  attempt(candidate: CandidateSteps, hasOthers: boolean): Promise<Attempt>;
+}
+
+/**
+ * Measures the original.
+ * @param recipes of all candidates that will be tried.
+ * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance, unless `force` or all train.
+ */
+export async function openTrials(
+  store: Store,
+  recipes: readonly Candidate[],
+  task: Task,
+  options: RunOptions,
+  context: Context,
+): Promise<Trials> {
+  const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
+  onStage("original");
+  const candidates = await Promise.all(
+    recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {
+      const opened = await openCurves(recipe, options.passes);
+      return { name, recipe, steps: stepsOf(opened, options.passes) };
+    }),
+  );
+  const parts = await partsOf(task, candidates);
+  const figures = new Figures(store, judgingOf(store, task, parts, options));
+  const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
+  onMeasured(evaluator.original.measured);
+  // A model that is going to be trained may be at chance.
+  if (options.force !== true) evaluator.metrics.requireAnswers();
+  if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
+  const { atChance } = evaluator.metrics;
+  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
+  const samples = { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) };
+  const runner = new Runner({ store, parts: task, samples }, context);
+  const { targets = [] } = options;
+  const run = {
+    runner,
+    evaluator,
+    original: store.original,
+    task,
+    asked,
+    context,
+    onStage,
+    onMeasured,
+    targets,
+    store,
+  };
+  return {
+    candidates,
+    parts,
+    evaluator,
+    goal: evaluator.metrics.goal(asked, candidates.every(isTrained)),
+    runner,
+    async attempt(candidate, hasOthers) {
+      const work = await runner.work(candidate.steps);
+      return attempt(candidate, work.filter(({ done }) => done).length, hasOthers, run);
+    },
+  };
 }
 
 function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
@@ -378,6 +406,9 @@ function notSmaller(original: Measured, result: Measured): string {
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
 }
 
-function evaluatorOptions(name: string, { batch, output, threads, length }: RunOptions): EvaluatorOptions {
-  return { name, batch, output, threads, length };
+function evaluatorOptions(
+  name: string,
+  { batch, output, threads, length, choice = false }: RunOptions,
+): EvaluatorOptions {
+  return { name, batch, output, threads, length, choice };
 }

@@ -30,6 +30,7 @@ import { biasStage } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { solveLayers } from "./least-squares.ts";
+import { recoverMoves } from "./moves.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
 import type { Scope, Stage, StageResult } from "./stage.ts";
 
@@ -94,6 +95,7 @@ export const recover = definePass({
   data: "train",
   learnsAnswers: true,
   reference: "original",
+  moves: recoverMoves,
   gentler: ({ until, minutes }, lostBefore = false) =>
     until === "blocks" || until === "end-to-end" || minutes !== undefined
       ? lostBefore

@@ -1,0 +1,22 @@
+/** What distillation offers to a search: training towards the original's answers, for so many epochs. */
+import type { Move, Moves } from "../passes/moves.ts";
+
+const epochs = [1, 3, 8, 20];
+/** A step of training is a run, about twice as much backwards, and one of the teacher. */
+const runsOfStep = 4;
+/** Fewer samples are learnt by heart. */
+const fewest = 200;
+
+export const distillMoves: Moves = ({ samples: { train } }) =>
+  train < fewest
+    ? []
+    : epochs.map(
+        (count): Move => ({
+          name: `distilled, ${count} ${count === 1 ? "epoch" : "epochs"}`,
+          options: { epochs: count },
+          kind: "healing",
+          family: "distilled",
+          heals: 1 - 0.15 / count ** 0.5,
+          runs: runsOfStep * count * train,
+        }),
+      );

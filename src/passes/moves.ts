@@ -1,0 +1,43 @@
+/** What passes offer to a search for a smaller model: steps of a recipe, with what is known of each before anything is run. */
+import type { Inference } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { allTensors } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { OptionValues } from "./pass.ts";
+
+export interface Move {
+  /** As reports call it: "channels −30 %". */
+  readonly name: string;
+  /** Of its pass. */
+  readonly options: OptionValues;
+  /** A recipe has at most one of each kind, in this order: fewer or thinner layers, then what makes good what that took, then how numbers are stored. */
+  readonly kind: "structure" | "healing" | "numbers";
+  /** Moves that do the same, further or less far. */
+  readonly family: string;
+  /** The share of the file's bytes that is left, about (1). */
+  readonly left?: number;
+  /** Of healing: the share of a loss that it takes back, about. */
+  readonly heals?: number;
+  /** Work, about, as so many runs of the original on one sample. */
+  readonly runs: number;
+  /** Where it misses the goal, layers are left in milder forms. */
+  readonly spares?: boolean;
+}
+
+export interface MovesRequest {
+  readonly model: Model;
+  readonly inference: Inference;
+  /** Samples to calibrate on and to train on: 0 where there are none. */
+  readonly samples: { readonly calibrate: number; readonly train: number };
+}
+
+export type Moves = (request: MovesRequest) => readonly Move[];
+
+/** The share of a file's bytes that the weights of layers have. */
+export function weightShare({ model, inference }: Pick<MovesRequest, "model" | "inference">): number {
+  const bytes = (tensors: Iterable<{ readonly bytes: number }>): number =>
+    [...tensors].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const all = new Set(allTensors(model.graph));
+  const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
+  return bytes(weights) / Math.max(1, bytes(all));
+}

@@ -1,0 +1,77 @@
+/** The recipes that moves make: one structure at most, what heals it, and one way to store numbers. */
+import { infer } from "../analysis/infer.ts";
+import type { Model } from "../graph/model.ts";
+import type { Move, MovesRequest } from "../passes/moves.ts";
+import type { AnyPass } from "../passes/pass.ts";
+import { type Recipe, recipeVersion } from "../recipe/recipe.ts";
+
+export interface Offer extends Move {
+  /** Of its pass. */
+  readonly pass: string;
+}
+
+/** In the order of its steps. */
+export interface Combination {
+  readonly name: string;
+  readonly structure: Offer | undefined;
+  /** The cheapest of each family that comes before the last. */
+  readonly healing: readonly Offer[];
+  readonly numbers: Offer | undefined;
+}
+
+/** What all passes offer for a model. */
+export function offersFor(passes: Iterable<AnyPass>, model: Model, samples: MovesRequest["samples"]): readonly Offer[] {
+  const request = { model, inference: infer(model), samples };
+  return [...passes].flatMap(({ id, moves }) => (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })));
+}
+
+/** All that can be made of offers. What heals is of no use where nothing was cut. */
+export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
+  const of = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
+  const structures: readonly (Offer | undefined)[] = [undefined, ...of("structure")];
+  const numbers: readonly (Offer | undefined)[] = [undefined, ...of("numbers")];
+  const healings = healingsOf(of("healing"));
+  return structures.flatMap((structure) =>
+    (structure === undefined ? [[]] : healings).flatMap((healing) =>
+      numbers.flatMap((last) => {
+        const parts = [structure, ...healing, last].filter((one) => one !== undefined);
+        if (parts.length === 0) return [];
+        return { name: parts.map(({ name }) => name).join(", "), structure, healing, numbers: last };
+      }),
+    ),
+  );
+}
+
+/** Nothing; each offer of the cheapest family; each dearer one behind the cheapest of the families before it. */
+function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
+  const sorted = offers.toSorted((a, b) => a.runs - b.runs);
+  const families = [...new Set(sorted.map(({ family }) => family))];
+  const first = families.map((family) => sorted.find((offer) => offer.family === family));
+  return [
+    [],
+    ...sorted.map((offer) => [
+      ...first.slice(0, families.indexOf(offer.family)).filter((one) => one !== undefined),
+      offer,
+    ]),
+  ];
+}
+
+const partsOf = ({ structure, healing, numbers }: Combination): readonly Offer[] =>
+  [structure, ...healing, numbers].filter((one) => one !== undefined);
+
+/** Only what comes last is judged: what comes before may lose, as something heals it. */
+export function recipeOf(combination: Combination): Recipe {
+  const parts = partsOf(combination);
+  return {
+    version: recipeVersion,
+    steps: parts.map(({ pass, options, spares }, at) => {
+      const isLast = at === parts.length - 1;
+      if (isLast) return { id: pass, options, ...(spares === true ? { judge: "spare" as const } : {}) };
+      return { id: pass, options, judge: false };
+    }),
+  };
+}
+
+/** Work, as runs of the original on one sample. */
+export const runsOf = (combination: Combination, judged: number): number =>
+  partsOf(combination).reduce((sum, { runs }) => sum + runs, judged);

@@ -1,0 +1,117 @@
+/**
+ * What combinations that were not tried will come to, by those that were. Shares of bytes and factors of speed multiply, drops add up:
+ *
+ *     bytes = left(structure) · left(numbers) · original        drop = drop(structure, healing) + drop(numbers)
+ *
+ * A structure that leaves a share l of the bytes loses about in proportion to 1/l − 1: the factor is that of the member of its family measured nearest to it, with the same
+ * healing, else with another, by what the two are expected to take back.
+ */
+import type { Combination, Offer } from "./combinations.ts";
+import type { Figures } from "./objective.ts";
+
+export interface Tried {
+  readonly combination: Combination;
+  /** Undefined where it was refused, for another reason than its drop. */
+  readonly figures: Figures | undefined;
+}
+
+/** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, and of a format, in units of the goal. */
+const [priorOfStructure, priorOfNumbers] = [10, 0.3];
+/** Drops below are chance, in units of the goal. */
+const leastDrop = 0.1;
+
+export class Forecast {
+  readonly #original: Figures;
+  readonly #unit: number;
+  readonly #tried: Tried[] = [];
+
+  /** @param unit the drop that the goal allows. */
+  constructor(original: Figures, unit: number) {
+    this.#original = original;
+    this.#unit = unit;
+  }
+
+  add(tried: Tried): void {
+    this.#tried.push(tried);
+  }
+
+  /** Undefined where a part of it cannot be had from this model. */
+  of({ structure, healing, numbers }: Combination): Figures | undefined {
+    const format = numbers && this.#alone(numbers);
+    const cut = structure && this.#structure(structure, healing);
+    if (format === "refused" || cut === "refused") return undefined;
+    const parts = [format, cut].filter((part) => part !== undefined);
+    const { bytes, brotli, speed = 1 } = this.#original;
+    const left = parts.reduce((product, part) => product * part.left, 1);
+    return {
+      bytes: bytes * left,
+      brotli: brotli === undefined ? undefined : brotli * left,
+      speed: parts.reduce((product, part) => product * part.speed, speed),
+      drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
+    };
+  }
+
+  /** A format by itself. */
+  #alone(numbers: Offer): Part | "refused" {
+    const found = this.#tried.find(
+      ({ combination: { structure, numbers: own } }) => structure === undefined && own?.name === numbers.name,
+    );
+    if (found === undefined) return { left: numbers.left ?? 1, speed: 1, drop: priorOfNumbers * this.#unit };
+    return found.figures === undefined ? "refused" : this.#beside(found.figures);
+  }
+
+  #structure(structure: Offer, healing: readonly Offer[]): Part | "refused" {
+    const { left: wanted = 1 } = structure;
+    const measured = this.#tried.flatMap(({ combination, figures }) => {
+      const own = combination.structure;
+      if (own?.family !== structure.family) return [];
+      const part = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
+      return [{ own, part, remains: remaining(combination.healing) }];
+    });
+    const remains = remaining(healing);
+    const isSame = (one: { readonly remains: number }): boolean => one.remains === remains;
+    const of = measured.filter(({ own }) => own.name === structure.name);
+    if (of.length > 0 && of.every(({ part }) => part === undefined)) return "refused";
+    const known = measured.flatMap(({ part, ...one }) => (part === undefined ? [] : [{ ...one, part }]));
+    const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
+    const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
+    if (nearest === undefined)
+      return { left: wanted, speed: 1, drop: priorOfStructure * this.#unit * (1 / wanted - 1) * remains };
+    const { own, part } = nearest;
+    const away = Math.log(wanted) / Math.log(own.left ?? wanted);
+    const [reach, drop] = [harm(wanted) / harm(own.left ?? wanted), Math.max(part.drop, leastDrop * this.#unit)];
+    return {
+      left: part.left ** away,
+      speed: part.speed ** away,
+      drop: drop * reach * (remains / nearest.remains),
+    };
+  }
+
+  /** What a combination's structure has come to, without what its format is expected to add. */
+  #withoutFormat({ numbers }: Combination, figures: Figures): Part {
+    const whole = this.#beside(figures);
+    const format = numbers && this.#alone(numbers);
+    if (format === undefined || format === "refused") return whole;
+    return {
+      left: whole.left / format.left,
+      speed: whole.speed / format.speed,
+      drop: whole.drop - Math.max(0, format.drop),
+    };
+  }
+
+  #beside({ bytes, speed = 1, drop }: Figures): Part {
+    return { left: bytes / this.#original.bytes, speed, drop };
+  }
+}
+
+interface Part {
+  readonly left: number;
+  readonly speed: number;
+  readonly drop: number;
+}
+
+const harm = (left: number): number => Math.max(1e-3, 1 / left - 1);
+
+/** Of a loss, behind all that heals it. */
+const remaining = (healing: readonly Offer[]): number =>
+  healing.reduce((left, { heals = 0 }) => Math.min(left, 1 - heals), 1);

@@ -1,0 +1,84 @@
+/** What a search looks for: of the results that are allowed, the one of least cost. */
+
+export interface Figures {
+  readonly bytes: number;
+  /** After brotli; undefined where there is no compressor. */
+  readonly brotli?: number | undefined;
+  /** How many times as fast as the original; undefined where it was not measured. */
+  readonly speed?: number | undefined;
+  /** How much worse than the original, in the units of the metric. */
+  readonly drop: number;
+}
+
+export interface Objective {
+  readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
+  /** Less is better; figures of about one unit where it is doubled. */
+  cost(figures: Figures): number;
+  /** @param slack by how much figures that are estimates may fall short, as a share. */
+  allows(figures: Figures, slack?: number): boolean;
+}
+
+export const purposes = ["size", "speed", "download"] as const;
+export type Purpose = (typeof purposes)[number];
+
+export interface ObjectiveOptions {
+  readonly purpose?: Purpose | undefined;
+  /** Bytes at most: then the least drop is looked for. */
+  readonly targetSize?: number | undefined;
+  /** Times as fast at least: then the least drop is looked for. */
+  readonly faster?: number | undefined;
+}
+
+/** Times at most a twentieth longer than the original's are no loss that anyone would notice. */
+const leastSpeed = 0.95;
+
+/**
+ * @param maxDrop of the goal; undefined where nothing can be lost.
+ * @param original bytes of the original.
+ */
+export function objectiveOf(
+  { purpose, targetSize, faster }: ObjectiveOptions,
+  maxDrop: number | undefined,
+  original: { readonly bytes: number },
+): Objective {
+  const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
+  const keeps = ({ drop }: Figures, slack = 0): boolean => maxDrop === undefined || drop <= maxDrop + slack * unit;
+  const isFast = ({ speed = 1 }: Figures, least: number, slack = 0): boolean => speed >= least * (1 - slack);
+  const byDrop = ({ drop, bytes }: Figures): number => Math.max(0, drop) / unit + Math.log2(bytes) / 1000;
+  if (targetSize !== undefined)
+    return {
+      id: "target-size",
+      cost: byDrop,
+      allows: ({ bytes }, slack = 0) => bytes <= targetSize * (1 + slack),
+    };
+  if (faster !== undefined)
+    return { id: "faster", cost: byDrop, allows: (figures, slack) => isFast(figures, faster, slack) };
+  if (purpose === "speed")
+    return {
+      id: "speed",
+      cost: ({ speed = 1 }) => -Math.log2(speed),
+      allows: (figures, slack) => keeps(figures, slack) && figures.bytes <= original.bytes,
+    };
+  const cost = ({ bytes }: Figures): number => Math.log2(bytes);
+  if (purpose === "size") return { id: "size", cost, allows: keeps };
+  if (purpose === "download")
+    return { id: "download", cost: ({ brotli, bytes }) => Math.log2(brotli ?? bytes), allows: keeps };
+  return { id: "usual", cost, allows: (figures, slack) => keeps(figures, slack) && isFast(figures, leastSpeed, slack) };
+}
+
+/** Figures that no others are better than in one respect without being worse in another: bytes, drop, speed. */
+export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
+  const axes = all.map((one) => {
+    const { bytes, drop, speed = 0 } = figuresOf(one);
+    return [bytes, Math.max(0, drop), -speed] as const;
+  });
+  return all.filter((_, at) => {
+    const own = axes[at];
+    return !axes.some(
+      (other, place) =>
+        own !== undefined &&
+        other.every((value, axis) => value <= (own[axis] ?? 0)) &&
+        (other.some((value, axis) => value < (own[axis] ?? 0)) || place < at),
+    );
+  });
+}

@@ -1,0 +1,282 @@
+/**
+ * A search for the model of least cost that an objective allows. What passes offer (`passes/moves.ts`) makes combinations; each round tries those that are expected to gain
+ * most for their work, and what they come to tells what to expect of the others (`forecast.ts`). Formats of numbers come first, by themselves: they need no training.
+ *
+ * Half of the test part is searched on. The other half is looked at for the finalists alone, whose intervals are widened for as many.
+ */
+import { type Dataset, isIndexed } from "../data/index.ts";
+import { view } from "../data/indexed.ts";
+import { stopIfAsked } from "../errors.ts";
+import { judge, type Task } from "../evaluate/index.ts";
+import { counted } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { completeContext } from "../passes/pass.ts";
+import type { Recipe } from "../recipe/recipe.ts";
+import { isRepeat } from "../recipe/recipe.ts";
+import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
+import { steps } from "../recipe/steps.ts";
+import type { Attempt } from "../recipe/variant.ts";
+import { secondsSince } from "../recipe/variant.ts";
+import { openStore, type Store } from "../run/store.ts";
+import { random } from "../tensor/random.ts";
+import { type Combination, combinationsOf, offersFor, recipeOf, runsOf } from "./combinations.ts";
+import { Forecast, type Tried } from "./forecast.ts";
+import { type Figures, frontOf, type Objective, type ObjectiveOptions, objectiveOf } from "./objective.ts";
+
+export interface SearchOptions extends RunOptions, ObjectiveOptions {
+  /** No combination begins after so many (10). */
+  readonly minutes?: number | undefined;
+  /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
+  readonly steps?: number | undefined;
+  /** A better one was found, on the samples that are searched on. */
+  readonly onBest?: (best: Best) => Promise<void>;
+}
+
+export interface Best {
+  readonly name: string;
+  readonly recipe: Recipe;
+  readonly figures: Figures;
+  /** Its file. */
+  bytes(): Promise<Uint8Array>;
+}
+
+/** A combination that was tried, with what it has come to on the samples that were searched on. */
+export interface SearchedPoint extends Partial<Figures> {
+  readonly name: string;
+  readonly refused?: string | undefined;
+  readonly seconds: number;
+}
+
+const usualMinutes = 10;
+/** Combinations of a round. */
+const ofRound = 3;
+/** An expected gain below is not worth a try: 2 % of the bytes. */
+const leastGain = 0.03;
+/** By how much an expected figure may fall short, as a share of what is allowed. */
+const slack = 0.25;
+/** Work beside that of moves and of judging, in runs of a sample. */
+const overhead = 200;
+const roundsOfTiming = 7;
+/** Those that the test samples judge. */
+const mostFinalists = 4;
+/** Fewer say nothing: then all samples are searched on, and judge. */
+const fewestSamples = 100;
+
+interface Scored extends Tried {
+  readonly attempt: Attempt;
+  readonly seconds: number;
+}
+
+/**
+ * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
+ * @param task disjoint training, calibration and test samples, and the metric.
+ * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
+ */
+export async function search(
+  original: Model,
+  task: Task,
+  options: SearchOptions = {},
+  given: Partial<Context> = {},
+): Promise<Compressed & { readonly searched: readonly SearchedPoint[] }> {
+  const context = completeContext(given);
+  const store = await openStore(original, options.resumeFolder);
+  try {
+    return await searchWith(store, original, task, options, context);
+  } finally {
+    await store.release();
+  }
+}
+
+async function searchWith(
+  store: Store,
+  original: Model,
+  task: Task,
+  options: SearchOptions,
+  context: Context,
+): Promise<Compressed & { readonly searched: readonly SearchedPoint[] }> {
+  const { minutes = usualMinutes, steps: most = Number.POSITIVE_INFINITY, onBest, onStage = () => {} } = options;
+  const parts = divided(task.test, context.seed);
+  const begun = performance.now();
+  const offers = offersFor(steps.values(), await store.open(store.original), {
+    calibrate: task.calibrate === undefined ? 0 : 200,
+    train: task.train?.count ?? 0,
+  });
+  const all = combinationsOf(offers);
+  const trials = await openTrials(
+    store,
+    all.map((one) => ({ name: one.name, recipe: recipeOf(one) })),
+    { ...task, test: parts.search },
+    { ...options, choice: true },
+    context,
+  );
+  const { evaluator, goal } = trials;
+  const candidates = new Map(trials.candidates.map((one) => [one.name, one]));
+  const { measured } = evaluator.original;
+  const beside = { bytes: measured.bytes, brotli: measured.brotli, speed: 1, drop: 0 };
+  const objective = objectiveOf(options, goal?.maxDrop, measured);
+  const forecast = new Forecast(beside, goal?.maxDrop || 1);
+  const tried: Scored[] = [];
+  let [spent, best]: [number, Scored | undefined] = [0, undefined];
+  const isOpen = (): boolean => tried.length < most && (options.steps !== undefined || spent < 60 * minutes);
+  const judged = evaluator.took.samples;
+  const secondsOf = (combination: Combination): number =>
+    (runsOf(combination, judged) * evaluator.took.seconds) / Math.max(1, judged);
+  const isTimed = objective.id === "usual" || objective.id === "speed" || objective.id === "faster";
+  for (let round = roundOf(all, forecast, objective, undefined, tried, judged); round.length > 0 && isOpen(); ) {
+    for (const combination of round) {
+      if (!isOpen()) break;
+      // What would not end in time does not begin.
+      if (options.steps === undefined && tried.length > 0 && spent + secondsOf(combination) > 1.5 * 60 * minutes)
+        continue;
+      stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
+      onStage(combination.name);
+      const started = performance.now();
+      const key = { search: combination.name, of: store.original, judged };
+      const candidate = candidates.get(combination.name);
+      if (candidate === undefined) continue;
+      const attempt = await trials.attempt(candidate, true);
+      const figures = await figuresOf(attempt, isTimed, trials, store, goal?.maxDrop);
+      const before = (await store.records?.read(key)) as number | undefined;
+      const seconds = before ?? secondsSince(started);
+      if (before === undefined) await store.records?.write(key, seconds);
+      spent += seconds;
+      const one: Scored = { combination, attempt, figures, seconds };
+      tried.push(one);
+      forecast.add(one);
+      if (figures === undefined || !attempt.usable || !objective.allows(figures)) continue;
+      if (best?.figures !== undefined && objective.cost(figures) >= objective.cost(best.figures)) continue;
+      best = one;
+      context.log({ id: "best", text: `best so far: ${combination.name} (${tried.length} tried)` });
+      await onBest?.(await bestOf(one, figures, store));
+    }
+    round = roundOf(all, forecast, objective, best?.figures, tried, judged);
+  }
+  const finalists = finalistsOf(tried, objective);
+  context.log({
+    id: "finalists",
+    text: `${counted(tried.length, "combination")} tried; ${counted(finalists.length, "finalist")} on other samples`,
+  });
+  const compressed = await compressIn(
+    store,
+    original,
+    finalists.map(({ combination, attempt }) => ({
+      name: combination.name,
+      recipe: resolved(recipeOf(combination), attempt),
+    })),
+    { ...task, test: parts.test },
+    { ...options, choice: false },
+    context,
+  );
+  return {
+    ...compressed,
+    run: { ...compressed.run, seconds: secondsSince(begun) },
+    searched: tried.map(({ combination, figures, attempt, seconds }) => ({
+      name: combination.name,
+      ...figures,
+      refused: attempt.variant.refused,
+      seconds,
+    })),
+  };
+}
+
+/** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
+function roundOf(
+  all: readonly Combination[],
+  forecast: Forecast,
+  objective: Objective,
+  best: Figures | undefined,
+  tried: readonly Scored[],
+  judged: number,
+): readonly Combination[] {
+  if (tried.length === 0) return all.filter(({ structure }) => structure === undefined);
+  const done = new Set(tried.map(({ combination }) => combination.name));
+  const found = all.flatMap((combination) => {
+    if (done.has(combination.name)) return [];
+    const figures = forecast.of(combination);
+    if (figures === undefined || !objective.allows(figures, slack)) return [];
+    const gain = best === undefined ? 1 : objective.cost(best) - objective.cost(figures);
+    return gain < leastGain ? [] : [{ combination, worth: gain / (runsOf(combination, judged) + overhead) }];
+  });
+  const families = new Set<string | undefined>();
+  const round: Combination[] = [];
+  for (const { combination } of found.toSorted((a, b) => b.worth - a.worth)) {
+    if (round.length === ofRound) break;
+    const family = combination.structure?.family;
+    if (families.has(family)) continue;
+    families.add(family);
+    round.push(combination);
+  }
+  return round;
+}
+
+async function figuresOf(
+  { evaluation, variant }: Attempt,
+  isTimed: boolean,
+  { evaluator }: Trials,
+  { records }: Store,
+  maxDrop: number | undefined,
+): Promise<Figures | undefined> {
+  if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
+  const { value } = judge(evaluation.comparison, { maxDrop: maxDrop ?? 0 }).drop;
+  if (!Number.isFinite(value)) return undefined;
+  const { bytes, brotli, sha256 } = evaluation.measured;
+  const key = { speed: sha256, beside: evaluator.original.measured.sha256 };
+  let speed = isTimed ? ((await records?.read(key)) as number | undefined) : undefined;
+  if (isTimed && speed === undefined) {
+    const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });
+    speed = models[1]?.speedup.median;
+    if (speed !== undefined) await records?.write(key, speed);
+  }
+  return { bytes, brotli, speed, drop: value };
+}
+
+async function bestOf(one: Scored, figures: Figures, store: Store): Promise<Best> {
+  return {
+    name: one.combination.name,
+    recipe: resolved(recipeOf(one.combination), one.attempt),
+    figures,
+    async bytes() {
+      const file = await store.file(one.attempt.evaluation?.measured.sha256 ?? store.original);
+      return file.read(0, file.size);
+    },
+  };
+}
+
+/** With the forms of single layers that were found, so that nothing is searched again. */
+function resolved(recipe: Recipe, { variant }: Attempt): Recipe {
+  return {
+    ...recipe,
+    steps: recipe.steps.map((step, at) => {
+      if (isRepeat(step)) return step;
+      const { judge: _, ...plain } = step;
+      const { overrides } = variant.steps[at]?.options ?? {};
+      const isLast = at === recipe.steps.length - 1;
+      const options = overrides === undefined ? step.options : { ...step.options, overrides };
+      return { ...plain, options, ...(isLast ? {} : { judge: false }) };
+    }),
+  };
+}
+
+/** The best that are allowed, and of others on the front as many as there is room for; where none is allowed, those that lost least. */
+function finalistsOf(tried: readonly Scored[], objective: Objective): readonly Scored[] {
+  const sound = tried.filter(({ attempt, figures }) => figures !== undefined && attempt.usable);
+  const figuresOf = ({ figures }: Scored): Figures => figures ?? { bytes: Number.POSITIVE_INFINITY, drop: 0 };
+  const cost = (one: Scored): number => objective.cost(figuresOf(one));
+  const allowed = sound.filter((one) => objective.allows(figuresOf(one))).toSorted((a, b) => cost(a) - cost(b));
+  if (allowed.length === 0)
+    return sound.toSorted((a, b) => figuresOf(a).drop - figuresOf(b).drop).slice(0, mostFinalists);
+  const front = frontOf(allowed, figuresOf);
+  return [...new Set([...allowed.slice(0, Math.ceil(mostFinalists / 2)), ...front])].slice(0, mostFinalists);
+}
+
+/** Samples to search on and samples to judge by; all for both where there are few, or they come as a stream. */
+function divided(test: Dataset, seed: number): { readonly search: Dataset; readonly test: Dataset } {
+  if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test };
+  const order = random(seed, "search").permutation(test.count);
+  const half = Math.floor(test.count / 2);
+  return {
+    search: view(test, test.name, order.slice(0, half).sort()),
+    test: view(test, test.name, order.slice(half).sort()),
+  };
+}
