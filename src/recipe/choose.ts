@@ -9,6 +9,7 @@
  */
 
 import type { Choice } from "../report/data.ts";
+import type { Figures, Objective } from "./objective.ts";
 
 export interface Contender {
   /** Undefined where there is no result. */
@@ -19,6 +20,8 @@ export interface Contender {
   readonly drop?: number | undefined;
   /** Processor time of a run, as a share of the original's; undefined where it was not measured. */
   readonly work?: number | undefined;
+  readonly brotli?: Figures["brotli"];
+  readonly speed?: Figures["speed"];
 }
 
 /** Files that differ less in size are as good as equally small. */
@@ -29,10 +32,14 @@ const clearlyLess = 0.5;
  * The best of those that are sound. If none is: the one that lost least, for the test samples to decide; by force the best
  * of all that there are. Undefined where there is nothing to keep.
  */
-export function choose(contenders: readonly Contender[], force: boolean): Choice | undefined {
+export function choose(
+  contenders: readonly Contender[],
+  force: boolean,
+  objective?: Objective | undefined,
+): Choice | undefined {
   const places = contenders.flatMap(({ bytes }, place) => (bytes === undefined ? [] : [place]));
   const sound = places.filter((place) => contenders[place]?.sound === true);
-  if (sound.length > 0) return best(contenders, sound);
+  if (sound.length > 0) return objective === undefined ? best(contenders, sound) : least(contenders, sound, objective);
   if (force) return places.length === 0 ? undefined : { ...best(contenders, places), by: "force" };
   return leastDrop(contenders);
 }
@@ -41,6 +48,24 @@ function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   const drops = contenders.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));
   const [least] = drops.toSorted((a, b) => a.drop - b.drop);
   return least && { place: least.place, by: "loss" };
+}
+
+/** Of those that the objective allows the one of least cost; the smallest that it does not allow is named. */
+function least(contenders: readonly Contender[], places: readonly number[], objective: Objective): Choice {
+  const figuresOf = (place: number): Figures => {
+    const { bytes = Number.POSITIVE_INFINITY, drop = 0, ...rest } = contenders[place] ?? {};
+    return { bytes, drop, ...rest };
+  };
+  const by = (order: (figures: Figures) => number, of: readonly number[]): number =>
+    of.reduce((found, place) => (order(figuresOf(place)) < order(figuresOf(found)) ? place : found));
+  const allowed = places.filter((place) => objective.allows(figuresOf(place)));
+  const smallest = by(({ bytes }) => bytes, places);
+  // What is slower than it should be is written all the same, and said.
+  if (allowed.length === 0) return { place: by(({ speed = 0 }) => -speed, places), by: "none allowed" };
+  const place = by(objective.cost, allowed);
+  if (places.length === 1) return { place, by: "only" };
+  const { id } = objective;
+  return { place, by: id, ...(smallest === place || allowed.includes(smallest) ? {} : { over: smallest }) };
 }
 
 /** @param places of which one is chosen, at least one. */

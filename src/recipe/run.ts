@@ -24,6 +24,7 @@ import { noiseOf, seenSamples } from "./evidence.ts";
 import { Figures } from "./figures.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
 import { recipeName } from "./names.ts";
+import type { Objective } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
@@ -41,6 +42,8 @@ export interface RunOptions {
   readonly goal?: GoalOptions | undefined;
   /** Return a refused result, too. */
   readonly force?: boolean;
+  /** What is kept of several (the smallest, or of files of about its size one that takes much less processor time). */
+  readonly objective?: ((goal: Goal | undefined, original: Measured) => Objective) | undefined;
   /** Results are chosen among on a third of the test samples, and reported on the others (where there are several). */
   readonly choice?: boolean | undefined;
   /** Samples a run when measuring (64). */
@@ -179,9 +182,12 @@ export async function compressIn(
   const plain = await withoutNotes(evaluator.original.measured, await evaluator.open(evaluator.original));
   const tried = results.map((one, place) => withGain(plain, one, workAt(place)));
   const force = options.force === true;
+  const speedAt = (place: number): number | undefined =>
+    timing?.unsteady === true ? undefined : timing?.models[place + 1]?.speedup.median;
   const choice = choose(
-    tried.map((one, place) => contender(one, goal, workAt(place))),
+    tried.map((one, place) => ({ ...contender(one, goal, workAt(place)), speed: speedAt(place) })),
     force,
+    options.objective?.(goal, evaluator.original.measured),
   );
   const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
   const chosen = keeps ? choice.place : undefined;
@@ -345,6 +351,7 @@ function contender(
   const met = validation !== undefined || verdict?.met !== false;
   return {
     bytes: evaluation?.measured.bytes,
+    brotli: evaluation?.measured.brotli,
     sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
     drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
     work,

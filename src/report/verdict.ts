@@ -118,7 +118,8 @@ export function choiceSentence(run: Run): string | undefined {
 }
 
 /** "int8 dynamic is smaller (292 kB), but takes 3.90 × the processor time." */
-function reasonText({ choice, variants, goal, latency }: Run): string | undefined {
+function reasonText(run: Run): string | undefined {
+  const { choice, variants, goal, latency } = run;
   if (choice === undefined) return undefined;
   const { by, place, over = -1, unweighed } = choice;
   const name = variants[place]?.name ?? "";
@@ -133,11 +134,36 @@ function reasonText({ choice, variants, goal, latency }: Run): string | undefine
       const ratio = workOf([latency?.models[place + 1]], latency?.models[over + 1]) ?? Number.NaN;
       return `${smaller?.name} is smaller (${bytes(smaller?.result?.bytes ?? Number.NaN)}), but takes ${times(ratio)} the processor time.`;
     }
+    case "usual":
+    case "speed":
+    case "download":
+    case "target-size":
+    case "faster":
+      return `${name} is ${chosenFor[by]}${goal === undefined || by === "target-size" || by === "faster" ? "" : ", within the goal"}.${slowerText(run)}`;
+    case "none allowed":
+      return `No variant ${within} is as fast as it should be; ${name} is the fastest.`;
     case "loss":
       return `No variant is within the goal on the validation samples; ${name} lost least there.`;
     case "force":
       return `No variant is within the goal; ${name} is the smallest (--force).`;
   }
+}
+
+const chosenFor = {
+  usual: "the smallest variant that is about as fast as the original",
+  speed: "the fastest variant",
+  download: "the smallest download",
+  "target-size": "the most accurate variant of that size",
+  faster: "the most accurate variant of that speed",
+} as const;
+
+/** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */
+function slowerText(run: Run): string {
+  const { over } = run.choice ?? {};
+  const speed = speedOf(run, over)?.median;
+  const smaller = over === undefined ? undefined : run.variants[over];
+  if (smaller?.result === undefined || speed === undefined) return "";
+  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${times(speed)} as fast: --for size keeps it.`;
 }
 
 /** Processor time of a run, as a share of the original's. */

@@ -6,8 +6,9 @@
  * A structure that leaves a share l of the bytes loses about in proportion to 1/l − 1: the factor is that of the member of its family measured nearest to it, with the same
  * healing, else with another, by what the two are expected to take back.
  */
+
+import type { Figures } from "../recipe/objective.ts";
 import type { Combination, Offer } from "./combinations.ts";
-import type { Figures } from "./objective.ts";
 
 export interface Tried {
   readonly combination: Combination;

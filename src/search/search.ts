@@ -7,38 +7,30 @@
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { stopIfAsked } from "../errors.ts";
-import { judge, type Task } from "../evaluate/index.ts";
+import { type Goal, judge, type Task } from "../evaluate/index.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
+import { type Figures, frontOf, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { isRepeat } from "../recipe/recipe.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
 import { steps } from "../recipe/steps.ts";
-import type { Attempt } from "../recipe/variant.ts";
-import { secondsSince } from "../recipe/variant.ts";
+import { type Attempt, type Candidate, secondsSince } from "../recipe/variant.ts";
+import type { Measured } from "../report/data.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { random } from "../tensor/random.ts";
 import { type Combination, combinationsOf, offersFor, recipeOf, runsOf } from "./combinations.ts";
 import { Forecast, type Tried } from "./forecast.ts";
-import { type Figures, frontOf, type Objective, type ObjectiveOptions, objectiveOf } from "./objective.ts";
 
 export interface SearchOptions extends RunOptions, ObjectiveOptions {
   /** No combination begins after so many (10). */
   readonly minutes?: number | undefined;
   /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
   readonly steps?: number | undefined;
-  /** A better one was found, on the samples that are searched on. */
-  readonly onBest?: (best: Best) => Promise<void>;
-}
-
-export interface Best {
-  readonly name: string;
-  readonly recipe: Recipe;
-  readonly figures: Figures;
-  /** Its file. */
-  bytes(): Promise<Uint8Array>;
+  /** A better one was found: judged on the samples that are searched on. */
+  readonly onBest?: (best: Finalists) => Promise<void>;
 }
 
 /** A combination that was tried, with what it has come to on the samples that were searched on. */
@@ -48,7 +40,19 @@ export interface SearchedPoint extends Partial<Figures> {
   readonly seconds: number;
 }
 
+export interface Finalists extends Compressed {
+  /** As the variants of the run are. */
+  readonly candidates: readonly Candidate[];
+}
+
+export interface Searched extends Finalists {
+  /** In the order in which they were tried. */
+  readonly searched: readonly SearchedPoint[];
+}
+
 const usualMinutes = 10;
+/** That passes look at unless said. */
+const samplesToCalibrate = 200;
 /** Combinations of a round. */
 const ofRound = 3;
 /** An expected gain below is not worth a try: 2 % of the bytes. */
@@ -78,7 +82,7 @@ export async function search(
   task: Task,
   options: SearchOptions = {},
   given: Partial<Context> = {},
-): Promise<Compressed & { readonly searched: readonly SearchedPoint[] }> {
+): Promise<Searched> {
   const context = completeContext(given);
   const store = await openStore(original, options.resumeFolder);
   try {
@@ -94,12 +98,12 @@ async function searchWith(
   task: Task,
   options: SearchOptions,
   context: Context,
-): Promise<Compressed & { readonly searched: readonly SearchedPoint[] }> {
+): Promise<Searched> {
   const { minutes = usualMinutes, steps: most = Number.POSITIVE_INFINITY, onBest, onStage = () => {} } = options;
   const parts = divided(task.test, context.seed);
   const begun = performance.now();
   const offers = offersFor(steps.values(), await store.open(store.original), {
-    calibrate: task.calibrate === undefined ? 0 : 200,
+    calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
     train: task.train?.count ?? 0,
   });
   const all = combinationsOf(offers);
@@ -111,13 +115,24 @@ async function searchWith(
     context,
   );
   const { evaluator, goal } = trials;
-  const candidates = new Map(trials.candidates.map((one) => [one.name, one]));
+  const stepsOf = new Map(trials.candidates.map((one) => [one.name, one]));
   const { measured } = evaluator.original;
   const beside = { bytes: measured.bytes, brotli: measured.brotli, speed: 1, drop: 0 };
   const objective = objectiveOf(options, goal?.maxDrop, measured);
   const forecast = new Forecast(beside, goal?.maxDrop || 1);
   const tried: Scored[] = [];
   let [spent, best]: [number, Scored | undefined] = [0, undefined];
+  const silent: Context = { ...context, log: () => {}, progress: () => {} };
+  const judgedBy = async (test: Dataset, some: readonly Scored[], own: SearchOptions, by: Context) => {
+    const candidates = some.map(({ combination, attempt }) => ({
+      name: combination.name,
+      recipe: resolved(recipeOf(combination), attempt),
+    }));
+    const objective = (goal: Goal | undefined, { bytes }: Measured): Objective =>
+      objectiveOf(options, goal?.maxDrop, { bytes });
+    const judging = { ...own, choice: false, objective };
+    return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
+  };
   const isOpen = (): boolean => tried.length < most && (options.steps !== undefined || spent < 60 * minutes);
   const judged = evaluator.took.samples;
   const secondsOf = (combination: Combination): number =>
@@ -133,7 +148,7 @@ async function searchWith(
       onStage(combination.name);
       const started = performance.now();
       const key = { search: combination.name, of: store.original, judged };
-      const candidate = candidates.get(combination.name);
+      const candidate = stepsOf.get(combination.name);
       if (candidate === undefined) continue;
       const attempt = await trials.attempt(candidate, true);
       const figures = await figuresOf(attempt, isTimed, trials, store, goal?.maxDrop);
@@ -148,7 +163,7 @@ async function searchWith(
       if (best?.figures !== undefined && objective.cost(figures) >= objective.cost(best.figures)) continue;
       best = one;
       context.log({ id: "best", text: `best so far: ${combination.name} (${tried.length} tried)` });
-      await onBest?.(await bestOf(one, figures, store));
+      await onBest?.(await judgedBy(parts.search, [one], { ...options, rounds: 0 }, silent));
     }
     round = roundOf(all, forecast, objective, best?.figures, tried, judged);
   }
@@ -157,17 +172,7 @@ async function searchWith(
     id: "finalists",
     text: `${counted(tried.length, "combination")} tried; ${counted(finalists.length, "finalist")} on other samples`,
   });
-  const compressed = await compressIn(
-    store,
-    original,
-    finalists.map(({ combination, attempt }) => ({
-      name: combination.name,
-      recipe: resolved(recipeOf(combination), attempt),
-    })),
-    { ...task, test: parts.test },
-    { ...options, choice: false },
-    context,
-  );
+  const compressed = await judgedBy(parts.test, finalists, options, context);
   return {
     ...compressed,
     run: { ...compressed.run, seconds: secondsSince(begun) },
@@ -178,6 +183,13 @@ async function searchWith(
       seconds,
     })),
   };
+}
+
+/** All that could be tried on a model, for the samples that it wants. */
+export async function movesFor(model: Model): Promise<readonly Candidate[]> {
+  const most = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
+  const candidates = combinationsOf(offersFor(steps.values(), model.clone(), most));
+  return candidates.map((one) => ({ name: one.name, recipe: recipeOf(one) }));
 }
 
 /** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
@@ -229,18 +241,6 @@ async function figuresOf(
     if (speed !== undefined) await records?.write(key, speed);
   }
   return { bytes, brotli, speed, drop: value };
-}
-
-async function bestOf(one: Scored, figures: Figures, store: Store): Promise<Best> {
-  return {
-    name: one.combination.name,
-    recipe: resolved(recipeOf(one.combination), one.attempt),
-    figures,
-    async bytes() {
-      const file = await store.file(one.attempt.evaluation?.measured.sha256 ?? store.original);
-      return file.read(0, file.size);
-    },
-  };
 }
 
 /** With the forms of single layers that were found, so that nothing is searched again. */

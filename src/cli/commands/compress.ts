@@ -15,8 +15,9 @@ import {
   speed,
   times,
 } from "../../evaluate/numbers.ts";
-import { option } from "../../passes/options.ts";
+import { bytesOf, countOption, option, sizeOption } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
+import { purposes } from "../../recipe/objective.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
 import { benchCommand, filesOf } from "../../report/sections.ts";
 import {
@@ -67,6 +68,32 @@ export default defineCommand({
       short: "-r",
       value: "recipe.yaml",
     }),
+    minutes: option(
+      v.pipe(v.number(), v.gtValue(0, "must be above 0")),
+      "search combinations of all techniques for so long, and judge the best on other samples",
+      {
+        value: "n",
+      },
+    ),
+    steps: option(countOption, "the same, so many combinations: the result does not depend on the machine", {
+      value: "n",
+    }),
+    for: option(v.picklist(purposes), "what is looked for (default: the smallest that is about as fast)", {
+      meanings: {
+        title: "Purposes (--for)",
+        rows: [
+          ["size", "the smallest file, even where it is slower"],
+          ["speed", "the fastest model that is no larger"],
+          ["download", "the smallest file after compression (brotli)"],
+        ],
+      },
+    }),
+    targetSize: option(sizeOption, "the most accurate model of at most this size", { value: "300kB" }),
+    faster: option(
+      v.pipe(v.number(), v.gtValue(0, "must be above 0")),
+      "the most accurate model that is so many times as fast",
+      { value: "n" },
+    ),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
@@ -117,6 +144,24 @@ export default defineCommand({
     await requireOwnResults(out, runFolder);
     const goal = { maxDrop: options.maxDrop, strict };
     const command = ["pith", ...session.line];
+    const { minutes, steps, for: purpose, targetSize, faster } = options;
+    const searches = [minutes, steps, purpose, targetSize, faster].some((one) => one !== undefined);
+    if (searches && recipe !== undefined)
+      throw new PithError(
+        "E_USAGE",
+        "A recipe says what is done: --minutes, --steps, --for, --target-size and --faster look for it.",
+        {
+          hint: "Leave out -r, or these.",
+        },
+      );
+    if (targetSize !== undefined && faster !== undefined)
+      throw new PithError(
+        "E_USAGE",
+        "--target-size and --faster each look for the most accurate model: give one of them.",
+      );
+    const search = searches
+      ? { minutes, steps, purpose, targetSize: targetSize === undefined ? undefined : bytesOf(targetSize), faster }
+      : undefined;
     const input = {
       model,
       out,
@@ -129,10 +174,11 @@ export default defineCommand({
       force,
       seed: session.seed,
       command,
+      search,
     };
     const replaced = await isThere(join(out, "model.onnx"));
     // Techniques alone have kept what they have done; a recipe may be training.
-    const keeps = recipe !== undefined;
+    const keeps = recipe !== undefined || searches;
     const result = await withPartialRun(out, (resumeFolder) => {
       const job = () =>
         session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`, { keeps });

@@ -18,10 +18,12 @@ import {
   compress,
   defaultPlan,
   parseRecipe,
+  type RunOptions,
   recipeName,
   recipeText,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
+import { type Finalists, movesFor, type SearchOptions, search } from "../../search/index.ts";
 import type { MetricName } from "../../task/index.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import type { DataRequest } from "../data.ts";
@@ -48,6 +50,8 @@ export interface CompressInput {
   readonly force: boolean;
   readonly seed: number;
   readonly command: readonly string[];
+  /** Undefined: the recipe, or a few of its own. */
+  readonly search: Pick<SearchOptions, "minutes" | "steps" | "purpose" | "targetSize" | "faster"> | undefined;
 }
 
 export interface CompressOutput {
@@ -67,41 +71,44 @@ async function compressed(
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const model = await openModel(input.model, context);
   const engine = createEngine();
-  const candidates = given === undefined ? defaultPlan(model, input.targets) : [given];
-  const asked = { ...input, recipes: candidates.map(({ recipe }) => recipe) };
+  const tried =
+    input.search === undefined ? [given ?? defaultPlan(model, input.targets)].flat() : await movesFor(model);
+  const asked = { ...input, recipes: tried.map(({ recipe }) => recipe) };
   const { task, used } = await openStepsTask(engine, model, asked, context);
-  const result = await compress(
-    model,
-    candidates,
-    task,
-    {
-      name: basename(input.model),
-      goal: input.goal,
-      force: input.force,
-      batch: input.data.batch,
-      output: input.output,
-      preprocessing: task.preprocessing,
-      seen: task.seen,
-      available: used.test.available,
-      resumeFolder: input.resumeFolder,
-      length: await tokensTimed(input.model),
-      targets,
-      about: {
-        command: input.command,
-        paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
-        machine: thisMachine(),
-      },
-      onStage: (name) => context.stage(name),
-      onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
+  const options: RunOptions = {
+    name: basename(input.model),
+    goal: input.goal,
+    force: input.force,
+    batch: input.data.batch,
+    output: input.output,
+    preprocessing: task.preprocessing,
+    seen: task.seen,
+    available: used.test.available,
+    resumeFolder: input.resumeFolder,
+    length: await tokensTimed(input.model),
+    targets,
+    about: {
+      command: input.command,
+      paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
+      machine: thisMachine(),
     },
-    contextOf(engine, input, context),
-  );
-  const warnings = [...task.warnings, ...result.run.warnings];
-  const run: Run = {
-    ...worded(result.run),
-    warnings: warnings.map((text) => capitalized(onCommandLine(text))),
-    original: { ...result.run.original, ...(await fileFacts(model, input.model)) },
+    onStage: (name) => context.stage(name),
+    onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
   };
+  const running = contextOf(engine, input, context);
+  const recorded = async ({ run }: Compressed): Promise<Run> => ({
+    ...worded(run),
+    warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
+    original: { ...run.original, ...(await fileFacts(model, input.model)) },
+  });
+  const onBest = async ({ candidates, ...best }: Finalists): Promise<void> => {
+    if (best.result !== undefined) await write(input, await recorded(best), best, candidates, context);
+  };
+  const { candidates, ...result } =
+    input.search === undefined
+      ? { candidates: tried, ...(await compress(model, tried, task, options, running)) }
+      : await search(model, task, { ...options, ...input.search, onBest }, running);
+  const run = await recorded(result);
   const written = await write(input, run, result, candidates, context);
   if (result.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
