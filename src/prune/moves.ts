@@ -4,22 +4,26 @@ import type { Move, Moves } from "../passes/moves.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
 
 const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+/** Any number of channels is left, or multiples that runtimes compute as fast as fewer. */
+const widths = [{ family: "channels" }, { family: "channels in eights", roundTo: 8 }];
 /** Samples on which the influence of layers is measured. */
 const samplesOfInfluence = 64;
 
 export const pruneMoves: Moves = ({ model, samples }) => {
   // Channels that are normalized together can go where something heals what that takes.
   const through = samples.calibrate > 0 ? { throughNorms: true } : {};
-  const channels = amounts.map(
-    (amount): Move => ({
-      name: `channels −${Math.round(100 * amount)} %`,
-      options: { structured: amount, roundTo: 4, ...through },
-      kind: "structure",
-      family: "channels",
-      // Of a layer both its outputs and its inputs go.
-      left: (1 - amount) ** 2,
-      runs: 0,
-    }),
+  const channels = widths.flatMap(({ family, ...width }) =>
+    amounts.map(
+      (amount): Move => ({
+        name: `${family} −${Math.round(100 * amount)} %`,
+        options: { structured: amount, ...width, ...through },
+        kind: "structure",
+        family,
+        // Of a layer both its outputs and its inputs go.
+        left: (1 - amount) ** 2,
+        runs: 0,
+      }),
+    ),
   );
   if (samples.calibrate === 0) return channels;
   const stacks = repeatedIn(model);

@@ -43,6 +43,8 @@ export interface Run {
   readonly missed?: number | undefined;
   /** Why nothing is kept. */
   readonly refused?: { readonly code: ErrorCode; readonly message: string };
+  /** What was tried before, on other samples, where combinations were searched: the variants are the best of them. */
+  readonly search?: SearchRecord;
   /** All models timed in turns; undefined where none was. */
   readonly latency: Timing | undefined;
   /** Position of the variant whose samples and layers are looked at: the one that is kept, else the one that lost least. */
@@ -52,6 +54,28 @@ export interface Run {
   /** How far the layers of that variant say other than the original's, on some samples of the judged part. */
   readonly noise?: Noise;
   readonly warnings: readonly string[];
+}
+
+export interface SearchRecord {
+  /** Samples that were searched on. */
+  readonly samples: number;
+  /** None of them are test samples. */
+  readonly apart: boolean;
+  /** In the order in which they were tried. */
+  readonly points: readonly SearchedPoint[];
+}
+
+/** What a combination of techniques has come to on the samples that were searched on. */
+export interface SearchedPoint {
+  readonly name: string;
+  readonly bytes?: number | undefined;
+  readonly brotli?: number | undefined;
+  /** How many times as fast as the original; undefined where it was not timed. */
+  readonly speed?: number | undefined;
+  /** How much worse than the original. */
+  readonly drop?: number | undefined;
+  readonly refused?: string | undefined;
+  readonly seconds: number;
 }
 
 /** Which variant is kept, and why. */

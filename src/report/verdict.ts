@@ -107,7 +107,15 @@ export function choiceSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (chosenOf(run) === undefined) return undefined;
   const reason = reasonText(run);
-  if (measured < 2) return reason;
+  if (measured < 2 && run.search === undefined) return reason;
+  if (run.search !== undefined) {
+    const { points, samples, apart } = run.search;
+    const other = apart
+      ? "other samples"
+      : "the same samples, as they are few: its metric looks slightly better than it is";
+    const searched = `${counted(points.length, "combination")} were compared on ${counted(samples, "sample")}, and the best ${measured} on ${other}.`;
+    return reason === undefined ? searched : `${reason} ${searched}`;
+  }
   const { validation } = run.data;
   const where =
     validation === undefined

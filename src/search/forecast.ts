@@ -18,6 +18,8 @@ export interface Tried {
 
 /** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, and of a format, in units of the goal. */
 const [priorOfStructure, priorOfNumbers] = [10, 0.3];
+/** A structure that leaves more has changed nothing. */
+const noEffect = 0.99;
 /** Drops below are chance, in units of the goal. */
 const leastDrop = 0.1;
 
@@ -66,7 +68,9 @@ export class Forecast {
     const measured = this.#tried.flatMap(({ combination, figures }) => {
       const own = combination.structure;
       if (own?.family !== structure.family) return [];
-      const part = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
+      const whole = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
+      // So small a share was rounded to nothing.
+      const part = whole !== undefined && whole.left > noEffect ? undefined : whole;
       return [{ own, part, remains: remaining(combination.healing) }];
     });
     const remains = remaining(healing);

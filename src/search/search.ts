@@ -18,7 +18,7 @@ import { isRepeat } from "../recipe/recipe.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
 import { steps } from "../recipe/steps.ts";
 import { type Attempt, type Candidate, secondsSince } from "../recipe/variant.ts";
-import type { Measured } from "../report/data.ts";
+import type { Measured, SearchRecord } from "../report/data.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { random } from "../tensor/random.ts";
 import { type Combination, combinationsOf, offersFor, recipeOf, runsOf } from "./combinations.ts";
@@ -33,21 +33,9 @@ export interface SearchOptions extends RunOptions, ObjectiveOptions {
   readonly onBest?: (best: Finalists) => Promise<void>;
 }
 
-/** A combination that was tried, with what it has come to on the samples that were searched on. */
-export interface SearchedPoint extends Partial<Figures> {
-  readonly name: string;
-  readonly refused?: string | undefined;
-  readonly seconds: number;
-}
-
 export interface Finalists extends Compressed {
   /** As the variants of the run are. */
   readonly candidates: readonly Candidate[];
-}
-
-export interface Searched extends Finalists {
-  /** In the order in which they were tried. */
-  readonly searched: readonly SearchedPoint[];
 }
 
 const usualMinutes = 10;
@@ -82,7 +70,7 @@ export async function search(
   task: Task,
   options: SearchOptions = {},
   given: Partial<Context> = {},
-): Promise<Searched> {
+): Promise<Finalists> {
   const context = completeContext(given);
   const store = await openStore(original, options.resumeFolder);
   try {
@@ -98,7 +86,7 @@ async function searchWith(
   task: Task,
   options: SearchOptions,
   context: Context,
-): Promise<Searched> {
+): Promise<Finalists> {
   const { minutes = usualMinutes, steps: most = Number.POSITIVE_INFINITY, onBest, onStage = () => {} } = options;
   const parts = divided(task.test, context.seed);
   const begun = performance.now();
@@ -121,7 +109,18 @@ async function searchWith(
   const objective = objectiveOf(options, goal?.maxDrop, measured);
   const forecast = new Forecast(beside, goal?.maxDrop || 1);
   const tried: Scored[] = [];
+  const judged = evaluator.took.samples;
   let [spent, best]: [number, Scored | undefined] = [0, undefined];
+  const recordOf = (): SearchRecord => ({
+    samples: judged,
+    apart: parts.test !== parts.search,
+    points: tried.map(({ combination: { name }, figures, attempt, seconds }) => ({
+      name,
+      ...figures,
+      refused: attempt.variant.refused,
+      seconds,
+    })),
+  });
   const silent: Context = { ...context, log: () => {}, progress: () => {} };
   const judgedBy = async (test: Dataset, some: readonly Scored[], own: SearchOptions, by: Context) => {
     const candidates = some.map(({ combination, attempt }) => ({
@@ -133,8 +132,12 @@ async function searchWith(
     const judging = { ...own, choice: false, objective };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   };
+  const bestSoFar = async (one: Scored): Promise<Finalists> => {
+    const quiet = { ...options, rounds: 0, onMeasured: () => {}, onStage: () => {} };
+    const { run, ...best } = await judgedBy(parts.search, [one], quiet, silent);
+    return { ...best, run: { ...run, search: { ...recordOf(), apart: false } } };
+  };
   const isOpen = (): boolean => tried.length < most && (options.steps !== undefined || spent < 60 * minutes);
-  const judged = evaluator.took.samples;
   const secondsOf = (combination: Combination): number =>
     (runsOf(combination, judged) * evaluator.took.seconds) / Math.max(1, judged);
   const isTimed = objective.id === "usual" || objective.id === "speed" || objective.id === "faster";
@@ -163,7 +166,7 @@ async function searchWith(
       if (best?.figures !== undefined && objective.cost(figures) >= objective.cost(best.figures)) continue;
       best = one;
       context.log({ id: "best", text: `best so far: ${combination.name} (${tried.length} tried)` });
-      await onBest?.(await judgedBy(parts.search, [one], { ...options, rounds: 0 }, silent));
+      await onBest?.(await bestSoFar(one));
     }
     round = roundOf(all, forecast, objective, best?.figures, tried, judged);
   }
@@ -173,16 +176,7 @@ async function searchWith(
     text: `${counted(tried.length, "combination")} tried; ${counted(finalists.length, "finalist")} on other samples`,
   });
   const compressed = await judgedBy(parts.test, finalists, options, context);
-  return {
-    ...compressed,
-    run: { ...compressed.run, seconds: secondsSince(begun) },
-    searched: tried.map(({ combination, figures, attempt, seconds }) => ({
-      name: combination.name,
-      ...figures,
-      refused: attempt.variant.refused,
-      seconds,
-    })),
-  };
+  return { ...compressed, run: { ...compressed.run, search: recordOf(), seconds: secondsSince(begun) } };
 }
 
 /** All that could be tried on a model, for the samples that it wants. */
@@ -230,8 +224,13 @@ async function figuresOf(
   maxDrop: number | undefined,
 ): Promise<Figures | undefined> {
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
-  const { value } = judge(evaluation.comparison, { maxDrop: maxDrop ?? 0 }).drop;
-  if (!Number.isFinite(value)) return undefined;
+  // Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone.
+  const drops = [evaluation, evaluation.validation].flatMap((one) =>
+    one === undefined ? [] : [judge(one.comparison, { maxDrop: maxDrop ?? 0 }).drop],
+  );
+  const samples = drops.reduce((sum, { count }) => sum + count, 0);
+  const drop = drops.reduce((sum, { value, count }) => sum + (value * count) / samples, 0);
+  if (!Number.isFinite(drop)) return undefined;
   const { bytes, brotli, sha256 } = evaluation.measured;
   const key = { speed: sha256, beside: evaluator.original.measured.sha256 };
   let speed = isTimed ? ((await records?.read(key)) as number | undefined) : undefined;
@@ -240,7 +239,7 @@ async function figuresOf(
     speed = models[1]?.speedup.median;
     if (speed !== undefined) await records?.write(key, speed);
   }
-  return { bytes, brotli, speed, drop: value };
+  return { bytes, brotli, speed, drop };
 }
 
 /** With the forms of single layers that were found, so that nothing is searched again. */

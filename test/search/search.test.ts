@@ -1,12 +1,12 @@
 /** The search for the smallest model that keeps a goal: what it tries, what it looks at, what it returns. */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Model } from "../../src/graph/model.ts";
-import { type Compressed, runRecipe } from "../../src/recipe/run.ts";
-import { type Finalists, type SearchedPoint, search } from "../../src/search/search.ts";
+import { runRecipe } from "../../src/recipe/run.ts";
+import { type Finalists, search } from "../../src/search/search.ts";
 import { task, trained } from "../recipe/blobs.ts";
 
 let net: Model;
-let found: Compressed & { readonly searched: readonly SearchedPoint[] };
+let found: Finalists;
 const bests: Finalists[] = [];
 const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } } as const;
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 
 test("formats of numbers come first, then what is cut and healed", () => {
-  const names = found.searched.map(({ name }) => name);
+  const names = (found.run.search?.points ?? []).map(({ name }) => name);
   expect(names.slice(0, 3)).toEqual(["int8 static", "int8 dynamic", "int8 weights"]);
   expect(names).toHaveLength(12);
   expect(names.some((name) => /^(channels|low rank)/.test(name))).toBe(true);
@@ -42,7 +42,7 @@ test("what is kept is within the goal on samples that were not searched on", () 
 });
 
 test("is no larger than the smallest format by itself", () => {
-  const formats = found.searched.filter(({ name, drop = 1 }) => !name.includes(",") && drop <= 0.02);
+  const formats = (found.run.search?.points ?? []).filter(({ name, drop = 1 }) => !name.includes(",") && drop <= 0.02);
   const smallest = Math.min(...formats.map(({ bytes = Number.POSITIVE_INFINITY }) => bytes));
   const { variants, chosen = -1 } = found.run;
   expect(variants[chosen]?.result?.bytes).toBeLessThanOrEqual(smallest);
@@ -51,9 +51,8 @@ test("is no larger than the smallest format by itself", () => {
 describe("the same seed and steps", () => {
   test("give the same file", async () => {
     const again = await search(net, task, quick);
-    expect(again.searched.map(({ seconds: _, ...one }) => one)).toEqual(
-      found.searched.map(({ seconds: _, ...one }) => one),
-    );
+    const [first, second] = [found, again].map(({ run }) => run.search?.points.map(({ seconds: _, ...one }) => one));
+    expect(second).toEqual(first);
     expect(again.result?.bytes).toEqual(found.result?.bytes);
   });
 });
