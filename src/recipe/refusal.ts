@@ -14,7 +14,7 @@ export function refusal(run: Run): PithError {
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
-  if (more.length > 0) return nothingToDo(run) ?? lost("No variant meets the goal");
+  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? lost("No variant meets the goal");
   const { refused, refusedAs, comparison, verdict } = only;
   if (refused !== undefined)
     return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
@@ -29,6 +29,14 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
     return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
   const tested = integer(comparison.difference.count);
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
+}
+
+/** Where all that changed something is no smaller. */
+function nothingSmaller({ variants }: Run): PithError | undefined {
+  const isLarger = ({ refusedAs }: Variant): boolean => refusedAs === "not smaller" || refusedAs === "no gain";
+  const isOut = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";
+  if (!variants.every(isOut) || !variants.some(isLarger)) return undefined;
+  return new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
 }
 
 /** Where no candidate changed anything: the reasons. */

@@ -263,6 +263,8 @@ function finalistsOf(tried: readonly Scored[], objective: Objective): readonly S
   const figuresOf = ({ figures }: Scored): Figures => figures ?? { bytes: Number.POSITIVE_INFINITY, drop: 0 };
   const cost = (one: Scored): number => objective.cost(figuresOf(one));
   const allowed = sound.filter((one) => objective.allows(figuresOf(one))).toSorted((a, b) => cost(a) - cost(b));
+  // Their refusals say why there is none.
+  if (sound.length === 0) return tried.slice(0, mostFinalists);
   if (allowed.length === 0)
     return sound.toSorted((a, b) => figuresOf(a).drop - figuresOf(b).drop).slice(0, mostFinalists);
   const front = frontOf(allowed, figuresOf);

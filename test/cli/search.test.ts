@@ -1,0 +1,66 @@
+/** `pith compress` that searches: what it writes, and what it refuses. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { results } from "./compressing.ts";
+import { pith } from "./run.ts";
+import { outliers, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+const searching = (out: string, ...more: readonly string[]) =>
+  pith("compress", at("outliers.onnx"), "--data", at("points.csv"), ...more, "-o", out);
+
+beforeAll(async () => {
+  await save(parseModel(outliers), at("outliers.onnx"));
+});
+
+test("writes the best with its recipe, which makes the same file again, and says how many were compared", async () => {
+  const [out, again] = [at("searched"), at("again")];
+  const { code, out: text, err } = await searching(out, "--steps", "8", "--for", "size", "--max-drop", "2%");
+  expect(code, err).toBe(0);
+  expect(err).toMatch(/^best so far: /m);
+  expect(text).toMatch(/8 combinations were compared on \d+ samples, and the best 2 on the same samples, as they are few/m);
+  for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
+  const run = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(run.search.points).toHaveLength(8);
+  const recipe = join(out, "recipe.yaml");
+  const repeated = await pith(
+    "compress",
+    at("mixed.onnx"),
+    "--data",
+    at("points.csv"),
+    "-r",
+    recipe,
+    "--force",
+    "-o",
+    again,
+  );
+  expect(repeated.code, repeated.err).toBe(0);
+  expect(readFileSync(join(again, "model.onnx"))).toEqual(readFileSync(join(out, "model.onnx")));
+});
+
+test("finds the most accurate model of a size", async () => {
+  const out = at("sized");
+  const { code, err } = await searching(out, "--steps", "6", "--target-size", "16kB");
+  expect(code, err).toBe(0);
+  expect(readFileSync(join(out, "model.onnx")).length).toBeLessThanOrEqual(16_000);
+});
+
+test("says why where nothing is smaller", async () => {
+  const { code, err } = await pith(
+    ...["compress", at("mixed.onnx"), "--data", at("points.csv"), "--steps", "4", "--for", "size", "-o", at("none")],
+  );
+  expect(code).toBe(1);
+  expect(err).toMatch(/^E_UNSUPPORTED: No variant is smaller than the original\./m);
+});
+
+test.each([
+  [["-r", "steps.yaml", "--minutes", "1"], /A recipe says what is done/],
+  [["--target-size", "2kB", "--faster", "2"], /give one of them/],
+  [["--minutes", "0"], /must be above 0/],
+  [["--for", "fun"], /size, speed/],
+])("refuses %j", async (words, message) => {
+  expect(await searching(at("none"), ...words)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+});
