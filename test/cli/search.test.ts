@@ -21,14 +21,16 @@ test("writes the best with its recipe, which makes the same file again, and says
   const { code, out: text, err } = await searching(out, "--steps", "8", "--for", "size", "--max-drop", "2%");
   expect(code, err).toBe(0);
   expect(err).toMatch(/^best so far: /m);
-  expect(text).toMatch(/8 combinations were compared on \d+ samples, and the best 2 on the same samples, as they are few/m);
+  expect(text).toMatch(
+    /8 combinations were compared on \d+ samples, and the best 2 on the same samples, as they are few/m,
+  );
   for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
   const run = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   expect(run.search.points).toHaveLength(8);
   const recipe = join(out, "recipe.yaml");
   const repeated = await pith(
     "compress",
-    at("mixed.onnx"),
+    at("outliers.onnx"),
     "--data",
     at("points.csv"),
     "-r",
