@@ -1,7 +1,7 @@
 /** What a pass changed and what it left, in lines: what was said of several places in the same words is said once. */
 import { enumerated } from "../errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../evaluate/numbers.ts";
-import type { Change } from "../passes/index.ts";
+import { type Change, changeText } from "../passes/pass.ts";
 import { type Sparing, sparedAs } from "../recipe/sparing.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { onCommandLine } from "./invalid-options.ts";
@@ -16,9 +16,9 @@ const mostShown = 5;
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   const speedOf = ({ speed = 1 }: Change): number => speed;
   const slower = changes.filter((change) => isSlower(speedOf(change))).sort((a, b) => speedOf(a) - speedOf(b));
-  const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map(({ at, what, decidedBy }) => ({
-    at,
-    text: `${what}${decidedBy === "global" ? "" : ` (set for ${decidedBy === "op" ? "this operator" : "this layer"})`}`,
+  const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map((change) => ({
+    at: change.at,
+    text: changeText(change),
   }));
   return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
 }

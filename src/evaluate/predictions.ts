@@ -115,11 +115,13 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
     if (before < (is[sample] ?? 0)) better++;
   }
   if (mcnemarExact(worse, better) >= significance) return undefined;
-  const luck = alike ? "which predicts the same for all" : `chance is ${figure("share", chance)}`;
+  const baseline = alike
+    ? "the original predicts one class for all of them"
+    : `always the most frequent class: ${figure("share", chance)}`;
   if (name === "agreement")
-    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${luck})`;
+    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${baseline})`;
   const [from, to] = [original, score].map((value) => figure("share", value));
-  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${luck})`;
+  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
 }
 
 /** 1 where the class is named that is true. */

@@ -58,9 +58,8 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   return { dtype: "fp32", file, bytes, brotli, nearness };
 }
 
-/** 20 dB are a tenth. */
 const decibelsNote =
-  "Signal to noise: at 40 dB outputs are 1 % apart from the original's, at 20 dB 10 %; below 3 dB a file is refused.";
+  "dB: signal-to-noise ratio of the outputs against the original's; 20 dB are a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are refused.";
 
 /** @param originals bytes of each, by file. */
 export function folderTable<R extends Row>(
@@ -83,7 +82,7 @@ export function folderTable<R extends Row>(
     { title: "file", text: ({ file }: Row) => file },
     { title: "size", align: "right" as const, text: (row: Row) => (row.bytes === undefined ? "" : bytes(row.bytes)) },
     {
-      title: `brotli ${brotliQuality}`,
+      title: "brotli",
       align: "right" as const,
       text: ({ brotli }: Row) => (brotli === undefined ? "" : bytes(brotli)),
     },
@@ -105,6 +104,8 @@ export function folderTable<R extends Row>(
     ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
     { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
   ];
+  const shows = (wanted: (text: string) => boolean): boolean =>
+    columns.some(({ text }) => rows.some((row) => wanted(text(row))));
   const timed = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
   const slower = targets.flatMap((target) => {
     const slow = rows.filter((row) => (speedOn(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
@@ -116,8 +117,9 @@ export function folderTable<R extends Row>(
     slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
-    (metrics.includes("signal to noise") || rows.some(({ loader }) => loader?.signalToNoise !== undefined)) &&
-      decibelsNote,
+    shows((text) => / dB\b/.test(text)) && decibelsNote,
+    rows.some(({ brotli }) => brotli !== undefined) &&
+      `brotli: size after compression with brotli at quality ${brotliQuality}.`,
     isSameInBatch
       ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
       : batch.length > 0 && batchNote,

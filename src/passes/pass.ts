@@ -46,6 +46,10 @@ export interface Change {
   readonly decidedBy: "global" | "op" | "layer";
 }
 
+/** "72 of 216 pruned (per-layer override)": what changed, and that an override of the layer or its operator decided, where one did. */
+export const changeText = ({ what, decidedBy }: Change): string =>
+  decidedBy === "global" ? what : `${what} (per-${decidedBy === "op" ? "operator" : "layer"} override)`;
+
 /** The `kind` of a change that names an input or output which the model no longer has. */
 export const noLongerThere = "no longer there";
 /** The `kind` of a change by which layers compute other values than the original's, and the model the same. */

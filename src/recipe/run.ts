@@ -408,7 +408,7 @@ function notSmaller(original: Measured, result: Measured): string {
   const [before, after] = [original.bytes, result.bytes].map(bytes);
   const packed =
     original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
-      ? `; compressed (brotli ${brotliQuality}) it is ${times(original.brotli / result.brotli)} smaller`
+      ? `; compressed (brotli, quality ${brotliQuality}) it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
 }

@@ -56,12 +56,12 @@ export function debugPage({ original, model, on, layers, blamed }: Debugged): st
 <header><div class="eyebrow"><span class="name">${model}</span> against <span class="name">${original}</span>, on ${on}</div>
 <h1>${head}</h1></header>
 <figure>${picture(layers, first)}
-<figcaption>Signal to noise of each layer, in the order of the graph. 20 dB more: a tenth of the error. Line: at the layer's output, of all errors until there. Bars: of the layer by itself, with what the original feeds it. Rings: of its stored weight.</figcaption></figure>
+<figcaption>Signal to noise of each layer, in the order of the graph. 20 dB more: a tenth of the error. Line (cumulative): of the layer's output, with the errors of all layers before it. Bars (isolated): of the layer's output, with the inputs of the original. Rings: of its stored weight.</figcaption></figure>
 <h2>Layers</h2>
 <div class="wide"><table>
-<thead><tr><th class="n">place</th><th>layer</th><th>operator</th><th class="n">weight</th><th class="n">alone</th><th class="n">so far</th><th class="n">of the outputs' error</th></tr></thead>
+<thead><tr><th class="n">place</th><th>layer</th><th>operator</th><th class="n">weight</th><th class="n">isolated</th><th class="n">cumulative</th><th class="n">share of error</th></tr></thead>
 <tbody>${layers.map(row)}</tbody></table></div>
-<p class="note">Of the outputs' error: what is left of it where this layer alone is changed. Shares of independent errors add up to about 1. ${togetherNote(layers)}</p>
+<p class="note">Share of error: of the squared error of the model's outputs, what is left where this layer alone is changed. Shares of independent errors add up to about 100 %. ${togetherNote(layers)}</p>
 </main>`;
   return page({ title: `${model}: ${head}`, style: `${reportStyle}${style}`, body });
 }
@@ -89,7 +89,7 @@ function picture(layers: readonly DebuggedLayer[], first: string | undefined): M
   const place = (value: number): string => y(Math.min(high, Math.max(low, shown(value)))).toFixed(1);
   const wide = Math.max(1.5, 0.6 * (x(1) - x(0)));
   const title = (one: DebuggedLayer): Markup =>
-    html`<title>${placeName(one)} (${one.operator}): weight ${decibelsText(one.weight)}, alone ${decibelsText(one.own)}, so far ${decibelsText(one.signalToNoise)}</title>`;
+    html`<title>${placeName(one)} (${one.operator}): weight ${decibelsText(one.weight)}, isolated ${decibelsText(one.own)}, cumulative ${decibelsText(one.signalToNoise)}</title>`;
   return html`<svg class="chart layers" viewBox="0 0 ${width} ${height}" role="img" aria-label="Signal to noise of each layer in decibels">
 <g class="grid">${ticks(low, high, 6).map((tick) => html`<line x1="${margin.left}" x2="${width - margin.right}" y1="${place(tick)}" y2="${place(tick)}"/>`)}</g>
 <g class="tick">${ticks(low, high, 6).map((tick) => html`<text x="${margin.left - 8}" y="${(Number(place(tick)) + 4).toFixed(1)}" text-anchor="end">${minus(String(tick))} dB</text>`)}</g>

@@ -151,7 +151,7 @@ describe("a report", () => {
     expect(page).toContain("quantize: rank below 41 needed to pay");
     expect(page.match(/rank below 41/g)).toHaveLength(1);
     expect(page).toContain("2 places");
-    expect(page).toContain("kept in float (set for this layer)");
+    expect(page).toContain("kept in float (per-layer override)");
   });
 
   test("tells what is needed to do it again", () => {

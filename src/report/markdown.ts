@@ -46,7 +46,7 @@ export function variantsMarkdown(run: Run): string {
     return [title + reason, ...cells(result), difference, speed(index + 1)];
   });
   const first = ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)];
-  return markdownTable(["", "bytes", `brotli ${run.brotliQuality}`, name, "change", "speed"], [first, ...rows]);
+  return markdownTable(["", "bytes", "brotli", name, "change", "speed"], [first, ...rows]);
 }
 
 /** A table of cells that are Markdown already; all columns but the first `texts` are of numbers. */

@@ -13,7 +13,7 @@ import {
   times,
 } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import type { Change } from "../passes/pass.ts";
+import { type Change, changeText } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
@@ -42,7 +42,7 @@ export function keyFigures(run: Run): Markup {
   const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
-${original.brotli !== undefined && box(`compressed (brotli ${run.brotliQuality})`, fromTo(original.brotli, result?.brotli, bytes))}
+${original.brotli !== undefined && box(`compressed (brotli, quality ${run.brotliQuality})`, fromTo(original.brotli, result?.brotli, bytes))}
 ${box(metric.name, figure(metric.unit, own.value), `${confidenceText(own)} interval ${figureInterval(metric.unit, own)}`)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
@@ -169,11 +169,9 @@ function lossText({ history }: StepRecord): string {
 /** Equal changes together, with the places and who decided where it was not the step's own setting. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No change is listed.</p>`;
-  const textOf = ({ what, decidedBy }: Change): string =>
-    decidedBy === "global" ? what : `${what} (set for ${decidedBy === "op" ? "this operator" : "this layer"})`;
   const item = ([what, of]: readonly [string, readonly Change[]]): Markup =>
     html`<li>${clipped(what)} <span class="note">${of.length > 1 && `${integer(of.length)} places`}</span><br>${namesText(of.map(({ at }) => at))}</li>`;
-  const all = [...groupBy(changes, textOf)];
+  const all = [...groupBy(changes, changeText)];
   return html`<ul class="reasons">${all.slice(0, mostChanges).map(item)}</ul>
 ${all.length > mostChanges && html`<p class="note">and ${integer(all.length - mostChanges)} more kinds of change; run.json has each.</p>`}`;
 }

@@ -52,7 +52,7 @@ ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n
 ${speeds.length > 0 && speed(index + 1)}</tr>`;
   });
   return html`<div class="wide"><table>
-<thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head(`brotli ${run.brotliQuality}`)}${withZeros && head("zeros")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
+<thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withZeros && head("zeros")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
 <tbody>
 <tr class="original"><td class="key"></td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
 ${rows}

@@ -50,7 +50,7 @@ test("the layer to blame first, with what its weight and it alone keep", async (
   const { out: text } = await pith(...words, "--data", at("points.csv"));
   expect(text).toContain(`${at("spoiled.onnx")} against ${at("hidden.onnx")}, on ${at("points.csv")}, 32 samples\n`);
   expect(text).toMatch(
-    /\nlayer +weight +alone +so far +of the error\nfc1 +Gemm +24\.0 dB .* 100\.0 %\nfc2 +Gemm +equal +equal .* –\n/,
+    /\nlayer +weight +isolated +cumulative +share of error\nfc1 +Gemm +24\.0 dB .* 100\.0 %\nfc2 +Gemm +equal +equal .* –\n/,
   );
   expect(text).toMatch(/\nFirst to blame is layer "fc1" \(100 % of the error by itself\)\.\nwritten: /);
   const page = readFileSync(out, "utf8");

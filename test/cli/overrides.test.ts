@@ -12,7 +12,7 @@ describe("--override", () => {
     const words = ["prune", at("hidden.onnx"), "--amount", "50%", "--override", "fc1:amount=75%"];
     const result = await json(...words, "--override", "fc2:amount=0", ...out);
     expect(result.changes).toMatchObject([{ at: "fc1", what: "6 of 8 pruned, 2 of 8 left", decidedBy: "layer" }]);
-    expect((await pith(...words, ...out)).out).toContain("fc1: 6 of 8 pruned, 2 of 8 left (set for this layer)");
+    expect((await pith(...words, ...out)).out).toContain("fc1: 6 of 8 pruned, 2 of 8 left (per-layer override)");
     const quantized = ["quantize", at("hidden.onnx"), "--scheme", "weights", "--override", "fc*:per-channel=false"];
     expect(await json(...quantized, ...out)).toMatchObject({
       changes: [{ at: "fc1", what: "weight as int8, one scale", decidedBy: "layer" }, { at: "fc2" }],

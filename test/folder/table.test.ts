@@ -27,7 +27,9 @@ test("a metric is named in the title, and its interval is in the only brackets o
   ]);
   expect(notes).toEqual([
     "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
-    "Signal to noise: at 40 dB outputs are 1 % apart from the original's, at 20 dB 10 %; below 3 dB a file is refused.",
+    expect.stringMatching(
+      /^dB: signal-to-noise ratio .* 20 dB are a relative error of 10 %, .* below 3 dB are refused\.$/,
+    ),
     "Answers are the same alone and in a padded batch: yes, of 64 that were tried.",
   ]);
 });
@@ -149,6 +151,16 @@ test("speeds on several targets have a column each, and a note says where, and w
   ]);
 });
 
+test("what a dB is and how brotli compresses is said where the table has such figures", () => {
+  const tokens = { outcome: "runs", version: "4.3.1", signalToNoise: 31.2, tokens: 192, same: 187 } as const;
+  const { rows, notes } = table({ dtype: "q8", file: "a", ...file, loader: tokens });
+  expect(rows[1]).toEqual(["q8", "a", "1.00 kB", "97.4 % of 192"]);
+  expect(notes).toEqual([expect.stringMatching(/^transformers\.js 4\.3\.1 loads and runs these files/)]);
+  expect(table({ dtype: "q8", file: "a", ...file, brotli: 900 }).notes).toEqual([
+    "brotli: size after compression with brotli at quality 5.",
+  ]);
+});
+
 test("speeds have their place in a note, and transformers.js its version", () => {
   const speeds = [{ target: "node", where: "Node", factor: 1.83, low: 1.8, high: 1.9, milliseconds: 0.5 }];
   const { rows, notes } = table(
@@ -162,7 +174,7 @@ test("speeds have their place in a note, and transformers.js its version", () =>
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in Node: times as fast as the original/),
-    expect.stringMatching(/^Signal to noise: at 40 dB/),
+    expect.stringMatching(/^dB: signal-to-noise ratio/),
     "transformers.js 4.3.1 loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.",
     "Not tried with transformers.js: no class.",
   ]);

@@ -716,7 +716,7 @@ test("a result that is not smaller is warned of", async () => {
   );
   expect(run.warnings).toEqual([
     expect.stringMatching(
-      /^the result is not smaller than the original: .* kB against .*; compressed \(brotli 5\) it is/,
+      /^the result is not smaller than the original: .* kB against .*; compressed \(brotli, quality 5\) it is/,
     ),
   ]);
 });

@@ -153,7 +153,7 @@ interface Row extends ReturnType<typeof times> {
   readonly memory: number | undefined;
 }
 
-const figures = ["bytes", `brotli ${brotliQuality}`, "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
+const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
 
 function titlesOf(several: boolean): string[] {
   return ["model", ...(several ? ["target"] : []), ...figures];
@@ -195,7 +195,7 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
 
 const note =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; " +
-  `10–90 % are the 10th and 90th percentile over rounds. Memory is the peak during loading and running, in addition to the runtime's own. Brotli ${brotliQuality} is that quality of brotli, as servers compress while they send.`;
+  `10–90 % are the 10th and 90th percentile over rounds. Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality ${brotliQuality}, as servers compress on the fly.`;
 
 function markdownText(
   titles: readonly string[],

@@ -258,15 +258,7 @@ function printVariants(terminal: Terminal, run: Run): void {
   terminal.table(
     [
       { title: "" },
-      ...columns(
-        "",
-        "bytes",
-        `brotli ${run.brotliQuality}`,
-        ...(withZeros ? ["zeros"] : []),
-        "MACs",
-        metric,
-        ...(timed ? ["speed"] : []),
-      ),
+      ...columns("", "bytes", "brotli", ...(withZeros ? ["zeros"] : []), "MACs", metric, ...(timed ? ["speed"] : [])),
       { title: "" },
     ],
     [

@@ -65,7 +65,7 @@ export default defineCommand({
         if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
         if (changed.length > 0)
           terminal.table(
-            [{ title: "layer" }, ...columns("", "weight", "alone", "so far", "of the error")],
+            [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
             changed
               .slice(0, layersShown)
               .map((one) => [
@@ -78,7 +78,11 @@ export default defineCommand({
               ]),
           );
         if (changed.length > 0)
-          terminal.line(dim("signal to noise; alone: with the original's inputs; so far: with all errors before it"));
+          terminal.line(
+            dim(
+              "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it",
+            ),
+          );
         const together = togetherNote(changed.slice(0, layersShown));
         if (together !== "") terminal.line(dim(together));
         if (changed.length > layersShown)

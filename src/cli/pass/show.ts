@@ -12,7 +12,6 @@ import {
   sparsityMatters,
   times,
 } from "../../evaluate/numbers.ts";
-import { brotliQuality } from "../../evaluate/size.ts";
 import { foldingMasks } from "../../passes/pass.ts";
 import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
@@ -262,7 +261,7 @@ function nothingFound(model: string): string {
 
 function brotliRow(before: Weight, after: Weight): string[][] {
   if (before.brotli === undefined || after.brotli === undefined) return [];
-  const title = `brotli ${brotliQuality}${before.sampled || after.sampled ? " (sampled)" : ""}`;
+  const title = `brotli${before.sampled || after.sampled ? " (estimated)" : ""}`;
   return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
 }
 
