@@ -159,3 +159,30 @@ test("of weights in packed blocks the adapters alone are trained, and the codes 
 });
 
 const largest = (row: Float64Array): number => row.indexOf(row.reduce((a, b) => Math.max(a, b)));
+
+describe("beside layers in integer arithmetic", () => {
+  const warned = async (network: string, dims: readonly number[], options: QuantizeOptions): Promise<string[]> => {
+    const [original, model] = [parseModel(network), parseModel(network)];
+    await quantize(model, { ...options, data: memory("x", { x: numbers(dims) }) });
+    const texts: string[] = [];
+    const log = ({ level, text }: { readonly level?: string; readonly text: string }) =>
+      void (level === "warning" && texts.push(text));
+    await lora(model, { errorOf: original, rank: 4 }, { log });
+    return texts;
+  };
+
+  test("it is said that adapters take their fusion, and that convolutions run in float", async () => {
+    expect(await warned(image, [16, 8, 6, 6], { scheme: "static", equalize: false })).toEqual([
+      expect.stringMatching(/^Adapters slow down 1 layer in integer arithmetic \(c\): .* Of them 1 run in float now: /),
+    ]);
+    const [products, ...others] = await warned(text, [64, 64], { scheme: "static", bits: 4, equalize: false });
+    expect(others).toEqual([]);
+    expect(products).toMatch(/^Adapters slow down 3 layers in integer arithmetic \(up, down and head\): /);
+    expect(products).not.toContain("run in float now");
+  });
+
+  test("nothing is said of weights alone in integers, nor where no adapter was inserted", async () => {
+    expect(await warned(text, [64, 64], { scheme: "weights", bits: 4 })).toEqual([]);
+    expect(await warned(text, [64, 64], { scheme: "dynamic", equalize: false })).toEqual([]);
+  });
+});

@@ -50,6 +50,7 @@ import {
 } from "./adapters.ts";
 import { factorType, partDims, storeParts } from "./chain.ts";
 import { insertErrors } from "./error-adapters.ts";
+import { warnOfUnfused } from "./unfused.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
@@ -119,10 +120,9 @@ export const lora = definePass({
     storeWeights(model);
     // What scales an adapter and adds it is broadcast: before, sums and products ask for that by attributes.
     raiseOpset(model, broadcastOpset);
-    if (options.from !== undefined) return insertSaved(model, options.from, options);
-    return options.errorOf === undefined
-      ? insertNew(model, options, context)
-      : insertErrors(model, options.errorOf, { ...options, rank: options.rank ?? usualRank }, context);
+    const outcome = await inserted(model, options, context);
+    warnOfUnfused(model, outcome, context);
+    return outcome;
   },
 });
 
@@ -130,6 +130,14 @@ const broadcastOpset = 7;
 const usualRank = 8;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
+
+function inserted(model: Model, options: LoraOptions, context: Context): Promise<Outcome> {
+  const { from, errorOf, rank = usualRank } = options;
+  if (from !== undefined) return insertSaved(model, from, options);
+  return errorOf === undefined
+    ? insertNew(model, options, context)
+    : insertErrors(model, errorOf, { ...options, rank }, context);
+}
 
 /** All axes of the layer's window. */
 const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);

@@ -1,0 +1,48 @@
+/**
+ * Layers on integers beside which an adapter costs the speed of the whole layer. ONNX Runtime computes DequantizeLinear, layer, QuantizeLinear as one kernel;
+ * the adapter adds its part between the layer and the rounding of its output:
+ *
+ *     DequantizeLinear → layer → Add → QuantizeLinear
+ *
+ * A matrix product with a kernel from integers to floats stays on integers then, and a convolution, which has none, runs in float.
+ */
+import { infer } from "../analysis/infer.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
+import { isStored } from "../analysis/stored-root.ts";
+import { enumerated, Miss } from "../errors.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
+import type { Model } from "../graph/model.ts";
+import { entryOf } from "../ops/index.ts";
+import type { Context, Outcome } from "../passes/index.ts";
+
+/** Warns of layers that this outcome gave adapters whose inputs are rounded. */
+export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<Context, "log">): void {
+  const adapted = new Set(changes.map(({ at }) => at));
+  const inference = infer(model);
+  const slower = layers(model, inference).filter((layer) => adapted.has(layer.name) && readsCodes(layer));
+  if (slower.length === 0) return;
+  const inFloat = slower.filter(({ node }) => {
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    return rule instanceof Miss || rule.kind !== "weighted" || rule.floatResult !== true;
+  });
+  const names = enumerated(slower.map(({ name }) => name));
+  const float =
+    inFloat.length === 0
+      ? ""
+      : ` Of them ${integer(inFloat.length)} run in float now: those without a kernel from integers to floats.`;
+  const text = `Adapters slow down ${counted(slower.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the roundings of its input and output, and an adapter adds to the output in between.${float} Quantize with the scheme "weights" where adapters stay.`;
+  log({ id: "unfused", text, level: "warning" });
+}
+
+/** Whether what the layer reads are codes made floats again. */
+function readsCodes({ node, role }: Layer): boolean {
+  const producer = node.inputs[role.data]?.producer;
+  return (
+    producer !== undefined &&
+    (entryOf(producer)?.codes ?? []).some(({ input }) => {
+      const codes = producer.inputs[input];
+      return codes !== undefined && !isStored(codes);
+    })
+  );
+}
