@@ -10,9 +10,11 @@ type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
 export function trialsOn(model: Model, noise: AnswerNoise, leastGain: number): Trial {
   let before: number | undefined;
   return async (change) => {
-    const restore = snapshot(model);
-    before ??= await noise.rounded(model);
-    const after = (await change()) ? await noise.rounded(model) : undefined;
+    const [restore, untouched] = [snapshot(model), model.clone()];
+    const canStay = await change();
+    // What changes nothing is not measured: a model may not run on random inputs.
+    if (canStay) before ??= await noise.rounded(untouched);
+    const after = canStay ? await noise.rounded(model) : undefined;
     if (before === undefined || after === undefined || after >= (1 - leastGain) * before) {
       restore();
       return undefined;
