@@ -7,6 +7,7 @@ import { bytes, figure } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
+import { rowId } from "./search.ts";
 
 interface Point {
   readonly name: string;
@@ -32,11 +33,19 @@ const labelGap = 12;
 
 export function chart(run: Run): Markup {
   const points = pointsOf(run);
+  const searched = searchedIn(run);
   const right = width - margin.right;
   const bottom = height - margin.bottom;
   const limit = goalLine(run);
-  const lows = points.flatMap(({ low, paired }) => [low, ...(paired === undefined ? [] : [paired.low])]);
-  const highs = points.flatMap(({ high, paired }) => [high, ...(paired === undefined ? [] : [paired.high])]);
+  const values = searched.map(({ value }) => value);
+  const lows = [
+    ...values,
+    ...points.flatMap(({ low, paired }) => [low, ...(paired === undefined ? [] : [paired.low])]),
+  ];
+  const highs = [
+    ...values,
+    ...points.flatMap(({ high, paired }) => [high, ...(paired === undefined ? [] : [paired.high])]),
+  ];
   const [bottomValue, topValue] = [
     Math.min(...lows, limit ?? Number.POSITIVE_INFINITY),
     Math.max(...highs, limit ?? Number.NEGATIVE_INFINITY),
@@ -46,7 +55,7 @@ export function chart(run: Run): Markup {
   const [low, high] = [Math.max(least, bottomValue - pad), Math.min(most, topValue + pad)];
   const y = linear(low, high, bottom, margin.top);
   const xAxis = bytesAxis(
-    points.map((point) => point.bytes),
+    [...points, ...searched].map((point) => point.bytes),
     margin.left,
     right,
     7,
@@ -65,6 +74,10 @@ ${sizeTexts(xAxis.ticks).map(
 <text x="${right}" y="${height - 6}" text-anchor="end">size of the file${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
 <text x="2" y="${margin.top - 4}">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
 ${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
+${searched.map(
+  ({ at, name, isOnFront, bytes: size, value }) =>
+    html`<a href="#${rowId(at)}"><circle class="searched ${isOnFront ? "front" : ""}" cx="${px(xAxis.x(size))}" cy="${px(y(value))}" r="3"><title>${name}: ${bytes(size)}, ${figure(unit, value)}</title></circle></a>`,
+)}
 ${drawnLast(points).map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
 ${drawLabels(points, xAxis.x, y, right, bottom)}
 </svg>`;
@@ -91,6 +104,20 @@ function pointsOf(run: Run): readonly Point[] {
     return [{ name, kind, bytes: result.bytes, ...result.estimate, paired }];
   });
   return [original, ...variants];
+}
+
+/** Drops beyond, in units of the goal, would leave no room for the others. */
+const mostDrops = 5;
+
+/** What was searched and lost not too much, by its place: what it says is the original's, less its drop. */
+function searchedIn({ search, goal, original, metric }: Run) {
+  const most = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : mostDrops * goal.maxDrop;
+  const sign = metric.better === "higher" ? -1 : 1;
+  return (search?.points ?? []).flatMap(({ name, bytes: size, drop, isOnFront }, at) =>
+    size === undefined || drop === undefined || drop > most
+      ? []
+      : [{ at, name, isOnFront, bytes: size, value: original.estimate.value + sign * drop }],
+  );
 }
 
 /** The chosen variant is drawn on top. */

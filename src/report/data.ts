@@ -72,10 +72,15 @@ export interface SearchedPoint {
   readonly brotli?: number | undefined;
   /** How many times as fast as the original; undefined where it was not timed. */
   readonly speed?: number | undefined;
-  /** How much worse than the original. */
+  /** How much worse than the original, and its 95 % interval. */
   readonly drop?: number | undefined;
+  readonly interval?: { readonly low: number; readonly high: number } | undefined;
+  /** No other is at least as good in bytes, speed and drop, and better in one of them. */
+  readonly isOnFront: boolean;
   readonly refused?: string | undefined;
   readonly seconds: number;
+  /** As YAML. */
+  readonly recipe: string;
 }
 
 /** Which variant is kept, and why. */

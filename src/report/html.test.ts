@@ -313,6 +313,34 @@ describe("other outcomes", () => {
     expect(page).not.toContain("on the validation samples");
   });
 
+  describe("of a search", () => {
+    const point = { speed: 1.1, seconds: 12, isOnFront: true, recipe: "steps:\n  - quantize: { bits: 4 }\n" };
+    const points = [
+      { ...point, name: "4 bits", bytes: 165_000, drop: 0.003, interval: { low: -0.003, high: 0.009 } },
+      { ...point, name: evilName, bytes: 300_000, drop: 0.004, isOnFront: false },
+      { ...point, name: "2 bits", bytes: 90_000, drop: 0.6, isOnFront: false },
+      { ...point, name: "broken", isOnFront: false, refused: "it is not smaller than the original" },
+    ];
+    const html = reportPage({ ...exampleRun, search: { samples: 500, apart: true, points } });
+
+    test("has all that was tried in a table, with recipes and what they took", () => {
+      expect(faults(html)).toEqual([]);
+      expect(html).toContain("Measured on 500 samples, none of which judged the variants above.");
+      for (const { name } of points) expect(html).toContain(`<summary>${escapeText(name)}</summary>`);
+      expect(html).toContain("quantize: { bits: 4 }");
+      expect(html).toContain("it is not smaller than the original");
+    });
+
+    test("draws what lost not too much as points that lead to their rows", () => {
+      const links = [...html.matchAll(/<a href="#(searched-\d)"><circle class="searched (front)?/g)];
+      expect(links.map(([, id, front]) => [id, front])).toEqual([
+        ["searched-0", "front"],
+        ["searched-1", undefined],
+      ]);
+      for (const [, id] of links) expect(html).toContain(`<tr id="${id}"`);
+    });
+  });
+
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {
     const names = Array.from({ length: 3000 }, (_, index) => `model.decoder.layers.${index}.self_attn.q_proj`);
     const misses = names.map((at, index) => ({ at, reason: `rank below ${index % 7} needed to pay` }));

@@ -8,6 +8,7 @@ import type { Run } from "./data.ts";
 import { disagreementsSection, noiseSection } from "./differences.ts";
 import { html } from "./markup.ts";
 import { page } from "./page.ts";
+import { searchSection } from "./search.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { variantsTable } from "./tables.ts";
@@ -30,9 +31,10 @@ ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>
 <figure>${chart(run)}
-<figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}</figcaption></figure>
+<figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}${run.search !== undefined && " Small points: what was searched, on other samples; grey ones are no better than another in any respect. Each leads to its recipe and what it took."}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
+${searchSection(run)}
 ${disagreementsSection(run)}
 ${noiseSection(run)}
 ${refusedSection(run)}

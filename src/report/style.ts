@@ -62,6 +62,7 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
 .chart .tick text, .chart .axis text { fill: var(--soft); font-size: 12px; }
 .chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; }
 .chart .point line.own { stroke: var(--soft); } .chart .point line.paired { stroke: var(--soft); stroke-width: 4; stroke-opacity: .55; }
+.chart circle.searched { fill: var(--soft); fill-opacity: .35; } .chart circle.searched.front { fill: var(--ink); fill-opacity: .8; }
 .chart .point circle { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; }
 .chart .chosen circle { fill: var(--accent); stroke: var(--accent); } .chart .chosen line.own, .chart .chosen line.paired { stroke: var(--accent); }
 .chart .original circle { stroke: var(--ink); } .chart .refused circle { stroke-dasharray: 2.5 2; }

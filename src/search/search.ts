@@ -13,8 +13,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { type Figures, frontOf, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
-import type { Recipe } from "../recipe/recipe.ts";
-import { isRepeat } from "../recipe/recipe.ts";
+import { isRepeat, type Recipe, recipeText } from "../recipe/recipe.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
 import { steps } from "../recipe/steps.ts";
 import { type Attempt, type Candidate, secondsSince } from "../recipe/variant.ts";
@@ -111,16 +110,20 @@ async function searchWith(
   const tried: Scored[] = [];
   const judged = evaluator.took.samples;
   let [spent, best]: [number, Scored | undefined] = [0, undefined];
-  const recordOf = (): SearchRecord => ({
-    samples: judged,
-    apart: parts.test !== parts.search,
-    points: tried.map(({ combination: { name }, figures, attempt, seconds }) => ({
-      name,
-      ...figures,
-      refused: attempt.variant.refused,
-      seconds,
-    })),
-  });
+  const recordOf = (): SearchRecord => {
+    const known = tried.filter(({ figures, attempt }) => figures !== undefined && attempt.usable);
+    const front = new Set(frontOf(known, ({ figures }) => figures ?? beside));
+    const points = tried.map((one) => ({
+      name: one.combination.name,
+      ...one.figures,
+      interval: intervalOf(one.attempt),
+      isOnFront: front.has(one),
+      refused: one.attempt.variant.refused,
+      seconds: one.seconds,
+      recipe: recipeText(resolved(recipeOf(one.combination), one.attempt)),
+    }));
+    return { samples: judged, apart: parts.test !== parts.search, points };
+  };
   const silent: Context = { ...context, log: () => {}, progress: () => {} };
   const judgedBy = async (test: Dataset, some: readonly Scored[], own: SearchOptions, by: Context) => {
     const candidates = some.map(({ combination, attempt }) => ({
@@ -240,6 +243,13 @@ async function figuresOf(
     if (speed !== undefined) await records?.write(key, speed);
   }
   return { bytes, brotli, speed, drop };
+}
+
+/** Of its drop. */
+function intervalOf({ evaluation }: Attempt): SearchRecord["points"][number]["interval"] {
+  if (evaluation === undefined) return undefined;
+  const { low, high } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
+  return { low, high };
 }
 
 /** With the forms of single layers that were found, so that nothing is searched again. */

@@ -38,8 +38,8 @@ export function faults(page: string): readonly string[] {
   }
   for (const element of open) found.push(`<${element}> is not closed`);
   for (const [address] of page.matchAll(/(?:https?:|src=|href=|@import|url\()[^\s>]{0,60}/g)) {
-    // A pattern that the page itself defines, and an image that stands in the page.
-    if (!/^url\(#|^src="data:image\/png;base64,/.test(address)) found.push(`an address: ${address}`);
+    // A pattern or a place that the page itself has, and an image that stands in it.
+    if (!/^url\(#|^src="data:image\/png;base64,|^href="#/.test(address)) found.push(`an address: ${address}`);
   }
   return found;
 }
