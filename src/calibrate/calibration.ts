@@ -227,7 +227,8 @@ export class Calibration {
     const { columns } = this.#store;
     const missing = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
     const part = missing.length === 0 ? undefined : this.#part(missing, write);
-    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, { optimize: false });
+    const load = { optimize: false, spinning: false };
+    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, load);
     // Of what is kept only what is needed is read.
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));

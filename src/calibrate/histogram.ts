@@ -13,18 +13,27 @@ export interface Histogram extends ValueRange {
  * const seen = await observe(engine, model, calibration, ["conv1.out"], histogram({ min: -3.1, max: 8.4 }));
  * seen.get("conv1.out")?.counts; // 2048 numbers
  */
-export const histogram = ({ min, max }: ValueRange, parts = 2048): Statistic<Histogram> => ({
+export const histogram = (range: ValueRange, parts = 2048): Statistic<Histogram> => ({
   begin() {
     const counts = new Float64Array(parts);
-    const factor = parts / (max - min);
     return {
       add({ values }) {
-        for (const value of values()) {
-          const part = Math.min(parts - 1, Math.max(0, Math.floor((value - min) * factor)));
-          counts[part] = (counts[part] ?? 0) + 1;
-        }
+        count(values(), range, counts);
       },
-      end: () => ({ min, max, counts }),
+      end: () => ({ ...range, counts }),
     };
   },
 });
+
+/** A function of its own, which is compiled once for all values, and not anew for each. */
+function count(numbers: Float32Array | Float64Array, { min, max }: ValueRange, counts: Float64Array): void {
+  const factor = counts.length / (max - min);
+  const last = counts.length - 1;
+  for (let at = 0; at < numbers.length; at++) {
+    const place = ((numbers[at] ?? 0) - min) * factor;
+    if (place >= 0) {
+      const part = place < last ? place | 0 : last;
+      counts[part] = (counts[part] ?? 0) + 1;
+    } else if (place < 0) counts[0] = (counts[0] ?? 0) + 1;
+  }
+}

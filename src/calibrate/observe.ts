@@ -11,7 +11,9 @@ import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import { type ObserveOptions, overSamples } from "../evaluate/over-samples.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
 import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
 
@@ -37,16 +39,31 @@ export async function observe<R>(
   const observed = places.map((place) => {
     const own = typeof place === "string" ? { name: place } : place;
     const wanted = typeof statistic === "function" ? statistic(own.name) : statistic;
-    return { name: own.name, ...toldOf(work, own, wanted), running: wanted.begin() };
+    const bytes = bytesOfSample(work.graph.value(own.name)) * (wanted.reduce === undefined ? 1 : shareAlive);
+    return { name: own.name, bytes, ...toldOf(work, own, wanted), running: wanted.begin() };
   });
   const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
-  await overSamples(engine, models, dataset, options, async ([results = {}]) => {
+  const bytes = observed.reduce((sum, each) => sum + each.bytes, 0);
+  const batch = options.batch ?? Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / bytes)));
+  await overSamples(engine, models, dataset, { ...options, batch }, async ([results = {}]) => {
     for (const { value, axis, rank, running } of observed) {
       const dense = results[value.name];
       if (dense !== undefined) await running.add(featuresIn(dense, { axis, rank }));
     }
   });
   return new Map(observed.map(({ name, running }) => [name, running.end()]));
+}
+
+/** Bytes of what is observed of a batch, at most: the runtime has it, and then JavaScript. */
+const mostBytes = 64 * 2 ** 20;
+const mostSamples = 16;
+
+/** Of the values that the runtime reduces, so much lies there at a time, about. */
+const shareAlive = 1 / 4;
+
+function bytesOfSample(value: Value | undefined): number {
+  const dims = fixedDims(value?.type?.dims?.slice(1));
+  return dims === undefined ? 0 : 4 * elementCount(dims);
 }
 
 export interface ValueRange {

@@ -87,6 +87,7 @@ function configuration(folder: string | undefined, options: LoadOptions): Readon
     ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
     ...(folder !== undefined && options.lean === true ? { disable_prepacking: "1" } : {}),
     ...(options.amongOthers === true ? { force_spinning_stop: "1" } : {}),
+    ...(options.spinning === false ? { "intra_op.allow_spinning": "0" } : {}),
   };
 }
 

@@ -98,8 +98,10 @@ async function runnerOf(
   observed: readonly string[] | undefined,
   { optimize = false, threads }: ObserveOptions,
 ): Promise<Runner> {
-  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { optimize, threads, observed });
-  const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), { optimize });
+  // Between two runs what was observed is looked at, on one thread.
+  const load = { optimize, threads, spinning: false };
+  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed });
+  const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
   return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
 }
 

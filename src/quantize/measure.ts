@@ -295,6 +295,9 @@ function typesOf(
 /** Samples on which it is counted what 8 bits would lose: it shows in few. */
 const countedSamples = 16;
 
+/** Samples of which each moves the average once. */
+const averagedSamples = 16;
+
 /** The range of each value over the samples, and which share of its smaller numbers 8 bits over that range would lose. */
 async function rangesOf(
   model: Model,
@@ -313,7 +316,7 @@ async function rangesOf(
   });
   const all = { ...order, samples };
   if (method === "average") {
-    const found = await observe(engine, model, data, countable, averageRange, all);
+    const found = await observe(engine, model, data, countable, averageRange, { ...all, batch: averagedSamples });
     for (const [name, range] of found) ranges.set(name, range);
   } else if (method !== "min-max" && countable.length > 0) {
     const found = await observe(
