@@ -17,7 +17,8 @@ import type { ModelRoundings } from "./model-roundings.ts";
 import { type ActivationType, isWide, type RangeMethod } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { clippedBy } from "./ranges.ts";
-import { lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
+import { isUnresolved, lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
+import { reportUnresolved } from "./unresolved.ts";
 
 export interface MeasureOptions extends Selection {
   readonly activations: ActivationType;
@@ -25,6 +26,7 @@ export interface MeasureOptions extends Selection {
   readonly ranges?: RangeMethod | undefined;
   readonly data?: Dataset | undefined;
   readonly samples: number;
+  readonly equalize?: boolean | undefined;
 }
 
 /** How an activation is rounded. */
@@ -53,6 +55,7 @@ export async function placeMeasured(
   existing: ModelRoundings,
 ): Promise<MeasuredPlacement> {
   const unfit = new Map<Value, string>();
+  const unresolved = new Map<Value, ValueRange>();
   const apart = new Map<Node, string>();
   const ranges = new Map<Value, ValueRange>();
   const stored = new Set<Value>();
@@ -85,6 +88,7 @@ export async function placeMeasured(
         const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost, kind);
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
+        if (isUnresolved(lost, kind)) unresolved.set(value, range);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
           broken ??= notFinite(value.name, range);
       }
@@ -92,6 +96,7 @@ export async function placeMeasured(
     for (const [node, reason] of unevenJoins(placement, inference, ranges, existing)) apart.set(node, reason);
     if (unfit.size + apart.size > before) continue;
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
+    reportUnresolved(unresolved, options, context);
     return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
   }
 }

@@ -20,6 +20,9 @@ import { type Dense, typeCodes } from "../tensor/types.ts";
 /** How much of the bulk may be lost: of a value that a layer on integers needs in codes, and of one that may as well stay in float. */
 const mostLost = { needed: 0.99, free: 0.5 };
 
+/** Whether 8 bits lose too much of the bulk of a value. */
+export const isUnresolved = (lost: number, kind: keyof typeof mostLost = "needed"): boolean => lost > mostLost[kind];
+
 /**
  * Why no scale suits numbers of such a range, of which so much is lost, as a predicate; or nothing.
  * @param kind whether layers would leave integers, too. Of values of networks without outliers at most a fifth is lost; of a residual sum one of whose
@@ -33,7 +36,7 @@ export function whyUnfit(range: ValueRange, lost: number, kind: keyof typeof mos
   const { step, largest } = stepOf(range);
   if (largest > 0 && step < smallestScale)
     return `is at most ${largest.toExponential(1)}: too small for a float32 scale`;
-  if (lost <= mostLost[kind]) return undefined;
+  if (!isUnresolved(lost, kind)) return undefined;
   return `ranges from ${short(min)} to ${short(max)}: 8 bits would not resolve most of its numbers`;
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { float32 } from "../../src/tensor/dense.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { numbersFor, operators, run } from "./networks.ts";
@@ -164,6 +164,48 @@ const vector = (filled: number, count: number): string =>
   JSON.stringify(Array.from({ length: 12 }, (_, index) => (index < count ? "F" : index / 8 - 1)))
     .replaceAll('"F"', String(filled).replace("Infinity", "inf"))
     .replaceAll(",", ", ");
+
+describe("activations that 8 bits do not resolve are told", () => {
+  const sums = `opset 17
+graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
+  w: float32[8, 8] = random(seed 1)
+  v: float32[8, 8] = random(seed 2)
+  z: float32[8, 8] = random(seed 3)
+  a = MatMul "first" (x, w)
+  b = MatMul "second" (u, v)
+  s = Add "sum" (a, b)
+  y = MatMul "third" (s, z)
+}`;
+  const told = async (options: QuantizeOptions, text = sums, outlier = 3e4): Promise<string[]> => {
+    const [x, u] = [scaled([4096, 8], 1), scaled([4096, 8], 1, 2)];
+    u.data[0] = outlier;
+    const texts: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+      void (id === "unresolved" && texts.push(text));
+    await quantize(
+      parseModel(text),
+      { scheme: "static", data: memory("x", { x, u }), samples: 4096, ...options },
+      { log },
+    );
+    return texts;
+  };
+
+  test("once, with their number, an example, the cost, and what can be changed", async () => {
+    const [line, ...others] = await told({ equalize: false });
+    expect(others).toEqual([]);
+    expect(line).toMatch(
+      /^\d activations? in float, because 8 bits .* \("\w+" from -\S+ to 30000.*\)\. This costs speed, not accuracy\./,
+    );
+    expect(line).toContain("leave out `equalize: false`");
+    expect(line).toContain('`ranges: "average"`');
+    expect(await told({})).toEqual([expect.not.stringContaining("equalize")]);
+  });
+
+  test("not where rare outliers are cut off, as it says, nor where there are none", async () => {
+    expect(await told({ ranges: "average" })).toEqual([]);
+    expect(await told({}, sums, 1)).toEqual([]);
+  });
+});
 
 describe("what 8 bits do not resolve stays in float", () => {
   const x = scaled([32, 8], 1);

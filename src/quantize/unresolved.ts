@@ -1,0 +1,30 @@
+/** What is told of activations that stay in float because 8 bits do not resolve their range (`resolution.ts`). */
+import type { ValueRange } from "../calibrate/observe.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Context } from "../passes/pass.ts";
+import type { MeasureOptions } from "./measure.ts";
+import { short } from "./resolution.ts";
+
+/** Says how many activations the runtime computes in float because of their ranges, and what may change that. */
+export function reportUnresolved(
+  unresolved: ReadonlyMap<Value, ValueRange>,
+  { equalize, ranges = "min-max" }: Pick<MeasureOptions, "equalize" | "ranges">,
+  { log }: Pick<Context, "log">,
+): void {
+  if (unresolved.size === 0) return;
+  const [[first, { min, max }] = [undefined, { min: 0, max: 0 }]] = unresolved;
+  const example = `"${first?.name}" from ${short(min)} to ${short(max)}`;
+  const others = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
+  const advice = [
+    ...(equalize === false
+      ? ["leave out `equalize: false`, since equalization makes the ranges of channels alike"]
+      : []),
+    ...(ranges === "min-max"
+      ? ['`ranges: "average"` or "percentile" cut rare outliers off (compare the accuracy)']
+      : []),
+  ];
+  const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
+  const text = `${counted(unresolved.size, "activation")} in float, because 8 bits over so wide a range do not resolve most of the numbers (${example}${others}). This costs speed, not accuracy.${remedy}`;
+  log({ id: "unresolved", text });
+}
