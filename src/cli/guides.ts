@@ -2,7 +2,7 @@
 const guides: ReadonlyMap<string, string> = new Map([
   ["plot", "plot.md"],
   ["eval", "data.md"],
-  ["compress", "recipes.md"],
+  ["compress", "compress.md"],
   ["explain", "pruning.md"],
   ["sensitivity", "sensitivity.md"],
   ["train", "training.md"],

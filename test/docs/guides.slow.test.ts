@@ -1,4 +1,4 @@
-/** Every command and every program of the guides to pruning, quantization, distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
+/** Every command and every program of the guides to compression, pruning, quantization, distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -15,10 +15,12 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tsx = createRequire(import.meta.url).resolve("tsx/cli");
 const pages = await Promise.all(
-  ["pruning.md", "quantization.md", "distillation.md", "low-rank.md", "sensitivity.md"].map(async (name) => ({
-    name,
-    text: await readFile(join(root, "docs", name), "utf8"),
-  })),
+  ["compress.md", "pruning.md", "quantization.md", "distillation.md", "low-rank.md", "sensitivity.md"].map(
+    async (name) => ({
+      name,
+      text: await readFile(join(root, "docs", name), "utf8"),
+    }),
+  ),
 );
 const data = shared("data") ?? "";
 const counts = { train: 128, test: 64 };
@@ -91,13 +93,16 @@ async function filled(): Promise<string> {
   return folder;
 }
 
-/** A guide trains for several epochs, or on noise without end, or looks at all layers: of each a little. */
+/** A guide trains for several epochs, or on noise without end, searches for half an hour, or looks at all layers: of each a little. */
 function small(words: readonly string[]): readonly string[] {
   const trained = ["distill", "train"].includes(words[0] ?? "") && !words.includes("--help");
   const drawn = words.includes("random");
   const swept = words[0] === "sensitivity" && !words.includes("--layers");
+  const searched = words[0] === "compress" && words.includes("--minutes");
   return [
-    ...words,
+    ...words.map((word, at) => (searched && words[at - 1] === "--minutes" ? "0.1" : word)),
+    // Of so few samples one is a point and more.
+    ...(words[0] === "compress" && !words.includes("--force") ? ["--force"] : []),
     ...(swept ? ["--layers", "layer3.2*,linear"] : []),
     ...(trained ? ["--epochs", "1"] : []),
     ...(drawn ? ["--samples", "48"] : []),
