@@ -3,13 +3,12 @@
  * reads the channel takes it back.
  */
 import { infer } from "../../src/analysis/infer.ts";
-import { scaleGroups } from "../../src/analysis/scale-groups.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Node, Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
-import { migrate } from "../../src/passes/index.ts";
 import { toFloats } from "../../src/tensor/convert.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { alongAxis } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import { heading } from "../lib/print.ts";
 import type { NetworkName } from "./samples.ts";
@@ -22,7 +21,7 @@ const goals: Goals = { drop: 0.01, agreement: 0.97 };
 const forms: Readonly<Record<string, (model: Model) => Promise<void>>> = {
   "a channel of each normalization": (model) => scaled(model, normalizations(model)),
   "a residual channel": (model) => scaled(model, residuals(model)),
-  "a channel of each layer that allows it": everyGroup,
+  "an output channel of each convolution and attention": outputChannels,
 };
 
 export async function outliers(settings: Settings): Promise<boolean> {
@@ -51,14 +50,49 @@ function residuals({ graph }: Model): readonly Value[] {
   return found[Math.floor(found.length / 2)]?.outputs.flatMap((sum) => sum ?? []) ?? [];
 }
 
-/** One unit of each group of factors (`analysis/scale-groups.ts`): of queries, values, hidden neurons, convolutions. */
-async function everyGroup(model: Model): Promise<void> {
-  for (const group of scaleGroups(model, infer(model))) {
-    const free = Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
-    const unit = free[Math.floor(free.length / 3)];
-    if (unit !== undefined)
-      await migrate(model, group, new Float64Array(group.units).fill(1).fill(factor, unit, unit + 1));
+/** Where convolutions and attention of both files store a channel, and what reads it: biases by name, and the weights of the products that they are added to. */
+const attentions = [
+  { values: "layers.*.attn.qkv.bias", from: 256, output: "layers.*.attn.out.bias" },
+  {
+    values: "model.bert.encoder.layer.*.attention.self.value.bias",
+    from: 0,
+    output: "model.bert.encoder.layer.*.attention.output.dense.bias",
+  },
+] as const;
+const width = 128;
+
+/** One output channel of the first convolution and one of the values of each attention: what comes next is linear in them. */
+async function outputChannels({ graph }: Model): Promise<void> {
+  const one = (count: number, at: number, by: number): Float32Array =>
+    new Float32Array(count).fill(1).fill(by, at, at + 1);
+  const [first, second] = [graph.value("conv1.weight"), graph.value("conv2.weight")];
+  if (first !== undefined && second !== undefined) {
+    const channels = first.tensor?.dims[0] ?? 0;
+    const channel = random(1, "outlier").integer(channels);
+    await multiply(first, 0, one(channels, channel, factor));
+    await multiply(second, 1, one(channels, channel, 1 / factor));
   }
+  for (const { values, from, output } of attentions)
+    for (let block = 0; ; block++) {
+      const [bias, next] = [values, output].map((name) => graph.value(name.replace("*", `${block}`)));
+      if (bias?.tensor === undefined || next === undefined) break;
+      const [channel, { length }] = [
+        random(1, "outlier", `${block}`).integer(width),
+        await bias.tensor.read().then(toFloats),
+      ];
+      await multiply(bias, 0, one(length, from + channel, factor));
+      await multiply(productBefore(bias), 1, one(length, from + channel, factor));
+      await multiply(productBefore(next), 0, one(width, channel, 1 / factor));
+    }
+}
+
+/** The weight of the product that a bias is added to. */
+function productBefore(bias: Value): Value {
+  const [use] = bias.uses;
+  const product = use?.node.inputs.find((input) => input !== bias)?.producer;
+  const weight = product?.inputs[1];
+  if (product?.op !== "MatMul" || weight === undefined) throw new Error(`${bias.name} is not added to a product.`);
+  return weight;
 }
 
 /**
@@ -119,13 +153,13 @@ function constant({ graph }: Model, numbers: Float32Array): Value {
   return graph.addTensor(graph.freshName("outlier"), inMemory(float32([numbers.length], numbers)));
 }
 
-/** Along an axis from the end. @throws Error where other nodes read the tensor too. */
-async function multiply(value: Value, axis: -1 | -2, factors: Float32Array): Promise<void> {
+/** Along an axis. @throws Error where other nodes read the tensor too. */
+async function multiply(value: Value, axis: number, factors: Float32Array): Promise<void> {
   const { tensor } = value;
   if (tensor === undefined || value.uses.size > 1) throw new Error(`${value.name} is not one node's alone.`);
   const { dims } = tensor;
-  const inner = axis === -1 ? 1 : (dims.at(-1) ?? 1);
-  if (dims.at(axis) !== factors.length) throw new Error(`${value.name} has other channels.`);
+  const { count, inner } = alongAxis(dims, axis < 0 ? axis + dims.length : axis);
+  if (count !== factors.length) throw new Error(`${value.name} has other channels.`);
   const data = Float32Array.from(
     toFloats(await tensor.read()),
     (entry, at) => entry * (factors[Math.floor(at / inner) % factors.length] ?? 1),
