@@ -10,7 +10,7 @@ import type { AnyPass, Context, OptionValues } from "../passes/pass.ts";
 import { quantize } from "../quantize/index.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
-import { type Made, spare, sparedLine } from "../recipe/sparing.ts";
+import { type StepOutput, spare, sparedLine } from "../recipe/sparing.ts";
 import { randomSearch } from "../recipe/sparing-samples.ts";
 import { apartText } from "../report/verdict.ts";
 import { looseModels } from "../run/loose-models.ts";
@@ -50,9 +50,9 @@ export async function makeVariant(
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
   engine.forget();
   const judged = { test: undefined, answered: 0, trained: false, output: undefined, forced: false };
-  const judge = ({ model }: Made) => keptAndLoads(inside, original, model, judged);
+  const judge = ({ model }: StepOutput) => keptAndLoads(inside, original, model, judged);
   const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
-  let [made, kept] = [plain as Made, await judge(plain)];
+  let [made, kept] = [plain as StepOutput, await judge(plain)];
   let spared: readonly string[] = [];
   if (kept.lost !== undefined && !kept.overflows) {
     const quiet: Context = { ...inside, log: () => {}, progress: () => {} };
@@ -63,7 +63,7 @@ export async function makeVariant(
       plain,
       search: randomSearch(original, undefined, quiet),
       output: undefined,
-      async run(changed: OptionValues, pass: AnyPass = quantize): Promise<Made> {
+      async run(changed: OptionValues, pass: AnyPass = quantize): Promise<StepOutput> {
         const model = original.clone();
         return { model, ...(await runStep(pass, model, changed, {}, quiet)) };
       },

@@ -14,7 +14,6 @@ import { deferred } from "../tensor/deferred.ts";
 import { alongAxis } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Change, movedFactors } from "./pass.ts";
 
 /**
  * Multiplies what a group stores by the factors of its units, in place. Products are rounded once, to the type of the tensor.
@@ -24,7 +23,7 @@ import { type Change, movedFactors } from "./pass.ts";
  * const [group] = scaleGroups(model, infer(model));
  * if (group !== undefined && group.refused.size === 0) await migrate(model, group, new Float64Array(group.units).fill(2));
  */
-export async function migrate(model: Model, group: ScaleGroup, factors: Float64Array): Promise<readonly Change[]> {
+export async function migrate(model: Model, group: ScaleGroup, factors: Float64Array): Promise<void> {
   if (factors.length !== group.units)
     throw new PithError("E_OPTION", `A group of ${group.units} units takes as many factors, got ${factors.length}.`);
   for (const [unit, factor] of factors.entries()) {
@@ -34,20 +33,14 @@ export async function migrate(model: Model, group: ScaleGroup, factors: Float64A
     if (miss !== undefined && factor !== 1)
       throw new PithError("E_OPTION", `${miss.at ?? "The model"} does not let a factor through: ${miss.reason}.`);
   }
-  const changes: Change[] = [];
+  let isMoved = false;
   for (const [value, slices] of groupBy(group.slices, (slice) => slice.value)) {
     const all = slices.map((slice) => ({ ...slice, scale: scaleOf(slice, factors) }));
     if (value.tensor === undefined || all.every(({ scale }) => scale.every((factor) => factor === 1))) continue;
     value.tensor = await scaled(value.tensor, all);
-    changes.push({
-      at: value.name,
-      what: "scaled by factors that its neighbours take back",
-      kind: movedFactors,
-      decidedBy: "global",
-    });
+    isMoved = true;
   }
-  if (changes.length > 0) model.graph.touch();
-  return changes;
+  if (isMoved) model.graph.touch();
 }
 
 interface Scaling {

@@ -7,7 +7,7 @@ import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { allocate, type Item } from "../math/allocate.ts";
 import { encodedSize } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
-import { bytesOfLayers, errorsOf, type Made, type SparingRequest, withForms } from "./sparing.ts";
+import { bytesOfLayers, errorsOf, type SparingRequest, type StepOutput, withForms } from "./sparing.ts";
 import { sweeps } from "./sweeps.ts";
 
 const { own } = sweeps.bits;
@@ -25,9 +25,9 @@ export async function withinBytes(
   request: Omit<SparingRequest, "plain">,
   bytes: number,
   context: Context,
-): Promise<{ readonly made: Made; readonly options: OptionValues }> {
+): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const { options, original, run } = request;
-  const made = new Map<number, Made>();
+  const made = new Map<number, StepOutput>();
   for (const [at, bits] of offered.entries()) {
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);

@@ -6,7 +6,7 @@ import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { PassStep } from "./pass-steps.ts";
-import { type Made, spare } from "./sparing.ts";
+import { type StepOutput, spare } from "./sparing.ts";
 import { onValidation } from "./sparing-samples.ts";
 import type { RunContext } from "./variant.ts";
 
@@ -37,11 +37,11 @@ export async function sparedStep(
     id: "sparing",
     text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
   });
-  const madeOf = async (result: StepResult): Promise<Made> => {
+  const madeOf = async (result: StepResult): Promise<StepOutput> => {
     const { changes, misses } = result;
     return { changes, misses, model: await store.open(result.output) };
   };
-  const run = async (options: OptionValues, pass = step.pass): Promise<Made> => {
+  const run = async (options: OptionValues, pass = step.pass): Promise<StepOutput> => {
     stopIfAsked(context.signal);
     return madeOf(await runner.run({ ...step, pass, options }, input));
   };

@@ -26,7 +26,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { noSmallerThan } from "./improvement.ts";
 
 /** What a step makes of the original. */
-export interface Made extends Pick<StepResult, "changes" | "misses"> {
+export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
 }
 
@@ -49,9 +49,9 @@ export interface SparingRequest {
   readonly options: OptionValues;
   readonly original: Model;
   /** What the step made without sparing. */
-  readonly plain: Made;
+  readonly plain: StepOutput;
   /** Runs the step with other options, on a copy of the original; or another pass in its place. */
-  run(options: OptionValues, pass?: AnyPass): Promise<Made>;
+  run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: Search;
   /** The output that is the answer, where that was said. */
   readonly output: string | undefined;
@@ -94,12 +94,12 @@ const largestRun = 2 ** 29;
 export async function spare(
   request: SparingRequest,
   context: Context,
-): Promise<{ readonly made: Made; readonly options: OptionValues; readonly sparing: Sparing } | Miss> {
+): Promise<{ readonly made: StepOutput; readonly options: OptionValues; readonly sparing: Sparing } | Miss> {
   const { original, plain, options, search } = request;
   const { moves, shares } = await movesOf(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a milder form");
   const attempts: SparingAttempt[] = [];
-  let kept: { readonly made: Made; readonly moves: readonly Move[] } | undefined;
+  let kept: { readonly made: StepOutput; readonly moves: readonly Move[] } | undefined;
   let closest = "";
   /** Keeps these where they hold. */
   const attempt = async (
@@ -246,8 +246,8 @@ export function withForms(options: OptionValues, moves: readonly Pick<Move, "lay
 function sparedIn(
   moves: readonly Move[],
   shares: ReadonlyMap<string, number>,
-  plain: Made,
-  made: Made,
+  plain: StepOutput,
+  made: StepOutput,
 ): readonly SparedLayer[] {
   const [before, after] = [bytesOfLayers(plain.model), bytesOfLayers(made.model)];
   const bits = new Map(
@@ -280,7 +280,7 @@ export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
 }
 
 /** The step's outcome, in which it is said of layers that are spared why. */
-function explained<M extends Made>(made: M, spared: readonly SparedLayer[]): M {
+function explained<M extends StepOutput>(made: M, spared: readonly SparedLayer[]): M {
   const why = new Map(spared.map((one) => [one.layer, whySpared(one)]));
   return {
     ...made,

@@ -10,7 +10,7 @@ import type { Model } from "../../src/graph/model.ts";
 import { completeContext, type OptionValues } from "../../src/passes/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
 import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
-import { type Made, spare } from "../../src/recipe/sparing.ts";
+import { type StepOutput, spare } from "../../src/recipe/sparing.ts";
 import { searchedApart } from "../../src/recipe/sparing-samples.ts";
 import { runStep } from "../../src/run/step.ts";
 import { float32, inMemory } from "../../src/tensor/dense.ts";
@@ -43,7 +43,7 @@ async function withOutliers(original: Model): Promise<Model> {
 async function sparedIn(original: Model, options: OptionValues, goal: Goal = point) {
   const apart = await searchedApart(original, task, {}, goal, context);
   if (apart instanceof Miss) throw new Error(apart.reason);
-  const run = async (changed: OptionValues): Promise<Made> => {
+  const run = async (changed: OptionValues): Promise<StepOutput> => {
     const model = original.clone();
     return { model, ...(await runStep(quantize, model, changed, task, context)) };
   };

@@ -7,14 +7,14 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context, OptionValues } from "../../passes/index.ts";
 import { withinBytes } from "../../recipe/size-budget.ts";
-import { type Made, type Search, type Sparing, type SparingRequest, spare } from "../../recipe/sparing.ts";
+import { type Search, type Sparing, type SparingRequest, type StepOutput, spare } from "../../recipe/sparing.ts";
 import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sparing-samples.ts";
 import { runStep } from "../../run/step.ts";
 import { type Judgement, judgeStep } from "./judgement.ts";
 import type { OpenStep } from "./pass.ts";
 
 export interface SparedStep {
-  readonly made: Made;
+  readonly made: StepOutput;
   readonly sparing: Sparing & { readonly searched: number | undefined };
   readonly judgement: Judgement;
 }
@@ -26,7 +26,7 @@ export interface SparedStep {
  */
 export async function sparedStep(
   step: OpenStep,
-  { plain, begin }: { readonly plain: Made; readonly begin: () => Model },
+  { plain, begin }: { readonly plain: StepOutput; readonly begin: () => Model },
   judgement: Judgement,
   targets: readonly RunTarget[],
   context: JobContext,
@@ -96,7 +96,7 @@ async function requestOf(step: OpenStep, begin: () => Model): Promise<SearchRequ
       : await searchedApart(original, data.task, settings, judging.goal, inside);
   const search: Search =
     apart === undefined || apart instanceof Miss ? randomSearch(original, output, inside) : apart.search;
-  const run = async (changed: OptionValues, by = pass): Promise<Made> => {
+  const run = async (changed: OptionValues, by = pass): Promise<StepOutput> => {
     const model = begin();
     return { model, ...(await runStep(by, model, changed, data?.task ?? {}, inside)) };
   };

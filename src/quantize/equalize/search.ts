@@ -37,7 +37,7 @@ import { tryOut } from "../prepare.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** What comes into a layer: how far, and some of its rows. */
-interface Seen extends Reach {
+interface InputSample extends Reach {
   readonly rows: Matrix;
 }
 
@@ -45,7 +45,7 @@ interface Seen extends Reach {
 export interface Reader {
   readonly layer: Layer;
   readonly own: EqualizeOptions;
-  readonly seen: Seen;
+  readonly seen: InputSample;
   /** Outputs × columns. */
   readonly weight: Matrix;
   /** Unit of each column, or -1. */
@@ -97,7 +97,7 @@ export const searchFactors =
     });
     const wanted = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
     if (wanted.size === 0) return [];
-    const seen = new Map<Layer, Seen>();
+    const seen = new Map<Layer, InputSample>();
     const few = Math.min(samples, mostSamples);
     const walk = await calibrate(model, { data, samples: few }, context);
     try {
@@ -136,7 +136,7 @@ export const searchFactors =
     }
   };
 
-const sampledRows: Statistic<Seen> = {
+const sampledRows: Statistic<InputSample> = {
   begin() {
     const taken: Matrix[] = [];
     const reach = columnReach.begin();
@@ -173,7 +173,7 @@ const sliceOf = ({ slices }: ScaleGroup, { effective, role }: Layer): ScaledSlic
 async function readersOf(
   group: ScaleGroup,
   model: Model,
-  seen: ReadonlyMap<Layer, Seen>,
+  seen: ReadonlyMap<Layer, InputSample>,
   options: EqualizeOptions,
   { engine }: Context,
 ): Promise<readonly Reader[]> {
@@ -192,12 +192,12 @@ async function readersOf(
 }
 
 /** The layers that read a group, and how far the value reaches where it begins. */
-interface Read {
+interface FactorReaders {
   readonly readers: readonly Reader[];
   readonly start: Reach | undefined;
 }
 
-interface Best {
+interface FactorChoice {
   /** Of the layers that read the group, without factors and with them. */
   readonly before: number;
   readonly error: number;
@@ -207,10 +207,10 @@ interface Best {
 /** The factors with the least error; undefined where none gains enough. */
 async function bestFactors(
   group: ScaleGroup,
-  { readers, start }: Read,
+  { readers, start }: FactorReaders,
   search: FactorSearch,
   multiply: Multiply,
-): Promise<Best | undefined> {
+): Promise<FactorChoice | undefined> {
   const exact = new Map<Reader, Matrix>();
   for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
   const errorOf = async (factors: Float64Array): Promise<number> => {
@@ -221,7 +221,7 @@ async function bestFactors(
     return sum;
   };
   const before = await errorOf(new Float64Array(group.units).fill(1));
-  let best: Best | undefined;
+  let best: FactorChoice | undefined;
   for (const factors of search.candidates(group, readers)) {
     const error = await errorOf(factors);
     if (error < (best?.error ?? (1 - search.leastGain) * before)) best = { before, error, factors };
