@@ -48,6 +48,8 @@ const leastGain = 0.03;
 const slack = 0.25;
 /** Work beside that of moves and of judging, in runs of a sample. */
 const overhead = 200;
+/** By so much the last combination may take longer than there is time. */
+const mostOver = 1.5;
 const roundsOfTiming = 7;
 /** Those that the test samples judge. */
 const mostFinalists = 4;
@@ -143,13 +145,17 @@ async function searchWith(
   const isOpen = (): boolean => tried.length < most && (options.steps !== undefined || spent < 60 * minutes);
   const secondsOf = (combination: Combination): number =>
     (runsOf(combination, judged) * evaluator.took.seconds) / Math.max(1, judged);
+  /** Seconds for one of those that are expected. */
+  const pace = (): number => spent / tried.reduce((sum, { combination }) => sum + secondsOf(combination), 0);
   const isTimed = objective.id === "usual" || objective.id === "speed" || objective.id === "faster";
+  /** What would not end in time does not begin. */
+  const inTime = (): readonly Combination[] =>
+    options.steps !== undefined || tried.length === 0
+      ? all
+      : all.filter((combination) => spent + pace() * secondsOf(combination) < mostOver * 60 * minutes);
   for (let round = roundOf(all, forecast, objective, undefined, tried, judged); round.length > 0 && isOpen(); ) {
     for (const combination of round) {
       if (!isOpen()) break;
-      // What would not end in time does not begin.
-      if (options.steps === undefined && tried.length > 0 && spent + secondsOf(combination) > 1.5 * 60 * minutes)
-        continue;
       stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
       onStage(combination.name);
       const started = performance.now();
@@ -171,7 +177,7 @@ async function searchWith(
       context.log({ id: "best", text: `best so far: ${combination.name} (${tried.length} tried)` });
       await onBest?.(await bestSoFar(one));
     }
-    round = roundOf(all, forecast, objective, best?.figures, tried, judged);
+    round = roundOf(inTime(), forecast, objective, best?.figures, tried, judged);
   }
   const finalists = finalistsOf(tried, objective);
   context.log({

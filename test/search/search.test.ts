@@ -48,6 +48,11 @@ test("is no larger than the smallest format by itself", () => {
   expect(variants[chosen]?.result?.bytes).toBeLessThanOrEqual(smallest);
 });
 
+test("ends when no other would end in time", async () => {
+  const { run } = await search(net, task, { ...quick, steps: undefined, minutes: 0.02 });
+  expect(run.search?.points.length).toBeLessThan(12);
+});
+
 describe("the same seed and steps", () => {
   test("give the same file", async () => {
     const again = await search(net, task, quick);
