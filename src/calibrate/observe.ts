@@ -42,6 +42,7 @@ export async function observe<R>(
     const bytes = bytesOfSample(work.graph.value(own.name)) * (wanted.reduce === undefined ? 1 : shareAlive);
     return { name: own.name, bytes, ...toldOf(work, own, wanted), running: wanted.begin() };
   });
+  if (observed.length === 0) return new Map();
   const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
   const bytes = observed.reduce((sum, each) => sum + each.bytes, 0);
   const batch = options.batch ?? Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / bytes)));

@@ -11,6 +11,8 @@ import { awq, awqFactors } from "../../src/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/quantize/equalize/smooth-quant.ts";
 import type { EqualizeOptions } from "../../src/quantize/equalize/transformation.ts";
 import { equalize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { toNumbers } from "../../src/tensor/convert.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
@@ -204,6 +206,48 @@ interface Awq {
   readonly scales: GoldenTensor;
   readonly best_i: number;
 }
+
+describe("an outlier of values that one product makes with queries and keys", () => {
+  const fused = `opset 21
+graph (x: float32[batch, 5, 16]) -> (y) {
+  qkv.weight: float32[16, 48] = random(seed 1)
+  out.weight: float32[16, 8] = random(seed 2)
+  shape: int64[4] = [0, 5, 3, 16]
+  third: int64[] = [2]
+  h = MatMul "qkv" (x, qkv.weight)
+  r = Reshape (h, shape)
+  v = Gather (r, third) {axis=2}
+  y = MatMul "out" (v, out.weight)
+}`;
+  const x = numbersFor([64, 5, 16], 5);
+  const quantized = async (by: number, options: Partial<QuantizeOptions> = {}) => {
+    const model = parseModel(fused);
+    for (const [name, at, factor] of [
+      ["qkv.weight", (index: number) => index % 48 === 35, by],
+      ["out.weight", (index: number) => Math.floor(index / 8) === 3, 1 / by],
+    ] as const) {
+      const value = model.graph.value(name) ?? expect.fail();
+      const numbers = toNumbers((await value.tensor?.read()) ?? expect.fail());
+      const dims = value.tensor?.dims ?? [];
+      value.tensor = inMemory(
+        float32(
+          dims,
+          numbers.map((number, index) => (at(index) ? number * factor : number)),
+        ),
+      );
+    }
+    const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }), ...options });
+    const error = difference(await run(parseModel(fused), { x }), await run(model, { x }));
+    return { error, scaled: changes.filter(({ kind }) => kind === "scaled").map(({ at }) => at) };
+  };
+
+  test("is scaled by a node in front of the layer that reads them, as no weight before can take the factor", async () => {
+    const [usual, left, moved] = [await quantized(1), await quantized(128, { equalize: false }), await quantized(128)];
+    expect([usual.scaled, moved.scaled]).toEqual([[], ["out"]]);
+    expect(left.error).toBeGreaterThan(5 * usual.error);
+    expect(moved.error).toBeLessThan(1.5 * usual.error);
+  });
+});
 
 describe("a channel that is never near 0", () => {
   /** Channel 2 of the first layer answers 40 more than the others. */

@@ -11,12 +11,14 @@ import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/s
 import { ownOptions, selectLayers } from "../../analysis/selection.ts";
 import { weightMatrices } from "../../analysis/weight.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
+import { featuresOf } from "../../calibrate/features.ts";
 import { observe } from "../../calibrate/observe.ts";
 import { columnReach, type Reach } from "../../calibrate/reach.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { trainPart } from "../../data/open.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
 import { Miss } from "../../errors.ts";
+import { emitInto } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
 import {
   frobenius,
@@ -31,7 +33,7 @@ import {
 import { migrate } from "../../passes/migrate.ts";
 import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
-import { toNumbers } from "../../tensor/convert.ts";
+import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { fixedDims } from "../../tensor/dims.ts";
 import { tryOut } from "../prepare.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
@@ -71,6 +73,8 @@ export interface FactorSearch {
   rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
   /** The share of the error that factors have to take, or nothing moves. */
   readonly leastGain: number;
+  /** The same for a layer whose inputs no tensor before it can take factors of, so that a node multiplies them; undefined: such a layer is left. */
+  readonly leastGainOfNode?: number;
 }
 
 /** Outliers of channels show in few samples. */
@@ -95,7 +99,17 @@ export const searchFactors =
       );
       return own.float !== true && search.counts(own) && isTarget.has(layer.node);
     });
-    const wanted = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
+    const reached = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
+    const { leastGainOfNode } = search;
+    const inputs = new Map(
+      leastGainOfNode === undefined
+        ? []
+        : able.flatMap((layer) => {
+            const own = reached.has(layer) ? undefined : groupOfInput(layer);
+            return own === undefined ? [] : [[layer, own] as const];
+          }),
+    );
+    const wanted = new Set([...reached, ...inputs.keys()]);
     if (wanted.size === 0) return [];
     const seen = new Map<Layer, InputSample>();
     const few = Math.min(samples, mostSamples);
@@ -130,11 +144,54 @@ export const searchFactors =
           ...readers.map(({ layer }) => ({ at: layer.name, what, kind: movedFactors, decidedBy: "global" }) as const),
         );
       }
+      for (const [layer, group] of inputs) {
+        const readers = await readersOf(group, model, seen, options, context);
+        const own = { ...search, leastGain: leastGainOfNode ?? 1 };
+        const best =
+          readers.length === 0
+            ? undefined
+            : await bestFactors(group, { readers, start: undefined }, own, products.multiply);
+        if (best === undefined) continue;
+        await migrate(model, group, best.factors);
+        multiplyInput(model, layer, best.factors);
+        const share = Math.round((1 - best.error / best.before) * 100);
+        const what = `a node scales what it reads by channel, its weight inversely: ${share} % less error of rounding`;
+        changes.push({ at: layer.name, what, kind: movedFactors, decidedBy: "global" });
+      }
       return changes;
     } finally {
       await products.release();
     }
   };
+
+/** Each input of a layer by itself, where the layer sums over the channels of one place. */
+function groupOfInput(layer: Layer): ScaleGroup | undefined {
+  const { node, role, effective } = layer;
+  const [data, dims, features] = [node.inputs[role.data], fixedDims(effective.type?.dims), featuresOf(layer)];
+  if (features instanceof Miss || data === undefined || dims === undefined || features.name !== data.name)
+    return undefined;
+  const units = dims[role.in] ?? 0;
+  const unitOf = Int32Array.from({ length: units }, (_, unit) => unit);
+  // A stored tensor that others read too would change for them.
+  const isAlone = effective.tensor !== undefined && effective.uses.size === 1 && !effective.graph.isOutput(effective);
+  return isAlone
+    ? { units, starts: [], slices: [{ value: effective, axis: role.in, unitOf, power: -1 }], refused: new Map() }
+    : undefined;
+}
+
+/** x · f in front of a layer. */
+function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Array): void {
+  const data = node.inputs[role.data];
+  const rank = data?.type?.dims?.length ?? 0;
+  if (data === undefined) return;
+  const emit = emitInto(model, { by: "quantize" });
+  const behind = Math.max(0, rank - 1 - (role.dataAxis < 0 ? role.dataAxis + rank : role.dataAxis));
+  const shape = [factors.length, ...new Array<number>(behind).fill(1)];
+  const scaled = emit.Mul([data, emit.constant(fromNumbers("float32", shape, factors))]);
+  scaled.type = data.type;
+  model.graph.setInput(node, role.data, scaled);
+  model.graph.sort();
+}
 
 const sampledRows: Statistic<InputSample> = {
   begin() {
