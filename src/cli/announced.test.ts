@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { announced } from "./jobs/time-notice.ts";
+import { memory } from "../data/index.ts";
+import type { Engine } from "../engine/engine.ts";
+import { parseModel } from "../graph/text.ts";
+import { completeContext, type OptionValues } from "../passes/pass.ts";
+import { quantize } from "../quantize/index.ts";
+import { zeros } from "../tensor/dense.ts";
+import { announceCalibration, announced } from "./jobs/time-notice.ts";
 
 interface Run {
   readonly samples: number;
@@ -46,4 +52,31 @@ test("what is over at once is not told", () => {
 test("what was over before its speed was known is not told either: what lies between two runs is no speed", () => {
   expect(said({ samples: 65, seconds: 0.02 }, 2)).toEqual([]);
   expect(said({ samples: 300, seconds: 0.0001 }, 2)).toEqual([]);
+});
+
+test("how long calibration takes is told from a few runs of the model, where samples are looked at", async () => {
+  const model = parseModel("opset 21\ngraph (x: float32[batch, 4]) -> (y) {\n  y = Relu(x)\n}");
+  const samples = memory("rows", { x: zeros("float32", [300, 4]) });
+  const slow: Engine = {
+    ...completeContext().engine,
+    load: async () => ({
+      run: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        return {};
+      },
+      release: async () => {},
+    }),
+  };
+  const said = async (options: OptionValues): Promise<string[]> => {
+    const texts: string[] = [];
+    const context = completeContext({ engine: slow, log: ({ text }) => texts.push(text) });
+    await announceCalibration(quantize, options, model, samples, context);
+    return texts;
+  };
+  expect(await said({ scheme: "static" })).toEqual([
+    expect.stringMatching(/^calibration and rounding take about \d+ /),
+  ]);
+  expect(await said({ scheme: "weights", bits: 4 })).toHaveLength(1);
+  for (const quick of [{ scheme: "dynamic" }, { scheme: "weights", bits: 4, rounder: "nearest" }])
+    expect(await said(quick)).toEqual([]);
 });

@@ -118,6 +118,8 @@ export interface PassDescription {
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** A pass that, with the same options, makes the model whose layers compare with the result's, where some changes are `movedFactors`. */
   readonly unrounded?: AnyPass;
+  /** Of a pass that calibrates: its work for each sample, about, as so many runs of the model on one. */
+  runsOfSample?(options: OptionValues): number;
   /** What it offers to a search for a smaller model. */
   readonly moves?: Moves;
   /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */

@@ -6,7 +6,14 @@ import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
 import { milderForms } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
-import { checkTogether, measuredRanges, type QuantizeOptions, quantizeOptions, settingsOfSteps } from "./options.ts";
+import {
+  checkTogether,
+  measuredRanges,
+  type QuantizeOptions,
+  quantizeOptions,
+  runsOfSample,
+  settingsOfSteps,
+} from "./options.ts";
 import { quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
 
@@ -58,6 +65,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         : "Leave layers in float (`except`, starting with the first and the last)",
   milderForms,
   moves: quantizeMoves,
+  runsOfSample,
   unrounded: equalize,
   command: {
     suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
@@ -80,7 +88,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     for (const step of steps) checkTogether(step);
     const [first] = steps;
     if (options.rounder === undefined && first !== undefined && rounders.looksAtSamples(first.rounder)) {
-      const text = `layer after layer, weights are rounded towards the original's answers to the calibration samples (${first.rounder}): minutes for a large model; --rounder mse takes seconds`;
+      const text = `layer after layer, weights are rounded towards the original's answers to the calibration samples (${first.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
     await storeForm(model, context);

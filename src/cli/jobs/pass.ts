@@ -41,6 +41,7 @@ import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.
 import { alreadySpared, type SparedStep, sizedStep, sparedStep } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
+import { announceCalibration } from "./time-notice.ts";
 import { countsOf, weightOf } from "./weight.ts";
 
 export interface PassInput {
@@ -163,6 +164,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const sized = await sizedStep(opened, begin, context);
   const step = sized?.step ?? opened;
   const options = sized?.options ?? data?.options ?? input.options;
+  if (!input.dryRun) await announceCalibration(pass, options, original, data?.task.calibrate, running);
   const outcome = await runner.run({ pass, options }, store.original);
   running.engine.forget();
   const report = await reportOf(step, outcome);

@@ -1,5 +1,49 @@
-/** Says how long judging will take, as soon as its first batches tell. */
+/** Says how long calibrating and judging will take, by what a few samples take. */
+import type { Dataset } from "../../data/index.ts";
+import { take } from "../../data/select.ts";
 import { counted, waiting } from "../../evaluate/numbers.ts";
+import { createRunner } from "../../evaluate/run.ts";
+import { allTensors } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import type { AnyPass, Context, OptionValues } from "../../passes/index.ts";
+
+/** Samples that are run once to tell how long a pass will take. */
+const timedSamples = 4;
+
+/** Says how long a pass will take that looks at samples to calibrate, by the time of a few. */
+export async function announceCalibration(
+  { runsOfSample }: AnyPass,
+  options: OptionValues,
+  model: Model,
+  samples: Dataset | undefined,
+  { engine, log }: Context,
+): Promise<void> {
+  const runs = runsOfSample?.(options) ?? 0;
+  const count = typeof options.samples === "number" ? options.samples : usualSamples;
+  const bytes = [...new Set(allTensors(model.graph))].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  if (samples === undefined || runs === 0 || bytes > largestModel) return;
+  const runner = await createRunner(engine, model, samples.name);
+  try {
+    const few = take(samples, timedSamples);
+    let [started, seen] = [performance.now(), 0];
+    for await (const batch of few.batches({ size: 1 })) {
+      await runner.run(batch);
+      // The first is slow, and does not count.
+      if (seen === 0) started = performance.now();
+      seen++;
+    }
+    const each = (performance.now() - started) / 1000 / Math.max(1, seen - 1);
+    const time = waiting(each * runs * Math.min(count, samples.count ?? count));
+    if (time !== undefined) log({ id: "duration", text: `calibration and rounding take ${time}` });
+  } finally {
+    await runner.release();
+  }
+}
+
+/** Bytes of weights that are loaded once more for it. */
+const largestModel = 2 ** 29;
+/** That passes look at unless said. */
+const usualSamples = 200;
 
 interface Reporting {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
