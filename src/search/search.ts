@@ -2,7 +2,7 @@
  * A search for the model of least cost that an objective allows. What passes offer (`passes/moves.ts`) makes combinations; each round tries those that are expected to gain
  * most for their work, and what they come to tells what to expect of the others (`forecast.ts`). Formats of numbers come first, by themselves: they need no training.
  *
- * Half of the test part is searched on. The other half is looked at for the finalists alone, whose intervals are widened for as many.
+ * Half of the test part is searched on. The other half is looked at for the finalists alone.
  */
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
