@@ -79,7 +79,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** A statistic, or why there is none: what comes into the layer is not finite. What the runtime reduces is left to the statistic. */
+/** A Miss in place of the statistic where a layer's inputs are not finite. Values that the runtime reduces are not checked. */
 function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {

@@ -55,7 +55,7 @@ export async function observe<R>(
   return new Map(observed.map(({ name, running }) => [name, running.end()]));
 }
 
-/** Bytes of what is observed of a batch, at most: the runtime has it, and then JavaScript. */
+/** Bytes of the observed values of a batch, at most; they are held by the runtime and by JavaScript at once. */
 const mostBytes = 64 * 2 ** 20;
 const mostSamples = 16;
 

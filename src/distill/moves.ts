@@ -1,8 +1,8 @@
-/** What distillation offers to a search: training towards the original's answers, for so many epochs. */
+/** Moves of distillation for a search: training on the original's answers, for 1 to 20 epochs. */
 import type { Move, Moves } from "../passes/moves.ts";
 
 const epochs = [1, 3, 8, 20];
-/** A step of training is a run, about twice as much backwards, and one of the teacher. */
+/** Cost of a training sample: one forward run, a backward pass of about two, and one run of the teacher. */
 const runsOfStep = 4;
 /** Fewer samples are learnt by heart. */
 const fewest = 200;

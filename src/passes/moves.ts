@@ -10,7 +10,7 @@ export interface Move {
   readonly name: string;
   /** Of its pass. */
   readonly options: OptionValues;
-  /** A recipe has at most one of each kind, in this order: fewer or thinner layers, then what makes good what that took, then how numbers are stored. */
+  /** A recipe has at most one of each kind, in this order: pruning or low rank, then recovery or training, then a number format. */
   readonly kind: "structure" | "healing" | "numbers";
   /** Moves that do the same, further or less far. */
   readonly family: string;

@@ -29,7 +29,7 @@ export interface ObjectiveOptions {
   readonly faster?: number | undefined;
 }
 
-/** Times at most a twentieth longer than the original's are no loss that anyone would notice. */
+/** 0.95 × the original's speed counts as no slower. */
 const leastSpeed = 0.95;
 
 /**

@@ -31,7 +31,7 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
-/** Where all that changed something is no smaller. */
+/** Where no variant is smaller than the original. */
 function nothingSmaller({ variants }: Run): PithError | undefined {
   const isLarger = ({ refusedAs }: Variant): boolean => refusedAs === "not smaller" || refusedAs === "no gain";
   const isOut = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";

@@ -44,7 +44,7 @@ export interface RunOptions {
   readonly force?: boolean;
   /** What is kept of several (the smallest, or of files of about its size one that takes much less processor time). */
   readonly objective?: ((goal: Goal | undefined, original: Measured) => Objective) | undefined;
-  /** Results are chosen among on a third of the test samples, and reported on the others (where there are several). */
+  /** Whether a third of the test samples is set aside to choose the best of several results (true where there are several). */
   readonly choice?: boolean | undefined;
   /** Samples a run when measuring (64). */
   readonly batch?: number | undefined;

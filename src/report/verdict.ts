@@ -149,7 +149,7 @@ function reasonText(run: Run): string | undefined {
     case "faster":
       return `${name} is ${chosenFor[by]}${goal === undefined || by === "target-size" || by === "faster" ? "" : ", within the goal"}.${slowerText(run)}`;
     case "none allowed":
-      return `No variant ${within} is as fast as it should be; ${name} is the fastest.`;
+      return `No variant ${within} reaches the required speed; ${name} is the fastest.`;
     case "loss":
       return `No variant is within the goal on the validation samples; ${name} lost least there.`;
     case "force":

@@ -1,4 +1,4 @@
-/** The recipes that moves make: one structure at most, what heals it, and one way to store numbers. */
+/** Recipes built from moves: at most one structural change, the training or refitting behind it, and one number format. */
 import { infer } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import type { Move, MovesRequest } from "../passes/moves.ts";
@@ -25,7 +25,7 @@ export function offersFor(passes: Iterable<AnyPass>, model: Model, samples: Move
   return [...passes].flatMap(({ id, moves }) => (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })));
 }
 
-/** All that can be made of offers. What heals is of no use where nothing was cut. */
+/** All combinations of offers. Without a structural change nothing is healed. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
   const of = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...of("structure")];

@@ -53,7 +53,7 @@ const mostOver = 1.5;
 const roundsOfTiming = 7;
 /** Those that the test samples judge. */
 const mostFinalists = 4;
-/** Fewer say nothing: then all samples are searched on, and judge. */
+/** With fewer in each half, all samples are both searched on and judged by. */
 const fewestSamples = 100;
 
 interface Scored extends Tried {
@@ -145,7 +145,7 @@ async function searchWith(
   const isOpen = (): boolean => tried.length < most && (options.steps !== undefined || spent < 60 * minutes);
   const secondsOf = (combination: Combination): number =>
     (runsOf(combination, judged) * evaluator.took.seconds) / Math.max(1, judged);
-  /** Seconds for one of those that are expected. */
+  /** Measured seconds over estimated ones, of what was tried. */
   const pace = (): number => spent / tried.reduce((sum, { combination }) => sum + secondsOf(combination), 0);
   const isTimed = objective.id === "usual" || objective.id === "speed" || objective.id === "faster";
   /** What would not end in time does not begin. */
@@ -182,13 +182,13 @@ async function searchWith(
   const finalists = finalistsOf(tried, objective);
   context.log({
     id: "finalists",
-    text: `${counted(tried.length, "combination")} tried; ${counted(finalists.length, "finalist")} on other samples`,
+    text: `${counted(tried.length, "combination")} tried; ${counted(finalists.length, "finalist")} judged on ${parts.test === parts.search ? "the same" : "other"} samples`,
   });
   const compressed = await judgedBy(parts.test, finalists, options, context);
   return { ...compressed, run: { ...compressed.run, search: recordOf(), seconds: secondsSince(begun) } };
 }
 
-/** All that could be tried on a model, for the samples that it wants. */
+/** Every combination for a model, as if there were samples to calibrate and to train on: what the task has to be opened for. */
 export async function movesFor(model: Model): Promise<readonly Candidate[]> {
   const most = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
   const candidates = combinationsOf(offersFor(steps.values(), model.clone(), most));
