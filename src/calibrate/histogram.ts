@@ -1,39 +1,100 @@
 import type { ValueRange } from "./observe.ts";
 import type { Statistic } from "./statistic.ts";
 
-/** How many numbers lie in each of so many parts of a range, all equally wide. */
+/** How many numbers lie in each of many parts of one width, the first of which begins at `start`, a multiple of the width. */
 export interface Histogram extends ValueRange {
   readonly counts: Float64Array;
+  readonly start: number;
+  readonly width: number;
+  /** Numbers that are 0; they are in `counts`, too. */
+  readonly zeros: number;
 }
 
 /**
- * How often the numbers of a value fall into each part of a range, which is known: `observeRanges` has it. What lies outside counts in the parts at the
- * ends.
+ * How often the numbers of a value fall into each of 8192 parts of [-b, b), where b is the least power of two that holds them: at least 2048 parts
+ * lie within the range. One run over the samples is enough: where a number lies outside, b doubles, and counted from 0 outwards
+ *
+ *     parts i, i + 1 of width w  →  part i / 2 of width 2 w
+ *
+ * Of a value with infinite numbers or NaN only the range is known.
  * @example
- * const seen = await observe(engine, model, calibration, ["conv1.out"], histogram({ min: -3.1, max: 8.4 }));
- * seen.get("conv1.out")?.counts; // 2048 numbers
+ * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], histogram);
+ * const { counts, start, width } = seen.get("conv1.out"); // counts[at]: of [start + at * width, start + (at + 1) * width)
  */
-export const histogram = (range: ValueRange, parts = 2048): Statistic<Histogram> => ({
+export const histogram: Statistic<Histogram> = {
   begin() {
-    const counts = new Float64Array(parts);
+    const seen = new Counter();
     return {
       add({ values }) {
-        count(values(), range, counts);
+        seen.add(values());
       },
-      end: () => ({ ...range, counts }),
+      end: () => seen.histogram,
     };
   },
-});
+};
 
-/** A function of its own, which is compiled once for all values, and not anew for each. */
-function count(numbers: Float32Array | Float64Array, { min, max }: ValueRange, counts: Float64Array): void {
-  const factor = counts.length / (max - min);
-  const last = counts.length - 1;
-  for (let at = 0; at < numbers.length; at++) {
-    const place = ((numbers[at] ?? 0) - min) * factor;
-    if (place >= 0) {
-      const part = place < last ? place | 0 : last;
+const parts = 8192;
+const middle = parts / 2;
+
+class Counter {
+  readonly #counts = new Float64Array(parts);
+  #bound = 2 ** -200;
+  #zeros = 0;
+  #min = Number.POSITIVE_INFINITY;
+  #max = Number.NEGATIVE_INFINITY;
+
+  get histogram(): Histogram {
+    const [min, max, start] = [this.#min, this.#max, -this.#bound];
+    return { min, max, counts: this.#counts, start, width: (-2 * start) / parts, zeros: this.#zeros };
+  }
+
+  add(numbers: Float32Array | Float64Array): void {
+    for (let at = this.#count(numbers, 0); at < numbers.length; ) {
+      const size = Math.abs(numbers[at] ?? 0);
+      if (Number.isFinite(size)) {
+        const wider = 2 ** (Math.floor(Math.log2(size)) + 1);
+        widen(this.#counts, wider / this.#bound);
+        this.#bound = wider;
+      } else {
+        this.#min = Math.min(this.#min, numbers[at] ?? 0);
+        this.#max = Math.max(this.#max, numbers[at] ?? 0);
+        at++;
+      }
+      at = this.#count(numbers, at);
+    }
+  }
+
+  /** From a place on. @returns the place of the first that is in no part, or the end. */
+  #count(numbers: Float32Array | Float64Array, from: number): number {
+    const counts = this.#counts;
+    const factor = parts / (2 * this.#bound);
+    let at = from;
+    let zeros = 0;
+    let min = this.#min;
+    let max = this.#max;
+    for (; at < numbers.length; at++) {
+      const number = numbers[at] ?? 0;
+      const part = middle + Math.floor(number * factor);
+      if (!(part >= 0 && part < parts)) break;
       counts[part] = (counts[part] ?? 0) + 1;
-    } else if (place < 0) counts[0] = (counts[0] ?? 0) + 1;
+      // Half of the numbers behind a Relu are: a branch would be guessed wrong.
+      zeros += Number(number === 0);
+      if (number < min) min = number;
+      if (number > max) max = number;
+    }
+    this.#zeros += zeros;
+    this.#min = min;
+    this.#max = max;
+    return at;
+  }
+}
+
+/** Puts as many parts together as a factor says, which is a power of two. */
+function widen(counts: Float64Array, factor: number): void {
+  const narrow = counts.slice();
+  counts.fill(0);
+  for (const [at, number] of narrow.entries()) {
+    const part = middle + Math.floor((at - middle) / factor);
+    counts[part] = (counts[part] ?? 0) + number;
   }
 }

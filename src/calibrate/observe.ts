@@ -45,8 +45,10 @@ export async function observe<R>(
   if (observed.length === 0) return new Map();
   const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
   const bytes = observed.reduce((sum, each) => sum + each.bytes, 0);
-  const batch = options.batch ?? Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / bytes)));
-  await overSamples(engine, models, dataset, { ...options, batch }, async ([results = {}]) => {
+  const fixed = model.graph.feeds[0]?.type?.dims?.[0];
+  const fitting = Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / bytes)));
+  const { batch = typeof fixed === "number" ? fixed : fitting } = options;
+  await overSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
     for (const { value, axis, rank, running } of observed) {
       const dense = results[value.name];
       if (dense !== undefined) await running.add(featuresIn(dense, { axis, rank }));
@@ -114,7 +116,7 @@ export async function observeRanges(
   names: readonly string[],
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, ValueRange>> {
-  const ranges = await measureRanges(engine, model, dataset, names, options);
+  const ranges = await observeWithStates(engine, model, dataset, names, valueRange, options);
   for (const [name, range] of ranges) {
     if (range.min > range.max) {
       throw new PithError("E_DATA", `"${name}" has no elements in any sample, and so no range.`, {
@@ -133,22 +135,24 @@ export function notFinite(name: string, { min, max }: ValueRange): PithError {
   });
 }
 
-export async function measureRanges(
+/** `observe` with a range in each statistic: an input that comes without an element has that of the output that it is fed with later. */
+export async function observeWithStates<R extends ValueRange>(
   engine: Engine,
   model: Model,
   dataset: Dataset,
   names: readonly string[],
+  statistic: Statistic<R>,
   options: ObserveOptions,
-): Promise<ReadonlyMap<string, ValueRange>> {
+): Promise<ReadonlyMap<string, R>> {
   const states = statesOf(model, names);
   const all = [...new Set([...names, ...states.values()])];
-  const found = await observe(engine, model, dataset, all, valueRange, options);
-  const none = { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY };
-  const ranges = names.map((name) => {
-    const own = found.get(name) ?? none;
-    return [name, own.min > own.max ? (found.get(states.get(name) ?? name) ?? own) : own] as const;
+  const found = await observe(engine, model, dataset, all, statistic, options);
+  const seen = names.flatMap((name) => {
+    const own = found.get(name);
+    if (own === undefined) return [];
+    return [[name, own.min > own.max ? (found.get(states.get(name) ?? name) ?? own) : own] as const];
   });
-  return new Map(ranges);
+  return new Map(seen);
 }
 
 /** Inputs that may come without an element, and the outputs that they are fed with later, which tell what they will hold. */

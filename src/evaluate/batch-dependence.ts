@@ -18,6 +18,7 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { cosineOf, embeddings } from "./embedding.ts";
 import type { MetricOptions } from "./metrics.ts";
 import { createRunner } from "./run.ts";
+import { usualBatch } from "./usual-batch.ts";
 
 export interface Invariance {
   readonly samples: number;
@@ -89,7 +90,6 @@ export const cosineText = (worst: number): string =>
   (worst < sameDirection ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
 /** So few samples show ranges that are taken from the batch. */
 const noteSamples = 16;
-const usualBatch = 64;
 
 export interface JudgedBatch {
   readonly batch: number;
@@ -98,7 +98,7 @@ export interface JudgedBatch {
 }
 
 /**
- * How many samples at a time models are measured with: as many as are asked for, else 64; but one, as a sample that comes alone is answered,
+ * How many samples at a time models are measured with: as many as are asked for, else as usual (`usualBatch`); but one, as a sample that comes alone is answered,
  * where an answer depends on the other samples of its batch.
  * @param metric the name of the figure, for the note.
  */
@@ -109,7 +109,7 @@ export async function judgedBatch(
   metric: string,
   { batch, ...options }: InvarianceOptions = {},
 ): Promise<JudgedBatch> {
-  const size = batch ?? usualBatch;
+  const size = batch ?? usualBatch(models);
   if (size < 2) return { batch: size, note: undefined };
   for (const model of models) {
     const found = await batchInvariance(engine, model, dataset, {

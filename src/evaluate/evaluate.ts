@@ -7,9 +7,10 @@ import { joined } from "../tensor/dense.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
 import { overSamples } from "./over-samples.ts";
 import type { Estimate, Metric } from "./types.ts";
+import { usualBatch } from "./usual-batch.ts";
 
 export interface EvaluateOptions {
-  /** Samples at a time (default 64); a model that fixes its own number is given that many. */
+  /** Samples at a time (64, fewer of large inputs); a model that fixes its own number is given that many. */
   readonly batch?: number | undefined;
   /** Needed by metrics that hold a model against its original. */
   readonly original?: Model;
@@ -85,7 +86,7 @@ export async function measure(
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
   // What a model is fed with is no truth to judge it by.
   const inputLabel = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
-  const { batch = 64, threads, signal, progress } = options;
+  const { batch = usualBatch(models), threads, signal, progress } = options;
   const running = { batch, threads, optimize: true, signal, progress };
   const observed = models.map((model) => ({ model }));
   const done = await overSamples(engine, observed, dataset, running, (results, rows) => {

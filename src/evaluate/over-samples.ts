@@ -20,6 +20,8 @@ export interface ObserveOptions {
   readonly optimize?: boolean;
   /** Threads inside an operator (the runtime's choice). */
   readonly threads?: number | undefined;
+  /** Results are looked at once: the next batch may overwrite them. */
+  readonly overwrites?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Samples done, and how many there will be where that is known. */
   readonly progress?: ((done: number, total?: number) => void) | undefined;
@@ -96,11 +98,11 @@ async function runnerOf(
   model: Model,
   samples: Samples,
   observed: readonly string[] | undefined,
-  { optimize = false, threads }: ObserveOptions,
+  { optimize = false, threads, overwrites }: ObserveOptions,
 ): Promise<Runner> {
   // Between two runs what was observed is looked at, on one thread.
   const load = { optimize, threads, spinning: false };
-  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed });
+  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
   const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
   return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
 }

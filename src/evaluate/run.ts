@@ -14,6 +14,8 @@ import { type Feeding, feedingOf } from "./feeding.ts";
 export interface RunnerOptions extends LoadOptions {
   /** Values of the main graph that are answered with, instead of the outputs. */
   readonly observed?: readonly string[] | undefined;
+  /** The next run may overwrite what this one answers with: large values are then not copied, and not allocated anew. */
+  readonly overwrites?: boolean | undefined;
 }
 
 export interface Runner {
@@ -35,9 +37,10 @@ export async function createRunner(
   engine: Engine,
   model: Model,
   owner: string,
-  { observed, ...load }: RunnerOptions = {},
+  { observed, overwrites = false, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
-  const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
+  const loaded = observed === undefined ? model : withOutputs(model, observed);
+  const session = await engine.load(loaded, { ...load, inPlace: overwrites });
   let feeding: Feeding | undefined;
   let held: Batch = {};
   let dependent: ReturnType<typeof dataDependentSizes> | undefined;
@@ -47,12 +50,18 @@ export async function createRunner(
     const isFound = dependent;
     return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
   };
-  const run = (feeds: Batch): Promise<Batch> => {
+  const buffers = overwrites ? new Buffers(loaded, observed ?? []) : undefined;
+  /** @param isOnly what it answers with is not joined with that of other runs. */
+  const run = async (feeds: Batch, isOnly = false): Promise<Batch> => {
     const states = feeding?.states ?? [];
     const names = observed === undefined ? undefined : [...observed, ...states.map(({ output }) => output)];
-    return session.run(feeds, names === undefined ? undefined : [...new Set(names)]).catch((error: unknown) => {
+    const filled = isOnly ? buffers?.of(feeds) : undefined;
+    try {
+      const outputs = await session.run(feeds, filled ?? (names && [...new Set(names)]));
+      return isOnly && buffers !== undefined ? buffers.keep(feeds, outputs) : outputs;
+    } catch (error) {
       throw explained(error, model, feeds);
-    });
+    }
   };
   const answered = (outputs: Batch): Batch =>
     observed === undefined
@@ -79,11 +88,11 @@ export async function createRunner(
         }
         return join(steps, owner);
       }
-      if (size === undefined) return run(feeds(batch));
+      if (size === undefined) return run(feeds(batch), true);
       const count = sampleCount(batch, owner);
       const parts: Batch[] = [];
       for (let start = 0; start < count; start += size) {
-        const outputs = await run(feeds(window(batch, start, Math.min(size, count - start), size)));
+        const outputs = await run(feeds(window(batch, start, Math.min(size, count - start), size)), count <= size);
         parts.push(
           size === 1
             ? counted(outputs)
@@ -95,6 +104,38 @@ export async function createRunner(
     release: () => session.release(),
   };
 }
+
+/** What a run has answered with, to be filled by the next whose feeds have the same sizes. */
+class Buffers {
+  readonly #model: Model;
+  readonly #observed: ReadonlySet<string>;
+  #last: { readonly sizes: string; readonly outputs: Batch } | undefined;
+  #dependent: ReturnType<typeof dataDependentSizes> | undefined;
+
+  constructor(model: Model, observed: readonly string[]) {
+    this.#model = model;
+    this.#observed = new Set(observed);
+  }
+
+  of(feeds: Batch): Batch | undefined {
+    return this.#last?.sizes === sizesOf(feeds) ? this.#last.outputs : undefined;
+  }
+
+  /** @returns all outputs: buffers are filled by nodes, and what is fed is none's output. */
+  keep(feeds: Batch, outputs: Batch): Batch {
+    const fed = Object.entries(feeds).filter(([name]) => this.#observed.has(name));
+    if (this.#last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
+    this.#dependent ??= dataDependentSizes(this.#model);
+    const isFound = this.#dependent;
+    const isFilled = ([name, { type }]: readonly [string, Dense]): boolean =>
+      type !== "string" && !isFound(name) && this.#model.graph.value(name)?.producer !== undefined;
+    const made = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
+    this.#last = made.every(isFilled) ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(made) } : undefined;
+    return outputs;
+  }
+}
+
+const sizesOf = (feeds: Batch): string => JSON.stringify(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
 
 export function withOutputs(model: Model, names: readonly string[]): Model {
   const work = model.clone();

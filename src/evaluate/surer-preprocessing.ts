@@ -1,7 +1,7 @@
 /** Whether a classifier is surer of its answers on images prepared in another way than the one given, without labels. */
 import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../data/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../data/presets.ts";
-import { collect, draw } from "../data/select.ts";
+import { collect, draw, firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Model } from "../graph/model.ts";
@@ -37,10 +37,10 @@ export async function surerPreprocessing(
   given: Preprocessing,
   options: EvaluateOptions = {},
 ): Promise<Surer | undefined> {
-  const sample = await collect(draw(dataset, fewImages, drawSeed));
-  const batch = await sample.gather(Uint32Array.of(0));
+  const sample = draw(dataset, fewImages, drawSeed);
+  const one = await firstBatch(sample);
   const input = imageInput(model);
-  const channels = imageChannels(batch, input);
+  const channels = imageChannels(one, input);
   if (channels === undefined) return undefined;
   const { resize, crop, layout } = given;
   const others = candidates(channels)
@@ -50,7 +50,7 @@ export async function surerPreprocessing(
   const stored = await collect(withStoredImages(sample, input, given));
   const sureness = async (how: Preprocessing): Promise<Float64Array> => {
     const { resize: _, crop: __, ...values } = how;
-    const ready = preprocess(stored, input, geometryUsed(batch, input, how) === "" ? how : values);
+    const ready = preprocess(stored, input, geometryUsed(one, input, how) === "" ? how : values);
     const [found] = await evaluateAll(engine, model, ready, [confidence()], options);
     return found?.rows ?? new Float64Array();
   };

@@ -4,7 +4,7 @@ import type { Layer } from "../analysis/layers.ts";
 import { ownOptions, type Selection } from "../analysis/selection.ts";
 import { averageRange } from "../calibrate/average-range.ts";
 import { histogram } from "../calibrate/histogram.ts";
-import { measureRanges, notFinite, observe, type ValueRange } from "../calibrate/observe.ts";
+import { notFinite, observe, observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -17,7 +17,7 @@ import type { ModelRoundings } from "./model-roundings.ts";
 import { type ActivationType, isWide, type RangeMethod } from "./options.ts";
 import { type Placement, place } from "./placement.ts";
 import { clippedBy } from "./ranges.ts";
-import { isUnresolved, lostAmong, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
+import { isUnresolved, lostAmong, lostOf, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
 import { reportUnresolved } from "./unresolved.ts";
 
 export interface MeasureOptions extends Selection {
@@ -303,44 +303,46 @@ const countedSamples = 16;
 /** Samples of which each moves the average once. */
 const averagedSamples = 16;
 
-/** The range of each value over the samples, and which share of its smaller numbers 8 bits over that range would lose. */
+interface Measured {
+  readonly range: ValueRange;
+  /** The share of its smaller numbers that 8 bits over this range would lose. */
+  readonly lost: number;
+}
+
+/** The range of each value over the samples. */
 async function rangesOf(
   model: Model,
   values: readonly Value[],
   { data, samples, ranges: method = "min-max" }: MeasureOptions,
   { engine, seed, signal, progress }: Context,
-): Promise<ReadonlyMap<Value, { readonly range: ValueRange; readonly lost: number }>> {
+): Promise<ReadonlyMap<Value, Measured>> {
   if (data === undefined) throw missingData("quantize");
-  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
   const names = values.map((value) => value.name);
-  const ranges = new Map(await measureRanges(engine, model, data, names, { ...order, samples, progress }));
-  const rangeOf = (name: string): ValueRange => ranges.get(name) ?? { min: 0, max: 0 };
-  const countable = names.filter((name) => {
-    const { min, max } = rangeOf(name);
-    return Number.isFinite(max - min) && (min < 0 || max > 0);
-  });
-  const all = { ...order, samples };
-  if (method === "average") {
-    const found = await observe(engine, model, data, countable, averageRange, { ...all, batch: averagedSamples });
-    for (const [name, range] of found) ranges.set(name, range);
-  } else if (method !== "min-max" && countable.length > 0) {
-    const found = await observe(
-      engine,
-      model,
-      data,
-      countable,
-      (name) => {
-        const { min, max } = rangeOf(name);
-        return histogram({ min: Math.min(min, 0), max: Math.max(max, 0) });
-      },
-      all,
-    );
-    for (const [name, seen] of found) ranges.set(name, clippedBy[method](seen));
+  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
+  const found = new Map<string, Measured>();
+  const all = { ...order, samples, progress };
+  if (method === "min-max" || method === "average") {
+    const [statistic, batch] = method === "average" ? [averageRange, { batch: averagedSamples }] : [valueRange, {}];
+    const ranges = await observeWithStates(engine, model, data, names, statistic, { ...all, ...batch });
+    const countable = names.filter((name) => isCountable(ranges.get(name)));
+    const few = { ...order, samples: Math.min(countedSamples, samples) };
+    const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing);
+    const lost = await observe(engine, model, data, countable, losing, few);
+    for (const [name, range] of ranges) found.set(name, { range, lost: lost.get(name) ?? 0 });
+  } else {
+    const seen = await observeWithStates(engine, model, data, names, histogram, all);
+    for (const [name, own] of seen) {
+      const range = isCountable(own) ? clippedBy[method](own) : own;
+      found.set(name, { range, lost: isCountable(own) ? lostOf(own, range) : 0 });
+    }
   }
-  const few = { ...order, samples: Math.min(countedSamples, samples) };
-  const statistic = (name: string): Statistic<number> => shareLost(rangeOf(name));
-  const lost = countable.length === 0 ? undefined : await observe(engine, model, data, countable, statistic, few);
-  return new Map(values.map((value) => [value, { range: rangeOf(value.name), lost: lost?.get(value.name) ?? 0 }]));
+  return new Map(values.map((value) => [value, found.get(value.name) ?? { range: nothing, lost: 0 }]));
+}
+
+const nothing: ValueRange = { min: 0, max: 0 };
+
+function isCountable({ min, max }: ValueRange = nothing): boolean {
+  return Number.isFinite(max - min) && (min < 0 || max > 0);
 }
 
 export function missingData(owner: "quantize" | "fake-quantize"): PithError {

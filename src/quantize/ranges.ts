@@ -17,8 +17,7 @@ const levels = 255;
 const entropyLevels = 128;
 
 export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen: Histogram) => ValueRange>> = {
-  percentile({ min, max, counts }) {
-    const width = (max - min) / counts.length;
+  percentile({ min, max, counts, start, width }) {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const cut = (total * outside) / 2;
     const partAt = (most: number, from: readonly number[]): number => {
@@ -31,10 +30,9 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
     };
     const parts = Array.from(counts.keys());
     const [low, high] = [partAt(cut, parts), partAt(cut, parts.toReversed())];
-    return within({ min, max }, min + low * width, min + (high + 1) * width);
+    return within({ min, max }, start + low * width, start + (high + 1) * width);
   },
-  mse({ min, max, counts }) {
-    const width = (max - min) / counts.length;
+  mse({ min, max, counts, start, width }) {
     let best = { min, max, error: Number.POSITIVE_INFINITY };
     for (let share = 100; share >= 10; share--) {
       const [low, high] = [(Math.min(min, 0) * share) / 100, (Math.max(max, 0) * share) / 100];
@@ -42,57 +40,59 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
       let error = 0;
       for (const [part, count] of counts.entries()) {
         if (count === 0) continue;
-        const value = min + (part + 0.5) * width;
+        const value = start + (part + 0.5) * width;
         error += count * (value - Math.round(Math.min(high, Math.max(low, value)) / step) * step) ** 2;
       }
       if (error < best.error) best = { min: low, max: high, error };
     }
     return within({ min, max }, best.min, best.max);
   },
-  entropy({ min, max, counts }) {
+  entropy({ min, max, counts, start, width, zeros }) {
     const reach = Math.max(-min, max);
-    const width = (max - min) / counts.length;
-    const sizes = new Float64Array(counts.length);
-    const zero = Math.min(counts.length - 1, Math.floor(-min / width));
-    const beside = [counts[zero - 1], counts[zero + 1]].filter((count) => count !== undefined);
+    const sizes = new Float64Array(Math.max(entropyLevels, Math.floor(reach / width) + 1));
     for (const [part, count] of counts.entries()) {
-      const size = Math.abs(min + (part + 0.5) * width);
-      const at = Math.min(sizes.length - 1, Math.floor((size / reach) * sizes.length));
-      sizes[at] = (sizes[at] ?? 0) + (part === zero ? Math.min(count, ...beside) : count);
+      const at = Math.floor(Math.abs(start + (part + 0.5) * width) / width);
+      if (count > 0) sizes[at] = (sizes[at] ?? 0) + count;
     }
+    sizes[0] = (sizes[0] ?? 0) - zeros;
+    const total = sizes.reduce((sum, size) => sum + size, 0);
     let best = { parts: sizes.length, divergence: Number.POSITIVE_INFINITY };
-    const stride = sizes.length / 512;
+    const stride = Math.max(1, Math.floor(sizes.length / 512));
     for (let parts = entropyLevels; parts <= sizes.length; parts += stride) {
-      const found = divergence(sizes, parts);
+      const found = divergence(sizes, parts, total);
       if (found < best.divergence) best = { parts, divergence: found };
     }
-    const limit = (best.parts / sizes.length) * reach;
+    const limit = best.parts * width;
     return within({ min, max }, -limit, limit);
   },
 };
 
 /** KL(p ‖ q) of the first so many parts; what is nowhere in q, but in p, counts with a probability of 10⁻⁴ of a part. */
-function divergence(sizes: Float64Array, parts: number): number {
-  const p = sizes.slice(0, parts);
-  const rest = sizes.subarray(parts).reduce((sum, count) => sum + count, 0);
-  p[parts - 1] = (p[parts - 1] ?? 0) + rest;
-  const q = new Float64Array(parts);
+function divergence(sizes: Float64Array, parts: number, total: number): number {
+  let inside = 0;
+  for (let part = 0; part < parts; part++) inside += sizes[part] ?? 0;
+  const rest = total - inside;
+  const least = 1e-4 / parts;
+  let sum = 0;
   for (let level = 0; level < entropyLevels; level++) {
-    const [from, to] = [level, level + 1].map((at) => Math.floor((at * parts) / entropyLevels)) as [number, number];
-    const own = sizes.subarray(from, to);
-    const filled = own.reduce((count, one) => count + (one > 0 ? 1 : 0), 0);
-    const mean = filled === 0 ? 0 : own.reduce((sum, count) => sum + count, 0) / filled;
-    for (let part = from; part < to; part++) q[part] = (sizes[part] ?? 0) > 0 ? mean : 0;
+    const from = Math.floor((level * parts) / entropyLevels);
+    const to = Math.floor(((level + 1) * parts) / entropyLevels);
+    let [within, filled] = [0, 0];
+    for (let part = from; part < to; part++) {
+      const size = sizes[part] ?? 0;
+      within += size;
+      filled += Number(size > 0);
+    }
+    const mean = within / inside / filled;
+    for (let part = from; part < to; part++) {
+      const size = sizes[part] ?? 0;
+      const p = (part === parts - 1 ? size + rest : size) / total;
+      if (p > 0) sum += p * Math.log(p / Math.max(size > 0 ? mean : 0, least));
+    }
   }
-  const [sumP, sumQ] = [p, q].map((all) => all.reduce((sum, count) => sum + count, 0)) as [number, number];
-  let total = 0;
-  for (let part = 0; part < parts; part++) {
-    const own = (p[part] ?? 0) / sumP;
-    if (own > 0) total += own * Math.log(own / Math.max((q[part] ?? 0) / sumQ, 1e-4 / parts));
-  }
-  return total;
+  return sum;
 }
 
 function within({ min, max }: ValueRange, low: number, high: number): ValueRange {
-  return { min: Math.max(min, Math.min(low, 0)), max: Math.min(max, Math.max(high, 0)) };
+  return { min: Math.max(Math.min(min, 0), Math.min(low, 0)), max: Math.min(Math.max(max, 0), Math.max(high, 0)) };
 }

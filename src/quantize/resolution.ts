@@ -11,6 +11,7 @@
  * Masked scores are all in this bulk or near the largest, whatever part of them is masked, and of the bulk everything is lost. Where large
  * numbers are the tail of a distribution, some of it lies between.
  */
+import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { smallestScale } from "../math/index.ts";
@@ -50,6 +51,23 @@ export function lostAmong(dense: Dense, range: ValueRange): number {
   const { step, largest } = stepOf(range);
   const bulk = toFloat64(dense).filter((value) => value !== 0 && Math.abs(value) < largest / 4);
   return bulk.length === 0 ? 0 : bulk.filter((value) => Math.abs(value) < step / 2).length / bulk.length;
+}
+
+/** The share of its bulk that a value loses over such a range, from its histogram, whose numbers are taken to lie evenly in each part. */
+export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueRange): number {
+  const { step, largest } = stepOf(range);
+  const below = (bound: number): number => {
+    let sum = 0;
+    for (const [part, count] of counts.entries()) {
+      const from = start + part * width;
+      const nearest = from < 0 ? -from - width : from;
+      const own = from === 0 ? count - zeros : count;
+      if (nearest < bound) sum += own * Math.min(1, (bound - nearest) / width);
+    }
+    return sum;
+  };
+  const bulk = below(largest / 4);
+  return bulk > 0 ? below(step / 2) / bulk : 0;
 }
 
 /** The share of its bulk that a value of such a range loses. */

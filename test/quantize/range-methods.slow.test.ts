@@ -28,24 +28,47 @@ const x = withOutlier(4000);
 const values = toNumbers(x);
 const range = { min: Math.min(...values), max: Math.max(...values) };
 const seen = async () => {
-  const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], histogram(range));
+  const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], histogram);
   const own = found.get("x");
   if (own === undefined) throw new Error("nothing was seen");
   return own;
 };
 
 test("a histogram over batches counts every number once, where it lies", async () => {
-  const { counts, min, max } = await seen();
-  const width = (max - min) / counts.length;
+  const { counts, min, max, start, width, zeros } = await seen();
   const expected = new Float64Array(counts.length);
   for (const value of values) {
-    const at = Math.min(counts.length - 1, Math.floor((value - min) / width));
+    const at = Math.floor((value - start) / width);
     expected[at] = (expected[at] ?? 0) + 1;
   }
-  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(values.length);
-  // What lies on a bound may be counted on either side of it.
-  const moved = counts.reduce((sum, count, part) => sum + Math.abs(count - (expected[part] ?? 0)), 0);
-  expect(moved).toBeLessThan(5);
+  expect({ min, max, start, zeros }).toEqual({ ...range, start: -64, zeros: 0 });
+  expect(counts).toEqual(expected);
+});
+
+test("a histogram knows the range alone where a number is infinite or none, and counts zeros", async () => {
+  const of = async (...batches: readonly number[][]) => {
+    const x = batches.map((numbers) => memory("x", { x: float32([1, 8], numbers) }));
+    const running = histogram.begin();
+    for (const one of x) {
+      const add = { ...histogram, begin: () => ({ ...running, end: () => undefined }) };
+      await observe(createEngine(), model(), one, ["x"], add);
+    }
+    return running.end();
+  };
+  const zeros = await of([0, 0, 0, 0, 0, 0, 0, 0]);
+  expect([zeros.min, zeros.max, zeros.zeros]).toEqual([0, 0, 8]);
+  const wide = await of([0, 1e-30, 0, 0, 0, 0, 0, -1e-30], [1e30, 3, 2, 1, -1, -2, -3, 4]);
+  expect([wide.start, wide.zeros]).toEqual([-(2 ** 100), 6]);
+  expect([...wide.counts.entries()].filter(([, count]) => count > 0)).toEqual(
+    [
+      [4095, 4],
+      [4096, 11],
+      [7328, 1],
+    ].map(([at = 0, count]) => [at === 7328 ? Math.floor((1e30 / 2 ** 101) * 8192 + 4096) : at, count]),
+  );
+  const broken = await of([1, Number.NaN, 0, 0, 0, 0, 0, 0], [2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(broken.max).toBeNaN();
+  expect((await of([1, Number.NEGATIVE_INFINITY, 0, 0, 0, 0, 0, 0])).min).toBe(Number.NEGATIVE_INFINITY);
 });
 
 describe("one number far out", () => {
@@ -59,7 +82,7 @@ describe("one number far out", () => {
     }
     const sorted = many.toSorted();
     const cut = Math.floor((many.length * 1e-5) / 2);
-    const found = clippedBy.percentile({ min: -3, max: 50, counts });
+    const found = clippedBy.percentile({ min: -3, max: 50, counts, start: -3, width, zeros: 0 });
     expect(Math.abs(found.max - (sorted[many.length - 1 - cut] ?? 0))).toBeLessThan(width * 1.01);
     expect(Math.abs(found.min - (sorted[cut] ?? 0))).toBeLessThan(width * 1.01);
   });
@@ -97,13 +120,16 @@ describe("the limit of least divergence", () => {
     ["normal with a tail", (u: number) => Math.exp(-((20 * u) ** 2) / 2) + 1e-4, 1],
   ])("is the one that onnxruntime's calibration finds: %s", (_, shape, limit) => {
     const counts = Float64Array.from({ length: parts }, (_, at) => Math.round(1e6 * shape((at + 0.5) / parts)));
-    const found = clippedBy.entropy({ min: 0, max: 1, counts });
+    const seen = { max: 1, width: 1 / parts, zeros: 0 };
+    const found = clippedBy.entropy({ ...seen, min: 0, counts, start: 0 });
     expect(Math.abs(found.max - limit)).toBeLessThan(0.07 * limit);
-    const both = clippedBy.entropy({ min: -1, max: 1, counts: new Float64Array([...counts.toReversed(), ...counts]) });
+    const mirrored = new Float64Array([...counts.toReversed(), ...counts]);
+    const both = clippedBy.entropy({ ...seen, min: -1, counts: mirrored, start: -1 });
     expect(both).toEqual({ min: -found.max, max: found.max });
     // Half of the numbers behind a Relu are 0, exactly.
-    counts[0] = counts.reduce((sum, count) => sum + count, 0);
-    expect(clippedBy.entropy({ min: 0, max: 1, counts })).toEqual(found);
+    const zeros = counts.reduce((sum, count) => sum + count, 0);
+    counts[0] = (counts[0] ?? 0) + zeros;
+    expect(clippedBy.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(found);
   });
 });
 
