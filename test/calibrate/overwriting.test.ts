@@ -12,8 +12,7 @@ import type { Batch, Dense } from "../../src/tensor/types.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 const engine = createEngine();
-const copied = (batch: Batch): Batch =>
-  mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
+const copied = (batch: Batch): Batch => mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 
 test.each(topologies)("$name, all values", async ({ text, inputs, integers = {} }) => {
   const model = parseModel(text);
