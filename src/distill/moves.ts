@@ -13,7 +13,7 @@ export const distillMoves: Moves = ({ samples: { train } }) =>
     : epochs.map(
         (count): Move => ({
           name: `distilled, ${count} ${count === 1 ? "epoch" : "epochs"}`,
-          options: { epochs: count },
+          options: { teacher: "original", epochs: count },
           kind: "healing",
           family: "distilled",
           heals: 1 - 0.15 / count ** 0.5,

@@ -24,6 +24,16 @@ export const usualLevel: Level = { confidence: 0.95, z: z95 };
 /** 99.73 %: so sure are looks before the last one, see docs/verdicts.md (Haybittle-Peto). */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
+/** z of 95 %, and of 1 − 0.05 / k for k = 2, 3, 4. */
+const zOfSeveral = [z95, 2.241403, 2.39398, 2.497705];
+
+/** How sure each of so many intervals on the same samples has to be, so that all hold together at 95 % (Bonferroni); at most four. */
+export function levelOf(intervals: number): Level {
+  const z = zOfSeveral[intervals - 1];
+  if (z === undefined) throw new RangeError(`no level for ${intervals} intervals`);
+  return { confidence: 1 - (1 - usualLevel.confidence) / intervals, z };
+}
+
 /** With fewer samples a bootstrap tells nothing. */
 const fewestSamples = 8;
 

@@ -1,6 +1,7 @@
 /** README.md of a folder: what its files weigh and how near they are to the originals, in a section of its own between marks. */
 import { clause } from "../errors.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
+import type { Purpose } from "../recipe/objective.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";
 import { folderTable } from "./table.ts";
@@ -23,6 +24,7 @@ export interface Card {
   readonly fails: string | undefined;
   /** Where only the best of each module is left: the variants that were tried. */
   readonly tried: readonly DtypeName[] | undefined;
+  readonly purpose: Purpose | undefined;
 }
 
 /** A text with the section: in the place of an older one, or at its end. */
@@ -42,7 +44,7 @@ function metadataOf({ config }: Card): string {
   return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
 }
 
-function sectionOf({ name, config, originals, records, chosen, madeWith, tried, fails }: Card): string {
+function sectionOf({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
   const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
   const { rows, columns, notes: explained } = folderTable(found, originals);
   const unusable = fails === undefined ? [] : [`${clause(fails)}.`];
@@ -83,14 +85,18 @@ ${runs(place)}
 
 ${table.join("\n")}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, tried)}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
 /** Of a folder without a variant of Pith's; an author's may be there. */
 export const noneText = "No variant was written: use the originals.";
 
 /** Which file is for what. */
-function adviceOf(found: readonly Records[string][], modules: number, tried: Card["tried"]): string {
+function adviceOf(
+  found: readonly Records[string][],
+  modules: number,
+  { tried, purpose }: Pick<Card, "tried" | "purpose">,
+): string {
   if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
@@ -114,8 +120,10 @@ function adviceOf(found: readonly Records[string][], modules: number, tried: Car
     );
   } else {
     const isWeighed = found.some(({ work }) => work !== undefined);
-    const faster = isWeighed ? ", or one at most a tenth larger that takes less than half of its processor time" : "";
-    lines.push(`The best file of each model that passes the check, of ${tried.join(", ")}: the smallest${faster}.`);
+    const fast = isWeighed ? " that takes about as much processor time as the original, or less" : "";
+    const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
+    const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
+    lines.push(`The best file of each model that passes the check, of ${tried.join(", ")}: ${looked}.`);
   }
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {

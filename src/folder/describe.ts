@@ -17,7 +17,7 @@ export const cardName = "README.md";
 /** Writes all of them at once. */
 export async function describe(run: FolderRun): Promise<void> {
   const { folder, out, asked, modules, records, options } = run;
-  const { keepSmallest = false } = options;
+  const { keepSmallest = false, purpose } = options;
   const chunks = chunksOf(await listFolder(joinPath(out, "onnx")));
   const chosen = new Map(
     modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
@@ -38,6 +38,7 @@ export async function describe(run: FolderRun): Promise<void> {
     chosen: others.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest ? asked : undefined,
+    purpose,
     fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
   const told = configured(config, source, { chunks, chosen, keepSmallest });

@@ -11,6 +11,7 @@ import { stopIfAsked } from "../errors.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { usualDtypes } from "../quantize/dtypes.ts";
 import { choose } from "../recipe/choose.ts";
+import { objectiveOf } from "../recipe/objective.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
@@ -120,16 +121,20 @@ async function dropOutdated(run: FolderRun): Promise<void> {
   if (isOutdated) await writeRecorded(run, []);
 }
 
+/** Processor times of one and the same network were measured as 0.85 to 1.15 of each other. */
+const leastSpeed = 0.8;
+
 /** Leaves of each module only the best file that passes its check; files of unlike dtypes have to hold together. */
 async function keepBest(run: FolderRun): Promise<void> {
-  const { modules, main, asked, rows } = run;
+  const { modules, main, asked, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
     const sound = asked
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
     const choice = choose(
-      sound.map(({ bytes, work }) => ({ bytes, sound: true, work })),
+      sound.map(({ bytes, brotli, work }) => ({ bytes, brotli, sound: true, speed: work && 1 / work })),
       false,
+      objectiveOf({ purpose: options.purpose, leastSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
     );
     return sound[choice?.place ?? -1];
   };

@@ -5,6 +5,7 @@ import type { Miss } from "../errors.ts";
 import type { Context } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
+import type { Purpose } from "../recipe/objective.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
 import type { Loader, loaderCheck } from "./loader.ts";
 import type { FileFigures, Records } from "./records.ts";
@@ -30,8 +31,10 @@ export interface FolderOptions {
     | undefined;
   /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
-  /** Keep of each module only the best variant that passes its check (`choose`): the smallest, or one at most a tenth larger that takes less than half of its processor time. */
+  /** Keep of each module only the best variant that passes its check. */
   readonly keepSmallest?: boolean | undefined;
+  /** Which that is (the smallest that is about as fast as the original, by processor time). */
+  readonly purpose?: Purpose | undefined;
   /** What a user called, for the card: `pith compress`. */
   readonly madeWith?: string | undefined;
   /** transformers.js itself, which loads and runs every variant, or why it cannot be asked. */

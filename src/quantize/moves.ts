@@ -5,10 +5,13 @@ import { runsOfSample } from "./options.ts";
 
 export const quantizeMoves: Moves = (request) => {
   const share = weightShare(request);
+  const { target } = request;
   const { calibrate } = request.samples;
+  // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
+  const onIntegers = !target.includes("webgpu");
   const move = (name: string, bits: number, options: OptionValues): Move => ({
     name,
-    options,
+    options: target.length === 0 ? options : { ...options, target },
     kind: "numbers",
     family: name,
     left: 1 - share * (1 - bits / 32),
@@ -16,8 +19,8 @@ export const quantizeMoves: Moves = (request) => {
     spares: true,
   });
   return [
-    ...(calibrate > 0 ? [move("int8 static", 8, { scheme: "static" })] : []),
-    move("int8 dynamic", 8, { scheme: "dynamic" }),
+    ...(onIntegers && calibrate > 0 ? [move("int8 static", 8, { scheme: "static" })] : []),
+    ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
     move("int8 weights", 8, { scheme: "weights" }),
     move("4 bits", 4, { scheme: "weights", bits: 4 }),
     move("palettes of 4 bits", 4, { scheme: "weights", bits: 4, weights: "palette" }),

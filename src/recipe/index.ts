@@ -11,7 +11,6 @@ export { type Allocation, allocationFrom, usualBudget } from "./allocation.ts";
 export { type ChannelsExplanation, type Explanation, explain, type TechniqueExplanation } from "./explain.ts";
 export { recipeName } from "./names.ts";
 export { calibrationSamples, openRecipe, samplesToLearnFrom } from "./pass-steps.ts";
-export { defaultPlan } from "./plan.ts";
 export {
   parseRecipe,
   type Recipe,

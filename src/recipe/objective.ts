@@ -27,17 +27,16 @@ export interface ObjectiveOptions {
   readonly targetSize?: number | undefined;
   /** Times as fast at least: then the least drop is looked for. */
   readonly faster?: number | undefined;
+  /** How many times as fast counts as no slower (0.95). */
+  readonly leastSpeed?: number | undefined;
 }
-
-/** 0.95 × the original's speed counts as no slower. */
-const leastSpeed = 0.95;
 
 /**
  * @param maxDrop of the goal; undefined where nothing can be lost.
  * @param original bytes of the original.
  */
 export function objectiveOf(
-  { purpose, targetSize, faster }: ObjectiveOptions,
+  { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,
   original: { readonly bytes: number },
 ): Objective {

@@ -26,6 +26,8 @@ export interface PairedMetricsOptions {
   readonly truth?: Model | undefined;
   /** Several results will be chosen among: a share of the samples are validation samples, drawn by the context's seed. */
   readonly choice?: boolean;
+  /** How sure intervals of differences are (95 %). */
+  readonly level?: Level | undefined;
 }
 
 export interface PairedResult extends HoldoutComparison {
@@ -138,9 +140,9 @@ export class PairedMetrics {
 
   /**
    * What was said, beside what the original says.
-   * @param level how sure the interval of the difference is: 95 % unless said.
+   * @param level how sure the interval of the difference is, unless as the options say.
    */
-  beside(rows: Rows, level?: Level): PairedResult {
+  beside(rows: Rows, level = this.#options.level): PairedResult {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
 

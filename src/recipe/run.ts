@@ -6,6 +6,7 @@
 import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
+import { levelOf } from "../evaluate/interval.ts";
 import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -24,7 +25,7 @@ import { noiseOf, seenSamples } from "./evidence.ts";
 import { Figures } from "./figures.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
 import { recipeName } from "./names.ts";
-import type { Objective } from "./objective.ts";
+import { type Objective, objectiveOf } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
@@ -42,10 +43,12 @@ export interface RunOptions {
   readonly goal?: GoalOptions | undefined;
   /** Return a refused result, too. */
   readonly force?: boolean;
-  /** What is kept of several (the smallest, or of files of about its size one that takes much less processor time). */
+  /** What is kept of several (the smallest that is about as fast as the original). */
   readonly objective?: ((goal: Goal | undefined, original: Measured) => Objective) | undefined;
   /** Whether a third of the test samples is set aside to choose the best of several results (true where there are several). */
   readonly choice?: boolean | undefined;
+  /** How many results are compared on the test samples: intervals are so much wider that all hold together (1; at most 4). */
+  readonly compared?: number | undefined;
   /** Samples a run when measuring (64). */
   readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
@@ -109,8 +112,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other, each on its own copy of the model, and keeps the best that keeps the goal and the function: the smallest, or one
- * at most a tenth larger that takes less than half of its processor time. Of several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
+ * Tries candidates one after the other, each on its own copy of the model, and keeps the best that keeps the goal and the function: unless another
+ * objective is given the smallest that is about as fast as the original. Of several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
  * One that fails is refused with its reason; of a single candidate the failure is thrown.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
@@ -182,12 +185,16 @@ export async function compressIn(
   const plain = await withoutNotes(evaluator.original.measured, await evaluator.open(evaluator.original));
   const tried = results.map((one, place) => withGain(plain, one, workAt(place)));
   const force = options.force === true;
+  // What else the machine does has no say.
   const speedAt = (place: number): number | undefined =>
-    timing?.unsteady === true ? undefined : timing?.models[place + 1]?.speedup.median;
+    timing?.unsteady === true
+      ? 1 / (workAt(place) ?? Number.NaN) || undefined
+      : timing?.models[place + 1]?.speedup.median;
   const choice = choose(
-    tried.map((one, place) => ({ ...contender(one, goal, workAt(place)), speed: speedAt(place) })),
+    tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) })),
     force,
-    options.objective?.(goal, evaluator.original.measured),
+    options.objective?.(goal, evaluator.original.measured) ??
+      objectiveOf({}, goal?.maxDrop, evaluator.original.measured),
   );
   const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
   const chosen = keeps ? choice.place : undefined;
@@ -340,11 +347,7 @@ function nearest(tried: readonly Attempt[]): number | undefined {
  * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
  * pass for want of samples, those that seem to keep the goal come first.
  */
-function contender(
-  { evaluation, usable, variant }: Attempt,
-  goal: Goal | undefined,
-  work: number | undefined,
-): Contender {
+function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
   const { validation, verdict, refused } = variant;
   const found = validation === undefined ? verdict : validation.verdict;
   const open = usable && (validation !== undefined || refused === undefined);
@@ -354,7 +357,6 @@ function contender(
     brotli: evaluation?.measured.brotli,
     sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
     drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
-    work,
   };
 }
 
@@ -415,7 +417,15 @@ function notSmaller(original: Measured, result: Measured): string {
 
 function evaluatorOptions(
   name: string,
-  { batch, output, threads, length, choice = false }: RunOptions,
+  { batch, output, threads, length, choice = false, compared }: RunOptions,
 ): EvaluatorOptions {
-  return { name, batch, output, threads, length, choice };
+  return {
+    name,
+    batch,
+    output,
+    threads,
+    length,
+    choice,
+    level: compared === undefined ? undefined : levelOf(compared),
+  };
 }

@@ -88,14 +88,12 @@ export interface Choice {
   /** Its position in `variants`. */
   readonly place: number;
   /**
-   * "only": no other is sound. "size": it is the smallest that is. "processor time": `over` is smaller, by a tenth at most, and takes more than twice as
-   * much. "loss": none is sound, and it lost least. "force": none is sound, and it is the smallest. "none allowed": none is as fast as it should be, and it is the
-   * fastest. Else what was looked for: "usual" the smallest that is about as fast as the original, where `over` is smaller and slower; "speed", "download", "target-size", "faster".
+   * "only": no other is sound. "loss": none is sound, and it lost least. "force": none is sound, and it is the smallest. "none allowed": none is as fast as it should be, and it is the
+   * fastest. Else what was looked for: "usual" the smallest that is about as fast as the original, where `over` is smaller and slower; "size", "speed", "download", "target-size", "faster".
    */
   readonly by:
     | "only"
     | "size"
-    | "processor time"
     | "loss"
     | "force"
     | "usual"
@@ -106,8 +104,6 @@ export interface Choice {
     | "none allowed";
   /** Position of the smaller one that was passed over. */
   readonly over?: number;
-  /** Others are at most a tenth larger, and nothing is known of processor time. */
-  readonly unweighed?: boolean;
 }
 
 /** Original first, then the variants in their order; undefined for one that has no result. */

@@ -127,21 +127,18 @@ export function choiceSentence(run: Run): string | undefined {
 
 /** "int8 dynamic is smaller (292 kB), but takes 3.90 × the processor time." */
 function reasonText(run: Run): string | undefined {
-  const { choice, variants, goal, latency } = run;
+  const { choice, variants, goal } = run;
   if (choice === undefined) return undefined;
-  const { by, place, over = -1, unweighed } = choice;
+  const { by, place } = choice;
   const name = variants[place]?.name ?? "";
   const within = goal === undefined ? "that can be used" : "within the goal";
+  if (by === "usual" && speedOf(run, place) === undefined && workAt(run, place) === undefined)
+    return `${name} is the smallest variant ${within}; speed was not measured.`;
   switch (by) {
     case "only":
       return `${name} is the only variant ${within}.`;
     case "size":
-      return `${name} is the smallest variant ${within}.${unweighed === true ? " Others are at most 10 % larger: size alone decided, because processor time could not be measured." : ""}`;
-    case "processor time": {
-      const smaller = variants[over];
-      const ratio = workOf([latency?.models[place + 1]], latency?.models[over + 1]) ?? Number.NaN;
-      return `${smaller?.name} is smaller (${bytes(smaller?.result?.bytes ?? Number.NaN)}), but takes ${times(ratio)} the processor time.`;
-    }
+      return `${name} is the smallest variant ${within}.`;
     case "usual":
     case "speed":
     case "download":
@@ -168,10 +165,12 @@ const chosenFor = {
 /** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */
 function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
-  const speed = speedOf(run, over)?.median;
   const smaller = over === undefined ? undefined : run.variants[over];
-  if (smaller?.result === undefined || speed === undefined) return "";
-  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${times(speed)} as fast: --for size keeps it.`;
+  if (smaller?.result === undefined) return "";
+  const [speed, work] = [speedOf(run, over)?.median, workAt(run, over)];
+  const slower =
+    speed === undefined ? `takes ${times(work ?? Number.NaN)} the processor time` : `${times(speed)} as fast`;
+  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${slower}: --for size keeps it.`;
 }
 
 /** Processor time of a run, as a share of the original's. */

@@ -20,8 +20,12 @@ export interface Combination {
 }
 
 /** What all passes offer for a model. */
-export function offersFor(passes: Iterable<AnyPass>, model: Model, samples: MovesRequest["samples"]): readonly Offer[] {
-  const request = { model, inference: infer(model), samples };
+export function offersFor(
+  passes: Iterable<AnyPass>,
+  model: Model,
+  asked: Pick<MovesRequest, "samples" | "target">,
+): readonly Offer[] {
+  const request = { model, inference: infer(model), ...asked };
   return [...passes].flatMap(({ id, moves }) => (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })));
 }
 

@@ -8,7 +8,8 @@ import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { stopIfAsked } from "../errors.ts";
 import { type Goal, judge, type Task } from "../evaluate/index.ts";
-import { counted } from "../evaluate/numbers.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
@@ -92,8 +93,11 @@ async function searchWith(
   const parts = divided(task.test, context.seed);
   const begun = performance.now();
   const offers = offersFor(steps.values(), await store.open(store.original), {
-    calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
-    train: task.train?.count ?? 0,
+    samples: {
+      calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
+      train: task.train?.count ?? 0,
+    },
+    target: (options.targets ?? []).map(({ name }) => name),
   });
   const all = combinationsOf(offers);
   const trials = await openTrials(
@@ -134,7 +138,7 @@ async function searchWith(
     }));
     const objective = (goal: Goal | undefined, { bytes }: Measured): Objective =>
       objectiveOf(options, goal?.maxDrop, { bytes });
-    const judging = { ...own, choice: false, objective };
+    const judging = { ...own, choice: false, compared: Math.max(1, some.length), objective };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   };
   const bestSoFar = async (one: Scored): Promise<Finalists> => {
@@ -153,6 +157,7 @@ async function searchWith(
     options.steps !== undefined || tried.length === 0
       ? all
       : all.filter((combination) => spent + pace() * secondsOf(combination) < mostOver * 60 * minutes);
+  if (options.steps === undefined) context.log({ id: "duration", text: timeText(minutes, all.map(secondsOf)) });
   for (let round = roundOf(all, forecast, objective, undefined, tried, judged); round.length > 0 && isOpen(); ) {
     for (const combination of round) {
       if (!isOpen()) break;
@@ -188,10 +193,20 @@ async function searchWith(
   return { ...compressed, run: { ...compressed.run, search: recordOf(), seconds: secondsSince(begun) } };
 }
 
+/** "10 minutes at most. 120 of 480 combinations take longer than 5 minutes each: `minutes: 30` has time for some" */
+function timeText(minutes: number, seconds: readonly number[]): string {
+  const long = seconds.filter((one) => one > 30 * minutes);
+  const most = `${counted(minutes, "minute")} at most`;
+  if (long.length === 0) return most;
+  // Some of them, each behind what comes before it.
+  const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
+  return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, take more than half of it: \`minutes: ${enough}\` has time for some`;
+}
+
 /** Every combination for a model, as if there were samples to calibrate and to train on: what the task has to be opened for. */
-export async function movesFor(model: Model): Promise<readonly Candidate[]> {
-  const most = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  const candidates = combinationsOf(offersFor(steps.values(), model.clone(), most));
+export async function movesFor(model: Model, target: readonly TargetName[]): Promise<readonly Candidate[]> {
+  const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
+  const candidates = combinationsOf(offersFor(steps.values(), model.clone(), { samples, target }));
   return candidates.map((one) => ({ name: one.name, recipe: recipeOf(one) }));
 }
 

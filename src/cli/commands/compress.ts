@@ -51,12 +51,12 @@ import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 
 export default defineCommand({
   name: "compress",
-  summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
+  summary: "search all techniques for the smallest model within the goal, write it with a report",
   arguments: [
     {
       name: "model.onnx",
       description:
-        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the smallest file that passes the check is kept",
+        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the best file that passes the check is kept",
     },
   ],
   options: v.object({
@@ -64,18 +64,14 @@ export default defineCommand({
       short: "-o",
       value: "out/",
     }),
-    recipe: option(v.string(), "file with the steps, in YAML or JSON (default: try int8, 4 bits, float16)", {
+    recipe: option(v.string(), "file with the steps, in YAML or JSON (default: combinations of all techniques)", {
       short: "-r",
       value: "recipe.yaml",
     }),
-    minutes: option(
-      v.pipe(v.number(), v.gtValue(0, "must be above 0")),
-      "search combinations of all techniques for so long, and judge the best on other samples",
-      {
-        value: "n",
-      },
-    ),
-    steps: option(countOption, "the same, so many combinations: the result does not depend on the machine", {
+    minutes: option(v.pipe(v.number(), v.gtValue(0, "must be above 0")), "how long to search (default: 10)", {
+      value: "n",
+    }),
+    steps: option(countOption, "try so many combinations instead: the result does not depend on the machine", {
       value: "n",
     }),
     for: option(v.picklist(purposes), "what is looked for (default: the smallest that is about as fast)", {
@@ -108,6 +104,7 @@ export default defineCommand({
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, target } = options;
+    const { minutes, steps, for: purpose, targetSize, faster } = options;
     if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
@@ -115,11 +112,16 @@ export default defineCommand({
           "--force is for a single model: of a folder only what passes the check is kept.",
           { hint: "pith quantize --dtype writes the variants that you name, with --force as well." },
         );
+      const onlyOfModel = [minutes, steps, targetSize, faster].some((one) => one !== undefined);
+      if (onlyOfModel)
+        throw new PithError("E_USAGE", "--minutes, --steps, --target-size and --faster are for a single model.", {
+          hint: `Of a folder every dtype is tried. A model of it: pith compress ${join(path, "onnx", "model.onnx")} --data … --minutes 30`,
+        });
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
       requireMeaningfulDrop(options.maxDrop, metric);
       const passed = target === undefined ? {} : { target };
       return withTexts(options, (given) =>
-        variantsOf(path, { ...given, out }, { dtypes: "all", keepSmallest: true }, passed, session),
+        variantsOf(path, { ...given, out }, { dtypes: "all", keepSmallest: true, purpose }, passed, session),
       );
     }
     if (options.text !== undefined)
@@ -144,7 +146,6 @@ export default defineCommand({
     await requireOwnResults(out, runFolder);
     const goal = { maxDrop: options.maxDrop, strict };
     const command = ["pith", ...session.line];
-    const { minutes, steps, for: purpose, targetSize, faster } = options;
     const searches = [minutes, steps, purpose, targetSize, faster].some((one) => one !== undefined);
     if (searches && recipe !== undefined)
       throw new PithError(
@@ -159,9 +160,10 @@ export default defineCommand({
         "E_USAGE",
         "--target-size and --faster each look for the most accurate model: give one of them.",
       );
-    const search = searches
-      ? { minutes, steps, purpose, targetSize: targetSize === undefined ? undefined : bytesOf(targetSize), faster }
-      : undefined;
+    const search = {
+      ...{ minutes, steps, purpose, faster },
+      targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
+    };
     const input = {
       model,
       out,
@@ -177,11 +179,9 @@ export default defineCommand({
       search,
     };
     const replaced = await isThere(join(out, "model.onnx"));
-    // Techniques alone have kept what they have done; a recipe may be training.
-    const keeps = recipe !== undefined || searches;
     const result = await withPartialRun(out, (resumeFolder) => {
       const job = () =>
-        session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`, { keeps });
+        session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`, { keeps: true });
       return withoutLeftovers(
         runFolder.names.map((name) => join(out, name)),
         job,

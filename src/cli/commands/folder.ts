@@ -89,7 +89,12 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
 export async function variantsOf(
   folder: string,
   given: FolderArguments,
-  { dtypes, fileBytes, keepSmallest }: Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest">,
+  {
+    dtypes,
+    fileBytes,
+    keepSmallest,
+    purpose,
+  }: Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest" | "purpose">,
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
@@ -175,6 +180,7 @@ export async function variantsOf(
       out,
       fileBytes,
       keepSmallest,
+      purpose,
       make,
       loader,
       madeWith: `pith ${session.line[0]}`,

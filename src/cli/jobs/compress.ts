@@ -1,4 +1,4 @@
-/** Job of `pith compress`: runs a recipe, or a few of its own, and writes model, report and record of what was kept. */
+/** Job of `pith compress`: runs a recipe, or searches for the best, and writes model, report and record of what was kept. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -16,7 +16,6 @@ import {
   type Candidate,
   type Compressed,
   compress,
-  defaultPlan,
   parseRecipe,
   type RunOptions,
   recipeName,
@@ -40,7 +39,7 @@ export interface CompressInput {
   readonly out: string;
   /** Where finished steps are kept until the run is complete. */
   readonly resumeFolder: string;
-  /** Path of a recipe; undefined: a few are tried. */
+  /** Path of a recipe; undefined: a model is searched for. */
   readonly recipe: string | undefined;
   readonly data: DataRequest;
   readonly metric: MetricName;
@@ -50,8 +49,7 @@ export interface CompressInput {
   readonly force: boolean;
   readonly seed: number;
   readonly command: readonly string[];
-  /** Undefined: the recipe, or a few of its own. */
-  readonly search: Pick<SearchOptions, "minutes" | "steps" | "purpose" | "targetSize" | "faster"> | undefined;
+  readonly search: Pick<SearchOptions, "minutes" | "steps" | "purpose" | "targetSize" | "faster">;
 }
 
 export interface CompressOutput {
@@ -71,8 +69,7 @@ async function compressed(
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const model = await openModel(input.model, context);
   const engine = createEngine();
-  const tried =
-    input.search === undefined ? [given ?? defaultPlan(model, input.targets)].flat() : await movesFor(model);
+  const tried = given === undefined ? await movesFor(model, input.targets) : [given];
   const asked = { ...input, recipes: tried.map(({ recipe }) => recipe) };
   const { task, used } = await openStepsTask(engine, model, asked, context);
   const options: RunOptions = {
@@ -105,7 +102,7 @@ async function compressed(
     if (best.result !== undefined) await write(input, await recorded(best), best, candidates, context);
   };
   const { candidates, ...result } =
-    input.search === undefined
+    given !== undefined
       ? { candidates: tried, ...(await compress(model, tried, task, options, running)) }
       : await search(model, task, { ...options, ...input.search, onBest }, running);
   const run = await recorded(result);
