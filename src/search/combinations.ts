@@ -60,7 +60,7 @@ function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   ];
 }
 
-const partsOf = ({ structure, healing, numbers }: Combination): readonly Offer[] =>
+export const partsOf = ({ structure, healing, numbers }: Combination): readonly Offer[] =>
   [structure, ...healing, numbers].filter((one) => one !== undefined);
 
 /** Only what comes last is judged: what comes before may lose, as something heals it. */
@@ -75,7 +75,3 @@ export function recipeOf(combination: Combination): Recipe {
     }),
   };
 }
-
-/** Work, as runs of the original on one sample. */
-export const runsOf = (combination: Combination, judged: number): number =>
-  partsOf(combination).reduce((sum, { runs }) => sum + runs, judged);

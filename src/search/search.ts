@@ -8,24 +8,26 @@ import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { stopIfAsked } from "../errors.ts";
 import { type Goal, judge, type Task } from "../evaluate/index.ts";
-import { counted, integer } from "../evaluate/numbers.ts";
+import { bytes, change, counted, integer, times } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
-import { type Figures, frontOf, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
-import { isRepeat, type Recipe, recipeText } from "../recipe/recipe.ts";
+import { type Figures, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
 import { steps } from "../recipe/steps.ts";
-import { type Attempt, type Candidate, secondsSince } from "../recipe/variant.ts";
-import type { Measured, SearchRecord } from "../report/data.ts";
+import { type Attempt, type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
+import type { Measured } from "../report/data.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { random } from "../tensor/random.ts";
-import { type Combination, combinationsOf, offersFor, recipeOf, runsOf } from "./combinations.ts";
-import { Forecast, type Tried } from "./forecast.ts";
+import { type Combination, combinationsOf, offersFor, recipeOf } from "./combinations.ts";
+import { finalistsOf } from "./finalists.ts";
+import { Forecast } from "./forecast.ts";
+import { recordOf, resolved, type Scored } from "./record.ts";
+import { Work } from "./work.ts";
 
 export interface SearchOptions extends RunOptions, ObjectiveOptions {
-  /** No combination begins after so many (10). */
+  /** How long to search (10). */
   readonly minutes?: number | undefined;
   /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
   readonly steps?: number | undefined;
@@ -47,20 +49,11 @@ const ofRound = 3;
 const leastGain = 0.03;
 /** By how much an expected figure may fall short, as a share of what is allowed. */
 const slack = 0.25;
-/** Work beside that of moves and of judging, in runs of a sample. */
-const overhead = 200;
-/** By so much the last combination may take longer than there is time. */
-const mostOver = 1.5;
+/** The last combination is stopped when it takes so many times the minutes that there are. */
+const mostOver = 1.1;
 const roundsOfTiming = 7;
-/** Those that the test samples judge. */
-const mostFinalists = 4;
 /** With fewer in each half, all samples are both searched on and judged by. */
 const fewestSamples = 100;
-
-interface Scored extends Tried {
-  readonly attempt: Attempt;
-  readonly seconds: number;
-}
 
 /**
  * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
@@ -76,131 +69,14 @@ export async function search(
   const context = completeContext(given);
   const store = await openStore(original, options.resumeFolder);
   try {
-    return await searchWith(store, original, task, options, context);
+    const started = performance.now();
+    const searched = await Search.open(store, original, task, options, context);
+    await searched.run();
+    const found = await searched.finals();
+    return { ...found, run: { ...found.run, seconds: secondsSince(started) } };
   } finally {
     await store.release();
   }
-}
-
-async function searchWith(
-  store: Store,
-  original: Model,
-  task: Task,
-  options: SearchOptions,
-  context: Context,
-): Promise<Finalists> {
-  const { minutes = usualMinutes, steps: most = Number.POSITIVE_INFINITY, onBest, onStage = () => {} } = options;
-  const parts = divided(task.test, context.seed);
-  const begun = performance.now();
-  const offers = offersFor(steps.values(), await store.open(store.original), {
-    samples: {
-      calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
-      train: task.train?.count ?? 0,
-    },
-    target: (options.targets ?? []).map(({ name }) => name),
-  });
-  const all = combinationsOf(offers);
-  const trials = await openTrials(
-    store,
-    all.map((one) => ({ name: one.name, recipe: recipeOf(one) })),
-    { ...task, test: parts.search },
-    { ...options, choice: true },
-    context,
-  );
-  const { evaluator, goal } = trials;
-  const stepsOf = new Map(trials.candidates.map((one) => [one.name, one]));
-  const { measured } = evaluator.original;
-  const beside = { bytes: measured.bytes, brotli: measured.brotli, speed: 1, drop: 0 };
-  const objective = objectiveOf(options, goal?.maxDrop, measured);
-  const forecast = new Forecast(beside, goal?.maxDrop || 1);
-  const tried: Scored[] = [];
-  const judged = evaluator.took.samples;
-  let [spent, best]: [number, Scored | undefined] = [0, undefined];
-  const recordOf = (): SearchRecord => {
-    const known = tried.filter(({ figures, attempt }) => figures !== undefined && attempt.usable);
-    const front = new Set(frontOf(known, ({ figures }) => figures ?? beside));
-    const points = tried.map((one) => ({
-      name: one.combination.name,
-      ...one.figures,
-      interval: intervalOf(one.attempt),
-      isOnFront: front.has(one),
-      refused: one.attempt.variant.refused,
-      seconds: one.seconds,
-      recipe: recipeText(resolved(recipeOf(one.combination), one.attempt)),
-    }));
-    return { samples: judged, apart: parts.test !== parts.search, points };
-  };
-  const silent: Context = { ...context, log: () => {}, progress: () => {} };
-  const judgedBy = async (test: Dataset, some: readonly Scored[], own: SearchOptions, by: Context) => {
-    const candidates = some.map(({ combination, attempt }) => ({
-      name: combination.name,
-      recipe: resolved(recipeOf(combination), attempt),
-    }));
-    const objective = (goal: Goal | undefined, { bytes }: Measured): Objective =>
-      objectiveOf(options, goal?.maxDrop, { bytes });
-    const judging = { ...own, choice: false, compared: Math.max(1, some.length), objective };
-    return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
-  };
-  const bestSoFar = async (one: Scored): Promise<Finalists> => {
-    const quiet = { ...options, rounds: 0, onMeasured: () => {}, onStage: () => {} };
-    const { run, ...best } = await judgedBy(parts.search, [one], quiet, silent);
-    return { ...best, run: { ...run, search: { ...recordOf(), apart: false } } };
-  };
-  const isOpen = (): boolean => tried.length < most && (options.steps !== undefined || spent < 60 * minutes);
-  const secondsOf = (combination: Combination): number =>
-    (runsOf(combination, judged) * evaluator.took.seconds) / Math.max(1, judged);
-  /** Measured seconds over estimated ones, of what was tried. */
-  const pace = (): number => spent / tried.reduce((sum, { combination }) => sum + secondsOf(combination), 0);
-  const isTimed = objective.id === "usual" || objective.id === "speed" || objective.id === "faster";
-  /** What would not end in time does not begin. */
-  const inTime = (): readonly Combination[] =>
-    options.steps !== undefined || tried.length === 0
-      ? all
-      : all.filter((combination) => spent + pace() * secondsOf(combination) < mostOver * 60 * minutes);
-  if (options.steps === undefined) context.log({ id: "duration", text: timeText(minutes, all.map(secondsOf)) });
-  for (let round = roundOf(all, forecast, objective, undefined, tried, judged); round.length > 0 && isOpen(); ) {
-    for (const combination of round) {
-      if (!isOpen()) break;
-      stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
-      onStage(combination.name);
-      const started = performance.now();
-      const key = { search: combination.name, of: store.original, judged };
-      const candidate = stepsOf.get(combination.name);
-      if (candidate === undefined) continue;
-      const attempt = await trials.attempt(candidate, true);
-      const figures = await figuresOf(attempt, isTimed, trials, store, goal?.maxDrop);
-      const before = (await store.records?.read(key)) as number | undefined;
-      const seconds = before ?? secondsSince(started);
-      if (before === undefined) await store.records?.write(key, seconds);
-      spent += seconds;
-      const one: Scored = { combination, attempt, figures, seconds };
-      tried.push(one);
-      forecast.add(one);
-      if (figures === undefined || !attempt.usable || !objective.allows(figures)) continue;
-      if (best?.figures !== undefined && objective.cost(figures) >= objective.cost(best.figures)) continue;
-      best = one;
-      context.log({ id: "best", text: `best so far: ${combination.name} (${tried.length} tried)` });
-      await onBest?.(await bestSoFar(one));
-    }
-    round = roundOf(inTime(), forecast, objective, best?.figures, tried, judged);
-  }
-  const finalists = finalistsOf(tried, objective);
-  context.log({
-    id: "finalists",
-    text: `${counted(tried.length, "combination")} tried; ${counted(finalists.length, "finalist")} judged on ${parts.test === parts.search ? "the same" : "other"} samples`,
-  });
-  const compressed = await judgedBy(parts.test, finalists, options, context);
-  return { ...compressed, run: { ...compressed.run, search: recordOf(), seconds: secondsSince(begun) } };
-}
-
-/** "10 minutes at most. 120 of 480 combinations take longer than 5 minutes each: `minutes: 30` has time for some" */
-function timeText(minutes: number, seconds: readonly number[]): string {
-  const long = seconds.filter((one) => one > 30 * minutes);
-  const most = `${counted(minutes, "minute")} at most`;
-  if (long.length === 0) return most;
-  // Some of them, each behind what comes before it.
-  const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
-  return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, take more than half of it: \`minutes: ${enough}\` has time for some`;
 }
 
 /** Every combination for a model, as if there were samples to calibrate and to train on: what the task has to be opened for. */
@@ -210,105 +86,290 @@ export async function movesFor(model: Model, target: readonly TargetName[]): Pro
   return candidates.map((one) => ({ name: one.name, recipe: recipeOf(one) }));
 }
 
-/** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
-function roundOf(
-  all: readonly Combination[],
-  forecast: Forecast,
-  objective: Objective,
-  best: Figures | undefined,
-  tried: readonly Scored[],
-  judged: number,
-): readonly Combination[] {
-  if (tried.length === 0) return all.filter(({ structure }) => structure === undefined);
-  const done = new Set(tried.map(({ combination }) => combination.name));
-  const found = all.flatMap((combination) => {
-    if (done.has(combination.name)) return [];
-    const figures = forecast.of(combination);
-    if (figures === undefined || !objective.allows(figures, slack)) return [];
-    const gain = best === undefined ? 1 : objective.cost(best) - objective.cost(figures);
-    return gain < leastGain ? [] : [{ combination, worth: gain / (runsOf(combination, judged) + overhead) }];
-  });
-  const families = new Set<string | undefined>();
-  const round: Combination[] = [];
-  for (const { combination } of found.toSorted((a, b) => b.worth - a.worth)) {
-    if (round.length === ofRound) break;
-    const family = combination.structure?.family;
-    if (families.has(family)) continue;
-    families.add(family);
-    round.push(combination);
-  }
-  return round;
+interface Begun {
+  readonly store: Store;
+  readonly original: Model;
+  readonly task: Task;
+  readonly options: SearchOptions;
+  readonly context: Context;
+  readonly parts: SearchParts;
+  readonly all: readonly Combination[];
+  readonly trials: Trials;
+  /** Ends what is being tried when the time is over. */
+  readonly late: AbortController;
 }
 
-async function figuresOf(
-  { evaluation, variant }: Attempt,
-  isTimed: boolean,
-  { evaluator }: Trials,
-  { records }: Store,
-  maxDrop: number | undefined,
-): Promise<Figures | undefined> {
-  if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
-  // Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone.
-  const drops = [evaluation, evaluation.validation].flatMap((one) =>
-    one === undefined ? [] : [judge(one.comparison, { maxDrop: maxDrop ?? 0 }).drop],
-  );
-  const samples = drops.reduce((sum, { count }) => sum + count, 0);
-  const drop = drops.reduce((sum, { value, count }) => sum + (value * count) / samples, 0);
-  if (!Number.isFinite(drop)) return undefined;
-  const { bytes, brotli, sha256 } = evaluation.measured;
-  const key = { speed: sha256, beside: evaluator.original.measured.sha256 };
-  let speed = isTimed ? ((await records?.read(key)) as number | undefined) : undefined;
-  if (isTimed && speed === undefined) {
+class Search {
+  readonly #begun: Begun;
+  readonly #tried: Scored[] = [];
+  readonly #byFile = new Map<string, string>();
+  readonly #work: Work;
+  readonly #forecast: Forecast;
+  readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
+  readonly #objective: Objective;
+  readonly #maxDrop: number | undefined;
+  #spent = 0;
+  #best: Scored | undefined;
+
+  private constructor(begun: Begun) {
+    this.#begun = begun;
+    const { evaluator, goal, candidates } = begun.trials;
+    const { measured } = evaluator.original;
+    this.#maxDrop = goal?.maxDrop;
+    this.#work = new Work(evaluator.took);
+    this.#objective = objectiveOf(begun.options, this.#maxDrop, measured);
+    const { bytes: size, brotli } = measured;
+    this.#forecast = new Forecast({ bytes: size, brotli, speed: 1, drop: 0 }, this.#maxDrop || 1);
+    this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
+  }
+
+  static async open(
+    store: Store,
+    original: Model,
+    task: Task,
+    options: SearchOptions,
+    context: Context,
+  ): Promise<Search> {
+    const parts = divided(task.test, context.seed);
+    const offers = offersFor(steps.values(), await store.open(store.original), {
+      samples: {
+        calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
+        train: task.train?.count ?? 0,
+      },
+      target: (options.targets ?? []).map(({ name }) => name),
+    });
+    const all = combinationsOf(offers);
+    const late = new AbortController();
+    let isOpened = false;
+    const quiet: Context = {
+      ...context,
+      signal: AbortSignal.any([context.signal, late.signal]),
+      // What passes say of each combination is in its record.
+      log: (event) => isOpened || context.log(event),
+    };
+    const trials = await openTrials(
+      store,
+      all.map((one) => ({ name: one.name, recipe: recipeOf(one) })),
+      { ...task, test: parts.search },
+      { ...options, choice: true, onMeasured: (measured) => isOpened || options.onMeasured?.(measured) },
+      quiet,
+    );
+    isOpened = true;
+    return new Search({ store, original, task, options, context, parts, all, trials, late });
+  }
+
+  async run(): Promise<void> {
+    const { options, all, context } = this.#begun;
+    const { steps: most, minutes = usualMinutes } = options;
+    if (most === undefined) {
+      const seconds = all.map((one) => this.#work.secondsOf(one));
+      context.log({ id: "duration", text: timeText(minutes, seconds) });
+    }
+    for (let round = this.#round(); round.length > 0; round = this.#round()) {
+      for (const combination of round) {
+        if (!this.#isOpen()) return;
+        stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
+        const one = await this.#try(combination);
+        if (one === undefined) return;
+        await this.#note(one);
+      }
+    }
+  }
+
+  /** Judges the best few on the samples that were not searched on. */
+  async finals(): Promise<Finalists> {
+    const { context, parts, options } = this.#begun;
+    const finalists = finalistsOf(this.#tried, this.#objective);
+    const [tried, best] = [counted(this.#tried.length, "combination"), counted(finalists.length, "finalist")];
+    const on = parts.isApart ? "other" : "the same";
+    context.log({ id: "finalists", text: `${tried} tried; ${best} judged on ${on} samples` });
+    const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
+    const found = await this.#judged(finalists, parts.test, options, { ...context, log });
+    return { ...found, run: { ...found.run, search: this.#record(parts.isApart) } };
+  }
+
+  #isOpen(): boolean {
+    const { steps: most, minutes = usualMinutes } = this.#begun.options;
+    return most === undefined ? this.#spent < 60 * minutes : this.#tried.length < most;
+  }
+
+  /** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
+  #round(): readonly Combination[] {
+    if (this.#tried.length === 0) return this.#begun.all.filter(({ structure }) => structure === undefined);
+    const families = new Set<string | undefined>();
+    const round: Combination[] = [];
+    for (const combination of this.#promising()) {
+      if (round.length === ofRound) break;
+      const family = combination.structure?.family;
+      if (families.has(family)) continue;
+      families.add(family);
+      round.push(combination);
+    }
+    return round;
+  }
+
+  /** Those that are expected to gain something in time, the best for their work first. */
+  #promising(): readonly Combination[] {
+    const { steps: most, minutes = usualMinutes } = this.#begun.options;
+    const done = new Set(this.#tried.map(({ combination }) => combination.name));
+    const best = this.#best?.figures;
+    const found = this.#begun.all.flatMap((combination) => {
+      if (done.has(combination.name)) return [];
+      if (most === undefined && this.#spent + this.#work.secondsOf(combination) > 60 * minutes) return [];
+      const figures = this.#forecast.of(combination);
+      if (figures === undefined || !this.#objective.allows(figures, slack)) return [];
+      const gain = best === undefined ? 1 : this.#objective.cost(best) - this.#objective.cost(figures);
+      return gain < leastGain ? [] : [{ combination, worth: gain / this.#work.runsOf(combination) }];
+    });
+    return found.toSorted((a, b) => b.worth - a.worth).map(({ combination }) => combination);
+  }
+
+  /** Undefined where the time is over before it is through. */
+  async #try(combination: Combination): Promise<Scored | undefined> {
+    const { store, trials, options, context, late } = this.#begun;
+    const { steps: most, minutes = usualMinutes } = options;
+    const candidate = this.#stepsOf.get(combination.name);
+    if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
+    options.onStage?.(this.#stage(combination));
+    const key = { search: combination.name, of: store.original, judged: trials.evaluator.took.samples };
+    const before = (await store.records?.read(key)) as number | undefined;
+    const started = performance.now();
+    const left = 1000 * (mostOver * 60 * minutes - this.#spent);
+    const timer = most === undefined ? setTimeout(() => late.abort(), left) : undefined;
+    try {
+      const attempt = await trials.attempt(candidate, true);
+      const figures = await this.#figuresOf(attempt);
+      const seconds = before ?? secondsSince(started);
+      if (before === undefined) await store.records?.write(key, seconds);
+      return { combination, attempt, figures, seconds, sameAs: this.#sameAs(combination, attempt) };
+    } catch (error) {
+      if (late.signal.aborted && !context.signal.aborted) return undefined;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** What is being tried, what has been found, and what is left. */
+  #stage({ name }: Combination): string {
+    const { steps: most, minutes = usualMinutes } = this.#begun.options;
+    const left =
+      most === undefined
+        ? `${integer(Math.max(1, Math.ceil((60 * minutes - this.#spent) / 60)))} min left`
+        : `${integer(most - this.#tried.length)} left`;
+    const best = this.#best === undefined ? "" : `, best ${this.#best.combination.name}`;
+    return `${name} (${integer(this.#tried.length)} tried${best}, ${left})`;
+  }
+
+  /** An earlier combination that came to the same file. */
+  #sameAs({ name }: Combination, { evaluation }: Attempt): string | undefined {
+    const sha256 = evaluation?.measured.sha256;
+    if (sha256 === undefined) return undefined;
+    const first = this.#byFile.get(sha256);
+    if (first === undefined) this.#byFile.set(sha256, name);
+    return first;
+  }
+
+  async #note(one: Scored): Promise<void> {
+    const { combination, attempt, figures, seconds } = one;
+    this.#spent += seconds;
+    this.#work.add(combination, attempt.variant.steps, seconds);
+    this.#tried.push(one);
+    this.#forecast.add(one);
+    this.#begun.context.log({ id: "tried", text: this.#lineOf(one) });
+    if (figures === undefined || !attempt.usable || !this.#objective.allows(figures)) return;
+    const best = this.#best?.figures;
+    if (best !== undefined && this.#objective.cost(figures) >= this.#objective.cost(best)) return;
+    this.#best = one;
+    const { context, options, parts } = this.#begun;
+    context.log({ id: "best", text: `best so far: ${combination.name}` });
+    if (options.onBest === undefined) return;
+    const silent: Context = { ...context, log: () => {}, progress: () => {} };
+    const quiet = { ...options, rounds: 0, onMeasured: () => {}, onStage: () => {} };
+    const found = await this.#judged([one], parts.search, quiet, silent);
+    await options.onBest({ ...found, run: { ...found.run, search: this.#record(false) } });
+  }
+
+  /** "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast" */
+  #lineOf({ combination: { name }, attempt, figures, sameAs }: Scored): string {
+    const { metric } = this.#begun.task;
+    if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
+    if (figures === undefined) return `${name}: refused: ${attempt.variant.refused ?? "it cannot be judged"}`;
+    const moved = change(metric.unit, (metric.better === "higher" ? -1 : 1) * figures.drop);
+    const speed = figures.speed === undefined ? "" : `, ${times(figures.speed)} as fast`;
+    const refused = attempt.usable ? "" : `; refused: ${attempt.variant.refused ?? ""}`;
+    return `${name}: ${bytes(figures.bytes)}, ${moved}${speed}${refused}`;
+  }
+
+  async #judged(some: readonly Scored[], test: Dataset, own: SearchOptions, by: Context): Promise<Finalists> {
+    const { store, original, task, options } = this.#begun;
+    const candidates = some.map(({ combination, attempt }) => ({
+      name: combination.name,
+      recipe: resolved(recipeOf(combination), attempt),
+    }));
+    const objective = (goal: Goal | undefined, measured: Measured): Objective =>
+      objectiveOf(options, goal?.maxDrop, measured);
+    const judging = { ...own, choice: false, compared: Math.max(1, some.length), objective };
+    return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
+  }
+
+  #record(apart: boolean) {
+    return recordOf(this.#tried, this.#begun.trials.evaluator.took.samples, apart);
+  }
+
+  async #figuresOf({ evaluation, variant }: Attempt): Promise<Figures | undefined> {
+    if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
+    // Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone.
+    const drops = [evaluation, evaluation.validation].flatMap((one) =>
+      one === undefined ? [] : [judge(one.comparison, { maxDrop: this.#maxDrop ?? 0 }).drop],
+    );
+    const samples = drops.reduce((sum, { count }) => sum + count, 0);
+    const drop = drops.reduce((sum, { value, count }) => sum + (value * count) / samples, 0);
+    if (!Number.isFinite(drop)) return undefined;
+    const { bytes: size, brotli } = evaluation.measured;
+    return { bytes: size, brotli, speed: await this.#speedOf(evaluation), drop };
+  }
+
+  async #speedOf(evaluation: NonNullable<Attempt["evaluation"]>): Promise<number | undefined> {
+    const { id } = this.#objective;
+    if (id !== "usual" && id !== "speed" && id !== "faster") return undefined;
+    const { trials, store } = this.#begun;
+    const { evaluator } = trials;
+    const { records } = store;
+    const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256 };
+    const known = (await records?.read(key)) as number | undefined;
+    if (known !== undefined) return known;
     const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });
-    speed = models[1]?.speedup.median;
+    const speed = models[1]?.speedup.median;
     if (speed !== undefined) await records?.write(key, speed);
+    return speed;
   }
-  return { bytes, brotli, speed, drop };
 }
 
-/** Of its drop. */
-function intervalOf({ evaluation }: Attempt): SearchRecord["points"][number]["interval"] {
-  if (evaluation === undefined) return undefined;
-  const { low, high } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
-  return { low, high };
+/** "10 minutes at most. 120 of 480 combinations, those that train longest, take more than half of it: `minutes: 30` has time for some" */
+function timeText(minutes: number, seconds: readonly number[]): string {
+  const long = seconds.filter((one) => one > 30 * minutes);
+  const most = `${counted(minutes, "minute")} at most`;
+  if (long.length === 0) return most;
+  const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
+  return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, take more than half of it: \`minutes: ${enough}\` has time for some`;
 }
 
-/** With the forms of single layers that were found, so that nothing is searched again. */
-function resolved(recipe: Recipe, { variant }: Attempt): Recipe {
-  return {
-    ...recipe,
-    steps: recipe.steps.map((step, at) => {
-      if (isRepeat(step)) return step;
-      const { judge: _, ...plain } = step;
-      const { overrides } = variant.steps[at]?.options ?? {};
-      const isLast = at === recipe.steps.length - 1;
-      const options = overrides === undefined ? step.options : { ...step.options, overrides };
-      return { ...plain, options, ...(isLast ? {} : { judge: false }) };
-    }),
-  };
-}
-
-/** The best that are allowed, and of others on the front as many as there is room for; where none is allowed, those that lost least. */
-function finalistsOf(tried: readonly Scored[], objective: Objective): readonly Scored[] {
-  const sound = tried.filter(({ attempt, figures }) => figures !== undefined && attempt.usable);
-  const figuresOf = ({ figures }: Scored): Figures => figures ?? { bytes: Number.POSITIVE_INFINITY, drop: 0 };
-  const cost = (one: Scored): number => objective.cost(figuresOf(one));
-  const allowed = sound.filter((one) => objective.allows(figuresOf(one))).toSorted((a, b) => cost(a) - cost(b));
-  // Their refusals say why there is none.
-  if (sound.length === 0) return tried.slice(0, mostFinalists);
-  if (allowed.length === 0)
-    return sound.toSorted((a, b) => figuresOf(a).drop - figuresOf(b).drop).slice(0, mostFinalists);
-  const front = frontOf(allowed, figuresOf);
-  return [...new Set([...allowed.slice(0, Math.ceil(mostFinalists / 2)), ...front])].slice(0, mostFinalists);
+interface SearchParts {
+  readonly search: Dataset;
+  readonly test: Dataset;
+  /** None of the test samples is searched on. */
+  readonly isApart: boolean;
 }
 
 /** Samples to search on and samples to judge by; all for both where there are few, or they come as a stream. */
-function divided(test: Dataset, seed: number): { readonly search: Dataset; readonly test: Dataset } {
-  if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test };
+function divided(test: Dataset, seed: number): SearchParts {
+  if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test, isApart: false };
   const order = random(seed, "search").permutation(test.count);
   const half = Math.floor(test.count / 2);
   return {
     search: view(test, test.name, order.slice(0, half).sort()),
     test: view(test, test.name, order.slice(half).sort()),
+    isApart: true,
   };
 }

@@ -1,0 +1,58 @@
+/** What a search has tried, for reports. */
+import { judge } from "../evaluate/index.ts";
+import { type Figures, frontOf } from "../recipe/objective.ts";
+import { isRepeat, type Recipe, recipeText } from "../recipe/recipe.ts";
+import type { Attempt } from "../recipe/variant.ts";
+import type { SearchRecord } from "../report/data.ts";
+import { recipeOf } from "./combinations.ts";
+import type { Tried } from "./forecast.ts";
+
+export interface Scored extends Tried {
+  readonly attempt: Attempt;
+  readonly seconds: number;
+  /** An earlier combination that came to the same file. */
+  readonly sameAs: string | undefined;
+}
+
+export const noFigures: Figures = { bytes: Number.POSITIVE_INFINITY, drop: 0 };
+
+/** Those whose results are sound, and no other's. */
+export const soundOf = (tried: readonly Scored[]): readonly Scored[] =>
+  tried.filter(({ attempt, figures, sameAs }) => figures !== undefined && attempt.usable && sameAs === undefined);
+
+/** @param apart whether none of the samples is a test sample. */
+export function recordOf(tried: readonly Scored[], samples: number, apart: boolean): SearchRecord {
+  const front = new Set(frontOf(soundOf(tried), ({ figures }) => figures ?? noFigures));
+  const points = tried.map((one) => ({
+    name: one.combination.name,
+    ...one.figures,
+    interval: intervalOf(one.attempt),
+    isOnFront: front.has(one),
+    refused: one.sameAs === undefined ? one.attempt.variant.refused : `the same file as ${one.sameAs}`,
+    seconds: one.seconds,
+    recipe: recipeText(resolved(recipeOf(one.combination), one.attempt)),
+  }));
+  return { samples, apart, points };
+}
+
+/** Of its drop. */
+function intervalOf({ evaluation }: Attempt): SearchRecord["points"][number]["interval"] {
+  if (evaluation === undefined) return undefined;
+  const { low, high } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
+  return { low, high };
+}
+
+/** With the forms of single layers that were found, so that nothing is searched again. */
+export function resolved(recipe: Recipe, { variant }: Attempt): Recipe {
+  return {
+    ...recipe,
+    steps: recipe.steps.map((step, at) => {
+      if (isRepeat(step)) return step;
+      const { judge: _, ...plain } = step;
+      const { overrides } = variant.steps[at]?.options ?? {};
+      const isLast = at === recipe.steps.length - 1;
+      const options = overrides === undefined ? step.options : { ...step.options, overrides };
+      return { ...plain, options, ...(isLast ? {} : { judge: false }) };
+    }),
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * What trying a combination costs. By the estimates of its moves, in runs of a sample, which do not depend on the machine; and in seconds, by what the
+ * same passes have taken here. Parts that an earlier combination has begun with are done.
+ */
+import type { StepRecord } from "../report/data.ts";
+import { type Combination, type Offer, partsOf } from "./combinations.ts";
+
+/** Beside that of moves and of judging, in runs of a sample. */
+const overhead = 200;
+
+interface Taken {
+  readonly runs: number;
+  readonly seconds: number;
+}
+
+const nothing: Taken = { runs: 0, seconds: 0 };
+
+export class Work {
+  readonly #judged: number;
+  readonly #done = new Set<string>();
+  readonly #byPass = new Map<string, Taken>();
+  #others = nothing;
+
+  /** @param original what the original took for the samples that each combination is judged on. */
+  constructor(original: { readonly samples: number; readonly seconds: number }) {
+    this.#judged = original.samples;
+    this.#others = { runs: original.samples, seconds: original.seconds };
+  }
+
+  /** @param seconds of all of it, sparing and judging included. */
+  add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
+    let rest = seconds;
+    for (const [at, { pass, runs }] of partsOf(combination).entries()) {
+      const own = steps[at]?.seconds;
+      if (own === undefined) continue;
+      if (!this.#isDone(combination, at)) {
+        const { runs: before, seconds: spent } = this.#byPass.get(pass) ?? nothing;
+        this.#byPass.set(pass, { runs: before + runs, seconds: spent + own });
+        rest -= own;
+      }
+      this.#done.add(prefixOf(combination, at));
+    }
+    const { runs, seconds: spent } = this.#others;
+    this.#others = { runs: runs + this.#judged + overhead, seconds: spent + Math.max(0, rest) };
+  }
+
+  /** In runs of a sample. */
+  runsOf(combination: Combination): number {
+    return this.#judged + overhead + this.#left(combination).reduce((sum, { runs }) => sum + runs, 0);
+  }
+
+  secondsOf(combination: Combination): number {
+    const { runs: judged, seconds: judging } = this.#others;
+    const usual = judging / Math.max(1, judged);
+    return this.#left(combination).reduce(
+      (sum, { pass, runs }) => {
+        const known = this.#byPass.get(pass);
+        return sum + runs * (known === undefined || known.runs === 0 ? usual : known.seconds / known.runs);
+      },
+      usual * (this.#judged + overhead),
+    );
+  }
+
+  #left(combination: Combination): readonly Offer[] {
+    return partsOf(combination).filter((_, at) => !this.#isDone(combination, at));
+  }
+
+  #isDone(combination: Combination, at: number): boolean {
+    return this.#done.has(prefixOf(combination, at));
+  }
+}
+
+/** Its parts up to one of them, as a key. */
+const prefixOf = (combination: Combination, at: number): string =>
+  partsOf(combination)
+    .slice(0, at + 1)
+    .map(({ name }) => name)
+    .join(", ");
