@@ -301,6 +301,7 @@ export async function openTrials(
   if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
   const { atChance } = evaluator.metrics;
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
+  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
   const samples = { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) };
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [] } = options;
@@ -309,7 +310,8 @@ export async function openTrials(
     evaluator,
     original: store.original,
     task,
-    asked,
+    // What trains is judged as what does not is.
+    asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
     context,
     onStage,
     onMeasured,
@@ -320,7 +322,7 @@ export async function openTrials(
     candidates,
     parts,
     evaluator,
-    goal: evaluator.metrics.goal(asked, candidates.every(isTrained)),
+    goal,
     runner,
     async attempt(candidate, hasOthers) {
       const work = await runner.work(candidate.steps);

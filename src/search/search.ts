@@ -21,6 +21,7 @@ import type { Measured } from "../report/data.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { random } from "../tensor/random.ts";
 import { type Combination, combinationsOf, offersFor, recipeOf } from "./combinations.ts";
+import { expectedDrop } from "./expected-drop.ts";
 import { finalistsOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
 import { recordOf, resolved, type Scored } from "./record.ts";
@@ -154,6 +155,7 @@ class Search {
       { ...options, choice: true, onMeasured: (measured) => isOpened || options.onMeasured?.(measured) },
       quiet,
     );
+    if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
     isOpened = true;
     return new Search({ store, original, task, options, context, parts, all, trials, late });
   }
@@ -319,15 +321,24 @@ class Search {
 
   async #figuresOf({ evaluation, variant }: Attempt): Promise<Figures | undefined> {
     if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
-    // Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone.
-    const drops = [evaluation, evaluation.validation].flatMap((one) =>
-      one === undefined ? [] : [judge(one.comparison, { maxDrop: this.#maxDrop ?? 0 }).drop],
-    );
-    const samples = drops.reduce((sum, { count }) => sum + count, 0);
-    const drop = drops.reduce((sum, { value, count }) => sum + (value * count) / samples, 0);
+    const drop = this.#dropOf(evaluation);
     if (!Number.isFinite(drop)) return undefined;
     const { bytes: size, brotli } = evaluation.measured;
     return { bytes: size, brotli, speed: await this.#speedOf(evaluation), drop };
+  }
+
+  /** On other samples. Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone. */
+  #dropOf({ comparison, agreement, validation }: NonNullable<Attempt["evaluation"]>): number {
+    const { truth, interval } = this.#begun.task.metric;
+    const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
+      ...judge(part.comparison, { maxDrop: this.#maxDrop ?? 0 }).drop,
+      changed: 1 - (part.agreement?.value ?? 1),
+    }));
+    const samples = parts.reduce((sum, { count }) => sum + count, 0);
+    const mean = (of: "value" | "changed"): number =>
+      parts.reduce((sum, part) => sum + (part[of] * part.count) / samples, 0);
+    const isAccuracy = truth !== "original" && interval === "proportion";
+    return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
   }
 
   async #speedOf(evaluation: NonNullable<Attempt["evaluation"]>): Promise<number | undefined> {

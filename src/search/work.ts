@@ -19,12 +19,16 @@ export class Work {
   readonly #judged: number;
   readonly #done = new Set<string>();
   readonly #byPass = new Map<string, Taken>();
-  #others = nothing;
+  #others: Taken;
+  /** Seconds of the original for a sample: until a pass has been seen, its runs take as long. */
+  readonly #usual: number;
 
   /** @param original what the original took for the samples that each combination is judged on. */
   constructor(original: { readonly samples: number; readonly seconds: number }) {
-    this.#judged = original.samples;
-    this.#others = { runs: original.samples, seconds: original.seconds };
+    const { samples, seconds } = original;
+    this.#judged = samples;
+    this.#usual = seconds / Math.max(1, samples);
+    this.#others = { runs: samples, seconds };
   }
 
   /** @param seconds of all of it, sparing and judging included. */
@@ -50,15 +54,12 @@ export class Work {
   }
 
   secondsOf(combination: Combination): number {
-    const { runs: judged, seconds: judging } = this.#others;
-    const usual = judging / Math.max(1, judged);
-    return this.#left(combination).reduce(
-      (sum, { pass, runs }) => {
-        const known = this.#byPass.get(pass);
-        return sum + runs * (known === undefined || known.runs === 0 ? usual : known.seconds / known.runs);
-      },
-      usual * (this.#judged + overhead),
-    );
+    const { runs: judged, seconds } = this.#others;
+    const judging = (seconds / Math.max(1, judged)) * (this.#judged + overhead);
+    return this.#left(combination).reduce((sum, { pass, runs }) => {
+      const known = this.#byPass.get(pass);
+      return sum + runs * (known === undefined || known.runs === 0 ? this.#usual : known.seconds / known.runs);
+    }, judging);
   }
 
   #left(combination: Combination): readonly Offer[] {
