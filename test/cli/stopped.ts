@@ -70,7 +70,7 @@ export async function expectNothingLeft(
   const env = { NODE_OPTIONS: `--import ${busy}`, BUSY_MARK: mark, TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: "1" };
   const paths = words.map((word) => (/[.]|^out$/.test(word) ? join(base, word) : word));
   const { code, err } = await stoppedAt(mark, signal, [command, join(base, "right.onnx"), ...paths], env);
-  expect({ code, err }).toEqual({ code: expected, err: expect.stringMatching(/^E_STOPPED: \w+ \S+ was stopped\./) });
+  expect({ code, err }).toEqual({ code: expected, err: expect.stringMatching(/^E_STOPPED: \w+ \S+ was stopped\./m) });
   expect(readdirSync(temporary)).toEqual([]);
   expect(readdirSync(base).toSorted()).toEqual([...before, "busy"].toSorted());
 }
