@@ -6,12 +6,12 @@
  */
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
-import { stopIfAsked } from "../errors.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
 import { type Goal, judge, type Task } from "../evaluate/index.ts";
 import { bytes, change, counted, integer, times } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { AnyPass, Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { type Figures, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
@@ -32,8 +32,19 @@ export interface SearchOptions extends RunOptions, ObjectiveOptions {
   readonly minutes?: number | undefined;
   /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
   readonly steps?: number | undefined;
+  /** Passes whose moves are combined, by their names (all that offer some). */
+  readonly techniques?: readonly string[] | undefined;
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
+  /** Tries combinations elsewhere, several at a time: with `tryIn`, in the same folder. */
+  readonly ahead?: Ahead | undefined;
+}
+
+export interface Ahead {
+  /** Combinations at a time. */
+  readonly jobs: number;
+  /** Ends when all have been tried, or have failed: the search finds what they have left, and does again what is missing. */
+  tryAll(names: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
 export interface Finalists extends Compressed {
@@ -80,11 +91,47 @@ export async function search(
   }
 }
 
+/**
+ * Tries one combination of a search, and leaves what it comes to in the folder that the search goes on from (`resumeFolder`).
+ * @param options those of the search.
+ * @throws PithError as `search`.
+ */
+export async function tryIn(
+  original: Model,
+  task: Task,
+  options: SearchOptions & { readonly resumeFolder: string },
+  name: string,
+  given: Partial<Context> = {},
+): Promise<void> {
+  const store = await openStore(original, options.resumeFolder);
+  try {
+    // Speeds are measured where nothing runs beside.
+    const alone = { ...options, purpose: "size" } as const;
+    await (await Search.open(store, original, task, alone, completeContext(given))).tryNamed(name);
+  } finally {
+    await store.release();
+  }
+}
+
 /** Every combination for a model, as if there were samples to calibrate and to train on: what the task has to be opened for. */
-export async function movesFor(model: Model, target: readonly TargetName[]): Promise<readonly Candidate[]> {
+export async function movesFor(
+  model: Model,
+  { target = [], techniques }: { readonly target?: readonly TargetName[] } & Pick<SearchOptions, "techniques">,
+): Promise<readonly Candidate[]> {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  const candidates = combinationsOf(offersFor(steps.values(), model.clone(), { samples, target }));
+  const candidates = combinationsOf(offersFor(passesOf(techniques), model.clone(), { samples, target }));
   return candidates.map((one) => ({ name: one.name, recipe: recipeOf(one) }));
+}
+
+/** @throws PithError E_OPTION for a name of which no pass offers moves. */
+function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
+  const all = [...steps.values()].filter(({ moves }) => moves !== undefined);
+  const unknown = techniques?.find((name) => !all.some(({ id }) => id === name));
+  if (unknown !== undefined)
+    throw new PithError("E_OPTION", `\`techniques\`: "${unknown}" is none that a search combines.`, {
+      hint: `There are ${all.map(({ id }) => id).join(", ")}.`,
+    });
+  return all.filter(({ id }) => techniques === undefined || techniques.includes(id));
 }
 
 interface Begun {
@@ -132,7 +179,7 @@ class Search {
     context: Context,
   ): Promise<Search> {
     const parts = divided(task.test, context.seed);
-    const offers = offersFor(steps.values(), await store.open(store.original), {
+    const offers = offersFor(passesOf(options.techniques), await store.open(store.original), {
       samples: {
         calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
         train: task.train?.count ?? 0,
@@ -168,6 +215,7 @@ class Search {
       context.log({ id: "duration", text: timeText(minutes, seconds) });
     }
     for (let round = this.#round(); round.length > 0; round = this.#round()) {
+      await this.#tryAhead(round);
       for (const combination of round) {
         if (!this.#isOpen()) return;
         stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
@@ -190,9 +238,41 @@ class Search {
     return { ...found, run: { ...found.run, search: this.#record(parts.isApart) } };
   }
 
+  /** @throws RangeError if there is no such combination. */
+  async tryNamed(name: string): Promise<void> {
+    const combination = this.#begun.all.find((one) => one.name === name);
+    if (combination === undefined) throw new RangeError(`"${name}" is no combination`);
+    await this.#try(combination);
+  }
+
+  /** A round, and where there is room what is likely to follow it: which combinations are tried does not depend on it. */
+  async #tryAhead(round: readonly Combination[]): Promise<void> {
+    const { options, context, late } = this.#begun;
+    if (options.ahead === undefined || !this.#isOpen()) return;
+    const { jobs, tryAll } = options.ahead;
+    const others = this.#promising().filter((one) => !round.includes(one));
+    const names = [...round, ...others.slice(0, Math.max(0, jobs - round.length))].map(({ name }) => name);
+    options.onStage?.(`${counted(names.length, "combination")}, ${integer(jobs)} at a time`);
+    const left = this.#secondsLeft;
+    const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), (1000 * left) / jobs) : undefined;
+    await tryAll(names, AbortSignal.any([context.signal, late.signal])).finally(() => clearTimeout(timer));
+    stopIfAsked(context.signal, "Stopped while combinations were tried.");
+  }
+
   #isOpen(): boolean {
-    const { steps: most, minutes = usualMinutes } = this.#begun.options;
-    return most === undefined ? this.#spent < 60 * minutes : this.#tried.length < most;
+    const { steps: most } = this.#begun.options;
+    return most === undefined ? this.#spent < this.#seconds : this.#tried.length < most;
+  }
+
+  /** Of all jobs together. */
+  get #seconds(): number {
+    const { steps: most, minutes = usualMinutes, ahead } = this.#begun.options;
+    return most === undefined ? 60 * minutes * (ahead?.jobs ?? 1) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Until what is being tried is stopped. */
+  get #secondsLeft(): number {
+    return mostOver * this.#seconds - this.#spent;
   }
 
   /** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
@@ -212,12 +292,11 @@ class Search {
 
   /** Those that are expected to gain something in time, the best for their work first. */
   #promising(): readonly Combination[] {
-    const { steps: most, minutes = usualMinutes } = this.#begun.options;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
     const best = this.#best?.figures;
     const found = this.#begun.all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
-      if (most === undefined && this.#spent + this.#work.secondsOf(combination) > 60 * minutes) return [];
+      if (this.#spent + this.#work.secondsOf(combination) > this.#seconds) return [];
       const figures = this.#forecast.of(combination);
       if (figures === undefined || !this.#objective.allows(figures, slack)) return [];
       const gain = best === undefined ? 1 : this.#objective.cost(best) - this.#objective.cost(figures);
@@ -229,15 +308,14 @@ class Search {
   /** Undefined where the time is over before it is through. */
   async #try(combination: Combination): Promise<Scored | undefined> {
     const { store, trials, options, context, late } = this.#begun;
-    const { steps: most, minutes = usualMinutes } = options;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
     options.onStage?.(this.#stage(combination));
     const key = { search: combination.name, of: store.original, judged: trials.evaluator.took.samples };
     const before = (await store.records?.read(key)) as number | undefined;
     const started = performance.now();
-    const left = 1000 * (mostOver * 60 * minutes - this.#spent);
-    const timer = most === undefined ? setTimeout(() => late.abort(), left) : undefined;
+    const left = this.#secondsLeft;
+    const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), 1000 * left) : undefined;
     try {
       const attempt = await trials.attempt(candidate, true);
       const figures = await this.#figuresOf(attempt);
@@ -254,11 +332,11 @@ class Search {
 
   /** What is being tried, what has been found, and what is left. */
   #stage({ name }: Combination): string {
-    const { steps: most, minutes = usualMinutes } = this.#begun.options;
-    const left =
-      most === undefined
-        ? `${integer(Math.max(1, Math.ceil((60 * minutes - this.#spent) / 60)))} min left`
-        : `${integer(most - this.#tried.length)} left`;
+    const { steps: most = 0 } = this.#begun.options;
+    const minutes = (this.#seconds - this.#spent) / 60;
+    const left = Number.isFinite(minutes)
+      ? `${integer(Math.max(1, Math.ceil(minutes)))} min left`
+      : `${integer(most - this.#tried.length)} left`;
     const best = this.#best === undefined ? "" : `, best ${this.#best.combination.name}`;
     return `${name} (${integer(this.#tried.length)} tried${best}, ${left})`;
   }

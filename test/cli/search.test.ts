@@ -66,3 +66,25 @@ test.each([
 ])("refuses %j", async (words, message) => {
   expect(await searching(at("none"), ...words)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
 });
+
+test("is the same, however many combinations are tried at a time; techniques that are left out are not combined", async () => {
+  const words = ["--steps", "9", "--for", "size", "--max-drop", "2%", "--techniques", "prune,recover,quantize"];
+  const [one, two] = [await searching(at("one"), ...words), await searching(at("two"), ...words, "--jobs", "2")];
+  expect(two.code, two.err).toBe(0);
+  expect(one.code, one.err).toBe(0);
+  for (const name of ["model.onnx", "recipe.yaml"])
+    expect(readFileSync(join(at("two"), name))).toEqual(readFileSync(join(at("one"), name)));
+  const [first, second] = ["one", "two"].map((name) => {
+    const { search } = JSON.parse(readFileSync(join(at(name), "run.json"), "utf8"));
+    return search.points.map(({ seconds: _, ...point }: { readonly seconds: number }) => point);
+  });
+  expect(second).toEqual(first);
+  expect(first.some(({ name }: { readonly name: string }) => /low rank|distilled/.test(name))).toBe(false);
+});
+
+test("refuses a technique that there is not", async () => {
+  expect(await searching(at("none"), "--techniques", "magic")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('E_OPTION: --techniques: "magic" is none that a search combines.'),
+  });
+});

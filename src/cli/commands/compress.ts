@@ -90,6 +90,10 @@ export default defineCommand({
       "the most accurate model that is so many times as fast",
       { value: "n" },
     ),
+    techniques: option(v.array(v.string()), "combine only these: prune, factorize, recover, distill, quantize", {
+      value: "a,b",
+    }),
+    jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
@@ -104,7 +108,7 @@ export default defineCommand({
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, target } = options;
-    const { minutes, steps, for: purpose, targetSize, faster } = options;
+    const { minutes, steps, for: purpose, targetSize, faster, techniques, jobs } = options;
     if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
@@ -161,7 +165,7 @@ export default defineCommand({
         "--target-size and --faster each look for the most accurate model: give one of them.",
       );
     const search = {
-      ...{ minutes, steps, purpose, faster },
+      ...{ minutes, steps, purpose, faster, techniques },
       targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
     };
     const input = {
@@ -177,6 +181,7 @@ export default defineCommand({
       seed: session.seed,
       command,
       search,
+      jobs: jobs ?? 1,
     };
     const replaced = await isThere(join(out, "model.onnx"));
     const result = await withPartialRun(out, (resumeFolder) => {

@@ -3,14 +3,13 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { basename } from "node:path";
 import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
-import { createEngine } from "../../engine/index.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
-import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
+import type { RunTarget } from "../../evaluate/run-target.ts";
+import { storedBytes } from "../../graph/graph.ts";
 import type { JobContext } from "../../job/job.ts";
 import {
   type Candidate,
@@ -22,34 +21,22 @@ import {
   recipeText,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
-import { type Finalists, movesFor, type SearchOptions, search } from "../../search/index.ts";
-import type { MetricName } from "../../task/index.ts";
+import { type Finalists, search } from "../../search/index.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
-import type { DataRequest } from "../data.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { runFolder, writeResults } from "../result-folder.ts";
-import { tokensTimed } from "./bench.ts";
-import { contextOf, openModel, warnOfDefaults } from "./open-model.ts";
+import { warnOfDefaults } from "./open-model.ts";
+import { inProcesses, openSearch, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
-import { openStepsTask } from "./task.ts";
 
-export interface CompressInput {
-  readonly model: string;
+export interface CompressInput extends SearchInput {
   readonly out: string;
-  /** Where finished steps are kept until the run is complete. */
-  readonly resumeFolder: string;
   /** Path of a recipe; undefined: a model is searched for. */
   readonly recipe: string | undefined;
-  readonly data: DataRequest;
-  readonly metric: MetricName;
-  readonly output: string | undefined;
-  readonly targets: readonly TargetName[];
-  readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
-  readonly force: boolean;
-  readonly seed: number;
   readonly command: readonly string[];
-  readonly search: Pick<SearchOptions, "minutes" | "steps" | "purpose" | "targetSize" | "faster">;
+  /** Combinations at a time. */
+  readonly jobs: number;
 }
 
 export interface CompressOutput {
@@ -67,23 +54,10 @@ async function compressed(
   context: JobContext,
 ): Promise<CompressOutput> {
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
-  const model = await openModel(input.model, context);
-  const engine = createEngine();
-  const tried = given === undefined ? await movesFor(model, input.targets) : [given];
-  const asked = { ...input, recipes: tried.map(({ recipe }) => recipe) };
-  const { task, used } = await openStepsTask(engine, model, asked, context);
+  const opened = await openSearch(input, targets, context, given && [given.recipe]);
+  const { model, task, running } = opened;
   const options: RunOptions = {
-    name: basename(input.model),
-    goal: input.goal,
-    force: input.force,
-    batch: input.data.batch,
-    output: input.output,
-    preprocessing: task.preprocessing,
-    seen: task.seen,
-    available: used.test.available,
-    resumeFolder: input.resumeFolder,
-    length: await tokensTimed(input.model),
-    targets,
+    ...opened.options,
     about: {
       command: input.command,
       paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
@@ -92,7 +66,6 @@ async function compressed(
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
   };
-  const running = contextOf(engine, input, context);
   const recorded = async ({ run }: Compressed): Promise<Run> => ({
     ...worded(run),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
@@ -101,10 +74,11 @@ async function compressed(
   const onBest = async ({ candidates, ...best }: Finalists): Promise<void> => {
     if (best.result !== undefined) await write(input, await recorded(best), best, candidates, context);
   };
+  const ahead = input.jobs > 1 ? inProcesses(input, input.jobs, storedBytes(model.graph)) : undefined;
   const { candidates, ...result } =
     given !== undefined
-      ? { candidates: tried, ...(await compress(model, tried, task, options, running)) }
-      : await search(model, task, { ...options, ...input.search, onBest }, running);
+      ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
+      : await search(model, task, { ...opened.options, ...options, onBest, ahead }, running);
   const run = await recorded(result);
   const written = await write(input, run, result, candidates, context);
   if (result.result !== undefined) warnOfDefaults(model, context);

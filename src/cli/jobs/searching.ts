@@ -1,0 +1,101 @@
+/** What a search of `pith compress` needs, in each of its processes. */
+import { freemem } from "node:os";
+import { basename } from "node:path";
+import { moduleOf } from "#root";
+import { createEngine, type Engine } from "../../engine/index.ts";
+import { refusalIn } from "../../errors.ts";
+import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
+import type { Model } from "../../graph/model.ts";
+import type { JobContext } from "../../job/job.ts";
+import { runJob } from "../../job/run.ts";
+import type { Context } from "../../passes/index.ts";
+import type { Recipe } from "../../recipe/index.ts";
+import { type Ahead, movesFor, type SearchOptions } from "../../search/index.ts";
+import type { MetricName } from "../../task/index.ts";
+import type { DataRequest } from "../data.ts";
+import { tokensTimed } from "./bench.ts";
+import type combinationJob from "./combination.ts";
+import { contextOf, openModel } from "./open-model.ts";
+import { openStepsTask, type StepsTask } from "./task.ts";
+
+export interface SearchInput {
+  readonly model: string;
+  /** Where finished steps are kept until the run is complete. */
+  readonly resumeFolder: string;
+  readonly data: DataRequest;
+  readonly metric: MetricName;
+  readonly output: string | undefined;
+  readonly targets: readonly TargetName[];
+  readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
+  readonly force: boolean;
+  readonly seed: number;
+  readonly search: Pick<SearchOptions, "minutes" | "steps" | "purpose" | "targetSize" | "faster" | "techniques">;
+}
+
+export interface OpenedSearch extends StepsTask {
+  readonly model: Model;
+  readonly engine: Engine;
+  readonly options: SearchOptions & { readonly resumeFolder: string };
+  readonly running: Partial<Context>;
+}
+
+/** @param recipes what will be run; all combinations, unless given. */
+export async function openSearch(
+  input: SearchInput,
+  targets: readonly RunTarget[],
+  context: JobContext,
+  given?: readonly Recipe[],
+): Promise<OpenedSearch & StepsTask> {
+  const model = await openModel(input.model, context);
+  const engine = createEngine();
+  const { techniques } = input.search;
+  const recipes = given ?? (await movesFor(model, { target: input.targets, techniques })).map(({ recipe }) => recipe);
+  const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
+  const { task, used } = opened;
+  return {
+    ...opened,
+    model,
+    engine,
+    running: contextOf(engine, input, context),
+    options: {
+      ...input.search,
+      name: basename(input.model),
+      goal: input.goal,
+      force: input.force,
+      batch: input.data.batch,
+      output: input.output,
+      preprocessing: task.preprocessing,
+      seen: task.seen,
+      available: used.test.available,
+      resumeFolder: input.resumeFolder,
+      length: await tokensTimed(input.model),
+      targets,
+    },
+  };
+}
+
+/** Bytes that a process takes beside its model, about, and how many times its model. */
+const [ofProcess, ofModel] = [400e6, 20];
+
+/** Combinations in processes of their own, as many at a time as there is memory for. */
+export function inProcesses(input: SearchInput, jobs: number, bytes: number): Ahead {
+  const most = Math.max(1, Math.min(jobs, Math.floor(freemem() / (ofProcess + ofModel * bytes))));
+  return {
+    jobs: most,
+    async tryAll(names, signal) {
+      const left = [...names];
+      const next = async (): Promise<void> => {
+        for (let name = left.shift(); name !== undefined && !signal.aborted; name = left.shift()) {
+          const job = { ...input, combination: name };
+          // The search tries again, and says what is wrong.
+          await runJob<typeof combinationJob>(moduleOf("cli/jobs/combination"), job, {
+            name,
+            signal,
+            keeps: true,
+          }).catch(refusalIn);
+        }
+      };
+      await Promise.all(Array.from({ length: most }, next));
+    },
+  };
+}
