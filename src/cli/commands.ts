@@ -46,7 +46,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "compress",
-    summary: "try techniques, measure each, keep the smallest model within the goal, write a report",
+    summary: "search all techniques for the smallest model within the goal, write it with a report",
     load: () => import("./commands/compress.ts"),
   },
   {
@@ -58,6 +58,11 @@ export const commands: readonly Listed[] = [
     name: "sensitivity",
     summary: "measure what each layer alone loses, and write recipes that spare the sensitive ones",
     load: () => import("./commands/sensitivity.ts"),
+  },
+  {
+    name: "worker",
+    summary: "take work of `compress --queue` from other machines, until it is stopped",
+    load: () => import("./commands/worker.ts"),
   },
   {
     name: "train",

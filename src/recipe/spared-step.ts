@@ -28,6 +28,13 @@ export async function sparedStep(
   if (met || isWithin(drop, goal)) return undefined;
   const search = onValidation(evaluator.metrics, task.test, goal);
   const warn = (text: string): void => context.log({ id: "sparing", text, level: "warning" });
+  if (input !== store.original) {
+    const before = await evaluator.measure(input, `before ${step.name}`);
+    if (!isWithin(judge(before.comparison, goal).drop, goal)) {
+      warn(`${step.name}: no layers are spared, what came before it misses the goal already`);
+      return undefined;
+    }
+  }
   if (search instanceof Miss) {
     warn(`${step.name}: no layers are spared, ${search.reason}`);
     return undefined;

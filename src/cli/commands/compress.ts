@@ -94,6 +94,10 @@ export default defineCommand({
       value: "a,b",
     }),
     jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
+    queue: option(v.string(), "workers on other machines try the combinations (`pith worker`)", {
+      value: "redis://host",
+    }),
+    store: option(v.string(), "folder that those machines reach, with models, data and results", { value: "folder/" }),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
@@ -108,7 +112,12 @@ export default defineCommand({
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, target } = options;
-    const { minutes, steps, for: purpose, targetSize, faster, techniques, jobs } = options;
+    const { minutes, steps, for: purpose, targetSize, faster, techniques, jobs, queue, store } = options;
+    if ((queue === undefined) !== (store === undefined))
+      throw new PithError(
+        "E_USAGE",
+        "--queue needs --store, and --store is for --queue: a folder that all workers reach.",
+      );
     if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
@@ -182,6 +191,7 @@ export default defineCommand({
       command,
       search,
       jobs: jobs ?? 1,
+      queue: queue === undefined || store === undefined ? undefined : { url: queue, store },
     };
     const replaced = await isThere(join(out, "model.onnx"));
     const result = await withPartialRun(out, (resumeFolder) => {

@@ -7,9 +7,10 @@ import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
 import { type Metric, size } from "../../evaluate/index.ts";
-import { bytes, figure } from "../../evaluate/numbers.ts";
+import { bytes, counted, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
 import { storedBytes } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import {
   type Candidate,
@@ -21,13 +22,15 @@ import {
   recipeText,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
-import { type Finalists, search } from "../../search/index.ts";
+import { type Finalists, type SearchOptions, search } from "../../search/index.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import { openQueue, withoutPassword } from "../queue/queue.ts";
+import { inputIn, shareInput } from "../queue/shared-store.ts";
 import { runFolder, writeResults } from "../result-folder.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { inProcesses, openSearch, type SearchInput } from "./searching.ts";
+import { inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
 
 export interface CompressInput extends SearchInput {
@@ -35,8 +38,10 @@ export interface CompressInput extends SearchInput {
   /** Path of a recipe; undefined: a model is searched for. */
   readonly recipe: string | undefined;
   readonly command: readonly string[];
-  /** Combinations at a time. */
+  /** Combinations at a time, in processes here. */
   readonly jobs: number;
+  /** Where workers take combinations from, and the folder that they reach. */
+  readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
 export interface CompressOutput {
@@ -74,15 +79,44 @@ async function compressed(
   const onBest = async ({ candidates, ...best }: Finalists): Promise<void> => {
     if (best.result !== undefined) await write(input, await recorded(best), best, candidates, context);
   };
-  const ahead = input.jobs > 1 ? inProcesses(input, input.jobs, storedBytes(model.graph)) : undefined;
   const { candidates, ...result } =
     given !== undefined
       ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
-      : await search(model, task, { ...opened.options, ...options, onBest, ahead }, running);
+      : await withAhead(input, model, context, (ahead) =>
+          search(model, task, { ...opened.options, ...options, onBest, ...ahead }, running),
+        );
   const run = await recorded(result);
   const written = await write(input, run, result, candidates, context);
   if (result.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
+}
+
+/** Other processes that try combinations, here or at a queue, and the folder in which all leave what they have done. */
+async function withAhead<T>(
+  input: CompressInput,
+  model: Model,
+  context: JobContext,
+  work: (ahead: Pick<SearchOptions, "ahead" | "resumeFolder">) => Promise<T>,
+): Promise<T> {
+  const { jobs, queue: named } = input;
+  if (named === undefined) {
+    const ahead = jobs > 1 ? inProcesses(input, jobs, storedBytes(model.graph)) : undefined;
+    return work({ ahead, resumeFolder: input.resumeFolder });
+  }
+  const { out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...searched } = input;
+  const queue = await openQueue(named.url);
+  try {
+    context.stage("store");
+    const shared = await shareInput(named.store, model, searched);
+    const workers = await queue.workers();
+    const who =
+      workers === 0 ? `none yet: pith worker ${withoutPassword(named.url)} --store …` : counted(workers, "worker");
+    context.log({ id: "queue", text: `${withoutPassword(named.url)}: ${who}` });
+    const resumeFolder = inputIn(named.store, shared).resumeFolder;
+    return await work({ ahead: await onQueue(queue, shared), resumeFolder });
+  } finally {
+    await queue.close();
+  }
 }
 
 /** Options by the names of their flags. */

@@ -12,7 +12,9 @@ import type { Context } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import { type Ahead, movesFor, type SearchOptions } from "../../search/index.ts";
 import type { MetricName } from "../../task/index.ts";
+import { version } from "../../version.ts";
 import type { DataRequest } from "../data.ts";
+import type { OpenedQueue } from "../queue/queue.ts";
 import { tokensTimed } from "./bench.ts";
 import type combinationJob from "./combination.ts";
 import { contextOf, openModel } from "./open-model.ts";
@@ -97,5 +99,17 @@ export function inProcesses(input: SearchInput, jobs: number, bytes: number): Ah
       };
       await Promise.all(Array.from({ length: most }, next));
     },
+  };
+}
+
+/** Combinations for the workers of a queue. @param shared the input as `shareInput` has it. */
+export async function onQueue(queue: OpenedQueue, shared: SearchInput): Promise<Ahead> {
+  return {
+    jobs: Math.max(1, await queue.workers()),
+    tryAll: (names, signal) =>
+      queue.doAll(
+        names.map((combination) => ({ version, input: { ...shared, combination } })),
+        signal,
+      ),
   };
 }

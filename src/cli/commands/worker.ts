@@ -1,0 +1,50 @@
+import { basename } from "node:path";
+import * as v from "valibot";
+import { refusalIn } from "../../errors.ts";
+import { duration } from "../../evaluate/numbers.ts";
+import { countOption, described, option } from "../../passes/options.ts";
+import { defineCommand } from "../command.ts";
+import type combinationJob from "../jobs/combination.ts";
+import { serve, withoutPassword } from "../queue/queue.ts";
+import { inputIn } from "../queue/shared-store.ts";
+import { requireWritableFolder } from "../writable.ts";
+
+export default defineCommand({
+  name: "worker",
+  summary: "take work of `compress --queue` from other machines, until it is stopped",
+  arguments: [
+    { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
+  ],
+  options: v.object({
+    store: described(v.string(), "folder that all machines reach, with models, data and results", {
+      value: "folder/",
+    }),
+    jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
+  }),
+  deterministic: true,
+  examples: ["worker redis://queue.local --store /mnt/shared/pith"],
+  async run([url = ""], { store, jobs = 1 }, session) {
+    const { terminal, signal } = session;
+    await requireWritableFolder(store, []);
+    let done = 0;
+    terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
+    await serve(
+      url,
+      async ({ input }) => {
+        const { combination, model } = input;
+        const started = performance.now();
+        const what = `${combination} of ${basename(model)}`;
+        try {
+          await session.job<typeof combinationJob>("combination", inputIn(store, input), what, { keeps: true });
+          done++;
+          terminal.note("done", `${what}: ${duration(performance.now() - started)}`);
+        } catch (error) {
+          if (!signal.aborted) terminal.note("failed", `${what}: ${refusalIn(error).message}`, "warning");
+          throw error;
+        }
+      },
+      { signal, jobs },
+    );
+    return { data: { done }, print: (to) => to.line(`${done} done`) };
+  },
+});

@@ -1,0 +1,149 @@
+/** Work for other processes: BullMQ on Valkey or Redis, which are loaded only here. */
+import type { Queue, Worker } from "bullmq";
+import type { Redis } from "ioredis";
+import { textHash } from "../../data/file-hash.ts";
+import { PithError } from "../../errors.ts";
+import { version } from "../../version.ts";
+import type { CombinationInput } from "../jobs/combination.ts";
+
+/** A combination to try. Paths are below the store. */
+export interface Work {
+  readonly version: string;
+  readonly input: CombinationInput;
+}
+
+const queueName = "pith";
+/** Milliseconds after which work of a process that does not answer goes to another, and between two looks for such work. */
+const [lockDuration, stalledInterval] = [30_000, 10_000];
+/** Processes that may die at one piece of work: it may be what kills them. */
+const mostDeaths = 5;
+const lookEvery = 500;
+/** Milliseconds without a worker after which what is not begun is given up. */
+const mostAlone = 60_000;
+
+interface Driver {
+  readonly bull: typeof import("bullmq");
+  connect(): Redis;
+}
+
+/** @throws PithError E_USAGE where BullMQ is not installed, or the address is none of a server. */
+async function driverFor(url: string): Promise<Driver> {
+  if (!/^rediss?:\/\//.test(url))
+    throw new PithError("E_USAGE", `"${url}" is no address of a queue.`, {
+      hint: "redis://host:6379, or rediss://user:password@host with TLS.",
+    });
+  try {
+    const [bull, { Redis }] = [await import("bullmq"), await import("ioredis")];
+    return { bull, connect: () => new Redis(url, { maxRetriesPerRequest: null, lazyConnect: true }) };
+  } catch (cause) {
+    throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", {
+      hint: "npm install bullmq ioredis",
+      cause,
+    });
+  }
+}
+
+/** @throws PithError E_FILE where no server answers. */
+async function connected(redis: Redis, url: string): Promise<Redis> {
+  const [first] = await Promise.allSettled([redis.connect()]);
+  if (first.status === "fulfilled") {
+    // Reconnects by itself; each failure would be printed.
+    redis.on("error", () => {});
+    return redis;
+  }
+  redis.disconnect();
+  throw new PithError("E_FILE", `No server answers at ${withoutPassword(url)}.`, { cause: first.reason });
+}
+
+export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, "//");
+
+export interface OpenedQueue {
+  workers(): Promise<number>;
+  /** Ends when all of it is done, or has failed, or there has been nobody to do it for a minute. */
+  doAll(all: readonly Work[], signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE. */
+export async function openQueue(url: string): Promise<OpenedQueue> {
+  const { bull, connect } = await driverFor(url);
+  const redis = await connected(connect(), url);
+  const queue: Queue<Work> = new bull.Queue<Work>(queueName, { connection: redis });
+  queue.on("error", () => {});
+  const isOver = async (id: string): Promise<boolean> => {
+    const state = await queue.getJobState(id);
+    return state === "completed" || state === "failed" || state === "unknown";
+  };
+  return {
+    workers: () => queue.getWorkersCount(),
+    async doAll(all, signal) {
+      const ids = await Promise.all(all.map((work) => textHash(JSON.stringify(work))));
+      for (const [at, work] of all.entries()) {
+        const jobId = ids[at] ?? "";
+        // What an earlier search has asked for is in the store; it may have been removed there.
+        if (await isOver(jobId)) await queue.remove(jobId);
+        await queue.add("combination", work, {
+          jobId,
+          removeOnFail: { age: 86_400 },
+          removeOnComplete: { age: 86_400 },
+        });
+      }
+      let open: readonly string[] = ids;
+      for (let aloneSince = performance.now(); open.length > 0; ) {
+        if (signal.aborted) break;
+        await new Promise((resolve) => setTimeout(resolve, lookEvery));
+        const over = await Promise.all(open.map(isOver));
+        open = open.filter((_, at) => over[at] !== true);
+        if ((await queue.getWorkersCount()) > 0) aloneSince = performance.now();
+        else if (performance.now() - aloneSince > mostAlone) break;
+      }
+      // What somebody works at stays: it has a lock.
+      await Promise.allSettled(open.map((id) => queue.remove(id)));
+    },
+    async close() {
+      await queue.close();
+      redis.disconnect();
+    },
+  };
+}
+
+/**
+ * Takes work until the signal comes; what is in hand then goes back to the queue.
+ * @param take @throws what the work fails with.
+ * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
+ */
+export async function serve(
+  url: string,
+  take: (work: Work) => Promise<void>,
+  { signal, jobs }: { readonly signal: AbortSignal; readonly jobs: number },
+): Promise<void> {
+  const { bull, connect } = await driverFor(url);
+  const redis = await connected(connect(), url);
+  const worker: Worker<Work> = new bull.Worker<Work>(
+    queueName,
+    async (job, token) => {
+      try {
+        requireSameVersion(job.data);
+        await take(job.data);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        await job.moveToWait(token);
+        throw new bull.WaitingError();
+      }
+    },
+    { connection: redis, concurrency: jobs, lockDuration, stalledInterval, maxStalledCount: mostDeaths },
+  );
+  worker.on("error", () => {});
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await worker.close();
+  redis.disconnect();
+}
+
+/** Other versions come to other results. */
+function requireSameVersion(work: Work): void {
+  if (work.version === version) return;
+  throw new PithError("E_UNSUPPORTED", `The work is of Pith ${work.version}, this is ${version}.`);
+}

@@ -1,0 +1,134 @@
+/** Workers of a queue: what becomes of work when they die, stop, or the server starts again. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { pith, program } from "./run.ts";
+import { outliers, smallModels } from "./small-models.ts";
+
+const servers = ["valkey-server", "redis-server"];
+const server = servers.find((name) => spawnSync(name, ["--version"]).status === 0);
+const noServer = server === undefined ? `(skipped: there is no ${servers.join(" or ")})` : "";
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const listening = createServer().listen(0, () => {
+      const address = listening.address();
+      listening.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const ended = (child: ChildProcess) => new Promise((resolve) => child.once("close", resolve));
+
+describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
+  const { at } = smallModels();
+  const folder = temporaryFolder();
+  const store = join(folder, "store");
+  const running = new Set<ChildProcess>();
+  let port = 0;
+
+  const start = (command: string, words: readonly string[]): { readonly child: ChildProcess; said(): string } => {
+    const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"] });
+    let text = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (part: string) => {
+        text += part;
+      });
+    running.add(child);
+    child.once("close", () => running.delete(child));
+    return { child, said: () => text };
+  };
+  const startServer = () =>
+    start(server ?? "", ["--port", String(port), "--save", "", "--appendonly", "yes", "--dir", folder]);
+  const worker = () => start(process.execPath, [program, "worker", `redis://localhost:${port}`, "--store", store]);
+  const until = async (holds: () => boolean): Promise<void> => {
+    for (let left = 600; left > 0 && !holds(); left--) await pause(100);
+    expect(holds()).toBe(true);
+  };
+  const searching = (out: string, ...more: readonly string[]) => [
+    ...["compress", at("outliers.onnx"), "--data", at("points.csv"), "--steps", "9", "--for", "size"],
+    ...["--max-drop", "2%", ...more, "-o", out],
+  ];
+
+  beforeAll(async () => {
+    await save(parseModel(outliers), at("outliers.onnx"));
+    port = await freePort();
+  });
+  afterAll(() => {
+    for (const child of running) child.kill("SIGKILL");
+  });
+
+  test("a worker killed, one stopped and started again, the server restarted: the same bytes as without", async () => {
+    let redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const [killed, stopped, steady] = [worker(), worker(), worker()];
+    for (const { said } of [killed, stopped, steady]) await until(() => said().includes("takes work from"));
+    const compress = start(process.execPath, [
+      program,
+      ...searching(at("far"), "--queue", `redis://localhost:${port}`, "--store", store),
+    ]);
+    await until(() => existsSync(join(store, "runs")));
+    await pause(1500);
+    killed.child.kill("SIGKILL");
+    stopped.child.kill("SIGINT");
+    await ended(stopped.child);
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+    redis = startServer();
+    const again = worker();
+    await ended(compress.child);
+    expect(compress.child.exitCode, compress.said()).toBe(0);
+    const { code, err } = await pith(...searching(at("near")));
+    expect(code, err).toBe(0);
+    for (const name of ["model.onnx", "recipe.yaml"])
+      expect(readFileSync(join(at("far"), name))).toEqual(readFileSync(join(at("near"), name)));
+    const [far, near] = ["far", "near"].map((name) => {
+      const { search } = JSON.parse(readFileSync(join(at(name), "run.json"), "utf8"));
+      return search.points.map(({ seconds: _, ...point }: { readonly seconds: number }) => point);
+    });
+    expect(far).toEqual(near);
+    for (const { child } of [steady, again]) child.kill("SIGINT");
+    await Promise.all([steady, again].map(({ child }) => ended(child)));
+    const done = [killed, stopped, steady, again].flatMap(
+      ({ said }) => said().match(/^.* of outliers\.onnx: /gm) ?? [],
+    );
+    expect(done.length).toBeGreaterThan(0);
+    expect(new Set(done).size).toBe(done.length);
+    expect(readdirSync(join(store, "runs"))).toHaveLength(1);
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+  }, 240_000);
+
+  test("code is not run by workers, a folder outside of the store is not read, and passwords are not printed", async () => {
+    const redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const queue = ["--queue", `redis://:secret@localhost:${port}`, "--store", store];
+    const denied = await pith(...searching(at("none"), ...queue));
+    expect(denied).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`No server answers at redis://localhost:${port}.`),
+    });
+    expect(denied.err).not.toContain("secret");
+    execFileSync("cp", [at("points.csv"), at("points.mjs")]);
+    const words = searching(at("none"), "--queue", `redis://localhost:${port}`, "--store", store);
+    const { code, err } = await pith(...words.with(3, at("points.mjs")));
+    expect(code).not.toBe(0);
+    expect(err).toMatch(/code, which workers of a queue do not run|points\.mjs/);
+    redis.child.kill("SIGTERM");
+  });
+
+  test.each([
+    [["--queue", "redis://localhost:1"], "--queue needs --store"],
+    [["--store", "somewhere"], "--store is for --queue"],
+    [["--queue", "localhost", "--store", "somewhere"], "is no address of a queue"],
+  ])("refuses %j", async (more, message) => {
+    expect(await pith(...searching(at("none"), ...more))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(message),
+    });
+  });
+});
