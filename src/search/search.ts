@@ -452,7 +452,7 @@ interface SearchParts {
 }
 
 /** Samples to search on and samples to judge by; all for both where there are few, or they come as a stream. */
-function divided(test: Dataset, seed: number): SearchParts {
+export function divided(test: Dataset, seed: number): SearchParts {
   if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test, isApart: false };
   const order = random(seed, "search").permutation(test.count);
   const half = Math.floor(test.count / 2);

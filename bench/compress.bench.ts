@@ -1,0 +1,103 @@
+/**
+ * What `compress` finds in its minutes, beside the best format of numbers by itself at the same goal, both judged on the same test samples.
+ *
+ *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size] [--seeds 3] [--smoke]
+ *
+ * Models and data come from the shared folder. --smoke searches 10 combinations of the smallest.
+ */
+import { parseArgs } from "node:util";
+import { bytes, change, duration, times } from "../src/evaluate/numbers.ts";
+import { open } from "../src/onnx/index.ts";
+import { objectiveOf } from "../src/recipe/objective.ts";
+import { recipeFrom } from "../src/recipe/recipe.ts";
+import { compress } from "../src/recipe/run.ts";
+import type { Run } from "../src/report/data.ts";
+import { divided, type SearchOptions, search } from "../src/search/index.ts";
+import { openTask } from "../src/task/index.ts";
+import { filesOf, type Network, networks } from "./compress/networks.ts";
+import { heading, line, table, target } from "./lib/print.ts";
+
+const { values } = parseArgs({
+  options: {
+    models: { type: "string" },
+    minutes: { type: "string", default: "30" },
+    for: { type: "string", default: "size" },
+    seeds: { type: "string", default: "3" },
+    smoke: { type: "boolean", default: false },
+  },
+});
+const asked = values.smoke ? ["mnist_cntk"] : (values.models?.split(",") ?? networks.map(({ name }) => name));
+const seeds = values.smoke ? 1 : Number(values.seeds);
+const purpose = (["size", "speed", "download"] as const).find((one) => one === values.for);
+
+/** What `compress` tried before it searched. */
+const formats = [
+  { scheme: "static" },
+  { scheme: "dynamic" },
+  { scheme: "weights" },
+  { scheme: "weights", bits: 4, rounder: "k-quant" },
+  { scheme: "float16" },
+].map((quantize) => ({ name: Object.values(quantize).join(" "), recipe: recipeFrom({ steps: [{ quantize }] }) }));
+
+const kept = ({ variants, chosen }: Run) => variants[chosen ?? -1];
+
+async function measured(network: Network): Promise<boolean> {
+  const files = filesOf(network);
+  if (files === undefined) {
+    line(`  ${network.name} is not measured: the shared folder (../shared, or PITH_SHARED) does not have it`);
+    return true;
+  }
+  const { metric, preprocess, maxDrop } = network;
+  const rows: string[][] = [];
+  const ratios: number[] = [];
+  for (let seed = 0; seed < seeds; seed++) {
+    const model = await open(files.model);
+    const given = {
+      data: files.data,
+      preprocess,
+      learns: "answers",
+      calibrate: 256,
+      ...(metric && { metric }),
+    } as const;
+    const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
+    const goal = { maxDrop };
+    const time: SearchOptions = values.smoke ? { steps: 10 } : { minutes: Number(values.minutes) };
+    const { run } = await search(model, task, { ...time, goal, purpose, rounds: 9 }, { seed });
+    const { test } = divided(task.test, seed);
+    const objective = () => objectiveOf({ purpose }, maxDrop, { bytes: run.original.bytes });
+    const before = await compress(
+      model,
+      formats,
+      { ...task, test },
+      { choice: false, goal, objective, rounds: 9 },
+      { seed },
+    );
+    const [own, other] = [kept(run), kept(before.run)];
+    const ratio = (other?.result?.bytes ?? run.original.bytes) / (own?.result?.bytes ?? Number.POSITIVE_INFINITY);
+    ratios.push(ratio);
+    const moved = ({ comparison }: NonNullable<typeof own>) =>
+      comparison === undefined ? "" : change(comparison.unit, comparison.difference.value);
+    for (const [which, one] of [
+      ["search", own],
+      ["formats", other],
+    ] as const)
+      rows.push([
+        which === "search" ? String(seed) : "",
+        one?.name ?? "nothing",
+        one?.result === undefined ? "" : bytes(one.result.bytes),
+        one === undefined ? "" : moved(one),
+        which === "search" ? times(ratio) : "",
+        which === "search" ? `${run.search?.points.length} in ${duration(1000 * run.seconds)}` : "",
+      ]);
+  }
+  line(`\n${network.name}, ${(100 * maxDrop).toFixed(0)} points may be lost`);
+  table(["seed", "", ">size", ">change", ">smaller", ">combinations"], rows);
+  const least = Math.min(...ratios);
+  line(`  ${target(`${times(network.factor)} smaller than the best format at least`, least >= network.factor, true)}`);
+  return least >= network.factor;
+}
+
+heading(`What compress finds in ${values.smoke ? "10 combinations" : `${values.minutes} minutes`}`, seeds - 1);
+let met = true;
+for (const network of networks) if (asked.includes(network.name)) met = (await measured(network)) && met;
+if (!met && !values.smoke) process.exitCode = 1;

@@ -1,0 +1,39 @@
+/** Networks of the bench, with the data that they are searched on, what they may lose, and how much smaller the result has to be. */
+import { join } from "node:path";
+import { shared } from "../../test/shared.ts";
+
+export interface Network {
+  readonly name: string;
+  readonly model: string;
+  readonly data: string;
+  readonly preprocess?: string;
+  readonly metric?: "agreement";
+  readonly maxDrop: number;
+  /** Times smaller than the best format by itself, at the same verdict. */
+  readonly factor: number;
+}
+
+const cifar = { data: "data/cifar10", maxDrop: 0.01 } as const;
+const imagenet = { data: "data/images/imagenet", metric: "agreement", maxDrop: 0.03, factor: 1.3 } as const;
+
+export const networks: readonly Network[] = [
+  { name: "resnet20", model: "resnet20.onnx", ...cifar, preprocess: "imagenet", factor: 1.8 },
+  { name: "resnet56", model: "resnet56.onnx", ...cifar, preprocess: "imagenet", factor: 1.8 },
+  { name: "cct_cifar10", model: "cct_cifar10.onnx", ...cifar, preprocess: "cifar10", factor: 1.4 },
+  { name: "mobilenetv3_cifar10", model: "mobilenetv3_cifar10.onnx", ...cifar, preprocess: "cifar10", factor: 1.4 },
+  { name: "bert_sst2", model: "bert_sst2/onnx/model.onnx", data: "data/text/sst2_train.tsv", maxDrop: 0.01, factor: 2 },
+  {
+    name: "mobilenetv2",
+    model: "mobilenetv2.onnx",
+    ...imagenet,
+    preprocess: "scale=1 mean=127 std=127.5 crop=224",
+  },
+  { name: "squeezenet", model: "squeezenet1.0_deepcompression.onnx", ...imagenet, preprocess: "caffe crop=227" },
+  { name: "mnist_cntk", model: "mnist_cntk.onnx", data: "data/mnist", maxDrop: 0.01, factor: 1.3 },
+];
+
+/** Undefined where the shared folder lacks it. */
+export function filesOf({ model, data }: Network): { readonly model: string; readonly data: string } | undefined {
+  const [found, samples] = [shared(join("data/models", model)), shared(data)];
+  return found === undefined || samples === undefined ? undefined : { model: found, data: samples };
+}
