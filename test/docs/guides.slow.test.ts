@@ -98,9 +98,10 @@ function small(words: readonly string[]): readonly string[] {
   const trained = ["distill", "train"].includes(words[0] ?? "") && !words.includes("--help");
   const drawn = words.includes("random");
   const swept = words[0] === "sensitivity" && !words.includes("--layers");
-  const searched = words[0] === "compress" && words.includes("--minutes");
+  const searched = words[0] === "compress" && !words.some((word) => ["-r", "--steps", "--queue"].includes(word));
   return [
-    ...words.map((word, at) => (searched && words[at - 1] === "--minutes" ? "0.1" : word)),
+    ...words.map((word, at) => (words[at - 1] === "--minutes" ? "0.1" : word)),
+    ...(searched && !words.includes("--minutes") ? ["--minutes", "0.1"] : []),
     // Of so few samples one is a point and more.
     ...(words[0] === "compress" && !words.includes("--force") ? ["--force"] : []),
     ...(swept ? ["--layers", "layer3.2*,linear"] : []),

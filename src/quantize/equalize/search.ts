@@ -270,6 +270,10 @@ async function bestFactors(
 ): Promise<FactorChoice | undefined> {
   const exact = new Map<Reader, Matrix>();
   for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
+  const numbers = [...exact.values()].map(({ data }) => data);
+  // No factors help where numbers are infinite: such layers stay in float, with the reason.
+  if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
+    return undefined;
   const errorOf = async (factors: Float64Array): Promise<number> => {
     // What lies between the first value of the group and its readers is rounded, too.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
