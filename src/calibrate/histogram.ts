@@ -19,7 +19,7 @@ export interface Histogram extends ValueRange {
  * Of a value with infinite numbers or NaN only the range is known.
  * @example
  * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], histogram);
- * const { counts, start, width } = seen.get("conv1.out"); // counts[at]: of [start + at * width, start + (at + 1) * width)
+ * seen.get("conv1.out")?.counts; // 8192 numbers, each of [start + at * width, start + (at + 1) * width)
  */
 export const histogram: Statistic<Histogram> = {
   begin() {

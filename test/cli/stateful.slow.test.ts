@@ -34,8 +34,8 @@ test.skipIf(silero === "" || sound === "")(
     const [fixed, out] = [join(folder, "silero.onnx"), join(folder, "int8.onnx")];
     expect((await pith("simplify", silero, "--set", "sr=16000", "-o", fixed)).code).toBe(0);
     const how = ["-o", out, "--scheme", "static", "--data", sound, "--preprocess", "frame=512 context=64"];
-    const { code, err } = await pith("quantize", fixed, ...how);
-    expect(err).toMatch(/E_ACCURACY_LOST: R² went from 1\.000 to 0\.9[67]/);
+    const { code, err } = await pith("quantize", fixed, ...how, "--no-spare");
+    expect(err).toMatch(/E_ACCURACY_LOST: R² went from 1\.000 to 0\.9[4-7]/);
     expect(err).toMatch(/First to blame is layer "[^"]+".*\nhint: Leave that layer as it is: --except /);
     expect([code, existsSync(out)]).toEqual([1, false]);
     const kept = await pith("quantize", fixed, ...how, "--except", "*stft*,*encoder.0*");

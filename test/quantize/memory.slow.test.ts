@@ -17,9 +17,9 @@ const layers = 4;
 test.each<QuantizeOptions>([
   { scheme: "dynamic" },
   { scheme: "weights" },
-  { scheme: "weights", perChannel: false },
+  { scheme: "weights", perChannel: false, equalize: false },
   { dtype: "q4" },
-])("%j: a weight is read twice, for its range and for its codes, and let go", async (options) => {
+])("%j: a weight is read for its range and for its codes, and let go", async (options) => {
   const names = Array.from({ length: layers }, (_, at) => `w${at}`);
   const model = parseModel(`opset 17
 graph (x0: float32[1, ${width}]) -> (x${layers}: float32[1, ${width}]) {
@@ -48,6 +48,7 @@ ${names.map((name, at) => `  x${at + 1} = MatMul (x${at}, ${name})`).join("\n")}
   }
   await quantize(model, options);
   for (const tensor of allTensors(model.graph)) await tensor.read();
-  expect([...reads.values()]).toEqual(new Array(layers).fill(2));
+  // On integers also for the sums of neighbours, which must not overflow.
+  expect([...reads.values()]).toEqual(new Array(layers).fill(options.scheme === "dynamic" ? 3 : 2));
   expect(mostHeld).toBeLessThanOrEqual(1);
 });

@@ -92,7 +92,7 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
     const data = join(root, name);
     writeFileSync(data, (name.endsWith(".txt") ? lines.map((line) => line.split("\t")[0]) : lines).join("\n"));
     const out = join(root, `card of ${name}`);
-    await json("quantize", bert ?? "", "--dtype", "q8,q4,fp16", "--data", data, "-o", out);
+    await json("quantize", bert ?? "", "--dtype", "q8,q4,fp16", "--data", data, "--rounder", "nearest", "-o", out);
     const cells = table(out);
     const results = ["model_quantized", "model_q4", "model_fp16"].map((base) => `onnx/${base}.onnx`);
     expect([...cells.keys()]).toEqual(["onnx/model.onnx", ...results]);
