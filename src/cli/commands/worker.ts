@@ -5,6 +5,7 @@ import { duration } from "../../evaluate/numbers.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
 import type combinationJob from "../jobs/combination.ts";
+import type { CombinationInput } from "../jobs/combination.ts";
 import { serve, withoutPassword } from "../queue/queue.ts";
 import { inputIn } from "../queue/shared-store.ts";
 import { requireWritableFolder } from "../writable.ts";
@@ -28,7 +29,7 @@ export default defineCommand({
     await requireWritableFolder(store, []);
     let done = 0;
     terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
-    await serve(
+    await serve<CombinationInput>(
       url,
       async ({ input }) => {
         const { combination, model } = input;

@@ -29,6 +29,7 @@ import { onCommandLine } from "../invalid-options.ts";
 import { openQueue, withoutPassword } from "../queue/queue.ts";
 import { inputIn, shareInput } from "../queue/shared-store.ts";
 import { runFolder, writeResults } from "../result-folder.ts";
+import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
@@ -104,7 +105,7 @@ async function withAhead<T>(
     return work({ ahead, resumeFolder: input.resumeFolder });
   }
   const { out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...searched } = input;
-  const queue = await openQueue(named.url);
+  const queue = await openQueue<CombinationInput>(named.url);
   try {
     context.stage("store");
     const shared = await shareInput(named.store, model, searched);

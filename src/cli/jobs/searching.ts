@@ -17,6 +17,7 @@ import type { DataRequest } from "../data.ts";
 import type { OpenedQueue } from "../queue/queue.ts";
 import { tokensTimed } from "./bench.ts";
 import type combinationJob from "./combination.ts";
+import type { CombinationInput } from "./combination.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
 
@@ -103,7 +104,7 @@ export function inProcesses(input: SearchInput, jobs: number, bytes: number): Ah
 }
 
 /** Combinations for the workers of a queue. @param shared the input as `shareInput` has it. */
-export async function onQueue(queue: OpenedQueue, shared: SearchInput): Promise<Ahead> {
+export async function onQueue(queue: OpenedQueue<CombinationInput>, shared: SearchInput): Promise<Ahead> {
   return {
     jobs: Math.max(1, await queue.workers()),
     tryAll: (names, signal) =>

@@ -4,12 +4,11 @@ import type { Redis } from "ioredis";
 import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
 import { version } from "../../version.ts";
-import type { CombinationInput } from "../jobs/combination.ts";
 
-/** A combination to try. Paths are below the store. */
-export interface Work {
+/** A job's input, as plain data. Paths are below the store. */
+export interface Work<I> {
   readonly version: string;
-  readonly input: CombinationInput;
+  readonly input: I;
 }
 
 const queueName = "pith";
@@ -57,18 +56,18 @@ async function connected(redis: Redis, url: string): Promise<Redis> {
 
 export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, "//");
 
-export interface OpenedQueue {
+export interface OpenedQueue<I> {
   workers(): Promise<number>;
   /** Ends when all of it is done, or has failed, or there has been nobody to do it for a minute. */
-  doAll(all: readonly Work[], signal: AbortSignal): Promise<void>;
+  doAll(all: readonly Work<I>[], signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
 /** @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE. */
-export async function openQueue(url: string): Promise<OpenedQueue> {
+export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const queue: Queue<Work> = new bull.Queue<Work>(queueName, { connection: redis });
+  const queue: Queue<Work<I>, void, string> = new bull.Queue(queueName, { connection: redis });
   queue.on("error", () => {});
   const isOver = async (id: string): Promise<boolean> => {
     const state = await queue.getJobState(id);
@@ -112,14 +111,14 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
  * @param take @throws what the work fails with.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
-export async function serve(
+export async function serve<I>(
   url: string,
-  take: (work: Work) => Promise<void>,
+  take: (work: Work<I>) => Promise<void>,
   { signal, jobs }: { readonly signal: AbortSignal; readonly jobs: number },
 ): Promise<void> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const worker: Worker<Work> = new bull.Worker<Work>(
+  const worker: Worker<Work<I>> = new bull.Worker<Work<I>>(
     queueName,
     async (job, token) => {
       try {
@@ -143,7 +142,7 @@ export async function serve(
 }
 
 /** Other versions come to other results. */
-function requireSameVersion(work: Work): void {
+function requireSameVersion(work: Work<unknown>): void {
   if (work.version === version) return;
   throw new PithError("E_UNSUPPORTED", `The work is of Pith ${work.version}, this is ${version}.`);
 }

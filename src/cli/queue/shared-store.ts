@@ -1,6 +1,6 @@
 /** A folder that several machines reach: models and data under the hash of what is in them, and what searches have done. */
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileHash } from "../../data/file-hash.ts";
 import { sidecarNames } from "../../data/sidecars.ts";
@@ -70,7 +70,8 @@ async function share(store: string, base: string, paths: readonly string[]): Pro
   const target = join(store, place);
   if (await isThere(target)) return place;
   // Whole, or not there.
-  const unfinished = `${target}.${crypto.randomUUID()}`;
+  await mkdir(dirname(target), { recursive: true });
+  const unfinished = await mkdtemp(`${target}.`);
   try {
     for (const [name, path] of files) {
       await mkdir(dirname(join(unfinished, name)), { recursive: true });
