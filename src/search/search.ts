@@ -270,9 +270,9 @@ class Search {
     return most === undefined ? 60 * minutes * (ahead?.jobs ?? 1) : Number.POSITIVE_INFINITY;
   }
 
-  /** Until what is being tried is stopped. */
+  /** Until what is being tried is stopped: not before there is something to show. */
   get #secondsLeft(): number {
-    return mostOver * this.#seconds - this.#spent;
+    return this.#best === undefined ? Number.POSITIVE_INFINITY : mostOver * this.#seconds - this.#spent;
   }
 
   /** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
@@ -438,7 +438,7 @@ class Search {
 /** "10 minutes at most. 120 of 480 combinations, those that train longest, take more than half of it: `minutes: 30` has time for some" */
 function timeText(minutes: number, seconds: readonly number[]): string {
   const long = seconds.filter((one) => one > 30 * minutes);
-  const most = `${counted(minutes, "minute")} at most`;
+  const most = `${minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute")} at most`;
   if (long.length === 0) return most;
   const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
   return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, take more than half of it: \`minutes: ${enough}\` has time for some`;

@@ -42,8 +42,8 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     child.once("close", () => running.delete(child));
     return { child, said: () => text };
   };
-  const startServer = () =>
-    start(server ?? "", ["--port", String(port), "--save", "", "--appendonly", "yes", "--dir", folder]);
+  const startServer = (...more: readonly string[]) =>
+    start(server ?? "", ["--port", String(port), "--save", "", "--appendonly", "yes", "--dir", folder, ...more]);
   const worker = () => start(process.execPath, [program, "worker", `redis://localhost:${port}`, "--store", store]);
   const until = async (holds: () => boolean): Promise<void> => {
     for (let left = 600; left > 0 && !holds(); left--) await pause(100);
@@ -104,7 +104,7 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
   }, 240_000);
 
   test("code is not run by workers, a folder outside of the store is not read, and passwords are not printed", async () => {
-    const redis = startServer();
+    const redis = startServer("--requirepass", "right");
     await until(() => redis.said().includes("Ready to accept connections"));
     const queue = ["--queue", `redis://:secret@localhost:${port}`, "--store", store];
     const denied = await pith(...searching(at("none"), ...queue));
@@ -114,7 +114,7 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     });
     expect(denied.err).not.toContain("secret");
     execFileSync("cp", [at("points.csv"), at("points.mjs")]);
-    const words = searching(at("none"), "--queue", `redis://localhost:${port}`, "--store", store);
+    const words = searching(at("none"), "--queue", `redis://:right@localhost:${port}`, "--store", store);
     const { code, err } = await pith(...words.with(3, at("points.mjs")));
     expect(code).not.toBe(0);
     expect(err).toMatch(/code, which workers of a queue do not run|points\.mjs/);
