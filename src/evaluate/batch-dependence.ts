@@ -98,8 +98,7 @@ export interface JudgedBatch {
 }
 
 /**
- * How many samples at a time models are measured with: as many as are asked for, else as usual (`usualBatch`); but one, as a sample that comes alone is answered,
- * where an answer depends on the other samples of its batch.
+ * The batch size to evaluate models with: the requested one, else `usualBatch`, or 1 where an output depends on the other samples of its batch.
  * @param metric the name of the figure, for the note.
  */
 export async function judgedBatch(

@@ -14,7 +14,7 @@ import { type Feeding, feedingOf } from "./feeding.ts";
 export interface RunnerOptions extends LoadOptions {
   /** Values of the main graph that are answered with, instead of the outputs. */
   readonly observed?: readonly string[] | undefined;
-  /** The next run may overwrite what this one answers with: large values are then not copied, and not allocated anew. */
+  /** Outputs are valid until the next run, which writes into the same buffers: large values are neither copied nor allocated again. */
   readonly overwrites?: boolean | undefined;
 }
 

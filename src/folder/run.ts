@@ -33,7 +33,7 @@ export interface FolderOptions {
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that passes its check. */
   readonly keepSmallest?: boolean | undefined;
-  /** Which that is (the smallest that is about as fast as the original, by processor time). */
+  /** What "best" means (the smallest file whose processor time is about that of the original). */
   readonly purpose?: Purpose | undefined;
   /** What a user called, for the card: `pith compress`. */
   readonly madeWith?: string | undefined;

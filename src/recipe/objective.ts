@@ -27,7 +27,7 @@ export interface ObjectiveOptions {
   readonly targetSize?: number | undefined;
   /** Times as fast at least: then the least drop is looked for. */
   readonly faster?: number | undefined;
-  /** How many times as fast counts as no slower (0.95). */
+  /** The speed relative to the original from which a result counts as no slower (0.95). */
   readonly leastSpeed?: number | undefined;
 }
 

@@ -43,7 +43,7 @@ export interface RunOptions {
   readonly goal?: GoalOptions | undefined;
   /** Return a refused result, too. */
   readonly force?: boolean;
-  /** What is kept of several (the smallest that is about as fast as the original). */
+  /** What decides between several results (the smallest that is about as fast as the original). */
   readonly objective?: ((goal: Goal | undefined, original: Measured) => Objective) | undefined;
   /** Whether a third of the test samples is set aside to choose the best of several results (true where there are several). */
   readonly choice?: boolean | undefined;
@@ -112,8 +112,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other, each on its own copy of the model, and keeps the best that keeps the goal and the function: unless another
- * objective is given the smallest that is about as fast as the original. Of several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
+ * Tries candidates one after the other, each on its own copy of the model, and keeps the best that meets the goal and still computes the original's function: by
+ * default the smallest that is about as fast as the original. Of several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
  * One that fails is refused with its reason; of a single candidate the failure is thrown.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */

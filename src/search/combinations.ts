@@ -1,8 +1,5 @@
 /** Recipes built from moves: at most one structural change, the training or refitting behind it, and one number format. */
-import { infer } from "../analysis/infer.ts";
-import type { Model } from "../graph/model.ts";
-import type { Move, MovesRequest } from "../passes/moves.ts";
-import type { AnyPass } from "../passes/pass.ts";
+import type { Move } from "../passes/moves.ts";
 import { type Recipe, recipeVersion } from "../recipe/recipe.ts";
 
 export interface Offer extends Move {
@@ -17,16 +14,6 @@ export interface Combination {
   /** The cheapest of each family that comes before the last. */
   readonly healing: readonly Offer[];
   readonly numbers: Offer | undefined;
-}
-
-/** What all passes offer for a model. */
-export function offersFor(
-  passes: Iterable<AnyPass>,
-  model: Model,
-  asked: Pick<MovesRequest, "samples" | "target">,
-): readonly Offer[] {
-  const request = { model, inference: infer(model), ...asked };
-  return [...passes].flatMap(({ id, moves }) => (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })));
 }
 
 /** All combinations of offers. Without a structural change nothing is healed. */

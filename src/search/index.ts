@@ -1,2 +1,4 @@
 /** The search for a smaller model over all techniques. */
-export { type Ahead, divided, type Finalists, movesFor, type SearchOptions, search, tryIn } from "./search.ts";
+export { candidatesFor } from "./offers.ts";
+export { divided } from "./parts.ts";
+export { type Ahead, type Finalists, type SearchOptions, search, tryIn } from "./search.ts";

@@ -2,48 +2,44 @@
  * A search for the model of least cost that an objective allows. What passes offer (`passes/moves.ts`) makes combinations; each round tries those that are expected to gain
  * most for their work, and what they come to tells what to expect of the others (`forecast.ts`). Formats of numbers come first, by themselves: they need no training.
  *
- * Half of the test part is searched on. The other half is looked at for the finalists alone.
+ * Combinations are compared on one half of the test samples. Only the finalists are evaluated on the other half.
  */
-import { type Dataset, isIndexed } from "../data/index.ts";
-import { view } from "../data/indexed.ts";
-import { PithError, stopIfAsked } from "../errors.ts";
+import type { Dataset } from "../data/index.ts";
+import { stopIfAsked } from "../errors.ts";
 import { type Goal, judge, type Task } from "../evaluate/index.ts";
 import { bytes, change, counted, integer, times } from "../evaluate/numbers.ts";
-import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
-import type { AnyPass, Context } from "../passes/index.ts";
+import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { type Figures, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
-import { steps } from "../recipe/steps.ts";
 import { type Attempt, type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
 import type { Measured } from "../report/data.ts";
 import { openStore, type Store } from "../run/store.ts";
-import { random } from "../tensor/random.ts";
-import { type Combination, combinationsOf, offersFor, recipeOf } from "./combinations.ts";
+import { type Combination, recipeOf } from "./combinations.ts";
 import { expectedDrop } from "./expected-drop.ts";
 import { finalistsOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
+import { combinationsFor, type OffersOptions } from "./offers.ts";
+import { divided, type SearchParts } from "./parts.ts";
 import { recordOf, resolved, type Scored } from "./record.ts";
-import { Work } from "./work.ts";
+import { timeText, Work } from "./work.ts";
 
-export interface SearchOptions extends RunOptions, ObjectiveOptions {
+export interface SearchOptions extends RunOptions, ObjectiveOptions, Pick<OffersOptions, "techniques"> {
   /** How long to search (10). */
   readonly minutes?: number | undefined;
   /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
   readonly steps?: number | undefined;
-  /** Passes whose moves are combined, by their names (all that offer some). */
-  readonly techniques?: readonly string[] | undefined;
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
-  /** Tries combinations elsewhere, several at a time: with `tryIn`, in the same folder. */
+  /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
   readonly ahead?: Ahead | undefined;
 }
 
 export interface Ahead {
   /** Combinations at a time. */
   readonly jobs: number;
-  /** Ends when all have been tried, or have failed: the search finds what they have left, and does again what is missing. */
+  /** Waits until each has been tried or has failed. The search reads their results from the store, and computes what is missing. */
   tryAll(names: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
@@ -53,8 +49,6 @@ export interface Finalists extends Compressed {
 }
 
 const usualMinutes = 10;
-/** That passes look at unless said. */
-const samplesToCalibrate = 200;
 /** Combinations of a round. */
 const ofRound = 3;
 /** An expected gain below is not worth a try: 2 % of the bytes. */
@@ -64,8 +58,6 @@ const slack = 0.25;
 /** The last combination is stopped when it takes so many times the minutes that there are. */
 const mostOver = 1.1;
 const roundsOfTiming = 7;
-/** With fewer in each half, all samples are both searched on and judged by. */
-const fewestSamples = 100;
 
 /**
  * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
@@ -92,7 +84,7 @@ export async function search(
 }
 
 /**
- * Tries one combination of a search, and leaves what it comes to in the folder that the search goes on from (`resumeFolder`).
+ * Tries one combination and stores its result in `resumeFolder`, where a search with the same folder finds it.
  * @param options those of the search.
  * @throws PithError as `search`.
  */
@@ -113,27 +105,6 @@ export async function tryIn(
   }
 }
 
-/** Every combination for a model, as if there were samples to calibrate and to train on: what the task has to be opened for. */
-export async function movesFor(
-  model: Model,
-  { target = [], techniques }: { readonly target?: readonly TargetName[] } & Pick<SearchOptions, "techniques">,
-): Promise<readonly Candidate[]> {
-  const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  const candidates = combinationsOf(offersFor(passesOf(techniques), model.clone(), { samples, target }));
-  return candidates.map((one) => ({ name: one.name, recipe: recipeOf(one) }));
-}
-
-/** @throws PithError E_OPTION for a name of which no pass offers moves. */
-function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
-  const all = [...steps.values()].filter(({ moves }) => moves !== undefined);
-  const unknown = techniques?.find((name) => !all.some(({ id }) => id === name));
-  if (unknown !== undefined)
-    throw new PithError("E_OPTION", `\`techniques\`: "${unknown}" is none that a search combines.`, {
-      hint: `There are ${all.map(({ id }) => id).join(", ")}.`,
-    });
-  return all.filter(({ id }) => techniques === undefined || techniques.includes(id));
-}
-
 interface Begun {
   readonly store: Store;
   readonly original: Model;
@@ -150,7 +121,6 @@ interface Begun {
 class Search {
   readonly #begun: Begun;
   readonly #tried: Scored[] = [];
-  readonly #byFile = new Map<string, string>();
   readonly #work: Work;
   readonly #forecast: Forecast;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
@@ -179,14 +149,8 @@ class Search {
     context: Context,
   ): Promise<Search> {
     const parts = divided(task.test, context.seed);
-    const offers = offersFor(passesOf(options.techniques), await store.open(store.original), {
-      samples: {
-        calibrate: task.calibrate === undefined ? 0 : samplesToCalibrate,
-        train: task.train?.count ?? 0,
-      },
-      target: (options.targets ?? []).map(({ name }) => name),
-    });
-    const all = combinationsOf(offers);
+    const target = (options.targets ?? []).map(({ name }) => name);
+    const all = combinationsFor(await store.open(store.original), task, { target, techniques: options.techniques });
     const late = new AbortController();
     let isOpened = false;
     const quiet: Context = {
@@ -275,7 +239,7 @@ class Search {
     return this.#best === undefined ? Number.POSITIVE_INFINITY : mostOver * this.#seconds - this.#spent;
   }
 
-  /** The next to try: formats by themselves first, then those of the largest expected gain for their work, of each family of structures one. */
+  /** The next combinations to try: number formats alone first, then those with the largest expected gain for their cost, one for each family of structures. */
   #round(): readonly Combination[] {
     if (this.#tried.length === 0) return this.#begun.all.filter(({ structure }) => structure === undefined);
     const families = new Set<string | undefined>();
@@ -321,7 +285,7 @@ class Search {
       const figures = await this.#figuresOf(attempt);
       const seconds = before ?? secondsSince(started);
       if (before === undefined) await store.records?.write(key, seconds);
-      return { combination, attempt, figures, seconds, sameAs: this.#sameAs(combination, attempt) };
+      return { combination, attempt, figures, seconds, sameAs: this.#sameAs(attempt) };
     } catch (error) {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
@@ -342,12 +306,10 @@ class Search {
   }
 
   /** An earlier combination that came to the same file. */
-  #sameAs({ name }: Combination, { evaluation }: Attempt): string | undefined {
-    const sha256 = evaluation?.measured.sha256;
-    if (sha256 === undefined) return undefined;
-    const first = this.#byFile.get(sha256);
-    if (first === undefined) this.#byFile.set(sha256, name);
-    return first;
+  #sameAs({ evaluation }: Attempt): string | undefined {
+    if (evaluation === undefined) return undefined;
+    const { sha256 } = evaluation.measured;
+    return this.#tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
   }
 
   async #note(one: Scored): Promise<void> {
@@ -433,32 +395,4 @@ class Search {
     if (speed !== undefined) await records?.write(key, speed);
     return speed;
   }
-}
-
-/** "10 minutes at most. 120 of 480 combinations, those that train longest, take more than half of it: `minutes: 30` has time for some" */
-function timeText(minutes: number, seconds: readonly number[]): string {
-  const long = seconds.filter((one) => one > 30 * minutes);
-  const most = `${minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute")} at most`;
-  if (long.length === 0) return most;
-  const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
-  return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, take more than half of it: \`minutes: ${enough}\` has time for some`;
-}
-
-interface SearchParts {
-  readonly search: Dataset;
-  readonly test: Dataset;
-  /** None of the test samples is searched on. */
-  readonly isApart: boolean;
-}
-
-/** Samples to search on and samples to judge by; all for both where there are few, or they come as a stream. */
-export function divided(test: Dataset, seed: number): SearchParts {
-  if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test, isApart: false };
-  const order = random(seed, "search").permutation(test.count);
-  const half = Math.floor(test.count / 2);
-  return {
-    search: view(test, test.name, order.slice(0, half).sort()),
-    test: view(test, test.name, order.slice(half).sort()),
-    isApart: true,
-  };
 }

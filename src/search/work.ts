@@ -2,6 +2,7 @@
  * What trying a combination costs. By the estimates of its moves, in runs of a sample, which do not depend on the machine; and in seconds, by what the
  * same passes have taken here. Parts that an earlier combination has begun with are done.
  */
+import { counted, integer } from "../evaluate/numbers.ts";
 import type { StepRecord } from "../report/data.ts";
 import { type Combination, type Offer, partsOf } from "./combinations.ts";
 
@@ -77,3 +78,12 @@ const prefixOf = (combination: Combination, at: number): string =>
     .slice(0, at + 1)
     .map(({ name }) => name)
     .join(", ");
+
+/** "10 minutes at most. 120 of 480 combinations, those that train longest, take more than half of it: `minutes: 30` has time for some" */
+export function timeText(minutes: number, seconds: readonly number[]): string {
+  const long = seconds.filter((one) => one > 30 * minutes);
+  const most = `${minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute")} at most`;
+  if (long.length === 0) return most;
+  const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
+  return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, take more than half of it: \`minutes: ${enough}\` has time for some`;
+}

@@ -113,6 +113,10 @@ export default defineCommand({
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, target } = options;
     const { minutes, steps, for: purpose, targetSize, faster, techniques, jobs, queue, store } = options;
+    /** Flags of a search that only a single model without a recipe takes. */
+    const forModel = Object.entries({ minutes, steps, "target-size": targetSize, faster, techniques, jobs, queue })
+      .filter(([, value]) => value !== undefined)
+      .map(([name]) => `--${name}`);
     if ((queue === undefined) !== (store === undefined))
       throw new PithError(
         "E_USAGE",
@@ -125,11 +129,14 @@ export default defineCommand({
           "--force is for a single model: of a folder only what passes the check is kept.",
           { hint: "pith quantize --dtype writes the variants that you name, with --force as well." },
         );
-      const onlyOfModel = [minutes, steps, targetSize, faster].some((one) => one !== undefined);
-      if (onlyOfModel)
-        throw new PithError("E_USAGE", "--minutes, --steps, --target-size and --faster are for a single model.", {
-          hint: `Of a folder every dtype is tried. A model of it: pith compress ${join(path, "onnx", "model.onnx")} --data … --minutes 30`,
-        });
+      if (forModel.length > 0)
+        throw new PithError(
+          "E_USAGE",
+          `${forModel.join(", ")}: for a single model, and "${path}" is a folder of them.`,
+          {
+            hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${forModel[0]} …`,
+          },
+        );
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
       requireMeaningfulDrop(options.maxDrop, metric);
       const passed = target === undefined ? {} : { target };
@@ -159,11 +166,10 @@ export default defineCommand({
     await requireOwnResults(out, runFolder);
     const goal = { maxDrop: options.maxDrop, strict };
     const command = ["pith", ...session.line];
-    const searches = [minutes, steps, purpose, targetSize, faster].some((one) => one !== undefined);
-    if (searches && recipe !== undefined)
+    if (recipe !== undefined && (forModel.length > 0 || purpose !== undefined))
       throw new PithError(
         "E_USAGE",
-        "A recipe says what is done: --minutes, --steps, --for, --target-size and --faster look for it.",
+        `A recipe says what is done: ${[...(purpose === undefined ? [] : ["--for"]), ...forModel].join(", ")} search for it.`,
         {
           hint: "Leave out -r, or these.",
         },

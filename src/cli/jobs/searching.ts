@@ -1,8 +1,8 @@
 /** What a search of `pith compress` needs, in each of its processes. */
-import { freemem } from "node:os";
 import { basename } from "node:path";
+import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
-import { createEngine, type Engine } from "../../engine/index.ts";
+import { createEngine } from "../../engine/index.ts";
 import { refusalIn } from "../../errors.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -10,7 +10,7 @@ import type { JobContext } from "../../job/job.ts";
 import { runJob } from "../../job/run.ts";
 import type { Context } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
-import { type Ahead, movesFor, type SearchOptions } from "../../search/index.ts";
+import { type Ahead, candidatesFor, type SearchOptions } from "../../search/index.ts";
 import type { MetricName } from "../../task/index.ts";
 import { version } from "../../version.ts";
 import type { DataRequest } from "../data.ts";
@@ -37,28 +37,26 @@ export interface SearchInput {
 
 export interface OpenedSearch extends StepsTask {
   readonly model: Model;
-  readonly engine: Engine;
   readonly options: SearchOptions & { readonly resumeFolder: string };
   readonly running: Partial<Context>;
 }
 
-/** @param recipes what will be run; all combinations, unless given. */
+/** @param given the recipes that will be run; unless given all combinations. */
 export async function openSearch(
   input: SearchInput,
   targets: readonly RunTarget[],
   context: JobContext,
   given?: readonly Recipe[],
-): Promise<OpenedSearch & StepsTask> {
+): Promise<OpenedSearch> {
   const model = await openModel(input.model, context);
   const engine = createEngine();
   const { techniques } = input.search;
-  const recipes = given ?? (await movesFor(model, { target: input.targets, techniques })).map(({ recipe }) => recipe);
+  const recipes = given ?? candidatesFor(model, { target: input.targets, techniques }).map(({ recipe }) => recipe);
   const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = opened;
   return {
     ...opened,
     model,
-    engine,
     running: contextOf(engine, input, context),
     options: {
       ...input.search,
@@ -82,7 +80,7 @@ const [ofProcess, ofModel] = [400e6, 20];
 
 /** Combinations in processes of their own, as many at a time as there is memory for. */
 export function inProcesses(input: SearchInput, jobs: number, bytes: number): Ahead {
-  const most = Math.max(1, Math.min(jobs, Math.floor(freemem() / (ofProcess + ofModel * bytes))));
+  const most = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (ofProcess + ofModel * bytes))));
   return {
     jobs: most,
     async tryAll(names, signal) {

@@ -5,8 +5,8 @@ import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
 import { version } from "../../version.ts";
 
-/** A job's input, as plain data. Paths are below the store. */
-export interface Work<I> {
+/** The input of a job for a worker, as plain data. Its paths are relative to the store. */
+export interface QueuedJob<I> {
   readonly version: string;
   readonly input: I;
 }
@@ -58,8 +58,8 @@ export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@
 
 export interface OpenedQueue<I> {
   workers(): Promise<number>;
-  /** Ends when all of it is done, or has failed, or there has been nobody to do it for a minute. */
-  doAll(all: readonly Work<I>[], signal: AbortSignal): Promise<void>;
+  /** Waits until every job has completed or failed, or there has been no worker for a minute. */
+  doAll(all: readonly QueuedJob<I>[], signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export interface OpenedQueue<I> {
 export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const queue: Queue<Work<I>, void, string> = new bull.Queue(queueName, { connection: redis });
+  const queue: Queue<QueuedJob<I>, void, string> = new bull.Queue(queueName, { connection: redis });
   queue.on("error", () => {});
   const isOver = async (id: string): Promise<boolean> => {
     const state = await queue.getJobState(id);
@@ -113,12 +113,12 @@ export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
  */
 export async function serve<I>(
   url: string,
-  take: (work: Work<I>) => Promise<void>,
+  take: (work: QueuedJob<I>) => Promise<void>,
   { signal, jobs }: { readonly signal: AbortSignal; readonly jobs: number },
 ): Promise<void> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const worker: Worker<Work<I>> = new bull.Worker<Work<I>>(
+  const worker: Worker<QueuedJob<I>> = new bull.Worker<QueuedJob<I>>(
     queueName,
     async (job, token) => {
       try {
@@ -142,7 +142,7 @@ export async function serve<I>(
 }
 
 /** Other versions come to other results. */
-function requireSameVersion(work: Work<unknown>): void {
+function requireSameVersion(work: QueuedJob<unknown>): void {
   if (work.version === version) return;
   throw new PithError("E_UNSUPPORTED", `The work is of Pith ${work.version}, this is ${version}.`);
 }

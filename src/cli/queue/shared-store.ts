@@ -1,15 +1,14 @@
-/** A folder that several machines reach: models and data under the hash of what is in them, and what searches have done. */
-import { createHash } from "node:crypto";
+/** A folder that several machines can read and write: models and data by content hash, and the finished steps of searches. */
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { fileHash } from "../../data/file-hash.ts";
+import { fileHash, textHash } from "../../data/file-hash.ts";
 import { sidecarNames } from "../../data/sidecars.ts";
 import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { filesOf, isThere } from "../files.ts";
 import type { SearchInput } from "../jobs/searching.ts";
 
-/** Copies what a search reads into a store. @returns the same input, its paths below the store. */
+/** Copies the model and the data of a search into the store. @returns the input with paths relative to the store. */
 export async function shareInput<I extends SearchInput>(store: string, model: Model, input: I): Promise<I> {
   requireNoCode(input.data.path);
   const own = dirname(input.model);
@@ -28,9 +27,7 @@ export async function shareInput<I extends SearchInput>(store: string, model: Mo
     .toSorted();
   const place = await share(store, base, files);
   const path = isFolder ? place : join(place, basename(data));
-  const key = createHash("sha256")
-    .update(JSON.stringify([shared, path, input.seed]))
-    .digest("hex");
+  const key = await textHash(JSON.stringify([shared, path, input.seed]));
   return {
     ...input,
     model: join(shared, basename(input.model)),
@@ -39,7 +36,7 @@ export async function shareInput<I extends SearchInput>(store: string, model: Mo
   };
 }
 
-/** The same input, with the paths of this machine. @throws PithError E_DATA for a path that leaves the store, or for code. */
+/** The input with absolute paths on this machine. @throws PithError E_DATA for a path that leaves the store, or for code. */
 export function inputIn<I extends SearchInput>(store: string, input: I): I {
   requireNoCode(input.data.path);
   const at = (path: string): string => {
@@ -56,17 +53,17 @@ export function inputIn<I extends SearchInput>(store: string, input: I): I {
   };
 }
 
-/** Files under the hash of what is in them. @returns their folder, below the store. */
+/** Copies files into a folder named by the hash of their contents. @returns the folder, relative to the store. */
 async function share(store: string, base: string, paths: readonly string[]): Promise<string> {
   const files: (readonly [name: string, path: string])[] = [];
-  const hash = createHash("sha256");
+  const hashes: (readonly [name: string, hash: string])[] = [];
   for (const path of paths) {
     if (!(await stat(path)).isFile()) continue;
     const name = relative(base, path);
     files.push([name, path]);
-    hash.update(`${name}\n${await fileHash(path)}\n`);
+    hashes.push([name, await fileHash(path)]);
   }
-  const place = join("inputs", hash.digest("hex"));
+  const place = join("inputs", await textHash(JSON.stringify(hashes)));
   const target = join(store, place);
   if (await isThere(target)) return place;
   // Whole, or not there.

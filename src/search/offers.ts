@@ -1,0 +1,59 @@
+/** What the passes that a search combines offer for a model. */
+import { infer } from "../analysis/infer.ts";
+import { PithError } from "../errors.ts";
+import type { Task } from "../evaluate/index.ts";
+import type { TargetName } from "../evaluate/run-target.ts";
+import type { Model } from "../graph/model.ts";
+import type { MovesRequest } from "../passes/moves.ts";
+import type { AnyPass } from "../passes/pass.ts";
+import { steps } from "../recipe/steps.ts";
+import type { Candidate } from "../recipe/variant.ts";
+import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
+
+export interface OffersOptions {
+  /** Passes whose moves are combined, by their names (all that offer some). */
+  readonly techniques?: readonly string[] | undefined;
+  readonly target?: readonly TargetName[];
+}
+
+/** That passes look at unless said. */
+const samplesToCalibrate = 200;
+
+/** All combinations for a model, with the samples of a task. @throws PithError E_OPTION for a technique that there is not. */
+export function combinationsFor(
+  model: Model,
+  { calibrate, train }: Pick<Task, "calibrate" | "train">,
+  options: OffersOptions,
+): readonly Combination[] {
+  const samples = { calibrate: calibrate === undefined ? 0 : samplesToCalibrate, train: train?.count ?? 0 };
+  return combined(model, samples, options);
+}
+
+/** The same as if there were samples to calibrate and to train on: what the task has to be opened for. */
+export function candidatesFor(model: Model, options: OffersOptions): readonly Candidate[] {
+  const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
+  return combined(model.clone(), samples, options).map((one) => ({ name: one.name, recipe: recipeOf(one) }));
+}
+
+function combined(
+  model: Model,
+  samples: MovesRequest["samples"],
+  { techniques, target = [] }: OffersOptions,
+): readonly Combination[] {
+  const request = { model, inference: infer(model), samples, target };
+  const offers = passesOf(techniques).flatMap(({ id, moves }) =>
+    (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })),
+  );
+  return combinationsOf(offers);
+}
+
+/** @throws PithError E_OPTION for a name of which no pass offers moves. */
+function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
+  const all = [...steps.values()].filter(({ moves }) => moves !== undefined);
+  const unknown = techniques?.find((name) => !all.some(({ id }) => id === name));
+  if (unknown !== undefined)
+    throw new PithError("E_OPTION", `\`techniques\`: "${unknown}" is none that a search combines.`, {
+      hint: `There are ${all.map(({ id }) => id).join(", ")}.`,
+    });
+  return all.filter(({ id }) => techniques === undefined || techniques.includes(id));
+}
