@@ -193,7 +193,8 @@ class Search {
   /** Judges the best few on the samples that were not searched on. */
   async finals(): Promise<Finalists> {
     const { context, parts, options } = this.#begun;
-    const finalists = finalistsOf(this.#tried, this.#objective);
+    const bySize = objectiveOf({ purpose: "size" }, this.#maxDrop, this.#begun.trials.evaluator.original.measured);
+    const finalists = finalistsOf(this.#tried, this.#objective, bySize);
     const [tried, best] = [counted(this.#tried.length, "combination"), counted(finalists.length, "finalist")];
     const on = parts.isApart ? "other" : "the same";
     context.log({ id: "finalists", text: `${tried} tried; ${best} judged on ${on} samples` });

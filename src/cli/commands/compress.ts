@@ -169,7 +169,7 @@ export default defineCommand({
     if (recipe !== undefined && (forModel.length > 0 || purpose !== undefined))
       throw new PithError(
         "E_USAGE",
-        `A recipe says what is done: ${[...(purpose === undefined ? [] : ["--for"]), ...forModel].join(", ")} search for it.`,
+        `A recipe says what is done. Only a search takes ${[...(purpose === undefined ? [] : ["--for"]), ...forModel].join(", ")}.`,
         {
           hint: "Leave out -r, or these.",
         },

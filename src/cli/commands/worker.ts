@@ -28,7 +28,7 @@ export default defineCommand({
     const { terminal, signal } = session;
     await requireWritableFolder(store, []);
     let done = 0;
-    terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
+    const onReady = (): void => terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
     await serve<CombinationInput>(
       url,
       async ({ input }) => {
@@ -44,7 +44,7 @@ export default defineCommand({
           throw error;
         }
       },
-      { signal, jobs },
+      { signal, jobs, onReady },
     );
     return { data: { done }, print: (to) => to.line(`${done} done`) };
   },

@@ -44,12 +44,10 @@ async function driverFor(url: string): Promise<Driver> {
 
 /** @throws PithError E_FILE where no server answers. */
 async function connected(redis: Redis, url: string): Promise<Redis> {
+  // It reconnects by itself, and would print each failure.
+  redis.on("error", () => {});
   const [first] = await Promise.allSettled([redis.connect()]);
-  if (first.status === "fulfilled") {
-    // Reconnects by itself; each failure would be printed.
-    redis.on("error", () => {});
-    return redis;
-  }
+  if (first.status === "fulfilled") return redis;
   redis.disconnect();
   throw new PithError("E_FILE", `No server answers at ${withoutPassword(url)}.`, { cause: first.reason });
 }
@@ -114,7 +112,7 @@ export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
 export async function serve<I>(
   url: string,
   take: (work: QueuedJob<I>) => Promise<void>,
-  { signal, jobs }: { readonly signal: AbortSignal; readonly jobs: number },
+  { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
 ): Promise<void> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
@@ -133,6 +131,7 @@ export async function serve<I>(
     { connection: redis, concurrency: jobs, lockDuration, stalledInterval, maxStalledCount: mostDeaths },
   );
   worker.on("error", () => {});
+  onReady();
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
