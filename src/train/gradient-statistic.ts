@@ -16,7 +16,8 @@ export interface GradientStatistic<R> {
   readonly of: "gradients";
   /** The gradient of each sample by itself, as the Fisher information asks for; unless said of each batch, the mean over its samples. */
   readonly each?: "sample";
-  begin(): RunningGradients<R>;
+  /** @param name of the stored tensor. */
+  begin(name: string): RunningGradients<R>;
 }
 
 export interface RunningGradients<R> {
@@ -30,6 +31,8 @@ export interface GradientOptions {
   readonly data: Dataset | string;
   /** So many are drawn; of a stream the first (256). */
   readonly samples?: number | undefined;
+  /** Samples of each gradient (64). */
+  readonly batch?: number | undefined;
   readonly loss: Loss;
 }
 
@@ -54,16 +57,16 @@ export async function observeGradients<R>(
   model: Model,
   names: readonly string[],
   statistic: GradientStatistic<R>,
-  { data, samples = 256, loss }: GradientOptions,
+  { data, samples = 256, batch: together = samplesTogether, loss }: GradientOptions,
   context: Partial<Context> = {},
 ): Promise<ReadonlyMap<string, R>> {
   const complete = completeContext(context);
   const dataset = await trainPart(data);
   const chosen = draw(dataset, samples, complete.seed);
-  const size = ownBatch(model, samplesTogether) ?? samplesTogether;
+  const size = ownBatch(model, together) ?? together;
   const running = new Map<string, RunningGradients<R>>();
   const told = (name: string, gradient: Floats, count: number): void => {
-    const one = running.get(name) ?? statistic.begin();
+    const one = running.get(name) ?? statistic.begin(name);
     running.set(name, one);
     one.add(gradient, count);
   };

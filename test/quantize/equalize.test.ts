@@ -172,6 +172,16 @@ graph (x: float32[batch, 5, 64]) -> (y) {
     },
   );
 
+  test("are clipped where the answers err least (AWQ's second search), not where the weights do", async () => {
+    const test = numbersFor([64, 5, 64], 6);
+    const errorBy = async (rounder: "mse" | "sequential-mse"): Promise<number> => {
+      const model = parseModel(uneven);
+      await quantize(model, { scheme: "weights", bits: 4, rounder, data: memory("x", { x }) });
+      return difference(await run(parseModel(uneven), { x: test }), await run(model, { x: test }));
+    };
+    expect(await errorBy("sequential-mse")).toBeLessThan(await errorBy("mse"));
+  });
+
   test("stay in a model that computes in float16, whose products have no blocks", async () => {
     const model = parseModel(uneven);
     await quantize(model, { scheme: "float16", arithmetic: "float16" });

@@ -1,0 +1,117 @@
+/**
+ * What a change Δ of each layer's weight adds to the answers y, to first order in Δ, of all layers by the same passes:
+ *
+ *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
+ *
+ * uᵀ J is the gradient of the loss Σ u y. Signs of different samples are independent, so products of different samples cancel, and the square of a batch is
+ * an estimate of the sum over its samples. The labels are not asked for.
+ */
+import { infer } from "../analysis/infer.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
+import { counterpartsAmong } from "../analysis/match.ts";
+import type { Dataset } from "../data/index.ts";
+import { Miss, PithError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { readStoredValue } from "../passes/stored.ts";
+import { readWeight } from "../passes/weight-numbers.ts";
+import { toFloats } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
+import { random } from "../tensor/random.ts";
+import { observeGradients } from "../train/gradient-statistic.ts";
+import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
+
+export interface TaylorOptions {
+  readonly samples: number;
+  /** The answer: "logits", else the first output of floats. */
+  readonly output?: string | undefined;
+}
+
+/**
+ * @param candidate the same network with other weights, in whatever form they are stored.
+ * @returns E (uᵀ J Δ)² by layer, up to a factor that all have in common; without layers whose weight is computed from others, and those that no gradient reaches.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH, E_DATA if the data does not fit, E_STOPPED on the context's signal.
+ */
+export async function taylorErrors(
+  original: Model,
+  candidate: Model,
+  data: Dataset,
+  { samples, output }: TaylorOptions,
+  context: Context,
+): Promise<ReadonlyMap<string, number>> {
+  const model = original.clone();
+  storeWeights(model);
+  const changes = await changesOf(model, candidate, context);
+  const squares = {
+    of: "gradients" as const,
+    begin(weight: string) {
+      const { change = new Float32Array() } = changes.get(weight) ?? {};
+      let sum = 0;
+      return {
+        add(gradient: ArrayLike<number>) {
+          const slope = change.reduce((dot, own, at) => dot + own * (gradient[at] ?? 0), 0);
+          sum += slope * slope;
+        },
+        end: () => sum,
+      };
+    },
+  };
+  const loss = projected(output, context.seed);
+  const found = await observeGradients(model, [...changes.keys()], squares, { data, samples, batch, loss }, context);
+  return new Map(Array.from(found, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
+}
+
+/** Samples for each draw of signs: the more draws, the surer the mean of their squares. */
+const batch = 2;
+
+interface WeightChange {
+  readonly layer: string;
+  readonly change: Float32Array;
+}
+
+/** Δ of what layers store themselves, by the name of the tensor. */
+async function changesOf(
+  original: Model,
+  candidate: Model,
+  { engine }: Context,
+): Promise<ReadonlyMap<string, WeightChange>> {
+  const after = candidate.clone();
+  storeWeights(after);
+  const counterparts = counterpartsAmong(layersOf(after, infer(after)));
+  const found = new Map<string, WeightChange>();
+  for (const layer of layersOf(original, infer(original))) {
+    const { name, effective, weight, role } = layer;
+    const own = counterparts(layer).find((one) => one.role.kind === role.kind && one.role.out === role.out);
+    if (own === undefined || effective !== weight || effective.type?.type !== "float32") continue;
+    const numbers = await readWeight(after, own, engine);
+    if (numbers instanceof Miss) continue;
+    const before = toFloats(await readStoredValue(original, effective, engine));
+    if (numbers.values.length !== before.length) continue;
+    const change = Float32Array.from(before, (value, at) => (numbers.values[at] ?? 0) - value);
+    found.set(weight.name, { layer: name, change });
+  }
+  return found;
+}
+
+/** Σ u y over the output, with other signs for each batch. */
+function projected(output: string | undefined, seed: number): Loss {
+  return {
+    name: "projection",
+    build(scope) {
+      const { emit, model } = scope;
+      const answer = inFloat32(emit, outputOf(scope, output));
+      const dims = fixedDims(answer.type?.dims);
+      if (dims === undefined)
+        throw new PithError("E_SHAPE_MISMATCH", `"${answer.name}" has no fixed shape: ${dimsText(answer.type?.dims)}.`);
+      const signs = model.graph.addInput(model.graph.freshName("signs"), { type: "float32", dims });
+      const { uniform } = random(seed, "signs");
+      const draw = () => Float32Array.from({ length: elementCount(dims) }, () => (uniform() < 0.5 ? -1 : 1));
+      return {
+        value: emit.ReduceSum([emit.Mul([answer, signs])], { keepdims: 0 }),
+        feeds: () => ({ [signs.name]: float32(dims, draw()) }),
+      };
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/** What changes of weights add to the answers, by gradients, against what they add when each layer alone is changed. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import { memory } from "../../src/data/index.ts";
+import { firstBatch } from "../../src/data/select.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { completeContext } from "../../src/passes/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { taylorErrors } from "../../src/recipe/taylor-errors.ts";
+import { runStep } from "../../src/run/step.ts";
+import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+import { run } from "../quantize/networks.ts";
+import { task, trained } from "./blobs.ts";
+
+const context = completeContext({ seed: 3 });
+
+/** The model with noise of a standard deviation of `far` on the weights of these layers. */
+async function withNoise(original: Model, far: number, names: readonly string[]): Promise<Model> {
+  const model = original.clone();
+  for (const { name, weight } of layers(model, infer(model))) {
+    const dense = await weight.tensor?.read();
+    if (!names.includes(name) || dense?.type !== "float32") continue;
+    const { normal } = random(1, name);
+    weight.tensor = inMemory(
+      float32(
+        dense.dims,
+        dense.data.map((value) => value + far * normal()),
+      ),
+    );
+  }
+  return model;
+}
+
+/** Σ of squares over the answers to all test samples. */
+async function squaredDifference(one: Model, other: Model): Promise<number> {
+  const { input } = await firstBatch(task.test, task.test.count);
+  if (input === undefined) throw new Error("There is no input.");
+  const [before, after] = [await run(one, { input }), await run(other, { input })];
+  return before.reduce((sum, value, at) => sum + (value - (after[at] ?? 0)) ** 2, 0);
+}
+
+let model: Model;
+beforeAll(async () => {
+  model = await trained();
+});
+
+describe("of each layer alone, the estimate is what it adds to the answers", () => {
+  const names = ["fc1", "fc2", "fc3"];
+  test("small changes of all, by the same passes", async () => {
+    const found = await taylorErrors(model, await withNoise(model, 1e-3, names), task.test, { samples: 800 }, context);
+    expect([...found.keys()]).toEqual(names);
+    for (const name of names) {
+      const alone = await squaredDifference(model, await withNoise(model, 1e-3, [name]));
+      // The mean of 400 squares of numbers that are nearly normal is certain to √(2 / 400).
+      expect(Math.abs((found.get(name) ?? 0) / alone - 1)).toBeLessThan(4 * Math.sqrt(2 / 400));
+    }
+  });
+
+  test("a change ten times as large adds a hundred times as much; none adds nothing", async () => {
+    const options = { samples: 100 };
+    const small = await taylorErrors(model, await withNoise(model, 1e-4, ["fc2"]), task.test, options, context);
+    const large = await taylorErrors(model, await withNoise(model, 1e-3, ["fc2"]), task.test, options, context);
+    expect((large.get("fc2") ?? 0) / (small.get("fc2") ?? 0)).toBeCloseTo(100, 0);
+    expect(small.get("fc1")).toBe(0);
+  });
+});
+
+test("weights stored as codes are read; the same seed estimates the same; no labels are asked for", async () => {
+  const rounded = model.clone();
+  await runStep(quantize, rounded, { scheme: "weights" }, task, context);
+  const unlabelled = memory("inputs", {
+    input: { type: "float32", dims: [64, 16], data: Float32Array.from({ length: 1024 }, random(1, "x").normal) },
+  });
+  const estimate = () => taylorErrors(model, rounded, unlabelled, { samples: 64 }, context);
+  const found = await estimate();
+  expect([...found.keys()]).toEqual(["fc1", "fc2", "fc3"]);
+  expect([...found.values()].every((value) => value > 0)).toBe(true);
+  expect(await estimate()).toEqual(found);
+});
+
+test("a weight that is computed from another has none; an answer of unknown shape throws", async () => {
+  const shared = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y) {
+  w: float32[4, 4] = random(seed 1)
+  t = Transpose(w) {perm=[1, 0]}
+  h = MatMul "first" (x, w)
+  y = MatMul "second" (h, t)
+}`);
+  const x = memory("x", { x: { type: "float32", dims: [4, 4], data: new Float32Array(16).fill(0.5) } });
+  const found = await taylorErrors(shared, await withNoise(shared, 0.1, ["first"]), x, { samples: 4 }, context);
+  expect([...found.keys()]).toEqual(["first"]);
+  const opaque = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y) {
+  w: float32[4, 4] = random(seed 1)
+  h = MatMul "first" (x, w)
+  y = test.unknown.Operator(h)
+}`);
+  await expect(taylorErrors(opaque, opaque, x, { samples: 4 }, context)).rejects.toMatchObject({
+    code: "E_SHAPE_MISMATCH",
+  });
+});
