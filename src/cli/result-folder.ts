@@ -3,7 +3,7 @@
  * leaves the reports alone.
  */
 import { join } from "node:path";
-import { joinPath, makeFolder } from "#platform";
+import { joinPath, makeFolder, removeFile } from "#platform";
 import { textHash } from "../data/file-hash.ts";
 import {
   type FileHashes,
@@ -22,6 +22,11 @@ import { sensitivityKinds } from "../report/sensitivity.ts";
 const modelName = "model.onnx";
 export const recipeName = "recipe.yaml";
 
+/** The other models of a front, and their recipes. */
+export function frontNames(place: number): readonly [model: string, recipe: string] {
+  return [`front-${place + 1}.onnx`, `front-${place + 1}.yaml`];
+}
+
 interface ResultFolder {
   readonly record: string;
   /** The file without which there is no result, beside the record. */
@@ -32,7 +37,7 @@ interface ResultFolder {
 export const runFolder: ResultFolder = {
   record: "run.json",
   needed: modelName,
-  names: [modelName, "report.html", "report.md", "run.json", recipeName],
+  names: [modelName, "report.html", "report.md", "run.json", recipeName, ...[0, 1, 2].flatMap(frontNames)],
 };
 
 export const sweptFolder: ResultFolder = {
@@ -54,7 +59,8 @@ export async function requireOwnResults(out: string, { record, needed }: ResultF
 }
 
 /**
- * Writes a record and the files of its results, all or none; an author's reports and recipes stay, which is said.
+ * Writes a record and the files of its results, all or none; an author's reports and recipes stay, which is said. What an earlier run has left there that this one
+ * does not write goes.
  * @returns the paths of what is Pith's.
  */
 export async function writeResults(
@@ -74,6 +80,9 @@ export async function writeResults(
   await makeFolder(out);
   await writeOwned(joinPath(out, record), said, written, writes);
   const all = new Set([...contents.map(([name]) => name), record]);
+  for (const name of names)
+    if (written.has(name) && !all.has(name) && !(await isAuthored(out, name, written)))
+      await removeFile(joinPath(out, name));
   const inOrder = [...names.filter((name) => all.delete(name)), ...all];
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }

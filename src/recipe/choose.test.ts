@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Contender, choose } from "./choose.ts";
+import { type Contender, choose, frontBeside } from "./choose.ts";
 import { objectiveOf } from "./objective.ts";
 
 const original = { bytes: 400 };
@@ -49,4 +49,17 @@ test("nothing sound: the one that lost least may still be kept on the test sampl
     place: 2,
     by: "force",
   });
+});
+
+test("beside the one that is kept, the front has those that are sound and that none is better than", () => {
+  const some = [
+    { ...result(100, 0.5), drop: 0 },
+    { ...result(200, 1), drop: 0 },
+    { ...result(210, 0.9), drop: 0 },
+    { ...result(90, 0.4), drop: 0.01 },
+    { ...result(80, 2, false), drop: 0.5 },
+  ];
+  expect(frontBeside(some, 1)).toEqual([0, 3]);
+  expect(frontBeside(some, 0)).toEqual([1, 3]);
+  expect(frontBeside(some, undefined)).toEqual([]);
 });

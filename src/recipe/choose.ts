@@ -1,6 +1,6 @@
 /** Which of several results is kept: of those that keep the goal the one of least cost that the objective allows. */
 import type { Choice } from "../report/data.ts";
-import type { Figures, Objective } from "./objective.ts";
+import { type Figures, frontOf, type Objective } from "./objective.ts";
 
 export interface Contender {
   /** Undefined where there is no result. */
@@ -65,6 +65,13 @@ function least(contenders: readonly Contender[], places: readonly number[], obje
   const place = leastBy(objective.cost, contenders, allowed);
   const smallest = smallestOf(contenders, places);
   return { place, by: objective.id, ...(allowed.includes(smallest) ? {} : { over: smallest }) };
+}
+
+/** The others that are sound, and that none is better than in bytes, drop and speed together. */
+export function frontBeside(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
+  if (chosen === undefined) return [];
+  const sound = [...contenders.keys()].filter((place) => contenders[place]?.sound === true);
+  return frontOf(sound, (place) => figuresOf(contenders[place] ?? noResult)).filter((place) => place !== chosen);
 }
 
 const noResult: Contender = { bytes: undefined, sound: false };

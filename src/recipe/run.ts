@@ -4,22 +4,21 @@
  * The parts of the task do not overlap: training, calibration and test samples.
  */
 import type { Dataset } from "../data/index.ts";
-import { PithError } from "../errors.ts";
 import { brotliQuality, type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
 import { levelOf } from "../evaluate/interval.ts";
-import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
+import { unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { open as openBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
-import { type Measured, type Run, runFormat, type Timing } from "../report/data.ts";
+import { type Measured, type Run, runFormat } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { Runner } from "../run/runner.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { version } from "../version.ts";
-import { type Contender, choose } from "./choose.ts";
+import { type Contender, choose, frontBeside } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { Figures } from "./figures.ts";
@@ -32,6 +31,7 @@ import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
 import { dataRecord, digestOf, judgingOf, namesOf, type Parts, partsOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
+import { time } from "./timing.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained, secondsSince } from "./variant.ts";
 
 export interface RunOptions {
@@ -47,6 +47,8 @@ export interface RunOptions {
   readonly objective?: ((goal: Goal | undefined, original: Measured) => Objective) | undefined;
   /** Whether a third of the test samples is set aside to choose the best of several results (true where there are several). */
   readonly choice?: boolean | undefined;
+  /** Return the other results that keep the goal, too, where none is better in bytes, accuracy and speed together (false). */
+  readonly front?: boolean | undefined;
   /** How many results are compared on the test samples: intervals are so much wider that all hold together (1; at most 4). */
   readonly compared?: number | undefined;
   /** Samples a run when measuring (64). */
@@ -84,6 +86,8 @@ export interface Compressed {
   readonly run: Run;
   /** What is kept, with its file; undefined where nothing is. */
   readonly result: { readonly model: Model; readonly bytes: Uint8Array } | undefined;
+  /** Files of the others on the front, by their positions in `variants`, where they were asked for. */
+  readonly others: readonly { readonly place: number; readonly bytes: Uint8Array }[];
 }
 
 /**
@@ -190,8 +194,9 @@ export async function compressIn(
     timing?.unsteady === true
       ? 1 / (workAt(place) ?? Number.NaN) || undefined
       : timing?.models[place + 1]?.speedup.median;
+  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) }));
   const choice = choose(
-    tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) })),
+    contenders,
     force,
     options.objective?.(goal, evaluator.original.measured) ??
       objectiveOf({}, goal?.maxDrop, evaluator.original.measured),
@@ -251,13 +256,21 @@ export async function compressIn(
   };
   if (evaluation === undefined) {
     const { code, message } = refusal(run);
-    return { run: { ...run, refused: { code, message } }, result: undefined };
+    return { run: { ...run, refused: { code, message } }, result: undefined, others: [] };
   }
-  const file = await store.file(evaluation.measured.sha256);
-  const bytes = await file.read(0, file.size);
+  const bytesOf = async ({ measured }: Evaluation): Promise<Uint8Array> => {
+    const file = await store.file(measured.sha256);
+    return file.read(0, file.size);
+  };
+  const bytes = await bytesOf(evaluation);
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
-  return { run, result: { model: result, bytes } };
+  const others: { readonly place: number; readonly bytes: Uint8Array }[] = [];
+  for (const place of options.front === true ? frontBeside(contenders, chosen) : []) {
+    const other = tried[place]?.evaluation;
+    if (other !== undefined) others.push({ place, bytes: await bytesOf(other) });
+  }
+  return { run, result: { model: result, bytes }, others };
 }
 
 /** A model measured on a task, and what candidates of it come to. */
@@ -372,40 +385,6 @@ function withGain(original: Measured, tried: Attempt, work: number | undefined):
 
 function isKept(tried: Attempt | undefined): boolean {
   return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
-}
-
-/** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
-async function time(
-  evaluator: Evaluator,
-  tried: readonly Attempt[],
-  { rounds, targets: [target] = [] }: RunOptions & { readonly rounds: number },
-  context: Context,
-): Promise<Timing | undefined> {
-  const { sha256 } = evaluator.original.measured;
-  const files = new Map(
-    tried.flatMap(({ evaluation }) => (evaluation === undefined ? [] : [[hashOf(evaluation), evaluation]])),
-  );
-  files.delete(sha256);
-  const found = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
-    if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
-    context.log({ id: "untimed", text: error.message, level: "warning" });
-    return undefined;
-  });
-  if (found === undefined) return undefined;
-  const { models, ...report } = found;
-  const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
-  return {
-    ...report,
-    unsteady: isUnsteady(models),
-    models: [
-      models[0],
-      ...tried.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),
-    ],
-  };
-}
-
-function hashOf({ measured }: Evaluation): string {
-  return measured.sha256;
 }
 
 function notSmaller(original: Measured, result: Measured): string {

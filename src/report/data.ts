@@ -181,6 +181,8 @@ export interface Variant {
   readonly steps: readonly StepRecord[];
   /** Undefined where a step failed. */
   readonly result: Measured | undefined;
+  /** The name of its file, of those that were written beside the one that is kept. */
+  readonly file?: string;
   /** With the original, sample by sample. */
   readonly comparison: Comparison | undefined;
   /** Share of samples answered as the original answers them; undefined for models that give no class. */

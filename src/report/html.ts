@@ -3,7 +3,9 @@
  * tried, samples that are answered differently, layers that changed most; then it gives everything that it takes to doubt it or to
  * do it again: what was refused, machine, versions, seed and command; last what was done.
  */
+
 import { chart } from "./chart.ts";
+import { verdictSentences } from "./choice.ts";
 import type { Run } from "./data.ts";
 import { disagreementsSection, noiseSection } from "./differences.ts";
 import { html } from "./markup.ts";
@@ -12,7 +14,7 @@ import { searchSection } from "./search.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { variantsTable } from "./tables.ts";
-import { gainSentence, outcomeOf, verdictSentences } from "./verdict.ts";
+import { gainSentence, outcomeOf } from "./verdict.ts";
 
 /**
  * A run as one HTML page that needs nothing else: no network, no other file; light and dark, on paper and on a phone. Whatever came from a

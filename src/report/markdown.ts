@@ -1,9 +1,10 @@
 /** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
 
 import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
+import { verdictSentences } from "./choice.ts";
 import type { Measured, Run } from "./data.ts";
 import { escapeUnprintable } from "./printable.ts";
-import { gainSentence, timesOf, verdictSentences } from "./verdict.ts";
+import { gainSentence, timesOf } from "./verdict.ts";
 
 /**
  * The verdict in sentences and the table of variants.

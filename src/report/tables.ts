@@ -64,7 +64,8 @@ function statusOf(variant: Variant, chosen: boolean, goal: Goal | undefined): st
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
   const passed = chosen ? undefined : passedOver(variant, goal);
-  return [chosen ? "kept as the result" : "", standing, passed ?? ""].filter((part) => part !== "").join("; ");
+  const where = variant.file === undefined ? "" : `written as ${variant.file}`;
+  return [chosen ? "kept as the result" : where, standing, passed ?? ""].filter((part) => part !== "").join("; ");
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {

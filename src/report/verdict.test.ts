@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../test/report/example-run.ts";
 import { accuracy, agreement, compareRows, cosine, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
 import { unsteadyNote } from "../evaluate/latency.ts";
+import { choiceSentence } from "./choice.ts";
 import type { Run, StepRecord } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeMarkdown, reportMarkdown } from "./markdown.ts";
@@ -9,7 +10,6 @@ import {
   accuracySentence,
   apartText,
   chanceSentence,
-  choiceSentence,
   distanceText,
   gainSentence,
   goalSentence,

@@ -102,79 +102,8 @@ function sizeText(before: Measured, after: Measured): string {
   return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
 }
 
-/** Why the result is the one that is kept, and on which samples it was chosen; undefined where there was no choice. */
-export function choiceSentence(run: Run): string | undefined {
-  const measured = run.variants.filter(({ result }) => result !== undefined).length;
-  if (chosenOf(run) === undefined) return undefined;
-  const reason = reasonText(run);
-  if (measured < 2 && run.search === undefined) return reason;
-  if (run.search !== undefined) {
-    const { points, samples, apart } = run.search;
-    const other = apart
-      ? "other samples"
-      : "the same samples, as they are few: its metric looks slightly better than it is";
-    const searched = `${counted(points.length, "combination")} were compared on ${counted(samples, "sample")}, and the best ${measured} on ${other}.`;
-    return reason === undefined ? searched : `${reason} ${searched}`;
-  }
-  const { validation } = run.data;
-  const where =
-    validation === undefined
-      ? "the test samples themselves, because there are too few to hold out validation samples: its metric looks slightly better than it is."
-      : `${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
-  const choice = `The result was chosen among ${measured} variants on ${where}`;
-  return reason === undefined ? choice : `${reason} ${choice}`;
-}
-
-/** "int8 dynamic is smaller (292 kB), but takes 3.90 × the processor time." */
-function reasonText(run: Run): string | undefined {
-  const { choice, variants, goal } = run;
-  if (choice === undefined) return undefined;
-  const { by, place } = choice;
-  const name = variants[place]?.name ?? "";
-  const within = goal === undefined ? "that can be used" : "within the goal";
-  if (by === "usual" && speedOf(run, place) === undefined && workAt(run, place) === undefined)
-    return `${name} is the smallest variant ${within}; speed was not measured.`;
-  switch (by) {
-    case "only":
-      return `${name} is the only variant ${within}.`;
-    case "size":
-      return `${name} is the smallest variant ${within}.`;
-    case "usual":
-    case "speed":
-    case "download":
-    case "target-size":
-    case "faster":
-      return `${name} is ${chosenFor[by]}${goal === undefined || by === "target-size" || by === "faster" ? "" : ", within the goal"}.${slowerText(run)}`;
-    case "none allowed":
-      return `No variant ${within} reaches the required speed; ${name} is the fastest.`;
-    case "loss":
-      return `No variant is within the goal on the validation samples; ${name} lost least there.`;
-    case "force":
-      return `No variant is within the goal; ${name} is the smallest (--force).`;
-  }
-}
-
-const chosenFor = {
-  usual: "the smallest variant that is about as fast as the original",
-  speed: "the fastest variant",
-  download: "the smallest download",
-  "target-size": "the most accurate variant of that size",
-  faster: "the most accurate variant of that speed",
-} as const;
-
-/** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */
-function slowerText(run: Run): string {
-  const { over } = run.choice ?? {};
-  const smaller = over === undefined ? undefined : run.variants[over];
-  if (smaller?.result === undefined) return "";
-  const [speed, work] = [speedOf(run, over)?.median, workAt(run, over)];
-  const slower =
-    speed === undefined ? `takes ${times(work ?? Number.NaN)} the processor time` : `${times(speed)} as fast`;
-  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${slower}: --for size keeps it.`;
-}
-
 /** Processor time of a run, as a share of the original's. */
-function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
+export function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
@@ -215,14 +144,6 @@ export function storageSentence(run: Run): string | undefined {
   return coded.length > 0
     ? `${rounded}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
     : `${rounded}, and are stored as floats.`;
-}
-
-/** The verdict: what is said of accuracy, goal and choice, or why nothing was kept. */
-export function verdictSentences(run: Run): readonly string[] {
-  if (run.refused !== undefined) return [run.refused.message];
-  return [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
-    (text) => text !== undefined,
-  );
 }
 
 /** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */

@@ -328,7 +328,7 @@ class Search {
     context.log({ id: "best", text: `best so far: ${combination.name}` });
     if (options.onBest === undefined) return;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
-    const quiet = { ...options, rounds: 0, onMeasured: () => {}, onStage: () => {} };
+    const quiet = { ...options, rounds: 0, front: false, onMeasured: () => {}, onStage: () => {} };
     const found = await this.#judged([one], parts.search, quiet, silent);
     await options.onBest({ ...found, run: { ...found.run, search: this.#record(false) } });
   }

@@ -1,5 +1,5 @@
 /** `pith compress` that searches: what it writes, and what it refuses. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -87,4 +87,23 @@ test("refuses a technique that there is not", async () => {
     code: 2,
     err: expect.stringContaining('E_OPTION: --techniques: "magic" is none that a search combines.'),
   });
+});
+
+test("--keep front writes the others that none is better than, with recipes; a later run removes them", async () => {
+  const out = at("front");
+  // All that is tried is within the goal: what loses nothing and is larger is on the front.
+  const words = ["--steps", "7", "--for", "size", "--max-drop", "90%"];
+  const { code, err, out: text } = await searching(out, ...words, "--keep", "front");
+  expect(code, err).toBe(0);
+  const { variants } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  const files = variants.flatMap(({ file }: { readonly file?: string }) => file ?? []);
+  expect(files.length).toBeGreaterThan(0);
+  for (const { file, result } of variants)
+    if (file !== undefined) expect(readFileSync(join(out, file)).length).toBe(result.bytes);
+  for (const file of files) {
+    expect(text).toContain(`← ${file}`);
+    expect(readFileSync(join(out, file.replace("onnx", "yaml")), "utf8")).toContain("steps:");
+  }
+  expect(await searching(out, ...words)).toMatchObject({ code: 0 });
+  for (const file of files) expect(existsSync(join(out, file))).toBe(false);
 });

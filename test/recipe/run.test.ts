@@ -14,9 +14,9 @@ import { open } from "../../src/onnx/index.ts";
 import { definePass } from "../../src/passes/index.ts";
 import { divide } from "../../src/recipe/holdout.ts";
 import { calibrationSamples, compress, recipeFrom, recipeName, refusal, runRecipe } from "../../src/recipe/index.ts";
+import { choiceSentence } from "../../src/report/choice.ts";
 import type { Measured } from "../../src/report/data.ts";
 import { reportPage } from "../../src/report/index.ts";
-import { choiceSentence } from "../../src/report/verdict.ts";
 import { toFloat32, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { task, trained } from "./blobs.ts";
@@ -445,6 +445,17 @@ describe("of several candidates", () => {
     expect(result?.bytes).toHaveLength(kept ?? Number.NaN);
     expect(run.latency?.models).toHaveLength(run.variants.length + 1);
     expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
+  });
+
+  test("the files of the others on the front are returned where they are asked for", async () => {
+    const bits = [8, 4].map((bits) => recipe({ quantize: { scheme: "weights", bits, rounder: "nearest" } }));
+    const candidates = bits.map((one) => ({ name: recipeName(one), recipe: one }));
+    const options = { rounds: 0, goal: { maxDrop: 0.9 }, front: true };
+    const { run, others } = await compress(net, candidates, task, options);
+    expect(run.chosen).toBe(1);
+    expect(others.map(({ place }) => place)).toEqual([0]);
+    expect(others[0]?.bytes).toHaveLength(run.variants[0]?.result?.bytes ?? Number.NaN);
+    expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
   });
 
   describe("the same is kept, however busy the machine:", () => {

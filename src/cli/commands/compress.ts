@@ -18,11 +18,11 @@ import {
 import { bytesOf, countOption, option, sizeOption } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/targets.ts";
 import { purposes } from "../../recipe/objective.ts";
+import { choiceSentence } from "../../report/choice.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
 import { benchCommand, filesOf } from "../../report/sections.ts";
 import {
   accuracySentence,
-  choiceSentence,
   chosenOf,
   gainSentence,
   goalSentence,
@@ -93,6 +93,13 @@ export default defineCommand({
     techniques: option(v.array(v.string()), "combine only these: prune, factorize, recover, distill, quantize", {
       value: "a,b",
     }),
+    keep: option(
+      v.picklist(["front"]),
+      "write the other models that none is better than in bytes, accuracy and speed, too",
+      {
+        value: "front",
+      },
+    ),
     jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
     queue: option(v.string(), "workers on other machines try the combinations (`pith worker`)", {
       value: "redis://host",
@@ -112,9 +119,18 @@ export default defineCommand({
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, target } = options;
-    const { minutes, steps, for: purpose, targetSize, faster, techniques, jobs, queue, store } = options;
+    const { minutes, steps, for: purpose, targetSize, faster, techniques, keep, jobs, queue, store } = options;
     /** Flags of a search that only a single model without a recipe takes. */
-    const forModel = Object.entries({ minutes, steps, "target-size": targetSize, faster, techniques, jobs, queue })
+    const forModel = Object.entries({
+      minutes,
+      steps,
+      "target-size": targetSize,
+      faster,
+      techniques,
+      keep,
+      jobs,
+      queue,
+    })
       .filter(([, value]) => value !== undefined)
       .map(([name]) => `--${name}`);
     if ((queue === undefined) !== (store === undefined))
@@ -181,6 +197,7 @@ export default defineCommand({
       );
     const search = {
       ...{ minutes, steps, purpose, faster, techniques },
+      front: keep === "front",
       targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
     };
     const input = {
@@ -288,7 +305,8 @@ function printVariants(terminal: Terminal, run: Run): void {
         const mark = markOf(variant, run.goal);
         const spread = speedOf(run, place);
         const kept = mark === "✗" ? "← written (--force)" : "← kept";
-        const notes = [noteOf(variant, run), place === run.chosen ? kept : (passedOver(variant, run.goal) ?? "")];
+        const other = variant.file === undefined ? (passedOver(variant, run.goal) ?? "") : `← ${variant.file}`;
+        const notes = [noteOf(variant, run), place === run.chosen ? kept : other];
         return row(
           coloured[mark](mark),
           variant.name,

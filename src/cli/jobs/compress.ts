@@ -28,7 +28,7 @@ import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { openQueue, withoutPassword } from "../queue/queue.ts";
 import { inputIn, shareInput } from "../queue/shared-store.ts";
-import { runFolder, writeResults } from "../result-folder.ts";
+import { frontNames, runFolder, writeResults } from "../result-folder.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
@@ -72,8 +72,8 @@ async function compressed(
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
   };
-  const recorded = async ({ run }: Compressed): Promise<Run> => ({
-    ...worded(run),
+  const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
+    ...named(worded(run), others),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
     original: { ...run.original, ...(await fileFacts(model, input.model)) },
   });
@@ -137,6 +137,15 @@ function worded(run: Run): Run {
   };
 }
 
+/** With the files of the others on the front. */
+function named(run: Run, others: Compressed["others"]): Run {
+  const fileOf = (place: number): { readonly file?: string } => {
+    const at = others.findIndex((other) => other.place === place);
+    return at < 0 ? {} : { file: frontNames(at)[0] };
+  };
+  return { ...run, variants: run.variants.map((variant, place) => ({ ...variant, ...fileOf(place) })) };
+}
+
 async function readRecipe(path: string): Promise<Candidate> {
   const recipe = parseRecipe(await readText(path), path);
   return { name: recipeName(recipe), recipe };
@@ -158,7 +167,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
 async function write(
   { out, model }: CompressInput,
   run: Run,
-  { result }: Compressed,
+  { result, others }: Compressed,
   candidates: readonly Candidate[],
   context: JobContext,
 ): Promise<readonly string[]> {
@@ -178,6 +187,11 @@ async function write(
     ["model.onnx", result.bytes],
     ...reports,
     ["recipe.yaml", bytesOfText(recipeText(recipe))],
+    ...others.flatMap(({ place, bytes }, at): readonly (readonly [string, Uint8Array])[] => {
+      const [model, its] = frontNames(at);
+      const own = candidates[place]?.recipe;
+      return [[model, bytes], ...(own === undefined ? [] : [[its, bytesOfText(recipeText(own))] as const])];
+    }),
     // The tokenizer is copied: running the result needs it.
     ...(await Promise.all(
       (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, await readFile(path)] as const),

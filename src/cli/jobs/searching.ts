@@ -32,7 +32,10 @@ export interface SearchInput {
   readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
   readonly force: boolean;
   readonly seed: number;
-  readonly search: Pick<SearchOptions, "minutes" | "steps" | "purpose" | "targetSize" | "faster" | "techniques">;
+  readonly search: Pick<
+    SearchOptions,
+    "minutes" | "steps" | "purpose" | "targetSize" | "faster" | "techniques" | "front"
+  >;
 }
 
 export interface OpenedSearch extends StepsTask {
