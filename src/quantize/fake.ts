@@ -33,7 +33,7 @@ import { readStoredValue } from "../passes/stored.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { missingData, placeMeasured } from "./measure.ts";
 import { noRoundings } from "./model-roundings.ts";
-import { measuredRanges, quantizeOptions, usualBits } from "./options.ts";
+import { calibrationNeed, quantizeOptions, usualBits } from "./options.ts";
 import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
@@ -92,7 +92,7 @@ export const fakeQuantize = definePass({
   id: "fake-quantize",
   summary: "Insert fake quantization of weights and activations, for quantization-aware training",
   options: fakeQuantizeSettings,
-  data: measuredRanges,
+  data: calibrationNeed,
   run(model, settings, context) {
     const { bits = usualBits(settings), rounder = nearest.id } = settings;
     const options = { ...settings, bits, rounder };

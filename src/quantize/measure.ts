@@ -63,6 +63,8 @@ export async function placeMeasured(
   for (;;) {
     const placement = place(model, inference, chosen, { unfit, apart });
     const before = unfit.size + apart.size;
+    const types = typesOf(placement, options);
+    const bitsOf = (value: Value): number => (isWide(types.get(value) ?? options.activations) ? 16 : 8);
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
     for (const value of new Set(constants)) {
       if (stored.has(value)) continue;
@@ -71,7 +73,9 @@ export async function placeMeasured(
       const { min, max } = channelRanges(dense, undefined);
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
       // A bias is int32 with per-channel scales: neither huge nor tiny numbers take anything from the others.
-      const reason = placement.constants.has(value) ? whyUnfit(range, lostAmong(dense, range)) : whyNotFinite(range);
+      const reason = placement.constants.has(value)
+        ? whyUnfit(range, lostAmong(dense, range, bitsOf(value)), "needed", bitsOf(value))
+        : whyNotFinite(range);
       if (reason !== undefined) unfit.set(value, reason);
     }
     if (unfit.size + apart.size > before) continue;
@@ -82,10 +86,10 @@ export async function placeMeasured(
     );
     if (own.length > 0) {
       const needed = neededInCodes(placement);
-      for (const [value, { range, lost }] of await rangesOf(model, own, options, context)) {
+      for (const [value, { range, lost }] of await rangesOf(model, own, bitsOf, options, context)) {
         ranges.set(value, range);
         const kind = needed.has(value) ? "needed" : "free";
-        const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost, kind);
+        const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost, kind, bitsOf(value));
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
         if (isUnresolved(lost, kind)) unresolved.set(value, range);
@@ -297,7 +301,7 @@ function typesOf(
   return types;
 }
 
-/** Samples on which it is counted what 8 bits would lose: it shows in few. */
+/** Samples on which it is counted what rounding would lose: it shows in few. */
 const countedSamples = 16;
 
 /** Samples of which each moves the average once. */
@@ -305,7 +309,7 @@ const averagedSamples = 16;
 
 interface Measured {
   readonly range: ValueRange;
-  /** The share of its smaller numbers that 8 bits over this range would lose. */
+  /** The share of its smaller numbers that rounding over this range would lose. */
   readonly lost: number;
 }
 
@@ -313,12 +317,14 @@ interface Measured {
 async function rangesOf(
   model: Model,
   values: readonly Value[],
+  bitsOf: (value: Value) => number,
   { data, samples, ranges: method = "min-max" }: MeasureOptions,
   { engine, seed, signal, progress }: Context,
 ): Promise<ReadonlyMap<Value, Measured>> {
   if (data === undefined) throw missingData("quantize");
   const names = values.map((value) => value.name);
   const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
+  const bits = new Map(values.map((value) => [value.name, bitsOf(value)]));
   const found = new Map<string, Measured>();
   const all = { ...order, samples, progress };
   if (method === "min-max" || method === "average") {
@@ -326,14 +332,14 @@ async function rangesOf(
     const ranges = await observeWithStates(engine, model, data, names, statistic, { ...all, ...batch });
     const countable = names.filter((name) => isCountable(ranges.get(name)));
     const few = { ...order, samples: Math.min(countedSamples, samples) };
-    const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing);
+    const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);
     const lost = await observe(engine, model, data, countable, losing, few);
     for (const [name, range] of ranges) found.set(name, { range, lost: lost.get(name) ?? 0 });
   } else {
     const seen = await observeWithStates(engine, model, data, names, histogram, all);
     for (const [name, own] of seen) {
       const range = isCountable(own) ? clippedBy[method](own) : own;
-      found.set(name, { range, lost: isCountable(own) ? lostOf(own, range) : 0 });
+      found.set(name, { range, lost: isCountable(own) ? lostOf(own, range, bits.get(name) ?? 8) : 0 });
     }
   }
   return new Map(values.map((value) => [value, found.get(value.name) ?? { range: nothing, lost: 0 }]));

@@ -166,7 +166,7 @@ const entries = v.strictObject({
   ),
   /**
    * Activations and weights of integer arithmetic are brought to ranges that round with less error, by factors that move between layers and leave what the model computes as it
-   * is (SmoothQuant): static, and dynamic where there is `data` (true).
+   * is, but for biases that absorb what channels do not fall below on these samples (docs/quantization.md): with `data`, and of weights with one scale for all without (true).
    */
   equalize: described(
     v.optional(v.boolean(), true),
@@ -216,7 +216,7 @@ export const quantizeOptions = v.pipe(
 export type QuantizeOptions = v.InferInput<typeof quantizeOptions> & LayerSelection;
 
 /** The static scheme measures ranges, and some rounders look at what comes into layers. */
-export const measuredRanges = {
+export const calibrationNeed = {
   when: ({ scheme, rounder }: OptionValues) =>
     scheme === "static"
       ? "the ranges of activations are measured on samples"
@@ -237,19 +237,26 @@ export const runsOfSample = (options: OptionValues): number =>
       ? measuring
       : 0;
 
-/** Whether weights are rounded by the answers of the original where nothing is said of it: where few bits would lose too much without. */
-const roundsByAnswers = ({ rounder, dtype, ...given }: OptionValues): boolean => {
+/** The options, and what they are with those of each override: a layer may have any of these. */
+export const everySetting = <O extends { readonly overrides?: unknown }>(options: O): readonly O[] => [
+  options,
+  ...Object.values(Object(options.overrides)).map((own) => ({ ...options, ...Object(own) })),
+];
+
+/** With the settings of the first step of a dtype, which is the one that rounds to integers. */
+export function withDtype({ dtype, ...given }: OptionValues): OptionValues {
   const name = dtypeNames.find((one) => one === dtype);
-  const [first = undefined] = name === undefined ? [] : dtypes[name].steps;
-  const { scheme, bits, weights }: OptionValues = { ...given, ...first };
-  return (
-    rounder === undefined &&
-    scheme === "weights" &&
-    typeof bits === "number" &&
-    bits < 8 &&
-    (weights === undefined || weights === "int8" || weights === "uint8")
+  return name === undefined ? given : { ...given, ...dtypes[name].steps[0] };
+}
+
+const areCodes = (weights: unknown): boolean => weights === undefined || weights === "int8" || weights === "uint8";
+
+/** Whether weights are rounded by the answers of the original where nothing is said of it: where few bits would lose too much without. */
+const roundsByAnswers = (options: OptionValues): boolean =>
+  options.rounder === undefined &&
+  everySetting(withDtype(options)).some(
+    ({ scheme, bits, weights }) => scheme === "weights" && typeof bits === "number" && bits < 8 && areCodes(weights),
   );
-};
 
 type Complete = v.InferOutput<typeof quantizeOptions>;
 
@@ -298,15 +305,17 @@ export const usualBits = ({ scheme, weights }: Pick<Complete, "scheme"> & Partia
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
   const no = (text: string, hint?: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
-  const { scheme, activations, rounder, overrides = {} } = options;
-  const all = [
-    options,
-    ...Object.values(overrides).map((own) => ({ ...options, ...own, bits: own.bits ?? options.bits })),
-  ];
+  const { scheme, activations, rounder } = options;
+  const all = everySetting(options);
   const weights = all.find((own) => own.weights === "uint8")?.weights;
   const isInteger = scheme === "dynamic" || scheme === "static";
   const packed = all.some((own) => (own.bits < 8 && !(isInteger && own.bits === 7)) || own.block !== undefined);
-  for (const { weights: codes, bits, block, rounder: by } of all) {
+  if (rounders.of(rounder) !== nearest && all.every((own) => !areCodes(own.weights)))
+    throw no(
+      `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
+      "Each number goes to the nearest one.",
+    );
+  for (const { weights: codes, bits, block } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
       if (![8, 4, 2, ...(isInteger ? [7] : scheme === "weights" ? [3, 5, 6] : [])].includes(bits))
         throw no(
@@ -319,11 +328,6 @@ export function checkTogether(options: QuantizeSettings): void {
     }
     if (scheme !== "weights")
       throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
-    if (rounders.of(by) !== nearest)
-      throw no(
-        `\`rounder\`: the values of ${codes} are given, got "${rounders.of(by).id}".`,
-        "Each number goes to the nearest one.",
-      );
     if (codes !== "palette" && bits !== 8 && !(bits === 4 && codes !== "float8"))
       throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "`bits` may be left out.");
   }

@@ -7,8 +7,8 @@ import { equalize } from "./equalize/pass.ts";
 import { milderForms } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
 import {
+  calibrationNeed,
   checkTogether,
-  measuredRanges,
   type QuantizeOptions,
   quantizeOptions,
   runsOfSample,
@@ -55,7 +55,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "quantize",
   summary: "Store the weights, and optionally compute, in fewer bits",
   options: quantizeOptions,
-  data: measuredRanges,
+  data: calibrationNeed,
   makesSmaller: "file",
   gentler: ({ scheme, dtype }) =>
     scheme === "dynamic"

@@ -1,7 +1,7 @@
 /**
- * Whether 8 bits resolve the numbers of a value. Over a range from min to max their step is
+ * Whether b bits, 8 or 16, resolve the numbers of a value. Over a range from min to max their step is
  *
- *     s = (max - min) / 255                  the range contains 0
+ *     s = (max - min) / (2ᵇ - 1)                  the range contains 0
  *
  * and what is nearer 0 than s / 2 becomes 0. A few huge numbers, such as the -1e9 that masks add to scores, so wipe out all the others. Of the
  * numbers that are not 0 and less than a quarter of the largest,
@@ -21,7 +21,7 @@ import { type Dense, typeCodes } from "../tensor/types.ts";
 /** How much of the bulk may be lost: of a value that a layer on integers needs in codes, and of one that may as well stay in float. */
 const mostLost = { needed: 0.99, free: 0.5 };
 
-/** Whether 8 bits lose too much of the bulk of a value. */
+/** Whether so many bits lose too much of the bulk of a value. */
 export const isUnresolved = (lost: number, kind: keyof typeof mostLost = "needed"): boolean => lost > mostLost[kind];
 
 /**
@@ -29,16 +29,21 @@ export const isUnresolved = (lost: number, kind: keyof typeof mostLost = "needed
  * @param kind whether layers would leave integers, too. Of values of networks without outliers at most a fifth is lost; of a residual sum one of whose
  * channels reaches a hundred times as far as the others, six to eight tenths.
  */
-export function whyUnfit(range: ValueRange, lost: number, kind: keyof typeof mostLost = "needed"): string | undefined {
+export function whyUnfit(
+  range: ValueRange,
+  lost: number,
+  kind: keyof typeof mostLost = "needed",
+  bits = 8,
+): string | undefined {
   const { min, max } = range;
   if (min > max) return "has no elements in any sample, and so no range";
   const broken = whyNotFinite(range);
   if (broken !== undefined) return broken;
-  const { step, largest } = stepOf(range);
+  const { step, largest } = stepOf(range, bits);
   if (largest > 0 && step < smallestScale)
     return `is at most ${largest.toExponential(1)}: too small for a float32 scale`;
   if (!isUnresolved(lost, kind)) return undefined;
-  return `ranges from ${short(min)} to ${short(max)}: 8 bits would not resolve most of its numbers`;
+  return `ranges from ${short(min)} to ${short(max)}: ${bits} bits would not resolve most of its numbers`;
 }
 
 export function whyNotFinite({ min, max }: ValueRange): string | undefined {
@@ -47,15 +52,15 @@ export function whyNotFinite({ min, max }: ValueRange): string | undefined {
 }
 
 /** The share of its bulk that a stored value loses. */
-export function lostAmong(dense: Dense, range: ValueRange): number {
-  const { step, largest } = stepOf(range);
+export function lostAmong(dense: Dense, range: ValueRange, bits: number): number {
+  const { step, largest } = stepOf(range, bits);
   const bulk = toFloat64(dense).filter((value) => value !== 0 && Math.abs(value) < largest / 4);
   return bulk.length === 0 ? 0 : bulk.filter((value) => Math.abs(value) < step / 2).length / bulk.length;
 }
 
 /** The share of its bulk that a value loses over such a range, from its histogram, whose numbers are taken to lie evenly in each part. */
-export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueRange): number {
-  const { step, largest } = stepOf(range);
+export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueRange, bits: number): number {
+  const { step, largest } = stepOf(range, bits);
   const below = (bound: number): number => {
     let sum = 0;
     for (const [part, count] of counts.entries()) {
@@ -71,8 +76,8 @@ export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueR
 }
 
 /** The share of its bulk that a value of such a range loses. */
-export function shareLost(range: ValueRange): Statistic<number> {
-  const { step, largest } = stepOf(range);
+export function shareLost(range: ValueRange, bits: number): Statistic<number> {
+  const { step, largest } = stepOf(range, bits);
   const bounds = [2 ** -149, step / 2, largest / 4];
   return {
     // How many numbers are 0, nearer 0 than half a step, and below a quarter of the largest.
@@ -100,9 +105,9 @@ export function shareLost(range: ValueRange): Statistic<number> {
   };
 }
 
-function stepOf({ min, max }: ValueRange): { readonly step: number; readonly largest: number } {
+function stepOf({ min, max }: ValueRange, bits: number): { readonly step: number; readonly largest: number } {
   const [low, high] = [Math.min(min, 0), Math.max(max, 0)];
-  return { step: (high - low) / 255, largest: Math.max(-low, high) };
+  return { step: (high - low) / (2 ** bits - 1), largest: Math.max(-low, high) };
 }
 
 /** Three digits tell the size: -1e9, 6.29. */

@@ -31,7 +31,10 @@ export async function withinBytes(
   for (const [at, bits] of offered.entries()) {
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
-    made.set(bits, await run({ ...options, ...own(bits) }));
+    const form = own(bits);
+    // The values of palettes are given: a rounder is for the others.
+    const rounder = form.weights === undefined ? options.rounder : undefined;
+    made.set(bits, await run({ ...options, ...form, rounder }));
   }
   const [middle, last] = [made.get(measured), made.get(offered.at(-1) ?? 0)];
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");

@@ -58,6 +58,7 @@ export async function taylorErrors(
       };
     },
   };
+  if (changes.size === 0) return new Map();
   const loss = projected(output, context.seed);
   const found = await observeGradients(model, [...changes.keys()], squares, { data, samples, batch, loss }, context);
   return new Map(Array.from(found, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
@@ -83,13 +84,16 @@ async function changesOf(
   const found = new Map<string, WeightChange>();
   for (const layer of layersOf(original, infer(original))) {
     const { name, effective, weight, role } = layer;
-    const own = counterparts(layer).find((one) => one.role.kind === role.kind && one.role.out === role.out);
+    const own = counterparts(layer).find((one) => one.role.kind === role.kind);
     if (own === undefined || effective !== weight || effective.type?.type !== "float32") continue;
     const numbers = await readWeight(after, own, engine);
     if (numbers instanceof Miss) continue;
     const before = toFloats(await readStoredValue(original, effective, engine));
-    if (numbers.values.length !== before.length) continue;
-    const change = Float32Array.from(before, (value, at) => (numbers.values[at] ?? 0) - value);
+    const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type.dims) ?? [];
+    const isTurned = own.role.out !== role.out;
+    if (numbers.values.length !== before.length || (isTurned && rest.length > 0)) continue;
+    const placeOf = (at: number): number => (isTurned ? (at % columns) * rows + Math.floor(at / columns) : at);
+    const change = Float32Array.from(before, (value, at) => (numbers.values[placeOf(at)] ?? 0) - value);
     found.set(weight.name, { layer: name, change });
   }
   return found;

@@ -1,7 +1,8 @@
 /** `pith compress` that searches: what it writes, and what it refuses. */
-import { existsSync, readFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
+import { runFolder, writeResults } from "../../src/cli/result-folder.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { results } from "./compressing.ts";
@@ -89,21 +90,27 @@ test("refuses a technique that there is not", async () => {
   });
 });
 
-test("--keep front writes the others that none is better than, with recipes; a later run removes them", async () => {
+test("--keep front writes the others that none is better than, as run.json and the table say", async () => {
   const out = at("front");
-  // All that is tried is within the goal: what loses nothing and is larger is on the front.
-  const words = ["--steps", "7", "--for", "size", "--max-drop", "90%"];
-  const { code, err, out: text } = await searching(out, ...words, "--keep", "front");
+  const { code, err, out: text } = await searching(out, "--steps", "7", "--max-drop", "2%", "--keep", "front");
   expect(code, err).toBe(0);
   const { variants } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
-  const files = variants.flatMap(({ file }: { readonly file?: string }) => file ?? []);
-  expect(files.length).toBeGreaterThan(0);
-  for (const { file, result } of variants)
-    if (file !== undefined) expect(readFileSync(join(out, file)).length).toBe(result.bytes);
-  for (const file of files) {
-    expect(text).toContain(`← ${file}`);
+  const named = variants.filter(({ file }: { readonly file?: string }) => file !== undefined);
+  for (const { file, result } of named) {
+    expect(readFileSync(join(out, file)).length).toBe(result.bytes);
     expect(readFileSync(join(out, file.replace("onnx", "yaml")), "utf8")).toContain("steps:");
+    expect(text).toContain(`← ${file}`);
   }
-  expect(await searching(out, ...words)).toMatchObject({ code: 0 });
-  for (const file of files) expect(existsSync(join(out, file))).toBe(false);
+  expect(readdirSync(out).filter((name) => name.startsWith("front-"))).toHaveLength(2 * named.length);
+});
+
+test("what an earlier run has left of a front goes with the next, but for what was changed since", async () => {
+  const out = at("fronts");
+  const context = { log: () => {} };
+  const files = (names: readonly string[]) => names.map((name) => [name, Buffer.from(name)] as const);
+  const others = ["front-1.onnx", "front-1.yaml", "front-2.onnx"];
+  await writeResults(out, { run: 1 }, files(["model.onnx", ...others]), context, runFolder);
+  appendFileSync(join(out, "front-2.onnx"), "by the author");
+  await writeResults(out, { run: 2 }, files(["model.onnx", "front-1.onnx"]), context, runFolder);
+  expect(readdirSync(out).toSorted()).toEqual(["front-1.onnx", "front-2.onnx", "model.onnx", "run.json"]);
 });

@@ -140,6 +140,12 @@ describe("--target-size", () => {
     expect(new Set(changes.map(({ bits }) => bits)).size).toBeGreaterThanOrEqual(1);
   });
 
+  test("chooses bits with a rounder that is named, of which palettes have no need", async () => {
+    const found = await json(...words("--target-size", "22kB", "--force", "--rounder", "mse"));
+    expect(found).toMatchObject({ code: 0 });
+    expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
+  });
+
   test("too small a one is refused with the least that is possible, and other schemes are", async () => {
     const small = await pith(...words("--target-size", "1kB"));
     expect(small).toMatchObject({

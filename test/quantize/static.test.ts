@@ -403,6 +403,26 @@ graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 4, h, w]) {
     }
   });
 
+  test("16 bits resolve an outlier that 8 bits do not", async () => {
+    const text = `opset 21
+graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
+  a.weight: float32[16, 16] = random(seed 1)
+  b.weight: float32[16, 8] = random(seed 2)
+  far: float32[16] = [3e4, ${new Array(15).fill(0).join(", ")}]
+  h = MatMul "a" (x, a.weight)
+  t = Tanh(h)
+  k = Add(t, far)
+  y = MatMul "b" (k, b.weight)
+}`;
+    const quantized = async (activations: "uint8" | "uint16") => {
+      const options = { scheme: "static", activations, equalize: false, biasCorrection: "none" } as const;
+      const data = memory("x", { x: numbersFor([32, 16]) });
+      return (await quantize(parseModel(text), { ...options, data })).changes.map(({ at }) => at);
+    };
+    expect(await quantized("uint8")).not.toContain("b");
+    expect(await quantized("uint16")).toContain("b");
+  });
+
   test("codes of 16 bits, which the runtime does not pad, become numbers for it", async () => {
     const text = padded("1, 1", ') {mode="edge"}').replace("= Pad(h, pads)) {", "= Pad(h, pads) {");
     const model = parseModel(text);

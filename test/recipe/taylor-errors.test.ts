@@ -81,6 +81,29 @@ test("weights stored as codes are read; the same seed estimates the same; no lab
   expect(await estimate()).toEqual(found);
 });
 
+test.each([
+  ["blocks of 4 bits", { scheme: "weights", bits: 4 }],
+  ["products of integers", { scheme: "dynamic" }],
+])("%s, which have outputs along another axis, are read, too", async (_, options) => {
+  const rounded = model.clone();
+  await runStep(quantize, rounded, { ...options, equalize: false, rounder: "nearest" }, {}, context);
+  const found = await taylorErrors(model, rounded, task.test, { samples: 200 }, context);
+  expect([...found.keys()]).toEqual(["fc1", "fc2", "fc3"]);
+  const all = [...found.values()].reduce((sum, own) => sum + own, 0);
+  const whole = await squaredDifference(model, rounded);
+  // 200 of 800 samples, other roundings beside those of weights, and layers that are not independent.
+  expect(all / (whole / 4)).toBeGreaterThan(0.3);
+  expect(all / (whole / 4)).toBeLessThan(3);
+});
+
+test("a model in which nothing changed has none", async () => {
+  const none = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y) {
+  y = Relu(x)
+}`);
+  expect(await taylorErrors(none, none, task.test, { samples: 4 }, context)).toEqual(new Map());
+});
+
 test("a weight that is computed from another has none; an answer of unknown shape throws", async () => {
   const shared = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y) {

@@ -12,6 +12,7 @@ import { type Matrix, matrix } from "../../math/index.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
 import { blocksIn } from "../formats/matmul-nbits.ts";
 import { type BlockSettings, blockGrid } from "../grid.ts";
+import { everySetting } from "../options.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { slicedWeight } from "../sliced-weight.ts";
 import { type Reader, searchFactors } from "./search.ts";
@@ -21,7 +22,8 @@ import type { Transformation } from "./transformation.ts";
 const steps = 20;
 
 export const awq: Transformation = {
-  suits: ({ scheme, data, bits }) => scheme === "weights" && data !== undefined && bits < 8,
+  suits: (options) =>
+    options.data !== undefined && everySetting(options).some(({ scheme, bits }) => scheme === "weights" && bits < 8),
   move: searchFactors({
     counts: (own) => own.bits < 8 && blocksIn(own) !== undefined,
     candidates,

@@ -21,6 +21,7 @@ import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { alongAxis } from "../../tensor/dims.ts";
 import { groupBy } from "../../tensor/group-by.ts";
+import { everySetting } from "../options.ts";
 import { areIntegers, weightMiss } from "../weight.ts";
 import { boundChannels } from "./channel-bounds.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
@@ -37,8 +38,7 @@ const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: 
   own.perChannel === false && areIntegers(own);
 
 export const crossLayer: Transformation = {
-  suits: (options) =>
-    [options, ...Object.values(options.overrides ?? {})].some((own) => counts({ ...options, ...own })),
+  suits: (options) => everySetting(options).some(counts),
   async move(model, options, context, noise) {
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);

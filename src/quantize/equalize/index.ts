@@ -8,10 +8,10 @@ import { rotation } from "./rotation.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** In this order: each begins with what those before it have left. */
-const transformations: readonly Transformation[] = [crossLayer, absorbBiases, rotation, smoothQuant, awq];
+/** In this order: each begins with what those before it have left. A rotation has to leave the answers as they are, which absorbed biases change a little. */
+const transformations: readonly Transformation[] = [crossLayer, rotation, absorbBiases, smoothQuant, awq];
 
-/** Moves factors by all transformations for these settings. The model computes the same. */
+/** Moves factors by all transformations for these settings. The model computes the same, but for what absorbed biases cut off. */
 export async function equalize(
   model: Model,
   options: EqualizeOptions,

@@ -7,6 +7,7 @@ import { infer } from "../../analysis/infer.ts";
 import { Miss, stopIfAsked } from "../../errors.ts";
 import { type Change, movedFactors } from "../../passes/pass.ts";
 import { rotate, rotationStreams } from "../../passes/rotate.ts";
+import { everySetting } from "../options.ts";
 import type { Transformation } from "./transformation.ts";
 import { trialsOn } from "./trials.ts";
 
@@ -18,7 +19,9 @@ const mostNoise = 1e-9;
 const leastUnits = 16;
 
 export const rotation: Transformation = {
-  suits: ({ scheme, data, bits }) => data !== undefined && (scheme === "static" || scheme === "dynamic" || bits < 8),
+  suits: (options) =>
+    options.data !== undefined &&
+    everySetting(options).some(({ scheme, bits }) => scheme === "static" || scheme === "dynamic" || bits < 8),
   async move(model, _, { seed, signal }, noise) {
     const changes: Change[] = [];
     const trial = trialsOn(model, noise, leastGain);

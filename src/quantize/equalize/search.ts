@@ -138,6 +138,7 @@ export const searchFactors =
         const best = readers.length === 0 ? undefined : await bestFactors(group, read, search, products.multiply);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
+        for (const { layer, unitOf } of readers) scaleSeen(seen, layer, unitOf, best.factors);
         const share = Math.round((1 - best.error / best.before) * 100);
         const what = `what it reads is scaled by channel, its weight inversely: ${share} % less error of rounding`;
         changes.push(
@@ -163,6 +164,15 @@ export const searchFactors =
       await products.release();
     }
   };
+
+/** What comes into a layer once its units are scaled: another group of the same layer is searched for behind it. */
+function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Array, factors: Float64Array): void {
+  const found = seen.get(layer);
+  if (found === undefined) return;
+  const ofColumn = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
+  const scaled = (bounds: InputSample["min"]) => bounds.map((own, column) => own * (ofColumn[column] ?? 1));
+  seen.set(layer, { rows: scaleColumns(found.rows, ofColumn), min: scaled(found.min), max: scaled(found.max) });
+}
 
 /** Each input of a layer by itself, where the layer sums over the channels of one place. */
 function groupOfInput(layer: Layer): ScaleGroup | undefined {

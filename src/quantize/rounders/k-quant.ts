@@ -27,6 +27,11 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
   const weights = x.map((value) => Math.abs(value) + rms);
   const [min, max] = [x.reduce((a, b) => Math.min(a, b)), x.reduce((a, b) => Math.max(a, b))];
   if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
+  // A zero point is a code: of numbers of one sign the minimum is 0, or the maximum.
+  if (min > 0 || max < 0) {
+    const far = min > 0 ? max : -min;
+    return { scale: Math.fround(far / high), zeroPoint: min > 0 ? 0 : high };
+  }
   const errorOf = (codes: Float64Array, s: number, m: number): number =>
     codes.reduce((sum, q, at) => sum + (weights[at] ?? 0) * (s * q + m - (x[at] ?? 0)) ** 2, 0);
   let best = { s: (max - min) / high, m: min };
