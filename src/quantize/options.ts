@@ -302,6 +302,13 @@ export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly
 export const usualBits = ({ scheme, weights }: Pick<Complete, "scheme"> & Partial<Pick<Complete, "weights">>): 7 | 8 =>
   (scheme === "dynamic" || scheme === "static") && weights !== "uint8" ? 7 : 8;
 
+/** Bits of integers; undefined: the scheme has none. */
+const bitsOf: Partial<Record<QuantizeSettings["scheme"], readonly number[]>> = {
+  weights: [8, 6, 5, 4, 3, 2],
+  static: [8, 7, 4],
+  dynamic: [8, 7],
+};
+
 /** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
   const no = (text: string, hint?: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
@@ -317,10 +324,13 @@ export function checkTogether(options: QuantizeSettings): void {
     );
   for (const { weights: codes, bits, block } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
-      if (![8, 4, 2, ...(isInteger ? [7] : scheme === "weights" ? [3, 5, 6] : [])].includes(bits))
+      const able = bitsOf[scheme];
+      if (able !== undefined && !able.includes(bits))
         throw no(
-          `\`bits\` takes ${isInteger ? "8, 7, 4 or 2" : "8, 6, 5, 4, 3 or 2"}, got ${bits}.`,
-          '`weights: "palette"` takes 1 to 8.',
+          `\`bits\`: the scheme "${scheme}" takes ${able.slice(0, -1).join(", ")} or ${able.at(-1)}, got ${bits}.`,
+          scheme === "weights"
+            ? '`weights: "palette"` takes 1 to 8.'
+            : 'The scheme "weights" takes fewer; it computes in float.',
         );
       if (block !== undefined && ![8, 7, 4, 2].includes(bits))
         throw no(`\`block\`: codes in blocks have 8, 4 or 2 bits, got ${bits}.`, "Without it each output has a scale.");

@@ -171,7 +171,7 @@ describe("flags", () => {
     expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("expected 1, 2, 3") });
     expect(err).not.toContain("Did you mean");
     expect((await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "1")).err).toContain(
-      "--bits takes 8, 6, 5, 4, 3 or 2, got 1",
+      "takes 8, 6, 5, 4, 3 or 2, got 1",
     );
   });
 

@@ -145,7 +145,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
   });
 
   test.each([
-    [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits` below 7 and `block` are not available in the scheme "dynamic"/],
+    [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits`: the scheme "dynamic" takes 8 or 7, got 4/],
     [
       { scheme: "weights", rounder: "k-quant" },
       /^quantize: `rounder`: "k-quant" finds zero points of blocks, and there are none/,
@@ -154,7 +154,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
       { scheme: "weights", bits: 3, rounder: "k-quant" },
       /^quantize: `rounder`: "k-quant" finds zero points of blocks, and there are none/,
     ],
-    [{ scheme: "dynamic", bits: 3 }, /takes 8, 7, 4 or 2/],
+    [{ scheme: "dynamic", bits: 3 }, /takes 8 or 7, got 3/],
     [{ scheme: "weights", bits: 3, block: 32 }, /`block`: codes in blocks have 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
   ] as const)("%j is refused", async (options, message) => {

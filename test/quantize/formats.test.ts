@@ -344,7 +344,7 @@ test.each([
   [{ weights: "float8", bits: 4 }, "float8 has 8, got 4"],
   [{ weights: "nf4", bits: 2 }, "nf4 has 4, got 2"],
   [{ weights: "palette", bits: 9 }, "takes a whole number from 1 to 8"],
-  [{ bits: 1 }, "`bits` takes 8, 6, 5, 4, 3 or 2, got 1"],
+  [{ bits: 1 }, "takes 8, 6, 5, 4, 3 or 2, got 1"],
   [{ weights: "palette", rounder: "mse" }, "the values of palette are given"],
   [{ scheme: "dynamic", weights: "nf4" }, 'nf4 is not available in the scheme "dynamic"'],
 ] as const)("%j is refused", async (options, message) => {

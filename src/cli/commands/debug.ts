@@ -80,7 +80,7 @@ export default defineCommand({
         if (changed.length > 0)
           terminal.line(
             dim(
-              "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it",
+              "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it. Share of the error of the outputs: of each layer alone, so they need not add up to 100 %",
             ),
           );
         const together = togetherNote(changed.slice(0, layersShown));

@@ -72,5 +72,5 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
 
 function textOf({ recipe, bytes }: Allocation, found: Sensitivity): string {
   const share = percent(bytes / found.bytes, 0);
-  return `# Each layer by itself lost least so, at about ${share} of the bytes of ${JSON.stringify(found.model)}.\n${recipeText(recipe)}`;
+  return `# Settings with the least sum of losses of single layers, at about ${share} of the bytes of ${JSON.stringify(found.model)}.\n${recipeText(recipe)}`;
 }
