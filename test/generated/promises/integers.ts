@@ -17,9 +17,10 @@ import type { Node, Value } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { foldConstants } from "../../../src/passes/fold-constants.ts";
 import { fuseBatchNorms } from "../../../src/passes/fuse-batch-norm.ts";
+import { movedFactors } from "../../../src/passes/pass.ts";
 import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { readStoredValue } from "../../../src/passes/stored.ts";
-import { quantize } from "../../../src/quantize/index.ts";
+import { equalize, quantize } from "../../../src/quantize/index.ts";
 import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
 import { float32 } from "../../../src/tensor/dense.ts";
 import { elementCount } from "../../../src/tensor/dims.ts";
@@ -94,8 +95,12 @@ export const integers: readonly Promised[] = [
         if (feeds === undefined) return;
         const original = await prepared(network);
         const result = original.clone();
-        const outcome = await quantized(result, scheme, feeds, { ...options, equalize: !("perChannel" in options) });
+        const own = { ...options, equalize: !("perChannel" in options) };
+        const outcome = await quantized(result, scheme, feeds, own);
         if (outcome instanceof Miss) return;
+        // Where factors moved, ranges and weights are those of the float model that has them.
+        if (outcome.changes.some(({ kind }) => kind === movedFactors))
+          await equalize(original, { scheme, data: inOrder(feeds), ...own }, { engine });
         const changed = new Set(outcome.changes.map(({ at }) => at));
         const integerLayers = counted(result);
         const [seen, all] = [await everything(original, feeds), await weights(original)];

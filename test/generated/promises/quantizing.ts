@@ -82,7 +82,7 @@ export const quantizing: readonly Promised[] = [
     name: "cross-layer equalization",
     async keep(network: Network): Promise<void> {
       const result = network.model.clone();
-      storeConstants(result);
+      await storeConstants(result);
       // As if all noise went by it.
       const noises = [1, 0];
       const settings = { scheme: "weights", bits: 8, perChannel: false, activations: "uint8", samples: 1 } as const;
@@ -131,6 +131,9 @@ export const quantizing: readonly Promised[] = [
       if (outcome instanceof Miss) return;
       expectSentences(outcome);
       const numbers = new Map<string, ArrayLike<number>>();
+      const rounded = outcome.changes.flatMap(({ kind, at }) => (kind === "quantized" ? [at] : []));
+      // Two layers of one weight of which only one can have blocks: there is no one weight to compare with.
+      if (new Set(rounded).size < rounded.length) return;
       for (const [name, after] of await weights(result)) {
         const weight = before.get(name);
         if (after.block === undefined || weight === undefined) {
@@ -187,6 +190,8 @@ export const quantizing: readonly Promised[] = [
   {
     name: "quantize float16, computing in it",
     async keep(network) {
+      // It jumps by its threshold, on whichever side of it rounding leaves a number.
+      if ([...allNodes(network.model.graph)].some(({ op }) => op === "ThresholdedRelu")) return;
       const result = network.model.clone();
       const options = { scheme: "float16", arithmetic: "float16" } as const;
       expectSentences(await quantize(result, options, { engine }));
