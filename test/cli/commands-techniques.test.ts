@@ -81,6 +81,25 @@ describe("quantize", () => {
     rmSync(out);
   });
 
+  test("warns where there are fewer samples to calibrate on than were asked for", async () => {
+    const out = at("calibrated.onnx");
+    const words = [
+      "quantize",
+      at("right.onnx"),
+      "--scheme",
+      "static",
+      "--data",
+      at("points.csv"),
+      "--force",
+      "-o",
+      out,
+    ];
+    const more = await pith(...words, "--calibration-samples", "2000");
+    expect(more.err).toMatch(/^calibration: 80 samples of the 2,000 asked for: the others train or judge$/m);
+    expect((await pith(...words, "--calibration-samples", "20")).err).not.toContain("asked for");
+    rmSync(out);
+  });
+
   test("of a model without outputs, of which nothing would be left, writes nothing", async () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Relu(x)\n}");
     model.graph.setOutputs([]);

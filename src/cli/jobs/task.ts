@@ -6,6 +6,7 @@ import { resolve, sep } from "node:path";
 import type { Dataset } from "../../data/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
+import { counted, integer } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { calibrationSamples, openRecipe, type Recipe, samplesToLearnFrom } from "../../recipe/index.ts";
@@ -95,6 +96,16 @@ export async function openStepsTask(
   const task = await openRequest(engine, model, data, options, { seed }, context);
   const { seen, stored, train, calibrate: measuredOn } = task;
   const { testable: available } = stored;
+  const named = Math.max(
+    0,
+    ...recipes.flatMap((recipe) => stepsOf(recipe).map(({ options }) => Number(options.samples ?? 0))),
+  );
+  if (measuredOn?.count !== undefined && measuredOn.count < named)
+    context.log({
+      id: "calibration",
+      level: "warning",
+      text: `${counted(measuredOn.count, "sample")} of the ${integer(named)} asked for: the others train or judge`,
+    });
   return {
     task,
     used: {
