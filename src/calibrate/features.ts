@@ -64,7 +64,9 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
       for (const input of new Set([role.bias, role.biasInput])) {
         const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
         if (input === undefined || before === undefined) continue;
-        const now = before.map((dim) => (dim === outputs ? (shape[role.out] ?? dim) : dim));
+        // Of one output a bias [1, 1] has an axis of rows, too.
+        const last = before.lastIndexOf(outputs);
+        const now = before.map((dim, at) => (at === last ? (shape[role.out] ?? dim) : dim));
         copy.graph.setInput(own, input, store("zeros", now, new Float64Array(elementCount(now))));
       }
       result.type = undefined;
