@@ -1,22 +1,28 @@
-/** Moves of distillation for a search: training on the original's answers, for 1 to 20 epochs. */
+/** Moves of distillation for a search: training on the original's answers, on some of the samples or for 1 to 20 epochs. */
+import { integer } from "../evaluate/numbers.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 
 const epochs = [1, 3, 8, 20];
+/** Enough to see whether more training is worth its time. */
+const few = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
 /** Fewer samples are learnt by heart. */
 const fewest = 200;
 
-export const distillMoves: Moves = ({ samples: { train } }) =>
-  train < fewest
-    ? []
-    : epochs.map(
-        (count): Move => ({
-          name: `distilled, ${count} ${count === 1 ? "epoch" : "epochs"}`,
-          options: { teacher: "original", epochs: count },
-          kind: "healing",
-          family: "distilled",
-          heals: 1 - 0.15 / count ** 0.5,
-          runs: runsOfStep * count * train,
-        }),
-      );
+export const distillMoves: Moves = ({ samples: { train } }) => {
+  if (train < fewest) return [];
+  const move = (text: string, passes: number, options: Move["options"]): Move => ({
+    name: `distilled, ${text}`,
+    options: { teacher: "original", ...options },
+    kind: "healing",
+    family: "distilled",
+    heals: 1 - 0.15 / passes ** 0.5,
+    runs: runsOfStep * passes * train,
+    trains: true,
+  });
+  return [
+    ...(train > 2 * few ? [move(`${integer(few)} samples`, few / train, { epochs: 1, samples: few })] : []),
+    ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
+  ];
+};

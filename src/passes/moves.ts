@@ -22,6 +22,9 @@ export interface Move {
   readonly runs: number;
   /** Where it misses the goal, layers are left in milder forms. */
   readonly spares?: boolean;
+  /** Of a number format: what it stores can be trained further, by healing that `trains`. */
+  readonly isTrainable?: boolean;
+  readonly trains?: boolean;
 }
 
 export interface MovesRequest {

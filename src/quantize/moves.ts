@@ -23,8 +23,11 @@ export const quantizeMoves: Moves = (request) => {
     ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
     move("int8 weights", 8, { scheme: "weights" }),
     move("4 bits", 4, { scheme: "weights", bits: 4 }),
-    move("palettes of 4 bits", 4, { scheme: "weights", bits: 4, weights: "palette" }),
-    move("palettes of 3 bits", 3, { scheme: "weights", bits: 3, weights: "palette" }),
+    // The values of palettes are trained, and their codes stay.
+    ...[4, 3].map((bits) => ({
+      ...move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }),
+      isTrainable: true,
+    })),
     { ...move("float16", 16, { scheme: "float16" }), spares: false },
   ];
 };

@@ -1,4 +1,4 @@
-/** Recipes built from moves: at most one structural change, the training or refitting behind it, and one number format. */
+/** Recipes built from moves: at most one structural change, the training or refitting behind it, one number format, and training of what that stores. */
 import type { Move } from "../passes/moves.ts";
 import { type Recipe, recipeVersion } from "../recipe/recipe.ts";
 
@@ -14,20 +14,27 @@ export interface Combination {
   /** The cheapest of each family that comes before the last. */
   readonly healing: readonly Offer[];
   readonly numbers: Offer | undefined;
+  /** Of the numbers as they are stored. */
+  readonly training: Offer | undefined;
 }
 
-/** All combinations of offers. Without a structural change nothing is healed. */
+/** All combinations of offers. Without a structural change nothing is healed before there are numbers to train. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
   const of = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...of("structure")];
-  const numbers: readonly (Offer | undefined)[] = [undefined, ...of("numbers")];
-  const healings = healingsOf(of("healing"));
+  const healing = of("healing");
+  const trainings = healing.filter(({ trains }) => trains === true);
+  const formats = of("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
+    { numbers, training: undefined },
+    ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),
+  ]);
+  const healings = healingsOf(healing);
   return structures.flatMap((structure) =>
     (structure === undefined ? [[]] : healings).flatMap((healing) =>
-      numbers.flatMap((last) => {
-        const parts = [structure, ...healing, last].filter((one) => one !== undefined);
-        if (parts.length === 0) return [];
-        return { name: parts.map(({ name }) => name).join(", "), structure, healing, numbers: last };
+      [{ numbers: undefined, training: undefined }, ...formats].flatMap((format) => {
+        const combination = { structure, healing, ...format };
+        const parts = partsOf(combination);
+        return parts.length === 0 ? [] : [{ name: parts.map(({ name }) => name).join(", "), ...combination }];
       }),
     ),
   );
@@ -47,8 +54,8 @@ function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   ];
 }
 
-export const partsOf = ({ structure, healing, numbers }: Combination): readonly Offer[] =>
-  [structure, ...healing, numbers].filter((one) => one !== undefined);
+export const partsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
+  [structure, ...healing, numbers, training].filter((one) => one !== undefined);
 
 /** Only what comes last is judged: what comes before may lose, as something heals it. */
 export function recipeOf(combination: Combination): Recipe {

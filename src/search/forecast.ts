@@ -16,8 +16,8 @@ export interface Tried {
   readonly figures: Figures | undefined;
 }
 
-/** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, and of a format, in units of the goal. */
-const [priorOfStructure, priorOfNumbers] = [10, 0.3];
+/** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, of a format, and of one before it is trained, in units of the goal. */
+const [priorOfStructure, priorOfNumbers, priorOfTrained] = [10, 0.3, 3];
 /** A structure that leaves more has changed nothing. */
 const noEffect = 0.99;
 /** Drops below are chance, in units of the goal. */
@@ -39,8 +39,8 @@ export class Forecast {
   }
 
   /** Undefined where a part of it cannot be had from this model. */
-  of({ structure, healing, numbers }: Combination): Figures | undefined {
-    const format = numbers && this.#alone(numbers);
+  of({ structure, healing, numbers, training }: Combination): Figures | undefined {
+    const format = numbers && this.#alone(numbers, training, structure === undefined);
     const cut = structure && this.#structure(structure, healing);
     if (format === "refused" || cut === "refused") return undefined;
     const parts = [format, cut].filter((part) => part !== undefined);
@@ -54,13 +54,22 @@ export class Forecast {
     };
   }
 
-  /** A format by itself. */
-  #alone(numbers: Offer): Part | "refused" {
-    const found = this.#tried.find(
+  /** A format by itself, as it is rounded or trained. One that is trained is combined with others when it has been tried so. */
+  #alone(numbers: Offer, training: Offer | undefined, isAlone = false): Part | "refused" {
+    const tried = this.#tried.filter(
       ({ combination: { structure, numbers: own } }) => structure === undefined && own?.name === numbers.name,
     );
-    if (found === undefined) return { left: numbers.left ?? 1, speed: 1, drop: priorOfNumbers * this.#unit };
-    return found.figures === undefined ? "refused" : this.#beside(found.figures);
+    const [found] = tried.filter(({ combination }) => combination.training?.name === training?.name);
+    if (found !== undefined) return found.figures === undefined ? "refused" : this.#beside(found.figures);
+    const { left = 1 } = numbers;
+    const remains = remaining(training === undefined ? [] : [training]);
+    if (training === undefined) return { left, speed: 1, drop: priorOfNumbers * this.#unit };
+    for (const { combination, figures } of tried) {
+      if (combination.training === undefined || figures === undefined) continue;
+      const part = this.#beside(figures);
+      return { ...part, drop: (part.drop * remains) / remaining([combination.training]) };
+    }
+    return isAlone ? { left, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
   }
 
   #structure(structure: Offer, healing: readonly Offer[]): Part | "refused" {
@@ -93,9 +102,9 @@ export class Forecast {
   }
 
   /** What a combination's structure has come to, without what its format is expected to add. */
-  #withoutFormat({ numbers }: Combination, figures: Figures): Part {
+  #withoutFormat({ numbers, training }: Combination, figures: Figures): Part {
     const whole = this.#beside(figures);
-    const format = numbers && this.#alone(numbers);
+    const format = numbers && this.#alone(numbers, training);
     if (format === undefined || format === "refused") return whole;
     return {
       left: whole.left / format.left,

@@ -242,7 +242,8 @@ class Search {
 
   /** The next combinations to try: number formats alone first, then those with the largest expected gain for their cost, one for each family of structures. */
   #round(): readonly Combination[] {
-    if (this.#tried.length === 0) return this.#begun.all.filter(({ structure }) => structure === undefined);
+    if (this.#tried.length === 0)
+      return this.#begun.all.filter(({ structure, training }) => structure === undefined && training === undefined);
     const families = new Set<string | undefined>();
     const round: Combination[] = [];
     for (const combination of this.#promising()) {

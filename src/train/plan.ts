@@ -4,7 +4,7 @@ import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
-import { setAside } from "../data/select.ts";
+import { draw, setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
@@ -76,10 +76,11 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const learningRate = options.learningRate ?? usualRate(optimizer);
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
-  const { data: samples, validation } =
+  const { data: all, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
       : await openData(options.data, options.validation, context.seed);
+  const samples = options.samples === undefined ? all : draw(all, options.samples, context.seed);
   const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;

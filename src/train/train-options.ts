@@ -51,6 +51,7 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Depen
 
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
+  samples: option(countOption, "so many of them, drawn at random (default: all)", { value: "n" }),
   augment: option(
     v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation)),
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
