@@ -32,6 +32,7 @@ export interface MovesRequest {
   readonly inference: Inference;
   /** Samples to calibrate on and to train on: 0 where there are none. */
   readonly samples: { readonly calibrate: number; readonly train: number };
+  readonly hasLabels: boolean;
   /** Runtimes that the result is for; none: all. */
   readonly target: readonly string[];
 }

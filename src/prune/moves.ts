@@ -1,27 +1,50 @@
 /** What pruning offers to a search: fewer channels in each layer, or fewer layers. Single weights leave the file as large as it is. */
 import { Miss, refusalIn } from "../errors.ts";
 import type { Move, Moves } from "../passes/moves.ts";
+import type { OptionValues } from "../passes/pass.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
 
 const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
-/** Layers keep any number of channels, or a multiple of 8, for which kernels are fast. */
-const widths = [{ family: "channels" }, { family: "channels in eights", roundTo: 8 }];
+/** Gradients of samples, in runs of one. */
+const runsOfGradients = 6;
+
+/** Ways to cut an amount of the channels. */
+interface Way {
+  readonly family: string;
+  readonly options: OptionValues;
+  /** With an amount a of the channels, the share (1 − a) to this power of the bytes goes: of a layer both its outputs and its inputs. */
+  readonly power: number;
+  readonly runs: number;
+}
+
+/** The same share of each layer, to any number of channels or to a multiple of 8, for which kernels are fast. */
+const sameShares: readonly Way[] = [
+  { family: "channels", options: {}, power: 2, runs: 0 },
+  { family: "channels in eights", options: { roundTo: 8 }, power: 2, runs: 0 },
+];
+/** From all layers together: those that weigh much in bytes keep more. */
+const byGradients: Way = {
+  family: "weakest channels",
+  options: { importance: "taylor", scope: "global" },
+  power: 1.5,
+  runs: runsOfGradients,
+};
 /** Samples on which the influence of layers is measured. */
 const samplesOfInfluence = 64;
 
-export const pruneMoves: Moves = ({ model, samples }) => {
+export const pruneMoves: Moves = ({ model, samples, hasLabels }) => {
   // Channels that are normalized together can go where something heals what that takes.
   const through = samples.calibrate > 0 ? { throughNorms: true } : {};
-  const channels = widths.flatMap(({ family, ...width }) =>
+  const ways = samples.calibrate > 0 && hasLabels ? [...sameShares, byGradients] : sameShares;
+  const channels = ways.flatMap(({ family, options, power, runs }) =>
     amounts.map(
       (amount): Move => ({
         name: `${family} −${Math.round(100 * amount)} %`,
-        options: { structured: amount, ...width, ...through },
+        options: { structured: amount, ...options, ...through },
         kind: "structure",
         family,
-        // Of a layer both its outputs and its inputs go.
-        left: (1 - amount) ** 2,
-        runs: 0,
+        left: (1 - amount) ** power,
+        runs: runs * samples.calibrate,
       }),
     ),
   );

@@ -22,25 +22,25 @@ const samplesToCalibrate = 200;
 /** All combinations for a model, with the samples of a task. @throws PithError E_OPTION for a technique that there is not. */
 export function combinationsFor(
   model: Model,
-  { calibrate, train }: Pick<Task, "calibrate" | "train">,
+  { calibrate, train, metric }: Pick<Task, "calibrate" | "train" | "metric">,
   options: OffersOptions,
 ): readonly Combination[] {
   const samples = { calibrate: calibrate === undefined ? 0 : samplesToCalibrate, train: train?.count ?? 0 };
-  return combined(model, samples, options);
+  return combined(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
 /** The same as if there were samples to calibrate and to train on: what the task has to be opened for. */
 export function candidatesFor(model: Model, options: OffersOptions): readonly Candidate[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  return combined(model.clone(), samples, options).map((one) => ({ name: one.name, recipe: recipeOf(one) }));
+  return combined(model.clone(), { samples, hasLabels: true }, options).map((one) => ({ name: one.name, recipe: recipeOf(one) }));
 }
 
 function combined(
   model: Model,
-  samples: MovesRequest["samples"],
+  known: Pick<MovesRequest, "samples" | "hasLabels">,
   { techniques, target = [] }: OffersOptions,
 ): readonly Combination[] {
-  const request = { model, inference: infer(model), samples, target };
+  const request = { model, inference: infer(model), ...known, target };
   const offers = passesOf(techniques).flatMap(({ id, moves }) =>
     (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })),
   );
