@@ -24,6 +24,8 @@ export interface Move {
   readonly spares?: boolean;
   /** Of a number format: what it stores can be trained further, by healing that `trains`. */
   readonly isTrainable?: boolean;
+  /** It is of no use unless it is trained. */
+  readonly needsTraining?: boolean;
   readonly trains?: boolean;
 }
 

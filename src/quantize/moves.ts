@@ -24,9 +24,10 @@ export const quantizeMoves: Moves = (request) => {
     move("int8 weights", 8, { scheme: "weights" }),
     move("4 bits", 4, { scheme: "weights", bits: 4 }),
     // The values of palettes are trained, and their codes stay.
-    ...[4, 3].map((bits) => ({
+    ...[4, 3, 2].map((bits) => ({
       ...move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }),
       isTrainable: true,
+      needsTraining: bits === 2,
     })),
     { ...move("float16", 16, { scheme: "float16" }), spares: false },
   ];

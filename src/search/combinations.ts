@@ -25,7 +25,7 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
   const healing = of("healing");
   const trainings = healing.filter(({ trains }) => trains === true);
   const formats = of("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
-    { numbers, training: undefined },
+    ...(numbers.needsTraining === true ? [] : [{ numbers, training: undefined }]),
     ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),
   ]);
   const healings = healingsOf(healing);
