@@ -1,4 +1,5 @@
 /** Networks of the bench, with the data that they are searched on, what they may lose, and how much smaller the result has to be. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { shared } from "../../test/shared.ts";
 
@@ -7,13 +8,16 @@ export interface Network {
   readonly model: string;
   readonly data: string;
   readonly preprocess?: string;
-  readonly metric?: "agreement";
+  readonly metric?: "agreement" | "cross-entropy";
   readonly maxDrop: number;
   /** Times smaller than the best format by itself, at the same verdict. */
   readonly factor: number;
+  /** Times smaller than the original, in place of that. */
+  readonly ofOriginal?: true;
 }
 
 const cifar = { data: "data/cifar10", maxDrop: 0.01 } as const;
+const language = { metric: "cross-entropy", maxDrop: 0.03, factor: 1.3 } as const;
 const imagenet = { data: "data/images/imagenet", metric: "agreement", maxDrop: 0.03, factor: 1.3 } as const;
 
 export const networks: readonly Network[] = [
@@ -29,11 +33,29 @@ export const networks: readonly Network[] = [
     preprocess: "scale=1 mean=127 std=127.5 crop=224",
   },
   { name: "squeezenet", model: "squeezenet1.0_deepcompression.onnx", ...imagenet, preprocess: "caffe crop=227" },
+  { name: "llama260k", model: "llama260k.onnx", data: "data/text/llama260k_eval_64x120_u16le.bin", ...language },
+  {
+    name: "llama_shakespeare",
+    model: "llama_shakespeare/onnx/decoder_model.onnx",
+    data: "data/text/tinyshakespeare.txt",
+    ...language,
+  },
+  // `npm run demo` makes it.
+  {
+    name: "demo",
+    model: "out/demo/original.onnx",
+    data: "data/mnist",
+    preprocess: "unit",
+    maxDrop: 0.005,
+    factor: 10,
+    ofOriginal: true,
+  },
   { name: "mnist_cntk", model: "mnist_cntk.onnx", data: "data/mnist", maxDrop: 0.01, factor: 1.3 },
 ];
 
-/** Undefined where the shared folder lacks it. */
+/** Undefined where there is no such file. */
 export function filesOf({ model, data }: Network): { readonly model: string; readonly data: string } | undefined {
-  const [found, samples] = [shared(join("data/models", model)), shared(data)];
+  const found = existsSync(model) ? model : shared(join("data/models", model));
+  const samples = shared(data);
   return found === undefined || samples === undefined ? undefined : { model: found, data: samples };
 }
