@@ -32,6 +32,11 @@ describe("train", () => {
     expect(history[7]?.loss).toBeLessThan(0.4 * (history[0]?.loss ?? 0));
   });
 
+  it("takes so many of the samples", async () => {
+    const { training } = await train(net(), { data, samples: 64, epochs: 1, batch: 16 });
+    expect(training?.samples).toBe(64);
+  });
+
   it("same seed, same weights; another seed, others", async () => {
     const weights = async (seed: number) => {
       const model = net();
