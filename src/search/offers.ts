@@ -32,7 +32,10 @@ export function combinationsFor(
 /** The same as if there were samples to calibrate and to train on: what the task has to be opened for. */
 export function candidatesFor(model: Model, options: OffersOptions): readonly Candidate[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  return combined(model.clone(), { samples, hasLabels: true }, options).map((one) => ({ name: one.name, recipe: recipeOf(one) }));
+  return combined(model.clone(), { samples, hasLabels: true }, options).map((one) => ({
+    name: one.name,
+    recipe: recipeOf(one),
+  }));
 }
 
 function combined(
