@@ -6,7 +6,7 @@
  * Models and data come from the shared folder. --smoke searches 10 combinations of the smallest.
  */
 import { parseArgs } from "node:util";
-import { bytes, change, duration, times } from "../src/evaluate/numbers.ts";
+import { bytes, change, duration, percent, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
 import { objectiveOf } from "../src/recipe/objective.ts";
 import { recipeFrom } from "../src/recipe/recipe.ts";
@@ -39,6 +39,23 @@ const formats = [
   { scheme: "float16" },
 ].map((quantize) => ({ name: Object.values(quantize).join(" "), recipe: recipeFrom({ steps: [{ quantize }] }) }));
 
+/** Between the first combination and the last: what is neither a step nor an evaluation, as a share. */
+function stopwatch() {
+  let [begun, ended] = [Number.NaN, Number.NaN];
+  return {
+    stage(name: string) {
+      if (Number.isNaN(begun) && name.includes("(0 tried")) begun = performance.now();
+    },
+    log({ id }: { readonly id: string }) {
+      if (id === "finalists") ended = performance.now();
+    },
+    overhead({ search: found }: Run): number {
+      const tried = (found?.points ?? []).reduce((sum, { seconds }) => sum + seconds, 0);
+      return 1 - (1000 * tried) / (ended - begun);
+    },
+  };
+}
+
 const kept = ({ variants, chosen }: Run) => variants[chosen ?? -1];
 
 async function measured(network: Network): Promise<boolean> {
@@ -50,6 +67,7 @@ async function measured(network: Network): Promise<boolean> {
   const { metric, preprocess, maxDrop } = network;
   const rows: string[][] = [];
   const ratios: number[] = [];
+  const overheads: number[] = [];
   for (let seed = 0; seed < seeds; seed++) {
     const model = await open(files.model);
     const given = {
@@ -62,7 +80,14 @@ async function measured(network: Network): Promise<boolean> {
     const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
     const goal = { maxDrop };
     const time: SearchOptions = values.smoke ? { steps: 10 } : { minutes: Number(values.minutes) };
-    const { run } = await search(model, task, { ...time, goal, purpose, rounds: 9 }, { seed });
+    const clock = stopwatch();
+    const { run } = await search(
+      model,
+      task,
+      { ...time, goal, purpose, rounds: 9, onStage: clock.stage },
+      { seed, log: clock.log },
+    );
+    overheads.push(clock.overhead(run));
     const { test } = divided(task.test, seed);
     const objective = () => objectiveOf({ purpose }, maxDrop, { bytes: run.original.bytes });
     const before = await compress(
@@ -94,6 +119,10 @@ async function measured(network: Network): Promise<boolean> {
   line(`\n${network.name}, ${(100 * maxDrop).toFixed(0)} points may be lost`);
   table(["seed", "", ">size", ">change", ">smaller", ">combinations"], rows);
   const least = Math.min(...ratios);
+  const most = Math.max(...overheads);
+  line(
+    `  ${target(`5 % of the search at most is neither a step nor an evaluation: ${percent(most)}`, most <= 0.05, true)}`,
+  );
   const of = network.ofOriginal === true ? "the original" : "the best format";
   line(`  ${target(`${times(network.factor)} smaller than ${of} at least`, least >= network.factor, true)}`);
   return least >= network.factor;
