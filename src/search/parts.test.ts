@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { memory } from "../data/index.ts";
+import { float32 } from "../tensor/dense.ts";
+import { divided } from "./parts.ts";
+
+const of = (count: number) =>
+  memory("numbers", {
+    x: float32(
+      [count, 1],
+      Float32Array.from({ length: count }, (_, at) => at),
+    ),
+  });
+
+async function numbersOf({ search, test }: ReturnType<typeof divided>): Promise<readonly number[][]> {
+  const all: number[][] = [];
+  for (const part of [search, test]) {
+    const own: number[] = [];
+    for await (const { x } of part.batches({ size: 512 })) own.push(...Array.from(x?.data ?? [], Number));
+    all.push(own);
+  }
+  return all;
+}
+
+test("no sample is both searched on and judged by", async () => {
+  const [search = [], judged = []] = await numbersOf(divided(of(1001), 0));
+  expect([search.length, judged.length]).toEqual([500, 501]);
+  expect(new Set([...search, ...judged]).size).toBe(1001);
+});
+
+test("of many samples the most judge", async () => {
+  const { search, test } = divided(of(10_000), 0);
+  expect([search.count, test.count]).toEqual([2048, 7952]);
+});
+
+test("of few all are both", () => {
+  const { search, test, isApart } = divided(of(199), 0);
+  expect([search.count, test.count, isApart]).toEqual([199, 199, false]);
+});
