@@ -15,6 +15,7 @@ import { objectiveOf } from "../recipe/objective.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
+import { dropNeedless, leastSpeed } from "./needless.ts";
 import { missingText } from "./needs.ts";
 import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
 import { makeFile, removeResult, timeFile } from "./outcomes.ts";
@@ -65,6 +66,7 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
     const row = run.rows.get(fileOf(run.main, dtype));
     if (row !== undefined && row.verdict !== "refused") await holdTogether(run, row, () => dtype);
   }
+  await dropNeedless(run);
   if (run.options.keepSmallest === true) await keepBest(run);
   return [...run.rows.values()];
 }
@@ -120,9 +122,6 @@ async function dropOutdated(run: FolderRun): Promise<void> {
   }
   if (isOutdated) await writeRecorded(run, []);
 }
-
-/** Processor times of one and the same network were measured as 0.85 to 1.15 of each other. */
-const leastSpeed = 0.8;
 
 /** Leaves of each module only the best file that passes its check; files of unlike dtypes have to hold together. */
 async function keepBest(run: FolderRun): Promise<void> {

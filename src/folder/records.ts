@@ -32,7 +32,7 @@ const made = v.object({
   nearness: v.optional(nearness),
   /** What that is of, and how it was prepared: "tested on: reviews.tsv (872)", in a line each. */
   judgedOn: v.optional(v.array(v.string())),
-  /** Layers that keep more bits than the dtype says, without which the file would be refused, and why. */
+  /** Of a file that was repaired: layers that keep more bits than the dtype says, in which form, and why. */
   spared: v.optional(v.array(v.string())),
   /** Runtimes that `target` names and that it is right on; "webgpu?" where this machine cannot tell. */
   rightOn: v.optional(v.array(v.string())),

@@ -61,6 +61,9 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 const decibelsNote =
   "dB: signal-to-noise ratio of the outputs against the original's; 20 dB are a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are refused.";
 
+/** All of them are in quantize_config.json. */
+const mostSpared = 8;
+
 /** @param originals bytes of each, by file. */
 export function folderTable<R extends Row>(
   files: readonly R[],
@@ -127,7 +130,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []
-        : `${file.replace(/^onnx\//, "")}: more bits than its dtype says for ${counted(spared.length, "layer")}, without which it would be refused: ${enumerated(spared)}.`,
+        : `${file.replace(/^onnx\//, "")} was repaired, without which it would be refused: ${counted(spared.length, "layer")} of more bits than its dtype says. ${enumerated(spared, mostSpared)}.`,
     ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];

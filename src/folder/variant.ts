@@ -69,7 +69,7 @@ export async function makeVariant(
       },
     };
     const found = await spare(request, { ...inside, log: () => {} });
-    if (found instanceof Miss) throw refused(kept.lost);
+    if (found instanceof Miss) throw refused(`${kept.lost}; ${found.reason}`);
     made = found.made;
     kept = await judge(made);
     spared = found.sparing.spared.map(sparedLine);

@@ -58,5 +58,11 @@ export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
 
 export const dtypeNames = Object.keys(table) as DtypeName[];
 
+/** Bits of its weights. */
+export function dtypeBits(name: DtypeName): number {
+  const [first] = dtypes[name].steps;
+  return first?.bits ?? (first?.scheme === "float16" ? 16 : 8);
+}
+
 /** What "all" stands for. */
 export const usualDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);

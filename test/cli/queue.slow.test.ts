@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, program } from "./run.ts";
-import { outliers, smallModels } from "./small-models.ts";
+import { smallModels } from "./small-models.ts";
 
 const servers = ["valkey-server", "redis-server"];
 const server = servers.find((name) => spawnSync(name, ["--version"]).status === 0);

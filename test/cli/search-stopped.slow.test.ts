@@ -6,8 +6,9 @@ import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
+import { outliers } from "../outliers.ts";
 import { program } from "./run.ts";
-import { outliers, smallModels } from "./small-models.ts";
+import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 const moments = 20;

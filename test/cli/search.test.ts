@@ -5,9 +5,10 @@ import { beforeAll, expect, test } from "vitest";
 import { runFolder, writeResults } from "../../src/cli/result-folder.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { outliers } from "../outliers.ts";
 import { results } from "./compressing.ts";
 import { pith } from "./run.ts";
-import { outliers, smallModels } from "./small-models.ts";
+import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 const searching = (out: string, ...more: readonly string[]) =>

@@ -1,13 +1,14 @@
 /** Layers that keep more bits where a result would be refused, and bits chosen for the size of a file. */
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { quantizeFolder } from "../../src/folder/index.ts";
+import { type FolderFile, quantizeFolder } from "../../src/folder/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { outliers, withOutliers } from "../outliers.ts";
 import { given } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
-import { hidden, outliers, smallModels } from "./small-models.ts";
+import { hidden, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 const data = (): readonly string[] => ["--data", at("points.csv")];
@@ -76,8 +77,23 @@ describe("a layer that rounding ruins", () => {
       spared: [expect.stringMatching(/^fc2: in float, as it alone makes/)],
     });
     const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
-    expect(out).toMatch(/^model_quantized\.onnx: more bits than its dtype says for 1 layer, .*: fc2: in float/m);
+    expect(out).toMatch(
+      /^model_quantized\.onnx was repaired, .*: 1 layer of more bits than its dtype says\. fc2: in float/m,
+    );
     expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
+  });
+
+  test("is spared by `compress` of a folder, too, where what is repaired is the smallest", async () => {
+    const model = await given(folder, "compressed", withOutliers(60), "config.json");
+    const out = join(folder, "smallest");
+    const { files } = await json("compress", model, "--for", "size", "-o", out);
+    const rows = files as readonly FolderFile[];
+    expect(rows.filter(({ verdict }) => verdict === "kept")).toEqual([
+      expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: 8 bits, as it alone makes/)] }),
+    ]);
+    expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
+      /^model_bnb4\.onnx was repaired, .* fc2: 8 bits, as it alone makes/m,
+    );
   });
 });
 

@@ -99,7 +99,6 @@ export async function variantsOf(
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false } = given;
-  // Where one of several variants is kept, the others need no repair.
   const data = dataRequest(given);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -129,7 +128,7 @@ export async function variantsOf(
   const set = parseSettings(given.set ?? []);
   const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<FileFigures> => {
     const input = {
-      spare: keepSmallest === true ? false : spare,
+      spare,
       command: "quantize",
       model: source,
       out: file,

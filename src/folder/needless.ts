@@ -1,0 +1,36 @@
+/** Repaired files that are not worth having: as large as one of more bits, which is nearer to its original. */
+import { clause } from "../errors.ts";
+import { bytes } from "../evaluate/numbers.ts";
+import { dtypeBits, dtypeNames } from "../quantize/dtypes.ts";
+import { describe } from "./describe.ts";
+import { isWhole } from "./model-files.ts";
+import { refuse } from "./outcomes.ts";
+import { type FolderRun, fileOf } from "./run.ts";
+
+/** Processor times of one and the same network were measured as 0.85 to 1.15 of each other. */
+export const leastSpeed = 0.8;
+
+/** Leaves out what was repaired, is no smaller than the same module in a milder dtype, and takes about as much time or more. */
+export async function dropNeedless(run: FolderRun): Promise<void> {
+  const { modules, asked, records, out, written } = run;
+  let isLess = false;
+  for (const { base } of modules)
+    for (const dtype of asked) {
+      const file = fileOf(base, dtype);
+      const repaired = records.get(file);
+      if (repaired?.spared === undefined) continue;
+      for (const milder of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
+        const other = fileOf(base, milder);
+        const found = records.get(other);
+        if (found === undefined || found.bytes > repaired.bytes || !(await isWhole(out, other, written))) continue;
+        const isFaster = repaired.work !== undefined && repaired.work < leastSpeed * (found.work ?? 0);
+        if (isFaster) continue;
+        const [own, than] = [repaired.bytes, found.bytes].map(bytes);
+        const text = `Repaired it takes ${own}, no less than ${milder} with ${than}: ${clause(repaired.spared.join("; "))}.`;
+        await refuse(run, file, dtype, text);
+        isLess = true;
+        break;
+      }
+    }
+  if (isLess) await describe(run);
+}

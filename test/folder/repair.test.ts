@@ -1,0 +1,92 @@
+/** Variants of a folder that do not hold: those that are repaired, those that cannot be, and those that are not worth it. */
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, expect, test } from "vitest";
+import { type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import type { Context } from "../../src/passes/pass.ts";
+import { withOutliers } from "../outliers.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+let root = "";
+
+/** One of its two large layers bears neither 8 bits nor 4; none of both bears 8; both bear 8, and not 4. */
+const [bearsOne, bearsNone, bears8] = [withOutliers(1000), withOutliers(1000, true), withOutliers(60, true)];
+
+beforeEach(() => {
+  root = temporaryFolder();
+});
+
+async function run(model: string, options: Partial<FolderOptions> = {}, context: Partial<Context> = {}) {
+  const source = join(root, "model");
+  await mkdir(join(source, "onnx"), { recursive: true });
+  await save(parseModel(model), join(source, "onnx", "model.onnx"));
+  return quantizeFolder(source, { dtypes: ["q8", "q4"], out: join(root, "out"), ...options }, context);
+}
+
+const written = (...names: readonly string[]): Promise<string> => readFile(join(root, "out", ...names), "utf8");
+
+test("what loses too much is repaired, and card and record say which layers stay in what form", async () => {
+  const rows = await run(bearsOne);
+  const spared = [expect.stringMatching(/^fc2: in float, as it alone makes [\d.]+ % of the error; \+1\d\.\d kB$/)];
+  expect(rows).toMatchObject([
+    { dtype: "q8", verdict: "kept", spared },
+    { dtype: "q4", verdict: "kept", spared },
+  ]);
+  expect(await written("README.md")).toMatch(
+    /^model_q4\.onnx was repaired, without which it would be refused: 1 layer of more bits than its dtype says\. fc2: in float, .*\.$/m,
+  );
+  const { files } = JSON.parse(await written("quantize_config.json"));
+  expect(files["onnx/model_q4.onnx"]).toMatchObject({ spared });
+});
+
+test("what no layers repair is left out, and the reason says what was lost and tried", async () => {
+  const rows = await run(bearsNone);
+  const reason = expect.stringMatching(
+    /signal to noise is −\d.* at least 3 dB are required.* no choice of layers keeps the goal and makes the file smaller: with \d layers? in a milder form/,
+  );
+  expect(rows).toMatchObject([
+    { dtype: "q8", verdict: "refused", reason },
+    { dtype: "q4", verdict: "refused", reason },
+  ]);
+  expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
+});
+
+test("what is repaired and then no smaller than a milder dtype is left out, whichever was made first", async () => {
+  for (const dtypes of [["q8", "q4"], ["q4", "q8"], ["q4"]] as const) {
+    const rows = await run(bears8, { dtypes });
+    expect(rows.find(({ dtype }) => dtype === "q4")).toMatchObject({
+      verdict: "refused",
+      reason: expect.stringMatching(
+        /^Repaired it takes 12\.\d kB, no less than q8 with 12\.\d kB: fc3: 8 bits, .*; fc2: 8 bits, .* kB\.$/,
+      ),
+    });
+    expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
+    expect(await written("README.md")).not.toContain("repaired");
+  }
+  const [alone] = await run(bears8, { dtypes: ["q4"], out: join(root, "alone") });
+  expect(alone).toMatchObject({ verdict: "kept", spared: [{}, {}].map(() => expect.any(String)) });
+});
+
+test("what is repaired, no smaller, and clearly faster stays", async () => {
+  const time: FolderOptions["time"] = ({ out }) => Promise.resolve({ work: out.endsWith("_q4.onnx") ? 0.7 : 1 });
+  const rows = await run(bears8, { time });
+  expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "kept"]);
+});
+
+test("a run that is stopped while layers are spared, and continued, writes the files of one that is not", async () => {
+  const stop = new AbortController();
+  const progress: Context["progress"] = (_done, _total, text) => {
+    if (text?.includes("spared") === true) stop.abort();
+  };
+  await expect(run(bearsOne, {}, { signal: stop.signal, progress })).rejects.toMatchObject({ code: "E_STOPPED" });
+  expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
+  const rows = await run(bearsOne);
+  const again = await run(bearsOne);
+  expect(again.map(({ verdict }) => verdict)).toEqual(["there", "there"]);
+  const continued = await Promise.all(rows.map(({ file }) => readFile(join(root, "out", file))));
+  const whole = await run(bearsOne, { out: join(root, "whole") });
+  expect(await Promise.all(whole.map(({ file }) => readFile(join(root, "whole", file))))).toEqual(continued);
+  expect(again.map(({ spared }) => spared)).toEqual(whole.map(({ spared }) => spared));
+});

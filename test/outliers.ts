@@ -1,0 +1,33 @@
+/** Networks in which few weights are so large that codes leave nothing to the others. */
+
+const rows = (of: number, row: (at: number) => readonly number[]): string =>
+  JSON.stringify(Array.from({ length: of }, (_, at) => row(at)));
+const units = (of: number, value: (at: number) => number): number[] => Array.from({ length: of }, (_, at) => value(at));
+
+/**
+ * Each feature 32 times, twice handed on, and the sums. Two units of the first layer are always 0, and the weights of the second that read them are of this
+ * size: with 1000 codes of 8 and 4 bits leave nothing to the others, with 60 those of 4.
+ * @param inBoth those of the third layer, too.
+ */
+export function withOutliers(size: number, inBoth = false): string {
+  const handedOn = (row: number, large: number): readonly number[] =>
+    units(64, (at) => (at % 32 === 31 && large > 0 ? large : at === row ? 1 : 0));
+  return `opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  fc1.weight: float32[64, 2] parameter = ${rows(64, (at) => (at % 32 === 31 ? [0.01, 0.01] : [at < 32 ? 1 : 0, at < 32 ? 0 : 1]))}
+  fc1.bias: float32[64] parameter = ${JSON.stringify(units(64, (at) => (at % 32 === 31 ? -1 : 0)))}
+  fc2.weight: float32[64, 64] parameter = ${rows(64, (row) => handedOn(row, size))}
+  fc3.weight: float32[64, 64] parameter = ${rows(64, (row) => handedOn(row, inBoth ? size : 0))}
+  fc4.weight: float32[2, 64] parameter = ${rows(2, (row) => units(64, (at) => (Math.floor(at / 32) === row ? 1 : 0)))}
+  no: float32[64] = zeros
+  none: float32[2] = zeros
+  a = Gemm "fc1" (features, fc1.weight, fc1.bias) {transB=1}
+  b = Relu(a)
+  c = Gemm "fc2" (b, fc2.weight, no) {transB=1}
+  d = Gemm "fc3" (c, fc3.weight, no) {transB=1}
+  logits = Gemm "fc4" (d, fc4.weight, none) {transB=1}
+}
+`;
+}
+
+export const outliers = withOutliers(1000);
