@@ -31,3 +31,34 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 
 export const outliers = withOutliers(1000);
+
+/**
+ * A decoder of which little in its scores says what the next token is: a large number that each position adds to all of them hides on random inputs what
+ * codes of 8 bits do to the layer of scores, `head`, in which they leave nothing beside large weights of a feature that is always 0.
+ */
+export const decoder = `opset 17
+graph (input_ids: int64[batch, seq], past_key_values.0.key: float32[batch, past, 64])
+    -> (logits: float32[batch, seq, 10], present.0.key: float32[batch, total, 64]) {
+  embed: float32[10, 64] = random(seed 1)
+  mid: float32[64, 64] = random(seed 2)
+  head: float32[64, 10] = ${JSON.stringify(
+    Array.from({ length: 64 }, (_, row) =>
+      Array.from({ length: 10 }, (_, at) => (row === 63 ? 1000 : Math.sin(7 * row + 13 * at * at))),
+    ),
+  )}
+  shown: float32[64] = ${JSON.stringify(Array.from({ length: 64 }, (_, at) => (at === 63 ? 0 : 1)))}
+  axes: int64[1] = [1]
+  last: int64[1] = [2]
+  far: float32[1] = [1000]
+  h = Gather(embed, input_ids)
+  m = MatMul "mid" (h, mid)
+  present.0.key = Concat(past_key_values.0.key, m) {axis=1}
+  all = ReduceSum(present.0.key, axes) {keepdims=1}
+  both = Add(h, all)
+  seen = Mul(both, shown)
+  scores = MatMul "head" (seen, head)
+  ids = Cast(input_ids) {to=1}
+  above = Mul(ids, far)
+  added = Unsqueeze(above, last)
+  logits = Add(scores, added)
+}`;

@@ -6,16 +6,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { root } from "#root";
 import { readSettings } from "../data/tokenizer.ts";
 import { Miss, PithError } from "../errors.ts";
-import type { Loader } from "../folder/index.ts";
+import { type Loader, usualTexts } from "../folder/index.ts";
 import type { Session } from "./command.ts";
 import type loaderJob from "./jobs/loader.ts";
 
 const packageName = "@huggingface/transformers";
-const usualTexts = [
-  "The quick brown fox jumps over the lazy dog.",
-  "What a wonderful film, I would see it again!",
-  "In the beginning",
-];
 const mostTexts = 4;
 /** Larger originals are not loaded beside their variants. */
 const largestCompared = 2 ** 29;

@@ -19,7 +19,7 @@ import { percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
-import { generate, generatorOf } from "./generate.ts";
+import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
 
 /** How near answers are to the original's: a figure; on samples its difference from the original's, and the interval of that. */
 export const nearness = v.object({
@@ -72,9 +72,10 @@ export interface EndToEndOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const mostTexts = 8;
+/** So many of the first texts are tried. */
+export const mostTexts = 8;
 const mostTokens = 48;
-const steps = 24;
+export const steps = 24;
 
 /** Runs originals and results, by the names of their files without suffix. @throws PithError as `generate` and `batchInvariance` do. */
 export async function compareEndToEnd(
@@ -95,17 +96,11 @@ export async function compareEndToEnd(
     return { answers: comparedNearness(compared), ...batch };
   }
   if (tokenizer === undefined || texts.length === 0) return {};
-  const prompts = texts.slice(0, mostTexts).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
+  const prompts = promptsOf(tokenizer, texts);
   const options = { steps, padding: tokenizer.padding, begin, signal };
   const counted = { tokens: 0, same: 0, alike: 0 };
-  const forced: number[][] = [];
-  const alone: number[][] = [];
-  for (const prompt of prompts) {
-    const [wanted = []] = await generate(engine, original, [prompt], options);
-    const [found = []] = await generate(engine, result, [prompt], { ...options, forced: [wanted] });
-    forced.push(wanted);
-    alone.push(found);
-  }
+  const forced = await continueEach(engine, original, prompts, options);
+  const alone = await continueEach(engine, result, prompts, { ...options, forced });
   const together = await generate(engine, result, prompts, { ...options, forced });
   for (const [sample, tokens] of forced.entries())
     for (const [at, token] of tokens.entries()) {
@@ -118,6 +113,24 @@ export async function compareEndToEnd(
   if (lostEndToEnd(found) === undefined) return found;
   const blamed = await layerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
   return { ...found, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
+}
+
+export const promptsOf = (tokenizer: TextTokenizer, texts: readonly string[]): readonly (readonly number[])[] =>
+  texts.slice(0, mostTexts).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
+
+/** What follows each prompt, one after the other. */
+export async function continueEach(
+  engine: Engine,
+  models: Generator,
+  prompts: readonly (readonly number[])[],
+  { forced, ...options }: GenerateOptions,
+): Promise<number[][]> {
+  const found: number[][] = [];
+  for (const [at, prompt] of prompts.entries()) {
+    const follow = forced?.[at];
+    found.push(...(await generate(engine, models, [prompt], { ...options, ...(follow && { forced: [follow] }) })));
+  }
+  return found;
 }
 
 /** Why a variant is no longer the same function: fewer than half of the tokens are the original's, beyond chance. */
@@ -161,17 +174,20 @@ export async function textsTogether(
   { engine, seed, signal }: Context,
   held: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
+  const { originals, results, ...reading } = await openTogether(folder, modules);
+  const { samples, metric } = held;
+  return compareEndToEnd(engine, originals, results, { ...reading, texts, samples, metric, seed, signal });
+}
+
+/** The models, and how their texts are read. */
+export async function openTogether(folder: string, modules: readonly ModulePaths[]) {
   const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
     new Map(await Promise.all(modules.map(async (one) => [one.base, await open(one[which])] as const)));
-  const tokenizer = await openTokenizer(folder);
   const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
-  return compareEndToEnd(engine, await opened("original"), await opened("result"), {
-    tokenizer,
-    texts,
-    samples: held.samples,
-    metric: held.metric,
-    seed,
-    signal,
+  return {
+    originals: await opened("original"),
+    results: await opened("result"),
+    tokenizer: await openTokenizer(folder),
     begin: typeof begin === "number" ? begin : undefined,
-  });
+  };
 }

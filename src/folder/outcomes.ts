@@ -8,14 +8,23 @@ import { describe, writeRecorded } from "./describe.ts";
 import { authoredModel, hashesOf, isOf, isWhole, removeModel } from "./model-files.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
 import { type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
 const usualFileBytes = 2e9;
 /** What concerns the whole run, not one file. */
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
 
-/** Makes one file, or finds it there, or refuses it. */
-export async function makeFile(run: FolderRun, { base, source, hash }: Module, dtype: DtypeName): Promise<void> {
+/**
+ * Makes one file, or finds it there, or refuses it.
+ * @param together as of `Variant`.
+ */
+export async function makeFile(
+  run: FolderRun,
+  { base, source, hash }: Module,
+  dtype: DtypeName,
+  together?: Together,
+): Promise<void> {
   const { out, options, context, records, rows, sidecars, written } = run;
   const { judgedBy } = options;
   const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
@@ -37,7 +46,7 @@ export async function makeFile(run: FolderRun, { base, source, hash }: Module, d
   // Nothing is recorded of what a process makes that is killed before it has recorded it.
   if (forget(run, file)) await writeRecorded(run, []);
   try {
-    const made = await make({ source, out: joinPath(out, file), dtype, fileBytes });
+    const made = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
     for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     records.set(file, { ...record, ...made });

@@ -21,7 +21,7 @@ import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
 import { makeFile, removeResult, timeFile } from "./outcomes.ts";
 import { recordOf } from "./records.ts";
 import { type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
-import { holdTogether, runInLoader } from "./together.ts";
+import { holdOrRepair, holdTogether, runInLoader } from "./together.ts";
 
 /** What answers depend on beside the models. */
 const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
@@ -62,9 +62,8 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
       await describe(run);
       await timeFile(run, module, dtype);
     }
+    await holdOrRepair(run, dtype);
     await runInLoader(run, () => dtype);
-    const row = run.rows.get(fileOf(run.main, dtype));
-    if (row !== undefined && row.verdict !== "refused") await holdTogether(run, row, () => dtype);
   }
   await dropNeedless(run);
   if (run.options.keepSmallest === true) await keepBest(run);

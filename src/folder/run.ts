@@ -9,6 +9,7 @@ import type { Purpose } from "../recipe/objective.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
 import type { Loader, loaderCheck } from "./loader.ts";
 import type { FileFigures, Records } from "./records.ts";
+import type { Together } from "./text-search.ts";
 
 export interface FolderOptions {
   /** Variants by the names of transformers.js, or "all". */
@@ -29,7 +30,7 @@ export interface FolderOptions {
   readonly time?:
     | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
     | undefined;
-  /** Lines that each variant of all models together is tried on: by what continues a text, else by `together` alone. */
+  /** Lines that each variant of all models together is tried on, and repaired by: by what continues a text, else by `together` alone. */
   readonly texts?: readonly string[] | undefined;
   /** Keep of each module only the best variant that passes its check. */
   readonly keepSmallest?: boolean | undefined;
@@ -56,6 +57,8 @@ export interface Variant {
   readonly out: string;
   readonly dtype: DtypeName;
   readonly fileBytes: number;
+  /** What it was found not to hold together with: layers are spared until it does. */
+  readonly together?: Together | undefined;
 }
 
 export interface FolderFile extends Partial<FileFigures> {

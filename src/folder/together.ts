@@ -1,9 +1,10 @@
 /** All models of a folder in one variant: whether transformers.js runs them, and whether they hold together on texts. */
 import { joinPath } from "#platform";
+import { counted } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { describe } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
-import { note, refuse } from "./outcomes.ts";
+import { makeFile, note, refuse, timeFile } from "./outcomes.ts";
 import { type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
 /** The variant of a module's files that is to be used, if it passes its check. */
@@ -30,23 +31,47 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Dty
   return holds;
 }
 
+function pathsOf(run: FolderRun, dtypeOf: (base: string) => DtypeName | undefined): readonly ModulePaths[] {
+  return run.modules.map(({ base, source }) => {
+    const dtype = madeOf(run, base, dtypeOf(base));
+    return { base, original: source, result: dtype === undefined ? source : joinPath(run.out, fileOf(base, dtype)) };
+  });
+}
+
+/** Tries the models of one dtype on texts; where they do not hold, the main module's file is made again with layers spared, or stays refused. */
+export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<void> {
+  const { folder, main, modules, options, rows } = run;
+  const { texts = [] } = options;
+  const file = fileOf(main, dtype);
+  const rowNow = (): FolderFile | undefined => {
+    const row = rows.get(file);
+    return row?.verdict === "refused" ? undefined : row;
+  };
+  const row = rowNow();
+  if (row === undefined || (await holdTogether(run, row, () => dtype))) return;
+  const module = modules.find(({ base }) => base === main);
+  const lost = rows.get(file)?.reason;
+  if (module === undefined || texts.length === 0) return;
+  await makeFile(run, module, dtype, { folder, base: main, modules: pathsOf(run, () => dtype), texts });
+  const repaired = rowNow();
+  if (repaired !== undefined && (await holdTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
+  const { reason = "", ...refused } = rows.get(file) ?? { dtype, file, verdict: "refused" };
+  const tried = repaired?.spared && ` That is with ${counted(repaired.spared.length, "layer")} spared.`;
+  rows.set(file, { ...refused, reason: tried === undefined ? `${lost} ${reason}` : `${reason}${tried}` });
+}
+
 /** Runs the main module's file with those of the others, and refuses it if they do not hold: then the answer is false. */
 export async function holdTogether(
   run: FolderRun,
   row: FolderFile,
   dtypeOf: (base: string) => DtypeName | undefined,
 ): Promise<boolean> {
-  const { folder, out, modules, options, context } = run;
+  const { folder, options, context } = run;
   const { texts } = options;
   const ofTexts =
     options.together ?? (texts && ((found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context)));
   if (ofTexts === undefined) return true;
-  const together = await ofTexts(
-    modules.map(({ base, source }) => {
-      const dtype = madeOf(run, base, dtypeOf(base));
-      return { base, original: source, result: dtype === undefined ? source : joinPath(out, fileOf(base, dtype)) };
-    }),
-  );
+  const together = await ofTexts(pathsOf(run, dtypeOf));
   const lost = lostEndToEnd(together);
   if (lost === undefined) note(run, row.file, { together });
   else await refuse(run, row.file, row.dtype, lost);

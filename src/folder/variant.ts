@@ -20,6 +20,7 @@ import { dataFilesOf } from "./layout.ts";
 import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
+import { searchTogether } from "./text-search.ts";
 
 /** What random inputs say. */
 export function randomNearness(
@@ -34,7 +35,7 @@ export function randomNearness(
 }
 
 export async function makeVariant(
-  { source, out, dtype, fileBytes }: Variant,
+  { source, out, dtype, fileBytes, together }: Variant,
   options: FolderOptions["quantize"],
   context: Context,
 ): Promise<FileFigures> {
@@ -54,14 +55,15 @@ export async function makeVariant(
   const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
   let [made, kept] = [plain as StepOutput, await judge(plain)];
   let spared: readonly string[] = [];
-  if (kept.lost !== undefined && !kept.overflows) {
+  if ((kept.lost !== undefined && !kept.overflows) || together !== undefined) {
     const quiet: Context = { ...inside, log: () => {}, progress: () => {} };
+    const alone = randomSearch(original, undefined, quiet);
     const request = {
       pass: quantize,
       options: asked,
       original,
       plain,
-      search: randomSearch(original, undefined, quiet),
+      search: together === undefined ? alone : await searchTogether(together, alone, quiet),
       output: undefined,
       async run(changed: OptionValues, pass: AnyPass = quantize): Promise<StepOutput> {
         const model = original.clone();
@@ -69,7 +71,7 @@ export async function makeVariant(
       },
     };
     const found = await spare(request, { ...inside, log: () => {} });
-    if (found instanceof Miss) throw refused(`${kept.lost}; ${found.reason}`);
+    if (found instanceof Miss) throw refused([kept.lost ?? [], found.reason].flat().join("; "));
     made = found.made;
     kept = await judge(made);
     spared = found.sparing.spared.map(sparedLine);

@@ -1,11 +1,12 @@
 /** Layers that keep more bits where a result would be refused, and bits chosen for the size of a file. */
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type FolderFile, quantizeFolder } from "../../src/folder/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
-import { outliers, withOutliers } from "../outliers.ts";
+import { writeVocabulary } from "../folder/small-vocabulary.ts";
+import { decoder, outliers, withOutliers } from "../outliers.ts";
 import { given } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
@@ -94,6 +95,25 @@ describe("a layer that rounding ruins", () => {
     expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
       /^model_bnb4\.onnx was repaired, .* fc2: 8 bits, as it alone makes/m,
     );
+  });
+});
+
+test("of a folder that continues texts, what loses their tokens is repaired, and refused with --no-spare", async () => {
+  const model = await given(folder, "decoder", decoder);
+  await writeVocabulary(model);
+  writeFileSync(join(model, "config.json"), "{}");
+  writeFileSync(at("lines.txt"), "red greens a b\nblue reds\ngrey\n");
+  const line = ["quantize", model, "--dtype", "q8", "--text", at("lines.txt"), "-o", join(folder, "decoder.web")];
+  const { code, out, err } = await pith(...line);
+  expect(code, err).toBe(0);
+  expect(err).toContain("tokens of texts are lost: looking for the layers that cost most");
+  expect(out).toMatch(/^model_quantized\.onnx was repaired, .*: 1 layer .* head: in float, /m);
+  const refused = await pith(...line, "--no-spare");
+  expect(refused).toMatchObject({
+    code: 1,
+    out: expect.stringMatching(
+      /refused: model_quantized\.onnx: Of 72 tokens of texts that were continued only \d+ are/,
+    ),
   });
 });
 

@@ -1,13 +1,14 @@
 /** Variants of a folder that do not hold: those that are repaired, those that cannot be, and those that are not worth it. */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import type { Context } from "../../src/passes/pass.ts";
-import { withOutliers } from "../outliers.ts";
+import { decoder, withOutliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { writeVocabulary } from "./small-vocabulary.ts";
 
 let root = "";
 
@@ -89,4 +90,43 @@ test("a run that is stopped while layers are spared, and continued, writes the f
   const whole = await run(bearsOne, { out: join(root, "whole") });
   expect(await Promise.all(whole.map(({ file }) => readFile(join(root, "whole", file))))).toEqual(continued);
   expect(again.map(({ spared }) => spared)).toEqual(whole.map(({ spared }) => spared));
+});
+
+describe("what loses the tokens of texts, though it is near on random inputs,", () => {
+  const texts = ["red greens a b", "blue reds", "grey"];
+  beforeEach(() => writeVocabulary(join(root, "model")));
+
+  test("is repaired by other texts, the same after a stop", async () => {
+    const [plain] = await run(decoder, { dtypes: ["q8"] });
+    expect(plain).toMatchObject({ verdict: "kept", nearness: { value: expect.closeTo(48.8, 0) } });
+    expect(plain?.spared).toBeUndefined();
+    const stop = new AbortController();
+    const progress: Context["progress"] = (_done, _total, text) => {
+      if (text?.includes("spared") === true) stop.abort();
+    };
+    const stopped = run(decoder, { dtypes: ["q8"], texts }, { signal: stop.signal, progress });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    const [row] = await run(decoder, { dtypes: ["q8"], texts });
+    expect(row).toMatchObject({
+      verdict: "kept",
+      spared: [expect.stringMatching(/^head: in float/)],
+      together: { tokens: 72 },
+    });
+    expect(row?.together?.same).toBeGreaterThan(36);
+    const [again] = await run(decoder, { dtypes: ["q8"], texts });
+    expect(again).toMatchObject({ verdict: "there", spared: row?.spared, together: row?.together });
+    const continued = await readFile(join(root, "out", "onnx", "model_quantized.onnx"));
+    await run(decoder, { dtypes: ["q8"], texts, out: join(root, "whole") });
+    expect(await readFile(join(root, "whole", "onnx", "model_quantized.onnx"))).toEqual(continued);
+  });
+
+  test("stays refused where it loses those that judge, or has no milder forms", async () => {
+    const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
+    const lost = "Of 100 tokens of texts that were continued only 1 are those of the original.";
+    expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([
+      { verdict: "refused", reason: `${lost} That is with 1 layer spared.` },
+      { verdict: "refused", reason: `${lost} None of its layers has a milder form.` },
+    ]);
+    expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
+  });
 });

@@ -39,11 +39,16 @@ graph (input_ids: int64[batch, sequence]) -> (y) {
   ${nodes}
 }`);
   await save(model, join(folder, "onnx", "model.onnx"));
+  await writeVocabulary(folder);
+  await writeFile(join(folder, "LICENSE"), "free");
+  return folder;
+}
+
+export async function writeVocabulary(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
   await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify({ pad_token: "[PAD]" }));
   await writeFile(join(folder, "config.json"), JSON.stringify(config));
-  await writeFile(join(folder, "LICENSE"), "free");
-  return folder;
 }
 
 export const plain = "y = Tanh(h)";

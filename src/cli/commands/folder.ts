@@ -126,9 +126,10 @@ export async function variantsOf(
       "warning",
     );
   const set = parseSettings(given.set ?? []);
-  const makeOne = async ({ source, out: file, dtype: name, fileBytes }: Variant): Promise<FileFigures> => {
+  const makeOne = async ({ source, out: file, dtype: name, fileBytes, together }: Variant): Promise<FileFigures> => {
     const input = {
       spare,
+      together,
       command: "quantize",
       model: source,
       out: file,
@@ -186,6 +187,8 @@ export async function variantsOf(
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
       settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
+      // What nothing may be spared in is not repaired by them.
+      texts: force || spare === false ? undefined : texts,
       together:
         data === undefined
           ? undefined

@@ -17,6 +17,7 @@ import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
 import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { type RelativeTimer, relativeTimer } from "../../evaluate/relative-time.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
+import type { Together } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
@@ -61,6 +62,8 @@ export interface PassInput {
   readonly force: boolean;
   /** Where a result loses too much, leave the layers that cost most in milder forms (true). */
   readonly spare?: boolean | undefined;
+  /** Models that the result was found not to hold together with, though it may hold alone. */
+  readonly together?: Together | undefined;
   /** Bytes of the file, at most: bits of each layer are chosen so that it loses least. */
   readonly targetBytes?: number | undefined;
   /** Say what would change, and nothing else. */

@@ -1,8 +1,9 @@
 /** Where a result loses too much: the layers that cost most stay in milder forms, and what comes of it is judged by samples that were not searched on. */
-import { Miss } from "../../errors.ts";
+import { capitalized, Miss, PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/index.ts";
 import { allowance, counted } from "../../evaluate/numbers.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
+import { searchTogether } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context, OptionValues } from "../../passes/index.ts";
@@ -33,19 +34,30 @@ export async function sparedStep(
 ): Promise<SparedStep | Miss | undefined> {
   const { input, pass, data, judging, running } = step;
   const { lost, judged } = judgement;
-  if (lost === undefined || input.force || input.spare === false || pass.milderForms === undefined) return undefined;
-  const isOfSamples = data !== undefined && (lost.because === "goal" || lost.because === "broken");
-  if (!isOfSamples && (data !== undefined || lost.because !== "function")) return undefined;
-  // What only --strict refuses needs more samples.
-  if (judged !== undefined && isWithin(judged.verdict.drop, judged.goal)) return undefined;
-  const found = judged === undefined ? lost.text : lossText(judged);
+  const { together } = input;
+  if (input.force || input.spare === false || pass.milderForms === undefined) return undefined;
+  if (together === undefined) {
+    if (lost === undefined) return undefined;
+    const isOfSamples = data !== undefined && (lost.because === "goal" || lost.because === "broken");
+    if (!isOfSamples && (data !== undefined || lost.because !== "function")) return undefined;
+    // What only --strict refuses needs more samples.
+    if (judged !== undefined && isWithin(judged.verdict.drop, judged.goal)) return undefined;
+  }
+  const alone = judged === undefined || lost === undefined ? lost?.text : lossText(judged);
+  const found = together === undefined ? alone : "tokens of texts are lost";
   const text = `${found}: looking for the layers that cost most`;
   context.log({ id: "sparing", text });
   context.stage("sparing");
   const { apart, request, inside } = await requestOf(step, begin);
   if (apart instanceof Miss) return apart;
-  const spared = await spare({ ...request, plain }, { ...inside, log: running.log, progress: running.progress });
-  if (spared instanceof Miss) return spared;
+  const search = together === undefined ? request.search : await searchTogether(together, request.search, inside);
+  const told = { ...inside, log: running.log, progress: running.progress };
+  const spared = await spare({ ...request, search, plain }, told);
+  if (spared instanceof Miss) {
+    // Alone it may hold, and is not to be written.
+    if (together !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalized(spared.reason)}.`);
+    return spared;
+  }
   const others: OpenStep =
     apart === undefined || judging === undefined ? step : { ...step, judging: { ...judging, compare: apart.compare } };
   const { made, sparing } = spared;

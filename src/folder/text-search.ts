@@ -1,0 +1,55 @@
+/** What layers of a module are spared by where all models of a folder together lose the tokens of texts: other texts than the result is judged by. */
+import { wilson } from "../evaluate/index.ts";
+import type { Context } from "../passes/pass.ts";
+import type { Measurement, Search } from "../recipe/sparing.ts";
+import { continueEach, type ModulePaths, mostTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
+import { generatorOf } from "./generate.ts";
+
+/** Models that a file has to hold together with. */
+export interface Together {
+  readonly folder: string;
+  /** The module of the file. */
+  readonly base: string;
+  readonly modules: readonly ModulePaths[];
+  /** Those that the result is judged by, and then others. */
+  readonly texts: readonly string[];
+}
+
+/** Where there are no others. */
+export const usualTexts = [
+  "The quick brown fox jumps over the lazy dog.",
+  "What a wonderful film, I would see it again!",
+  "In the beginning",
+];
+
+const order: readonly Measurement["holds"][] = ["no", "barely", "clearly"];
+
+/** @param alone what the module by itself is searched by, which has to hold as well. */
+export async function searchTogether(
+  { folder, base, modules, texts }: Together,
+  alone: Search,
+  { engine, signal }: Context,
+): Promise<Search> {
+  const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
+  const original = generatorOf(originals);
+  if (original === undefined || tokenizer === undefined) return alone;
+  const others = texts.slice(mostTexts);
+  const prompts = promptsOf(tokenizer, others.length > 0 ? others : usualTexts);
+  const options = { steps, padding: tokenizer.padding, begin, signal };
+  const forced = await continueEach(engine, original, prompts, options);
+  const wanted = forced.flat();
+  return {
+    samples: alone.samples,
+    async measure(model) {
+      const result = generatorOf(new Map([...results, [base, model]]));
+      if (result === undefined) return alone.measure(model);
+      const found = await continueEach(engine, result, prompts, { ...options, forced });
+      const [tokens, same] = [wanted.length, found.flat().filter((token, at) => token === wanted[at]).length];
+      const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
+      const text = `${same} of ${tokens} tokens are those of the original`;
+      if (holds === "no") return { holds, text };
+      const byItself = await alone.measure(model);
+      return order.indexOf(byItself.holds) < order.indexOf(holds) ? byItself : { holds, text };
+    },
+  };
+}
