@@ -1,12 +1,13 @@
 /**
  * What a run has made: models under the hash of their file, and plain records under the hash of all that they follow from, so that nothing is
- * taken for what it is not. In a folder, or where there is no disk in memory.
+ * taken for what it is not. In a folder, which other machines may share through a bucket, or where there is no disk in memory.
  */
 import { temporaryFolder } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { encode, encodedSource } from "../onnx/index.ts";
 import type { ByteSource } from "../tensor/types.ts";
+import { type Bucket, bucketStore } from "./bucket-store.ts";
 import { folderStore } from "./folder-store.ts";
 import { digestOf } from "./keys.ts";
 import { memoryStore } from "./memory-store.ts";
@@ -51,10 +52,11 @@ export const modelDigest = (model: Model): Promise<string> => digestOf(encode(mo
  * @param original it is not written: it lies somewhere already. Its operators go with what is made of it.
  * @param folder where a run that is stopped is continued from, made when there is something to keep; undefined: what is made lies in a temporary
  * folder, or in memory, until it is released.
+ * @param bucket what is in the folder is shared through it.
  */
-export async function openStore(original: Model, folder: string | undefined): Promise<Store> {
+export async function openStore(original: Model, folder: string | undefined, bucket?: Bucket): Promise<Store> {
   const digest = await modelDigest(original);
-  const store = folder === undefined ? await temporaryStore() : folderStore(folder);
+  const store = await resultsIn(folder, bucket);
   return {
     ...store,
     original: digest,
@@ -68,6 +70,11 @@ export async function openStore(original: Model, folder: string | undefined): Pr
     file: async (wanted) => (wanted === digest ? encodedSource(original) : store.file(wanted)),
     has: async (wanted) => wanted === digest || store.has(wanted),
   };
+}
+
+async function resultsIn(folder: string | undefined, bucket: Bucket | undefined): Promise<StoreOfResults> {
+  if (folder === undefined) return temporaryStore();
+  return bucket === undefined ? folderStore(folder) : bucketStore(folder, bucket);
 }
 
 async function temporaryStore(): Promise<StoreOfResults> {

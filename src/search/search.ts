@@ -15,6 +15,7 @@ import { type Figures, type Objective, type ObjectiveOptions, objectiveOf } from
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
 import { type Attempt, type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
 import type { Measured } from "../report/data.ts";
+import type { Bucket } from "../run/bucket-store.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import { expectedDrop } from "./expected-drop.ts";
@@ -34,6 +35,8 @@ export interface SearchOptions extends RunOptions, ObjectiveOptions, Pick<Offers
   readonly onBest?: (best: Finalists) => Promise<void>;
   /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
   readonly ahead?: Ahead | undefined;
+  /** What other machines have of `resumeFolder`, and what they get of it. */
+  readonly bucket?: Bucket | undefined;
 }
 
 export interface Ahead {
@@ -71,7 +74,7 @@ export async function search(
   given: Partial<Context> = {},
 ): Promise<Finalists> {
   const context = completeContext(given);
-  const store = await openStore(original, options.resumeFolder);
+  const store = await openStore(original, options.resumeFolder, options.bucket);
   try {
     const started = performance.now();
     const searched = await Search.open(store, original, task, options, context);
@@ -95,7 +98,7 @@ export async function tryIn(
   name: string,
   given: Partial<Context> = {},
 ): Promise<void> {
-  const store = await openStore(original, options.resumeFolder);
+  const store = await openStore(original, options.resumeFolder, options.bucket);
   try {
     // Speeds are measured where nothing runs beside.
     const alone = { ...options, purpose: "size" } as const;

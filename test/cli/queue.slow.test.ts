@@ -9,6 +9,7 @@ import { save } from "../../src/onnx/index.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, program } from "./run.ts";
+import { asking, startS3 } from "./s3-server.ts";
 import { smallModels } from "./small-models.ts";
 
 const servers = ["valkey-server", "redis-server"];
@@ -32,8 +33,12 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
   const running = new Set<ChildProcess>();
   let port = 0;
 
-  const start = (command: string, words: readonly string[]): { readonly child: ChildProcess; said(): string } => {
-    const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"] });
+  const start = (
+    command: string,
+    words: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): { readonly child: ChildProcess; said(): string } => {
+    const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     let text = "";
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding("utf8").on("data", (part: string) => {
@@ -104,6 +109,36 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     await ended(redis.child);
   }, 240_000);
 
+  test("two workers that share nothing but a bucket: the same bytes as without", async () => {
+    const redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const s3 = await startS3("models");
+    const machine = (name: string) => ({ ...asking(s3.url), XDG_CACHE_HOME: join(folder, name) });
+    const shared = ["--store", "s3://models/of/pith"];
+    const queue = `redis://localhost:${port}`;
+    const workers = ["one", "two"].map((name) =>
+      start(process.execPath, [program, "worker", queue, ...shared], machine(name)),
+    );
+    for (const { said } of workers) await until(() => said().includes("takes work from"));
+    const words = [program, ...searching(at("bucket"), "--queue", queue, ...shared)];
+    const compress = start(process.execPath, words, machine("search"));
+    await ended(compress.child);
+    expect(compress.child.exitCode, compress.said()).toBe(0);
+    const { code, err } = await pith(...searching(at("alone")));
+    expect(code, err).toBe(0);
+    for (const name of ["model.onnx", "recipe.yaml"])
+      expect(readFileSync(join(at("bucket"), name))).toEqual(readFileSync(join(at("alone"), name)));
+    for (const { child } of workers) child.kill("SIGINT");
+    await Promise.all(workers.map(({ child }) => ended(child)));
+    for (const { said } of workers) expect(said()).toMatch(/^.* of outliers\.onnx: /m);
+    expect(workers.map(({ said }) => said()).join()).not.toMatch(/failed|hidden-from-all/);
+    const runs = [...s3.objects.keys()].filter((name) => name.startsWith("models/of/pith/runs/"));
+    expect(runs.some((name) => name.endsWith(".onnx"))).toBe(true);
+    s3.close();
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+  }, 240_000);
+
   test("code is not run by workers, a folder outside of the store is not read, and passwords are not printed", async () => {
     const redis = startServer("--requirepass", "right");
     await until(() => redis.said().includes("Ready to accept connections"));
@@ -126,6 +161,7 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     [["--queue", "redis://localhost:1"], "--queue needs --store"],
     [["--store", "somewhere"], "--store is for --queue"],
     [["--queue", "localhost", "--store", "somewhere"], "is no address of a queue"],
+    [["--queue", "redis://localhost:1", "--store", "gs://models"], "is no address of a store"],
   ])("refuses %j", async (more, message) => {
     expect(await pith(...searching(at("none"), ...more))).toMatchObject({
       code: 2,

@@ -104,7 +104,11 @@ export default defineCommand({
     queue: option(v.string(), "workers on other machines try the combinations (`pith worker`)", {
       value: "redis://host",
     }),
-    store: option(v.string(), "folder that those machines reach, with models, data and results", { value: "folder/" }),
+    store: option(
+      v.string(),
+      "folder or bucket (s3://bucket/prefix) that those machines reach, with models, data and results",
+      { value: "folder/" },
+    ),
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
@@ -136,7 +140,7 @@ export default defineCommand({
     if ((queue === undefined) !== (store === undefined))
       throw new PithError(
         "E_USAGE",
-        "--queue needs --store, and --store is for --queue: a folder that all workers reach.",
+        "--queue needs --store, and --store is for --queue: a folder or bucket that all workers reach.",
       );
     if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)

@@ -7,8 +7,7 @@ import { defineCommand } from "../command.ts";
 import type combinationJob from "../jobs/combination.ts";
 import type { CombinationInput } from "../jobs/combination.ts";
 import { serve, withoutPassword } from "../queue/queue.ts";
-import { inputIn } from "../queue/shared-store.ts";
-import { requireWritableFolder } from "../writable.ts";
+import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
   name: "worker",
@@ -17,16 +16,19 @@ export default defineCommand({
     { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
   ],
   options: v.object({
-    store: described(v.string(), "folder that all machines reach, with models, data and results", {
+    store: described(v.string(), "folder or bucket that all machines reach, with models, data and results", {
       value: "folder/",
     }),
     jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
   }),
   deterministic: true,
-  examples: ["worker redis://queue.local --store /mnt/shared/pith"],
+  examples: [
+    "worker redis://queue.local --store /mnt/shared/pith",
+    "worker redis://queue.local --store s3://bucket/pith",
+  ],
   async run([url = ""], { store, jobs = 1 }, session) {
     const { terminal, signal } = session;
-    await requireWritableFolder(store, []);
+    const shared = await openSharedStore(store);
     let done = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
     await serve<CombinationInput>(
@@ -36,7 +38,8 @@ export default defineCommand({
         const started = performance.now();
         const what = `${combination} of ${basename(model)}`;
         try {
-          await session.job<typeof combinationJob>("combination", inputIn(store, input), what, { keeps: true });
+          const received = await receivedInput(shared, input);
+          await session.job<typeof combinationJob>("combination", received, what, { keeps: true });
           done++;
           terminal.note("done", `${what}: ${duration(performance.now() - started)}`);
         } catch (error) {

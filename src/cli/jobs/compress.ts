@@ -27,11 +27,11 @@ import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { openQueue, withoutPassword } from "../queue/queue.ts";
-import { inputIn, shareInput } from "../queue/shared-store.ts";
+import { inputIn, openSharedStore, shareInput } from "../queue/shared-store.ts";
 import { frontNames, runFolder, writeResults } from "../result-folder.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
+import { bucketOf, inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
 
 export interface CompressInput extends SearchInput {
@@ -41,7 +41,7 @@ export interface CompressInput extends SearchInput {
   readonly command: readonly string[];
   /** Combinations at a time, in processes here. */
   readonly jobs: number;
-  /** Where workers take combinations from, and the folder that they reach. */
+  /** Where workers take combinations from, and the folder or bucket that they reach. */
   readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
@@ -97,7 +97,7 @@ async function withAhead<T>(
   input: CompressInput,
   model: Model,
   context: JobContext,
-  work: (ahead: Pick<SearchOptions, "ahead" | "resumeFolder">) => Promise<T>,
+  work: (ahead: Pick<SearchOptions, "ahead" | "resumeFolder" | "bucket">) => Promise<T>,
 ): Promise<T> {
   const { jobs, queue: named } = input;
   if (named === undefined) {
@@ -108,13 +108,15 @@ async function withAhead<T>(
   const queue = await openQueue<CombinationInput>(named.url);
   try {
     context.stage("store");
-    const shared = await shareInput(named.store, model, searched);
+    const store = await openSharedStore(named.store);
+    const shared = await shareInput(store, model, searched);
     const workers = await queue.workers();
     const who =
       workers === 0 ? `none yet: pith worker ${withoutPassword(named.url)} --store …` : counted(workers, "worker");
     context.log({ id: "queue", text: `${withoutPassword(named.url)}: ${who}` });
-    const resumeFolder = inputIn(named.store, shared).resumeFolder;
-    return await work({ ahead: await onQueue(queue, shared), resumeFolder });
+    const here = inputIn(store, shared);
+    const { resumeFolder } = here;
+    return await work({ ahead: await onQueue(queue, shared), resumeFolder, bucket: await bucketOf(here) });
   } finally {
     await queue.close();
   }

@@ -10,10 +10,12 @@ import type { JobContext } from "../../job/job.ts";
 import { runJob } from "../../job/run.ts";
 import type { Context } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
+import type { Bucket } from "../../run/bucket-store.ts";
 import { type Ahead, candidatesFor, type SearchOptions } from "../../search/index.ts";
 import type { MetricName } from "../../task/index.ts";
 import { version } from "../../version.ts";
 import type { DataRequest } from "../data.ts";
+import { openBucket } from "../queue/bucket.ts";
 import type { OpenedQueue } from "../queue/queue.ts";
 import { tokensTimed } from "./bench.ts";
 import type combinationJob from "./combination.ts";
@@ -25,6 +27,8 @@ export interface SearchInput {
   readonly model: string;
   /** Where finished steps are kept until the run is complete. */
   readonly resumeFolder: string;
+  /** Address of the bucket with which this folder is shared. */
+  readonly bucket?: string | undefined;
   readonly data: DataRequest;
   readonly metric: MetricName;
   readonly output: string | undefined;
@@ -72,11 +76,15 @@ export async function openSearch(
       seen: task.seen,
       available: used.test.available,
       resumeFolder: input.resumeFolder,
+      bucket: await bucketOf(input),
       length: await tokensTimed(input.model),
       targets,
     },
   };
 }
+
+export const bucketOf = async ({ bucket }: Pick<SearchInput, "bucket">): Promise<Bucket | undefined> =>
+  bucket === undefined ? undefined : openBucket(bucket);
 
 /** Bytes that a process takes beside its model, about, and how many times its model. */
 const [ofProcess, ofModel] = [400e6, 20];

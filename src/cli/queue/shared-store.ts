@@ -1,15 +1,40 @@
-/** A folder that several machines can read and write: models and data by content hash, and the finished steps of searches. */
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+/** What several machines can read and write, a folder or a bucket: models and data by content hash, and the finished steps of searches. */
+import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
+import { homedir } from "node:os";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileHash, textHash } from "../../data/file-hash.ts";
 import { sidecarNames } from "../../data/sidecars.ts";
 import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
+import type { Bucket } from "../../run/bucket-store.ts";
 import { filesOf, isThere } from "../files.ts";
 import type { SearchInput } from "../jobs/searching.ts";
+import { requireWritableFolder } from "../writable.ts";
+import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
+import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
+import { wholeFolder } from "./whole-folder.ts";
 
-/** Copies the model and the data of a search into the store. @returns the input with paths relative to the store. */
-export async function shareInput<I extends SearchInput>(store: string, model: Model, input: I): Promise<I> {
+export interface SharedStore {
+  /** Of all machines; with a bucket of this machine, with what it has needed of it so far. */
+  readonly folder: string;
+  readonly bucket: { readonly address: string; readonly objects: Bucket } | undefined;
+}
+
+/** @param place a folder, or s3://bucket/prefix. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE where nothing could be left there. */
+export async function openSharedStore(place: string): Promise<SharedStore> {
+  if (bucketPlace(place) === undefined) {
+    await requireWritableFolder(place, []);
+    return { folder: place, bucket: undefined };
+  }
+  const objects = await openBucket(place);
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const folder = join(caches, "pith", "stores", await triedBucket(objects));
+  await requireWritableFolder(folder, []);
+  return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
+}
+
+/** Puts the model and the data of a search into the store. @returns the input with paths relative to the store. */
+export async function shareInput<I extends SearchInput>(store: SharedStore, model: Model, input: I): Promise<I> {
   requireNoCode(input.data.path);
   const own = dirname(input.model);
   const besides = await Promise.all(
@@ -26,60 +51,67 @@ export async function shareInput<I extends SearchInput>(store: string, model: Mo
     .map((name) => join(base, name))
     .toSorted();
   const place = await share(store, base, files);
-  const path = isFolder ? place : join(place, basename(data));
+  const path = isFolder ? place : `${place}/${basename(data)}`;
   const key = await textHash(JSON.stringify([shared, path, input.seed]));
   return {
     ...input,
-    model: join(shared, basename(input.model)),
+    model: `${shared}/${basename(input.model)}`,
     data: { ...input.data, path },
-    resumeFolder: join("runs", key),
+    resumeFolder: `runs/${key}`,
   };
 }
 
 /** The input with absolute paths on this machine. @throws PithError E_DATA for a path that leaves the store, or for code. */
-export function inputIn<I extends SearchInput>(store: string, input: I): I {
+export function inputIn<I extends SearchInput>({ folder, bucket }: SharedStore, input: I): I {
   requireNoCode(input.data.path);
   const at = (path: string): string => {
-    const found = resolve(store, path);
-    if (isAbsolute(path) || !found.startsWith(resolve(store) + sep))
+    const found = resolve(folder, path);
+    if (isAbsolute(path) || !found.startsWith(resolve(folder) + sep))
       throw new PithError("E_DATA", `The queue names "${path}", which is not in the store.`);
     return found;
   };
+  const resumeFolder = at(input.resumeFolder);
   return {
     ...input,
     model: at(input.model),
     data: { ...input.data, path: at(input.data.path) },
-    resumeFolder: at(input.resumeFolder),
+    resumeFolder,
+    bucket: bucket && `${bucket.address}/${relative(resolve(folder), resumeFolder).replaceAll(sep, "/")}`,
   };
 }
 
-/** Copies files into a folder named by the hash of their contents. @returns the folder, relative to the store. */
-async function share(store: string, base: string, paths: readonly string[]): Promise<string> {
-  const files: (readonly [name: string, path: string])[] = [];
-  const hashes: (readonly [name: string, hash: string])[] = [];
+/** The same, with model and data on this machine. @throws PithError as `inputIn`; E_DATA, E_FILE where a bucket does not have them. */
+export async function receivedInput<I extends SearchInput>(store: SharedStore, input: I): Promise<I> {
+  const found = inputIn(store, input);
+  if (store.bucket === undefined) return found;
+  for (const path of [input.model, input.data.path]) {
+    const [place] = /^inputs\/[0-9a-f]{64}(?=\/|$)/.exec(path) ?? [];
+    if (place === undefined) throw new PithError("E_DATA", `The queue names "${path}", which is no input in a store.`);
+    await receiveFolder(store.bucket.objects, store.folder, place);
+  }
+  return found;
+}
+
+/** Puts files into a folder named by the hash of their contents. @returns the folder, relative to the store. */
+async function share({ folder, bucket }: SharedStore, base: string, paths: readonly string[]): Promise<string> {
+  const files: string[] = [];
+  const hashed: HashedFile[] = [];
   for (const path of paths) {
     if (!(await stat(path)).isFile()) continue;
-    const name = relative(base, path);
-    files.push([name, path]);
-    hashes.push([name, await fileHash(path)]);
+    files.push(path);
+    hashed.push([relative(base, path).replaceAll(sep, "/"), await fileHash(path)]);
   }
-  const place = join("inputs", await textHash(JSON.stringify(hashes)));
-  const target = join(store, place);
-  if (await isThere(target)) return place;
-  // Whole, or not there.
-  await mkdir(dirname(target), { recursive: true });
-  const unfinished = await mkdtemp(`${target}.`);
-  try {
-    for (const [name, path] of files) {
+  const place = `inputs/${await textHash(listText(hashed))}`;
+  if (bucket !== undefined) {
+    await sendFolder(bucket.objects, place, hashed, files);
+    return place;
+  }
+  await wholeFolder(join(folder, place), async (unfinished) => {
+    for (const [at, [name]] of hashed.entries()) {
       await mkdir(dirname(join(unfinished, name)), { recursive: true });
-      await copyFile(path, join(unfinished, name));
+      await copyFile(files[at] ?? "", join(unfinished, name));
     }
-    await rename(unfinished, target).catch(async (error: unknown) => {
-      if (!(await isThere(target))) throw error;
-    });
-  } finally {
-    await rm(unfinished, { recursive: true, force: true });
-  }
+  });
   return place;
 }
 

@@ -1,0 +1,76 @@
+/** Folders of models and data in a bucket: each file under the hash of its contents, and a list of them under the hash of the list. */
+import { mkdir } from "node:fs/promises";
+import { dirname, join, resolve, sep } from "node:path";
+import { bytesOfFile, fileHash, textHash } from "../../data/file-hash.ts";
+import { PithError } from "../../errors.ts";
+import { writeFileAtomically } from "../../platform/node.ts";
+import type { Bucket } from "../../run/bucket-store.ts";
+import { textOf } from "./bucket.ts";
+import { wholeFolder } from "./whole-folder.ts";
+
+/** Objects that are sent or received at a time: data may be tens of thousands of images. */
+const atATime = 16;
+const objectName = (hash: string): string => `files/${hash}`;
+const listName = (place: string): string => `${place}.json`;
+
+/** A file of a folder: its name there, with "/", and the hash of its contents. */
+export type HashedFile = readonly [name: string, hash: string];
+
+/** The list of a folder, whose hash names it. */
+export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
+
+/** @param paths of the files, in this order. */
+export async function sendFolder(
+  bucket: Bucket,
+  place: string,
+  files: readonly HashedFile[],
+  paths: readonly string[],
+): Promise<void> {
+  if (await bucket.has(listName(place))) return;
+  await forAll([...files.entries()], async ([at, [, hash]]) => {
+    if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[at] ?? ""));
+  });
+  // It says that the files are there.
+  await bucket.write(listName(place), [new TextEncoder().encode(listText(files))]);
+}
+
+/**
+ * Brings a folder into that of this machine, unless it is there.
+ * @throws PithError E_DATA where it is not in the bucket, or what is there does not have its hash.
+ */
+export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
+  await wholeFolder(join(folder, place), async (unfinished) => {
+    await forAll(await listOf(bucket, place), async ([name, hash]) => {
+      const path = resolve(unfinished, name);
+      if (!path.startsWith(unfinished + sep))
+        throw new PithError("E_DATA", `The store names "${name}", which leaves its folder.`);
+      const bytes = await bucket.read(objectName(hash));
+      if (bytes === undefined) throw missing(objectName(hash));
+      await mkdir(dirname(path), { recursive: true });
+      await writeFileAtomically(path, bytes);
+      if ((await fileHash(path)) !== hash) throw damaged(objectName(hash));
+    });
+  });
+}
+
+async function listOf(bucket: Bucket, place: string): Promise<readonly HashedFile[]> {
+  const text = await textOf(bucket, listName(place));
+  if (text === undefined) throw missing(listName(place));
+  if (!place.endsWith(`/${await textHash(text)}`)) throw damaged(listName(place));
+  return JSON.parse(text);
+}
+
+const missing = (name: string): PithError => new PithError("E_DATA", `"${name}" is not in the bucket of the store.`);
+
+const damaged = (name: string): PithError =>
+  new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {
+    hint: "Remove it there, and run compress again.",
+  });
+
+async function forAll<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const left = all.values();
+  const next = async (): Promise<void> => {
+    for (const one of left) await work(one);
+  };
+  await Promise.all(Array.from({ length: atATime }, next));
+}

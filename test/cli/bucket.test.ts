@@ -1,0 +1,150 @@
+/** Buckets of a server that speaks S3, as stores of a queue. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { bucketPlace, openBucket, textOf, triedBucket } from "../../src/cli/queue/bucket.ts";
+import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/cli/queue/bucket-inputs.ts";
+import { bytesHash, textHash } from "../../src/data/file-hash.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { asking, type S3Server, startS3 } from "./s3-server.ts";
+
+let server: S3Server;
+const as = (env: Readonly<Record<string, string>>): void => {
+  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+};
+beforeEach(async () => {
+  server = await startS3("models");
+  as(asking(server.url));
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  server.close();
+});
+
+const bytesOf = async (parts: AsyncIterable<Uint8Array> | undefined): Promise<Buffer> => {
+  const all: Uint8Array[] = [];
+  for await (const part of parts ?? []) all.push(part);
+  return Buffer.concat(all);
+};
+const numbers = (length: number): Buffer => Buffer.from(Uint32Array.from({ length }, (_, at) => at).buffer);
+const folderOf = async (contents: Readonly<Record<string, string>>) => {
+  const folder = temporaryFolder();
+  const files: HashedFile[] = [];
+  for (const [name, text] of Object.entries(contents)) {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
+    writeFileSync(join(folder, name), text);
+    files.push([name, await bytesHash(Buffer.from(text))]);
+  }
+  const paths = files.map(([name]) => join(folder, name));
+  return { files, paths, place: `inputs/${await textHash(listText(files))}` };
+};
+
+test("objects come back as they were written: empty, of some bytes, of several parts", async () => {
+  const bucket = await openBucket("s3://models/deep/er");
+  for (const bytes of [Buffer.of(), Buffer.from("some"), numbers(5 * 2 ** 20)]) {
+    await bucket.write("one", [bytes]);
+    expect((await bytesOf(await bucket.read("one"))).equals(bytes)).toBe(true);
+  }
+  expect([...server.objects.keys()]).toEqual(["models/deep/er/one"]);
+  expect(await bucket.has("one")).toBe(true);
+  expect(await bucket.has("two")).toBe(false);
+  expect(await bucket.read("two")).toBeUndefined();
+});
+
+test("an answer that breaks off goes on where it did; one that always does is a failure", async () => {
+  const bucket = await openBucket("s3://models");
+  const bytes = numbers(2 ** 18);
+  await bucket.write("one", [bytes]);
+  server.breaks.push(100_000, 0, 500_000);
+  expect((await bytesOf(await bucket.read("one"))).equals(bytes)).toBe(true);
+  server.breaks.push(...Array.from({ length: 20 }, () => 10));
+  await expect(bucket.read("one").then(bytesOf)).rejects.toThrow(`No server answers at ${server.url} (ECONNRESET).`);
+});
+
+test("a bucket that was emptied is another one", async () => {
+  const bucket = await openBucket("s3://models/a");
+  const mark = await triedBucket(bucket);
+  expect(await triedBucket(bucket)).toBe(mark);
+  server.objects.clear();
+  expect(await triedBucket(bucket)).not.toBe(mark);
+  server.objects.set("models/a/store", Buffer.from("../../elsewhere"));
+  await expect(triedBucket(bucket)).rejects.toThrow("is not one that Pith wrote");
+});
+
+test("a missing bucket, keys that may not write, and none at all are told apart, with what to do; no secret is printed", async () => {
+  const failure = async (address: string): Promise<string> => {
+    try {
+      return await triedBucket(await openBucket(address));
+    } catch (error) {
+      const { message, hint, cause } = error as { message: string; hint?: string; cause?: unknown };
+      expect(cause).toBeUndefined();
+      return `${message} ${hint}`;
+    }
+  };
+  const found = [await failure("s3://other/a")];
+  as(asking(server.url, "reader"));
+  found.push(await failure("s3://models/a"));
+  as(asking(server.url, "stranger"));
+  found.push(await failure("s3://models/a"));
+  as(asking("http://name:hidden-from-all@127.0.0.1:1"));
+  found.push(await failure("s3://models/a"));
+  as({ ...asking(server.url, ""), AWS_SECRET_ACCESS_KEY: "", AWS_EC2_METADATA_DISABLED: "true", HOME: "/nowhere" });
+  found.push(await failure("s3://models/a"));
+  expect(found).toEqual([
+    expect.stringMatching(/^There is no bucket "other" at http:.* Make it first/),
+    expect.stringMatching(/^The bucket "models" denies access: AccessDenied, said in words\. .*s3:PutObject/),
+    expect.stringMatching(/^The bucket "models" denies access\. AWS_ACCESS_KEY_ID/),
+    expect.stringMatching(/^No server answers at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)\. AWS_ENDPOINT_URL/),
+    expect.stringMatching(/^The bucket "models" denies access: Could not load credentials.* AWS_ACCESS_KEY_ID/),
+  ]);
+  expect(found.join()).not.toContain("hidden-from-all");
+});
+
+test("addresses are of a bucket and a path; others with a scheme are refused, folders are none", async () => {
+  expect(bucketPlace("s3://models/a/b c/")).toEqual({ bucket: "models", prefix: "a/b c/" });
+  expect(bucketPlace("s3://models")).toEqual({ bucket: "models", prefix: "" });
+  for (const folder of ["/mnt/shared", "store", "C:\\store", "s3:store"]) expect(bucketPlace(folder)).toBeUndefined();
+  for (const wrong of ["s3://", "s3://A", "s3://models/../b", "s3://models//b", "gs://models/a", "s3://models/a?b"])
+    expect(() => bucketPlace(wrong)).toThrow("is no address of a store");
+  vi.stubEnv("AWS_ENDPOINT_URL", "localhost:9000");
+  await expect(openBucket("s3://models")).rejects.toThrow("is no address of a server");
+});
+
+test("a folder arrives with its names and contents; a second one sends only what is new", async () => {
+  const bucket = await openBucket("s3://models/a");
+  const data = await folderOf({ "cat/1.txt": "one", "dog/2.txt": "two", "dog/3.txt": "one" });
+  await sendFolder(bucket, data.place, data.files, data.paths);
+  const here = temporaryFolder();
+  await receiveFolder(bucket, here, data.place);
+  for (const [at, [name]] of data.files.entries())
+    expect(readFileSync(join(here, data.place, name))).toEqual(readFileSync(data.paths[at] ?? ""));
+  const before = server.objects.size;
+  const more = await folderOf({ "cat/1.txt": "one", "dog/2.txt": "three" });
+  await sendFolder(bucket, more.place, more.files, more.paths);
+  expect(server.objects.size).toBe(before + 2);
+  server.requests.length = 0;
+  await receiveFolder(bucket, here, data.place);
+  expect(server.requests).toEqual([]);
+});
+
+test("what a bucket has in place of a folder's files is refused: other contents, another list, names that leave it, nothing", async () => {
+  const bucket = await openBucket("s3://models/a");
+  const here = temporaryFolder();
+  const receive = (place: string) => receiveFolder(bucket, here, place);
+  const { place, files, paths } = await folderOf({ "1.txt": "one" });
+  await expect(receive(place)).rejects.toThrow("is not in the bucket");
+  await sendFolder(bucket, place, files, paths);
+  const name = `models/a/files/${files[0]?.[1]}`;
+  server.objects.set(name, Buffer.from("other"));
+  await expect(receive(place)).rejects.toThrow("is not what its hash says");
+  server.objects.delete(name);
+  await expect(receive(place)).rejects.toThrow("is not in the bucket");
+  server.objects.set(`models/a/${place}.json`, Buffer.from("[]"));
+  await expect(receive(place)).rejects.toThrow("is not what its hash says");
+  expect(existsSync(join(here, place))).toBe(false);
+  const outside: HashedFile[] = [["../../../left.txt", await bytesHash(Buffer.from("one"))]];
+  const bad = `inputs/${await textHash(listText(outside))}`;
+  await sendFolder(bucket, bad, outside, paths);
+  expect(await textOf(bucket, `${bad}.json`)).toContain("left.txt");
+  await expect(receive(bad)).rejects.toThrow("leaves its folder");
+});
