@@ -105,10 +105,10 @@ async function withAhead<T>(
     return work({ ahead, resumeFolder: input.resumeFolder });
   }
   const { out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...searched } = input;
+  const store = await openSharedStore(named.store);
   const queue = await openQueue<CombinationInput>(named.url);
   try {
     context.stage("store");
-    const store = await openSharedStore(named.store);
     const shared = await shareInput(store, model, searched);
     const workers = await queue.workers();
     const who =
