@@ -6,6 +6,7 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import * as nodeModule from "node:module";
+import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -24,6 +25,8 @@ export interface RunOptions {
   readonly onEvent?: (event: JobEvent) => void;
   /** Asked to stop, it keeps what it has done, which may take longer than a moment: it gets `keepingGrace`. */
   readonly keeps?: boolean;
+  /** Whatever else runs comes first, a measurement of speed above all. */
+  readonly isBackground?: boolean;
   /** Milliseconds between being asked to stop and being killed; unless said, what follows from `keeps`. */
   readonly grace?: number;
   /** Milliseconds that the process may take until the job's module is loaded. */
@@ -65,6 +68,7 @@ export async function runJob<J extends Job>(
   stopIfAsked(signal);
   const temporary = await temporaryFolder();
   const child = start(module);
+  if (options.isBackground === true) yieldToOthers(child);
   const kill = (): void => void child.kill("SIGKILL");
   // Before its folder is removed.
   process.prependListener("exit", kill);
@@ -154,6 +158,15 @@ interface Ending {
   readonly pith: "ended";
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+}
+
+/** Before it has threads: on Linux they have the priority of the one that makes them. */
+function yieldToOthers({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);
+  } catch {
+    // Not allowed, or it has ended: it runs as others do.
+  }
 }
 
 function start(module: URL): ChildProcess {

@@ -23,6 +23,7 @@ import { finalistsOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { divided, type SearchParts } from "./parts.ts";
+import type { Ahead } from "./pool.ts";
 import { recordOf, resolved, type Scored } from "./record.ts";
 import { timeText, Work } from "./work.ts";
 
@@ -37,13 +38,6 @@ export interface SearchOptions extends RunOptions, ObjectiveOptions, Pick<Offers
   readonly ahead?: Ahead | undefined;
   /** What other machines have of `resumeFolder`, and what they get of it. */
   readonly bucket?: Bucket | undefined;
-}
-
-export interface Ahead {
-  /** Combinations at a time. */
-  readonly jobs: number;
-  /** Waits until each has been tried or has failed. The search reads their results from the store, and computes what is missing. */
-  tryAll(names: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
 export interface Finalists extends Compressed {
@@ -78,7 +72,8 @@ export async function search(
   try {
     const started = performance.now();
     const searched = await Search.open(store, original, task, options, context);
-    await searched.run();
+    // The finalists are timed with nothing beside.
+    await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
     return { ...found, run: { ...found.run, seconds: secondsSince(started) } };
   } finally {
@@ -213,17 +208,20 @@ class Search {
     await this.#try(combination);
   }
 
-  /** A round, and where there is room what is likely to follow it: which combinations are tried does not depend on it. */
+  /** A round, and where there is room what is likely to follow it: which combinations count does not depend on it. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, late } = this.#begun;
-    if (options.ahead === undefined || !this.#isOpen()) return;
-    const { jobs, tryAll } = options.ahead;
-    const others = this.#promising().filter((one) => !round.includes(one));
-    const names = [...round, ...others.slice(0, Math.max(0, jobs - round.length))].map(({ name }) => name);
-    options.onStage?.(`${counted(names.length, "combination")}, ${integer(jobs)} at a time`);
+    const { ahead, steps: most = Number.POSITIVE_INFINITY } = options;
+    if (ahead === undefined || !this.#isOpen()) return;
+    const names = round.slice(0, most - this.#tried.length).map(({ name }) => name);
+    const isLast = this.#tried.length + names.length >= most;
+    const others = isLast ? [] : this.#promising().filter((one) => !round.includes(one));
+    options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
     const left = this.#secondsLeft;
-    const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), (1000 * left) / jobs) : undefined;
-    await tryAll(names, AbortSignal.any([context.signal, late.signal])).finally(() => clearTimeout(timer));
+    const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), (1000 * left) / ahead.jobs) : undefined;
+    const signal = AbortSignal.any([context.signal, late.signal]);
+    const likely = others.map(({ name }) => name);
+    await ahead.tryRound(names, likely, signal).finally(() => clearTimeout(timer));
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 

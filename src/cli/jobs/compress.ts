@@ -110,13 +110,15 @@ async function withAhead<T>(
   try {
     context.stage("store");
     const shared = await shareInput(store, model, searched);
-    const workers = await queue.workers();
+    const ahead = await onQueue(queue, shared);
     const who =
-      workers === 0 ? `none yet: pith worker ${withoutPassword(named.url)} --store …` : counted(workers, "worker");
+      queue.room === 0
+        ? `no worker yet: pith worker ${withoutPassword(named.url)} --store …`
+        : `${counted(queue.room, "combination")} at a time`;
     context.log({ id: "queue", text: `${withoutPassword(named.url)}: ${who}` });
     const here = inputIn(store, shared);
     const { resumeFolder } = here;
-    return await work({ ahead: await onQueue(queue, shared), resumeFolder, bucket: await bucketOf(here) });
+    return await work({ ahead, resumeFolder, bucket: await bucketOf(here) });
   } finally {
     await queue.close();
   }

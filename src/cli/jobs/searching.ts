@@ -11,7 +11,7 @@ import { runJob } from "../../job/run.ts";
 import type { Context } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
-import { type Ahead, candidatesFor, type SearchOptions } from "../../search/index.ts";
+import { type Ahead, candidatesFor, Pool, type SearchOptions } from "../../search/index.ts";
 import type { MetricName } from "../../task/index.ts";
 import { version } from "../../version.ts";
 import type { DataRequest } from "../data.ts";
@@ -92,34 +92,26 @@ const [ofProcess, ofModel] = [400e6, 20];
 /** Combinations in processes of their own, as many at a time as there is memory for. */
 export function inProcesses(input: SearchInput, jobs: number, bytes: number): Ahead {
   const most = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (ofProcess + ofModel * bytes))));
-  return {
+  return new Pool({
     jobs: most,
-    async tryAll(names, signal) {
-      const left = [...names];
-      const next = async (): Promise<void> => {
-        for (let name = left.shift(); name !== undefined && !signal.aborted; name = left.shift()) {
-          const job = { ...input, combination: name };
-          // The search tries again, and says what is wrong.
-          await runJob<typeof combinationJob>(moduleOf("cli/jobs/combination"), job, {
-            name,
-            signal,
-            keeps: true,
-          }).catch(refusalIn);
-        }
-      };
-      await Promise.all(Array.from({ length: most }, next));
+    room: () => most,
+    async tryOne(name, { stop: signal }) {
+      const job = { ...input, combination: name };
+      const options = { name, signal, keeps: true, isBackground: true };
+      // The search tries again, and says what is wrong.
+      await runJob<typeof combinationJob>(moduleOf("cli/jobs/combination"), job, options).catch(refusalIn);
+      return true;
     },
-  };
+  });
 }
 
 /** Combinations for the workers of a queue. @param shared the input as `shareInput` has it. */
 export async function onQueue(queue: OpenedQueue<CombinationInput>, shared: SearchInput): Promise<Ahead> {
-  return {
-    jobs: Math.max(1, await queue.workers()),
-    tryAll: (names, signal) =>
-      queue.doAll(
-        names.map((combination) => ({ version, input: { ...shared, combination } })),
-        signal,
-      ),
-  };
+  await queue.look();
+  return new Pool({
+    jobs: Math.max(1, queue.room),
+    // A round is queued whole: workers may come.
+    room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
+    tryOne: (combination, work) => queue.doOne({ version, input: { ...shared, combination } }, work),
+  });
 }

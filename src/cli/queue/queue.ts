@@ -3,6 +3,7 @@ import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
+import type { PoolWork } from "../../search/index.ts";
 import { version } from "../../version.ts";
 
 /** The input of a job for a worker, as plain data. Its paths are relative to the store. */
@@ -55,9 +56,11 @@ async function connected(redis: Redis, url: string): Promise<Redis> {
 export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, "//");
 
 export interface OpenedQueue<I> {
-  workers(): Promise<number>;
-  /** Waits until every job has completed or failed, or there has been no worker for a minute. */
-  doAll(all: readonly QueuedJob<I>[], signal: AbortSignal): Promise<void>;
+  /** Jobs that the workers take at a time, as of the last look. */
+  readonly room: number;
+  look(): Promise<void>;
+  /** Waits until a job has completed or failed, it is stopped, or there has been no worker for a minute. @returns false where it was dropped, as it was not wanted and nobody had begun it. */
+  doOne(job: QueuedJob<I>, work: PoolWork): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -71,31 +74,40 @@ export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
     const state = await queue.getJobState(id);
     return state === "completed" || state === "failed" || state === "unknown";
   };
+  let room = 0;
+  let aloneSince = performance.now();
+  let looked = Number.NEGATIVE_INFINITY;
+  const look = async (): Promise<void> => {
+    if (performance.now() - looked < lookEvery) return;
+    looked = performance.now();
+    const workers = await queue.getWorkers();
+    room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
+    if (room > 0) aloneSince = performance.now();
+  };
   return {
-    workers: () => queue.getWorkersCount(),
-    async doAll(all, signal) {
-      const ids = await Promise.all(all.map((work) => textHash(JSON.stringify(work))));
-      for (const [at, work] of all.entries()) {
-        const jobId = ids[at] ?? "";
-        // What an earlier search has asked for is in the store; it may have been removed there.
-        if (await isOver(jobId)) await queue.remove(jobId);
-        await queue.add("combination", work, {
-          jobId,
-          removeOnFail: { age: 86_400 },
-          removeOnComplete: { age: 86_400 },
-        });
-      }
-      let open: readonly string[] = ids;
-      for (let aloneSince = performance.now(); open.length > 0; ) {
-        if (signal.aborted) break;
-        await new Promise((resolve) => setTimeout(resolve, lookEvery));
-        const over = await Promise.all(open.map(isOver));
-        open = open.filter((_, at) => over[at] !== true);
-        if ((await queue.getWorkersCount()) > 0) aloneSince = performance.now();
-        else if (performance.now() - aloneSince > mostAlone) break;
-      }
+    get room() {
+      return room;
+    },
+    look,
+    async doOne(work, { stop, isWanted }) {
+      const jobId = await textHash(JSON.stringify(work));
+      // What an earlier search has asked for is in the store; it may have been removed there.
+      if (await isOver(jobId)) await queue.remove(jobId);
+      // What is asked for last is most urgent.
+      const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
+      await queue.add("combination", work, { jobId, lifo: true, ...kept });
       // What somebody works at stays: it has a lock.
-      await Promise.allSettled(open.map((id) => queue.remove(id)));
+      const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
+      while (!(await isOver(jobId))) {
+        await look();
+        if (stop.aborted || performance.now() - aloneSince > mostAlone) {
+          await remove();
+          break;
+        }
+        if (!isWanted() && (await remove())) return false;
+        await new Promise((resolve) => setTimeout(resolve, lookEvery));
+      }
+      return true;
     },
     async close() {
       await queue.close();
@@ -128,7 +140,14 @@ export async function serve<I>(
         throw new bull.WaitingError();
       }
     },
-    { connection: redis, concurrency: jobs, lockDuration, stalledInterval, maxStalledCount: mostDeaths },
+    {
+      name: String(jobs),
+      connection: redis,
+      concurrency: jobs,
+      lockDuration,
+      stalledInterval,
+      maxStalledCount: mostDeaths,
+    },
   );
   worker.on("error", () => {});
   onReady();
