@@ -74,6 +74,14 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
 export const makeFolder = (path: string): Promise<void> =>
   refuse(`The folder "${path}" cannot be made in a browser.`, inMemory);
 
+// No folder is there to grow.
+export const touchFile = async (_path: string): Promise<void> => {};
+export const trimFolder = async (
+  _folder: string,
+  _most: number,
+  _needed: ReadonlySet<string>,
+): Promise<readonly string[]> => [];
+
 export const claimFolder = (folder: string): Promise<() => void> =>
   refuse(`The folder "${folder}" cannot be written in a browser.`, inMemory);
 

@@ -10,6 +10,7 @@ import { failure } from "./node-failure.ts";
 
 export type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
+export { touchFile, trimFolder } from "./node-bounded.ts";
 export { claimFolder } from "./node-claim.ts";
 export { brotliSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";

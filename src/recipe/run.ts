@@ -16,7 +16,7 @@ import { type Measured, type Run, runFormat } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { Runner } from "../run/runner.ts";
-import { openStore, type Store } from "../run/store.ts";
+import { openStore, type Store, type StoreOptions } from "../run/store.ts";
 import { version } from "../version.ts";
 import { type Contender, choose, frontBeside } from "./choose.ts";
 import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
@@ -34,7 +34,7 @@ import { forecast } from "./time-estimate.ts";
 import { time } from "./timing.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained, secondsSince } from "./variant.ts";
 
-export interface RunOptions {
+export interface RunOptions extends StoreOptions {
   /** What the report calls the original: its file's name. */
   readonly name?: string;
   /** Passes of your own, which recipes may name beside Pith's. */
@@ -70,12 +70,6 @@ export interface RunOptions {
   readonly preprocessing?: string | undefined;
   /** Who ran it, for the report. */
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
-  /**
-   * A folder of a run's own in which it keeps what it has done: one that was stopped is continued from there, with the same figures and files. It is
-   * made when there is something to keep, and stays until the caller removes it. Passes, metrics and operators of your own are known there by
-   * their names, and modules by what is in their own file: take another folder when their code has changed.
-   */
-  readonly resumeFolder?: string;
   /** Names what the context's progress counts from here on. */
   readonly onStage?: (name: string) => void;
   /** The original is measured, or what a step made of it. */
@@ -128,7 +122,7 @@ export async function compress(
   options: RunOptions = {},
   context: Partial<Context> = {},
 ): Promise<Compressed> {
-  const store = await openStore(original, options.resumeFolder);
+  const store = await openStore(original, options);
   try {
     return await compressIn(store, original, recipes, task, options, context);
   } finally {

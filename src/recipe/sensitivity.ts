@@ -25,7 +25,7 @@ import {
   sensitivityKinds,
 } from "../report/sensitivity.ts";
 import { runStep } from "../run/step.ts";
-import { modelDigest, openStore, type Store } from "../run/store.ts";
+import { modelDigest, openStore, type Store, type StoreOptions } from "../run/store.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { version } from "../version.ts";
 import type { PairedResult } from "./paired-metrics.ts";
@@ -36,7 +36,7 @@ import { secondsSince } from "./variant.ts";
 
 type SensitivityMiss = Sensitivity["misses"][number];
 
-export interface SensitivityOptions extends LayerSelection {
+export interface SensitivityOptions extends LayerSelection, StoreOptions {
   /** What is tried on each layer (all four). */
   readonly kinds?: readonly SensitivityKind[] | undefined;
   /** Layers whose names differ in numbers only are changed together, as those of the blocks of a transformer (false). */
@@ -49,8 +49,6 @@ export interface SensitivityOptions extends LayerSelection {
   readonly batch?: number | undefined;
   /** The output that is the answer: "logits", else the first of floats. */
   readonly output?: string | undefined;
-  /** A folder of this sweep's own in which it keeps what it has measured: one that was stopped is continued from there. */
-  readonly resumeFolder?: string | undefined;
 }
 
 /** Samples of the first look: enough for a drop of many points. */
@@ -84,7 +82,7 @@ export async function sensitivity(
 ): Promise<Sensitivity> {
   const started = performance.now();
   const context = completeContext(partialContext);
-  const store = await openStore(model, options.resumeFolder);
+  const store = await openStore(model, options);
   try {
     return await sweep(store, model, task, options, context, started);
   } finally {

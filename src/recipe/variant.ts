@@ -66,6 +66,8 @@ export async function attempt(
   try {
     let input = run.original;
     for (const [at, step] of candidate.steps.entries()) {
+      // Results of others are still to be timed and read.
+      if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
       const taken = await takeStep(step, input, at < done, candidate.name, goal, run);
       records.push(taken.record);
       evaluation = taken.evaluation;

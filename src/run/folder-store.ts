@@ -4,10 +4,13 @@ import {
   joinPath,
   makeFolder,
   openFile,
+  ownedEnding,
   readText,
   removeFile,
   renameFile,
   sha256,
+  touchFile,
+  trimFolder,
   writeFileAtomically,
 } from "#platform";
 import { bytesOfFile } from "../data/file-hash.ts";
@@ -18,13 +21,23 @@ import { bestFile, lastFile, plainOf, plainText, readCheckpoint } from "../train
 import { digestOf, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-export function folderStore(folder: string): StoreOfResults {
+/** @param most bytes that stay there when it is trimmed; undefined: all do. */
+export function folderStore(folder: string, most?: number): StoreOfResults {
   const at = (name: string): string => joinPath(folder, name);
   const modelAt = (digest: string): string => at(`${digest}.onnx`);
   const recordAt = async (key: unknown): Promise<string> => at(`${await keyText(key)}.json`);
   const checkpointAt = async (key: unknown): Promise<string> => at(await keyText(key));
   const whole = new Set<string>();
+  const used = async (path: string): Promise<void> => {
+    if (most !== undefined) await touchFile(path);
+  };
+  const trim = async (needed: readonly string[]): Promise<void> => {
+    if (most === undefined) return;
+    for (const name of await trimFolder(folder, most, new Set(needed.map((digest) => `${digest}.onnx`))))
+      whole.delete(name.replace(/\.onnx$/, ""));
+  };
   const has = async (digest: string): Promise<boolean> => {
+    await used(modelAt(digest));
     if (whole.has(digest)) return true;
     if ((await fileKind(modelAt(digest))) !== "file") return false;
     const isWhole = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
@@ -46,12 +59,15 @@ export function folderStore(folder: string): StoreOfResults {
         }
       }
       // Its name is known once it is written.
-      const unnamed = at(crypto.randomUUID());
+      const unnamed = at(`.model.${ownedEnding()}.tmp`);
       await writeFileAtomically(unnamed, hashed());
       const digest = await hash.end();
       // One that is there holds the same, and may be open.
       if (await has(digest)) await removeFile(unnamed);
-      else await renameFile(unnamed, modelAt(digest));
+      else {
+        await used(unnamed);
+        await renameFile(unnamed, modelAt(digest));
+      }
       whole.add(digest);
       return digest;
     },
@@ -60,7 +76,9 @@ export function folderStore(folder: string): StoreOfResults {
     records: {
       async read(key) {
         const path = await recordAt(key);
-        return (await fileKind(path)) === "file" ? plainOf(await readText(path)) : undefined;
+        if ((await fileKind(path)) !== "file") return undefined;
+        await used(path);
+        return plainOf(await readText(path));
       },
       async write(key, record) {
         await makeFolder(folder);
@@ -75,7 +93,8 @@ export function folderStore(folder: string): StoreOfResults {
       },
       removeCheckpoint: async (key) => removeCheckpoint(await checkpointAt(key)),
     },
-    release: async () => {},
+    trim,
+    release: () => trim([]),
   };
 }
 

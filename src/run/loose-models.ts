@@ -25,6 +25,7 @@ export function looseModels(original: Model, folder: string | undefined): Store 
     file: async (name) => encodedSource(modelOf(name)),
     has: async (name) => models[Number(name)] !== undefined,
     records: undefined,
+    trim: async () => {},
     release: async () => {},
   };
 }

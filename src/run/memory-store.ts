@@ -33,6 +33,7 @@ export function memoryStore(): StoreOfResults {
       checkpoint: async () => undefined,
       removeCheckpoint: async () => {},
     },
+    trim: async () => {},
     release: async () => {},
   };
 }

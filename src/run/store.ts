@@ -25,7 +25,12 @@ export interface Store {
   has(digest: string): Promise<boolean>;
   /** Undefined where nothing is run twice. */
   readonly records: Records | undefined;
-  /** Removes what does not outlast the run. */
+  /**
+   * Removes what was used longest ago, where more lies there than may. To be called between steps, while no other process runs one.
+   * @param needed models that stay.
+   */
+  trim(needed: readonly string[]): Promise<void>;
+  /** Removes what does not outlast the run, or is more than may. */
   release(): Promise<void>;
 }
 
@@ -40,6 +45,20 @@ export interface Records {
   removeCheckpoint(key: unknown): Promise<void>;
 }
 
+/** Where what a run has made outlasts it. */
+export interface StoreOptions {
+  /**
+   * A folder in which steps that are done are kept: one that was stopped is continued from there, with the same figures and files, and a later run begins with
+   * what an earlier one has done. It is made when there is something to keep, and stays until the caller removes it. Passes, metrics and operators of your
+   * own are known there by their names, and modules by what is in their own file: take another folder when their code has changed.
+   */
+  readonly resumeFolder?: string | undefined;
+  /** Bytes that may lie in it: above, what was used longest ago is removed (no bound). */
+  readonly resumeBytes?: number | undefined;
+  /** What other machines have of `resumeFolder`, and what they get of it. */
+  readonly bucket?: Bucket | undefined;
+}
+
 /** A store of what is made of an original. */
 export interface StoreOfResults extends Omit<Store, "original"> {
   readonly records: Records;
@@ -50,13 +69,11 @@ export const modelDigest = (model: Model): Promise<string> => digestOf(encode(mo
 
 /**
  * @param original it is not written: it lies somewhere already. Its operators go with what is made of it.
- * @param folder where a run that is stopped is continued from, made when there is something to keep; undefined: what is made lies in a temporary
- * folder, or in memory, until it is released.
- * @param bucket what is in the folder is shared through it.
+ * Without a folder what is made lies in a temporary one, or in memory, until it is released.
  */
-export async function openStore(original: Model, folder: string | undefined, bucket?: Bucket): Promise<Store> {
+export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
-  const store = await resultsIn(folder, bucket);
+  const store = await resultsIn(options);
   return {
     ...store,
     original: digest,
@@ -72,9 +89,9 @@ export async function openStore(original: Model, folder: string | undefined, buc
   };
 }
 
-async function resultsIn(folder: string | undefined, bucket: Bucket | undefined): Promise<StoreOfResults> {
-  if (folder === undefined) return temporaryStore();
-  return bucket === undefined ? folderStore(folder) : bucketStore(folder, bucket);
+async function resultsIn({ resumeFolder, resumeBytes, bucket }: StoreOptions): Promise<StoreOfResults> {
+  if (resumeFolder === undefined) return temporaryStore();
+  return bucket === undefined ? folderStore(resumeFolder, resumeBytes) : bucketStore(resumeFolder, bucket);
 }
 
 async function temporaryStore(): Promise<StoreOfResults> {

@@ -9,7 +9,10 @@ import type { Tried } from "./forecast.ts";
 
 export interface Scored extends Tried {
   readonly attempt: Attempt;
+  /** What it takes, whoever has done it. */
   readonly seconds: number;
+  /** Time of this search that it took. */
+  readonly spent: number;
   /** An earlier combination that came to the same file. */
   readonly sameAs: string | undefined;
 }

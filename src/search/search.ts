@@ -15,8 +15,9 @@ import { type Figures, type Objective, type ObjectiveOptions, objectiveOf } from
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
 import { type Attempt, type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
 import type { Measured } from "../report/data.ts";
-import type { Bucket } from "../run/bucket-store.ts";
 import { openStore, type Store } from "../run/store.ts";
+import { version } from "../version.ts";
+import { Clock } from "./clock.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import { expectedDrop } from "./expected-drop.ts";
 import { finalistsOf } from "./finalists.ts";
@@ -36,8 +37,6 @@ export interface SearchOptions extends RunOptions, ObjectiveOptions, Pick<Offers
   readonly onBest?: (best: Finalists) => Promise<void>;
   /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
   readonly ahead?: Ahead | undefined;
-  /** What other machines have of `resumeFolder`, and what they get of it. */
-  readonly bucket?: Bucket | undefined;
 }
 
 export interface Finalists extends Compressed {
@@ -68,7 +67,7 @@ export async function search(
   given: Partial<Context> = {},
 ): Promise<Finalists> {
   const context = completeContext(given);
-  const store = await openStore(original, options.resumeFolder, options.bucket);
+  const store = await openStore(original, options);
   try {
     const started = performance.now();
     const searched = await Search.open(store, original, task, options, context);
@@ -93,7 +92,9 @@ export async function tryIn(
   name: string,
   given: Partial<Context> = {},
 ): Promise<void> {
-  const store = await openStore(original, options.resumeFolder, options.bucket);
+  // The search sees to the size of the folder.
+  const { resumeFolder, bucket } = options;
+  const store = await openStore(original, { resumeFolder, bucket });
   try {
     // Speeds are measured where nothing runs beside.
     const alone = { ...options, purpose: "size" } as const;
@@ -118,6 +119,7 @@ interface Begun {
 
 class Search {
   readonly #begun: Begun;
+  readonly #clock: Clock;
   readonly #tried: Scored[] = [];
   readonly #work: Work;
   readonly #forecast: Forecast;
@@ -133,6 +135,7 @@ class Search {
     const { measured } = evaluator.original;
     this.#maxDrop = goal?.maxDrop;
     this.#work = new Work(evaluator.took);
+    this.#clock = new Clock(begun.store, begun.options, evaluator.took.samples, begun.context);
     this.#objective = objectiveOf(begun.options, this.#maxDrop, measured);
     const { bytes: size, brotli } = measured;
     this.#forecast = new Forecast({ bytes: size, brotli, speed: 1, drop: 0 }, this.#maxDrop || 1);
@@ -176,6 +179,7 @@ class Search {
       const seconds = all.map((one) => this.#work.secondsOf(one));
       context.log({ id: "duration", text: timeText(minutes, seconds) });
     }
+    await this.#clock.begin(all.map(({ name }) => name));
     for (let round = this.#round(); round.length > 0; round = this.#round()) {
       await this.#tryAhead(round);
       for (const combination of round) {
@@ -184,6 +188,7 @@ class Search {
         const one = await this.#try(combination);
         if (one === undefined) return;
         await this.#note(one);
+        await this.#trim();
       }
     }
   }
@@ -198,7 +203,14 @@ class Search {
     context.log({ id: "finalists", text: `${tried} tried; ${best} judged on ${on} samples` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const found = await this.#judged(finalists, parts.test, options, { ...context, log });
+    await this.#clock.end();
     return { ...found, run: { ...found.run, search: this.#record(parts.isApart) } };
+  }
+
+  /** Between combinations nothing else is read again without asking whether it is there, unless other processes are at work: then the end of the search trims. */
+  async #trim(): Promise<void> {
+    const { store, trials, options } = this.#begun;
+    if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
   /** @throws RangeError if there is no such combination. */
@@ -213,15 +225,18 @@ class Search {
     const { options, context, late } = this.#begun;
     const { ahead, steps: most = Number.POSITIVE_INFINITY } = options;
     if (ahead === undefined || !this.#isOpen()) return;
-    const names = round.slice(0, most - this.#tried.length).map(({ name }) => name);
-    const isLast = this.#tried.length + names.length >= most;
+    const next = round.slice(0, most - this.#tried.length);
+    const isLast = this.#tried.length + next.length >= most;
     const others = isLast ? [] : this.#promising().filter((one) => !round.includes(one));
+    const missing = (some: readonly Combination[]): readonly string[] =>
+      some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
+    const names = missing(next);
+    if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
     const left = this.#secondsLeft;
     const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), (1000 * left) / ahead.jobs) : undefined;
     const signal = AbortSignal.any([context.signal, late.signal]);
-    const likely = others.map(({ name }) => name);
-    await ahead.tryRound(names, likely, signal).finally(() => clearTimeout(timer));
+    await ahead.tryRound(names, missing(others), signal).finally(() => clearTimeout(timer));
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 
@@ -263,7 +278,8 @@ class Search {
     const best = this.#best?.figures;
     const found = this.#begun.all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
-      if (this.#spent + this.#work.secondsOf(combination) > this.#seconds) return [];
+      const seconds = this.#clock.isDone(combination.name) ? 0 : this.#work.secondsOf(combination);
+      if (this.#spent + seconds > this.#seconds) return [];
       const figures = this.#forecast.of(combination);
       if (figures === undefined || !this.#objective.allows(figures, slack)) return [];
       const gain = best === undefined ? 1 : this.#objective.cost(best) - this.#objective.cost(figures);
@@ -274,21 +290,18 @@ class Search {
 
   /** Undefined where the time is over before it is through. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { store, trials, options, context, late } = this.#begun;
+    const { trials, options, context, late } = this.#begun;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
     options.onStage?.(this.#stage(combination));
-    const key = { search: combination.name, of: store.original, judged: trials.evaluator.took.samples };
-    const before = (await store.records?.read(key)) as number | undefined;
     const started = performance.now();
     const left = this.#secondsLeft;
     const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), 1000 * left) : undefined;
     try {
       const attempt = await trials.attempt(candidate, true);
       const figures = await this.#figuresOf(attempt);
-      const seconds = before ?? secondsSince(started);
-      if (before === undefined) await store.records?.write(key, seconds);
-      return { combination, attempt, figures, seconds, sameAs: this.#sameAs(attempt) };
+      const { seconds, spent } = await this.#clock.taken(combination.name, started);
+      return { combination, attempt, figures, seconds, spent, sameAs: this.#sameAs(attempt) };
     } catch (error) {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
@@ -316,8 +329,8 @@ class Search {
   }
 
   async #note(one: Scored): Promise<void> {
-    const { combination, attempt, figures, seconds } = one;
-    this.#spent += seconds;
+    const { combination, attempt, figures, seconds, spent } = one;
+    this.#spent += spent;
     this.#work.add(combination, attempt.variant.steps, seconds);
     this.#tried.push(one);
     this.#forecast.add(one);
@@ -387,10 +400,12 @@ class Search {
   async #speedOf(evaluation: NonNullable<Attempt["evaluation"]>): Promise<number | undefined> {
     const { id } = this.#objective;
     if (id !== "usual" && id !== "speed" && id !== "faster") return undefined;
-    const { trials, store } = this.#begun;
+    const { trials, store, options } = this.#begun;
     const { evaluator } = trials;
     const { records } = store;
-    const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256 };
+    // What is kept may be of another machine, or of before an update.
+    const where = { version, machine: options.about?.machine };
+    const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256, ...where };
     const known = (await records?.read(key)) as number | undefined;
     if (known !== undefined) return known;
     const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });

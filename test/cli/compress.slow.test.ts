@@ -14,6 +14,7 @@ import { toFloat64 } from "../../src/tensor/convert.ts";
 import { task, trained } from "../recipe/blobs.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { filesIn } from "./compressing.ts";
 import { program } from "./run.ts";
 
 const folder = temporaryFolder();
@@ -75,7 +76,7 @@ describe("without a recipe", () => {
   test("writes the best of several, with a report and a record that fit the files", async () => {
     const { code, out, err } = await compress("-o", at("out"), "--steps", "7");
     expect({ code, err }).toMatchObject({ code: 0, err: expect.stringMatching(/^int8 static: \S+ kB, /m) });
-    expect(readdirSync(at("out")).sort()).toEqual(written);
+    expect(filesIn(at("out"))).toEqual(written);
     const run: Run = JSON.parse(readFileSync(at("out/run.json"), "utf8"));
     const [original, result] = [run.original, run.variants[run.chosen ?? -1]?.result];
     expect(original.sha256).toBe(sha256(at("net.onnx")));
@@ -106,12 +107,12 @@ describe("without a recipe", () => {
       (await pith(["compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("elsewhere")]))
         .code,
     ).toBe(0);
-    expect(readdirSync(at("elsewhere")).sort()).toEqual(["config.json", ...written]);
+    expect(filesIn(at("elsewhere"))).toEqual(["config.json", ...written]);
     expect(
       (await pith(["compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("beside/out")]))
         .code,
     ).toBe(0);
-    expect(readdirSync(at("beside/out")).sort()).toEqual(written);
+    expect(filesIn(at("beside/out"))).toEqual(written);
   });
 
   test("what was written runs again as a recipe, to the same bytes; --json prints the record", async () => {
@@ -143,10 +144,10 @@ describe("no model is written", () => {
     const missed = await compress(...words);
     expect(missed).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: Accuracy went from") });
     expect(missed.out).toMatch(/✗ {2}prune .* points, 1\.0 points allowed/);
-    expect(readdirSync(at("refused")).sort()).toEqual(reports);
+    expect(filesIn(at("refused"))).toEqual(reports);
     const forced = await compress(...words.with(-1, at("forced")), "--force");
     expect(forced.code).toBe(1);
-    expect(readdirSync(at("forced")).sort()).toEqual(written);
+    expect(filesIn(at("forced"))).toEqual(written);
     // Without --max-drop a point may be lost, too, but what is forced fails nothing.
     const unsaid = ["-r", at("cut.yaml"), "-o", at("refused")];
     expect(await compress(...unsaid)).toMatchObject({ code: 1, err: expect.stringContaining("; 1.0 points allowed.") });
@@ -167,7 +168,7 @@ describe("no model is written", () => {
       },
     });
     expect(JSON.parse(out).variants).toHaveLength(1);
-    expect(readdirSync(at("refused")).sort()).toEqual(reports);
+    expect(filesIn(at("refused"))).toEqual(reports);
   });
 
   test("where the model does not know the data", async () => {
@@ -222,13 +223,13 @@ describe("a run that is stopped", () => {
       expect(await runProgram(words(stopped), { out, err, signal: controller.signal })).toBe(1);
       expect(text.err).toContain("E_STOPPED: ");
       expect(text.err).toContain(
-        `hint: Completed work is kept in ${at(`${stopped}/pith-unfinished`)}: the same command continues`,
+        `hint: Completed work is kept in ${at(`${stopped}/pith-steps`)}: the same command continues`,
       );
-      expect(readdirSync(at(stopped))).toEqual(["pith-unfinished"]);
+      expect(readdirSync(at(stopped))).toEqual(["pith-steps"]);
       const again = await pith(words(stopped));
       expect(again.code).toBe(0);
       expect(again.err).toContain(`continued after ${moment === "after train" ? "train" : "prune"}`);
-      expect(readdirSync(at(stopped)).sort()).toEqual(written);
+      expect(filesIn(at(stopped))).toEqual(written);
       expect(bits(stopped)).toEqual(bits("whole"));
     },
   );
@@ -243,7 +244,7 @@ describe("a run that is stopped", () => {
       });
       child.on("close", () => resolve());
     });
-    expect(readdirSync(at("killed"))).toEqual(["pith-unfinished"]);
+    expect(readdirSync(at("killed"))).toEqual(["pith-steps"]);
     const again = await pith(words("killed"));
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining("continued after prune") });
     expect(bits("killed")).toEqual(bits("whole"));
@@ -358,5 +359,5 @@ test.skipIf(mnist === undefined || network === undefined)("a real network stays 
   const chosen = run.variants[run.chosen ?? -1];
   expect(chosen?.result?.bytes).toBeLessThan(0.27 * run.original.bytes);
   expect(chosen?.verdict).toMatchObject({ met: true });
-  expect(readdirSync(at("mnist")).sort()).toEqual(written);
+  expect(filesIn(at("mnist"))).toEqual(written);
 });

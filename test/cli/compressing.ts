@@ -1,10 +1,16 @@
 /** `pith compress` of a small model into folders of its own. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { pith, type Ran } from "./run.ts";
 
 /** The files of a result, and those of a run that was refused. */
 export const results = ["model.onnx", "report.html", "report.md", "run.json", "recipe.yaml"];
 export const reports = ["report.html", "report.md", "run.json"];
+
+/** In a folder of results, beside the steps that are kept there. */
+export const filesIn = (out: string): readonly string[] =>
+  readdirSync(out)
+    .filter((name) => name !== "pith-steps")
+    .toSorted();
 
 export const textOf = (path: string): string => readFileSync(path, "utf8");
 

@@ -1,5 +1,5 @@
 /** What was run or measured once is not run again: in a run, and from one run to the next. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import * as v from "valibot";
@@ -121,6 +121,42 @@ describe("from one run to the next", () => {
     expect(ran.length).toBeGreaterThan(3);
     const digests = ({ run }: typeof first) => run.variants.map(({ result }) => result?.sha256);
     expect(digests(second)).toEqual(digests(first));
+  });
+
+  test("no more is kept than may be; what was removed is made again, with the same bytes", async () => {
+    const bytes = () => readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+    const all = await compressed();
+    const resumeBytes = Math.round(bytes() / 2);
+    await compressed(accuracy(), { resumeBytes });
+    expect(bytes()).toBeLessThanOrEqual(resumeBytes);
+    expect(ran).toEqual([0.1, 0.2, 0.3]);
+    const again = await compressed();
+    expect(ran.length).toBeGreaterThan(3);
+    expect(ran.length).toBeLessThan(6);
+    const digests = ({ run }: typeof all) => run.variants.map(({ result }) => result?.sha256);
+    expect(digests(again)).toEqual(digests(all));
+  });
+
+  test("the steps of one recipe keep the bound while they run", async () => {
+    const most: number[] = [];
+    const look = definePass({
+      id: "look",
+      summary: "count the models that are kept, and prune",
+      options: v.object({ amount: v.number() }),
+      async run(model, { amount }, context) {
+        most.push(readdirSync(folder).filter((name) => name.endsWith(".onnx")).length);
+        return prune(model, { amount }, context);
+      },
+    });
+    const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+    const recipe = recipeFrom({ steps: amounts.map((amount) => ({ look: { amount } })) }, "recipe", [look]);
+    const run = (resumeBytes: number | undefined) =>
+      compress(net, [{ name: "one", recipe }], task, { ...options, passes: [look], resumeFolder: folder, resumeBytes });
+    const bounded = await run(1);
+    // The one that a step begins with.
+    expect(most).toEqual([0, 1, 1, 1, 1, 1]);
+    expect(readdirSync(folder)).toEqual([]);
+    expect((await run(undefined)).result?.bytes).toEqual(bounded.result?.bytes);
   });
 
   test("a dry run shares none", async () => {

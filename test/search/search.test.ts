@@ -1,9 +1,12 @@
 /** The search for the smallest model that keeps a goal: what it tries, what it looks at, what it returns. */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Model } from "../../src/graph/model.ts";
 import { runRecipe } from "../../src/recipe/run.ts";
 import { type Finalists, search } from "../../src/search/search.ts";
 import { task, trained } from "../recipe/blobs.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 let net: Model;
 let found: Finalists;
@@ -59,5 +62,22 @@ describe("the same seed and steps", () => {
     const [first, second] = [found, again].map(({ run }) => run.search?.points.map(({ seconds: _, ...one }) => one));
     expect(second).toEqual(first);
     expect(again.result?.bytes).toEqual(found.result?.bytes);
+  });
+
+  test("give it whatever earlier searches have kept, and however little may be kept", async () => {
+    const resumeFolder = temporaryFolder();
+    const others = { ...quick, steps: 6, goal: { maxDrop: 0.2 }, resumeFolder };
+    await search(net, task, others);
+    const files = () =>
+      new Map(readdirSync(resumeFolder).map((name) => [name, statSync(join(resumeFolder, name)).ino] as const));
+    const before = files();
+    const [kept, bounded] = [
+      await search(net, task, { ...quick, resumeFolder }),
+      await search(net, task, { ...quick, resumeFolder: temporaryFolder(), resumeBytes: 1 }),
+    ];
+    for (const again of [kept, bounded]) expect(again.result?.bytes).toEqual(found.result?.bytes);
+    // None of it was written again.
+    const after = files();
+    for (const [name, file] of before) expect(after.get(name)).toBe(file);
   });
 });

@@ -41,9 +41,9 @@ import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
-import { withPartialRun } from "../partial-run-folder.ts";
 import { recipeName, requireOwnResults, runFolder } from "../result-folder.ts";
 import { samplesLine } from "../samples.ts";
+import { freshFlag, withSteps } from "../steps-folder.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
@@ -109,6 +109,7 @@ export default defineCommand({
       "folder or bucket (s3://bucket/prefix) that those machines reach, with models, data and results",
       { value: "folder/" },
     ),
+    ...freshFlag,
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
     ...metricFlags,
@@ -122,7 +123,7 @@ export default defineCommand({
   ],
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
-    const { recipe, metric, output, strict = false, force = false, target } = options;
+    const { recipe, metric, output, strict = false, force = false, fresh, target } = options;
     const { minutes, steps, for: purpose, targetSize, faster, techniques, keep, jobs, queue, store } = options;
     /** Flags of a search that only a single model without a recipe takes. */
     const forModel = Object.entries({
@@ -142,6 +143,14 @@ export default defineCommand({
         "E_USAGE",
         "--queue needs --store, and --store is for --queue: a folder or bucket that all workers reach.",
       );
+    if (queue !== undefined && fresh === true)
+      throw new PithError(
+        "E_USAGE",
+        "--fresh is for a search without --queue: other searches may use what is in --store.",
+        {
+          hint: "To begin anew while no search runs, remove the folder runs/ in it.",
+        },
+      );
     if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
@@ -149,12 +158,13 @@ export default defineCommand({
           "--force is for a single model: of a folder only what passes the check is kept.",
           { hint: "pith quantize --dtype writes the variants that you name, with --force as well." },
         );
-      if (forModel.length > 0)
+      const foreign = [...forModel, ...(fresh === true ? ["--fresh"] : [])];
+      if (foreign.length > 0)
         throw new PithError(
           "E_USAGE",
-          `${forModel.join(", ")}: for a single model, and "${path}" is a folder of them.`,
+          `${foreign.join(", ")}: for a single model, and "${path}" is a folder of them.`,
           {
-            hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${forModel[0]} …`,
+            hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${foreign[0]} …`,
           },
         );
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
@@ -221,7 +231,7 @@ export default defineCommand({
       queue: queue === undefined || store === undefined ? undefined : { url: queue, store },
     };
     const replaced = await isThere(join(out, "model.onnx"));
-    const result = await withPartialRun(out, (resumeFolder) => {
+    const result = await withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
       const job = () =>
         session.job<typeof compressJob>("compress", { ...input, resumeFolder }, `compress ${model}`, { keeps: true });
       return withoutLeftovers(

@@ -17,8 +17,8 @@ import { dataFlags, dataGroup, dataRequest } from "../data.ts";
 import { requireOther, withoutLeftovers } from "../files.ts";
 import type sensitivityJob from "../jobs/sensitivity.ts";
 import { metricFlags } from "../metrics.ts";
-import { withPartialRun } from "../partial-run-folder.ts";
 import { requireOwnResults, sweptFolder } from "../result-folder.ts";
+import { freshFlag, withSteps } from "../steps-folder.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { requireWritableFolder } from "../writable.ts";
@@ -47,6 +47,7 @@ export default defineCommand({
       value: "n",
       percent: false,
     }),
+    ...freshFlag,
     ...metricFlags,
     ...dataFlags,
     samples: option(countOption, "use at most n test samples, drawn by --seed (default: 1024)", {
@@ -59,7 +60,7 @@ export default defineCommand({
     "sensitivity bert.onnx --data reviews.tsv --kinds bits,rank --alike",
   ],
   async run([path = ""], options, session) {
-    const { kinds, alike, budget, minutes, metric, output } = options;
+    const { kinds, alike, budget, minutes, fresh, metric, output } = options;
     const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
     const data = dataRequest(options);
     if (data === undefined)
@@ -85,10 +86,13 @@ export default defineCommand({
       budget,
       seed: session.seed,
     };
-    const { found, preprocessing, written } = await withPartialRun(out, (resumeFolder) =>
-      withoutLeftovers(files, () =>
-        session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`),
-      ),
+    const { found, preprocessing, written } = await withSteps(
+      out,
+      { fresh, terminal: session.terminal },
+      (resumeFolder) =>
+        withoutLeftovers(files, () =>
+          session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`),
+        ),
     );
     const recipe = written.find((file) => file.endsWith(".yaml"));
     return {

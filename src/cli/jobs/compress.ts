@@ -29,6 +29,7 @@ import { onCommandLine } from "../invalid-options.ts";
 import { openQueue, withoutPassword } from "../queue/queue.ts";
 import { inputIn, openSharedStore, shareInput } from "../queue/shared-store.ts";
 import { frontNames, runFolder, writeResults } from "../result-folder.ts";
+import { mostKept } from "../steps-folder.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { bucketOf, inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
@@ -82,7 +83,10 @@ async function compressed(
   };
   const { candidates, ...result } =
     given !== undefined
-      ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
+      ? {
+          candidates: [given],
+          ...(await compress(model, [given], task, { ...options, resumeBytes: mostKept(model) }, running)),
+        }
       : await withAhead(input, model, context, (ahead) =>
           search(model, task, { ...opened.options, ...options, onBest, ...ahead }, running),
         );
@@ -97,12 +101,12 @@ async function withAhead<T>(
   input: CompressInput,
   model: Model,
   context: JobContext,
-  work: (ahead: Pick<SearchOptions, "ahead" | "resumeFolder" | "bucket">) => Promise<T>,
+  work: (ahead: Pick<SearchOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<T>,
 ): Promise<T> {
   const { jobs, queue: named } = input;
   if (named === undefined) {
     const ahead = jobs > 1 ? inProcesses(input, jobs, storedBytes(model.graph)) : undefined;
-    return work({ ahead, resumeFolder: input.resumeFolder });
+    return work({ ahead, resumeFolder: input.resumeFolder, resumeBytes: mostKept(model) });
   }
   const { out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...searched } = input;
   const store = await openSharedStore(named.store);

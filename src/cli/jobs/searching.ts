@@ -25,7 +25,7 @@ import { openStepsTask, type StepsTask } from "./task.ts";
 
 export interface SearchInput {
   readonly model: string;
-  /** Where finished steps are kept until the run is complete. */
+  /** Where steps that are done are kept. */
   readonly resumeFolder: string;
   /** Address of the bucket with which this folder is shared. */
   readonly bucket?: string | undefined;

@@ -11,6 +11,7 @@ import { bytesOfText } from "../../tensor/dense.ts";
 import type { DataRequest } from "../data.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { sweptFolder, writeResults } from "../result-folder.ts";
+import { mostKept } from "../steps-folder.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
@@ -20,7 +21,7 @@ const usualSamples = 1024;
 export interface SensitivityInput {
   readonly model: string;
   readonly out: string;
-  /** Where figures are kept until the sweep is complete. */
+  /** Where figures are kept. */
   readonly resumeFolder: string;
   readonly data: DataRequest;
   readonly metric: MetricName;
@@ -53,7 +54,7 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   const measured = await sensitivity(
     model,
     task,
-    { ...options, name: basename(input.model) },
+    { ...options, resumeBytes: mostKept(model), name: basename(input.model) },
     contextOf(engine, input, context),
   );
   const found: Sensitivity = {

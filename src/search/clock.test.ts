@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { completeContext } from "../passes/pass.ts";
+import { memoryStore } from "../run/memory-store.ts";
+import type { Store } from "../run/store.ts";
+import { Clock } from "./clock.ts";
+import type { SearchOptions } from "./search.ts";
+
+let store: Store;
+beforeEach(() => {
+  store = { ...memoryStore(), original: "digest" };
+  vi.useFakeTimers({ now: 0, toFake: ["Date"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const names = ["a", "b"];
+const open = (options: SearchOptions = { minutes: 5 }, seed = 0): Clock =>
+  new Clock(store, options, 100, completeContext({ seed }));
+const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
+  vi.advanceTimersByTime(1000);
+  const clock = open(options, seed);
+  await clock.begin(names);
+  vi.advanceTimersByTime(1000);
+  return clock;
+};
+/** A minute before now. */
+const long = (): number => performance.now() - 60_000;
+
+test("a search that was stopped goes on with the time that it had left", async () => {
+  const first = await begin();
+  expect((await first.taken("a", long())).spent).toBeGreaterThanOrEqual(60);
+  const second = await begin();
+  expect(second.isDone("a")).toBe(false);
+  const { seconds, spent } = await second.taken("a", performance.now());
+  expect(seconds).toBeGreaterThanOrEqual(60);
+  expect(spent).toBe(seconds);
+});
+
+test("one that has ended takes no time from the next, which knows what is done", async () => {
+  const first = await begin();
+  await first.taken("a", long());
+  await first.end();
+  const second = await begin();
+  expect(names.map((name) => second.isDone(name))).toEqual([true, false]);
+  const { seconds, spent } = await second.taken("a", performance.now());
+  expect(seconds).toBeGreaterThanOrEqual(60);
+  expect(spent).toBeLessThan(60);
+  // A step that was removed is done again, in time of this search.
+  expect((await second.taken("a", long())).spent).toBeGreaterThanOrEqual(60);
+});
+
+test.each([
+  ["another goal", { minutes: 5, goal: { maxDrop: 0.02 } }],
+  ["more minutes", { minutes: 50 }],
+  ["another purpose", { minutes: 5, purpose: "speed" }],
+] as const)("a search with %s has time of its own, and goes on with it where it is stopped", async (_, options) => {
+  await (await begin()).taken("a", long());
+  const second = await begin(options);
+  expect(second.isDone("a")).toBe(true);
+  await second.taken("b", long());
+  expect((await begin(options)).isDone("b")).toBe(false);
+});
+
+test("another seed shares nothing", async () => {
+  const first = await begin();
+  await first.taken("a", long());
+  await first.end();
+  expect((await begin({ minutes: 5 }, 1)).isDone("a")).toBe(false);
+});
+
+test("what another process of the same search has done is its time", async () => {
+  const first = await begin();
+  // A machine whose clock is behind.
+  vi.setSystemTime(0);
+  await open().taken("a", long());
+  expect((await first.taken("a", performance.now())).spent).toBeGreaterThanOrEqual(60);
+});

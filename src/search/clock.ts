@@ -1,0 +1,89 @@
+/**
+ * The time of a search. What a combination has taken is in the records of its store: a search that was stopped goes on with the time that it had left, and
+ * one that has ended takes none from the next, which begins with what it has done.
+ */
+import type { Context } from "../passes/index.ts";
+import { secondsSince } from "../recipe/variant.ts";
+import type { Store } from "../run/store.ts";
+import { version } from "../version.ts";
+import type { SearchOptions } from "./search.ts";
+
+/** Of a combination, with the moment at which it was done, in milliseconds since 1970: other processes and machines try some. */
+interface Taken {
+  readonly seconds: number;
+  readonly at: number;
+}
+
+/** Of a search. */
+interface Begun {
+  readonly at: number;
+  readonly ended: boolean;
+}
+
+export class Clock {
+  readonly #store: Store;
+  /** What the combinations of a search depend on, but for its goal. */
+  readonly #of: object;
+  readonly #search: unknown;
+  #began = 0;
+  readonly #earlier = new Set<string>();
+
+  /** @param judged samples that each combination is judged on. */
+  constructor(store: Store, options: SearchOptions, judged: number, { seed }: Context) {
+    this.#store = store;
+    this.#of = { of: store.original, judged, seed, version };
+    const { goal, force, purpose, targetSize, faster, techniques, minutes, steps, front } = options;
+    this.#search = JSON.stringify([goal, force, purpose, targetSize, faster, techniques, minutes, steps, front]);
+  }
+
+  /** Begins, or goes on where the same search was stopped. @param names of all combinations. */
+  async begin(names: readonly string[]): Promise<void> {
+    const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
+    this.#began = found?.ended === false ? found.at : Date.now();
+    await this.#note(false);
+    for (const name of names) {
+      const taken = await this.#read(name);
+      if (taken !== undefined && taken.at < this.#began) this.#earlier.add(name);
+    }
+  }
+
+  end(): Promise<void> {
+    return this.#note(true);
+  }
+
+  /** Whether an earlier search has done it: unless its steps were removed since, it takes no time. */
+  isDone(name: string): boolean {
+    return this.#earlier.has(name);
+  }
+
+  /**
+   * To be called when a combination is done.
+   * @param started when this process began it, by `performance.now()`.
+   * @returns what it takes, and what of this is time of this search.
+   */
+  async taken(name: string, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
+    const own = secondsSince(started);
+    const found = await this.#read(name);
+    if (found !== undefined) return { seconds: found.seconds, spent: this.isDone(name) ? own : found.seconds };
+    const taken: Taken = { seconds: own, at: Date.now() };
+    await this.#store.records?.write(this.#key(name), taken);
+    return { seconds: own, spent: own };
+  }
+
+  get #own(): unknown {
+    return { begun: this.#search, ...this.#of };
+  }
+
+  #key(name: string): unknown {
+    return { search: name, ...this.#of };
+  }
+
+  async #read(name: string): Promise<Taken | undefined> {
+    return (await this.#store.records?.read(this.#key(name))) as Taken | undefined;
+  }
+
+  async #note(ended: boolean): Promise<void> {
+    const begun: Begun = { at: this.#began, ended };
+    await this.#store.records?.write(this.#own, begun);
+  }
+}

@@ -1,0 +1,85 @@
+/** What `pith compress` keeps from one run to the next in the folder of its results. */
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { pith } from "./run.ts";
+import { outliers, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+let folders = 0;
+
+async function setup() {
+  const [model, out] = [at(`model-${folders}.onnx`), at(`kept-${folders++}`)];
+  await save(parseModel(outliers), model);
+  const recipe = `${out}.yaml`;
+  writeFileSync(recipe, "steps:\n  - prune: { amount: 20% }\n  - prune: { amount: 30% }\n");
+  const steps = join(out, "pith-steps");
+  const data = ["--data", at("points.csv"), "-o", out];
+  return {
+    model,
+    out,
+    steps,
+    run: (...more: readonly string[]) => pith("compress", model, ...data, "-r", recipe, "--force", ...more),
+    search: (...more: readonly string[]) => pith("compress", model, ...data, "--steps", "8", "--for", "size", ...more),
+    /** A file that is written again is another one. */
+    files: () => new Map(readdirSync(steps).map((name) => [name, statSync(join(steps, name)).ino] as const)),
+  };
+}
+
+test("a run with another goal runs no step again, and each says how much is kept where", async () => {
+  const { run, files, steps } = await setup();
+  const first = await run("--max-drop", "1%");
+  expect(first).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
+  const said = /^steps kept: (.*) in (.*); --fresh begins anew$/m.exec(first.err);
+  expect(said?.slice(1)).toEqual([expect.stringMatching(/^[\d.]+ .?B$/), steps]);
+  const before = files();
+  const second = await run("--max-drop", "50%");
+  expect(second).toMatchObject({ code: 0, err: expect.stringContaining("continued after prune") });
+  expect(files()).toEqual(before);
+});
+
+test("--fresh runs all steps again", async () => {
+  const { run, files, steps } = await setup();
+  await run();
+  const names = [...files().keys()];
+  writeFileSync(join(steps, "kept.json"), "{}");
+  const { code, err } = await run("--fresh");
+  expect({ code, err }).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
+  expect([...files().keys()].toSorted()).toEqual(names.toSorted());
+});
+
+test("a model that was changed begins anew", async () => {
+  const { model, run } = await setup();
+  await run();
+  await save(parseModel(outliers.replace("1000", "900")), model);
+  expect(await run()).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
+});
+
+test("a search begins with what another has done", async () => {
+  const { search, files } = await setup();
+  expect(await search("--max-drop", "2%")).toMatchObject({ code: 0 });
+  const before = files();
+  expect(await search("--max-drop", "50%", "--jobs", "2")).toMatchObject({ code: 0 });
+  const after = files();
+  for (const [name, file] of before) expect(after.get(name), name).toBe(file);
+});
+
+test("a mistake leaves what is kept, and is no reason to say that there is something to continue", async () => {
+  const { run, search, files } = await setup();
+  await run();
+  const before = files();
+  const { code, err } = await search("--techniques", "magic");
+  expect({ code, err }).toMatchObject({ code: 2, err: expect.not.stringContaining("Completed work") });
+  expect(files()).toEqual(before);
+});
+
+test("--fresh is refused where there is nothing of its own to remove", async () => {
+  const { search, out } = await setup();
+  expect(await search("--fresh", "--queue", "redis://nowhere", "--store", at("store"))).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("--fresh is for a search without --queue"),
+  });
+  expect(existsSync(out)).toBe(false);
+});
