@@ -3,7 +3,8 @@
  *
  *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size] [--seeds 3] [--smoke]
  *
- * Models and data come from the shared folder. --smoke searches 10 combinations of the smallest.
+ * Models and data come from the shared folder. Of resnet20 and bert_sst2 the first seed is beside NNCF with accuracy control and Olive, each where a Python has it: PITH_PYTHON,
+ * bench/peers/venv, or python3 (NNCF and Olive may be in different ones). --smoke searches 10 combinations of the smallest.
  */
 import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/evaluate/numbers.ts";
@@ -15,6 +16,7 @@ import type { Run } from "../src/report/data.ts";
 import { divided, type SearchOptions, search } from "../src/search/index.ts";
 import { openTask } from "../src/task/index.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
+import { rivals } from "./compress/peers.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 
 const { values } = parseArgs({
@@ -88,7 +90,8 @@ async function measured(network: Network): Promise<boolean> {
       { seed, log: clock.log },
     );
     overheads.push(clock.overhead(run));
-    const { test } = divided(task.test, seed);
+    const parts = divided(task.test, seed);
+    const { test } = parts;
     const objective = () => objectiveOf({ purpose }, maxDrop, { bytes: run.original.bytes });
     const before = await compress(
       model,
@@ -115,6 +118,11 @@ async function measured(network: Network): Promise<boolean> {
         which === "search" ? times(ratio) : "",
         which === "search" ? `${run.search?.points.length} in ${duration(1000 * run.seconds)}` : "",
       ]);
+    if (seed > 0 || network.peers !== true) continue;
+    for (const { name, bytes: size, comparison, seconds } of await rivals(files.model, task, parts, maxDrop)) {
+      const { difference, unit } = comparison;
+      rows.push(["", name, bytes(size), change(unit, difference.value), "", duration(1000 * seconds)]);
+    }
   }
   line(`\n${network.name}, ${(100 * maxDrop).toFixed(0)} points may be lost`);
   table(["seed", "", ">size", ">change", ">smaller", ">combinations"], rows);

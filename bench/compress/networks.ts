@@ -1,15 +1,20 @@
 /** Networks of the bench, with the data that they are searched on, what they may lose, and how much smaller the result has to be. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
 import { shared } from "../../test/shared.ts";
 
 export interface Network {
   readonly name: string;
   readonly model: string;
   readonly data: string;
+  /** The file to test on, where `data` is a file that the network was trained on. */
+  readonly test?: string;
   readonly preprocess?: string;
   readonly metric?: "agreement" | "cross-entropy";
   readonly maxDrop: number;
+  /** Python tools make theirs, too. */
+  readonly peers?: true;
   /** Times smaller than the best format by itself, at the same verdict. */
   readonly factor: number;
   /** Times smaller than the original, in place of that. */
@@ -21,11 +26,19 @@ const language = { metric: "cross-entropy", maxDrop: 0.03, factor: 1.3 } as cons
 const imagenet = { data: "data/images/imagenet", metric: "agreement", maxDrop: 0.03, factor: 1.3 } as const;
 
 export const networks: readonly Network[] = [
-  { name: "resnet20", model: "resnet20.onnx", ...cifar, preprocess: "imagenet", factor: 1.8 },
+  { name: "resnet20", model: "resnet20.onnx", ...cifar, preprocess: "imagenet", factor: 1.8, peers: true },
   { name: "resnet56", model: "resnet56.onnx", ...cifar, preprocess: "imagenet", factor: 1.8 },
   { name: "cct_cifar10", model: "cct_cifar10.onnx", ...cifar, preprocess: "cifar10", factor: 1.4 },
   { name: "mobilenetv3_cifar10", model: "mobilenetv3_cifar10.onnx", ...cifar, preprocess: "cifar10", factor: 1.4 },
-  { name: "bert_sst2", model: "bert_sst2/onnx/model.onnx", data: "data/text/sst2_train.tsv", maxDrop: 0.01, factor: 2 },
+  {
+    name: "bert_sst2",
+    model: "bert_sst2/onnx/model.onnx",
+    data: "data/text/sst2_train.tsv",
+    test: "data/text/sst2_dev.tsv",
+    maxDrop: 0.01,
+    factor: 2,
+    peers: true,
+  },
   {
     name: "mobilenetv2",
     model: "mobilenetv2.onnx",
@@ -54,8 +67,20 @@ export const networks: readonly Network[] = [
 ];
 
 /** Undefined where there is no such file. */
-export function filesOf({ model, data }: Network): { readonly model: string; readonly data: string } | undefined {
+export function filesOf({ model, data, test }: Network): { readonly model: string; readonly data: string } | undefined {
   const found = existsSync(model) ? model : shared(join("data/models", model));
   const samples = shared(data);
-  return found === undefined || samples === undefined ? undefined : { model: found, data: samples };
+  if (found === undefined || samples === undefined) return undefined;
+  if (test === undefined) return { model: found, data: samples };
+  const apart = shared(test);
+  return apart === undefined ? undefined : { model: found, data: inParts(samples, apart) };
+}
+
+/** A folder whose names of files say which part is which; gone when the bench ends. */
+function inParts(train: string, test: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "pith-bench-"));
+  process.once("exit", () => rmSync(folder, { recursive: true }));
+  copyFileSync(train, join(folder, `train${extname(train)}`));
+  copyFileSync(test, join(folder, `test${extname(test)}`));
+  return folder;
 }

@@ -91,12 +91,12 @@ async function dataOf(name: Network["data"], folder: string): Promise<string | u
   return made;
 }
 
-/** Each sample by itself, as long as it is: `<sample>/<input>`. */
-export async function writeSamples(path: string, data: IndexedDataset): Promise<void> {
+/** Each sample by itself, as long as it is: `<sample>/<input>`, and `<sample>/label` if labels are wanted. */
+export async function writeSamples(path: string, data: IndexedDataset, labels = false): Promise<void> {
   const arrays: Record<string, Batch[string]> = {};
   let at = 0;
-  for await (const { label: _, ...inputs } of data.batches({ size: 1 })) {
-    for (const [name, dense] of Object.entries(inputs)) arrays[`${at}/${name}`] = dense;
+  for await (const batch of data.batches({ size: 1 })) {
+    for (const [name, dense] of Object.entries(batch)) if (labels || name !== "label") arrays[`${at}/${name}`] = dense;
     at++;
   }
   writeNpz(path, arrays);
