@@ -44,8 +44,8 @@ interface DependentOptions {
 export function unmet({ resume, checkpoint, validation, every, patience }: DependentOptions): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;
-  if (every !== undefined) return "every needs validation, samples held out for evaluation: 10%";
-  if (patience !== undefined) return "patience needs validation, samples held out for evaluation: 10%";
+  if (every !== undefined) return "every needs validation, a share held out for evaluation: 10%";
+  if (patience !== undefined) return "patience needs validation, a share held out for evaluation: 10%";
   return undefined;
 }
 

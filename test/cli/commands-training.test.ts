@@ -220,8 +220,8 @@ describe("--checkpoint", () => {
 
   test.each([
     [["--resume"], "E_OPTION: --resume needs --checkpoint, the folder to continue from.\n", 2],
-    [["--patience", "1"], "E_OPTION: --patience needs --validation, samples held out for evaluation", 2],
-    [["--every", "1"], "E_OPTION: --every needs --validation, samples held out for evaluation", 2],
+    [["--patience", "1"], "E_OPTION: --patience needs --validation, a share held out for evaluation", 2],
+    [["--every", "1"], "E_OPTION: --every needs --validation, a share held out for evaluation", 2],
     [["--checkpoint", at("file.onnx")], 'file.onnx" is a file: --checkpoint is a folder.', 1],
   ])("%j is refused before any data is read", async (words, message, expected) => {
     writeFileSync(at("file.onnx"), "");
