@@ -43,17 +43,21 @@ const formats = [
 
 /** Between the first combination and the last: what is neither a step nor an evaluation, as a share. */
 function stopwatch() {
-  let [begun, ended] = [Number.NaN, Number.NaN];
+  const begun: number[] = [];
+  let ended = Number.NaN;
   return {
     stage(name: string) {
-      if (Number.isNaN(begun) && name.includes("(0 tried")) begun = performance.now();
+      if (/\(\d+ tried/.test(name)) begun.push(performance.now());
     },
     log({ id }: { readonly id: string }) {
       if (id === "finalists") ended = performance.now();
     },
     overhead({ search: found }: Run): number {
-      const tried = (found?.points ?? []).reduce((sum, { seconds }) => sum + seconds, 0);
-      return 1 - (1000 * tried) / (ended - begun);
+      const { points = [] } = found ?? {};
+      const [first = ended] = begun;
+      // The last one may have been stopped when the time was over.
+      const end = begun[points.length] ?? ended;
+      return 1 - (1000 * points.reduce((sum, { seconds }) => sum + seconds, 0)) / (end - first);
     },
   };
 }
