@@ -126,6 +126,7 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #objective: Objective;
   readonly #maxDrop: number | undefined;
+  readonly #started = performance.now();
   #spent = 0;
   #best: Scored | undefined;
 
@@ -233,7 +234,7 @@ class Search {
     const names = missing(next);
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
-    const left = this.#secondsLeft;
+    const left = this.#untilLate;
     const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), (1000 * left) / ahead.jobs) : undefined;
     const signal = AbortSignal.any([context.signal, late.signal]);
     await ahead.tryRound(names, missing(others), signal).finally(() => clearTimeout(timer));
@@ -242,18 +243,22 @@ class Search {
 
   #isOpen(): boolean {
     const { steps: most } = this.#begun.options;
-    return most === undefined ? this.#spent < this.#seconds : this.#tried.length < most;
+    return most === undefined ? this.#left > 0 : this.#tried.length < most;
   }
 
-  /** Of all jobs together. */
-  get #seconds(): number {
+  /** Seconds of all jobs together: by what counts, which an earlier process may have spent, and by the clock, as some combinations are tried ahead in vain. */
+  get #left(): number {
     const { steps: most, minutes = usualMinutes, ahead } = this.#begun.options;
-    return most === undefined ? 60 * minutes * (ahead?.jobs ?? 1) : Number.POSITIVE_INFINITY;
+    if (most !== undefined) return Number.POSITIVE_INFINITY;
+    const jobs = ahead?.jobs ?? 1;
+    return jobs * (60 * minutes - Math.max(this.#spent / jobs, secondsSince(this.#started)));
   }
 
   /** Until what is being tried is stopped: not before there is something to show. */
-  get #secondsLeft(): number {
-    return this.#best === undefined ? Number.POSITIVE_INFINITY : mostOver * this.#seconds - this.#spent;
+  get #untilLate(): number {
+    const { minutes = usualMinutes, ahead } = this.#begun.options;
+    if (this.#best === undefined) return Number.POSITIVE_INFINITY;
+    return this.#left + (mostOver - 1) * 60 * minutes * (ahead?.jobs ?? 1);
   }
 
   /** The next combinations to try: number formats alone first, then those with the largest expected gain for their cost, one for each family of structures. */
@@ -279,7 +284,7 @@ class Search {
     const found = this.#begun.all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
       const seconds = this.#clock.isDone(combination.name) ? 0 : this.#work.secondsOf(combination);
-      if (this.#spent + seconds > this.#seconds) return [];
+      if (seconds > this.#left) return [];
       const figures = this.#forecast.of(combination);
       if (figures === undefined || !this.#objective.allows(figures, slack)) return [];
       const gain = best === undefined ? 1 : this.#objective.cost(best) - this.#objective.cost(figures);
@@ -295,7 +300,7 @@ class Search {
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
     options.onStage?.(this.#stage(combination));
     const started = performance.now();
-    const left = this.#secondsLeft;
+    const left = this.#untilLate;
     const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), 1000 * left) : undefined;
     try {
       const attempt = await trials.attempt(candidate, true);
@@ -312,8 +317,8 @@ class Search {
 
   /** What is being tried, what has been found, and what is left. */
   #stage({ name }: Combination): string {
-    const { steps: most = 0 } = this.#begun.options;
-    const minutes = (this.#seconds - this.#spent) / 60;
+    const { steps: most = 0, ahead } = this.#begun.options;
+    const minutes = this.#left / (60 * (ahead?.jobs ?? 1));
     const left = Number.isFinite(minutes)
       ? `${integer(Math.max(1, Math.ceil(minutes)))} min left`
       : `${integer(most - this.#tried.length)} left`;
