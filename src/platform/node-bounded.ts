@@ -1,8 +1,6 @@
 /**
- * Folders that are kept below a size: of their entries those go first that were used longest ago.
- *
- * An entry is a file, or a folder of files that belong together. Used is what was read or touched last: the time of access says so. The time of
- * change stays, by which whoever has the file open knows that it is still the same.
+ * Folders of bounded size, least recently used first. An entry is a file, or a folder of files that belong together. The access time tells when it was used;
+ * the modification time stays, because a reader takes an open file for another one when that changes.
  */
 import { readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";

@@ -12,7 +12,7 @@ const runsOfGradients = 6;
 interface Way {
   readonly family: string;
   readonly options: OptionValues;
-  /** With an amount a of the channels, the share (1 − a) to this power of the bytes goes: of a layer both its outputs and its inputs. */
+  /** With an amount a of the channels cut, the share (1 − a) to this power of the bytes is left, about: each layer loses outputs and inputs. */
   readonly power: number;
   readonly runs: number;
 }
@@ -22,7 +22,7 @@ const sameShares: readonly Way[] = [
   { family: "channels", options: {}, power: 2, runs: 0 },
   { family: "channels in eights", options: { roundTo: 8 }, power: 2, runs: 0 },
 ];
-/** From all layers together: those that weigh much in bytes keep more. */
+/** Of all layers together, those whose removal changes the loss least, to first order. */
 const byGradients: Way = {
   family: "weakest channels",
   options: { importance: "taylor", scope: "global" },

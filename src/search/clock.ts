@@ -1,6 +1,6 @@
 /**
- * The time of a search. What a combination has taken is in the records of its store: a search that was stopped goes on with the time that it had left, and
- * one that has ended takes none from the next, which begins with what it has done.
+ * The time that a search has spent. The store records the seconds of each combination. A search that was stopped continues with the time it had left. The
+ * results of one that has ended cost the next search no time.
  */
 import type { Context } from "../passes/index.ts";
 import { secondsSince } from "../recipe/variant.ts";
@@ -36,7 +36,7 @@ export class Clock {
     this.#search = JSON.stringify([goal, force, purpose, targetSize, faster, techniques, minutes, steps, front]);
   }
 
-  /** Begins, or goes on where the same search was stopped. @param names of all combinations. */
+  /** Begins, or continues the same search after a stop. @param names combinations that an earlier search may have tried: one record is read for each. */
   async begin(names: readonly string[]): Promise<void> {
     const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
     this.#began = found?.ended === false ? found.at : Date.now();
@@ -64,7 +64,7 @@ export class Clock {
   async taken(name: string, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const own = secondsSince(started);
     const found = await this.#read(name);
-    if (found !== undefined) return { seconds: found.seconds, spent: this.isDone(name) ? own : found.seconds };
+    if (found !== undefined) return { seconds: found.seconds, spent: found.at < this.#began ? own : found.seconds };
     const taken: Taken = { seconds: own, at: Date.now() };
     await this.#store.records?.write(this.#key(name), taken);
     return { seconds: own, spent: own };
