@@ -23,6 +23,13 @@ export const noFigures: Figures = { bytes: Number.POSITIVE_INFINITY, drop: 0 };
 export const soundOf = (tried: readonly Scored[]): readonly Scored[] =>
   tried.filter(({ attempt, figures, sameAs }) => figures !== undefined && attempt.usable && sameAs === undefined);
 
+/** An earlier combination that came to the same file. */
+export function sameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
+  if (evaluation === undefined) return undefined;
+  const { sha256 } = evaluation.measured;
+  return tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
+}
+
 /** @param apart whether none of the samples is a test sample. */
 export function recordOf(tried: readonly Scored[], samples: number, apart: boolean): SearchRecord {
   const front = new Set(frontOf(soundOf(tried), ({ figures }) => figures ?? noFigures));

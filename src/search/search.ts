@@ -6,33 +6,30 @@
  */
 import type { Dataset } from "../data/index.ts";
 import { stopIfAsked } from "../errors.ts";
-import { type Goal, judge, type Task } from "../evaluate/index.ts";
-import { bytes, change, counted, integer, times } from "../evaluate/numbers.ts";
+import type { Goal, Task } from "../evaluate/index.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
-import { type Figures, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
+import { type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
-import { type Attempt, type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
+import { type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
 import type { Measured } from "../report/data.ts";
 import { openStore, type Store } from "../run/store.ts";
-import { version } from "../version.ts";
+import { Budget, type BudgetOptions } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
-import { expectedDrop } from "./expected-drop.ts";
 import { finalistsOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { divided, type SearchParts } from "./parts.ts";
 import type { Ahead } from "./pool.ts";
-import { recordOf, resolved, type Scored } from "./record.ts";
-import { timeText, Work } from "./work.ts";
+import { recordOf, resolved, type Scored, sameFile } from "./record.ts";
+import { Rounds } from "./rounds.ts";
+import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
+import { Work } from "./work.ts";
 
-export interface SearchOptions extends RunOptions, ObjectiveOptions, Pick<OffersOptions, "techniques"> {
-  /** How long to search (10). */
-  readonly minutes?: number | undefined;
-  /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
-  readonly steps?: number | undefined;
+export interface SearchOptions extends RunOptions, ObjectiveOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
   /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
@@ -43,17 +40,6 @@ export interface Finalists extends Compressed {
   /** As the variants of the run are. */
   readonly candidates: readonly Candidate[];
 }
-
-const usualMinutes = 10;
-/** Combinations of a round. */
-const ofRound = 3;
-/** An expected gain below is not worth a try: 2 % of the bytes. */
-const leastGain = 0.03;
-/** By how much an expected figure may fall short, as a share of what is allowed. */
-const slack = 0.25;
-/** The last combination is stopped when it takes so many times the minutes that there are. */
-const mostOver = 1.1;
-const roundsOfTiming = 7;
 
 /**
  * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
@@ -120,26 +106,25 @@ interface Begun {
 class Search {
   readonly #begun: Begun;
   readonly #clock: Clock;
-  readonly #tried: Scored[] = [];
-  readonly #work: Work;
-  readonly #forecast: Forecast;
+  readonly #budget: Budget;
+  readonly #rounds: Rounds;
+  readonly #scores: ScoresOptions;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
-  readonly #objective: Objective;
-  readonly #maxDrop: number | undefined;
-  readonly #started = performance.now();
-  #spent = 0;
-  #best: Scored | undefined;
 
   private constructor(begun: Begun) {
     this.#begun = begun;
-    const { evaluator, goal, candidates } = begun.trials;
+    const { trials, options, store, task, context, all } = begun;
+    const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
-    this.#maxDrop = goal?.maxDrop;
-    this.#work = new Work(evaluator.took);
-    this.#clock = new Clock(begun.store, begun.options, evaluator.took.samples, begun.context);
-    this.#objective = objectiveOf(begun.options, this.#maxDrop, measured);
-    const { bytes: size, brotli } = measured;
-    this.#forecast = new Forecast({ bytes: size, brotli, speed: 1, drop: 0 }, this.#maxDrop || 1);
+    const clock = new Clock(store, options, evaluator.took.samples, context);
+    const objective = objectiveOf(options, goal?.maxDrop, measured);
+    const { bytes, brotli } = measured;
+    const forecast = new Forecast({ bytes, brotli, speed: 1, drop: 0 }, goal?.maxDrop || 1);
+    const isDone = (name: string): boolean => clock.isDone(name);
+    this.#clock = clock;
+    this.#budget = new Budget(options, options.ahead?.jobs ?? 1);
+    this.#rounds = new Rounds({ all, objective, forecast, work: new Work(evaluator.took), isDone });
+    this.#scores = { evaluator, objective, metric: task.metric, store, machine: options.about?.machine };
     this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
   }
 
@@ -175,17 +160,14 @@ class Search {
 
   async run(): Promise<void> {
     const { options, all, context } = this.#begun;
-    const { steps: most, minutes = usualMinutes } = options;
-    if (most === undefined) {
-      const seconds = all.map((one) => this.#work.secondsOf(one));
-      context.log({ id: "duration", text: timeText(minutes, seconds) });
-    }
+    const [budget, rounds] = [this.#budget, this.#rounds];
+    if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
     await this.#clock.begin(options.bucket === undefined ? all.map(({ name }) => name) : []);
-    for (let round = this.#round(); round.length > 0; round = this.#round()) {
+    for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {
-        if (!this.#isOpen()) return;
+        if (!budget.isOpen) return;
         stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
         const one = await this.#try(combination);
         if (one === undefined) return;
@@ -197,12 +179,13 @@ class Search {
 
   /** Judges the best few on the samples that were not searched on. */
   async finals(): Promise<Finalists> {
-    const { context, parts, options } = this.#begun;
-    const bySize = objectiveOf({ purpose: "size" }, this.#maxDrop, this.#begun.trials.evaluator.original.measured);
-    const finalists = finalistsOf(this.#tried, this.#objective, bySize);
-    const [tried, best] = [counted(this.#tried.length, "combination"), counted(finalists.length, "finalist")];
+    const { context, parts, options, trials } = this.#begun;
+    const { tried } = this.#rounds;
+    const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
+    const finalists = finalistsOf(tried, this.#scores.objective, bySize);
+    const [all, best] = [counted(tried.length, "combination"), counted(finalists.length, "finalist")];
     const on = parts.isApart ? "other" : "the same";
-    context.log({ id: "finalists", text: `${tried} tried; ${best} judged on ${on} samples` });
+    context.log({ id: "finalists", text: `${all} tried; ${best} judged on ${on} samples` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const found = await this.#judged(finalists, parts.test, options, { ...context, log });
     await this.#clock.end();
@@ -225,89 +208,46 @@ class Search {
   /** A round, and where there is room what is likely to follow it: which combinations count does not depend on it. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, late } = this.#begun;
-    const { ahead, steps: most = Number.POSITIVE_INFINITY } = options;
-    if (ahead === undefined || !this.#isOpen()) return;
-    const next = round.slice(0, most - this.#tried.length);
-    const isLast = this.#tried.length + next.length >= most;
-    const others = isLast ? [] : this.#promising().filter((one) => !round.includes(one));
+    const budget = this.#budget;
+    const { ahead } = options;
+    if (ahead === undefined || !budget.isOpen) return;
+    const next = round.slice(0, budget.combinations);
+    const isLast = next.length >= budget.combinations;
+    const others = isLast ? [] : this.#rounds.promising(budget.seconds).filter((one) => !round.includes(one));
     const missing = (some: readonly Combination[]): readonly string[] =>
       some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
-    const left = this.#untilLate;
-    const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), (1000 * left) / ahead.jobs) : undefined;
+    const timer = this.#stopWhenLate();
     const signal = AbortSignal.any([context.signal, late.signal]);
     await ahead.tryRound(names, missing(others), signal).finally(() => clearTimeout(timer));
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 
-  #isOpen(): boolean {
-    const { steps: most } = this.#begun.options;
-    return most === undefined ? this.#left > 0 : this.#tried.length < most;
-  }
-
-  /** Seconds of all jobs together: by what counts, which an earlier process may have spent, and by the clock, as some combinations are tried ahead in vain. */
-  get #left(): number {
-    const { steps: most, minutes = usualMinutes, ahead } = this.#begun.options;
-    if (most !== undefined) return Number.POSITIVE_INFINITY;
-    const jobs = ahead?.jobs ?? 1;
-    return jobs * (60 * minutes - Math.max(this.#spent / jobs, secondsSince(this.#started)));
-  }
-
-  /** Until what is being tried is stopped: not before there is something to show. */
-  get #untilLate(): number {
-    const { minutes = usualMinutes, ahead } = this.#begun.options;
-    if (this.#best === undefined) return Number.POSITIVE_INFINITY;
-    return this.#left + (mostOver - 1) * 60 * minutes * (ahead?.jobs ?? 1);
-  }
-
-  /** The next combinations to try: number formats alone first, then those with the largest expected gain for their cost, one for each family of structures. */
-  #round(): readonly Combination[] {
-    if (this.#tried.length === 0)
-      return this.#begun.all.filter(({ structure, training }) => structure === undefined && training === undefined);
-    const families = new Set<string | undefined>();
-    const round: Combination[] = [];
-    for (const combination of this.#promising()) {
-      if (round.length === ofRound) break;
-      const family = combination.structure?.family;
-      if (families.has(family)) continue;
-      families.add(family);
-      round.push(combination);
-    }
-    return round;
-  }
-
-  /** Those that are expected to gain something in time, the best for their work first. */
-  #promising(): readonly Combination[] {
-    const done = new Set(this.#tried.map(({ combination }) => combination.name));
-    const best = this.#best?.figures;
-    const found = this.#begun.all.flatMap((combination) => {
-      if (done.has(combination.name)) return [];
-      const seconds = this.#clock.isDone(combination.name) ? 0 : this.#work.secondsOf(combination);
-      if (seconds > this.#left) return [];
-      const figures = this.#forecast.of(combination);
-      if (figures === undefined || !this.#objective.allows(figures, slack)) return [];
-      const gain = best === undefined ? 1 : this.#objective.cost(best) - this.#objective.cost(figures);
-      return gain < leastGain ? [] : [{ combination, worth: gain / this.#work.runsOf(combination) }];
-    });
-    return found.toSorted((a, b) => b.worth - a.worth).map(({ combination }) => combination);
+  /** Not before there is something to show. */
+  #stopWhenLate(): ReturnType<typeof setTimeout> | undefined {
+    const { late } = this.#begun;
+    const { untilLate } = this.#budget;
+    if (this.#rounds.best === undefined || !Number.isFinite(untilLate)) return undefined;
+    return setTimeout(() => late.abort(), 1000 * untilLate);
   }
 
   /** Undefined where the time is over before it is through. */
   async #try(combination: Combination): Promise<Scored | undefined> {
     const { trials, options, context, late } = this.#begun;
+    const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
-    options.onStage?.(this.#stage(combination));
+    const found = best === undefined ? "" : `, best ${best.combination.name}`;
+    options.onStage?.(`${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`);
     const started = performance.now();
-    const left = this.#untilLate;
-    const timer = Number.isFinite(left) ? setTimeout(() => late.abort(), 1000 * left) : undefined;
+    const timer = this.#stopWhenLate();
     try {
       const attempt = await trials.attempt(candidate, true);
-      const figures = await this.#figuresOf(attempt);
+      const figures = await figuresOf(attempt, this.#scores);
       const { seconds, spent } = await this.#clock.taken(combination.name, started);
-      return { combination, attempt, figures, seconds, spent, sameAs: this.#sameAs(attempt) };
+      return { combination, attempt, figures, seconds, spent, sameAs: sameFile(attempt, tried) };
     } catch (error) {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
@@ -316,53 +256,18 @@ class Search {
     }
   }
 
-  /** What is being tried, what has been found, and what is left. */
-  #stage({ name }: Combination): string {
-    const { steps: most = 0, ahead } = this.#begun.options;
-    const minutes = this.#left / (60 * (ahead?.jobs ?? 1));
-    const left = Number.isFinite(minutes)
-      ? `${integer(Math.max(1, Math.ceil(minutes)))} min left`
-      : `${integer(most - this.#tried.length)} left`;
-    const best = this.#best === undefined ? "" : `, best ${this.#best.combination.name}`;
-    return `${name} (${integer(this.#tried.length)} tried${best}, ${left})`;
-  }
-
-  /** An earlier combination that came to the same file. */
-  #sameAs({ evaluation }: Attempt): string | undefined {
-    if (evaluation === undefined) return undefined;
-    const { sha256 } = evaluation.measured;
-    return this.#tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
-  }
-
   async #note(one: Scored): Promise<void> {
-    const { combination, attempt, figures, seconds, spent } = one;
-    this.#spent += spent;
-    this.#work.add(combination, attempt.variant.steps, seconds);
-    this.#tried.push(one);
-    this.#forecast.add(one);
-    this.#begun.context.log({ id: "tried", text: this.#lineOf(one) });
-    if (figures === undefined || !attempt.usable || !this.#objective.allows(figures)) return;
-    const best = this.#best?.figures;
-    if (best !== undefined && this.#objective.cost(figures) >= this.#objective.cost(best)) return;
-    this.#best = one;
-    const { context, options, parts } = this.#begun;
-    context.log({ id: "best", text: `best so far: ${combination.name}` });
+    const { context, options, parts, task } = this.#begun;
+    this.#budget.spend(one.spent);
+    const isBest = this.#rounds.add(one);
+    context.log({ id: "tried", text: scoreText(one, task.metric) });
+    if (!isBest) return;
+    context.log({ id: "best", text: `best so far: ${one.combination.name}` });
     if (options.onBest === undefined) return;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
     const quiet = { ...options, rounds: 0, front: false, onMeasured: () => {}, onStage: () => {} };
     const found = await this.#judged([one], parts.search, quiet, silent);
     await options.onBest({ ...found, run: { ...found.run, search: this.#record(false) } });
-  }
-
-  /** "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast" */
-  #lineOf({ combination: { name }, attempt, figures, sameAs }: Scored): string {
-    const { metric } = this.#begun.task;
-    if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
-    if (figures === undefined) return `${name}: refused: ${attempt.variant.refused ?? "it cannot be judged"}`;
-    const moved = change(metric.unit, (metric.better === "higher" ? -1 : 1) * figures.drop);
-    const speed = figures.speed === undefined ? "" : `, ${times(figures.speed)} as fast`;
-    const refused = attempt.usable ? "" : `; refused: ${attempt.variant.refused ?? ""}`;
-    return `${name}: ${bytes(figures.bytes)}, ${moved}${speed}${refused}`;
   }
 
   async #judged(some: readonly Scored[], test: Dataset, own: SearchOptions, by: Context): Promise<Finalists> {
@@ -378,45 +283,6 @@ class Search {
   }
 
   #record(apart: boolean) {
-    return recordOf(this.#tried, this.#begun.trials.evaluator.took.samples, apart);
-  }
-
-  async #figuresOf({ evaluation, variant }: Attempt): Promise<Figures | undefined> {
-    if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
-    const drop = this.#dropOf(evaluation);
-    if (!Number.isFinite(drop)) return undefined;
-    const { bytes: size, brotli } = evaluation.measured;
-    return { bytes: size, brotli, speed: await this.#speedOf(evaluation), drop };
-  }
-
-  /** On other samples. Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone. */
-  #dropOf({ comparison, agreement, validation }: NonNullable<Attempt["evaluation"]>): number {
-    const { truth, interval } = this.#begun.task.metric;
-    const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
-      ...judge(part.comparison, { maxDrop: this.#maxDrop ?? 0 }).drop,
-      changed: 1 - (part.agreement?.value ?? 1),
-    }));
-    const samples = parts.reduce((sum, { count }) => sum + count, 0);
-    const mean = (of: "value" | "changed"): number =>
-      parts.reduce((sum, part) => sum + (part[of] * part.count) / samples, 0);
-    const isAccuracy = truth !== "original" && interval === "proportion";
-    return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
-  }
-
-  async #speedOf(evaluation: NonNullable<Attempt["evaluation"]>): Promise<number | undefined> {
-    const { id } = this.#objective;
-    if (id !== "usual" && id !== "speed" && id !== "faster") return undefined;
-    const { trials, store, options } = this.#begun;
-    const { evaluator } = trials;
-    const { records } = store;
-    // What is kept may be of another machine, or of before an update.
-    const where = { version, machine: options.about?.machine };
-    const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256, ...where };
-    const known = (await records?.read(key)) as number | undefined;
-    if (known !== undefined) return known;
-    const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });
-    const speed = models[1]?.speedup.median;
-    if (speed !== undefined) await records?.write(key, speed);
-    return speed;
+    return recordOf(this.#rounds.tried, this.#begun.trials.evaluator.took.samples, apart);
   }
 }

@@ -1,0 +1,65 @@
+/** What a search may take: minutes, or a number of combinations. */
+import { integer } from "../evaluate/numbers.ts";
+import { secondsSince } from "../recipe/variant.ts";
+
+export interface BudgetOptions {
+  /** How long to search (10). */
+  readonly minutes?: number | undefined;
+  /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
+  readonly steps?: number | undefined;
+}
+
+const usualMinutes = 10;
+/** The last combination is stopped when it takes so many times the minutes that there are. */
+const mostOver = 1.1;
+
+export class Budget {
+  readonly minutes: number;
+  /** Combinations at most; infinite where minutes count. */
+  readonly #most: number;
+  readonly #jobs: number;
+  readonly #started = performance.now();
+  #tried = 0;
+  #spent = 0;
+
+  /** @param jobs combinations at a time. */
+  constructor({ minutes = usualMinutes, steps }: BudgetOptions, jobs: number) {
+    this.minutes = steps === undefined ? minutes : Number.POSITIVE_INFINITY;
+    this.#most = steps ?? Number.POSITIVE_INFINITY;
+    this.#jobs = jobs;
+  }
+
+  /** A combination was tried. @param seconds the time of this search that it took. */
+  spend(seconds: number): void {
+    this.#tried++;
+    this.#spent += seconds;
+  }
+
+  get isOpen(): boolean {
+    return this.combinations > 0 && this.seconds > 0;
+  }
+
+  /** Combinations that are left. */
+  get combinations(): number {
+    return this.#most - this.#tried;
+  }
+
+  /**
+   * Seconds that are left, of all jobs together. What was spent counts, which an earlier process may have done, and so does the clock: some combinations are
+   * tried ahead in vain.
+   */
+  get seconds(): number {
+    return this.#jobs * (60 * this.minutes - Math.max(this.#spent / this.#jobs, secondsSince(this.#started)));
+  }
+
+  /** Seconds on the clock until what is being tried is stopped. */
+  get untilLate(): number {
+    return (this.seconds + (mostOver - 1) * 60 * this.minutes * this.#jobs) / this.#jobs;
+  }
+
+  /** "7 min left", "4 left" */
+  get left(): string {
+    if (Number.isFinite(this.#most)) return `${integer(this.combinations)} left`;
+    return `${integer(Math.max(1, Math.ceil(this.seconds / (60 * this.#jobs))))} min left`;
+  }
+}

@@ -1,0 +1,78 @@
+/** What a combination has come to, on the samples that are searched on: bytes, drop, and speed where it counts. */
+import { judge, type Metric } from "../evaluate/index.ts";
+import { bytes, change, times } from "../evaluate/numbers.ts";
+import type { Evaluator } from "../recipe/evaluator.ts";
+import type { Figures, Objective } from "../recipe/objective.ts";
+import type { Attempt } from "../recipe/variant.ts";
+import type { Store } from "../run/store.ts";
+import { version } from "../version.ts";
+import { expectedDrop } from "./expected-drop.ts";
+import type { Scored } from "./record.ts";
+
+export interface ScoresOptions {
+  readonly evaluator: Evaluator;
+  readonly objective: Objective;
+  readonly metric: Metric;
+  readonly store: Store;
+  /** What speeds are of, for the record. */
+  readonly machine: unknown;
+}
+
+type Evaluated = NonNullable<Attempt["evaluation"]>;
+
+const roundsOfTiming = 7;
+
+/** Undefined where it cannot be judged, or nothing changed. */
+export async function figuresOf(
+  { evaluation, variant }: Attempt,
+  options: ScoresOptions,
+): Promise<Figures | undefined> {
+  if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
+  const drop = dropOf(evaluation, options.metric);
+  if (!Number.isFinite(drop)) return undefined;
+  const { bytes, brotli } = evaluation.measured;
+  return { bytes, brotli, speed: await speedOf(evaluation, options), drop };
+}
+
+/** On other samples. Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone. */
+function dropOf({ comparison, agreement, validation }: Evaluated, { truth, interval }: Metric): number {
+  const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
+    ...judge(part.comparison, { maxDrop: 0 }).drop,
+    changed: 1 - (part.agreement?.value ?? 1),
+  }));
+  const samples = parts.reduce((sum, { count }) => sum + count, 0);
+  const mean = (of: "value" | "changed"): number =>
+    parts.reduce((sum, part) => sum + (part[of] * part.count) / samples, 0);
+  const isAccuracy = truth !== "original" && interval === "proportion";
+  return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
+}
+
+/** Undefined where the objective does not ask for it. */
+async function speedOf(
+  evaluation: Evaluated,
+  { evaluator, objective, store: { records }, machine }: ScoresOptions,
+): Promise<number | undefined> {
+  if (objective.id !== "usual" && objective.id !== "speed" && objective.id !== "faster") return undefined;
+  // What is kept may be of another machine, or of before an update.
+  const where = { version, machine };
+  const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256, ...where };
+  const known = (await records?.read(key)) as number | undefined;
+  if (known !== undefined) return known;
+  const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });
+  const speed = models[1]?.speedup.median;
+  if (speed !== undefined) await records?.write(key, speed);
+  return speed;
+}
+
+/** "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast" */
+export function scoreText(
+  { combination: { name }, attempt: { variant, usable }, figures, sameAs }: Scored,
+  { unit, better }: Metric,
+): string {
+  if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
+  if (figures === undefined) return `${name}: refused: ${variant.refused ?? "it cannot be judged"}`;
+  const moved = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
+  const speed = figures.speed === undefined ? "" : `, ${times(figures.speed)} as fast`;
+  const refused = usable ? "" : `; refused: ${variant.refused ?? ""}`;
+  return `${name}: ${bytes(figures.bytes)}, ${moved}${speed}${refused}`;
+}
