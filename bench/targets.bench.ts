@@ -1,0 +1,133 @@
+/**
+ * `--target-size` and `--faster` beside a grid: how accurate the model is that a search of 20 combinations finds for a size, or a speed, and the best that a grid of 200 has.
+ *
+ *     npm run bench -- targets [--model resnet20] [--steps 20] [--folder out/grid]
+ *
+ * The grid is each structure with each healing and each format, as a person would write it down; no layers are spared. Both choose on the samples that are searched on; the two
+ * choices are judged on the others. --folder keeps the results of the grid for the next run.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { bytes, duration, percent, times } from "../src/evaluate/numbers.ts";
+import { open } from "../src/onnx/index.ts";
+import { completeContext } from "../src/passes/pass.ts";
+import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/recipe/objective.ts";
+import { isRepeat, type Recipe } from "../src/recipe/recipe.ts";
+import { compressIn, openTrials } from "../src/recipe/run.ts";
+import { openStore } from "../src/run/store.ts";
+import { type Combination, recipeOf } from "../src/search/combinations.ts";
+import { divided, search } from "../src/search/index.ts";
+import { combinationsFor } from "../src/search/offers.ts";
+import { figuresOf } from "../src/search/scores.ts";
+import { openTask } from "../src/task/index.ts";
+import { filesOf, networks } from "./compress/networks.ts";
+import { heading, line, table, target } from "./lib/print.ts";
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: "resnet20" },
+    steps: { type: "string", default: "20" },
+    folder: { type: "string" },
+  },
+});
+const steps = Number(values.steps);
+const seed = 0;
+/** Accuracy that the search may lack of the grid's, as a share. */
+const mostApart = 0.03;
+const targets: readonly { readonly name: string; readonly of: (original: number) => ObjectiveOptions }[] = [
+  { name: "a sixth of the bytes", of: (original) => ({ targetSize: original / 6 }) },
+  { name: "a tenth of the bytes", of: (original) => ({ targetSize: original / 10 }) },
+  { name: "1.5 × as fast", of: () => ({ faster: 1.5 }) },
+  { name: "2 × as fast", of: () => ({ faster: 2 }) },
+];
+
+const structures = /^(channels|weakest channels|low rank|layers) /;
+const trainings = ["4,000 samples", "1 epoch"].map((amount) => `distilled, ${amount}`);
+
+function isOfGrid({ structure, healing, training }: Combination): boolean {
+  if (structure !== undefined && !structures.test(structure.name)) return false;
+  const trained = [...healing, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
+  if (trained.some(({ name }) => !trainings.includes(name))) return false;
+  // What is cut is healed, and trained once.
+  return structure === undefined || (healing.length > 0 && training === undefined);
+}
+
+/** Evenly over all of them. */
+const some = <T>(all: readonly T[], count: number): readonly T[] =>
+  all.filter((_, at) => Math.floor((at * count) / all.length) !== Math.floor(((at - 1) * count) / all.length));
+
+const withoutSparing = (recipe: Recipe): Recipe => ({
+  ...recipe,
+  steps: recipe.steps.map((step) => (isRepeat(step) || step.judge !== "spare" ? step : { ...step, judge: true })),
+});
+
+const network = networks.find(({ name }) => name === values.model);
+if (network === undefined) throw new RangeError(`"${values.model}" is none of ${networks.map(({ name }) => name)}`);
+const files = filesOf(network);
+heading(`Targets of size and speed, ${network.name}`, seed);
+if (files === undefined) line(`  not measured: the shared folder (../shared, or PITH_SHARED) does not have it`);
+else {
+  const model = await open(files.model);
+  const { preprocess, metric } = network;
+  const given = { data: files.data, preprocess, learns: "answers", calibrate: 256, ...(metric && { metric }) } as const;
+  const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
+  const parts = divided(task.test, seed);
+  const folder = values.folder ?? (await mkdtemp(join(tmpdir(), "pith-grid-")));
+  const store = await openStore(model, { resumeFolder: folder });
+  const context = completeContext({ seed });
+  const all = combinationsFor(await store.open(store.original), task, {}).filter(isOfGrid);
+  const grid = some(all, 200).map((combination) => ({
+    name: combination.name,
+    recipe: withoutSparing(recipeOf(combination)),
+  }));
+  const trials = await openTrials(store, grid, { ...task, test: parts.search }, { choice: true }, context);
+  const { evaluator } = trials;
+  const scores = { evaluator, metric: task.metric, store, machine: undefined };
+  const timed = { ...scores, objective: objectiveOf({ faster: 1 }, undefined, evaluator.original.measured) };
+  const begun = performance.now();
+  const found: { readonly at: number; readonly figures: Figures }[] = [];
+  for (const [at, candidate] of trials.candidates.entries()) {
+    const attempt = await trials.attempt(candidate, true);
+    const figures = attempt.usable ? await figuresOf(attempt, timed) : undefined;
+    if (figures !== undefined) found.push({ at, figures });
+  }
+  const ofGrid = performance.now() - begun;
+  line(`  grid: ${grid.length} of ${all.length} candidates in ${duration(ofGrid)}, ${found.length} of use`);
+  const rows: string[][] = [];
+  let met = true;
+  for (const { name, of } of targets) {
+    const options = of(evaluator.original.measured.bytes);
+    const objective = objectiveOf(options, undefined, evaluator.original.measured);
+    const [best] = found
+      .filter(({ figures }) => objective.allows(figures))
+      .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures));
+    const own = await search(model, task, { ...options, steps, rounds: 9 }, { seed });
+    const candidates = grid.filter((_, at) => at === best?.at);
+    const judging = { choice: false, force: true, rounds: 9 };
+    const test = { ...task, test: parts.test };
+    const other =
+      candidates.length > 0 ? await compressIn(store, model, candidates, test, judging, context) : undefined;
+    const [mine, theirs] = [own.run, other?.run].map((run) => run?.variants[run.chosen ?? -1]);
+    for (const [who, variant, run] of [["search", mine, own.run] as const, ["grid", theirs, other?.run] as const]) {
+      const { result, comparison } = variant ?? {};
+      const speed = run?.latency?.models[(run.chosen ?? -1) + 1]?.speedup.median;
+      rows.push([
+        who === "search" ? name : "",
+        `${who}: ${variant?.name ?? "nothing"}`,
+        result === undefined ? "" : bytes(result.bytes),
+        comparison === undefined ? "" : percent(comparison.candidate.value, 1),
+        speed === undefined ? "" : times(speed),
+        who === "search" ? duration(1000 * own.run.seconds) : "",
+      ]);
+    }
+    const values = [mine, theirs].map((variant) => variant?.comparison?.candidate.value ?? 0);
+    met &&= (values[0] ?? 0) >= (1 - mostApart) * (values[1] ?? 0);
+  }
+  table(["target", "", ">size", ">accuracy", ">speed", ">time"], rows);
+  line(`  ${target("3 % of the grid's accuracy is missing at most", met, true)}`);
+  await store.release();
+  if (values.folder === undefined) await rm(folder, { recursive: true });
+  if (!met) process.exitCode = 1;
+}
