@@ -74,7 +74,8 @@ else {
   const given = { data: files.data, preprocess, learns: "answers", calibrate: 256, ...(metric && { metric }) } as const;
   const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
   const parts = divided(task.test, seed);
-  const folder = values.folder ?? (await mkdtemp(join(tmpdir(), "pith-grid-")));
+  const made = await mkdtemp(join(tmpdir(), "pith-grid-"));
+  const folder = values.folder ?? made;
   const store = await openStore(model, { resumeFolder: folder });
   const context = completeContext({ seed });
   const all = combinationsFor(await store.open(store.original), task, {}).filter(isOfGrid);
@@ -128,6 +129,6 @@ else {
   table(["target", "", ">size", ">accuracy", ">speed", ">time"], rows);
   line(`  ${target("3 % of the grid's accuracy is missing at most", met, true)}`);
   await store.release();
-  if (values.folder === undefined) await rm(folder, { recursive: true });
+  await rm(made, { recursive: true });
   if (!met) process.exitCode = 1;
 }

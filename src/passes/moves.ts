@@ -22,6 +22,8 @@ export interface Move {
   readonly runs: number;
   /** Where it misses the goal, layers are left in milder forms. */
   readonly spares?: boolean;
+  /** Each layer has as many bits as the file has room for (`MovesRequest.bytes`). */
+  readonly fits?: boolean;
   /** Of a number format: what it stores can be trained further, by healing that `trains`. */
   readonly isTrainable?: boolean;
   /** It is of no use unless it is trained. */
@@ -35,6 +37,8 @@ export interface MovesRequest {
   /** Samples to calibrate on and to train on: 0 where there are none. */
   readonly samples: { readonly calibrate: number; readonly train: number };
   readonly hasLabels: boolean;
+  /** Of the result, at most, where that is looked for. */
+  readonly bytes?: number | undefined;
   /** Runtimes that the result is for; none: all. */
   readonly target: readonly string[];
 }

@@ -1,11 +1,16 @@
 /** What quantization offers to a search: the ways in which numbers are stored, and computed with. */
+import { bytes as bytesText } from "../evaluate/numbers.ts";
+import { storedBytes } from "../graph/graph.ts";
 import { type Move, type Moves, weightShare } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { runsOfSample } from "./options.ts";
 
+/** Of a sample, to find what the layers cost. */
+const runsOfErrors = 2000;
+
 export const quantizeMoves: Moves = (request) => {
   const share = weightShare(request);
-  const { target } = request;
+  const { target, bytes, model } = request;
   const { calibrate } = request.samples;
   // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
   const onIntegers = !target.includes("webgpu");
@@ -18,10 +23,7 @@ export const quantizeMoves: Moves = (request) => {
     runs: runsOfSample(options) * calibrate,
     spares: true,
   });
-  return [
-    ...(onIntegers && calibrate > 0 ? [move("int8 static", 8, { scheme: "static" })] : []),
-    ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
-    move("int8 weights", 8, { scheme: "weights" }),
+  const few: readonly Move[] = [
     move("4 bits", 4, { scheme: "weights", bits: 4 }),
     // The values of palettes are trained, and their codes stay.
     ...[4, 3, 2].map((bits) => ({
@@ -29,6 +31,19 @@ export const quantizeMoves: Moves = (request) => {
       isTrainable: true,
       needsTraining: bits === 2,
     })),
+  ];
+  const fitting = (most: number): Move => ({
+    ...move(`bits by layer in ${bytesText(most)}`, 4, { scheme: "weights" }),
+    left: most / storedBytes(model.graph),
+    runs: runsOfErrors,
+    fits: true,
+    isTrainable: true,
+  });
+  return [
+    ...(onIntegers && calibrate > 0 ? [move("int8 static", 8, { scheme: "static" })] : []),
+    ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
+    move("int8 weights", 8, { scheme: "weights" }),
+    ...(bytes === undefined ? few : [fitting(bytes)]),
     { ...move("float16", 16, { scheme: "float16" }), spares: false },
   ];
 };

@@ -1,4 +1,5 @@
 /** What a search looks for: of the results that are allowed, the one of least cost. */
+import { bytes as bytesText, times } from "../evaluate/numbers.ts";
 
 export interface Figures {
   readonly bytes: number;
@@ -16,6 +17,8 @@ export interface Objective {
   cost(figures: Figures): number;
   /** @param slack by how much figures that are estimates may fall short, as a share. */
   allows(figures: Figures, slack?: number): boolean;
+  /** Why a result is of no use whatever it loses; undefined where it reaches the target. */
+  lacks?(figures: Figures): string | undefined;
 }
 
 export const purposes = ["size", "speed", "download"] as const;
@@ -30,6 +33,9 @@ export interface ObjectiveOptions {
   /** The speed relative to the original from which a result counts as no slower (0.95). */
   readonly leastSpeed?: number | undefined;
 }
+
+/** By how much a speed may fall short when it is measured again, as a share. */
+const timingSlack = 0.03;
 
 /**
  * @param maxDrop of the goal; undefined where nothing can be lost.
@@ -49,9 +55,16 @@ export function objectiveOf(
       id: "target-size",
       cost: byDrop,
       allows: ({ bytes }, slack = 0) => bytes <= targetSize * (1 + slack),
+      lacks: ({ bytes }) => (bytes <= targetSize ? undefined : `it has more than ${bytesText(targetSize)}`),
     };
   if (faster !== undefined)
-    return { id: "faster", cost: byDrop, allows: (figures, slack) => isFast(figures, faster, slack) };
+    return {
+      id: "faster",
+      cost: byDrop,
+      allows: (figures, slack) => isFast(figures, faster, slack),
+      lacks: (figures) =>
+        isFast(figures, faster, timingSlack) ? undefined : `it is not ${times(faster)} as fast as the original`,
+    };
   if (purpose === "speed")
     return {
       id: "speed",

@@ -40,6 +40,7 @@ const leastToTell = 8;
 type Judged = Pick<Task, "test" | "metric">;
 
 export interface GoalOptions {
+  /** Infinite: there is no goal. */
   readonly maxDrop?: number | undefined;
   readonly strict?: boolean | undefined;
 }
@@ -125,7 +126,8 @@ export class PairedMetrics {
   goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
-    if (!this.aboveChance || (maxDrop === undefined && trained && isOwnTruth)) return undefined;
+    if (!this.aboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
+      return undefined;
     const allowed = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
     return { maxDrop: allowed, strict };
   }

@@ -18,6 +18,8 @@ export interface PassStep {
   readonly judged: boolean;
   /** Where that misses the goal, layers are left in milder forms. */
   readonly spares?: boolean;
+  /** Each layer has as many bits as a file of so many bytes has room for. */
+  readonly bytes?: number;
 }
 
 /**

@@ -45,6 +45,8 @@ export interface RecipeStep {
    * that cost most are left in milder forms, until it holds.
    */
   readonly judge?: boolean | "spare";
+  /** Each layer has as many bits as a file of so many bytes has room for (`withinBytes`). A search writes such steps; in the recipe of its result they have `overrides`. */
+  readonly bytes?: number;
 }
 
 export interface Repeat {

@@ -1,6 +1,6 @@
 /** What is said of a run that kept nothing. */
 import { capitalized, PithError } from "../errors.ts";
-import { counted, integer } from "../evaluate/numbers.ts";
+import { bytes, counted, integer } from "../evaluate/numbers.ts";
 import type { Run, Variant } from "../report/data.ts";
 import { lossText } from "../report/verdict.ts";
 import { groupBy } from "../tensor/group-by.ts";
@@ -14,6 +14,8 @@ export function refusal(run: Run): PithError {
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
+  const off = offTarget(run);
+  if (off !== undefined) return off;
   if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? lost("No variant meets the goal");
   const { refused, refusedAs, comparison, verdict } = only;
   if (refused !== undefined)
@@ -29,6 +31,18 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
     return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
   const tested = integer(comparison.difference.count);
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
+}
+
+/** Where all that was searched misses a target of size or speed. */
+function offTarget({ variants }: Run): PithError | undefined {
+  const off = variants.find(({ refusedAs }) => refusedAs === "off target");
+  const others = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
+  if (off === undefined || others.some(({ refused }) => refused === undefined)) return undefined;
+  const least = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
+  const sentence = `No variant is on target: ${off.refused?.replace(/^it /, `${off.name} `)}; the smallest has ${bytes(least)}.`;
+  return new PithError("E_UNSUPPORTED", sentence, {
+    hint: "Give it more time (--minutes), or a milder target.",
+  });
 }
 
 /** Where no variant is smaller than the original. */

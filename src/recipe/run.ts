@@ -181,20 +181,19 @@ export async function compressIn(
   }
   const workAt = (place: number): number | undefined => workOf(timing?.models ?? [], timing?.models[place + 1]);
   const plain = await withoutNotes(evaluator.original.measured, await evaluator.open(evaluator.original));
-  const tried = results.map((one, place) => withGain(plain, one, workAt(place)));
+  const gained = results.map((one, place) => withGain(plain, one, workAt(place)));
   const force = options.force === true;
   // What else the machine does has no say.
   const speedAt = (place: number): number | undefined =>
     timing?.unsteady === true
       ? 1 / (workAt(place) ?? Number.NaN) || undefined
       : timing?.models[place + 1]?.speedup.median;
-  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) }));
-  const choice = choose(
-    contenders,
-    force,
+  const objective =
     options.objective?.(goal, evaluator.original.measured) ??
-      objectiveOf({}, goal?.maxDrop, evaluator.original.measured),
-  );
+    objectiveOf({}, goal?.maxDrop, evaluator.original.measured);
+  const tried = gained.map((one, place) => onTarget(one, speedAt(place), objective));
+  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) }));
+  const choice = choose(contenders, force, objective);
   const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
   const chosen = keeps ? choice.place : undefined;
   const kept = chosen === undefined ? undefined : tried[chosen];
@@ -358,7 +357,9 @@ function nearest(tried: readonly Attempt[]): number | undefined {
  */
 function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
   const { validation, verdict, refused } = variant;
-  const found = validation === undefined ? verdict : validation.verdict;
+  const comparison = validation?.comparison ?? evaluation?.comparison;
+  const found =
+    (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
   const open = usable && (validation !== undefined || refused === undefined);
   const met = validation !== undefined || verdict?.met !== false;
   return {
@@ -375,6 +376,16 @@ function withGain(original: Measured, tried: Attempt, work: number | undefined):
   const idle = nothingGained(original, variant, work);
   if (idle === undefined) return tried;
   return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
+}
+
+/** Refused where it misses a target of size or speed. */
+function onTarget(tried: Attempt, speed: number | undefined, { lacks }: Objective): Attempt {
+  const { variant } = tried;
+  if (variant.result === undefined || variant.refused !== undefined) return tried;
+  const why = lacks?.({ bytes: variant.result.bytes, speed, drop: 0 });
+  return why === undefined
+    ? tried
+    : { ...tried, usable: false, variant: { ...variant, refused: why, refusedAs: "off target" } };
 }
 
 function isKept(tried: Attempt | undefined): boolean {

@@ -7,7 +7,7 @@ import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { allocate, type Item } from "../math/allocate.ts";
 import { encodedSize } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
-import { bytesOfLayers, errorsOf, type SparingRequest, type StepOutput, withForms } from "./sparing.ts";
+import { bytesOfLayers, type ErrorsRequest, errorsOf, type StepOutput, withForms } from "./sparing.ts";
 import { sweeps } from "./sweeps.ts";
 
 const { own } = sweeps.bits;
@@ -22,7 +22,7 @@ const mostAttempts = 4;
  * @throws PithError E_UNSUPPORTED with the least that is possible, where that is more; E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function withinBytes(
-  request: Omit<SparingRequest, "plain">,
+  request: Omit<ErrorsRequest, "plain">,
   bytes: number,
   context: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {

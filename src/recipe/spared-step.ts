@@ -1,13 +1,14 @@
 /** A step of a recipe that misses the goal: the layers that cost most in milder forms, found on the validation samples, and judged like any other. */
-import { Miss, stopIfAsked } from "../errors.ts";
+import { Miss } from "../errors.ts";
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import { allowance } from "../evaluate/numbers.ts";
-import type { Context, OptionValues } from "../passes/index.ts";
+import type { Context } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { PassStep } from "./pass-steps.ts";
-import { type StepOutput, spare } from "./sparing.ts";
+import { spare } from "./sparing.ts";
 import { onValidation } from "./sparing-samples.ts";
+import { opened, stepRun } from "./step-run.ts";
 import type { RunContext } from "./variant.ts";
 
 /**
@@ -21,8 +22,9 @@ export async function sparedStep(
   plain: StepResult,
   { comparison }: Evaluation,
   goal: Goal | undefined,
-  { runner, evaluator, context, store, task }: RunContext,
+  given: RunContext,
 ): Promise<StepResult | undefined> {
+  const { runner, evaluator, context, store, task } = given;
   if (step.spares !== true || goal === undefined) return undefined;
   const { drop, met } = judge(comparison, goal);
   if (met || isWithin(drop, goal)) return undefined;
@@ -44,22 +46,14 @@ export async function sparedStep(
     id: "sparing",
     text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
   });
-  const madeOf = async (result: StepResult): Promise<StepOutput> => {
-    const { changes, misses } = result;
-    return { changes, misses, model: await store.open(result.output) };
-  };
-  const run = async (options: OptionValues, pass = step.pass): Promise<StepOutput> => {
-    stopIfAsked(context.signal);
-    return madeOf(await runner.run({ ...step, pass, options }, input));
-  };
   const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
   const found = await spare(
     {
       pass: step.pass,
       options: step.options,
       original: await store.open(input),
-      plain: await madeOf(plain),
-      run,
+      plain: await opened(plain, store),
+      run: stepRun(step, input, given),
       output: evaluator.output,
       search,
     },

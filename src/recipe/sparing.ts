@@ -58,6 +58,12 @@ export interface SparingRequest {
   readonly output: string | undefined;
 }
 
+/** What the errors of layers are measured by. */
+export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
+  /** Undefined: random inputs. */
+  readonly samples: Dataset | undefined;
+}
+
 /** A layer in a milder form than was asked for. */
 export interface SparedLayer {
   readonly layer: string;
@@ -179,7 +185,8 @@ async function movesOf(
     const forms = pass.milderForms?.(options, change) ?? [];
     if (forms.length > 0) ladders.set(change.at, { change, forms });
   }
-  const { shares, estimates } = await errorsOf(request, new Set(ladders.keys()), context);
+  const { samples } = request.search;
+  const { shares, estimates } = await errorsOf({ ...request, samples }, new Set(ladders.keys()), context);
   const numbers = new Map(
     allLayers(original, infer(original)).map(({ name, effective }) => [
       name,
@@ -203,7 +210,7 @@ async function movesOf(
  * gradients: from what is closer to the shares that are known. (Of weights gradients are; of what is rounded between layers they say nothing.)
  */
 export async function errorsOf(
-  { pass, options: given, original, plain, run, search, output }: SparingRequest,
+  { pass, options: given, original, plain, run, samples, output }: ErrorsRequest,
   layers: ReadonlySet<string>,
   context: Context,
 ): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
@@ -217,14 +224,14 @@ export async function errorsOf(
     try {
       const unrounded = await unroundedBy(pass, original, plain.changes, async (of) => (await run(given, of)).model);
       const options = { samples: samplesOfErrors, output, seed, signal };
-      const found = await layerErrors(engine, unrounded, plain.model, search.samples, options);
+      const found = await layerErrors(engine, unrounded, plain.model, samples, options);
       for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {
         if (!layers.has(layer)) continue;
         noise.set(layer, noiseOf(own ?? signalToNoise));
         if (share !== undefined) shares.set(layer, share);
       }
-      if (shares.size < noise.size && search.samples !== undefined)
-        slopes = await taylorErrors(unrounded, plain.model, search.samples, options, context);
+      if (shares.size < noise.size && samples !== undefined)
+        slopes = await taylorErrors(unrounded, plain.model, samples, options, context);
     } catch (error) {
       refusalIn(error);
       stopIfAsked(signal);

@@ -14,6 +14,7 @@ import { type KeptFunction, keptFunction } from "./kept-function.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
+import { sizedStep } from "./sized-step.ts";
 import { sparedStep } from "./spared-step.ts";
 
 export interface Candidate {
@@ -150,7 +151,8 @@ async function takeStep(
   const { id, name, judged } = step;
   stopIfAsked(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
-  const plain = await runner.run(step, input);
+  const { bytes } = step;
+  const plain = bytes === undefined ? await runner.run(step, input) : await sizedStep(step, input, bytes, run);
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");

@@ -191,7 +191,7 @@ export interface Variant {
   /** Why it is no candidate: a step failed, nothing changed, nothing was gained. Undefined for one that is fine but for its verdict. */
   readonly refused: string | undefined;
   /** The same as a word; "not smaller" where another candidate may be. */
-  readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain";
+  readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
   /** Undefined where there was no choice, or too few samples to set some aside. */
   readonly validation?: Validated | undefined;
   /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */

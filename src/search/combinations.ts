@@ -1,10 +1,12 @@
 /** Recipes built from moves: at most one structural change, the training or refitting behind it, one number format, and training of what that stores. */
 import type { Move } from "../passes/moves.ts";
-import { type Recipe, recipeVersion } from "../recipe/recipe.ts";
+import { type Recipe, type RecipeStep, recipeVersion } from "../recipe/recipe.ts";
 
 export interface Offer extends Move {
   /** Of its pass. */
   readonly pass: string;
+  /** Where it `fits`, what the file may have at most. */
+  readonly bytes?: number | undefined;
 }
 
 /** In the order of its steps. */
@@ -62,10 +64,10 @@ export function recipeOf(combination: Combination): Recipe {
   const parts = partsOf(combination);
   return {
     version: recipeVersion,
-    steps: parts.map(({ pass, options, spares }, at) => {
-      const isLast = at === parts.length - 1;
-      if (isLast) return { id: pass, options, ...(spares === true ? { judge: "spare" as const } : {}) };
-      return { id: pass, options, judge: false };
+    steps: parts.map(({ pass, options, spares, fits, bytes }, at): RecipeStep => {
+      const step = { id: pass, options, ...(fits === true && bytes !== undefined ? { bytes } : {}) };
+      if (at < parts.length - 1) return { ...step, judge: false };
+      return spares === true ? { ...step, judge: "spare" } : step;
     }),
   };
 }

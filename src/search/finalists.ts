@@ -6,7 +6,7 @@ const most = 4;
 
 /**
  * The best that are allowed, the smallest that `bySize` allows, which may be slower, and of others on the front as many as there is room for. Where none is
- * allowed, those that lost least.
+ * allowed, those that lost least, or are nearest to a target.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
@@ -15,7 +15,9 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
   const cost = (one: Scored): number => objective.cost(figuresOf(one));
   const allowed = sound.filter((one) => objective.allows(figuresOf(one))).toSorted((a, b) => cost(a) - cost(b));
-  if (allowed.length === 0) return sound.toSorted((a, b) => figuresOf(a).drop - figuresOf(b).drop).slice(0, most);
+  const far = ({ bytes, speed = 0, drop }: Figures): number =>
+    objective.id === "target-size" ? bytes : objective.id === "faster" ? -speed : drop;
+  if (allowed.length === 0) return sound.toSorted((a, b) => far(figuresOf(a)) - far(figuresOf(b))).slice(0, most);
   const smallest = sound
     .filter((one) => bySize.allows(figuresOf(one)))
     .toSorted((a, b) => figuresOf(a).bytes - figuresOf(b).bytes)

@@ -18,6 +18,8 @@ export interface Tried {
 
 /** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, of a format, and of one before it is trained, in units of the goal. */
 const [priorOfStructure, priorOfNumbers, priorOfTrained] = [10, 0.3, 3];
+/** Of a weight: in float, in integers, in palettes. */
+const [floatBits, mostBits, fewestBits] = [32, 8, 2];
 /** A structure that leaves more has changed nothing. */
 const noEffect = 0.99;
 /** Drops below are chance, in units of the goal. */
@@ -40,8 +42,8 @@ export class Forecast {
 
   /** Undefined where a part of it cannot be had from this model. */
   of({ structure, healing, numbers, training }: Combination): Figures | undefined {
-    const format = numbers && this.#alone(numbers, training, structure === undefined);
     const cut = structure && this.#structure(structure, healing);
+    const format = numbers && this.#format(numbers, training, cut === "refused" ? undefined : cut);
     if (format === "refused" || cut === "refused") return undefined;
     const parts = [format, cut].filter((part) => part !== undefined);
     const { bytes, brotli, speed = 1 } = this.#original;
@@ -52,6 +54,29 @@ export class Forecast {
       speed: parts.reduce((product, part) => product * part.speed, speed),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
+  }
+
+  /** @param cut the structure that it is for. */
+  #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Part | "refused" {
+    if (numbers.fits === true) return this.#fitted(numbers, training, cut?.left ?? 1);
+    return this.#alone(numbers, training, cut === undefined);
+  }
+
+  /** Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. */
+  #fitted(numbers: Offer, training: Offer | undefined, leaves: number): Part | "refused" {
+    const bitsOf = (share: number): number => Math.min(mostBits, (floatBits * (numbers.left ?? 1)) / share);
+    const bits = bitsOf(leaves);
+    if (bits < fewestBits) return "refused";
+    const [alone] = this.#tried.filter(
+      ({ combination: { structure, numbers: own, training } }) =>
+        structure === undefined && own?.name === numbers.name && training === undefined,
+    );
+    const known =
+      alone?.figures === undefined
+        ? { bits: 4, drop: priorOfNumbers * this.#unit }
+        : { bits: bitsOf(1), drop: Math.max(alone.figures.drop, leastDrop * this.#unit) };
+    const remains = remaining(training === undefined ? [] : [training]);
+    return { left: bits / floatBits, speed: 1, drop: known.drop * 4 ** (known.bits - bits) * remains };
   }
 
   /** A format by itself, as it is rounded or trained. One that is trained is combined with others when it has been tried so. */
@@ -102,9 +127,9 @@ export class Forecast {
   }
 
   /** What a combination's structure has come to, without what its format is expected to add. */
-  #withoutFormat({ numbers, training }: Combination, figures: Figures): Part {
+  #withoutFormat({ structure, numbers, training }: Combination, figures: Figures): Part {
     const whole = this.#beside(figures);
-    const format = numbers && this.#alone(numbers, training);
+    const format = numbers && this.#format(numbers, training, { left: structure?.left ?? 1 });
     if (format === undefined || format === "refused") return whole;
     return {
       left: whole.left / format.left,

@@ -6,11 +6,12 @@ import type { TargetName } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import type { MovesRequest } from "../passes/moves.ts";
 import type { AnyPass } from "../passes/pass.ts";
+import type { ObjectiveOptions } from "../recipe/objective.ts";
 import { steps } from "../recipe/steps.ts";
 import type { Candidate } from "../recipe/variant.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
 
-export interface OffersOptions {
+export interface OffersOptions extends Pick<ObjectiveOptions, "targetSize" | "faster"> {
   /** Passes whose moves are combined, by their names (all that offer some). */
   readonly techniques?: readonly string[] | undefined;
   readonly target?: readonly TargetName[];
@@ -41,11 +42,13 @@ export function candidatesFor(model: Model, options: OffersOptions): readonly Ca
 function combined(
   model: Model,
   known: Pick<MovesRequest, "samples" | "hasLabels">,
-  { techniques, target = [] }: OffersOptions,
+  { techniques, target = [], targetSize, faster }: OffersOptions,
 ): readonly Combination[] {
-  const request = { model, inference: infer(model), ...known, target };
+  const request = { model, inference: infer(model), ...known, target, bytes: targetSize };
+  // Milder forms are larger and slower: they hold a goal of accuracy, and there is none.
+  const more = targetSize === undefined && faster === undefined ? {} : { spares: false };
   const offers = passesOf(techniques).flatMap(({ id, moves }) =>
-    (moves?.(request) ?? []).map((move) => ({ ...move, pass: id })),
+    (moves?.(request) ?? []).map((move) => ({ ...move, ...more, pass: id, bytes: targetSize })),
   );
   return combinationsOf(offers);
 }

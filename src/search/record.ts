@@ -58,7 +58,7 @@ export function resolved(recipe: Recipe, { variant }: Attempt): Recipe {
     ...recipe,
     steps: recipe.steps.map((step, at) => {
       if (isRepeat(step)) return step;
-      const { judge: _, ...plain } = step;
+      const { judge: _, bytes: __, ...plain } = step;
       const { overrides } = variant.steps[at]?.options ?? {};
       const isLast = at === recipe.steps.length - 1;
       const options = overrides === undefined ? step.options : { ...step.options, overrides };

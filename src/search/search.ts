@@ -6,7 +6,7 @@
  */
 import type { Dataset } from "../data/index.ts";
 import { stopIfAsked } from "../errors.ts";
-import type { Goal, Task } from "../evaluate/index.ts";
+import { type Goal, type Task, usualDrop } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -103,6 +103,12 @@ interface Begun {
   readonly late: AbortController;
 }
 
+/** A target of size or speed stands in the place of a goal, unless both are given. */
+function goalOf({ goal, targetSize, faster }: SearchOptions): SearchOptions["goal"] {
+  if (goal?.maxDrop !== undefined || (targetSize === undefined && faster === undefined)) return goal;
+  return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
+}
+
 class Search {
   readonly #begun: Begun;
   readonly #clock: Clock;
@@ -117,9 +123,10 @@ class Search {
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
     const clock = new Clock(store, options, evaluator.took.samples, context);
-    const objective = objectiveOf(options, goal?.maxDrop, measured);
+    const unit = goal?.maxDrop || usualDrop(task.metric, measured.estimate.value);
+    const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
     const { bytes, brotli } = measured;
-    const forecast = new Forecast({ bytes, brotli, speed: 1, drop: 0 }, goal?.maxDrop || 1);
+    const forecast = new Forecast({ bytes, brotli, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
     this.#budget = new Budget(options, options.ahead?.jobs ?? 1);
@@ -137,7 +144,7 @@ class Search {
   ): Promise<Search> {
     const parts = divided(task.test, context.seed);
     const target = (options.targets ?? []).map(({ name }) => name);
-    const all = combinationsFor(await store.open(store.original), task, { target, techniques: options.techniques });
+    const all = combinationsFor(await store.open(store.original), task, { ...options, target });
     const late = new AbortController();
     let isOpened = false;
     const quiet: Context = {
@@ -150,7 +157,12 @@ class Search {
       store,
       all.map((one) => ({ name: one.name, recipe: recipeOf(one) })),
       { ...task, test: parts.search },
-      { ...options, choice: true, onMeasured: (measured) => isOpened || options.onMeasured?.(measured) },
+      {
+        ...options,
+        goal: goalOf(options),
+        choice: true,
+        onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
+      },
       quiet,
     );
     if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
@@ -278,7 +290,7 @@ class Search {
     }));
     const objective = (goal: Goal | undefined, measured: Measured): Objective =>
       objectiveOf(options, goal?.maxDrop, measured);
-    const judging = { ...own, choice: false, compared: Math.max(1, some.length), objective };
+    const judging = { ...own, goal: goalOf(options), choice: false, compared: Math.max(1, some.length), objective };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   }
 

@@ -79,7 +79,11 @@ export async function sizedStep(
   context.stage("bits");
   const { apart, request, inside } = await requestOf(step, begin);
   const isApart = apart !== undefined && !(apart instanceof Miss);
-  const found = await withinBytes(request, input.targetBytes, { ...inside, progress: running.progress });
+  const { samples } = request.search;
+  const found = await withinBytes({ ...request, samples }, input.targetBytes, {
+    ...inside,
+    progress: running.progress,
+  });
   const others =
     isApart && judging !== undefined
       ? { judging: { ...judging, compare: apart.compare }, searched: apart.searched }

@@ -1,0 +1,29 @@
+/** A step of a recipe whose layers have as many bits as a file has room for. */
+import { stopIfAsked } from "../errors.ts";
+import type { Context } from "../passes/index.ts";
+import type { StepResult } from "../run/runner.ts";
+import type { PassStep } from "./pass-steps.ts";
+import { withinBytes } from "./size-budget.ts";
+import { stepRun } from "./step-run.ts";
+import type { RunContext } from "./variant.ts";
+
+/**
+ * @param input the model that the step begins with.
+ * @param bytes of the file, at most.
+ * @throws PithError E_UNSUPPORTED where no bits are few enough, E_STOPPED on the context's signal, and whatever the pass throws.
+ */
+export async function sizedStep(step: PassStep, input: string, bytes: number, given: RunContext): Promise<StepResult> {
+  const { runner, evaluator, context, store, task } = given;
+  stopIfAsked(context.signal);
+  const quiet: Context = { ...context, log: () => {} };
+  const request = {
+    pass: step.pass,
+    options: step.options,
+    original: await store.open(input),
+    run: stepRun(step, input, given),
+    samples: task.calibrate,
+    output: evaluator.output,
+  };
+  const { options } = await withinBytes(request, bytes, quiet);
+  return runner.run({ ...step, options }, input);
+}

@@ -1,0 +1,20 @@
+import { stopIfAsked } from "../errors.ts";
+import type { OptionValues } from "../passes/index.ts";
+import type { StepResult } from "../run/runner.ts";
+import type { Store } from "../run/store.ts";
+import type { PassStep } from "./pass-steps.ts";
+import type { StepOutput } from "./sparing.ts";
+import type { RunContext } from "./variant.ts";
+
+/** Runs a step again with other options, or another pass in its place, unless its result is in the store. */
+export function stepRun(step: PassStep, input: string, { runner, context, store }: RunContext) {
+  return async (options: OptionValues, pass = step.pass): Promise<StepOutput> => {
+    stopIfAsked(context.signal);
+    return opened(await runner.run({ ...step, pass, options }, input), store);
+  };
+}
+
+/** With the model that a step made. */
+export async function opened({ changes, misses, output }: StepResult, store: Store): Promise<StepOutput> {
+  return { changes, misses, model: await store.open(output) };
+}
