@@ -64,7 +64,7 @@ const missing = (name: string): PithError => new PithError("E_DATA", `"${name}" 
 
 const damaged = (name: string): PithError =>
   new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {
-    hint: "Remove it there, and run compress again.",
+    hint: "Remove it there, and run the same command again.",
   });
 
 async function forAll<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
