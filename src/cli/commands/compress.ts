@@ -36,6 +36,7 @@ import {
 import { groupBy } from "../../tensor/group-by.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
+import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
 import { isSamePlace, isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
@@ -100,15 +101,7 @@ export default defineCommand({
         value: "front",
       },
     ),
-    jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
-    queue: option(v.string(), "workers on other machines try the combinations (`pith worker`)", {
-      value: "redis://host",
-    }),
-    store: option(
-      v.string(),
-      "folder or bucket (s3://bucket/prefix) that those machines reach, with models, data and results",
-      { value: "folder/" },
-    ),
+    ...elsewhereFlags("combinations"),
     ...freshFlag,
     target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
     text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
@@ -124,7 +117,7 @@ export default defineCommand({
   folders: ({ recipe }) => recipe === undefined,
   async run([path = ""], options, session) {
     const { recipe, metric, output, strict = false, force = false, fresh, target } = options;
-    const { minutes, steps, for: purpose, targetSize, faster, techniques, keep, jobs, queue, store } = options;
+    const { minutes, steps, for: purpose, targetSize, faster, techniques, keep, jobs, queue } = options;
     /** Flags of a search that only a single model without a recipe takes. */
     const forModel = Object.entries({
       minutes,
@@ -138,19 +131,7 @@ export default defineCommand({
     })
       .filter(([, value]) => value !== undefined)
       .map(([name]) => `--${name}`);
-    if ((queue === undefined) !== (store === undefined))
-      throw new PithError(
-        "E_USAGE",
-        "--queue needs --store, and --store is for --queue: a folder or bucket that all workers reach.",
-      );
-    if (queue !== undefined && fresh === true)
-      throw new PithError(
-        "E_USAGE",
-        "--fresh is for a search without --queue: other searches may use what is in --store.",
-        {
-          hint: "To begin anew while no search runs, remove the folder runs/ in it.",
-        },
-      );
+    const elsewhere = elsewhereOf(options);
     if (recipe === undefined && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
@@ -227,8 +208,7 @@ export default defineCommand({
       seed: session.seed,
       command,
       search,
-      jobs: jobs ?? 1,
-      queue: queue === undefined || store === undefined ? undefined : { url: queue, store },
+      ...elsewhere,
     };
     const replaced = await isThere(join(out, "model.onnx"));
     const result = await withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {

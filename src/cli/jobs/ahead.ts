@@ -104,10 +104,16 @@ export async function onQueue(
     id: "queue",
     text: `${server}: ${queue.room === 0 ? none : `${counted(queue.room, "job")} at a time`}`,
   });
-  return new Pool({
+  const pool = new Pool({
     jobs: Math.max(1, queue.room),
     // All jobs of a round are queued at once, as more workers may come.
     room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
     doOne: (name, job) => queue.doOne(workOf(name), job),
   });
+  return {
+    jobs: pool.jobs,
+    // A worker takes the job first that was queued last.
+    doRound: (round, others, signal) => pool.doRound(round.toReversed(), others, signal),
+    close: () => pool.close(),
+  };
 }

@@ -45,7 +45,7 @@ describe("a recipe", () => {
     ["distill: { teacher: big.onnx, epochs: 1 }", "big.onnx"],
     ["distill: { teacher: original, otherTeachers: [a.onnx], epochs: 1 }", "a.onnx"],
     ["train: { epochs: 1, log: run.csv }", "run.csv"],
-    ["lora: { rank: 2, merge: true, save: adapters.onnx }", "adapters.onnx"],
+    ["lora: { merge: true, save: adapters.onnx }", "adapters.onnx"],
     ["repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 0.5, curve: ./slowly.mjs } } }]", "./slowly.mjs"],
   ])("that names a file is refused: %s", (step, file) => {
     expect(() => requirePlainWork(recipe(step))).toThrow(`"${file}" is a file of this machine`);
