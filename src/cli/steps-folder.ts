@@ -76,6 +76,16 @@ export async function withSteps<T>(
   }
 }
 
+/** The same in several folders of results. */
+export function withStepsOfEach<T>(
+  [out, ...more]: readonly string[],
+  how: Parameters<typeof withSteps>[1],
+  work: (folders: readonly string[]) => Promise<T>,
+): Promise<T> {
+  if (out === undefined) return work([]);
+  return withSteps(out, how, (folder) => withStepsOfEach(more, how, (others) => work([folder, ...others])));
+}
+
 /** The files of all runs, without those that a killed process did not finish. */
 async function stepsIn(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
-import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
+import { capitalized, stopIfAsked } from "../../errors.ts";
 import { type Metric, size, type Task } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
@@ -32,7 +32,7 @@ import { type Elsewhere, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
 import type { Work } from "./kinds.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { openSearch, type SearchInput } from "./searching.ts";
+import { openSearch, recipeFile, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
 
 export interface CompressInput extends SearchInput, Elsewhere {
@@ -56,6 +56,7 @@ async function compressed(
   targets: readonly RunTarget[],
   context: JobContext,
 ): Promise<CompressOutput> {
+  const { queue } = input;
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const opened = await openSearch(input, targets, context, given && [given.recipe]);
   const { model, task, running } = opened;
@@ -81,7 +82,13 @@ async function compressed(
     given !== undefined
       ? {
           candidates: [given],
-          ...(await compress(model, [given], task, { ...options, resumeBytes: mostKept(model) }, running)),
+          ...(await compress(
+            model,
+            [given],
+            task,
+            { ...options, resumeBytes: queue === undefined ? mostKept(model) : undefined },
+            running,
+          )),
         }
       : await searched(input, model, task, { ...opened.options, ...options, onBest }, running, context);
   const run = await recorded(result);
@@ -138,16 +145,8 @@ function named(run: Run, others: Compressed["others"]): Run {
 }
 
 async function readRecipe(path: string): Promise<Candidate> {
-  const recipe = parseRecipe(await readText(path), path);
+  const recipe = parseRecipe(await recipeFile(path), path);
   return { name: recipeName(recipe), recipe };
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
-  }
 }
 
 function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {
