@@ -24,19 +24,15 @@ export default defineCommand({
     {
       name: "model.onnx",
       description:
-        "the model, or with a recipe several; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the best file that passes the check is kept",
+        "the model, or several with a recipe: each gets a folder in the one of -o; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the best file that passes the check is kept",
       several: true,
     },
   ],
   options: v.object({
-    out: option(
-      v.string(),
-      "folder to write, of several models with a folder for each (default: model.compressed, <folder>.compressed)",
-      {
-        short: "-o",
-        value: "out/",
-      },
-    ),
+    out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
+      short: "-o",
+      value: "out/",
+    }),
     recipe: option(v.string(), "file with the steps, in YAML or JSON (default: combinations of all techniques)", {
       short: "-r",
       value: "recipe.yaml",

@@ -1,9 +1,12 @@
 /**
- * The kinds of jobs that other processes and machines do ahead. A kind is the module of its name in this folder, and a line of the table: a worker runs no other module, whatever
+ * The kinds of jobs that other processes and machines do ahead. A kind is the module of its name in this folder, and an entry of `kinds`: a worker runs no other module, whatever
  * a queue says.
  */
 import { PithError } from "../../errors.ts";
 import type { DataRequest } from "../data.ts";
+import type combinationJob from "./combination.ts";
+import type measurementsJob from "./measurements.ts";
+import type recipeJob from "./recipe.ts";
 import { requireNoFiles } from "./recipe-files.ts";
 
 /** What every kind of job is given. Models and data are files under the hash of their content where they are in a store of several machines. */
@@ -30,19 +33,26 @@ interface Kind {
   requirePlain?(input: SharedInput): void;
 }
 
-const kinds: ReadonlyMap<string, Kind> = new Map<string, Kind>([
-  ["combination", {}],
-  ["measurements", {}],
-  ["recipe", { requirePlain: requireNoFiles }],
-]);
+interface Jobs {
+  readonly combination: typeof combinationJob;
+  readonly measurements: typeof measurementsJob;
+  readonly recipe: typeof recipeJob;
+}
+
+const kinds: Readonly<Record<keyof Jobs, Kind>> = {
+  combination: {},
+  measurements: {},
+  recipe: { requirePlain: requireNoFiles },
+};
+
+const isKind = (word: string): word is keyof Jobs => Object.hasOwn(kinds, word);
 
 /** @throws PithError E_UNSUPPORTED for a kind that there is not, E_OPTION for an input that a worker must not take. */
 export function requirePlainWork({ kind, input }: Pick<Work, "kind" | "input">): void {
-  const known = kinds.get(kind);
-  if (known === undefined)
+  if (!isKind(kind))
     throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is no job that a worker does.`);
   requireNoCode(input.data.path);
-  known.requirePlain?.(input);
+  kinds[kind].requirePlain?.(input);
 }
 
 /** @throws PithError E_OPTION for a data set that is a module: workers run no code from a queue. */
