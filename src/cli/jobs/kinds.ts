@@ -4,9 +4,6 @@
  */
 import { PithError } from "../../errors.ts";
 import type { DataRequest } from "../data.ts";
-import type combinationJob from "./combination.ts";
-import type measurementsJob from "./measurements.ts";
-import type recipeJob from "./recipe.ts";
 import { requireNoFiles } from "./recipe-files.ts";
 
 /** What every kind of job is given. Models and data are files under the hash of their content where they are in a store of several machines. */
@@ -33,26 +30,18 @@ interface Kind {
   requirePlain?(input: SharedInput): void;
 }
 
-interface Jobs {
-  readonly combination: typeof combinationJob;
-  readonly measurements: typeof measurementsJob;
-  readonly recipe: typeof recipeJob;
-}
-
-const kinds: Readonly<Record<keyof Jobs, Kind>> = {
+const kinds: Readonly<Record<string, Kind>> = {
   combination: {},
   measurements: {},
   recipe: { requirePlain: requireNoFiles },
 };
 
-const isKind = (word: string): word is keyof Jobs => Object.hasOwn(kinds, word);
-
 /** @throws PithError E_UNSUPPORTED for a kind that there is not, E_OPTION for an input that a worker must not take. */
 export function requirePlainWork({ kind, input }: Pick<Work, "kind" | "input">): void {
-  if (!isKind(kind))
+  if (!Object.hasOwn(kinds, kind))
     throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is no job that a worker does.`);
   requireNoCode(input.data.path);
-  kinds[kind].requirePlain?.(input);
+  kinds[kind]?.requirePlain?.(input);
 }
 
 /** @throws PithError E_OPTION for a data set that is a module: workers run no code from a queue. */
