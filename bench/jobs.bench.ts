@@ -7,7 +7,7 @@
  * for: each place is of the first kind with the probability that heads the column. The list is drawn anew for each round.
  */
 import { parseArgs } from "node:util";
-import { Pool } from "../src/search/index.ts";
+import { Pool } from "../src/run/pool.ts";
 import { random } from "../src/tensor/random.ts";
 import { heading, table } from "./lib/print.ts";
 
@@ -40,7 +40,7 @@ async function searched(jobs: number, probability: number, seed: number) {
   const pool = new Pool({
     jobs,
     room: () => jobs,
-    tryOne: (name) =>
+    doOne: (name) =>
       new Promise((resolve) => running.push({ until: now + opening + secondsOf(name), end: () => resolve(true) })),
   });
   for (let at = 0; at < combinations; at += ofRound) {
@@ -50,7 +50,7 @@ async function searched(jobs: number, probability: number, seed: number) {
     );
     let isOver = false;
     const { signal } = new AbortController();
-    void pool.tryRound(all.slice(at, at + ofRound), others, signal).then(() => {
+    void pool.doRound(all.slice(at, at + ofRound), others, signal).then(() => {
       isOver = true;
     });
     for (await settled(); !isOver; await settled()) {

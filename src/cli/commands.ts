@@ -61,7 +61,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "worker",
-    summary: "take work of `compress --queue` from other machines, until it is stopped",
+    summary: "do the jobs of commands with `--queue` on other machines, until it is stopped",
     load: () => import("./commands/worker.ts"),
   },
   {

@@ -1,6 +1,6 @@
 /**
- * The folder in which a command keeps the steps that it has done. It lasts: a run that was stopped or failed is continued from there, and one with another goal
- * begins with what is done.
+ * The folder in which a command keeps the steps that it has done. It stays after the command: a later run continues from there, after one that was stopped or failed, and with
+ * another goal, too.
  */
 import { rmdirSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -17,21 +17,21 @@ import { temporaryOf } from "../platform/node-leftovers.ts";
 import { isThere } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** A name that no user's folder has: what is in it is removed. */
+/** Pith removes files in a folder of this name, so users must be unlikely to have one. */
 const folderName = "pith-steps";
 
 export const freshFlag = {
   fresh: option(v.boolean(), "begin anew: remove the steps that earlier runs have kept in the folder"),
 };
 
-/** Bytes that are kept of a model's steps: those of some hundred combinations of a small one, and of twenty large ones. */
+/** Bytes of finished steps that are kept for a model: enough for some hundred combinations of a small model, and twenty of a large one. */
 export const mostKept = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
 
 /**
- * Does the work with such a folder inside the folder of the results, which need not be there yet. Where nothing is kept in the end, it goes.
- * @param fresh whether what earlier runs have kept is removed first.
- * @throws PithError of the work, whose hint names the folder where something is kept in it; E_FILE where another process works in it: the results
- * of two, of which each replaces some files, would not fit each other.
+ * Makes such a folder inside the folder of the results, which it also makes, and calls the work with its path. An empty folder is removed at the end.
+ * @param fresh whether the steps of earlier runs are removed first.
+ * @throws PithError of the work: its hint names the folder where steps are kept in it; E_FILE where another process works in the folder: two processes would each replace
+ * some of the files, and these would not fit each other.
  */
 export async function withSteps<T>(
   out: string,
@@ -50,7 +50,7 @@ export async function withSteps<T>(
       // Something is kept in it.
     }
   };
-  // Behind the one that ends the claim.
+  // Listeners run in the order in which they were added: the claim ends first.
   process.on("exit", sweep);
   try {
     if (fresh) await trimFolder(folder, 0, new Set());
@@ -62,7 +62,7 @@ export async function withSteps<T>(
       return result;
     } catch (error) {
       const kept = await stepsIn(folder);
-      // A step that is done, or its training, always is worth it; what the original was measured to be only where the run was stopped.
+      // Finished steps and trainings are always worth keeping. Figures of the original are worth it only where the run was stopped.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
       const isWorthIt = error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
       if (isWorthIt) throw continued(error, folder);
@@ -76,7 +76,17 @@ export async function withSteps<T>(
   }
 }
 
-/** Of all runs, without what a killed process was writing. */
+/** The same in several folders of results. */
+export function withStepsOfEach<T>(
+  [out, ...more]: readonly string[],
+  how: Parameters<typeof withSteps>[1],
+  work: (folders: readonly string[]) => Promise<T>,
+): Promise<T> {
+  if (out === undefined) return work([]);
+  return withSteps(out, how, (folder) => withStepsOfEach(more, how, (others) => work([folder, ...others])));
+}
+
+/** The files of all runs, without those that a killed process did not finish. */
 async function stepsIn(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);
   return names.filter((name) => temporaryOf(name) === undefined);

@@ -23,9 +23,9 @@ export interface RunOptions {
   readonly name?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JobEvent) => void;
-  /** Asked to stop, it keeps what it has done, which may take longer than a moment: it gets `keepingGrace`. */
+  /** When the job is asked to stop, it saves what it has done, which may take longer than a moment: it gets `keepingGrace`. */
   readonly keeps?: boolean;
-  /** Whatever else runs comes first, a measurement of speed above all. */
+  /** Everything else on the machine has a higher priority, above all a measurement of speed. */
   readonly isBackground?: boolean;
   /** Milliseconds between being asked to stop and being killed; unless said, what follows from `keeps`. */
   readonly grace?: number;
@@ -160,7 +160,7 @@ interface Ending {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** Before it has threads: on Linux they have the priority of the one that makes them. */
+/** To be called before the process starts threads: on Linux a thread takes the priority of the thread that starts it. */
 function yieldToOthers({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);

@@ -4,8 +4,7 @@
  * The parts of the task do not overlap: training, calibration and test samples.
  */
 import type { Dataset } from "../data/index.ts";
-import { brotliQuality, type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
-import { levelOf } from "../evaluate/interval.ts";
+import { brotliQuality, type Goal, type Task } from "../evaluate/index.ts";
 import { unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -15,24 +14,23 @@ import { type AnyPass, type Context, completeContext } from "../passes/index.ts"
 import { type Measured, type Run, runFormat } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
-import { Runner } from "../run/runner.ts";
 import { openStore, type Store, type StoreOptions } from "../run/store.ts";
 import { version } from "../version.ts";
-import { type Contender, choose, frontBeside } from "./choose.ts";
-import { type Evaluation, Evaluator, type EvaluatorOptions } from "./evaluator.ts";
+import { choose, frontBeside } from "./choose.ts";
+import { contender, isKept, nearest, onTarget, withGain } from "./contenders.ts";
+import type { Evaluation } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
-import { Figures } from "./figures.ts";
-import { nothingGained, withoutNotes } from "./improvement.ts";
+import { withoutNotes } from "./improvement.ts";
 import { recipeName } from "./names.ts";
 import { type Objective, objectiveOf } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
-import { dataRecord, digestOf, judgingOf, namesOf, type Parts, partsOf } from "./run-record.ts";
+import { dataRecord, namesOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
 import { time } from "./timing.ts";
-import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained, secondsSince } from "./variant.ts";
+import { isChoice, openTrials } from "./trials.ts";
+import { type Attempt, type Candidate, secondsSince } from "./variant.ts";
 
 export interface RunOptions extends StoreOptions {
   /** What the report calls the original: its file's name. */
@@ -151,10 +149,7 @@ export async function compressIn(
     },
   };
   const { onStage = () => {} } = options;
-  const isChoice =
-    options.choice ??
-    (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, options.passes).some(({ spares }) => spares)));
-  const trials = await openTrials(store, recipes, task, { ...options, choice: isChoice }, context);
+  const trials = await openTrials(store, recipes, task, { ...options, choice: isChoice(recipes, options) }, context);
   const { candidates, parts, evaluator, goal, runner } = trials;
   const work = await Promise.all(candidates.map(({ steps }) => runner.work(steps)));
   const open = new Map(
@@ -266,130 +261,8 @@ export async function compressIn(
   return { run, result: { model: result, bytes }, others };
 }
 
-/** A model measured on a task, and what candidates of it come to. */
-export interface Trials {
-  readonly candidates: readonly CandidateSteps[];
-  readonly parts: Parts;
-  readonly evaluator: Evaluator;
-  /** Undefined where nothing can be lost. */
-  readonly goal: Goal | undefined;
-  readonly runner: Runner;
-  /** @param hasOthers a failure is a refusal, and so is a result that is not smaller. */
-  attempt(candidate: CandidateSteps, hasOthers: boolean): Promise<Attempt>;
-}
-
-/**
- * Measures the original.
- * @param recipes of all candidates that will be tried.
- * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance, unless `force` or all train.
- */
-export async function openTrials(
-  store: Store,
-  recipes: readonly Candidate[],
-  task: Task,
-  options: RunOptions,
-  context: Context,
-): Promise<Trials> {
-  const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
-  onStage("original");
-  const candidates = await Promise.all(
-    recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {
-      const opened = await openCurves(recipe, options.passes);
-      return { name, recipe, steps: stepsOf(opened, options.passes) };
-    }),
-  );
-  const parts = await partsOf(task, candidates);
-  const figures = new Figures(store, judgingOf(store, task, parts, options));
-  const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
-  onMeasured(evaluator.original.measured);
-  // A model that is going to be trained may be at chance.
-  if (options.force !== true) evaluator.metrics.requireAnswers();
-  if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
-  const { atChance } = evaluator.metrics;
-  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
-  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
-  const samples = { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) };
-  const runner = new Runner({ store, parts: task, samples }, context);
-  const { targets = [] } = options;
-  const run = {
-    runner,
-    evaluator,
-    original: store.original,
-    task,
-    // What trains is judged as what does not is.
-    asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
-    context,
-    onStage,
-    onMeasured,
-    targets,
-    store,
-  };
-  return {
-    candidates,
-    parts,
-    evaluator,
-    goal,
-    runner,
-    async attempt(candidate, hasOthers) {
-      const work = await runner.work(candidate.steps);
-      return attempt(candidate, work.filter(({ done }) => done).length, hasOthers, run);
-    },
-  };
-}
-
 function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
   return targets.length === 0 ? {} : { targets: targets.map(({ name }) => name) };
-}
-
-/** The one that lost least of those that there are. */
-function nearest(tried: readonly Attempt[]): number | undefined {
-  const drops = tried.flatMap(({ evaluation, variant }, place) =>
-    evaluation === undefined || variant.refusedAs === "unchanged"
-      ? []
-      : [{ place, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
-  );
-  return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
-}
-
-/**
- * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
- * pass for want of samples, those that seem to keep the goal come first.
- */
-function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
-  const { validation, verdict, refused } = variant;
-  const comparison = validation?.comparison ?? evaluation?.comparison;
-  const found =
-    (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
-  const open = usable && (validation !== undefined || refused === undefined);
-  const met = validation !== undefined || verdict?.met !== false;
-  return {
-    bytes: evaluation?.measured.bytes,
-    brotli: evaluation?.measured.brotli,
-    sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
-    drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
-  };
-}
-
-function withGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
-  const { variant } = tried;
-  if (variant.refused !== undefined) return tried;
-  const idle = nothingGained(original, variant, work);
-  if (idle === undefined) return tried;
-  return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
-}
-
-/** Refused where it misses a target of size or speed. */
-function onTarget(tried: Attempt, speed: number | undefined, { lacks }: Objective): Attempt {
-  const { variant } = tried;
-  if (variant.result === undefined || variant.refused !== undefined) return tried;
-  const why = lacks?.({ bytes: variant.result.bytes, speed, drop: 0 });
-  return why === undefined
-    ? tried
-    : { ...tried, usable: false, variant: { ...variant, refused: why, refusedAs: "off target" } };
-}
-
-function isKept(tried: Attempt | undefined): boolean {
-  return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
 }
 
 function notSmaller(original: Measured, result: Measured): string {
@@ -399,19 +272,4 @@ function notSmaller(original: Measured, result: Measured): string {
       ? `; compressed (brotli, quality ${brotliQuality}) it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
-}
-
-function evaluatorOptions(
-  name: string,
-  { batch, output, threads, length, choice = false, compared }: RunOptions,
-): EvaluatorOptions {
-  return {
-    name,
-    batch,
-    output,
-    threads,
-    length,
-    choice,
-    level: compared === undefined ? undefined : levelOf(compared),
-  };
 }

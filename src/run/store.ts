@@ -1,6 +1,6 @@
 /**
- * What a run has made: models under the hash of their file, and plain records under the hash of all that they follow from, so that nothing is
- * taken for what it is not. In a folder, which other machines may share through a bucket, or where there is no disk in memory.
+ * What a run has made: models under the hash of their file, and plain records under the hash of everything that they depend on. A changed input has another hash, so an old
+ * result is never found for it. The store is a folder, which other machines may share through a bucket. Where there is no disk, it is in memory.
  */
 import { temporaryFolder } from "#platform";
 import { PithError } from "../errors.ts";
@@ -13,63 +13,63 @@ import { digestOf } from "./keys.ts";
 import { memoryStore } from "./memory-store.ts";
 
 export interface Store {
-  /** Stands for the original: the SHA-256 of the file that it would be, where there are records. */
+  /** The name of the original in the store: the SHA-256 of the file that it would be. */
   readonly original: string;
-  /** Keeps a model. @returns what stands for it, the same. */
+  /** Keeps a model. @returns its name in the store: the SHA-256 of its file. */
   keep(model: Model): Promise<string>;
-  /** The original, or a model that was kept, each time anew. */
+  /** The original, or a model that was kept. Each call reads it again, so the caller may change it. */
   open(digest: string): Promise<Model>;
-  /** Its file. */
+  /** The file of the original, or of a model that was kept. */
   file(digest: string): Promise<ByteSource>;
-  /** Whether it is there, whole: a file that outlasts a run may be removed or damaged before the next. */
+  /** Whether the model is there and complete: between two runs a file may be removed or damaged. */
   has(digest: string): Promise<boolean>;
-  /** Undefined where nothing is run twice. */
+  /** Undefined in a store in memory, where every step runs anew. */
   readonly records: Records | undefined;
   /**
-   * Removes what was used longest ago, where more lies there than may. To be called between steps, while no other process runs one.
+   * Where the store is above its bound, removes the files that were used longest ago. To be called between steps, while no other process runs a step.
    * @param needed models that stay.
    */
   trim(needed: readonly string[]): Promise<void>;
-  /** Removes what does not outlast the run, or is more than may. */
+  /** Removes a temporary store; trims one that stays. */
   release(): Promise<void>;
 }
 
 export interface Records {
-  /** A record that was written under this key, or undefined. */
+  /** @returns the record that was written under this key, or undefined. */
   read(key: unknown): Promise<unknown>;
   /** @param record plain data; numbers may be NaN and infinite. */
   write(key: unknown, record: unknown): Promise<void>;
-  /** Options of a training that make it keep checkpoints here, and go on from one that is there; none where nothing outlasts the run. */
+  /** @returns the options with which a training keeps checkpoints here and continues from one that is there; undefined in a temporary store. */
   checkpoint(key: unknown): Promise<{ readonly checkpoint: string; readonly resume: boolean } | undefined>;
-  /** Removes what such a training has kept. */
+  /** Removes the checkpoints of this training. */
   removeCheckpoint(key: unknown): Promise<void>;
 }
 
-/** Where what a run has made outlasts it. */
+/** A store that stays after the run. */
 export interface StoreOptions {
   /**
-   * A folder in which steps that are done are kept: one that was stopped is continued from there, with the same figures and files, and a later run begins with
-   * what an earlier one has done. It is made when there is something to keep, and stays until the caller removes it. Passes, metrics and operators of your
-   * own are known there by their names, and modules by what is in their own file: take another folder when their code has changed.
+   * A folder in which finished steps are kept. A later run uses them: it continues a run that was stopped, with the same figures and files, and repeats no step of a run that
+   * ended. The folder is made when there is something to keep, and stays until the caller removes it. It knows passes, metrics and operators of your own by their names, and
+   * modules by the content of their own file: take another folder when their code has changed.
    */
   readonly resumeFolder?: string | undefined;
-  /** Bytes that may lie in it: above, what was used longest ago is removed (no bound). */
+  /** Bytes that may lie in the folder: above that the files that were used longest ago are removed (no bound). */
   readonly resumeBytes?: number | undefined;
-  /** What other machines have of `resumeFolder`, and what they get of it. */
+  /** A bucket through which several machines share their `resumeFolder`: each puts its results there, and finds those of the others. */
   readonly bucket?: Bucket | undefined;
 }
 
-/** A store of what is made of an original. */
+/** The results of work on an original, without the original. */
 export interface StoreOfResults extends Omit<Store, "original"> {
   readonly records: Records;
 }
 
-/** The SHA-256 of a model's file, which is not written. */
+/** The SHA-256 of the file that the model would be; no file is written. */
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
 /**
- * @param original it is not written: it lies somewhere already. Its operators go with what is made of it.
- * Without a folder what is made lies in a temporary one, or in memory, until it is released.
+ * Opens the folder of the options; without one a temporary folder, or memory, until the store is released.
+ * @param original is not copied into the store. Its operators are set in the models that are opened.
  */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
@@ -98,7 +98,7 @@ async function temporaryStore(): Promise<StoreOfResults> {
   try {
     const { path, remove } = await temporaryFolder();
     const store = folderStore(path);
-    // A checkpoint is of use to a later run only.
+    // Only a later run could use a checkpoint.
     const records = { ...store.records, checkpoint: async () => undefined };
     return { ...store, records, release: remove };
   } catch (error) {

@@ -1,5 +1,4 @@
 /** The search for a smaller model over all techniques. */
 export { candidatesFor } from "./offers.ts";
 export { divided } from "./parts.ts";
-export { type Ahead, Pool, type PoolWork } from "./pool.ts";
 export { type Finalists, type SearchOptions, search, tryIn } from "./search.ts";

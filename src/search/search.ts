@@ -12,9 +12,11 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
-import { type Compressed, compressIn, openTrials, type RunOptions, type Trials } from "../recipe/run.ts";
+import { type Compressed, compressIn, type RunOptions } from "../recipe/run.ts";
+import { openTrials, type Trials } from "../recipe/trials.ts";
 import { type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
 import type { Measured } from "../report/data.ts";
+import type { Ahead } from "../run/pool.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
 import { Clock } from "./clock.ts";
@@ -23,7 +25,6 @@ import { finalistsOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { divided, type SearchParts } from "./parts.ts";
-import type { Ahead } from "./pool.ts";
 import { recordOf, resolved, type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
@@ -233,7 +234,7 @@ class Search {
     options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
     const timer = this.#stopWhenLate();
     const signal = AbortSignal.any([context.signal, late.signal]);
-    await ahead.tryRound(names, missing(others), signal).finally(() => clearTimeout(timer));
+    await ahead.doRound(names, missing(others), signal).finally(() => clearTimeout(timer));
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 

@@ -1,11 +1,13 @@
 /** Workers of a queue: what becomes of work when they die, stop, or the server starts again. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { Queue } from "bullmq";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { version } from "../../src/version.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, program } from "./run.ts";
@@ -138,6 +140,70 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     redis.child.kill("SIGTERM");
     await ended(redis.child);
   }, 240_000);
+
+  test("workers measure for sensitivity and run recipes on several models: the same as without", async () => {
+    const redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const workers = [worker(), worker()];
+    for (const { said } of workers) await until(() => said().includes("takes work from"));
+    const queue = ["--queue", `redis://localhost:${port}`, "--store", store];
+    const data = ["--data", at("points.csv")];
+    const both = async (...words: readonly string[]): Promise<void> => {
+      const far = start(process.execPath, [program, ...words, ...queue, "-o", at(`${words[0]}-far`)]);
+      await ended(far.child);
+      expect(far.child.exitCode, far.said()).toBe(0);
+      const near = await pith(...words, "-o", at(`${words[0]}-near`));
+      expect(near.code, near.err).toBe(0);
+    };
+    await both("sensitivity", at("outliers.onnx"), ...data, "--kinds", "prune,bits");
+    const swept = (name: string) => {
+      const path = join(at(`sensitivity-${name}`), "sensitivity.json");
+      const { seconds: _, written: __, ...rest } = JSON.parse(readFileSync(path, "utf8"));
+      return rest;
+    };
+    expect(swept("far")).toEqual(swept("near"));
+    writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
+    await both("compress", at("outliers.onnx"), at("right.onnx"), ...data, "-r", at("recipe.yaml"), "--force");
+    for (const name of ["outliers", "right"])
+      expect(readFileSync(join(at("compress-far"), name, "model.onnx"))).toEqual(
+        readFileSync(join(at("compress-near"), name, "model.onnx")),
+      );
+    writeFileSync(at("own.yaml"), "steps:\n  - prune: { amount: 10%, importance: ./mine.mjs }\n");
+    const own = ["compress", at("outliers.onnx"), ...data, "-r", at("own.yaml"), ...queue, "-o", at("own")];
+    expect((await pith(...own)).err).toContain('prune: "./mine.mjs" is a file of this machine');
+    for (const { child } of workers) child.kill("SIGINT");
+    await Promise.all(workers.map(({ child }) => ended(child)));
+    const said = workers.map((one) => one.said()).join("\n");
+    expect(said).toMatch(/measurements \d+ to \d+ of outliers\.onnx: /);
+    expect(said).toMatch(/prune \+ train of outliers\.onnx: /);
+    expect(said).toMatch(/prune \+ train of right\.onnx: /);
+    expect(said).not.toContain("failed");
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+  }, 240_000);
+
+  test("a worker refuses a job of a kind that it does not know, and goes on", async () => {
+    const redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const { child, said } = worker();
+    await until(() => said().includes("takes work from"));
+    const queue = new Queue("pith", { connection: { port } });
+    const input = { model: "../../etc/passwd", data: { path: "points.csv" }, resumeFolder: "runs", seed: 0 };
+    for (const kind of ["pass", "../../evil", "combination"])
+      await queue.add(kind, { version, kind, name: `the ${kind}`, input });
+    for (const sentence of [
+      'failed: the pass of passwd: The queue asks for "pass", which is no job that a worker does.',
+      'The queue asks for "../../evil", which is no job that a worker does.',
+      'failed: the combination of passwd: The queue names "../../etc/passwd", which is not in the store.',
+    ])
+      await until(() => said().includes(sentence));
+    expect(await queue.getFailedCount()).toBe(3);
+    await queue.close();
+    child.kill("SIGINT");
+    await ended(child);
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+  }, 60_000);
 
   test("code is not run by workers, a folder outside of the store is not read, and passwords are not printed", async () => {
     const redis = startServer("--requirepass", "right");

@@ -82,7 +82,7 @@ test("--fresh is refused where there is nothing of its own to remove", async () 
   const { search, out } = await setup();
   expect(await search("--fresh", "--queue", "redis://nowhere", "--store", at("store"))).toMatchObject({
     code: 2,
-    err: expect.stringContaining("--fresh is for a search without --queue"),
+    err: expect.stringContaining("--fresh is for work without --queue"),
   });
   expect(existsSync(out)).toBe(false);
 });

@@ -1,4 +1,4 @@
-/** Every command and every program of the guides to compression, pruning, quantization, distillation, low rank and sensitivity, run on real networks and a few samples of real data. */
+/** Every command and every program of the guides to compression, pruning, quantization, distillation, low rank, sensitivity and scaling, run on real networks and a few samples of real data. */
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -15,12 +15,18 @@ import { codeBlocks, commandLines } from "./markdown.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tsx = createRequire(import.meta.url).resolve("tsx/cli");
 const pages = await Promise.all(
-  ["compress.md", "pruning.md", "quantization.md", "distillation.md", "low-rank.md", "sensitivity.md"].map(
-    async (name) => ({
-      name,
-      text: await readFile(join(root, "docs", name), "utf8"),
-    }),
-  ),
+  [
+    "compress.md",
+    "pruning.md",
+    "quantization.md",
+    "distillation.md",
+    "low-rank.md",
+    "sensitivity.md",
+    "scaling.md",
+  ].map(async (name) => ({
+    name,
+    text: await readFile(join(root, "docs", name), "utf8"),
+  })),
 );
 const data = shared("data") ?? "";
 const counts = { train: 128, test: 64 };
@@ -49,6 +55,7 @@ async function filled(): Promise<string> {
   for (const [from, to] of [
     ["resnet20.onnx", "resnet20.onnx"],
     ["resnet20.onnx", "model.onnx"],
+    ["resnet56.onnx", "resnet56.onnx"],
     ["vnncomp_mnist-net_256x4.onnx", "teacher.onnx"],
     ["vnncomp_mnist-net_256x2.onnx", "student.onnx"],
     ["llama_shakespeare/onnx/decoder_model.onnx", "llama/decoder_model.onnx"],

@@ -8,6 +8,7 @@ import type { Model } from "../../src/graph/model.ts";
 import { encodeToBytes } from "../../src/onnx/index.ts";
 import { prune } from "../../src/prune/index.ts";
 import { allocationFrom, parseSensitivity, recipeFrom, runRecipe, sensitivity } from "../../src/recipe/index.ts";
+import { measureIn, sweep } from "../../src/recipe/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/report/sensitivity.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { task, trained } from "./blobs.ts";
@@ -119,6 +120,36 @@ test("what a sweep that was stopped has measured is not measured again", async (
 test("after the minutes it may take, what is left is counted, and the settings in the middle are there", async () => {
   const { rows, open } = await sensitivity(model, task, { kinds: ["prune"], minutes: 1e-9 });
   expect([rows, open]).toEqual([[], 12]);
+});
+
+test("reads what others have measured ahead, and measures what they have not, to the same rows", async () => {
+  const made: number[] = [];
+  const sweptWith = (share: number, minutes?: number) => {
+    const resumeFolder = temporaryFolder();
+    return sweep(
+      model,
+      task,
+      {
+        kinds: ["prune"],
+        minutes,
+        resumeFolder,
+        async ahead(all) {
+          made.push(all.length);
+          const some = all.slice(0, share * all.length);
+          const half = some.length / 2;
+          for (const portion of [some.slice(half), some.slice(0, half)])
+            await measureIn(model, task, { resumeFolder }, portion);
+        },
+      },
+      {},
+    );
+  };
+  const rows = found.rows.filter(({ kind }) => kind === "prune");
+  // No time is left to measure.
+  expect(await sweptWith(1, 1e-9)).toMatchObject({ rows, open: 0 });
+  expect(await sweptWith(1 / 3, 1e-9)).toMatchObject({ open: 8 });
+  expect(await sweptWith(1 / 3)).toMatchObject({ rows, open: 0 });
+  expect(made).toEqual([12, 12, 12]);
 });
 
 test("a model that does no better than chance is refused", async () => {

@@ -14,6 +14,7 @@ import {
 } from "../../report/sensitivity.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataGroup, dataRequest } from "../data.ts";
+import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
 import { requireOther, withoutLeftovers } from "../files.ts";
 import type sensitivityJob from "../jobs/sensitivity.ts";
 import { metricFlags } from "../metrics.ts";
@@ -47,6 +48,7 @@ export default defineCommand({
       value: "n",
       percent: false,
     }),
+    ...elsewhereFlags("groups of measurements"),
     ...freshFlag,
     ...metricFlags,
     ...dataFlags,
@@ -85,13 +87,17 @@ export default defineCommand({
       minutes,
       budget,
       seed: session.seed,
+      ...elsewhereOf(options),
     };
     const { found, preprocessing, written } = await withSteps(
       out,
       { fresh, terminal: session.terminal },
       (resumeFolder) =>
         withoutLeftovers(files, () =>
-          session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`),
+          session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, {
+            // Jobs that nobody has begun are taken back from the queue.
+            keeps: input.queue !== undefined,
+          }),
         ),
     );
     const recipe = written.find((file) => file.endsWith(".yaml"));

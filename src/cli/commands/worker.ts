@@ -2,16 +2,15 @@ import { basename } from "node:path";
 import * as v from "valibot";
 import { refusalIn } from "../../errors.ts";
 import { duration } from "../../evaluate/numbers.ts";
+import type { Job } from "../../job/job.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
-import type combinationJob from "../jobs/combination.ts";
-import type { CombinationInput } from "../jobs/combination.ts";
 import { serve, withoutPassword } from "../queue/queue.ts";
 import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
   name: "worker",
-  summary: "take work of `compress --queue` from other machines, until it is stopped",
+  summary: "do the jobs of commands with `--queue` on other machines, until it is stopped",
   arguments: [
     { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
   ],
@@ -19,7 +18,7 @@ export default defineCommand({
     store: described(v.string(), "folder or bucket that all machines reach, with models, data and results", {
       value: "folder/",
     }),
-    jobs: option(countOption, "combinations at a time, each in a process of its own (default: 1)", { value: "n" }),
+    jobs: option(countOption, "jobs at a time, each in a process of its own (default: 1)", { value: "n" }),
   }),
   deterministic: true,
   examples: [
@@ -31,15 +30,14 @@ export default defineCommand({
     const shared = await openSharedStore(store);
     let done = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
-    await serve<CombinationInput>(
+    await serve(
       url,
-      async ({ input }) => {
-        const { combination, model } = input;
+      async (work) => {
+        const what = `${work.name} of ${basename(work.input.model)}`;
         const started = performance.now();
-        const what = `${combination} of ${basename(model)}`;
         try {
-          const received = await receivedInput(shared, input);
-          await session.job<typeof combinationJob>("combination", received, what, { keeps: true });
+          const received = await receivedInput(shared, work);
+          await session.job<Job>(work.kind, received as never, what, { keeps: true });
           done++;
           terminal.note("done", `${what}: ${duration(performance.now() - started)}`);
         } catch (error) {

@@ -1,4 +1,4 @@
-/** Job: tries one combination of a search for `pith compress`, which finds what it has come to in their folder. */
+/** Job: tries one combination of a search of `pith compress`, and leaves its result in the folder where the search looks for it. */
 import type { JobContext } from "../../job/job.ts";
 import { tryIn } from "../../search/index.ts";
 import { openSearch, type SearchInput } from "./searching.ts";

@@ -5,13 +5,13 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { joinPath } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
-import { capitalized, PithError, stopIfAsked } from "../../errors.ts";
-import { type Metric, size } from "../../evaluate/index.ts";
-import { bytes, counted, figure } from "../../evaluate/numbers.ts";
+import { capitalized, stopIfAsked } from "../../errors.ts";
+import { type Metric, size, type Task } from "../../evaluate/index.ts";
+import { bytes, figure } from "../../evaluate/numbers.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
-import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
+import type { Context } from "../../passes/index.ts";
 import {
   type Candidate,
   type Compressed,
@@ -26,24 +26,20 @@ import { type Finalists, type SearchOptions, search } from "../../search/index.t
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
-import { openQueue, withoutPassword } from "../queue/queue.ts";
-import { inputIn, openSharedStore, shareInput } from "../queue/shared-store.ts";
 import { frontNames, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
+import { type Elsewhere, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
+import type { Work } from "./kinds.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { bucketOf, inProcesses, onQueue, openSearch, type SearchInput } from "./searching.ts";
+import { openSearch, recipeFile, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
 
-export interface CompressInput extends SearchInput {
+export interface CompressInput extends SearchInput, Elsewhere {
   readonly out: string;
   /** Path of a recipe; undefined: a model is searched for. */
   readonly recipe: string | undefined;
   readonly command: readonly string[];
-  /** Combinations at a time, in processes here. */
-  readonly jobs: number;
-  /** Where workers take combinations from, and the folder or bucket that they reach. */
-  readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
 export interface CompressOutput {
@@ -60,6 +56,7 @@ async function compressed(
   targets: readonly RunTarget[],
   context: JobContext,
 ): Promise<CompressOutput> {
+  const { queue } = input;
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const opened = await openSearch(input, targets, context, given && [given.recipe]);
   const { model, task, running } = opened;
@@ -85,47 +82,40 @@ async function compressed(
     given !== undefined
       ? {
           candidates: [given],
-          ...(await compress(model, [given], task, { ...options, resumeBytes: mostKept(model) }, running)),
+          ...(await compress(
+            model,
+            [given],
+            task,
+            { ...options, resumeBytes: queue === undefined ? mostKept(model) : undefined },
+            running,
+          )),
         }
-      : await withAhead(input, model, context, (ahead) =>
-          search(model, task, { ...opened.options, ...options, onBest, ...ahead }, running),
-        );
+      : await searched(input, model, task, { ...opened.options, ...options, onBest }, running, context);
   const run = await recorded(result);
   const written = await write(input, run, result, candidates, context);
   if (result.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
 }
 
-/** Other processes that try combinations, here or at a queue, and the folder in which all leave what they have done. */
-async function withAhead<T>(
+/** The search, with combinations tried ahead in other processes or on other machines. */
+function searched(
   input: CompressInput,
   model: Model,
+  task: Task,
+  options: SearchOptions,
+  running: Partial<Context>,
   context: JobContext,
-  work: (ahead: Pick<SearchOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<T>,
-): Promise<T> {
-  const { jobs, queue: named } = input;
-  if (named === undefined) {
-    const ahead = jobs > 1 ? inProcesses(input, jobs, storedBytes(model.graph)) : undefined;
-    return work({ ahead, resumeFolder: input.resumeFolder, resumeBytes: mostKept(model) });
-  }
-  const { out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...searched } = input;
-  const store = await openSharedStore(named.store);
-  const queue = await openQueue<CombinationInput>(named.url);
-  try {
-    context.stage("store");
-    const shared = await shareInput(store, model, searched);
-    const ahead = await onQueue(queue, shared);
-    const who =
-      queue.room === 0
-        ? `no worker yet: pith worker ${withoutPassword(named.url)} --store …`
-        : `${counted(queue.room, "combination")} at a time`;
-    context.log({ id: "queue", text: `${withoutPassword(named.url)}: ${who}` });
-    const here = inputIn(store, shared);
-    const { resumeFolder } = here;
-    return await work({ ahead, resumeFolder, bucket: await bucketOf(here) });
-  } finally {
-    await queue.close();
-  }
+): Promise<Finalists> {
+  const { out: _, recipe: __, command: ___, jobs, queue, ...shared } = input;
+  const kind = "combination";
+  const workOf = (name: string, its: SearchInput): Work<CombinationInput> => ({
+    kind,
+    name,
+    input: { ...its, combination: name },
+  });
+  return withAhead({ kind, input: shared }, { jobs, queue }, model, workOf, context, (ahead, store) =>
+    search(model, task, { ...options, ahead, ...store }, running),
+  );
 }
 
 /** Options by the names of their flags. */
@@ -155,16 +145,8 @@ function named(run: Run, others: Compressed["others"]): Run {
 }
 
 async function readRecipe(path: string): Promise<Candidate> {
-  const recipe = parseRecipe(await readText(path), path);
+  const recipe = parseRecipe(await recipeFile(path), path);
   return { name: recipeName(recipe), recipe };
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
-  }
 }
 
 function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {

@@ -1,31 +1,23 @@
 /** Job of `pith sensitivity`: what each layer alone loses, as data and as a page; and recipes that give each layer its own setting. */
 import { basename } from "node:path";
-import { createEngine } from "../../engine/index.ts";
 import { stopIfAsked } from "../../errors.ts";
-import { percent } from "../../evaluate/numbers.ts";
+import { counted, integer, percent } from "../../evaluate/numbers.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { type Allocation, allocationFrom, recipeText, sensitivity } from "../../recipe/index.ts";
+import { type Allocation, allocationFrom, recipeText } from "../../recipe/index.ts";
+import { type SweepOptions, sweep } from "../../recipe/sensitivity.ts";
+import type { Measurement } from "../../recipe/sweep-units.ts";
 import { type Sensitivity, type SensitivityKind, sensitivityKinds, sensitivityPage } from "../../report/sensitivity.ts";
-import type { MetricName } from "../../task/index.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
-import type { DataRequest } from "../data.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { sweptFolder, writeResults } from "../result-folder.ts";
-import { mostKept } from "../steps-folder.ts";
-import { contextOf, openModel } from "./open-model.ts";
-import { openRequest } from "./task.ts";
+import { type Elsewhere, withAhead } from "./ahead.ts";
+import type { Work } from "./kinds.ts";
+import type { MeasurementsInput } from "./measurements.ts";
+import { openSweep, type SweepInput } from "./sweeping.ts";
 
-/** Samples, unless `--samples` says how many: more would seldom change which layer bears least. */
-const usualSamples = 1024;
-
-export interface SensitivityInput {
-  readonly model: string;
+export interface SensitivityInput extends SweepInput, Elsewhere {
   readonly out: string;
-  /** Where figures are kept. */
-  readonly resumeFolder: string;
-  readonly data: DataRequest;
-  readonly metric: MetricName;
-  readonly output: string | undefined;
   readonly kinds: readonly SensitivityKind[] | undefined;
   readonly layers: string | string[] | undefined;
   readonly except: string | string[] | undefined;
@@ -33,7 +25,6 @@ export interface SensitivityInput {
   readonly minutes: number | undefined;
   /** Share of the bytes that a recipe may leave. */
   readonly budget: number | undefined;
-  readonly seed: number;
 }
 
 export interface SensitivityOutput {
@@ -43,19 +34,13 @@ export interface SensitivityOutput {
 }
 
 export default async function sensitivityJob(input: SensitivityInput, context: JobContext): Promise<SensitivityOutput> {
-  const engine = createEngine();
-  const model = await openModel(input.model, context);
-  const { metric, output, data, budget, out } = input;
-  const asked = { ...data, samples: data.samples ?? usualSamples };
-  const task = await openRequest(engine, model, asked, { metric, output }, input, context);
+  const opened = await openSweep(input, context);
+  const { model, task, running } = opened;
   context.stage("layers");
-  const { kinds, layers, except, alike, minutes, resumeFolder } = input;
-  const options = { kinds, layers, except, alike, minutes, resumeFolder, output, batch: data.batch };
-  const measured = await sensitivity(
-    model,
-    task,
-    { ...options, resumeBytes: mostKept(model), name: basename(input.model) },
-    contextOf(engine, input, context),
+  const { out, kinds, layers, except, alike, minutes, budget } = input;
+  const options = { ...opened.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
+  const measured = await measuredFor(input, model, context, (more) =>
+    sweep(model, task, { ...options, ...more }, running),
   );
   const found: Sensitivity = {
     ...measured,
@@ -69,6 +54,49 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;
   const written = await writeResults(out, found, [page, ...recipes], context, sweptFolder);
   return { found, preprocessing: task.preprocessing, written };
+}
+
+/** The sweep, with measurements made ahead in other processes or on other machines. */
+function measuredFor(
+  input: SensitivityInput,
+  model: Model,
+  context: JobContext,
+  work: (more: Pick<SweepOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<Sensitivity>,
+): Promise<Sensitivity> {
+  const { model: path, resumeFolder, data, seed, metric, output, jobs, queue } = input;
+  const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output };
+  const kind = "measurements";
+  const portions = new Map<string, readonly Measurement[]>();
+  const workOf = (name: string, its: SweepInput): Work<MeasurementsInput> => ({
+    kind,
+    name,
+    input: { ...its, measurements: portions.get(name) ?? [] },
+  });
+  return withAhead({ kind, input: shared }, { jobs, queue }, model, workOf, context, (pool, store) => {
+    const ahead: SweepOptions["ahead"] = async (all, signal) => {
+      if (pool === undefined) return;
+      for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
+      context.stage(
+        `${counted(all.length, "measurement")}, ${integer(portions.size)} jobs, ${integer(pool.jobs)} at a time`,
+      );
+      await pool.doRound([...portions.keys()], [], signal);
+    };
+    return work({ ahead, ...store }).finally(() => pool?.close());
+  });
+}
+
+/** To open model and data takes seconds, so a process gets several measurements, one after the other in their order; and several portions, as some take longer than others. */
+const portionsOfJob = 3;
+
+function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<string, readonly Measurement[]> {
+  const size = Math.ceil(all.length / (portionsOfJob * jobs));
+  const count = Math.ceil(all.length / size);
+  return new Map(
+    Array.from({ length: count }, (_, at) => {
+      const portion = all.slice(at * size, (at + 1) * size);
+      return [`measurements ${at * size + 1} to ${at * size + portion.length}`, portion] as const;
+    }),
+  );
 }
 
 function textOf({ recipe, bytes }: Allocation, found: Sensitivity): string {

@@ -1,4 +1,4 @@
-/** Folders of models and data in a bucket: each file under the hash of its contents, and a list of them under the hash of the list. */
+/** Folders of models and data in a bucket: each file under the hash of its content, and the list of a folder's files under the hash of the list. */
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { bytesOfFile, fileHash, textHash } from "../../data/file-hash.ts";
@@ -16,10 +16,10 @@ const listName = (place: string): string => `${place}.json`;
 /** A file of a folder: its name there, with "/", and the hash of its contents. */
 export type HashedFile = readonly [name: string, hash: string];
 
-/** The list of a folder, whose hash names it. */
+/** The list of a folder's files. The folder is named by the hash of this text. */
 export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
 
-/** @param paths of the files, in this order. */
+/** @param paths where the files lie on this machine, in the order of `files`. */
 export async function sendFolder(
   bucket: Bucket,
   place: string,
@@ -35,8 +35,8 @@ export async function sendFolder(
 }
 
 /**
- * Brings a folder into that of this machine, unless it is there.
- * @throws PithError E_DATA where it is not in the bucket, or what is there does not have its hash.
+ * Copies a folder of the bucket into the folder of this machine, unless it is there.
+ * @throws PithError E_DATA where a file is not in the bucket, or does not have the hash of its name.
  */
 export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
   await wholeFolder(join(folder, place), async (unfinished) => {
@@ -64,7 +64,7 @@ const missing = (name: string): PithError => new PithError("E_DATA", `"${name}" 
 
 const damaged = (name: string): PithError =>
   new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {
-    hint: "Remove it there, and run compress again.",
+    hint: "Remove it there, and run the same command again.",
   });
 
 async function forAll<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {

@@ -1,4 +1,4 @@
-/** A bucket of a server that speaks S3, by the AWS SDK, which is loaded only here. Who asks, and which server, is in the SDK's own environment variables. */
+/** A bucket of a server that speaks S3. The AWS SDK is loaded only here; it reads the address of the server and the keys from its own environment variables. */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
@@ -7,19 +7,19 @@ import type { Bucket } from "../../run/bucket-store.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { withoutPassword } from "./queue.ts";
 
-/** Larger objects go in parts of this length, four at a time in memory; there may be 10 000 parts. */
+/** Larger objects are sent in parts of this length, of which four are in memory at a time. An object has 10 000 parts at most. */
 const partSize = 16 * 2 ** 20;
 const [connectionTimeout, socketTimeout] = [10_000, 60_000];
-/** Of a request, with twice the pause each time; and of the answer to one, which goes on where it broke off. */
+/** How often a request is tried, with twice the pause each time; and how often a broken download is continued. */
 const [maxAttempts, mostBreaks] = [6, 5];
 
 interface Place {
   readonly bucket: string;
-  /** Before the names of objects: "", or ending in "/". */
+  /** Stands before the names of objects: "", or a text that ends in "/". */
   readonly prefix: string;
 }
 
-/** Undefined for the path of a folder. @throws PithError E_USAGE for another address than s3://bucket/prefix. */
+/** @returns undefined for the path of a folder. @throws PithError E_USAGE for another address than s3://bucket/prefix. */
 export function bucketPlace(store: string): Place | undefined {
   if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) return undefined;
   const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
@@ -31,7 +31,7 @@ export function bucketPlace(store: string): Place | undefined {
   return { bucket, prefix: path === "" ? "" : `${parts.join("/")}/` };
 }
 
-/** Nothing is asked of the server yet. @throws PithError E_USAGE, E_ENGINE_MISSING where the SDK is not installed. */
+/** Opens a bucket without a request to the server. @throws PithError E_USAGE, E_ENGINE_MISSING where the SDK is not installed. */
 export async function openBucket(address: string): Promise<Bucket> {
   const place = bucketPlace(address);
   if (place === undefined) throw new RangeError(`"${address}" is a folder`);
@@ -82,8 +82,8 @@ export async function openBucket(address: string): Promise<Bucket> {
 const markName = "store";
 
 /**
- * Tries all that is done with a bucket, before work whose results go there.
- * @returns what tells it from others, and from what it was before it was emptied.
+ * Tries every operation that a store needs, so that work does not begin whose results could not be kept.
+ * @returns the mark of the bucket. Another bucket has another mark, and so has this one after it was emptied.
  * @throws PithError E_FILE
  */
 export async function triedBucket(bucket: Bucket): Promise<string> {
@@ -146,7 +146,7 @@ function clientOf({ S3Client }: Driver["sdk"]): S3Client {
 const keysHint =
   "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile, or the machine's role) say who asks; s3:GetObject, s3:PutObject and s3:ListBucket have to be allowed.";
 
-/** Says nothing but what the server or the SDK says in words: requests hold signatures. */
+/** The message of the server or the SDK alone: requests hold signatures, which must not be printed. */
 function failureOf(cause: unknown, bucket: string): PithError {
   if (cause instanceof PithError) return cause;
   const { name = "", code = "", $metadata } = (cause ?? {}) as Described;

@@ -1,24 +1,24 @@
-/** Work for other processes: BullMQ on Valkey or Redis, which are loaded only here. */
+/** Jobs for workers on other machines: BullMQ on Valkey or Redis, which are loaded only here. */
 import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
-import type { PoolWork } from "../../search/index.ts";
+import type { PoolJob } from "../../run/pool.ts";
 import { version } from "../../version.ts";
+import type { Work } from "../jobs/kinds.ts";
 
-/** The input of a job for a worker, as plain data. Its paths are relative to the store. */
-export interface QueuedJob<I> {
+/** A job in the queue, as plain data. The paths in its input are relative to the store. */
+interface QueuedJob extends Work {
   readonly version: string;
-  readonly input: I;
 }
 
 const queueName = "pith";
-/** Milliseconds after which work of a process that does not answer goes to another, and between two looks for such work. */
+/** Milliseconds after which the job of a process that does not answer goes to another process, and between two looks for such jobs. */
 const [lockDuration, stalledInterval] = [30_000, 10_000];
-/** Processes that may die at one piece of work: it may be what kills them. */
+/** So many processes may die at one job before it fails: the job may be what kills them. */
 const mostDeaths = 5;
 const lookEvery = 500;
-/** Milliseconds without a worker after which what is not begun is given up. */
+/** Milliseconds without a worker after which a job that nobody has begun is given up. */
 const mostAlone = 60_000;
 
 interface Driver {
@@ -55,20 +55,24 @@ async function connected(redis: Redis, url: string): Promise<Redis> {
 
 export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, "//");
 
-export interface OpenedQueue<I> {
-  /** Jobs that the workers take at a time, as of the last look. */
+export interface OpenedQueue {
+  /** Jobs that all workers together do at a time, as of the last look. */
   readonly room: number;
+  /** Counts the workers. */
   look(): Promise<void>;
-  /** Waits until a job has completed or failed, it is stopped, or there has been no worker for a minute. @returns false where it was dropped, as it was not wanted and nobody had begun it. */
-  doOne(job: QueuedJob<I>, work: PoolWork): Promise<boolean>;
+  /**
+   * Puts a job into the queue, and waits until it has completed or failed. The wait ends early where `job` says to stop, or where there has been no worker for a minute.
+   * @returns false where the job was not wanted any more, and was removed before a worker began it.
+   */
+  doOne(work: Work, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
 }
 
 /** @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE. */
-export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
+export async function openQueue(url: string): Promise<OpenedQueue> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const queue: Queue<QueuedJob<I>, void, string> = new bull.Queue(queueName, { connection: redis });
+  const queue: Queue<QueuedJob, void, string> = new bull.Queue(queueName, { connection: redis });
   queue.on("error", () => {});
   const isOver = async (id: string): Promise<boolean> => {
     const state = await queue.getJobState(id);
@@ -90,13 +94,14 @@ export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
     },
     look,
     async doOne(work, { stop, isWanted }) {
-      const jobId = await textHash(JSON.stringify(work));
-      // What an earlier search has asked for is in the store; it may have been removed there.
+      const queued: QueuedJob = { version, ...work };
+      const jobId = await textHash(JSON.stringify(queued));
+      // An earlier command may have had the same job done, and its result may have been removed from the store since.
       if (await isOver(jobId)) await queue.remove(jobId);
-      // What is asked for last is most urgent.
+      // The job that was asked for last is the most urgent.
       const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
-      await queue.add("combination", work, { jobId, lifo: true, ...kept });
-      // What somebody works at stays: it has a lock.
+      await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
+      // A job that a worker has begun has a lock, and stays.
       const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
       while (!(await isOver(jobId))) {
         await look();
@@ -117,18 +122,18 @@ export async function openQueue<I>(url: string): Promise<OpenedQueue<I>> {
 }
 
 /**
- * Takes work until the signal comes; what is in hand then goes back to the queue.
- * @param take @throws what the work fails with.
+ * Does jobs of the queue until the signal comes. Jobs that are not finished then go back to the queue.
+ * @param take does one job. The job fails with what it throws.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
-export async function serve<I>(
+export async function serve(
   url: string,
-  take: (work: QueuedJob<I>) => Promise<void>,
+  take: (work: Work) => Promise<void>,
   { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
 ): Promise<void> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const worker: Worker<QueuedJob<I>> = new bull.Worker<QueuedJob<I>>(
+  const worker: Worker<QueuedJob> = new bull.Worker<QueuedJob>(
     queueName,
     async (job, token) => {
       try {
@@ -159,8 +164,8 @@ export async function serve<I>(
   redis.disconnect();
 }
 
-/** Other versions come to other results. */
-function requireSameVersion(work: QueuedJob<unknown>): void {
-  if (work.version === version) return;
-  throw new PithError("E_UNSUPPORTED", `The work is of Pith ${work.version}, this is ${version}.`);
+/** Another version may compute other results. */
+function requireSameVersion(job: QueuedJob): void {
+  if (job.version === version) return;
+  throw new PithError("E_UNSUPPORTED", `The job is of Pith ${job.version}, this is ${version}.`);
 }

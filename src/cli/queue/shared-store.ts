@@ -1,4 +1,4 @@
-/** What several machines can read and write, a folder or a bucket: models and data by content hash, and the finished steps of searches. */
+/** A folder or a bucket that several machines read and write. It holds models and data under the hashes of their contents, and the finished work of commands. */
 import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
@@ -8,14 +8,14 @@ import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
 import { filesOf, isThere } from "../files.ts";
-import type { SearchInput } from "../jobs/searching.ts";
+import { requirePlainWork, type SharedInput, type Work } from "../jobs/kinds.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
 import { wholeFolder } from "./whole-folder.ts";
 
 export interface SharedStore {
-  /** Of all machines; with a bucket of this machine, with what it has needed of it so far. */
+  /** The folder that all machines share; with a bucket a folder of this machine, which holds what this machine has needed of the bucket so far. */
   readonly folder: string;
   readonly bucket: { readonly address: string; readonly objects: Bucket } | undefined;
 }
@@ -33,9 +33,18 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
   return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
 }
 
-/** Puts the model and the data of a search into the store. @returns the input with paths relative to the store. */
-export async function shareInput<I extends SearchInput>(store: SharedStore, model: Model, input: I): Promise<I> {
-  requireNoCode(input.data.path);
+/**
+ * Puts the model and the data of a job into the store.
+ * @returns the input with paths relative to the store.
+ * @throws PithError E_OPTION where a worker must not take the job.
+ */
+export async function shareInput<I extends SharedInput>(
+  store: SharedStore,
+  model: Model,
+  work: Pick<Work<I>, "kind" | "input">,
+): Promise<I> {
+  requirePlainWork(work);
+  const { input } = work;
   const own = dirname(input.model);
   const besides = await Promise.all(
     sidecarNames.map(async (name) => ((await isThere(join(own, name))) ? [join(own, name)] : [])),
@@ -45,7 +54,7 @@ export async function shareInput<I extends SearchInput>(store: SharedStore, mode
   const isFolder = (await stat(data)).isDirectory();
   const base = isFolder ? data : dirname(data);
   const names = await readdir(base, { recursive: isFolder });
-  // Of a file those beside it may be other parts of the same data.
+  // Files of the same kind beside a file may be other parts of the same data.
   const files = names
     .filter((name) => isFolder || extname(name) === extname(data))
     .map((name) => join(base, name))
@@ -61,9 +70,8 @@ export async function shareInput<I extends SearchInput>(store: SharedStore, mode
   };
 }
 
-/** The input with absolute paths on this machine. @throws PithError E_DATA for a path that leaves the store, or for code. */
-export function inputIn<I extends SearchInput>({ folder, bucket }: SharedStore, input: I): I {
-  requireNoCode(input.data.path);
+/** The input with absolute paths on this machine. @throws PithError E_DATA for a path that leaves the store. */
+export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
   const at = (path: string): string => {
     const found = resolve(folder, path);
     if (isAbsolute(path) || !found.startsWith(resolve(folder) + sep))
@@ -80,8 +88,13 @@ export function inputIn<I extends SearchInput>({ folder, bucket }: SharedStore, 
   };
 }
 
-/** The same, with model and data on this machine. @throws PithError as `inputIn`; E_DATA, E_FILE where a bucket does not have them. */
-export async function receivedInput<I extends SearchInput>(store: SharedStore, input: I): Promise<I> {
+/**
+ * What a worker does: the input of a job with absolute paths, its model and data on this machine.
+ * @throws PithError as `requirePlainWork` and `inputIn`; E_DATA, E_FILE where a bucket does not have them.
+ */
+export async function receivedInput(store: SharedStore, work: Work): Promise<SharedInput> {
+  requirePlainWork(work);
+  const { input } = work;
   const found = inputIn(store, input);
   if (store.bucket === undefined) return found;
   for (const path of [input.model, input.data.path]) {
@@ -113,12 +126,4 @@ async function share({ folder, bucket }: SharedStore, base: string, paths: reado
     }
   });
   return place;
-}
-
-/** @throws PithError E_OPTION for a data set that is a module: workers run no code from a queue. */
-function requireNoCode(path: string): void {
-  if (!/\.[cm]?[jt]s$/i.test(path)) return;
-  throw new PithError("E_OPTION", `"${path}" is code, which workers of a queue do not run.`, {
-    hint: "Write its samples to a file (docs/data.md), or search without --queue.",
-  });
 }

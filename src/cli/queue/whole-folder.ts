@@ -2,7 +2,10 @@ import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isThere } from "../files.ts";
 
-/** Makes a folder that is whole, or not there. Of several processes that make the same one is first. @param fill is given a folder beside it. */
+/**
+ * Makes a folder under its name only when it is complete. Where several processes make the same folder, the first one to finish wins.
+ * @param fill writes the files into the folder that it is given, which then gets the name.
+ */
 export async function wholeFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await isThere(target)) return;
   await mkdir(dirname(target), { recursive: true });

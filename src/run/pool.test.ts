@@ -1,28 +1,28 @@
-/** The pool in which a search has combinations tried. */
+/** A pool of jobs that are done ahead: which begin, which are waited for, which are dropped. */
 import { expect, test } from "vitest";
-import { Pool, type PoolWork } from "./pool.ts";
+import { Pool, type PoolJob } from "./pool.ts";
 
-/** A pool of work that ends when it is told to. */
+/** A pool whose jobs end when the test says so. */
 function poolOf(jobs: number) {
   const begun: string[] = [];
   const ends = new Map<string, (isOver?: boolean) => void>();
-  const works = new Map<string, PoolWork>();
+  const handles = new Map<string, PoolJob>();
   const pool = new Pool({
     jobs,
     room: () => jobs,
-    tryOne: (name, work) =>
+    doOne: (name, job) =>
       new Promise((resolve) => {
         begun.push(name);
-        works.set(name, work);
+        handles.set(name, job);
         ends.set(name, (isOver = true) => resolve(isOver));
-        work.stop.addEventListener("abort", () => resolve(true));
+        job.stop.addEventListener("abort", () => resolve(true));
       }),
   });
   const end = async (name: string, isOver?: boolean): Promise<void> => {
     ends.get(name)?.(isOver);
     await settled();
   };
-  return { pool, begun, works, end };
+  return { pool, begun, handles, end };
 }
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
@@ -31,7 +31,7 @@ const { signal } = new AbortController();
 test("the round begins first, others where there is room, and only the round is waited for", async () => {
   const { pool, begun, end } = poolOf(2);
   let isReady = false;
-  const round = pool.tryRound(["a", "b"], ["c", "d"], signal).then(() => {
+  const round = pool.doRound(["a", "b"], ["c", "d"], signal).then(() => {
     isReady = true;
   });
   expect(begun).toEqual(["a", "b"]);
@@ -41,52 +41,52 @@ test("the round begins first, others where there is room, and only the round is 
   await end("b");
   await round;
   expect(begun).toEqual(["a", "b", "c"]);
-  void pool.tryRound(["c"], ["d"], signal);
+  void pool.doRound(["c"], ["d"], signal);
   expect(begun).toEqual(["a", "b", "c", "d"]);
 });
 
 test("what is not wanted any more does not begin; what runs goes on, and is not begun again", async () => {
-  const { pool, begun, works, end } = poolOf(2);
-  const first = pool.tryRound(["a", "a2"], ["b", "c"], signal);
+  const { pool, begun, handles, end } = poolOf(2);
+  const first = pool.doRound(["a", "a2"], ["b", "c"], signal);
   await end("a2");
   expect(begun).toEqual(["a", "a2", "b"]);
   await end("a");
   await first;
-  const second = pool.tryRound(["b", "x"], ["a", "y"], signal);
-  expect(works.get("b")?.isWanted()).toBe(true);
+  const second = pool.doRound(["b", "x"], ["a", "y"], signal);
+  expect(handles.get("b")?.isWanted()).toBe(true);
   expect(begun).toEqual(["a", "a2", "b", "x"]);
   await end("x");
   expect(begun).toEqual(["a", "a2", "b", "x", "y"]);
   await end("b");
   await second;
-  void pool.tryRound(["z"], [], signal);
-  expect(works.get("y")?.isWanted()).toBe(false);
+  void pool.doRound(["z"], [], signal);
+  expect(handles.get("y")?.isWanted()).toBe(false);
   expect(begun).toEqual(["a", "a2", "b", "x", "y", "z"]);
 });
 
 test("what was dropped before it began is begun when it is wanted again", async () => {
   const { pool, begun, end } = poolOf(2);
-  const first = pool.tryRound(["a"], ["b"], signal);
+  const first = pool.doRound(["a"], ["b"], signal);
   await end("a");
   await first;
-  const second = pool.tryRound(["c"], [], signal);
+  const second = pool.doRound(["c"], [], signal);
   await end("b", false);
   await end("c");
   await second;
-  void pool.tryRound(["b"], [], signal);
+  void pool.doRound(["b"], [], signal);
   expect(begun).toEqual(["a", "b", "c", "b"]);
 });
 
-test("a signal ends the wait and all work, at once or after the round; nothing begins afterwards", async () => {
-  const { pool, begun, works, end } = poolOf(2);
+test("a signal ends the wait and all jobs, at once or after the round; nothing begins afterwards", async () => {
+  const { pool, begun, handles, end } = poolOf(2);
   const stop = new AbortController();
-  const round = pool.tryRound(["a"], ["b", "c"], stop.signal);
+  const round = pool.doRound(["a"], ["b", "c"], stop.signal);
   await end("a");
   await round;
   stop.abort();
-  expect(works.get("b")?.stop.aborted).toBe(true);
+  expect(handles.get("b")?.stop.aborted).toBe(true);
   await pool.close();
-  await pool.tryRound(["z"], [], signal);
+  await pool.doRound(["z"], [], signal);
   expect(begun).toEqual(["a", "b"]);
 });
 
@@ -94,9 +94,9 @@ test("an error of one that is not waited for is thrown by the next wait", async 
   const pool = new Pool({
     jobs: 2,
     room: () => 2,
-    tryOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),
+    doOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),
   });
-  await expect(pool.tryRound(["a"], ["b"], signal).then(() => pool.tryRound(["c"], [], signal))).rejects.toThrow(
+  await expect(pool.doRound(["a"], ["b"], signal).then(() => pool.doRound(["c"], [], signal))).rejects.toThrow(
     "broken",
   );
 });

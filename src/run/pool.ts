@@ -1,29 +1,33 @@
-/** Combinations that are tried in other processes: those of the round, which the search waits for, and where there is room others, which it may ask for later. */
+/**
+ * Jobs that other processes do ahead. A job leaves what it computes in the store that all processes share. The process that asked for it then does the same work
+ * itself and finds it done, so its result does not depend on how many jobs there were, or whether one failed.
+ */
 
 export interface Ahead {
-  /** Combinations at a time. */
+  /** Jobs at a time. */
   readonly jobs: number;
   /**
-   * Waits until each of a round has been tried or has failed; the search reads their results from the store, and computes what is missing. Others are tried where there is
-   * room, the first first, and go on afterwards. What is in neither any more is dropped, unless it has begun. The signal stops everything.
+   * Waits until every job of the round has ended, whether it succeeded or failed. The other jobs begin where there is room, in their order, and go on after the round. A job
+   * that is in neither list of a later call is dropped, unless it has begun. The signal stops all jobs.
+   * @throws what a job threw.
    */
-  tryRound(round: readonly string[], others: readonly string[], signal: AbortSignal): Promise<void>;
-  /** Stops what is being tried, and waits for its end. */
+  doRound(round: readonly string[], others: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Stops the jobs that run, and waits until they have ended. @throws what a job threw. */
   close(): Promise<void>;
 }
 
-export interface PoolWork {
+export interface PoolJob {
   readonly stop: AbortSignal;
-  /** Whether it is in the round or among the others still: else it need not begin. */
+  /** Whether the last call of `doRound` names the job: if not, it need not begin. */
   isWanted(): boolean;
 }
 
 export interface PoolOptions {
   readonly jobs: number;
-  /** How many may run when one of the round, or of the others, is to begin. */
+  /** How many jobs may run when one of the round, or one of the others, is about to begin. */
   room(isOfRound: boolean): number;
-  /** Tries one. What it throws the next wait for a round throws, or `close`. @returns whether it is over; false: it was not wanted any more, and has not begun. */
-  tryOne(name: string, work: PoolWork): Promise<boolean>;
+  /** Does one job. The next `doRound`, or `close`, throws what this throws. @returns false where the job was dropped before it began. */
+  doOne(name: string, job: PoolJob): Promise<boolean>;
 }
 
 export class Pool implements Ahead {
@@ -42,7 +46,7 @@ export class Pool implements Ahead {
     return this.#options.jobs;
   }
 
-  async tryRound(round: readonly string[], others: readonly string[], signal: AbortSignal): Promise<void> {
+  async doRound(round: readonly string[], others: readonly string[], signal: AbortSignal): Promise<void> {
     this.#round = new Set(round);
     this.#wanted = new Set([...round, ...others]);
     const stopped = new Promise<void>((resolve) => {
@@ -64,7 +68,7 @@ export class Pool implements Ahead {
   }
 
   #fill(): void {
-    // Between two rounds what is free waits for the next.
+    // Between two rounds a free place waits for the next round.
     if (this.#stop.signal.aborted || [...this.#round].every((name) => this.#over.has(name))) return;
     for (const name of this.#wanted) {
       if (this.#over.has(name) || this.#running.has(name)) continue;
@@ -73,9 +77,9 @@ export class Pool implements Ahead {
   }
 
   #begin(name: string): void {
-    const work: PoolWork = { stop: AbortSignal.any([this.#stop.signal]), isWanted: () => this.#wanted.has(name) };
+    const job: PoolJob = { stop: this.#stop.signal, isWanted: () => this.#wanted.has(name) };
     const end = async (): Promise<void> => {
-      const isOver = await this.#options.tryOne(name, work);
+      const isOver = await this.#options.doOne(name, job);
       this.#running.delete(name);
       if (isOver) this.#over.add(name);
       this.#fill();

@@ -1,0 +1,48 @@
+/** The jobs of `pith compress`: one for each model, after a recipe has run on several models ahead. */
+import { join } from "node:path";
+import { type PithError, refusalIn } from "../../errors.ts";
+import type { Session } from "../command.ts";
+import { withoutLeftovers } from "../files.ts";
+import type compressJob from "../jobs/compress.ts";
+import type { CompressInput, CompressOutput } from "../jobs/compress.ts";
+import type recipesJob from "../jobs/recipes.ts";
+import { runFolder } from "../result-folder.ts";
+import { withStepsOfEach } from "../steps-folder.ts";
+
+type ModelInput = Omit<CompressInput, "resumeFolder">;
+
+/**
+ * @param inputs several only with a recipe.
+ * @returns for each model its output, or where there are several why it has none.
+ * @throws PithError of a model that is the only one; E_STOPPED.
+ */
+export function compressEach(
+  inputs: readonly ModelInput[],
+  fresh: boolean | undefined,
+  session: Session,
+): Promise<readonly (CompressOutput | PithError)[]> {
+  const outs = inputs.map(({ out }) => out);
+  return withStepsOfEach(outs, { fresh, terminal: session.terminal }, async (folders) => {
+    const placed = inputs.map((input, at) => ({ ...input, resumeFolder: folders[at] ?? "" }));
+    const found: (CompressOutput | PithError)[] = [];
+    for (const input of await doneAhead(placed, session)) {
+      const output = withoutLeftovers(
+        runFolder.names.map((name) => join(input.out, name)),
+        () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
+      );
+      found.push(await (inputs.length === 1 ? output : output.catch(refusalIn)));
+    }
+    return found;
+  });
+}
+
+/** Has the recipe run on all models in other processes. @returns the inputs with the folders in which its results lie. */
+async function doneAhead(inputs: readonly CompressInput[], session: Session): Promise<readonly CompressInput[]> {
+  const [{ recipe, jobs = 1, queue } = {}] = inputs;
+  if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;
+  const models = inputs.map(({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...one }) => one);
+  const places = await session.job<typeof recipesJob>("recipes", { recipe, models, jobs, queue }, `run ${recipe}`, {
+    keeps: true,
+  });
+  return inputs.map((input, at) => ({ ...input, ...places[at] }));
+}

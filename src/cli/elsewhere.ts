@@ -1,0 +1,37 @@
+/** Flags of commands whose work other processes or machines do ahead (docs/scaling.md). */
+import * as v from "valibot";
+import { PithError } from "../errors.ts";
+import { countOption, option } from "../passes/options.ts";
+import type { Elsewhere } from "./jobs/ahead.ts";
+
+/** @param units what a process does one of at a time: "combinations". */
+export const elsewhereFlags = (units: string) => ({
+  jobs: option(countOption, `${units} at a time, each in a process of its own (default: 1)`, { value: "n" }),
+  queue: option(v.string(), "workers on other machines do the work (`pith worker`)", { value: "redis://host" }),
+  store: option(
+    v.string(),
+    "folder or bucket (s3://bucket/prefix) that those machines reach, with models, data and results",
+    { value: "folder/" },
+  ),
+});
+
+interface ElsewhereOptions {
+  readonly jobs?: number | undefined;
+  readonly queue?: string | undefined;
+  readonly store?: string | undefined;
+  readonly fresh?: boolean | undefined;
+}
+
+/** @throws PithError E_USAGE for a queue without a store, or the reverse, and for `--fresh` beside them. */
+export function elsewhereOf({ jobs = 1, queue, store, fresh }: ElsewhereOptions): Elsewhere {
+  if ((queue === undefined) !== (store === undefined))
+    throw new PithError(
+      "E_USAGE",
+      "--queue needs --store, and --store is for --queue: a folder or bucket that all workers reach.",
+    );
+  if (queue !== undefined && fresh === true)
+    throw new PithError("E_USAGE", "--fresh is for work without --queue: other commands may use what is in --store.", {
+      hint: "To begin anew while no command runs, remove the folder runs/ in it.",
+    });
+  return { jobs, queue: queue === undefined || store === undefined ? undefined : { url: queue, store } };
+}

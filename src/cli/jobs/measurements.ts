@@ -1,0 +1,14 @@
+/** Job: makes some measurements of `pith sensitivity`, and leaves them in the folder where the command looks for them. */
+import type { JobContext } from "../../job/job.ts";
+import { measureIn } from "../../recipe/sensitivity.ts";
+import type { Measurement } from "../../recipe/sweep-units.ts";
+import { openSweep, type SweepInput } from "./sweeping.ts";
+
+export interface MeasurementsInput extends SweepInput {
+  readonly measurements: readonly Measurement[];
+}
+
+export default async function measurementsJob(input: MeasurementsInput, context: JobContext): Promise<void> {
+  const { model, task, options, running } = await openSweep(input, context);
+  await measureIn(model, task, options, input.measurements, running);
+}

@@ -1,0 +1,19 @@
+/** Job: runs a recipe on one model, and leaves steps and figures in the folder where `pith compress` looks for them. */
+import type { JobContext } from "../../job/job.ts";
+import { parseRecipe, recipeName } from "../../recipe/index.ts";
+import { runIn } from "../../recipe/trials.ts";
+import { openSearch, type SearchInput } from "./searching.ts";
+import { withTargets } from "./target.ts";
+
+export interface RecipeInput extends SearchInput {
+  /** Its text, in YAML or JSON. */
+  readonly recipe: string;
+}
+
+export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
+  const recipe = parseRecipe(input.recipe);
+  await withTargets(input.targets, context, async (targets) => {
+    const { model, task, options, running } = await openSearch(input, targets, context, [recipe]);
+    await runIn(model, { name: recipeName(recipe), recipe }, task, options, running);
+  });
+}

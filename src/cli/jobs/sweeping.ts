@@ -1,0 +1,40 @@
+/** What each process of `pith sensitivity` needs. */
+import { createEngine } from "../../engine/index.ts";
+import type { Model } from "../../graph/model.ts";
+import type { JobContext } from "../../job/job.ts";
+import type { Context } from "../../passes/index.ts";
+import type { SensitivityOptions } from "../../recipe/index.ts";
+import type { MetricName, OpenedTask } from "../../task/index.ts";
+import { bucketOf } from "./ahead.ts";
+import type { SharedInput } from "./kinds.ts";
+import { contextOf, openModel } from "./open-model.ts";
+import { openRequest } from "./task.ts";
+
+/** Samples, unless `--samples` says how many: more would seldom change which layer bears least. */
+const usualSamples = 1024;
+
+export interface SweepInput extends SharedInput {
+  readonly metric: MetricName;
+  readonly output: string | undefined;
+}
+
+export interface OpenedSweep {
+  readonly model: Model;
+  readonly task: OpenedTask;
+  readonly options: Pick<SensitivityOptions, "batch" | "output" | "bucket"> & { readonly resumeFolder: string };
+  readonly running: Partial<Context>;
+}
+
+export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
+  const engine = createEngine();
+  const model = await openModel(input.model, context);
+  const { metric, output, data, resumeFolder } = input;
+  const request = { ...data, samples: data.samples ?? usualSamples };
+  const task = await openRequest(engine, model, request, { metric, output }, input, context);
+  return {
+    model,
+    task,
+    options: { batch: data.batch, output, resumeFolder, bucket: await bucketOf(input) },
+    running: contextOf(engine, input, context),
+  };
+}

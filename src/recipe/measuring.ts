@@ -1,0 +1,166 @@
+/** Single measurements of a sweep: a model with some layers changed, beside its original, on no more samples than its drop takes to be known. */
+import { infer } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { Miss, PithError } from "../errors.ts";
+import { answersWithNaN, type Estimate, judge, type Task, usualDrop } from "../evaluate/index.ts";
+import { storedBytes } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import { storeWeights } from "../passes/store-constants.ts";
+import { zeroShare } from "../passes/zeros.ts";
+import { isPruned, remove } from "../prune/index.ts";
+import { kindWords, type SensitivityRow } from "../report/sensitivity.ts";
+import type { Store } from "../run/store.ts";
+import type { PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
+import { judgingOf, partsOf } from "./run-record.ts";
+import { Looks } from "./sequential-test.ts";
+import type { Measurement, Unit } from "./sweep-units.ts";
+import { applied, sweeps } from "./sweeps.ts";
+
+type LogEvent = Parameters<Context["log"]>[0];
+
+/** What a measurement found: the drop, or why there is none. */
+export type Found =
+  | Pick<SensitivityRow, "drop" | "saved">
+  | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
+
+/** What is kept of a measurement, with what was said on the way: it is said again by each process that reads the record. */
+interface MeasurementRecord {
+  readonly found: Found;
+  readonly said: readonly LogEvent[];
+}
+
+/** Samples of the first look: enough for a drop of many points. */
+const firstLook = 128;
+/** By which a drop may be uncertain, as a share of itself. */
+const uncertain = 1 / 4;
+
+export class Measuring {
+  /** The original with its weights stored, as the passes change it. */
+  readonly model: Model;
+  readonly #store: Store;
+  readonly #task: Task;
+  readonly #looks: Looks;
+  /** Everything that a measurement depends on beside its layers and its setting. */
+  readonly #judging: unknown;
+  readonly #context: Context;
+  readonly #said: LogEvent[];
+
+  private constructor(
+    model: Model,
+    store: Store,
+    task: Task,
+    looks: Looks,
+    judging: unknown,
+    context: Context,
+    said: LogEvent[],
+  ) {
+    this.model = model;
+    this.#store = store;
+    this.#task = task;
+    this.#looks = looks;
+    this.#judging = judging;
+    this.#context = context;
+    this.#said = said;
+  }
+
+  /** @throws PithError E_DATA if the data does not fit the model, or there is nothing to lose. */
+  static async open(
+    store: Store,
+    original: Model,
+    task: Task,
+    options: Pick<PairedMetricsOptions, "batch" | "output">,
+    given: Context,
+  ): Promise<Measuring> {
+    const said: LogEvent[] = [];
+    const context: Context = {
+      ...given,
+      log(event) {
+        said.push(event);
+        given.log(event);
+      },
+    };
+    const model = original.clone();
+    storeWeights(model);
+    const looks = await Looks.create(model, task, options, context, context, firstLook);
+    requireFunction(looks, task);
+    const judging = { judging: judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
+    return new Measuring(model, store, task, looks, judging, context, said);
+  }
+
+  get original(): Estimate {
+    return this.#looks.first.original.comparison.original;
+  }
+
+  /** @returns what was measured before, here or by another process. */
+  async known(one: Measurement): Promise<Found | undefined> {
+    const record = (await this.#store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
+    for (const event of record?.said ?? []) this.#context.log(event);
+    return record?.found;
+  }
+
+  /** Measures, and keeps the result. */
+  async measure(one: Measurement): Promise<Found> {
+    const before = this.#said.length;
+    const found = await this.#found(one);
+    const record: MeasurementRecord = { found, said: this.#said.slice(before) };
+    await this.#store.records?.write(this.#key(one), record);
+    return found;
+  }
+
+  async #found({ unit, setting }: Measurement): Promise<Found> {
+    const changed = await changedBy(unit, setting, this.model, this.#context);
+    if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
+    return { drop: await this.#dropOf(changed), saved: await savedBy(unit, this.model, changed) };
+  }
+
+  async #dropOf(model: Model): Promise<Estimate> {
+    const enough = usualDrop(this.#task.metric, this.original.value);
+    const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: enough }).drop;
+    const isSettled = (found: PairedResult): boolean => {
+      const { value, low, high } = lost(found);
+      return (high - low) / 2 <= Math.max(enough, uncertain * Math.abs(value));
+    };
+    return lost(await this.#looks.look(model, isSettled));
+  }
+
+  #key({ unit: { kind, layers }, setting }: Measurement): unknown {
+    return { sensitivity: this.#judging, kind, layers, setting };
+  }
+}
+
+/** @throws PithError E_DATA where there is nothing to lose. */
+function requireFunction({ first }: Looks, { metric }: Task): void {
+  const { atChance, original } = first;
+  const isBroken = answersWithNaN(metric, original.comparison.original);
+  const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
+  if (text !== undefined)
+    throw new PithError("E_DATA", `${text} Nothing was measured.`, {
+      hint: "Preprocessing, labels or model do not match.",
+    });
+}
+
+/** The model with these layers changed, or why it is not. */
+async function changedBy(
+  { kind, layers }: Unit,
+  setting: number,
+  original: Model,
+  context: Context,
+): Promise<Model | Miss> {
+  const model = original.clone();
+  const changes = await applied(kind, layers, setting, model, context);
+  if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
+  if (isPruned(model)) await remove(model);
+  return model;
+}
+
+async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
+  if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
+  const zeros = async (model: Model): Promise<number> => {
+    const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>
+      layers.includes(name) ? [weight] : [],
+    );
+    return (await zeroShare(new Set(weights))) ?? 0;
+  };
+  return Math.round(bytes * ((await zeros(changed)) - (await zeros(original))));
+}

@@ -1,0 +1,82 @@
+/** What a sweep of `sensitivity` measures: groups of layers that change together, and the settings that are tried on each. */
+import { infer } from "../analysis/infer.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
+import { stopIfAsked } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/index.ts";
+import type { LayerSelection } from "../passes/options.ts";
+import type { Sensitivity, SensitivityKind } from "../report/sensitivity.ts";
+import { runStep } from "../run/step.ts";
+import { groupBy } from "../tensor/group-by.ts";
+import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
+
+export type SensitivityMiss = Sensitivity["misses"][number];
+
+/** Layers that are changed together, by each setting of one kind. */
+export interface Unit {
+  readonly kind: SensitivityKind;
+  readonly layers: readonly string[];
+  /** Bytes of their weights. */
+  readonly bytes: number;
+}
+
+/** One setting on the layers of a unit: plain data. */
+export interface Measurement {
+  readonly unit: Unit;
+  readonly setting: number;
+}
+
+/** The units of each kind: the layers that the pass changes where it is asked for all of them. */
+export async function unitsOf(
+  model: Model,
+  kinds: readonly SensitivityKind[],
+  alike: boolean,
+  selection: LayerSelection,
+  context: Context,
+): Promise<{ readonly units: readonly Unit[]; readonly misses: SensitivityMiss[] }> {
+  const units: Unit[] = [];
+  const misses: SensitivityMiss[] = [];
+  const layers = allLayers(model, infer(model));
+  const inGraph = [...new Set(layers.map(({ name }) => name))];
+  for (const kind of kinds) {
+    stopIfAsked(context.signal);
+    const { pass, shared, own, widest, isCoupled } = sweeps[kind];
+    const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
+    misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
+    const left = new Set(all.changes.map(({ at }) => at));
+    const groups: (readonly string[])[] = [];
+    for (const name of inGraph.filter((layer) => left.has(layer))) {
+      if (!left.has(name)) continue;
+      const options = optionsOf(sweeps[kind], new Map([[name, widest]]));
+      const { changes } = isCoupled ? await runStep(pass, model.clone(), options, {}, context) : { changes: [] };
+      const together = changes.map(({ at }) => at);
+      const group = inGraph.filter((layer) => layer === name || (left.has(layer) && together.includes(layer)));
+      for (const layer of group) left.delete(layer);
+      groups.push(group);
+    }
+    const likeness = alike
+      ? ([name = ""]: readonly string[]) => name.replaceAll(/\d+/g, "*")
+      : (group: readonly string[]) => group;
+    for (const of of groupBy<readonly string[], unknown>(groups, likeness).values()) {
+      const names = of.flat();
+      units.push({ kind, layers: names, bytes: weightBytes(layers.filter(({ name }) => names.includes(name))) });
+    }
+  }
+  return { units, misses };
+}
+
+/** All measurements: the settings in the middle first, for all layers, so that a sweep that ends early has measured the same of each. */
+export function inOrder(units: readonly Unit[]): readonly Measurement[] {
+  const ranks = units.flatMap((unit) => {
+    const { settings } = sweeps[unit.kind];
+    const middle = settings.indexOf(middleOf(unit.kind));
+    return settings.map((setting, at) => ({ unit, setting, far: Math.abs(at - middle) }));
+  });
+  return ranks.toSorted((a, b) => a.far - b.far);
+}
+
+/** A tensor that several layers have is stored once. */
+function weightBytes(layers: readonly Layer[]): number {
+  const tensors = new Set(layers.flatMap(({ weight }) => weight.tensor ?? []));
+  return [...tensors].reduce((sum, { bytes }) => sum + bytes, 0);
+}

@@ -1,0 +1,126 @@
+/** Recipes tried on a model: their steps in order on a copy of it, each result measured beside the original. */
+import type { Goal, Task } from "../evaluate/index.ts";
+import { levelOf } from "../evaluate/interval.ts";
+import type { Model } from "../graph/model.ts";
+import { type Context, completeContext } from "../passes/index.ts";
+import { Runner } from "../run/runner.ts";
+import { openStore, type Store } from "../run/store.ts";
+import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
+import { Figures } from "./figures.ts";
+import { openCurves, stepsOf } from "./pass-steps.ts";
+import type { RunOptions } from "./run.ts";
+import { digestOf, judgingOf, type Parts, partsOf } from "./run-record.ts";
+import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained } from "./variant.ts";
+
+/** A model measured on a task, and what candidates of it come to. */
+export interface Trials {
+  readonly candidates: readonly CandidateSteps[];
+  readonly parts: Parts;
+  readonly evaluator: Evaluator;
+  /** Undefined where nothing can be lost. */
+  readonly goal: Goal | undefined;
+  readonly runner: Runner;
+  /** @param hasOthers a failure is a refusal, and so is a result that is not smaller. */
+  attempt(candidate: CandidateSteps, hasOthers: boolean): Promise<Attempt>;
+}
+
+/**
+ * Measures the original.
+ * @param recipes of all candidates that will be tried.
+ * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance, unless `force` or all train.
+ */
+export async function openTrials(
+  store: Store,
+  recipes: readonly Candidate[],
+  task: Task,
+  options: RunOptions,
+  context: Context,
+): Promise<Trials> {
+  const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
+  onStage("original");
+  const candidates = await Promise.all(
+    recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {
+      const opened = await openCurves(recipe, options.passes);
+      return { name, recipe, steps: stepsOf(opened, options.passes) };
+    }),
+  );
+  const parts = await partsOf(task, candidates);
+  const figures = new Figures(store, judgingOf(store, task, parts, options));
+  const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
+  onMeasured(evaluator.original.measured);
+  // A model that is going to be trained may be at chance.
+  if (options.force !== true) evaluator.metrics.requireAnswers();
+  if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
+  const { atChance } = evaluator.metrics;
+  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
+  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
+  const samples = { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) };
+  const runner = new Runner({ store, parts: task, samples }, context);
+  const { targets = [] } = options;
+  const run = {
+    runner,
+    evaluator,
+    original: store.original,
+    task,
+    // What trains is judged as what does not is.
+    asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
+    context,
+    onStage,
+    onMeasured,
+    targets,
+    store,
+  };
+  return {
+    candidates,
+    parts,
+    evaluator,
+    goal,
+    runner,
+    async attempt(candidate, hasOthers) {
+      const work = await runner.work(candidate.steps);
+      return attempt(candidate, work.filter(({ done }) => done).length, hasOthers, run);
+    },
+  };
+}
+
+/** Whether some of the test samples choose between results: those of several recipes, or of one that spares layers. */
+export const isChoice = (recipes: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
+  choice ?? (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, passes).some(({ spares }) => spares)));
+
+/**
+ * Runs a recipe and measures its results, which stay in `resumeFolder`: there `compress` with this recipe alone finds them.
+ * @throws PithError as `runRecipe`, but for a result that is not kept.
+ */
+export async function runIn(
+  original: Model,
+  candidate: Candidate,
+  task: Task,
+  options: RunOptions & { readonly resumeFolder: string },
+  context: Partial<Context> = {},
+): Promise<void> {
+  // `compress` sees to the size of the folder.
+  const { resumeFolder, bucket } = options;
+  const store = await openStore(original, { resumeFolder, bucket });
+  try {
+    const choice = isChoice([candidate], options);
+    const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
+    for (const one of trials.candidates) await trials.attempt(one, false);
+  } finally {
+    await store.release();
+  }
+}
+
+function evaluatorOptions(
+  name: string,
+  { batch, output, threads, length, choice = false, compared }: RunOptions,
+): EvaluatorOptions {
+  return {
+    name,
+    batch,
+    output,
+    threads,
+    length,
+    choice,
+    level: compared === undefined ? undefined : levelOf(compared),
+  };
+}
