@@ -5,7 +5,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
-import { weightMatrices, weightStorage } from "../analysis/weight.ts";
+import { weightStorage } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { noiseBetween } from "../evaluate/answer-noise.ts";
@@ -17,7 +17,7 @@ import { snapshot } from "../graph/snapshot.ts";
 import { frobenius, type Matrix, subtract } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
-import { readWeight } from "../passes/weight-numbers.ts";
+import { readMatrices } from "../passes/weight-numbers.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { adaptedLayers, dimsOf, insert, rankRefusal, storeScale } from "./adapters.ts";
 import { factorType, storeParts } from "./chain.ts";
@@ -38,10 +38,6 @@ export async function insertErrors(
   const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
   const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
   const products = engineMultiply(engine);
-  const matricesOf = async (of: Model, layer: Layer) => {
-    const weight = await readWeight(of, layer, engine);
-    return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
-  };
   try {
     const restore = snapshot(model);
     const rounded = model.clone();
@@ -55,7 +51,11 @@ export async function insertErrors(
         return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
       const refused = rankRefusal(layer, rank);
       if (refused !== undefined) return refused;
-      const errors = lostIn(await matricesOf(original, first), await matricesOf(model, layer), name);
+      const errors = lostIn(
+        await readMatrices(original, first, engine),
+        await readMatrices(model, layer, engine),
+        name,
+      );
       if (errors instanceof Miss) return errors;
       const { svd } = decompositions;
       const dims = dimsOf(layer);
