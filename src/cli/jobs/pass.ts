@@ -313,11 +313,17 @@ async function timeOf(original: Model, result: Model, context: Context): Promise
   }
 }
 
+const names = v.optional(v.union([v.string(), v.array(v.string())]));
+const namedLayers = v.object({
+  layers: names,
+  except: names,
+  overrides: v.optional(v.record(v.string(), v.looseObject({}))),
+});
+
 /** @throws PithError E_NAME for a layer that is not there. */
-function requireLayers(model: Model, { layers: wanted, except }: PassInput["options"]): void {
-  const names = v.union([v.string(), v.array(v.string())]);
-  const selection = { ...(v.is(names, wanted) ? { layers: wanted } : {}), ...(v.is(names, except) ? { except } : {}) };
-  if (Object.keys(selection).length === 0) return;
+function requireLayers(model: Model, options: PassInput["options"]): void {
+  const { success, output: selection } = v.safeParse(namedLayers, options);
+  if (!success || Object.values(selection).every((named) => named === undefined)) return;
   const copy = model.clone();
   storeWeights(copy);
   selectLayers(allLayers(copy, infer(copy)), selection);
