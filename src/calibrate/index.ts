@@ -4,7 +4,6 @@ export { averageRange } from "./average-range.ts";
 export { type CalibrateOptions, type Calibration, calibrate } from "./calibration.ts";
 export { type Gram, gramMatrices } from "./gram.ts";
 export { type Histogram, histogram } from "./histogram.ts";
-export { largestMagnitudes } from "./magnitudes.ts";
 export { channelMoments, type Moments } from "./moments.ts";
 export { columnNorms } from "./norms.ts";
 export { observe, observeRanges, type ValueRange, valueRange } from "./observe.ts";
