@@ -8,9 +8,8 @@ import { selectLayers } from "../analysis/selection.ts";
 import { weightStorage } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
-import { noiseBetween } from "../evaluate/answer-noise.ts";
+import { noiseMeter } from "../evaluate/answer-noise.ts";
 import { percent } from "../evaluate/numbers.ts";
-import { inputsFor } from "../evaluate/paired-runs.ts";
 import type { Model } from "../graph/model.ts";
 import { parameter } from "../graph/role.ts";
 import { snapshot } from "../graph/snapshot.ts";
@@ -110,15 +109,8 @@ const otherFunction =
   "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
 
 /** Whether the answers are nearer those of the original than another model's, on random inputs. */
-async function isNearer(
-  model: Model,
-  other: Model,
-  original: Model,
-  { engine, seed, signal }: Context,
-): Promise<boolean> {
-  const inputs = await inputsFor(engine, original, model, undefined, { seed, signal });
-  if (inputs instanceof Miss) return true;
-  const noiseOf = (of: Model): Promise<number> =>
-    noiseBetween(original, of, inputs.samples, { engine, signal, samples: samplesToCompare });
-  return (await noiseOf(model)) < (await noiseOf(other));
+async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {
+  const noiseOf = noiseMeter(original, async () => undefined, context, samplesToCompare);
+  const [own = 0, before = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];
+  return own < before;
 }
