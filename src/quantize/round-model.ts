@@ -87,7 +87,7 @@ export async function moveFactors(
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
   // Measuring reads data, which pages that round weights alone do without.
   const [{ answerNoise }, { equalize: move }] = await Promise.all([
-    import("./rounded-noise.ts"),
+    import("./rounding-noise.ts"),
     import("./equalize/index.ts"),
   ]);
   return move(model, options, context, answerNoise(model, options, quantizeBy, context));

@@ -16,7 +16,7 @@ import {
   times,
 } from "../../evaluate/numbers.ts";
 import { bytesOf, countOption, option, sizeOption } from "../../passes/options.ts";
-import { targetOption } from "../../quantize/targets.ts";
+import { targetOption } from "../../quantize/runtimes.ts";
 import { purposes } from "../../recipe/objective.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";

@@ -7,7 +7,7 @@
  */
 import type { Layer } from "../../analysis/layers.ts";
 import type { ScaleGroup } from "../../analysis/scale-groups.ts";
-import type { Reach } from "../../calibrate/reach.ts";
+import type { ColumnRange } from "../../calibrate/column-range.ts";
 import {
   frobenius,
   type Matrix,
@@ -20,7 +20,7 @@ import {
 import type { EqualizeOptions } from "./transformation.ts";
 
 /** What comes into a layer: how far, and some of its rows. */
-export interface InputSample extends Reach {
+export interface InputSample extends ColumnRange {
   readonly rows: Matrix;
 }
 
@@ -61,7 +61,7 @@ export interface FactorSearch {
 /** The layers that read a group, and how far the value reaches where it begins. */
 interface FactorReaders {
   readonly readers: readonly Reader[];
-  readonly start: Reach | undefined;
+  readonly start: ColumnRange | undefined;
 }
 
 interface FactorChoice {
@@ -128,7 +128,7 @@ async function errorBy(
   return power === 0 ? 0 : frobenius(subtract(found, exact)) ** 2 / power;
 }
 
-function rangeOf({ min, max }: Reach, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {
+function rangeOf({ min, max }: ColumnRange, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {
   let { low, high } = atLeast;
   for (const [column, factor] of factors.entries()) {
     low = Math.min(low, (min[column] ?? 0) * factor);

@@ -5,9 +5,9 @@ import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/s
 import { ownOptions, selectLayers } from "../../analysis/selection.ts";
 import { weightMatrices } from "../../analysis/weight.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
+import { columnRange } from "../../calibrate/column-range.ts";
 import { featuresOf } from "../../calibrate/features.ts";
 import { observe } from "../../calibrate/observe.ts";
-import { columnReach } from "../../calibrate/reach.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { trainPart } from "../../data/open.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
@@ -71,7 +71,7 @@ export const searchFactors =
     );
     const { engine, seed, signal } = context;
     const taken = { samples: few, shuffle: seed, signal };
-    const reaches = await observe(engine, model, await trainPart(data), places, columnReach, taken);
+    const reaches = await observe(engine, model, await trainPart(data), places, columnRange, taken);
     const products = engineMultiply(engine);
     try {
       const changes: Change[] = [];
@@ -145,7 +145,7 @@ function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Arra
 const sampledRows: Statistic<InputSample> = {
   begin() {
     const taken: Matrix[] = [];
-    const reach = columnReach.begin();
+    const reach = columnRange.begin();
     return {
       async add(batch) {
         await reach.add(batch);
