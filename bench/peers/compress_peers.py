@@ -6,7 +6,6 @@
 Reads folder/calibrate.npz and folder/search.npz, whose arrays are `<sample>/<input>` and `<sample>/label`. NNCF quantizes as long as no more than the drop is lost on the samples that Pith searches on;
 Olive's commands take no samples of a local file. Writes folder/<tool>.onnx and prints, as JSON, the version, the files, the seconds that each took, and what failed.
 """
-import collections
 import importlib.metadata
 import json
 import os
@@ -15,19 +14,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import onnx
 
+from samples import samples
+
 tool, original, folder, drop = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
-
-
-def samples(path):
-    found = collections.defaultdict(dict)
-    arrays = np.load(path)
-    for key in arrays.files:
-        sample, name = key.split("/", 1)
-        found[sample][name] = arrays[key]
-    return list(found.values())
 
 
 def inputs(sample):

@@ -1,30 +1,26 @@
 """What onnxruntime's quantizer takes with ranges by a method: quantize_calibration.py model.onnx calibration.npz out.onnx Percentile|Entropy
 
 Prints, as JSON, the seconds that passed and those of the processor, and the peak of memory in bytes over what imports and samples take."""
-import collections
 import json
 import resource
 import sys
 import time
 
-import numpy as np
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from samples import samples
+
 model, calibration, out, method = sys.argv[1:]
-arrays = np.load(calibration)
-samples = collections.defaultdict(dict)
-for key in arrays.files:
-    sample, name = key.split("/", 1)
-    samples[sample][name] = arrays[key]
+feeds = samples(calibration)
 names = [given.name for given in onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).get_inputs()]
 before = resource.getrusage(resource.RUSAGE_SELF)
 
 
 class Reader(CalibrationDataReader):
     def __init__(self):
-        self.left = iter(dict(zip(names, sample.values())) for sample in samples.values())
+        self.left = iter(dict(zip(names, sample.values())) for sample in feeds)
 
     def get_next(self):
         return next(self.left, None)

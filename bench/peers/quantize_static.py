@@ -6,7 +6,6 @@ Reads folder/calibration-<draw>.npz, whose arrays are `<sample>/<input>`, and wr
 quant_pre_process, in the QDQ format, per channel, uint8 activations and int8 weights, with `reduce_range` and without. Prints, as JSON, the versions, the files, the seconds that each took, and
 what failed.
 """
-import collections
 import json
 import logging
 import sys
@@ -14,24 +13,16 @@ import tempfile
 import time
 
 import nncf
-import numpy as np
 import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from samples import samples
+
 logging.disable(logging.WARNING)
 nncf.set_log_level(logging.ERROR)
 original, folder, draws = sys.argv[1], sys.argv[2], int(sys.argv[3])
-
-
-def samples(path):
-    found = collections.defaultdict(dict)
-    arrays = np.load(path)
-    for key in arrays.files:
-        sample, name = key.split("/", 1)
-        found[sample][name] = arrays[key]
-    return list(found.values())
 
 
 def prepared(path, scratch):

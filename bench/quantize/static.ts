@@ -40,7 +40,7 @@ export const calibrating = 100;
 /** Test samples of a smoke run. */
 const few = 100;
 const ours = "Pith";
-/** By default sums of two neighbouring int8 weights are bounded, so no processor overflows. Full 8 bits, as the peers have them, are exact with VNNI only (`targets.ts`). */
+/** By default sums of two neighbouring int8 weights are bounded, so no processor overflows. Full 8 bits, as the peers have them, are exact with VNNI only (`runtimes.ts`). */
 const own: Readonly<Record<string, QuantizeOptions>> = {
   [ours]: { scheme: "static" },
   "Pith, 8 bits": { scheme: "static", bits: 8 },

@@ -10,14 +10,11 @@
 import { biased } from "../analysis/biased.ts";
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
-import { weightMatrices } from "../analysis/weight.ts";
 import type { Dataset } from "../data/types.ts";
-import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
-import { readStoredValue } from "../passes/stored.ts";
-import { isFloat, toFloat64 } from "../tensor/convert.ts";
+import { readMatrices } from "../passes/weight-numbers.ts";
 import type { Calibration } from "./calibration.ts";
 import type { LayerMatch, Match } from "./match.ts";
 import { channelMoments, type Moments } from "./moments.ts";
@@ -74,10 +71,10 @@ export async function correctBiasesFast(
   const way = await walk(original);
   return eachLayer(model, correction, async ({ counterpart, kept }, layer) => {
     const same = originals[counterpart];
-    if (same === undefined || kept !== undefined || !isMatrix(same) || !isMatrix(layer)) return undefined;
+    if (same === undefined || kept !== undefined || same.role.stack !== undefined) return undefined;
     const seen = await way.collect(same, channelMoments);
-    if (seen instanceof Miss) return undefined;
-    const [before, after] = [await matricesOf(original, same, engine), await matricesOf(model, layer, engine)];
+    const [before, after] = [await readMatrices(original, same, engine), await readMatrices(model, layer, engine)];
+    if (seen instanceof Miss || before instanceof Miss || after instanceof Miss) return undefined;
     const shift = before.flatMap(({ rows, columns, data }, group) => {
       const other = after[group]?.data;
       return Array.from({ length: rows }, (_, row) => {
@@ -114,15 +111,6 @@ async function eachLayer(model: Model, correction: BiasCorrection, correct: Corr
 
 const correctable = ({ match, normalized = false }: BiasCorrection): readonly LayerMatch[] =>
   match.layers.filter((layer) => normalized || !layer.normalized);
-
-/** Codes that an operator multiplies by are not the numbers that they stand for. */
-const isMatrix = ({ role, effective }: Layer): boolean =>
-  role.packed === undefined && role.stack === undefined && isFloat(effective.type?.type ?? "int8");
-
-async function matricesOf(model: Model, { role, effective }: Layer, engine: Engine) {
-  const dense = await readStoredValue(model, effective, engine);
-  return weightMatrices(role, dense.dims, toFloat64(dense));
-}
 
 function shiftBetween(wanted: Moments, found: Moments, { kept }: LayerMatch): Float64Array {
   return found.mean.map((mean, channel) => (wanted.mean[kept?.[channel] ?? channel] ?? 0) - mean);

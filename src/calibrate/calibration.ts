@@ -56,7 +56,7 @@ export interface CalibrateOptions {
  * @example
  * const seen = await calibrate(model, { data: calibration, samples: 128 });
  * for (const layer of layers(model, infer(model))) {
- *   const reach = await seen.collect(layer, largestMagnitudes);
+ *   const reach = await seen.collect(layer, columnNorms);
  *   if (!(reach instanceof Miss)) console.log(layer.name, Math.max(...reach)); // and change layer.weight.tensor
  * }
  * await seen.release();

@@ -98,36 +98,6 @@ export const valueRange: Statistic<ValueRange> = {
   },
 };
 
-/**
- * The smallest and the largest number that each value takes over the samples of a data set, as `observe` has them. An input that comes without
- * an element, as caches of earlier tokens do at the first one, has the range of the output that it is fed with later.
- *
- * @param names values of the main graph, of a floating-point type: inputs, outputs, or anything between.
- * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit, has no samples, or makes a value infinite or NaN, or
- * leaves it without an element, E_STOPPED on the signal.
- * @example
- * const ranges = await observeRanges(createEngine(), model, calibration, ["conv1.out"]);
- * ranges.get("conv1.out"); // { min: -3.1, max: 8.4 }
- */
-export async function observeRanges(
-  engine: Engine,
-  model: Model,
-  dataset: Dataset,
-  names: readonly string[],
-  options: ObserveOptions = {},
-): Promise<ReadonlyMap<string, ValueRange>> {
-  const ranges = await observeWithStates(engine, model, dataset, names, valueRange, options);
-  for (const [name, range] of ranges) {
-    if (range.min > range.max) {
-      throw new PithError("E_DATA", `"${name}" has no elements in any sample, and so no range.`, {
-        hint: "It is a cache that begins empty, or a length of 0: give data that fills it, or exclude the layers that read it (`except`).",
-      });
-    }
-    if (!Number.isFinite(range.max - range.min)) throw notFinite(name, range);
-  }
-  return ranges;
-}
-
 export function notFinite(name: string, { min, max }: ValueRange): PithError {
   const found = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
   return new PithError("E_DATA", `"${name}" ${found} on this data: it must be finite.`, {
@@ -135,7 +105,10 @@ export function notFinite(name: string, { min, max }: ValueRange): PithError {
   });
 }
 
-/** `observe` with a range in each statistic: an input that comes without an element has that of the output that it is fed with later. */
+/**
+ * `observe` with a range in each statistic: an input that comes without an element, as caches of earlier tokens do at the first one, has that of the output that
+ * it is fed with later.
+ */
 export async function observeWithStates<R extends ValueRange>(
   engine: Engine,
   model: Model,

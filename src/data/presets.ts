@@ -30,6 +30,15 @@ export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: nu
   return { low: Math.min(...ends), high: Math.max(...ends) };
 }
 
+/**
+ * Whether a mean is no mean of pixels: all of them, or all but black, lie on one side of it. Off pixels of 0 … 1 no mean of 1 or more is taken, and off
+ * pixels of 0 … 255 none up to 1, which is one of 0 … 1.
+ */
+export function hasOddMean({ scale, mean }: Preprocessing): boolean {
+  const shares = mean.map((one) => one / (255 * scale));
+  return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));
+}
+
 const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
 
 export const presets = {

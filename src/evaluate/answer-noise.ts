@@ -1,15 +1,41 @@
 /** Noise of a model: the power of the difference between its outputs and its original's, over the power of the original's. */
+
+import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
+import { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/pass.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { Difference } from "./difference.ts";
 import { overSamples, type Samples } from "./over-samples.ts";
+import { inputsFor } from "./paired-runs.ts";
 
 interface NoiseContext {
   readonly engine: Engine;
   readonly signal: AbortSignal | undefined;
   /** At most. */
   readonly samples: number;
+}
+
+/** The noise of a candidate; undefined where that cannot be measured. */
+export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
+
+/** Of candidates beside their original, all on the same samples. @param data undefined: random inputs. */
+export function noiseMeter(
+  original: Model,
+  data: () => Promise<Dataset | undefined>,
+  { engine, seed, signal }: Pick<Context, "engine" | "seed" | "signal">,
+  samples: number,
+): NoiseMeter {
+  let inputs: Samples | undefined;
+  return async (candidate) => {
+    if (inputs === undefined) {
+      const found = await inputsFor(engine, original, candidate, await data(), { seed, signal });
+      if (found instanceof Miss) return undefined;
+      inputs = found.samples;
+    }
+    return noiseBetween(original, candidate, inputs, { engine, signal, samples });
+  };
 }
 
 /** Σ noise / signal over the outputs of floats; infinite where answers are not finite. */

@@ -8,9 +8,9 @@ import type { Model } from "../graph/model.ts";
 import { fuseBatchNorm } from "../passes/fuse-batch-norm.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { readWeight } from "../passes/weight-numbers.ts";
+import { readWeight, type WeightNumbers } from "../passes/weight-numbers.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { fixedDims } from "../tensor/dims.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { Difference } from "./difference.ts";
 
 /**
@@ -23,28 +23,24 @@ export async function weightErrors(
   candidate: Model,
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, number>> {
-  const [before, after] = [original.clone(), candidate.clone()];
-  for (const model of [before, after]) storeWeights(model);
+  const before = original.clone();
+  storeWeights(before);
   const folded = before.clone();
   await fuseBatchNorm(folded, {}, { engine });
-  const layers = layersOf(after, infer(after));
-  const counterparts = counterpartsAmong(layers);
+  const numbersOf = counterpartNumbers(candidate, engine);
   const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
   const found = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
     stopIfAsked(signal, "Stopped while weights were compared.");
-    const own = counterparts(layer).find(({ role }) => role.kind === layer.role.kind);
-    if (own === undefined || found.has(layer.name)) continue;
+    if (found.has(layer.name)) continue;
     try {
-      const read = await readWeight(after, own, engine);
-      if (read instanceof Miss) continue;
-      const numbers = { out: own.role.out, data: read.values };
+      const numbers = await numbersOf(layer);
+      if (numbers === undefined) continue;
       const errors = [await errorOf(engine, before, layer, numbers)];
       const other = ofFolded.get(layer.name);
       if (other !== undefined && other.weight.tensor !== layer.weight.tensor)
         errors.push(await errorOf(engine, folded, other, numbers));
-      const known = errors.filter((error) => error !== undefined);
-      if (known.length > 0) found.set(layer.name, Math.max(...known));
+      found.set(layer.name, Math.max(...errors));
     } catch (error) {
       // A weight of operators that this runtime does not have.
       refusalIn(error);
@@ -53,27 +49,36 @@ export async function weightErrors(
   return found;
 }
 
-interface Numbers {
-  /** The axis of the outputs. */
-  readonly out: number;
-  readonly data: Float32Array | Float64Array;
+/**
+ * The numbers that a layer's weight has in a changed model, in whatever form they are stored there, in the order of the layer's own; undefined where it has no
+ * counterpart, or one of another size.
+ */
+export function counterpartNumbers(candidate: Model, engine: Engine) {
+  const model = candidate.clone();
+  storeWeights(model);
+  const counterparts = counterpartsAmong(layersOf(model, infer(model)));
+  return async (layer: Layer): Promise<WeightNumbers["values"] | undefined> => {
+    const { role, effective } = layer;
+    const own = counterparts(layer).find((one) => one.role.kind === role.kind);
+    const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
+    const isTurned = own?.role.out !== role.out;
+    if (own === undefined || (isTurned && rest.length > 0)) return undefined;
+    const read = await readWeight(model, own, engine);
+    if (read instanceof Miss || read.values.length !== elementCount([rows, columns, ...rest])) return undefined;
+    const { values } = read;
+    return isTurned ? values.map((_, at) => values[(at % columns) * rows + Math.floor(at / columns)] ?? 0) : values;
+  };
 }
 
-/** @param out the axis of the outputs, which products in place of a layer may have at another place. */
 async function errorOf(
   engine: Engine,
   model: Model,
-  { effective, role }: Layer,
-  { out, data }: Numbers,
-): Promise<number | undefined> {
-  const numbers = toFloat64(await readStoredValue(model, effective, engine));
-  if (numbers.length !== data.length) return undefined;
-  const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
-  const isTurned = out !== role.out && rest.length === 0;
+  { effective }: Layer,
+  numbers: WeightNumbers["values"],
+): Promise<number> {
   const error = new Difference();
-  for (const [at, value] of numbers.entries()) {
-    const place = isTurned ? (at % columns) * rows + Math.floor(at / columns) : at;
-    error.add(value, data[place] ?? 0);
-  }
+  toFloat64(await readStoredValue(model, effective, engine)).forEach((value, at) => {
+    error.add(value, numbers[at] ?? 0);
+  });
   return error.signalToNoise;
 }

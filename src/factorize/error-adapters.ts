@@ -5,19 +5,18 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
-import { weightMatrices, weightStorage } from "../analysis/weight.ts";
+import { weightStorage } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
-import { noiseBetween } from "../evaluate/answer-noise.ts";
+import { noiseMeter } from "../evaluate/answer-noise.ts";
 import { percent } from "../evaluate/numbers.ts";
-import { inputsFor } from "../evaluate/paired-runs.ts";
 import type { Model } from "../graph/model.ts";
 import { parameter } from "../graph/role.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { frobenius, type Matrix, subtract } from "../math/index.ts";
 import type { Context, Outcome } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
-import { readWeight } from "../passes/weight-numbers.ts";
+import { readMatrices } from "../passes/weight-numbers.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { adaptedLayers, dimsOf, insert, rankRefusal, storeScale } from "./adapters.ts";
 import { factorType, storeParts } from "./chain.ts";
@@ -38,10 +37,6 @@ export async function insertErrors(
   const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
   const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
   const products = engineMultiply(engine);
-  const matricesOf = async (of: Model, layer: Layer) => {
-    const weight = await readWeight(of, layer, engine);
-    return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
-  };
   try {
     const restore = snapshot(model);
     const rounded = model.clone();
@@ -55,7 +50,11 @@ export async function insertErrors(
         return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
       const refused = rankRefusal(layer, rank);
       if (refused !== undefined) return refused;
-      const errors = lostIn(await matricesOf(original, first), await matricesOf(model, layer), name);
+      const errors = lostIn(
+        await readMatrices(original, first, engine),
+        await readMatrices(model, layer, engine),
+        name,
+      );
       if (errors instanceof Miss) return errors;
       const { svd } = decompositions;
       const dims = dimsOf(layer);
@@ -110,15 +109,8 @@ const otherFunction =
   "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
 
 /** Whether the answers are nearer those of the original than another model's, on random inputs. */
-async function isNearer(
-  model: Model,
-  other: Model,
-  original: Model,
-  { engine, seed, signal }: Context,
-): Promise<boolean> {
-  const inputs = await inputsFor(engine, original, model, undefined, { seed, signal });
-  if (inputs instanceof Miss) return true;
-  const noiseOf = (of: Model): Promise<number> =>
-    noiseBetween(original, of, inputs.samples, { engine, signal, samples: samplesToCompare });
-  return (await noiseOf(model)) < (await noiseOf(other));
+async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {
+  const noiseOf = noiseMeter(original, async () => undefined, context, samplesToCompare);
+  const [own = 0, before = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];
+  return own < before;
 }

@@ -8,12 +8,14 @@
 import { factorsBehind } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
+import { weightMatrices } from "../analysis/weight.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { extract } from "../graph/extract.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Matrix } from "../math/index.ts";
 import { entryOf, type PackedWeight } from "../ops/index.ts";
 import { isFloat, toFloat64, toFloats } from "../tensor/convert.ts";
 import { alongAxis } from "../tensor/dims.ts";
@@ -38,6 +40,12 @@ export async function readWeight(model: Model, layer: Layer, engine: Engine): Pr
   const dense = await readStoredValue(model, effective, engine);
   if (isFloat(dense.type)) return { dims: dense.dims, values: toFloats(dense) };
   return decoded(model, layer, dense, engine);
+}
+
+/** The same as matrices: outputs × inputs of each group. */
+export async function readMatrices(model: Model, layer: Layer, engine: Engine): Promise<readonly Matrix[] | Miss> {
+  const weight = await readWeight(model, layer, engine);
+  return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
 }
 
 async function unpacked(

@@ -12,11 +12,11 @@ import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
 import { collect, draw, firstBatch, setAside } from "../data/select.ts";
 import { openStorage } from "../data/store.ts";
-import { noiseBetween } from "../evaluate/answer-noise.ts";
+import { noiseMeter } from "../evaluate/answer-noise.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
+import { trialsOn } from "../evaluate/noise-trials.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
-import { snapshot } from "../graph/snapshot.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import type { QuantizeSettings } from "./options.ts";
 
@@ -52,27 +52,28 @@ export async function correctRounded(
     normalized: true,
     except: (layer: Layer) => !takesBias(layer, inference, scheme),
   };
-  const before = await noiseBetween(original, model, held, { engine, signal, samples: mostHeld });
-  const restore = snapshot(model);
-  const storage = openStorage({ memory: roomInMemory });
-  const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
-  let corrected: number;
-  try {
-    corrected =
-      biasCorrection === "fast"
-        ? await correctBiasesFast(model, walk, correction)
-        : await correctBiases(model, rest, () => walk(model), correction);
-  } finally {
-    await storage.release();
-  }
-  if (corrected === 0) return [];
-  const after = await noiseBetween(original, model, held, { engine, signal, samples: mostHeld });
-  if (!(after < (1 - leastGain) * before)) {
-    restore();
-    return [];
-  }
-  const share = Math.round((1 - after / before) * 100);
-  const what = `biases of ${counted(corrected, "layer")} corrected: ${share} % less noise in the answers to ${counted(Math.min(held.count, mostHeld), "other sample")}`;
+  const trial = trialsOn(
+    model,
+    noiseMeter(original, async () => held, context, mostHeld),
+    leastGain,
+  );
+  let corrected = 0;
+  const gain = await trial(async () => {
+    const storage = openStorage({ memory: roomInMemory });
+    const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
+    try {
+      corrected =
+        biasCorrection === "fast"
+          ? await correctBiasesFast(model, walk, correction)
+          : await correctBiases(model, rest, () => walk(model), correction);
+    } finally {
+      await storage.release();
+    }
+    return corrected > 0;
+  });
+  if (gain === undefined) return [];
+  const on = counted(Math.min(held.count, mostHeld), "other sample");
+  const what = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${on}`;
   return [{ at: "bias correction", what, decidedBy: "global" }];
 }
 

@@ -19,7 +19,7 @@ import type { QuantizeSettings } from "./options.ts";
 import { keepsFloatArithmetic, planOf } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import type { Rounding } from "./weight.ts";
-import { writePlanned } from "./write-planned.ts";
+import { writePlan } from "./write-plan.ts";
 
 /** DynamicQuantizeLinear came with opset 11. */
 const opset = 11;
@@ -44,7 +44,7 @@ export async function quantizeDynamically(
   const plan = planOf(selectLayers(all, options), options, inference, existing, (layer) => [
     keepsFloatArithmetic(layer) ? inCodes : inIntegers,
   ]);
-  const { changes, misses } = await writePlanned(model, plan, inference, rounding, context);
+  const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   return {
     changes: [...prepared.changes, ...changes],
     misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],

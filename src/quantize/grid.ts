@@ -92,6 +92,16 @@ export function nearestCode({ scale, zeroPoint, low, high }: ScaledGrid, slice: 
   return own === 0 ? zero : Math.min(high, Math.max(low, roundHalfEven(value / own) + zero));
 }
 
+/** What the code nearest to a number stands for; nothing where the scale is 0. */
+export function roundedTo(
+  { low, high }: QuantizationRange,
+  { scale, zeroPoint }: ScaleAndZeroPoint,
+  value: number,
+): number {
+  if (scale === 0) return 0;
+  return scale * Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
+}
+
 /** The nearest code of each number. */
 export const nearestCodes = ({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>

@@ -15,7 +15,7 @@ import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { bfloat16, lackOf, targetOption } from "./targets.ts";
+import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
 /** How ranges of activations follow from samples. */

@@ -31,7 +31,7 @@ import { targetAt } from "./target.ts";
 export const quantizedInside = 'take the scheme "dynamic" or "weights", which quantize them';
 
 /** What a scheme would take on. */
-export interface Trial {
+export interface Coverage {
   /** The chosen layers that can be quantized, in the model itself. */
   readonly targets: readonly Layer[];
   /** Activations that the targets (`taken`) and all other layers (`kept`) want as integers. */
@@ -45,7 +45,7 @@ export interface Trial {
  * Finds out which of the chosen layers can compute on integers, without the roundings that the model has. The model is as it was.
  * @param inside whether layers of graphs inside nodes are meant, too: their activations cannot be measured.
  */
-export function tryOut(model: Model, selection: Selection, inside = false): Trial {
+export function tryOut(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
   const { able, ...rest } = tentatively(model, () => {
     dropRoundings(model);

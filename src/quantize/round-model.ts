@@ -57,10 +57,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   }
   const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
   for (const layer of all) {
-    const { own }: { readonly own: QuantizeSettings & { readonly float?: boolean | undefined } } = ownOptions(
-      options,
-      layer,
-    );
+    const { own } = ownOptions<QuantizeSettings & { readonly float?: boolean | undefined }>(options, layer);
     if (own.float === true) known.set(layer.name, "stays in float: its override says so");
   }
   for (const { name, weight } of all)
@@ -90,7 +87,7 @@ export async function moveFactors(
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
   // Measuring reads data, which pages that round weights alone do without.
   const [{ answerNoise }, { equalize: move }] = await Promise.all([
-    import("./rounded-noise.ts"),
+    import("./rounding-noise.ts"),
     import("./equalize/index.ts"),
   ]);
   return move(model, options, context, answerNoise(model, options, quantizeBy, context));

@@ -26,7 +26,7 @@ import type { Placement } from "./placement.ts";
 import { keepsFloatArithmetic, planOf } from "./plan.ts";
 import { prepare, quantizedInside, tryOut } from "./prepare.ts";
 import type { Rounding } from "./weight.ts";
-import { writePlanned } from "./write-planned.ts";
+import { writePlan } from "./write-plan.ts";
 
 /**
  * The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. Codes of 16 and 4 bits are ONNX's
@@ -74,7 +74,7 @@ export async function quantizeStatically(
   );
   const stored = chosen.filter((layer) => formats.has(layer.node) || keepsFloatArithmetic(layer));
   const plan = planOf(stored, options, inference, existing, ({ node }) => [formats.get(node) ?? inCodes]);
-  const written = await writePlanned(model, plan, inference, rounding, context);
+  const written = await writePlan(model, plan, inference, rounding, context);
   changes.push(...written.changes);
   for (const node of placement.operators)
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });

@@ -24,7 +24,7 @@ import type { QuantizeSettings } from "./options.ts";
 import { opsetOf, planOf } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
 import { type Rounding, weightMiss } from "./weight.ts";
-import { writePlanned } from "./write-planned.ts";
+import { writePlan } from "./write-plan.ts";
 
 export async function quantizeToWeights(
   model: Model,
@@ -47,7 +47,7 @@ export async function quantizeToWeights(
   const all = allLayers(model, inference);
   const plan = planOf(selectLayers(all, options), options, inference, existing);
   const others = noLayers(model, inference, all, true);
-  const { changes, misses } = await writePlanned(model, plan, inference, rounding, context);
+  const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
   // The file is named after what was asked for.
   if (2 * kept > changes.length && options.overrides === undefined) {

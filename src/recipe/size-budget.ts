@@ -7,7 +7,8 @@ import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { allocate, type Item } from "../math/allocate.ts";
 import { encodedSize } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
-import { bytesOfLayers, type ErrorsRequest, errorsOf, type StepOutput, withForms } from "./sparing.ts";
+import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";
+import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";
 import { sweeps } from "./sweeps.ts";
 
 const { own } = sweeps.bits;

@@ -8,14 +8,13 @@
  */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
-import { counterpartsAmong } from "../analysis/match.ts";
 import type { Dataset } from "../data/index.ts";
-import { Miss, PithError } from "../errors.ts";
+import { PithError } from "../errors.ts";
+import { counterpartNumbers } from "../evaluate/weight-errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { readWeight } from "../passes/weight-numbers.ts";
 import { toFloats } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
@@ -78,23 +77,18 @@ async function changesOf(
   candidate: Model,
   { engine }: Context,
 ): Promise<ReadonlyMap<string, WeightChange>> {
-  const after = candidate.clone();
-  storeWeights(after);
-  const counterparts = counterpartsAmong(layersOf(after, infer(after)));
+  const numbersOf = counterpartNumbers(candidate, engine);
   const found = new Map<string, WeightChange>();
   for (const layer of layersOf(original, infer(original))) {
-    const { name, effective, weight, role } = layer;
-    const own = counterparts(layer).find((one) => one.role.kind === role.kind);
-    if (own === undefined || effective !== weight || effective.type?.type !== "float32") continue;
-    const numbers = await readWeight(after, own, engine);
-    if (numbers instanceof Miss) continue;
+    const { name, effective, weight } = layer;
+    if (effective !== weight || effective.type?.type !== "float32") continue;
+    const numbers = await numbersOf(layer);
+    if (numbers === undefined) continue;
     const before = toFloats(await readStoredValue(original, effective, engine));
-    const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type.dims) ?? [];
-    const isTurned = own.role.out !== role.out;
-    if (numbers.values.length !== before.length || (isTurned && rest.length > 0)) continue;
-    const placeOf = (at: number): number => (isTurned ? (at % columns) * rows + Math.floor(at / columns) : at);
-    const change = Float32Array.from(before, (value, at) => (numbers.values[placeOf(at)] ?? 0) - value);
-    found.set(weight.name, { layer: name, change });
+    found.set(weight.name, {
+      layer: name,
+      change: Float32Array.from(before, (value, at) => (numbers[at] ?? 0) - value),
+    });
   }
   return found;
 }

@@ -19,6 +19,7 @@ import { overSamples } from "../evaluate/over-samples.ts";
 import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Context } from "../passes/pass.ts";
 import { meanSquaredError } from "../train/losses/index.ts";
 import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
@@ -44,11 +45,18 @@ export function blockWise(options: BlockWiseOptions): Stage {
       let changed = 0;
       const parts = partsOf(model, scope.match.original);
       const survivors = await survivorsOf(scope.match);
-      const [own, theirs] = [await walk(model, scope), await walk(scope.match.original, scope)];
+      const ways = { own: await walk(model, scope), theirs: await walk(scope.match.original, scope), survivors };
       for (const [index, part] of parts.entries()) {
         if (scope.overdue()) break;
-        scope.context.progress(index, parts.length);
-        const done = await trainPart(part, { own, theirs, survivors }, scope, options);
+        const { context } = scope;
+        const { steps = usualSteps } = options;
+        const progress: Context["progress"] = (done, total = steps, figures = "") => {
+          const text = [`block ${index + 1} of ${parts.length}`, figures].filter((part) => part !== "").join(", ");
+          context.progress(steps * index + Math.round((steps * done) / total), steps * parts.length, text);
+        };
+        progress(0);
+        const own = { ...scope, context: { ...context, progress } };
+        const done = await trainPart(part, ways, own, options);
         if (done instanceof Miss) misses.push(done);
         else if (done > 0) changed++;
       }

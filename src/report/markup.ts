@@ -24,12 +24,6 @@ export function trusted(markup: string): Markup {
   return { markup };
 }
 
-/** Data for a script of the page, as the content of a `<script type="application/json">`: no text in it can end the element. */
-export function embedded(data: unknown): Markup {
-  const text = JSON.stringify(data).replace(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
-  return trusted(text.replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`));
-}
-
 /**
  * Text as HTML. Control characters and those that reorder the text around them, with which a name could pretend to be another, are
  * replaced by a visible sign.

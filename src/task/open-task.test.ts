@@ -56,6 +56,24 @@ async function opened(model: Model, options: TaskOptions) {
   return { task, said };
 }
 
+describe("a mean that is none of pixels as they are scaled", () => {
+  const saidOf = async (preprocess: string): Promise<readonly string[]> =>
+    (await opened(aboveHalf(), { data: pixels(["t10k"]), preprocess })).said.filter((text) =>
+      text.includes("Is mean meant for pixels of another scale?"),
+    );
+
+  test.each(["mean=1", "mean=123.7 std=58.4", "scale=1 mean=0.485 std=0.229"])("is doubted: %s", async (how) => {
+    expect(await saidOf(how)).toHaveLength(1);
+  });
+
+  test.each(["mnist", "raw", "scale=1 mean=117", "scale=1/127.5 mean=1", "scale=1 mean=127.5 std=127.5"])(
+    "%s is not",
+    async (how) => {
+      expect(await saidOf(how)).toEqual([]);
+    },
+  );
+});
+
 describe("images with labels", () => {
   test("are prepared as the model scores best, which is said and recorded in the model", async () => {
     const model = aboveHalf();

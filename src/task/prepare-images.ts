@@ -13,7 +13,7 @@ import {
   preprocess,
   presets,
 } from "../data/index.ts";
-import { contrastOf } from "../data/presets.ts";
+import { contrastOf, hasOddMean } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
 import { capitalized, PithError, someOf } from "../errors.ts";
 import { fewSamples } from "../evaluate/compare-function.ts";
@@ -32,6 +32,8 @@ interface Images {
   readonly labelled: boolean;
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
 }
+
+const rounded = (value: number): number => Number(value.toPrecision(3));
 
 /** Images with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
 const leastContrast = 0.05;
@@ -52,6 +54,10 @@ export async function prepareImages(
   const declared = stated.images ?? beside.preprocessing;
   if (declared !== undefined && contrastOf(declared) < leastContrast) {
     const text = `With preprocessing "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std apply to pixels multiplied by scale (default 1/255). Did you mean scale=1?`;
+    context.log({ id: "preprocessing", text, level: "warning" });
+  }
+  if (declared !== undefined && hasOddMean(declared)) {
+    const text = `With preprocessing "${declared.name}", pixels reach from 0 to ${rounded(255 * declared.scale)} before mean (${declared.mean}) is subtracted: mean and std apply to pixels multiplied by scale (default 1/255). Is mean meant for pixels of another scale?`;
     context.log({ id: "preprocessing", text, level: "warning" });
   }
   // What is done to images without being asked for is said.

@@ -105,6 +105,24 @@ test("a model that is no relative, or has other inputs, is told in a sentence", 
   expect(unreadable).toBe(1);
 });
 
+test("a model of whose layers none is like one of the original is refused; one that was pruned is not", async () => {
+  const turned = hidden
+    .replace("[[1, 0], [0, 1], [0.5, 0], [0, 0.5]]", "[[0, 1], [1, 0], [0, 0.5], [0.5, 0]]")
+    .replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "[[0, -1, 0, -1], [-1, 0, -1, 0]]");
+  const renamed = turned
+    .replace(/fc(?=\d)/g, "other")
+    .replaceAll("between", "middle")
+    .replaceAll("logits", "scores");
+  for (const [name, text] of Object.entries({ "turned.onnx": turned, "renamed.onnx": renamed })) {
+    await save(parseModel(text), at(name));
+    const { code, err } = await pith("debug", at("hidden.onnx"), at(name), "--data", at("points.csv"));
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_UNSUPPORTED: No layer of ") });
+  }
+  expect((await pith("prune", at("hidden.onnx"), "--amount", "60%", "-o", at("thin.onnx"), "--force")).code).toBe(0);
+  const thin = await pith("debug", at("hidden.onnx"), at("thin.onnx"), "--data", at("points.csv"));
+  expect(thin).toMatchObject({ code: 0, out: expect.stringContaining("First to blame is layer") });
+});
+
 test("pages are not written over a model", async () => {
   const { code, err } = await pith("debug", at("right.onnx"), at("near.onnx"), "-o", at("near.onnx"));
   expect(code).toBe(2);

@@ -19,6 +19,12 @@ describe("--override", () => {
     });
   });
 
+  test("of a layer that is not there is refused before data is read", async () => {
+    const words = ["quantize", at("hidden.onnx"), "--scheme", "static", "--data", at("nowhere.csv")];
+    const { code, err } = await pith(...words, "--override", "fc9:bits=8", ...out);
+    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining("E_NAME: --override: no layer") });
+  });
+
   test.each([
     ["fc1", 'E_OPTION: --override: expected layer:option=value, got "fc1".\n'],
     ["fc9:amount=0.1", 'E_NAME: --override: no layer or operator type is called "fc9".\nhint: '],

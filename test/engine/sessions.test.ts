@@ -1,7 +1,7 @@
 /** Every session that is opened is given back, also where the work fails: native memory does not come back by itself. */
 import { InferenceSession } from "onnxruntime-node";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { observeRanges } from "../../src/calibrate/index.ts";
+import { observe, valueRange } from "../../src/calibrate/index.ts";
 import { type Dataset, memory } from "../../src/data/index.ts";
 import { createEngine, type Engine, type Session } from "../../src/engine/index.ts";
 import { engineMultiply } from "../../src/engine/multiply.ts";
@@ -65,7 +65,7 @@ function failing(last: number): Engine {
 const works: [name: string, work: (engine: Engine) => Promise<unknown>][] = [
   ["evaluate", (engine) => evaluate(engine, net(), points(), accuracy())],
   ["compare", (engine) => compare(engine, net(), net(), points(), accuracy())],
-  ["observeRanges", (engine) => observeRanges(engine, net(), points(), ["input"])],
+  ["observe", (engine) => observe(engine, net(), points(), ["input"], valueRange)],
   [
     "latency",
     (engine) =>

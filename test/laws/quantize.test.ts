@@ -17,7 +17,7 @@ import type { Example } from "../../src/ops/define.examples.ts";
 import { type Op, operators, type QuantizeRule } from "../../src/ops/index.ts";
 import { raiseOpset } from "../../src/passes/raise-opset.ts";
 import { writeOnCodes } from "../../src/quantize/formats/qoperator.ts";
-import { fastWeight } from "../../src/quantize/targets.ts";
+import { fastWeight } from "../../src/quantize/runtimes.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { stridesOf } from "../../src/tensor/dims.ts";

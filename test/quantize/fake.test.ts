@@ -170,6 +170,23 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
   expect(difference(trained, await run(model, { x }))).toBeLessThan(0.02);
 });
 
+test("weights that were trained in 4 bits are stored in a byte each, or two in a byte where `bits` says so: the same numbers", async () => {
+  const x = calibration("mlp");
+  const model = mlp();
+  await fakeQuantize(model, { scheme: "static", bits: 4, data: data("mlp") });
+  const trained = await run(model, { x });
+  for (const [bits, type] of [
+    [8, "int8"],
+    [4, "int4"],
+  ] as const) {
+    const result = model.clone();
+    await quantize(result, { scheme: "static", bits });
+    const types = [...result.graph.values()].flatMap(({ tensor }) => (tensor?.dims.length === 2 ? tensor.type : []));
+    expect(new Set(types)).toEqual(new Set([type]));
+    expect(difference(trained, await run(result, { x }))).toBeLessThan(0.02);
+  }
+});
+
 /** A network that reads one matrix as it is, and turned. */
 const tied = () =>
   parseModel(`opset 18

@@ -1,6 +1,6 @@
 /** Models that carry states: what is run over data in a recipe and in a recovery begins them as zeros and carries them, as an evaluation does. */
 import { expect, test } from "vitest";
-import { calibrate, channelMoments, observe, observeRanges, valueRange } from "../../src/calibrate/index.ts";
+import { calibrate, channelMoments, observe, valueRange } from "../../src/calibrate/index.ts";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { determination, type Metric } from "../../src/evaluate/index.ts";
@@ -86,7 +86,7 @@ test("a calibration has at each sample the state that was carried there", async 
   const carried = await observe(engine, original, data, ["y"], channelMoments);
   expect(found.mean[0]).toBeCloseTo(carried.get("y")?.mean[0] ?? 0, 6);
   expect(found.variance[0]).toBeCloseTo(carried.get("y")?.variance[0] ?? 0, 6);
-  const expected = (await observeRanges(engine, original, data, ["y"])).get("y");
+  const expected = (await observe(engine, original, data, ["y"], valueRange)).get("y");
   expect(range.min).toBeCloseTo(expected?.min ?? 0, 5);
   expect(range.max).toBeCloseTo(expected?.max ?? 0, 5);
 });

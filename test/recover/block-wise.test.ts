@@ -23,6 +23,23 @@ test("the answers come nearer, without labels", async () => {
   expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
 });
 
+test("its progress counts the steps of all blocks, and says which block it is", async () => {
+  const original = chain();
+  const changed = await spoiled(original);
+  const scope = await scopeOf(changed, original, data);
+  const seen: { readonly done: number; readonly total: number | undefined; readonly figures: string | undefined }[] =
+    [];
+  const progress = (done: number, total?: number, figures?: string): void => void seen.push({ done, total, figures });
+  await stage.run(changed, { ...scope, context: { ...scope.context, progress } });
+  expect(seen.map(({ done }) => done)).toEqual(seen.map(({ done }) => done).toSorted((a, b) => a - b));
+  expect(new Set(seen.map(({ total }) => total))).toEqual(new Set([3 * 72]));
+  for (const block of [1, 2, 3]) {
+    const own = seen.filter(({ figures }) => figures?.startsWith(`block ${block} of 3`));
+    expect(own[0]).toMatchObject({ done: 72 * (block - 1), figures: `block ${block} of 3` });
+    expect(own.at(-1)).toMatchObject({ done: 72 * block, figures: expect.stringMatching(/, loss [\d.]+$/) });
+  }
+});
+
 test("where channels were cut, of the original's those count that are left", async () => {
   const original = chain();
   const changed = original.clone();

@@ -6,7 +6,7 @@ import { bytes, count, counted, duration, runTime } from "../../evaluate/numbers
 import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { countOption, described, option } from "../../passes/options.ts";
-import { targetOption } from "../../quantize/targets.ts";
+import { targetOption } from "../../quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
 import { inputsText } from "../../report/verdict.ts";

@@ -2,7 +2,7 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { bytesOf, countOption, option, sizeOption } from "../../passes/options.ts";
-import { targetOption } from "../../quantize/targets.ts";
+import { targetOption } from "../../quantize/runtimes.ts";
 import { purposes } from "../../recipe/objective.ts";
 import { defineCommand } from "../command.ts";
 import { compressEach } from "../compress/each.ts";

@@ -5,7 +5,7 @@ import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, told } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { option } from "../../passes/options.ts";
-import { targetOption } from "../../quantize/targets.ts";
+import { targetOption } from "../../quantize/runtimes.ts";
 import { escapeMarkdown } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
 import { targetLines, verdictSentence } from "../../report/verdict.ts";

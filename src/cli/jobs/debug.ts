@@ -1,10 +1,14 @@
 /** Job of `pith debug`: compares each layer of a changed model with its original. */
 
 import { writeFileAtomically } from "#platform";
+import { infer } from "../../analysis/infer.ts";
+import { allLayers } from "../../analysis/layers.ts";
+import { counterpartsAmong } from "../../analysis/match.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
 import { type LayerErrors, layerErrors, weightErrors } from "../../evaluate/index.ts";
 import { counted } from "../../evaluate/numbers.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import type { DebuggedLayer } from "../../report/debug.ts";
@@ -12,9 +16,12 @@ import { debugPage } from "../../report/debug.ts";
 import { storeStates } from "../../task/index.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import type { DataRequest } from "../data.ts";
-import { otherInputs } from "./inputs.ts";
-import { openModel, warnOfOrder } from "./open-model.ts";
+import { notMade, otherInputs } from "./inputs.ts";
+import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
 import { openRequest } from "./task.ts";
+
+/** Answers with less noise, in decibels, are those of a relative, whatever its layers are. */
+const alikeAnswers = 10;
 
 /** Samples that layers are compared on unless `--samples` says how many. */
 const usualSamples = 32;
@@ -73,6 +80,14 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   }
   context.stage("weights");
   const weights = await weightErrors(engine, original, model, context.signal);
+  if (!isChanged(model) && !areRelated(original, model, weights, found.layers))
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `No layer of ${input.model} is like one of ${input.original}: nothing can be compared layer by layer.`,
+      {
+        hint: notMade,
+      },
+    );
   const layers = found.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const on =
     task === undefined
@@ -84,4 +99,22 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     await writeFileAtomically(input.out, [bytesOfText(page)]);
   }
   return result;
+}
+
+/**
+ * Whether layers of one model are those of the other: a weight is like its counterpart, or the weights have other sizes, as where channels were cut, and most
+ * layers have a counterpart.
+ */
+function areRelated(
+  original: Model,
+  model: Model,
+  weights: ReadonlyMap<string, number>,
+  found: LayerErrors["layers"],
+): boolean {
+  if ((found.at(-1)?.signalToNoise ?? 0) >= alikeAnswers) return true;
+  if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
+  const [own, others] = [original, model].map((one) => allLayers(one, infer(one)));
+  const counterparts = counterpartsAmong(others ?? []);
+  const known = own?.filter((layer) => counterparts(layer).length > 0) ?? [];
+  return 2 * known.length >= (own?.length ?? 0);
 }

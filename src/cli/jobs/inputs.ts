@@ -13,6 +13,8 @@ const misfits: ReadonlySet<ErrorCode> = new Set([
   "E_NAME",
 ]);
 
+export const notMade = "Is the original the model that this one was made from?";
+
 /** The failure of a run, where inputs that differ explain it: models of other inputs may still run on the same samples. */
 export function otherInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
   if (!(error instanceof PithError) || !misfits.has(error.code)) return undefined;
@@ -21,7 +23,7 @@ export function otherInputs(candidate: Model, original: Model, error: unknown): 
   if (same) return undefined;
   const text = `The models differ: this one takes ${inputsText(given)}, the original ${inputsText(known)}.`;
   return new PithError(error.code, `${text} Both are fed the same samples. ${error.message}`, {
-    hint: "Is the original the model that this one was made from?",
+    hint: notMade,
     cause: error,
   });
 }

@@ -36,13 +36,16 @@ const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])
     (model) => layers(model, infer(model)).some((layer) => ["quantized", "packed"].includes(weightStorage(layer))),
   ],
   ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptKey)],
-  [
-    "Pith changed it",
-    ({ graph, header }) =>
-      [...header.metadata.keys()].some((key) => key.startsWith("pith.")) ||
-      [...graph.nodes()].some(({ metadata }) => metadata.has(passKey)),
-  ],
+  ["Pith changed it", isChanged],
 ];
+
+/** Whether Pith wrote nodes or metadata of a model. */
+export function isChanged({ graph, header }: Model): boolean {
+  return (
+    [...header.metadata.keys()].some((key) => key.startsWith("pith.")) ||
+    [...graph.nodes()].some(({ metadata }) => metadata.has(passKey))
+  );
+}
 
 /**
  * Warns where models that are compared with the first, their original, are equal to it byte for byte, and where two seem to be named in the wrong

@@ -39,7 +39,7 @@ import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
-import { alreadySpared, type SparedStep, sizedStep, sparedStep } from "./sparing.ts";
+import { alreadySpared, judgedSparing, type SparedStep, sizedStep } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { announceCalibration } from "./time-notice.ts";
@@ -179,7 +179,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
   const judgement = await judgeStep(step, result, targets, context);
   const plain = { ...outcome, model: result };
-  const spared = await sparedStep(step, { plain, begin }, judgement, targets, context);
+  const spared = await judgedSparing(step, { plain, begin }, judgement, targets, context);
   if (spared === undefined || spared instanceof Miss) {
     await requireKept(step, result, judgement, outcome.changes, spared?.reason);
     return writeJudged(step, result, report, judgement, idle, context);
@@ -313,11 +313,17 @@ async function timeOf(original: Model, result: Model, context: Context): Promise
   }
 }
 
+const names = v.optional(v.union([v.string(), v.array(v.string())]));
+const namedLayers = v.object({
+  layers: names,
+  except: names,
+  overrides: v.optional(v.record(v.string(), v.looseObject({}))),
+});
+
 /** @throws PithError E_NAME for a layer that is not there. */
-function requireLayers(model: Model, { layers: wanted, except }: PassInput["options"]): void {
-  const names = v.union([v.string(), v.array(v.string())]);
-  const selection = { ...(v.is(names, wanted) ? { layers: wanted } : {}), ...(v.is(names, except) ? { except } : {}) };
-  if (Object.keys(selection).length === 0) return;
+function requireLayers(model: Model, options: PassInput["options"]): void {
+  const { success, output: selection } = v.safeParse(namedLayers, options);
+  if (!success || Object.values(selection).every((named) => named === undefined)) return;
   const copy = model.clone();
   storeWeights(copy);
   selectLayers(allLayers(copy, infer(copy)), selection);

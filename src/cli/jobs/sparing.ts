@@ -25,7 +25,7 @@ export interface SparedStep {
  * @returns undefined where there is nothing to spare by: the loss is none of single layers, or is not to be made up for; a Miss where the goal cannot be
  * kept so.
  */
-export async function sparedStep(
+export async function judgedSparing(
   step: OpenStep,
   { plain, begin }: { readonly plain: StepOutput; readonly begin: () => Model },
   judgement: Judgement,

@@ -7,6 +7,7 @@
  * is taken from the bias of the layer that answers x, and what the next layers make of it, W · c, goes into theirs. Mean and σ are of samples. Kept
  * layer by layer, where the answers, rounded, are nearer the original's: past zeros that pad a convolution, or another activation function, they are not.
  */
+
 import { biased } from "../../analysis/biased.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
 import { type Layer, layers } from "../../analysis/layers.ts";
@@ -18,12 +19,12 @@ import { observe } from "../../calibrate/observe.ts";
 import { shiftOutputs } from "../../calibrate/shift.ts";
 import { trainPart } from "../../data/open.ts";
 import { stopIfAsked } from "../../errors.ts";
+import { trialsOn } from "../../evaluate/noise-trials.ts";
 import type { Model } from "../../graph/model.ts";
 import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
-import { trialsOn } from "./trials.ts";
 
 /** A range that does not shrink by this share is not worth a trial. */
 const leastShrink = 0.1;
@@ -45,7 +46,7 @@ export const absorbBiases: Transformation = {
   async move(model, options, context, noise) {
     const found = await worthTrials(model, options, context);
     const changes: Change[] = [];
-    const trial = trialsOn(model, noise, leastGain);
+    const trial = trialsOn(model, noise.rounded, leastGain);
     for (const { pair, moments } of found) {
       stopIfAsked(context.signal, "Stopped on request.");
       const gain = await trial(async () => {

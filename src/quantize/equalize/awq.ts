@@ -9,13 +9,13 @@
  */
 import type { ScaleGroup } from "../../analysis/scale-groups.ts";
 import { type Matrix, matrix } from "../../math/index.ts";
-import { roundHalfEven } from "../../tensor/round.ts";
 import { blocksIn } from "../formats/matmul-nbits.ts";
-import { type BlockSettings, blockGrid } from "../grid.ts";
+import { type BlockSettings, blockGrid, roundedTo } from "../grid.ts";
 import { everySetting } from "../options.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { slicedWeight } from "../sliced-weight.ts";
-import { type Reader, searchFactors } from "./search.ts";
+import type { Reader } from "./best-factors.ts";
+import { searchFactors } from "./search.ts";
 import type { Transformation } from "./transformation.ts";
 
 /** α is k / 20. */
@@ -105,9 +105,8 @@ function inBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
     weight.rows,
     columns,
     weight.data.map((value, at) => {
-      const { scale = 0, zeroPoint = 0 } = scales[sliced.sliceAt(0, Math.floor(at / columns), at % columns)] ?? {};
-      if (scale === 0) return 0;
-      return (Math.min(grid.high, Math.max(grid.low, roundHalfEven(value / scale) + zeroPoint)) - zeroPoint) * scale;
+      const scale = scales[sliced.sliceAt(0, Math.floor(at / columns), at % columns)];
+      return scale === undefined ? 0 : roundedTo(grid, scale, value);
     }),
   );
 }

@@ -8,11 +8,13 @@
  * taken in turn until nothing moves any more. Several layers that write a channel, as into a residual stream, count by how far each reaches of its own
  * largest number. No data is needed.
  */
+
 import { infer } from "../../analysis/infer.ts";
 import { allLayers, type Layer } from "../../analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
 import { ownOptions, selectLayers } from "../../analysis/selection.ts";
 import { stopIfAsked } from "../../errors.ts";
+import { trialsOn } from "../../evaluate/noise-trials.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { fuseBatchNorms } from "../../passes/fuse-batch-norm.ts";
@@ -25,7 +27,6 @@ import { everySetting } from "../options.ts";
 import { areIntegers, weightMiss } from "../weight.ts";
 import { boundChannels } from "./channel-bounds.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
-import { trialsOn } from "./trials.ts";
 
 /** Sweeps over all groups at most; chains of layers settle within ten. */
 const mostSweeps = 20;
@@ -43,7 +44,7 @@ export const crossLayer: Transformation = {
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
     let found: readonly Change[] = [];
-    const trial = trialsOn(model, noise, leastGain);
+    const trial = trialsOn(model, noise.rounded, leastGain);
     const gain = await trial(async () => {
       // Where layers compute on integers, batch normalization goes into them before they are rounded.
       if (options.scheme !== "weights") {

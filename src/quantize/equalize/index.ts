@@ -1,6 +1,6 @@
 import type { Model } from "../../graph/model.ts";
 import type { Change, Context } from "../../passes/pass.ts";
-import type { AnswerNoise } from "../rounded-noise.ts";
+import type { AnswerNoise } from "../rounding-noise.ts";
 import { absorbBiases } from "./absorb-biases.ts";
 import { awq } from "./awq.ts";
 import { crossLayer } from "./cross-layer.ts";

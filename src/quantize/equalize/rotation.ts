@@ -3,13 +3,14 @@
  * are mixed by a Hadamard matrix, so that no channel and no weight reaches much further than the others. Kept where the model answers as before, and with less
  * noise once it is rounded.
  */
+
 import { infer } from "../../analysis/infer.ts";
 import { Miss, stopIfAsked } from "../../errors.ts";
+import { trialsOn } from "../../evaluate/noise-trials.ts";
 import { type Change, movedFactors } from "../../passes/pass.ts";
 import { rotate, rotationStreams } from "../../passes/rotate.ts";
 import { everySetting } from "../options.ts";
 import type { Transformation } from "./transformation.ts";
-import { trialsOn } from "./trials.ts";
 
 /** A rotation that does not take this share of the noise leaves the model as it is. */
 const leastGain = 0.1;
@@ -24,7 +25,7 @@ export const rotation: Transformation = {
     everySetting(options).some(({ scheme, bits }) => scheme === "static" || scheme === "dynamic" || bits < 8),
   async move(model, _, { seed, signal }, noise) {
     const changes: Change[] = [];
-    const trial = trialsOn(model, noise, leastGain);
+    const trial = trialsOn(model, noise.rounded, leastGain);
     for (const stream of rotationStreams(model, infer(model))) {
       if (stream.units < leastUnits) continue;
       stopIfAsked(signal, "Stopped on request.");

@@ -1,81 +1,28 @@
-/**
- * Factors by measurement: of the candidates of each group of units the ones are taken with which the layers that read it answer with the least error,
- *
- *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖²  as a share of  ‖x · wᵀ‖²,
- *
- * on rows x of their own inputs.
- */
+/** Groups of units searched for factors one after the other, each on samples of what its layers read once those before it have moved. */
 import { infer } from "../../analysis/infer.ts";
 import { type Layer, layers } from "../../analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
 import { ownOptions, selectLayers } from "../../analysis/selection.ts";
 import { weightMatrices } from "../../analysis/weight.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
+import { columnRange } from "../../calibrate/column-range.ts";
 import { featuresOf } from "../../calibrate/features.ts";
 import { observe } from "../../calibrate/observe.ts";
-import { columnReach, type Reach } from "../../calibrate/reach.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { trainPart } from "../../data/open.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
 import { Miss } from "../../errors.ts";
 import { emitInto } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
-import {
-  frobenius,
-  type Matrix,
-  type Multiply,
-  matrix,
-  type QuantizationRange,
-  scaleColumns,
-  subtract,
-  transpose,
-} from "../../math/index.ts";
+import { type Matrix, matrix, scaleColumns } from "../../math/index.ts";
 import { migrate } from "../../passes/migrate.ts";
 import { type Change, type Context, movedFactors } from "../../passes/pass.ts";
 import { readStoredValue } from "../../passes/stored.ts";
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { fixedDims } from "../../tensor/dims.ts";
 import { tryOut } from "../prepare.ts";
+import { bestFactors, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
-
-/** What comes into a layer: how far, and some of its rows. */
-interface InputSample extends Reach {
-  readonly rows: Matrix;
-}
-
-/** A layer that reads a group along its inputs. */
-export interface Reader {
-  readonly layer: Layer;
-  readonly own: EqualizeOptions;
-  readonly seen: InputSample;
-  /** Outputs × columns. */
-  readonly weight: Matrix;
-  /** Unit of each column, or -1. */
-  readonly unitOf: Int32Array;
-}
-
-/** What a layer multiplies. */
-export interface Operands {
-  /** Rows × columns. */
-  readonly data: Matrix;
-  /** Of all that comes into the layer, of which `data` is a part. */
-  readonly range: QuantizationRange;
-  /** Outputs × columns. */
-  readonly weight: Matrix;
-}
-
-export interface FactorSearch {
-  /** Whether a layer whose options are `own` has a say. */
-  counts(own: EqualizeOptions): boolean;
-  /** Factors to compare, one for each unit of a group; 1 for those that it refuses. */
-  candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
-  /** What rounding makes of the operands. */
-  rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
-  /** The share of the error that factors have to take, or nothing moves. */
-  readonly leastGain: number;
-  /** The same for a layer whose inputs no tensor before it can take factors of, so that a node multiplies them; undefined: such a layer is left. */
-  readonly leastGainOfNode?: number;
-}
 
 /** Outliers of channels show in few samples. */
 const mostSamples = 64;
@@ -93,10 +40,7 @@ export const searchFactors =
     const all = layers(model, inference);
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
     const able = selectLayers(all, options).filter((layer) => {
-      const { own }: { readonly own: EqualizeOptions & { readonly float?: boolean | undefined } } = ownOptions(
-        options,
-        layer,
-      );
+      const { own } = ownOptions<EqualizeOptions & { readonly float?: boolean | undefined }>(options, layer);
       return own.float !== true && search.counts(own) && isTarget.has(layer.node);
     });
     const reached = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
@@ -127,7 +71,7 @@ export const searchFactors =
     );
     const { engine, seed, signal } = context;
     const taken = { samples: few, shuffle: seed, signal };
-    const reaches = await observe(engine, model, await trainPart(data), places, columnReach, taken);
+    const reaches = await observe(engine, model, await trainPart(data), places, columnRange, taken);
     const products = engineMultiply(engine);
     try {
       const changes: Change[] = [];
@@ -135,12 +79,11 @@ export const searchFactors =
         const readers = await readersOf(group, model, seen, options, context);
         const begun = reaches.get(group.starts[0]?.value?.name ?? "");
         const read = { readers, start: begun?.min.length === group.units ? begun : undefined };
-        const best = readers.length === 0 ? undefined : await bestFactors(group, read, search, products.multiply);
+        const best = await bestFactors(group, read, search, products.multiply);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         for (const { layer, unitOf } of readers) scaleSeen(seen, layer, unitOf, best.factors);
-        const share = Math.round((1 - best.error / best.before) * 100);
-        const what = `what it reads is scaled by channel, its weight inversely: ${share} % less error of rounding`;
+        const what = `what it reads is scaled by channel, its weight inversely: ${best.gain}`;
         changes.push(
           ...readers.map(({ layer }) => ({ at: layer.name, what, kind: movedFactors, decidedBy: "global" }) as const),
         );
@@ -148,15 +91,11 @@ export const searchFactors =
       for (const [layer, group] of inputs) {
         const readers = await readersOf(group, model, seen, options, context);
         const own = { ...search, leastGain: leastGainOfNode ?? 1 };
-        const best =
-          readers.length === 0
-            ? undefined
-            : await bestFactors(group, { readers, start: undefined }, own, products.multiply);
+        const best = await bestFactors(group, { readers, start: undefined }, own, products.multiply);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         multiplyInput(model, layer, best.factors);
-        const share = Math.round((1 - best.error / best.before) * 100);
-        const what = `a node scales what it reads by channel, its weight inversely: ${share} % less error of rounding`;
+        const what = `a node scales what it reads by channel, its weight inversely: ${best.gain}`;
         changes.push({ at: layer.name, what, kind: movedFactors, decidedBy: "global" });
       }
       return changes;
@@ -206,7 +145,7 @@ function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Arra
 const sampledRows: Statistic<InputSample> = {
   begin() {
     const taken: Matrix[] = [];
-    const reach = columnReach.begin();
+    const reach = columnRange.begin();
     return {
       async add(batch) {
         await reach.add(batch);
@@ -256,78 +195,4 @@ async function readersOf(
     readers.push({ layer, own: ownOptions(options, layer).own, seen: found, weight, unitOf });
   }
   return readers;
-}
-
-/** The layers that read a group, and how far the value reaches where it begins. */
-interface FactorReaders {
-  readonly readers: readonly Reader[];
-  readonly start: Reach | undefined;
-}
-
-interface FactorChoice {
-  /** Of the layers that read the group, without factors and with them. */
-  readonly before: number;
-  readonly error: number;
-  readonly factors: Float64Array;
-}
-
-/** The factors with the least error; undefined where none gains enough. */
-async function bestFactors(
-  group: ScaleGroup,
-  { readers, start }: FactorReaders,
-  search: FactorSearch,
-  multiply: Multiply,
-): Promise<FactorChoice | undefined> {
-  const exact = new Map<Reader, Matrix>();
-  for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
-  const numbers = [...exact.values()].map(({ data }) => data);
-  // No factors help where numbers are infinite: such layers stay in float, with the reason.
-  if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
-    return undefined;
-  const errorOf = async (factors: Float64Array): Promise<number> => {
-    // What lies between the first value of the group and its readers is rounded, too.
-    const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
-    let sum = 0;
-    for (const [reader, answers] of exact) sum += await errorBy(reader, answers, factors, range, search, multiply);
-    return sum;
-  };
-  const before = await errorOf(new Float64Array(group.units).fill(1));
-  let best: FactorChoice | undefined;
-  for (const factors of search.candidates(group, readers)) {
-    const error = await errorOf(factors);
-    if (error < (best?.error ?? (1 - search.leastGain) * before)) best = { before, error, factors };
-  }
-  return best;
-}
-
-async function errorBy(
-  { layer, own, seen, weight, unitOf }: Reader,
-  exact: Matrix,
-  factors: Float64Array,
-  atLeast: QuantizationRange,
-  { rounded }: FactorSearch,
-  multiply: Multiply,
-): Promise<number> {
-  const scale = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
-  const operands = {
-    data: scaleColumns(seen.rows, scale),
-    range: rangeOf(seen, scale, atLeast),
-    weight: scaleColumns(
-      weight,
-      scale.map((factor) => 1 / factor),
-    ),
-  };
-  const { data, weight: codes } = rounded(operands, own, layer);
-  const found = await multiply(data, transpose(codes));
-  const power = frobenius(exact) ** 2;
-  return power === 0 ? 0 : frobenius(subtract(found, exact)) ** 2 / power;
-}
-
-function rangeOf({ min, max }: Reach, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {
-  let { low, high } = atLeast;
-  for (const [column, factor] of factors.entries()) {
-    low = Math.min(low, (min[column] ?? 0) * factor);
-    high = Math.max(high, (max[column] ?? 0) * factor);
-  }
-  return { low, high };
 }

@@ -8,10 +8,12 @@
  * rounded. Factors are powers of two, so no number is rounded on the way.
  */
 import type { ScaleGroup } from "../../analysis/scale-groups.ts";
-import { matrix, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../math/index.ts";
+import { fullRange, matrix, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../math/index.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
+import { roundedTo } from "../grid.ts";
 import { isWide } from "../options.ts";
-import { type Operands, type Reader, searchFactors } from "./search.ts";
+import type { Operands, Reader } from "./best-factors.ts";
+import { searchFactors } from "./search.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** Shares of the reach of an activation that go to the weights. */
@@ -69,8 +71,7 @@ function rounded({ data, range, weight }: Operands, { bits }: EqualizeOptions): 
 
 /** Numbers on the 256 steps from the smallest to the largest. */
 function stepped(numbers: Float64Array, { low, high }: QuantizationRange): Float64Array {
-  const { scale, zeroPoint } = scaleAndZeroPoint(low, high, { type: "uint8" });
-  return numbers.map(
-    (value) => (Math.min(255, Math.max(0, roundHalfEven(value / scale) + zeroPoint)) - zeroPoint) * scale,
-  );
+  const scale = scaleAndZeroPoint(low, high, { type: "uint8" });
+  const grid = fullRange("uint8");
+  return numbers.map((value) => roundedTo(grid, scale, value));
 }

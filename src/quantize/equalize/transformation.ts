@@ -6,7 +6,7 @@ import type { Model } from "../../graph/model.ts";
 import type { LayerSelection } from "../../passes/options.ts";
 import type { Change, Context } from "../../passes/pass.ts";
 import type { QuantizeSettings } from "../options.ts";
-import type { AnswerNoise } from "../rounded-noise.ts";
+import type { AnswerNoise } from "../rounding-noise.ts";
 
 /** Of `quantize`, as far as factors depend on them. */
 export type EqualizeOptions = LayerSelection &

@@ -14,7 +14,7 @@ import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
 import { deferred } from "../../tensor/deferred.ts";
 import { alongAxis, elementCount } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
-import { type Lacks, lackOf } from "../targets.ts";
+import { type Lacks, lackOf } from "../runtimes.ts";
 import { scaleAxis, weightReader } from "../weight.ts";
 import { numbersOf, type StoredCodes } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun } from "./format.ts";

@@ -19,7 +19,7 @@ import { int64 } from "../../tensor/dense.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import { blocksText } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
-import { type Lacks, lackOf } from "../targets.ts";
+import { type Lacks, lackOf } from "../runtimes.ts";
 import { settingsOf } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";

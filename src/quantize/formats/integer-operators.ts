@@ -16,8 +16,8 @@ import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts"
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
+import { fastWeight } from "../runtimes.ts";
 import { type Target, targetAt } from "../target.ts";
-import { fastWeight } from "../targets.ts";
 import { codesText, integersIn, multipliedBits, roundedWeight, type WeightSettings } from "../weight.ts";
 import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";

@@ -3,8 +3,7 @@ import { reconstruction } from "../../calibrate/reconstruction.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } from "../../math/index.ts";
 import { damped } from "../../math/obs.ts";
-import { roundHalfEven } from "../../tensor/round.ts";
-import { scaleFor } from "../grid.ts";
+import { roundedTo, scaleFor } from "../grid.ts";
 import { mse } from "./mse.ts";
 
 /** Twentieths of the range that are tried, and the scale of least squared error of the weight itself. */
@@ -44,8 +43,10 @@ export async function scalesByAnswers(
       for (const [at, scales] of candidates.entries()) {
         for (let row = 0; row < rows; row++) {
           const own = scales[sliceAt(group, row, from)];
-          for (let column = from; own !== undefined && column < to; column++)
-            apart.data[row * (to - from) + column - from] = roundingError(grid, own, data[row * columns + column] ?? 0);
+          for (let column = from; own !== undefined && column < to; column++) {
+            const value = data[row * columns + column] ?? 0;
+            apart.data[row * (to - from) + column - from] = roundedTo(grid, own, value) - value;
+          }
         }
         const moved = await multiply(apart, block);
         const sums = errors[at] ?? new Float64Array();
@@ -64,12 +65,6 @@ export async function scalesByAnswers(
     }
     return best;
   });
-}
-
-function roundingError({ low, high }: Grid, { scale, zeroPoint }: ScaleAndZeroPoint, value: number): number {
-  if (scale === 0) return -value;
-  const code = Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
-  return code * scale - value;
 }
 
 function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {

@@ -19,7 +19,7 @@ function storedLike({ layer: { weight }, form }: LayerPlan): number {
   return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= least).length;
 }
 
-export async function writePlanned(
+export async function writePlan(
   model: Model,
   { layers: plans, misses }: Plan,
   inference: Inference,

@@ -1,10 +1,7 @@
 /** What rounding costs, measured: the noise in the answers of a model once it is rounded, beside its original, on samples or on random inputs. */
 import { trainPart } from "../data/open.ts";
 import { draw } from "../data/select.ts";
-import { Miss } from "../errors.ts";
-import { noiseBetween } from "../evaluate/answer-noise.ts";
-import type { Samples } from "../evaluate/over-samples.ts";
-import { inputsFor } from "../evaluate/paired-runs.ts";
+import { type NoiseMeter, noiseMeter } from "../evaluate/answer-noise.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import type { QuantizeSettings } from "./options.ts";
@@ -14,12 +11,12 @@ import { mse } from "./rounders/mse.ts";
 /** Samples that the answers are compared on, and that ranges are measured on for it. */
 const mostSamples = 32;
 
-/** What `candidate` answers otherwise than the model was when this was made; undefined where that cannot be measured. */
+/** Of candidates beside the model as it was when this was made. */
 export interface AnswerNoise {
-  /** Once it is rounded. */
-  rounded(candidate: Model): Promise<number | undefined>;
+  /** Once a candidate is rounded. */
+  readonly rounded: NoiseMeter;
   /** As it is. */
-  plain(candidate: Model): Promise<number | undefined>;
+  readonly plain: NoiseMeter;
 }
 
 /** @param round rounds a model in place by settings. */
@@ -31,17 +28,9 @@ export function answerNoise(
 ): AnswerNoise {
   const original = model.clone();
   const silent: Context = { ...context, log: () => {}, progress: () => {} };
-  const { engine, seed, signal } = context;
-  let samples: Samples | undefined;
-  const plain = async (candidate: Model): Promise<number | undefined> => {
-    if (samples === undefined) {
-      const data = options.data === undefined ? undefined : draw(await trainPart(options.data), mostSamples, seed);
-      const inputs = await inputsFor(engine, original, candidate, data, { seed, signal });
-      if (inputs instanceof Miss) return undefined;
-      ({ samples } = inputs);
-    }
-    return noiseBetween(original, candidate, samples, { engine, signal, samples: mostSamples });
-  };
+  const data = async () =>
+    options.data === undefined ? undefined : draw(await trainPart(options.data), mostSamples, context.seed);
+  const plain = noiseMeter(original, data, context, mostSamples);
   return {
     plain,
     async rounded(candidate) {

@@ -1,7 +1,7 @@
 import type { Statistic } from "./statistic.ts";
 
 /** How far each column reaches from 0 to both sides. */
-export interface Reach {
+export interface ColumnRange {
   readonly min: Float64Array;
   readonly max: Float64Array;
 }
@@ -9,9 +9,9 @@ export interface Reach {
 /**
  * The smallest and the largest number of each column, and 0.
  * @example
- * const seen = await observe(createEngine(), model, calibration, [{ name: "conv1.out", axis: 1 }], columnReach);
+ * const seen = await observe(createEngine(), model, calibration, [{ name: "conv1.out", axis: 1 }], columnRange);
  */
-export const columnReach: Statistic<Reach> = {
+export const columnRange: Statistic<ColumnRange> = {
   begin() {
     let [min, max] = [new Float64Array(), new Float64Array()];
     return {
