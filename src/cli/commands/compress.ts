@@ -56,7 +56,7 @@ export default defineCommand({
     {
       name: "model.onnx",
       description:
-        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the best file that passes the check is kept",
+        "the model; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, with samples all techniques, and the best file that passes the check is kept",
     },
   ],
   options: v.object({
@@ -158,7 +158,8 @@ export default defineCommand({
           "--force is for a single model: of a folder only what passes the check is kept.",
           { hint: "pith quantize --dtype writes the variants that you name, with --force as well." },
         );
-      const foreign = [...forModel, ...(fresh === true ? ["--fresh"] : [])];
+      const ofSearch = forModel.filter((name) => flagsOfFolders.includes(name));
+      const foreign = forModel.filter((name) => !flagsOfFolders.includes(name));
       if (foreign.length > 0)
         throw new PithError(
           "E_USAGE",
@@ -167,11 +168,23 @@ export default defineCommand({
             hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${foreign[0]} …`,
           },
         );
+      const hasSamples = options.data !== undefined || options.text !== undefined;
+      const first = fresh === true ? "--fresh" : ofSearch[0];
+      if (!hasSamples && first !== undefined)
+        throw new PithError("E_USAGE", `${first} is for the search over all techniques, which needs samples.`, {
+          hint: "Give them with --data, or texts with --text.",
+        });
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
       requireMeaningfulDrop(options.maxDrop, metric);
       const passed = target === undefined ? {} : { target };
+      const how = { dtypes: "all", keepSmallest: true, purpose } as const;
       return withTexts(options, (given) =>
-        variantsOf(path, { ...given, out }, { dtypes: "all", keepSmallest: true, purpose }, passed, session),
+        hasSamples
+          ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
+              const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, jobs: jobs ?? 1 };
+              return variantsOf(path, { ...given, out, search }, how, passed, session);
+            })
+          : variantsOf(path, { ...given, out }, how, passed, session),
       );
     }
     if (options.text !== undefined)
@@ -242,6 +255,9 @@ export default defineCommand({
     return show(result, { demanded: options.maxDrop !== undefined || !force, replaced });
   },
 });
+
+/** Those of `forModel` that the search of a folder takes, too. */
+const flagsOfFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs"];
 
 async function requireOtherFolder(out: string, model: string): Promise<void> {
   if (await isSamePlace(join(out, "model.onnx"), model)) {
