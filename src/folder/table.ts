@@ -136,7 +136,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined
         ? []
-        : `${file.replace(/^onnx\//, "")} is the result of a search over all techniques: ${recipe.name}. To transformers.js it is fp32, in the place of the original.`,
+        : `The search over all techniques found for ${file.replace(/^onnx\//, "")}: ${recipe.name}. In the place of the original it is fp32 to transformers.js.`,
     ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];
