@@ -67,9 +67,10 @@ export async function holdTogether(
   dtypeOf: (base: string) => FileDtype | undefined,
 ): Promise<boolean> {
   const { folder, options, context } = run;
-  const { texts } = options;
+  const { texts = [] } = options;
   const ofTexts =
-    options.together ?? (texts && ((found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context)));
+    options.together ??
+    (texts.length === 0 ? undefined : (found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context));
   if (ofTexts === undefined) return true;
   const together = await ofTexts(pathsOf(run, dtypeOf));
   const lost = lostEndToEnd(together);
