@@ -1,5 +1,5 @@
 /** transformers.js where it is installed: beside the user's program, the models, or Pith. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -7,6 +7,7 @@ import { root } from "#root";
 import { readSettings } from "../data/tokenizer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Loader, usualTexts } from "../folder/index.ts";
+import { chunksOf } from "../folder/layout.ts";
 import type { Session } from "./command.ts";
 import type loaderJob from "./jobs/loader.ts";
 
@@ -31,6 +32,8 @@ export async function openLoader(
   if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
   const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
+  // The config.json that comes in may not say how many files of weights there are.
+  const chunks = Object.fromEntries(chunksOf(await readdir(join(folder, "onnx"))));
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
   return {
     version,
@@ -38,7 +41,13 @@ export async function openLoader(
     compares: originalBytes <= largestCompared,
     async ask(dtypes, forced) {
       const lean = originalBytes > largestCompared;
-      const input = { library: pathToFileURL(library).href, folder: out, dtypes, forced, lean };
+      const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
+      const named = Object.entries(dtypes).map(
+        ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
+      );
+      const place = areOriginals ? { folder, chunks } : { folder: out };
+      const files = { ...place, dtypes: Object.fromEntries(named) };
+      const input = { library: pathToFileURL(library).href, ...files, forced, lean };
       const lines = texts.length > 0 ? texts.slice(0, mostTexts) : usualTexts;
       const what = [...new Set(Object.values(dtypes))].join(", ");
       const name = `try ${what} in transformers.js`;

@@ -4,6 +4,7 @@ import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { cifar, csv, idx, jsonl, parseIdx, parseNpy, parseNpz } from "./index.ts";
+import { npzBytes } from "./npy.ts";
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
@@ -150,6 +151,21 @@ describe("npy", () => {
       ["x", 2],
       ["y", 9],
     ]);
+  });
+
+  it("reads what it writes as .npz, of no elements and of no dimensions too, and writes the same bytes again", async () => {
+    const arrays: Readonly<Record<string, Dense>> = {
+      "past.0.key": { type: "float32", dims: [2, 1, 0, 4], data: new Float32Array() },
+      ids: { type: "int64", dims: [2, 3], data: BigInt64Array.of(1n, -2n, 3n, 4n, 5n, 6n) },
+      half: { type: "float16", dims: [2], data: Uint16Array.of(0x3c00, 0xc000) },
+      branch: { type: "bool", dims: [1], data: Uint8Array.of(1) },
+      one: { type: "int32", dims: [], data: Int32Array.of(7) },
+    };
+    const file = npzBytes(arrays);
+    expect(await parseNpz(file, "f")).toEqual(arrays);
+    expect(npzBytes(arrays)).toEqual(file);
+    const text = { type: "string", dims: [1], data: ["a"] } as const;
+    expect(() => npzBytes({ text })).toThrow("NumPy's files hold no string");
   });
 });
 

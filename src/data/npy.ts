@@ -2,11 +2,13 @@
  * NumPy's .npy and .npz: a header that is a Python dictionary, then the elements; .npz is a zip of those.
  * Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
  */
+
+import { zipSync } from "fflate";
 import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
-import { bytesFor, viewBytes, viewOf } from "../tensor/dense.ts";
+import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from "../tensor/dense.ts";
 import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
-import type { ByteSource, DataType, Dense } from "../tensor/types.ts";
+import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { type Column, filed, held, heldAtMost } from "./columns.ts";
 import { zipEntries } from "./zip.ts";
@@ -132,6 +134,32 @@ export async function npzColumns(source: ByteSource): Promise<Record<string, Col
 async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: string, npy: ByteSource])[]> {
   const files = [...(await zipEntries(source))];
   return files.flatMap(([file, npy]) => (file.endsWith(".npy") ? [[file.slice(0, -".npy".length), npy] as const] : []));
+}
+
+/** A .npz file of arrays, which is not compressed. */
+export function npzBytes(arrays: Batch): Uint8Array {
+  const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
+  // The same arrays are the same bytes.
+  return zipSync(Object.fromEntries(files), { level: 0, mtime: Date.UTC(2000, 0, 2) });
+}
+
+function npyBytes(dense: Dense): Uint8Array {
+  const code = Object.entries(types).find(([, type]) => type === dense.type)?.[0];
+  if (code === undefined || dense.type === "string")
+    throw new PithError("E_UNSUPPORTED", `NumPy's files hold no ${dense.type}.`);
+  const shape = `(${dense.dims.map((dim) => `${dim},`).join(" ")})`;
+  const header = `{'descr': '${code.endsWith("1") ? "|" : "<"}${code}', 'fortran_order': False, 'shape': ${shape}, }`;
+  // Elements begin at a multiple of 64.
+  const length = Math.ceil((10 + header.length + 1) / 64) * 64;
+  const start = new Uint8Array(length).fill(0x20);
+  start.set([0x93, ...bytesOfText("NUMPY"), 1, 0, (length - 10) & 0xff, (length - 10) >> 8]);
+  start.set(bytesOfText(header), 10);
+  start[length - 1] = 0x0a;
+  const elements = plainBytes(bytesOf(dense));
+  const bytes = new Uint8Array(length + elements.length);
+  bytes.set(start);
+  bytes.set(elements, length);
+  return bytes;
 }
 
 /** The arrays of a .npz file by name. @throws as `npzColumns` */

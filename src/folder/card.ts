@@ -4,6 +4,7 @@ import type { DtypeName } from "../quantize/dtypes.ts";
 import type { Purpose } from "../recipe/objective.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";
+import type { FileDtype } from "./run.ts";
 import { folderTable } from "./table.ts";
 
 const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
@@ -23,7 +24,7 @@ export interface Card {
   /** Why transformers.js does not run the folder, where it does not. */
   readonly fails: string | undefined;
   /** Where only the best of each module is left: the variants that were tried. */
-  readonly tried: readonly DtypeName[] | undefined;
+  readonly tried: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
@@ -100,7 +101,7 @@ function adviceOf(
   if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
-    const bytesOf = (dtype: DtypeName): readonly number[] =>
+    const bytesOf = (dtype: FileDtype): readonly number[] =>
       found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
     // Only a dtype that every model has can be named for all.
     const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
@@ -123,7 +124,9 @@ function adviceOf(
     const fast = isWeighed ? " that takes about as much processor time as the original, or less" : "";
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
     const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
-    lines.push(`The best file of each model that passes the check, of ${tried.join(", ")}: ${looked}.`);
+    const dtypes = tried.filter((name) => name !== "searched").join(", ");
+    const others = tried.includes("searched") ? " and a search over all techniques" : "";
+    lines.push(`The best file of each model that passes the check, of ${dtypes}${others}: ${looked}.`);
   }
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {

@@ -19,6 +19,7 @@ export async function describe(run: FolderRun): Promise<void> {
   const { folder, out, asked, modules, records, options } = run;
   const { keepSmallest = false, purpose } = options;
   const chunks = chunksOf(await listFolder(joinPath(out, "onnx")));
+  // What is searched is fp32 by its name.
   const chosen = new Map(
     modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
   );
@@ -26,7 +27,7 @@ export async function describe(run: FolderRun): Promise<void> {
   const config = (await readSettings(ofConfig.path)) ?? {};
   const source = (await readSettings(joinPath(folder, configName))) ?? {};
   const originals = await originalBytes(
-    out,
+    folder,
     modules.map(({ base }) => base),
   );
   const [first, ...others] = new Set(chosen.values());
@@ -37,7 +38,7 @@ export async function describe(run: FolderRun): Promise<void> {
     records: inOrder(records),
     chosen: others.length === 0 ? first : undefined,
     madeWith: options.madeWith,
-    tried: keepSmallest ? asked : undefined,
+    tried: keepSmallest ? [...asked, ...(options.search === undefined ? [] : (["searched"] as const))] : undefined,
     purpose,
     fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
@@ -109,7 +110,8 @@ async function nameOf(folder: string): Promise<string> {
 
 /** In the order in which dtypes are listed, whichever was made first. */
 function inOrder(records: FolderRun["records"]): Records {
-  const place = ({ dtype }: Records[string]): number => dtypeNames.indexOf(dtype);
+  const order: readonly string[] = dtypeNames;
+  const place = ({ dtype }: Records[string]): number => order.indexOf(dtype);
   return Object.fromEntries([...records].sort(([a, x], [b, y]) => place(x) - place(y) || (a < b ? -1 : 1)));
 }
 

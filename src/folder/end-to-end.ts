@@ -115,8 +115,12 @@ export async function compareEndToEnd(
   return { ...found, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
 }
 
-export const promptsOf = (tokenizer: TextTokenizer, texts: readonly string[]): readonly (readonly number[])[] =>
-  texts.slice(0, mostTexts).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
+export const promptsOf = (
+  tokenizer: TextTokenizer,
+  texts: readonly string[],
+  most = mostTexts,
+): readonly (readonly number[])[] =>
+  texts.slice(0, most).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
 
 /** What follows each prompt, one after the other. */
 export async function continueEach(

@@ -23,8 +23,8 @@ export const loaderOutcome = v.object({
 
 export type LoaderOutcome = v.InferOutput<typeof loaderOutcome>;
 
-/** The dtype of each module, by the name of its file. */
-export type ModuleDtypes = Readonly<Record<string, DtypeName | "fp32">>;
+/** The dtype of each module, by the name of its file. What is searched lies where its original did: to the loader it is fp32. */
+export type ModuleDtypes = Readonly<Record<string, DtypeName | "searched" | "fp32">>;
 
 /** What was answered to an input. */
 export interface LoaderAnswer {
@@ -54,7 +54,7 @@ export interface Loader {
   readonly judges: boolean;
   /** The originals are small enough to be loaded as well. */
   readonly compares: boolean;
-  /** Loads and runs these files. `forced`: for each input, tokens to continue with in place of the model's own (teacher forcing). */
+  /** Loads and runs these files, of fp32 alone those of the folder that came in. `forced`: for each input, tokens to continue with in place of the model's own (teacher forcing). */
   ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
 }
 

@@ -14,7 +14,7 @@ import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
 import { configuredAlone } from "./loader-config.ts";
 import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
-import type { FolderRun, Module } from "./run.ts";
+import { type FolderRun, fileOf, type Module } from "./run.ts";
 
 const mostNamed = 6;
 
@@ -42,6 +42,11 @@ export async function originalsIn(folder: string): Promise<Originals> {
     modules.push({ base, source, hash: await textHash(files.map(({ hash }) => hash).join()) });
   }
   return { modules, inputs, copies };
+}
+
+/** A module and its weights, as they are copied. */
+export async function copiesOf(folder: string, { base, source }: Module): Promise<readonly NewFile[]> {
+  return filesOf(folder, base, await open(source), await listFolder(joinPath(folder, "onnx")));
 }
 
 /** A module and its weights. */
@@ -141,7 +146,10 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
     const text = `not copied, because transformers.js does not load it: ${enumerated(left, mostNamed)}`;
     context.log({ id: "left", text });
   }
-  const { writes, kept } = await planWrites(out, files, written);
+  // The result of a search stays where it is.
+  const searched = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
+  const copied = files.filter(({ path }) => !searched.some((file) => isOf(file, path)));
+  const { writes, kept } = await planWrites(out, copied, written);
   const broken: NewFile[] = [];
   for (const path of kept) {
     const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isOf(file, path));
@@ -158,6 +166,14 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
     stopIfAsked(context.signal, "Stopped on request.");
     await writeFileAtomically(joinPath(out, path), parts());
   }
+}
+
+/** Puts the copy of an original back to where the result of a search was. */
+export async function restoreOriginal(run: FolderRun, module: Module): Promise<void> {
+  const { folder, out, records, written } = run;
+  records.delete(fileOf(module.base, "searched"));
+  const { writes } = await planWrites(out, await copiesOf(folder, module), written);
+  await writeRecorded(run, writes);
 }
 
 /** Which files are not copied: an author may expect them in the result. Hidden files and variants are none that he would. */

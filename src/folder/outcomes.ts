@@ -6,14 +6,16 @@ import { PithError } from "../errors.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";
 import { authoredModel, hashesOf, isOf, isWhole, removeModel } from "./model-files.ts";
+import { restoreOriginal } from "./originals.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
-import { type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
 import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
 const usualFileBytes = 2e9;
 /** What concerns the whole run, not one file. */
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
+export const endsRun = ({ code }: PithError): boolean => ends.includes(code);
 
 /**
  * Makes one file, or finds it there, or refuses it.
@@ -25,13 +27,13 @@ export async function makeFile(
   dtype: DtypeName,
   together?: Together,
 ): Promise<void> {
-  const { out, options, context, records, rows, sidecars, written } = run;
+  const { out, options, context, records, rows, written } = run;
   const { judgedBy } = options;
   const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
     options;
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
-  const madeFrom = await textHash(JSON.stringify([hash, sidecars, judgedBy, settings]));
+  const madeFrom = await sourcesHash(run, hash, settings);
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
     // transformers.js is asked again: what it lacked may be there now.
@@ -52,13 +54,18 @@ export async function makeFile(
     records.set(file, { ...record, ...made });
     rows.set(file, { dtype, file, ...made, verdict: "kept" });
   } catch (error) {
-    if (!(error instanceof PithError) || ends.includes(error.code)) throw error;
+    if (!(error instanceof PithError) || endsRun(error)) throw error;
     await refuse(run, file, dtype, error.message);
   }
 }
 
+/** Over all that a file is made from. @param hash of the original. */
+export function sourcesHash({ sidecars, options }: FolderRun, hash: string, settings: object): Promise<string> {
+  return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
+}
+
 /** Times a file that was not timed, or not successfully. */
-export async function timeFile(run: FolderRun, { base, source }: Module, dtype: DtypeName): Promise<void> {
+export async function timeFile(run: FolderRun, { base, source }: Module, dtype: FileDtype): Promise<void> {
   const { out, options, records } = run;
   const file = fileOf(base, dtype);
   const record = records.get(file);
@@ -70,21 +77,23 @@ export async function timeFile(run: FolderRun, { base, source }: Module, dtype: 
 }
 
 /** Whether there was a record of a file. */
-function forget({ records, written }: FolderRun, file: string): boolean {
+export function forget({ records, written }: FolderRun, file: string): boolean {
   const paths = [...written.keys()].filter((path) => isOf(file, path));
   for (const path of paths) written.delete(path);
   return records.delete(file) || paths.length > 0;
 }
 
-/** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. */
+/** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. In the place of an original there is the original again. */
 export async function removeResult(run: FolderRun, file: string): Promise<void> {
-  const { out, records, written } = run;
+  const { out, records, written, modules } = run;
+  const module = modules.find(({ base }) => fileOf(base, "searched") === file);
+  if (module !== undefined) return restoreOriginal(run, module);
   if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
   await removeModel(out, file);
   forget(run, file);
 }
 
-export async function refuse(run: FolderRun, file: string, dtype: DtypeName, reason: string): Promise<void> {
+export async function refuse(run: FolderRun, file: string, dtype: FileDtype, reason: string): Promise<void> {
   await removeResult(run, file);
   run.rows.set(file, { dtype, file, verdict: "refused", reason });
 }

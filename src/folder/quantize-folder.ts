@@ -20,7 +20,8 @@ import { missingText } from "./needs.ts";
 import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
 import { makeFile, removeResult, timeFile } from "./outcomes.ts";
 import { recordOf } from "./records.ts";
-import { type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
+import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
+import { dropOtherSearches, searchModules } from "./search-modules.ts";
 import { holdOrRepair, holdTogether, runInLoader } from "./together.ts";
 
 /** What answers depend on beside the models. */
@@ -66,7 +67,10 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
     await runInLoader(run, () => dtype);
   }
   await dropNeedless(run);
-  if (run.options.keepSmallest === true) await keepBest(run);
+  if (run.options.keepSmallest === true) {
+    await searchModules(run);
+    await keepBest(run);
+  }
   return [...run.rows.values()];
 }
 
@@ -91,6 +95,7 @@ async function begin(
     said: new Set(),
     missing: undefined,
   };
+  await dropOtherSearches(run);
   if (!run.inPlace) await copyOriginals(run, copies);
   run.missing = missingText(await namesIn(run), inputs);
   if (run.missing !== undefined) context.log({ id: "incomplete", text: run.missing, level: "warning" });
@@ -126,7 +131,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
 async function keepBest(run: FolderRun): Promise<void> {
   const { modules, main, asked, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
-    const sound = asked
+    const sound = [...asked, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
     const choice = choose(
@@ -141,7 +146,7 @@ async function keepBest(run: FolderRun): Promise<void> {
     const row = best.get(main);
     const isMixed = new Set(Array.from(best.values(), (one) => one?.dtype)).size > 1;
     // Those of one dtype were tried together when they were made.
-    const dtypeOf = (base: string) => best.get(base)?.dtype;
+    const dtypeOf = (base: string): FileDtype | undefined => best.get(base)?.dtype;
     if (row !== undefined && isMixed && !((await runInLoader(run, dtypeOf)) && (await holdTogether(run, row, dtypeOf))))
       continue;
     const kept = new Set(Array.from(best.values(), (one) => one?.file));

@@ -34,6 +34,8 @@ const made = v.object({
   judgedOn: v.optional(v.array(v.string())),
   /** Of a file that was repaired: layers that keep more bits than the dtype says, in which form, and why. */
   spared: v.optional(v.array(v.string())),
+  /** Of a file that a search has found: what was done, in words and as a recipe. */
+  recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
   /** Runtimes that `target` names and that it is right on; "webgpu?" where this machine cannot tell. */
   rightOn: v.optional(v.array(v.string())),
   /** On the targets on which the machine was idle enough to tell. */
@@ -50,7 +52,7 @@ const made = v.object({
 export type FileFigures = v.InferOutput<typeof made>;
 
 const record = v.object({
-  dtype: v.picklist(dtypeNames),
+  dtype: v.picklist([...dtypeNames, "searched"]),
   source: v.string(),
   /** Over the source with its weights. */
   source_hash: v.string(),

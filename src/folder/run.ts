@@ -42,6 +42,28 @@ export interface FolderOptions {
   readonly loader?: Loader | Miss | undefined;
   /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
+  /** With `keepSmallest`: searches each model over all techniques. What is found lies in the place of the original's copy where it is the best. */
+  readonly search?: ModuleSearch | undefined;
+}
+
+export interface ModuleSearch {
+  /** What its results depend on beside the rest, for the record. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /**
+   * @param share of the time: that of the bytes.
+   * @returns the best model, and larger ones that lose less.
+   * @throws PithError where there is none.
+   */
+  find(module: Module, share: number): Promise<readonly Found[]>;
+}
+
+/** A model that a search has found. */
+export interface Found {
+  /** Of a single file. */
+  readonly path: string;
+  /** As a share of what may be lost. */
+  readonly drop: number;
+  readonly figures: FileFigures;
 }
 
 export interface Module {
@@ -61,8 +83,11 @@ export interface Variant {
   readonly together?: Together | undefined;
 }
 
+/** "searched": in the place of the original, which transformers.js calls fp32. */
+export type FileDtype = DtypeName | "searched";
+
 export interface FolderFile extends Partial<FileFigures> {
-  readonly dtype: DtypeName;
+  readonly dtype: FileDtype;
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
   /**
@@ -101,4 +126,5 @@ export interface FolderRun {
   readonly said: Set<string>;
 }
 
-export const fileOf = (base: string, dtype: DtypeName): string => `onnx/${base}${dtypes[dtype].suffix}.onnx`;
+export const fileOf = (base: string, dtype: FileDtype): string =>
+  `onnx/${base}${dtype === "searched" ? "" : dtypes[dtype].suffix}.onnx`;

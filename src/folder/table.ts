@@ -48,7 +48,8 @@ export function nearnessText({
 /** The row of an original: of what its variants are measured by, its own figure. */
 function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   const base = file.replace(/^onnx\/|\.onnx$/g, "");
-  const variants = rows.filter((row) => dtypeNames.some((dtype) => fileOf(base, dtype) === row.file));
+  const dtypes = [...dtypeNames, "searched"] as const;
+  const variants = rows.filter((row) => dtypes.some((dtype) => fileOf(base, dtype) === row.file));
   const [nearness] = variants.flatMap((row) => {
     const { metric, unit, value, samples, difference } = nearnessOf(row) ?? {};
     if (metric === undefined || unit === undefined || value === undefined || difference === undefined) return [];
@@ -131,6 +132,11 @@ export function folderTable<R extends Row>(
       spared.length === 0
         ? []
         : `${file.replace(/^onnx\//, "")} was repaired, without which it would be refused: ${counted(spared.length, "layer")} of more bits than its dtype says. ${enumerated(spared, mostSpared)}.`,
+    ),
+    ...rows.flatMap(({ file, recipe }) =>
+      recipe === undefined
+        ? []
+        : `The search over all techniques found for ${file.replace(/^onnx\//, "")}: ${recipe.name}. In the place of the original it is fp32 to transformers.js.`,
     ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];

@@ -5,15 +5,15 @@ import type { DtypeName } from "../quantize/dtypes.ts";
 import { describe } from "./describe.ts";
 import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { makeFile, note, refuse, timeFile } from "./outcomes.ts";
-import { type FolderFile, type FolderRun, fileOf } from "./run.ts";
+import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
 /** The variant of a module's files that is to be used, if it passes its check. */
-function madeOf({ records }: FolderRun, base: string, dtype: DtypeName | undefined): DtypeName | undefined {
+function madeOf({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
 /** Refuses what transformers.js itself does not load or run: then the answer is false. */
-export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => DtypeName | undefined): Promise<boolean> {
+export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
   const used = run.modules.map(({ base }) => [base, madeOf(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
   let holds = true;
@@ -31,7 +31,7 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Dty
   return holds;
 }
 
-function pathsOf(run: FolderRun, dtypeOf: (base: string) => DtypeName | undefined): readonly ModulePaths[] {
+function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): readonly ModulePaths[] {
   return run.modules.map(({ base, source }) => {
     const dtype = madeOf(run, base, dtypeOf(base));
     return { base, original: source, result: dtype === undefined ? source : joinPath(run.out, fileOf(base, dtype)) };
@@ -64,12 +64,13 @@ export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<vo
 export async function holdTogether(
   run: FolderRun,
   row: FolderFile,
-  dtypeOf: (base: string) => DtypeName | undefined,
+  dtypeOf: (base: string) => FileDtype | undefined,
 ): Promise<boolean> {
   const { folder, options, context } = run;
-  const { texts } = options;
+  const { texts = [] } = options;
   const ofTexts =
-    options.together ?? (texts && ((found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context)));
+    options.together ??
+    (texts.length === 0 ? undefined : (found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context));
   if (ofTexts === undefined) return true;
   const together = await ofTexts(pathsOf(run, dtypeOf));
   const lost = lostEndToEnd(together);

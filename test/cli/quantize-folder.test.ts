@@ -69,6 +69,15 @@ test.each([
     ["compress", "", "--force"],
     "E_USAGE: --force is for a single model: of a folder only what passes the check is kept.",
   ],
+  [
+    ["compress", "", "--minutes", "1"],
+    "E_USAGE: --minutes is for the search over all techniques, which needs samples.",
+  ],
+  [["compress", "", "--fresh"], "E_USAGE: --fresh is for the search over all techniques, which needs samples."],
+  [
+    ["compress", "", "--data", "x.txt", "--target-size", "2kB", "--keep", "front", "--steps", "3"],
+    "E_USAGE: --target-size, --keep: for a single model, and",
+  ],
   [["compress", "onnx/model.onnx", "--text", "a"], "E_USAGE: --text is for a folder that holds models in onnx/."],
 ])("%j: %s", async ([command = "", path = "", ...words], message) => {
   const { code, err } = await pith(command, join(folder, path), ...words, "-o", join(root, "none"));

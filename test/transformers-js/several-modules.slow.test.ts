@@ -8,7 +8,7 @@ import { openTokenizer } from "../../src/data/tokenizer.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { generate, generatorOf } from "../../src/folder/generate.ts";
 import { type FolderFile, type Loader, quantizeFolder } from "../../src/folder/index.ts";
-import { fileOf } from "../../src/folder/run.ts";
+import { type FileDtype, fileOf } from "../../src/folder/run.ts";
 import { open } from "../../src/onnx/index.ts";
 import { type DtypeName, usualDtypes } from "../../src/quantize/dtypes.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -17,7 +17,7 @@ import { imageToken, imageToText, texts, textToText } from "./small-folders.ts";
 const root = temporaryFolder();
 const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
 /** Of the tokens of float32, each found after those before: the weights are random, so the best two are often near each other. */
-const least = (dtype: DtypeName): number =>
+const least = (dtype: FileDtype): number =>
   dtype === "fp16" ? 1 : dtype.startsWith("q4") || dtype === "bnb4" ? 0.5 : 0.9;
 
 describe.each([

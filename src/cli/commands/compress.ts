@@ -13,7 +13,7 @@ import { isSamePlace, isThere, requireOther } from "../files.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
 import { recipeName, requireOwnResults, runFolder } from "../result-folder.ts";
-import { freshFlag } from "../steps-folder.ts";
+import { freshFlag, withSteps } from "../steps-folder.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 
@@ -24,7 +24,7 @@ export default defineCommand({
     {
       name: "model.onnx",
       description:
-        "the model, or several with a recipe: each gets a folder in the one of -o; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, and the best file that passes the check is kept",
+        "the model, or several with a recipe: each gets a folder in the one of -o; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, with samples all techniques, and the best file that passes the check is kept",
       several: true,
     },
   ],
@@ -100,7 +100,9 @@ export default defineCommand({
           "--force is for a single model: of a folder only what passes the check is kept.",
           { hint: "pith quantize --dtype writes the variants that you name, with --force as well." },
         );
-      const foreign = [...searching, ...flagsIn({ jobs, queue, fresh })];
+      const given = [...searching, ...flagsIn({ jobs, queue })];
+      const ofSearch = given.filter((name) => flagsOfFolders.includes(name));
+      const foreign = given.filter((name) => !flagsOfFolders.includes(name));
       if (foreign.length > 0)
         throw new PithError(
           "E_USAGE",
@@ -109,11 +111,23 @@ export default defineCommand({
             hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${foreign[0]} …`,
           },
         );
+      const hasSamples = options.data !== undefined || options.text !== undefined;
+      const first = fresh === true ? "--fresh" : ofSearch[0];
+      if (!hasSamples && first !== undefined)
+        throw new PithError("E_USAGE", `${first} is for the search over all techniques, which needs samples.`, {
+          hint: "Give them with --data, or texts with --text.",
+        });
       const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
       requireMeaningfulDrop(options.maxDrop, metric);
       const passed = target === undefined ? {} : { target };
+      const how = { dtypes: "all", keepSmallest: true, purpose } as const;
       return withTexts(options, (given) =>
-        variantsOf(path, { ...given, out }, { dtypes: "all", keepSmallest: true, purpose }, passed, session),
+        hasSamples
+          ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
+              const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, jobs: jobs ?? 1 };
+              return variantsOf(path, { ...given, out, search }, how, passed, session);
+            })
+          : variantsOf(path, { ...given, out }, how, passed, session),
       );
     }
     if (options.text !== undefined)
@@ -172,6 +186,9 @@ export default defineCommand({
       : only.result;
   },
 });
+
+/** Flags of a search that a folder takes, too. */
+const flagsOfFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs"];
 
 /** A folder of results for each model. @throws PithError E_USAGE where two models would have the same. */
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {

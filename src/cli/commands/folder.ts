@@ -4,9 +4,9 @@ import { basename, join } from "node:path";
 import * as v from "valibot";
 import { readText, temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../data/file-hash.ts";
-import { capitalized, Miss, PithError, refusalIn } from "../../errors.ts";
-import { bytes } from "../../evaluate/numbers.ts";
-import { type TargetName, targetNames } from "../../evaluate/run-target.ts";
+import { capitalized, PithError } from "../../errors.ts";
+import { bytes, counted } from "../../evaluate/numbers.ts";
+import { targetNames } from "../../evaluate/run-target.ts";
 import { noneText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
@@ -25,7 +25,6 @@ import {
 import { option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
 import { sparedLine } from "../../recipe/sparing.ts";
-import type { Settings } from "../../task/index.ts";
 import { version } from "../../version.ts";
 import type { Result, Session } from "../command.ts";
 import { type DataFlags, dataRequest } from "../data.ts";
@@ -38,9 +37,10 @@ import { openLoader } from "../loader.ts";
 import { requireOutside } from "../result-place.ts";
 import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
-import { speedBeside } from "../speed.ts";
 import { largestTimed } from "../weight.ts";
 import { requireWritableFolder } from "../writable.ts";
+import { type FolderSearch, rightOn, searcherOf } from "./folder-search.ts";
+import { timer } from "./folder-times.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
 
@@ -76,6 +76,9 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
+/** Of fewer, next to nothing is known of a model that is judged by them. */
+const fewestTexts = 16;
+
 interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
   readonly out: string;
   readonly isText?: boolean | undefined;
@@ -84,6 +87,8 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
   readonly strict?: boolean | undefined;
   readonly force?: boolean | undefined;
   readonly spare?: boolean | undefined;
+  /** How models are searched over all techniques, and where the steps of that are kept. */
+  readonly search?: FolderSearch | undefined;
 }
 
 export async function variantsOf(
@@ -98,7 +103,7 @@ export async function variantsOf(
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
-  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false } = given;
+  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = given;
   const data = dataRequest(given);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -169,6 +174,12 @@ export async function variantsOf(
   };
   const isLines = data?.path.endsWith(".txt") === true;
   const texts = isLines ? (await readText(data.path)).split("\n").filter((line) => line.trim() !== "") : [];
+  const tooFew = isLines && texts.length < fewestTexts;
+  if (search !== undefined && tooFew)
+    session.terminal.note(
+      "search",
+      `${counted(texts.length, "text")}: the dtypes alone are tried. ${fewestTexts} lines or more let all techniques be searched`,
+    );
   const originals = await originalBytes(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
@@ -189,6 +200,18 @@ export async function variantsOf(
       judgedBy: data && (await identityOf(data.path)),
       // What nothing may be spared in is not repaired by them.
       texts: force || spare === false ? undefined : texts,
+      search:
+        search === undefined || data === undefined || tooFew
+          ? undefined
+          : searcherOf(
+              search,
+              {
+                ...{ data, metric, output, maxDrop, strict, targets, purpose },
+                together: mainOf(bases).isAlone ? undefined : { folder, bases, texts },
+              },
+              bases.length,
+              session,
+            ),
       together:
         data === undefined
           ? undefined
@@ -225,9 +248,7 @@ function nearnessOf({
       : typeof likeness === "object"
         ? randomNearness(likeness)
         : { measured: `not compared: ${likeness ?? "it was forced"}` };
-  // What is wrong on one is not written.
-  const rightOn = targets.map(({ target, right }) => (right === undefined ? `${target}?` : target));
-  return { ...found, ...(rightOn.length === 0 ? {} : { rightOn }) };
+  return { ...found, ...rightOn(targets) };
 }
 
 /** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */
@@ -243,34 +264,6 @@ function stopped(error: unknown, out: string): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const text = `Stopped. The files that were finished stay in "${out}"; the same command goes on from there.`;
   return new PithError("E_STOPPED", text, { cause: error });
-}
-
-/** As `bench` times files, on each target where that is possible and the machine is idle enough; where it is not, that is said. */
-function timer(targets: readonly TargetName[], set: Settings, session: Session): NonNullable<FolderOptions["time"]> {
-  const never = new Set<TargetName>();
-  return async ({ source, out }) => {
-    const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
-    let work: number | undefined;
-    for (const target of targets.filter((name) => !never.has(name))) {
-      const untimed = (why: string): void => session.terminal.note("timing", why, "warning");
-      try {
-        const found = await speedBeside(source, out, { target, set }, session);
-        if (target === targets[0]) work = found.work;
-        if (found.speed instanceof Miss)
-          untimed(`${basename(out)}: speed on ${target} not measured, ${found.speed.reason}`);
-        else {
-          const { median: factor, low, high, milliseconds, where } = found.speed;
-          speeds.push({ target, where, factor, low, high, milliseconds });
-        }
-      } catch (error) {
-        const { code, message } = refusalIn(error);
-        untimed(`${basename(out)}: ${message}`);
-        // Nothing is timed there, whatever the file.
-        if (code === "E_UNSUPPORTED") never.add(target);
-      }
-    }
-    return { speeds, work };
-  };
 }
 
 function show(

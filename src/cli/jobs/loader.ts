@@ -11,6 +11,8 @@ export interface LoaderInput {
   /** The module of the library. */
   readonly library: string;
   readonly folder: string;
+  /** Files of weights of each ONNX file (as config.json says). */
+  readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];
   /** Of each input, the tokens to go on with in place of those found. */
@@ -81,6 +83,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     const model = await found.from_pretrained(folder, {
       dtype: input.dtypes,
       device: "cpu",
+      ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
       // A copy of all weights in the order in which kernels read them.
       ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });

@@ -1,0 +1,157 @@
+/** The search of `pith compress` over all techniques for each model of a folder, in a job as for a single model. */
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { PithError } from "../../errors.ts";
+import { counted } from "../../evaluate/numbers.ts";
+import type { OnTarget } from "../../evaluate/right-on.ts";
+import type { TargetName } from "../../evaluate/run-target.ts";
+import { comparedNearness, type FileFigures, type Found, type ModuleSearch, nearnessText } from "../../folder/index.ts";
+import type { Purpose } from "../../recipe/objective.ts";
+import type { Run, Variant } from "../../report/data.ts";
+import type { MetricName } from "../../task/index.ts";
+import type { Session } from "../command.ts";
+import type { DataRequest } from "../data.ts";
+import type capturedInputsJob from "../jobs/captured-inputs.ts";
+import type compressJob from "../jobs/compress.ts";
+import { samplesLine } from "../samples.ts";
+
+export interface FolderSearch {
+  /** For models and report of each search. */
+  readonly folder: string;
+  /** Where steps are kept. */
+  readonly resumeFolder: string;
+  readonly minutes: number | undefined;
+  readonly steps: number | undefined;
+  readonly techniques: string[] | undefined;
+  readonly jobs: number;
+}
+
+interface Judging {
+  /** Samples of each model; of those that continue texts together each gets its own of the texts. */
+  readonly data: DataRequest;
+  readonly together:
+    | { readonly folder: string; readonly bases: readonly string[]; readonly texts: readonly string[] }
+    | undefined;
+  readonly metric: MetricName;
+  readonly output: string | undefined;
+  readonly maxDrop: number | undefined;
+  readonly strict: boolean;
+  readonly targets: readonly TargetName[];
+  readonly purpose: Purpose | undefined;
+}
+
+const usualMinutes = 10;
+
+/** @param modules how many there are: time and combinations are divided among them. */
+export function searcherOf(
+  { folder, resumeFolder, jobs, steps, minutes = usualMinutes, techniques }: FolderSearch,
+  { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
+  modules: number,
+  session: Session,
+): ModuleSearch {
+  const most = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "combination");
+  const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
+  session.terminal.note("search", `all techniques are searched once the dtypes are there: ${most}${among}`);
+  const texts = together && capturedOnce(together, folder, session);
+  return {
+    settings: { minutes: steps === undefined ? minutes : undefined, steps, techniques, purpose },
+    async find({ base, source }, share) {
+      const out = join(folder, base);
+      const { terminal } = session;
+      const own = texts === undefined ? {} : (await texts())[base];
+      if (own === undefined) throw new PithError("E_UNSUPPORTED", "The texts do not reach it: it is not searched.");
+      terminal.part = modules === 1 ? "search" : `search of ${base}`;
+      const { run, written } = await session.job<typeof compressJob>(
+        "compress",
+        {
+          ...{
+            model: source,
+            out,
+            recipe: undefined,
+            data: { ...data, ...own },
+            metric,
+            // Of several models each has outputs of its own.
+            output: together === undefined ? output : undefined,
+            targets,
+            resumeFolder,
+            jobs,
+          },
+          goal: { maxDrop, strict },
+          force: false,
+          seed: session.seed,
+          command: ["pith", ...session.line],
+          search: {
+            ...(steps === undefined ? { minutes: minutes * share } : { steps: Math.max(1, Math.round(steps * share)) }),
+            ...{ purpose, techniques },
+            front: modules > 1,
+          },
+          queue: undefined,
+        },
+        `search ${source}`,
+        { keeps: true },
+      );
+      const tried = counted(run.search?.points.length ?? 0, "combination");
+      terminal.note("search", `${base}: ${tried} tried, see ${join(out, "report.html")}`);
+      if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
+      return foundIn(run, dirname(written[0] ?? out));
+    },
+  };
+}
+
+/** Runs the originals when it is first asked. */
+function capturedOnce(
+  { folder, bases, texts }: NonNullable<Judging["together"]>,
+  out: string,
+  session: Session,
+): () => ReturnType<typeof capturedInputsJob> {
+  let captured: ReturnType<typeof capturedInputsJob> | undefined;
+  const modules = bases.map((base) => ({ base, source: join(folder, "onnx", `${base}.onnx`) }));
+  const request = { folder, modules, texts, out };
+  return () => {
+    captured ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
+    return captured;
+  };
+}
+
+/** The one that is kept, and the others of its front. */
+async function foundIn(run: Run, folder: string): Promise<readonly Found[]> {
+  const found: Found[] = [];
+  for (const [place, variant] of run.variants.entries()) {
+    const isChosen = place === run.chosen;
+    const name = isChosen ? "model.onnx" : variant.file;
+    const { result, comparison, verdict } = variant;
+    if (name === undefined || result === undefined || comparison === undefined) continue;
+    const recipe = isChosen ? "recipe.yaml" : name.replace(/\.onnx$/, ".yaml");
+    const one = {
+      path: join(folder, name),
+      drop: (verdict?.drop.value ?? 0) / (run.goal?.maxDrop || 1),
+      figures: figuresOf(run, variant, { ...result, recipe: await readFile(join(folder, recipe), "utf8") }),
+    };
+    if (isChosen) found.unshift(one);
+    else found.push(one);
+  }
+  return found;
+}
+
+function figuresOf(
+  { data, original }: Run,
+  { name, comparison, targets = [] }: Variant,
+  { bytes, brotli, recipe }: { readonly bytes: number; readonly brotli: number | undefined; readonly recipe: string },
+): FileFigures {
+  const nearness = comparison && comparedNearness(comparison);
+  const judgedOn = [
+    samplesLine(data),
+    ...(data.preprocessing === undefined ? [] : [`preprocessing: ${data.preprocessing}`]),
+  ];
+  return {
+    ...{ bytes, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...rightOn(targets) },
+    measured: nearness === undefined ? "" : `${nearness.metric} ${nearnessText(nearness)}`,
+    recipe: { name, text: recipe },
+  };
+}
+
+/** What is wrong on one is not written. */
+export function rightOn(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
+  if (targets.length === 0) return {};
+  return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };
+}

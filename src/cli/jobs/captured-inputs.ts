@@ -1,0 +1,50 @@
+/** Job of `pith compress` on a folder of several models: what each is fed while all continue texts, as files of samples. */
+import { joinPath, makeFolder, writeFileAtomically } from "#platform";
+import { npzBytes } from "../../data/npy.ts";
+import { createEngine } from "../../engine/index.ts";
+import { PithError } from "../../errors.ts";
+import { capturedInputs } from "../../folder/captured-inputs.ts";
+import type { Module } from "../../folder/index.ts";
+import type { JobContext } from "../../job/job.ts";
+import { completeContext } from "../../passes/index.ts";
+import type { Settings } from "../../task/index.ts";
+import { toFloat64 } from "../../tensor/convert.ts";
+import type { Dense } from "../../tensor/types.ts";
+
+export interface CaptureRequest {
+  readonly folder: string;
+  readonly modules: readonly Pick<Module, "base" | "source">[];
+  readonly texts: readonly string[];
+  /** Samples of a model go to a folder of its name in it. */
+  readonly out: string;
+}
+
+/** Samples of a model, and inputs that are the same for all. */
+export interface CapturedFile {
+  readonly path: string;
+  readonly set: Settings;
+}
+
+/** @returns by model; one that is not run while texts are continued is left out. */
+export default async function capturedInputsJob(
+  { folder, modules, texts, out }: CaptureRequest,
+  { signal, stage }: JobContext,
+): Promise<Readonly<Record<string, CapturedFile>>> {
+  stage("run the originals");
+  const found = await capturedInputs(folder, modules, texts, completeContext({ engine: createEngine(), signal }));
+  if (found === undefined)
+    throw new PithError("E_UNSUPPORTED", "The models do not continue texts: nothing is known of what each is fed.");
+  const files: Record<string, CapturedFile> = {};
+  for (const [base, { samples, fixed }] of found) {
+    const path = joinPath(out, base, "inputs.npz");
+    await makeFolder(joinPath(out, base));
+    await writeFileAtomically(path, [npzBytes(samples)]);
+    files[base] = {
+      path,
+      set: Object.fromEntries(Object.entries(fixed).map(([name, dense]) => [name, numbersOf(dense)])),
+    };
+  }
+  return files;
+}
+
+const numbersOf = (dense: Dense): number[] => [...toFloat64(dense)];

@@ -1,0 +1,151 @@
+/**
+ * Modules of a folder searched over all techniques, one after the other. What is found lies in the place of the original's copy:
+ *
+ *     onnx/model.onnx   the original   →   the result, if all modules hold together with it and no dtype is better
+ *
+ * Of each module there may be several points, bytes against drop. The smallest are tried together first. While they fail, the module is exchanged for its next
+ * point that adds the fewest bytes for what it loses less.
+ */
+import { bytesOfFile, fileHash } from "../data/file-hash.ts";
+import { keptText, planWrites } from "../data/own-files.ts";
+import { PithError, stopIfAsked } from "../errors.ts";
+import { describe, originalBytes, writeRecorded } from "./describe.ts";
+import { hashesOf, isOf, isWhole } from "./model-files.ts";
+import { endsRun, refuse, sourcesHash, timeFile } from "./outcomes.ts";
+import { figuresOf } from "./records.ts";
+import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
+import { holdTogether, runInLoader } from "./together.ts";
+
+/** Forgets what other searches have found: the originals are copied to where it is. */
+export async function dropOtherSearches(run: FolderRun): Promise<void> {
+  const { modules, records, out, written } = run;
+  for (const module of modules) {
+    const file = fileOf(module.base, "searched");
+    const found = records.get(file);
+    if (found === undefined) continue;
+    if (found.made_from !== (await madeFrom(run, module)) || !(await isWhole(out, file, written))) records.delete(file);
+  }
+}
+
+const madeFrom = (run: FolderRun, { hash }: Module): Promise<string> =>
+  sourcesHash(run, hash, { ...run.options.settings, search: run.options.search?.settings ?? "none" });
+
+interface Front {
+  readonly module: Module;
+  /** Smallest first; each loses less than the one before. */
+  readonly points: readonly Found[];
+  place: number;
+}
+
+export async function searchModules(run: FolderRun): Promise<void> {
+  const { options, context, modules, records, rows, inPlace } = run;
+  if (options.search === undefined) return;
+  if (inPlace) {
+    const text =
+      "nothing is searched, because the result would take the place of the original: write to another folder";
+    return context.log({ id: "search", text, level: "warning" });
+  }
+  const fronts: Front[] = [];
+  for (const [module, share] of await sharesOf(run)) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    const file = fileOf(module.base, "searched");
+    const record = records.get(file);
+    if (record !== undefined) {
+      rows.set(file, { dtype: "searched", file, ...figuresOf(record), verdict: "there" });
+      continue;
+    }
+    const front = await frontOf(run, module, share, options.search);
+    if (front === undefined) continue;
+    fronts.push(front);
+    await put(run, front);
+  }
+  // Each failure refuses one at least: what is left where no front goes on is tried once more.
+  while (fronts.length > 0 && !(await holds(run))) {
+    const next = leastAdded(fronts);
+    if (next === undefined) continue;
+    next.place += 1;
+    for (const front of fronts) await put(run, front);
+  }
+  for (const module of modules) await timeFile(run, module, "searched");
+}
+
+/** Of the time, by bytes. */
+async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [Module, number])[]> {
+  const sizes = await originalBytes(
+    folder,
+    modules.map(({ base }) => base),
+  );
+  const all = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / all]);
+}
+
+/** Undefined where nothing was found, which is noted. */
+async function frontOf(
+  run: FolderRun,
+  module: Module,
+  share: number,
+  { find }: NonNullable<FolderRun["options"]["search"]>,
+): Promise<Front | undefined> {
+  try {
+    const [best, ...others] = await find(module, share);
+    if (best === undefined) return undefined;
+    const points = [best];
+    for (const other of others.toSorted((a, b) => a.figures.bytes - b.figures.bytes))
+      if (other.drop < (points.at(-1)?.drop ?? 0) && other.figures.bytes > best.figures.bytes) points.push(other);
+    return { module, points, place: 0 };
+  } catch (error) {
+    if (!(error instanceof PithError) || endsRun(error)) throw error;
+    await refuse(run, fileOf(module.base, "searched"), "searched", error.message);
+    return undefined;
+  }
+}
+
+/** Writes the point of a front that is to be tried. */
+async function put(run: FolderRun, { module, points, place }: Front): Promise<void> {
+  const { out, records, rows, written, options } = run;
+  const found = points[place];
+  const file = fileOf(module.base, "searched");
+  if (found === undefined) return;
+  const hash = await fileHash(found.path);
+  const copy = { path: file, hash, parts: () => bytesOfFile(found.path) };
+  const { writes, kept } = await planWrites(out, [copy], written);
+  if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
+  // Without a record it is no result, and the next run copies the original.
+  records.delete(file);
+  await writeRecorded(run, writes);
+  const hashes = await hashesOf(out, file);
+  for (const path of [...written.keys()]) if (isOf(file, path) && !hashes.has(path)) written.delete(path);
+  for (const [path, its] of hashes) written.set(path, its);
+  const source = { dtype: "searched", source: file, source_hash: module.hash } as const;
+  records.set(file, {
+    ...source,
+    made_from: await madeFrom(run, module),
+    judged_by: options.judgedBy,
+    ...found.figures,
+  });
+  rows.set(file, { dtype: "searched", file, ...found.figures, verdict: "kept" });
+  await describe(run);
+}
+
+/** Whether the results of all modules run in transformers.js and hold together on texts; what does not is refused. */
+async function holds(run: FolderRun): Promise<boolean> {
+  const { modules, main, rows } = run;
+  if (!(await runInLoader(run, () => "searched"))) return false;
+  const of = (base: string) => rows.get(fileOf(base, "searched"));
+  const row = [main, ...modules.map(({ base }) => base)]
+    .map(of)
+    .find((one) => one !== undefined && one.verdict !== "refused");
+  // Where nothing is left, nothing can fail.
+  return row === undefined || holdTogether(run, row, () => "searched");
+}
+
+/** The front whose next point adds the fewest bytes for what it loses less. */
+function leastAdded(fronts: readonly Front[]): Front | undefined {
+  const price = ({ points, place }: Front): number => {
+    const [now, next] = [points[place], points[place + 1]];
+    if (now === undefined || next === undefined) return Number.POSITIVE_INFINITY;
+    return (next.figures.bytes - now.figures.bytes) / (now.drop - next.drop);
+  };
+  const [least] = fronts.filter((one) => Number.isFinite(price(one))).toSorted((a, b) => price(a) - price(b));
+  return least;
+}
