@@ -22,6 +22,7 @@ export interface Network {
 }
 
 const cifar = { data: "data/cifar10", maxDrop: 0.01 } as const;
+const mnist = { data: "data/mnist", preprocess: "unit", maxDrop: 0.01 } as const;
 const language = { metric: "cross-entropy", factor: 1.3 } as const;
 const imagenet = { data: "data/images/imagenet", metric: "agreement", maxDrop: 0.03, factor: 1.3 } as const;
 
@@ -65,12 +66,18 @@ export const networks: readonly Network[] = [
   {
     name: "demo",
     model: "out/demo/original.onnx",
-    data: "data/mnist",
-    preprocess: "unit",
+    ...mnist,
     maxDrop: 0.005,
     factor: 10,
     ofOriginal: true,
   },
+  // No larger than the best format by itself.
+  { name: "resnet8", model: "resnet8_cifar10.onnx", ...cifar, factor: 1 },
+  { name: "cifar10_small", model: "vnncomp_cifar10_small.onnx", ...cifar, preprocess: "unit", factor: 1 },
+  { name: "cifar10_medium", model: "vnncomp_cifar10_medium.onnx", ...cifar, preprocess: "unit", factor: 1 },
+  { name: "resnet_2b", model: "vnncomp_resnet_2b.onnx", ...cifar, preprocess: "cifar10", factor: 1 },
+  { name: "mnist_256x2", model: "vnncomp_mnist-net_256x2.onnx", ...mnist, factor: 1 },
+  { name: "mnist_256x4", model: "vnncomp_mnist-net_256x4.onnx", ...mnist, factor: 1 },
   { name: "mnist_cntk", model: "mnist_cntk.onnx", data: "data/mnist", maxDrop: 0.01, factor: 1.3 },
 ];
 

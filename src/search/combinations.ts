@@ -18,7 +18,19 @@ export interface Combination {
   readonly numbers: Offer | undefined;
   /** Of the numbers as they are stored. */
   readonly training: Offer | undefined;
+  /** Layers left in milder forms, where the same without it misses the goal. */
+  readonly sparing: Sparing | undefined;
 }
+
+export interface Sparing extends Offer {
+  /** Name of the combination without it. */
+  readonly of: string;
+}
+
+/** Attempts of a sparing, about. */
+const attempts = 10;
+/** Of a sample, to judge each, about. */
+const runsOfAttempt = 200;
 
 /** All combinations of offers. Without a structural change nothing is healed before there are numbers to train. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
@@ -33,14 +45,25 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
   const healings = healingsOf(healing);
   return structures.flatMap((structure) =>
     (structure === undefined ? [[]] : healings).flatMap((healing) =>
-      [{ numbers: undefined, training: undefined }, ...formats].flatMap((format) => {
-        const combination = { structure, healing, ...format };
+      [{ numbers: undefined, training: undefined }, ...formats].flatMap((format): readonly Combination[] => {
+        const combination = { structure, healing, ...format, sparing: undefined };
         const parts = partsOf(combination);
-        return parts.length === 0 ? [] : [{ name: parts.map(({ name }) => name).join(", "), ...combination }];
+        if (parts.length === 0) return [];
+        const name = parts.map((part) => part.name).join(", ");
+        const { numbers, training } = format;
+        const plain: Combination = { name, ...combination };
+        if (numbers?.spares !== true || training !== undefined) return [plain];
+        const sparing = sparingOf(name, numbers);
+        return [plain, { ...plain, name: `${name}, ${sparing.name}`, sparing }];
       }),
     ),
   );
 }
+
+const sparingOf = (of: string, { runs }: Offer): Sparing => ({
+  ...{ name: "layers spared", kind: "numbers", family: "spared", pass: "sparing", options: {}, of },
+  runs: attempts * (runs + runsOfAttempt),
+});
 
 /** Nothing; each offer of the cheapest family; each dearer one behind the cheapest of the families before it. */
 function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
@@ -56,18 +79,21 @@ function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   ];
 }
 
-export const partsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
+export const partsOf = (combination: Omit<Combination, "name">): readonly Offer[] =>
+  [...stepsOf(combination), combination.sparing].filter((one) => one !== undefined);
+
+const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
   [structure, ...healing, numbers, training].filter((one) => one !== undefined);
 
 /** Only what comes last is judged: what comes before may lose, as something heals it. */
 export function recipeOf(combination: Combination): Recipe {
-  const parts = partsOf(combination);
+  const parts = stepsOf(combination);
   return {
     version: recipeVersion,
-    steps: parts.map(({ pass, options, spares, fits, bytes }, at): RecipeStep => {
+    steps: parts.map(({ pass, options, fits, bytes }, at): RecipeStep => {
       const step = { id: pass, options, ...(fits === true && bytes !== undefined ? { bytes } : {}) };
       if (at < parts.length - 1) return { ...step, judge: false };
-      return spares === true ? { ...step, judge: "spare" } : step;
+      return combination.sparing !== undefined ? { ...step, judge: "spare" } : step;
     }),
   };
 }

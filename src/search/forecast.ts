@@ -8,7 +8,7 @@
  */
 
 import type { Figures } from "../recipe/objective.ts";
-import type { Combination, Offer } from "./combinations.ts";
+import type { Combination, Offer, Sparing } from "./combinations.ts";
 
 export interface Tried {
   readonly combination: Combination;
@@ -29,6 +29,7 @@ export class Forecast {
   readonly #original: Figures;
   readonly #unit: number;
   readonly #tried: Tried[] = [];
+  readonly #figures = new Map<string, Figures | undefined>();
 
   /** @param unit the drop that the goal allows. */
   constructor(original: Figures, unit: number) {
@@ -37,11 +38,14 @@ export class Forecast {
   }
 
   add(tried: Tried): void {
-    this.#tried.push(tried);
+    this.#figures.set(tried.combination.name, tried.figures);
+    // With layers in milder forms it says nothing of the format.
+    if (tried.combination.sparing === undefined) this.#tried.push(tried);
   }
 
   /** Undefined where a part of it cannot be had from this model. */
-  of({ structure, healing, numbers, training }: Combination): Figures | undefined {
+  of({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
+    if (sparing !== undefined) return this.#spared(sparing);
     const cut = structure && this.#structure(structure, healing);
     const format = numbers && this.#format(numbers, training, cut === "refused" ? undefined : cut);
     if (format === "refused" || cut === "refused") return undefined;
@@ -54,6 +58,18 @@ export class Forecast {
       speed: parts.reduce((product, part) => product * part.speed, speed),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
+  }
+
+  /**
+   * Where a combination has missed the goal g with a drop d: a part r = 1 − g / d of the error has to go. The layers that have most of it come first, which are few: r² of the
+   * bytes are doubled.
+   */
+  #spared({ of }: Sparing): Figures | undefined {
+    const plain = this.#figures.get(of);
+    if (plain === undefined || plain.drop <= this.#unit) return undefined;
+    const growth = 1 + (1 - this.#unit / plain.drop) ** 2;
+    const { bytes, brotli, speed } = plain;
+    return { bytes: bytes * growth, brotli: brotli && brotli * growth, speed, drop: this.#unit };
   }
 
   /** @param cut the structure that it is for. */

@@ -36,7 +36,8 @@ export class Work {
   add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
     let rest = seconds;
     for (const [at, { pass, runs }] of partsOf(combination).entries()) {
-      const own = steps[at]?.seconds;
+      // What no step is takes the rest.
+      const own = steps[at]?.seconds ?? (combination.sparing === undefined ? undefined : rest);
       if (own === undefined) continue;
       if (!this.#isDone(combination, at)) {
         const { runs: before, seconds: spent } = this.#byPass.get(pass) ?? nothing;
@@ -45,6 +46,7 @@ export class Work {
       }
       this.#done.add(prefixOf(combination, at));
     }
+    if (combination.sparing !== undefined) return;
     const { runs, seconds: spent } = this.#others;
     this.#others = { runs: runs + this.#judged + overhead, seconds: spent + Math.max(0, rest) };
   }

@@ -20,7 +20,9 @@ beforeAll(async () => {
 
 test("formats of numbers come first, then what is cut and healed", () => {
   const names = (found.run.search?.points ?? []).map(({ name }) => name);
-  expect(names.slice(0, 3)).toEqual(["int8 static", "int8 dynamic", "int8 weights"]);
+  // The cheapest first: those that need no samples.
+  expect(names.slice(0, 2)).toEqual(["int8 dynamic", "int8 weights"]);
+  expect(names.indexOf("int8 static")).toBeLessThan(names.findIndex((name) => /^(channels|low rank)/.test(name)));
   expect(names).toHaveLength(12);
   expect(names.some((name) => /^(channels|low rank)/.test(name))).toBe(true);
 });
