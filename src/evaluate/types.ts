@@ -51,4 +51,6 @@ export interface Task {
   readonly calibrate?: Dataset;
   readonly test: Dataset;
   readonly metric: Metric;
+  /** What says in a model that trains on these samples that others are to test it (`data/trained-on.ts`). */
+  readonly trained?: string | undefined;
 }

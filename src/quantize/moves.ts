@@ -23,11 +23,15 @@ export const quantizeMoves: Moves = (request) => {
     runs: runsOfSample(options) * calibrate,
     spares: true,
   });
+  const palettes = (bits: number): Move =>
+    move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" });
   const few: readonly Move[] = [
+    // Exact where a layer has at most 256 values.
+    palettes(8),
     move("4 bits", 4, { scheme: "weights", bits: 4 }),
     // The values of palettes are trained, and their codes stay.
     ...[4, 3, 2].map((bits) => ({
-      ...move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }),
+      ...palettes(bits),
       isTrainable: true,
       needsTraining: bits === 2,
     })),

@@ -1,6 +1,7 @@
 /** One step of a run: a pass with its options, and how it is run on a model. */
 import * as v from "valibot";
 import { memory } from "../data/index.ts";
+import { trainedKey } from "../data/trained-on.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
@@ -60,7 +61,7 @@ export function standIns({ data }: AnyPass): OptionValues {
 const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 
 /** The samples that a step may be given, and the metric that may choose weights. */
-export type StepParts = Pick<Task, "train" | "calibrate"> & Partial<Pick<Task, "metric">>;
+export type StepParts = Pick<Task, "train" | "calibrate" | "trained"> & Partial<Pick<Task, "metric">>;
 
 /** Weights are chosen by the metric of the result, if it needs labels. */
 export function choosingMetric(
@@ -92,6 +93,7 @@ export async function runStep(
   const known = verify(model);
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
+  if (part === "train" && parts.trained !== undefined) model.header.metadata.set(trainedKey, parts.trained);
   assertValid(model, known);
   requirePorts(pass, before, portsOf(model), outcome);
   return { ...outcome, learnt: outcome.learnt ?? learntOf(outcome, given) };

@@ -225,6 +225,7 @@ export async function openTask(
     stored,
     seen,
     record,
+    trained,
     openOther: (path) => openDataset(path, reading),
   };
 }

@@ -27,7 +27,7 @@ function part(name: string, count: number): IndexedDataset {
   });
 }
 
-export const task: Required<Task> = {
+export const task: Required<Omit<Task, "trained">> = {
   train: part("train", 1600),
   calibrate: part("calibrate", 200),
   test: part("test", 800),

@@ -1,6 +1,7 @@
 /** What each process of `pith compress` needs. */
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { trainedKey } from "../../data/trained-on.ts";
 import { createEngine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
@@ -45,8 +46,12 @@ export async function openSearch(
   const engine = createEngine();
   const { techniques } = input.search;
   const recipes = given ?? candidatesFor(model, { target: input.targets, techniques }).map(({ recipe }) => recipe);
+  const before = model.header.metadata.get(trainedKey);
   const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = opened;
+  // Only a step that trains says so: then the recipe of a result makes the same file.
+  if (before === undefined) model.header.metadata.delete(trainedKey);
+  else model.header.metadata.set(trainedKey, before);
   return {
     ...opened,
     model,
