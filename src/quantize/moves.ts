@@ -1,5 +1,4 @@
 /** What quantization offers to a search: the ways in which numbers are stored, and computed with. */
-import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { storedBytes } from "../graph/graph.ts";
 import { type Move, type Moves, weightShare } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
@@ -37,7 +36,7 @@ export const quantizeMoves: Moves = (request) => {
     })),
   ];
   const fitting = (most: number): Move => ({
-    ...move(`bits by layer in ${bytesText(most)}`, 4, { scheme: "weights" }),
+    ...move(`bits by layer in ${Math.round(most)} bytes`, 4, { scheme: "weights" }),
     left: most / storedBytes(model.graph),
     runs: runsOfErrors,
     fits: true,
