@@ -180,7 +180,7 @@ class Search {
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {
-        if (!budget.isOpen) return;
+        if (!budget.isOpen && rounds.tried.length > 0) return;
         stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
         const one = await this.#try(combination);
         if (one === undefined) return;

@@ -132,15 +132,14 @@ describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
   });
 
   // In the order of the page: later lines read what earlier ones write.
-  test.each(commandLines(text).map(({ words }) => [words.join(" "), words] as const))(
-    "npx pith %s",
-    async (_, words) => {
-      const { code, said } = await node([program, ...small(words)], folder);
-      expect(code, said).toBe(0);
-      for (const [at, flag] of words.entries())
-        if (flag === "-o") expect(said, "what it says of the file it wrote").toContain(words[at + 1]);
-    },
-  );
+  // Queues have tests of their own (test/cli/queue.slow.test.ts).
+  const commands = commandLines(text).filter(({ words }) => !words.some((word) => word.startsWith("redis")));
+  test.each(commands.map(({ words }) => [words.join(" "), words] as const))("npx pith %s", async (_, words) => {
+    const { code, said } = await node([program, ...small(words)], folder);
+    expect(code, said).toBe(0);
+    for (const [at, flag] of words.entries())
+      if (flag === "-o") expect(said, "what it says of the file it wrote").toContain(words[at + 1]);
+  });
 
   test.each(programs.map(({ text: code }) => [code]))("%s", async (code) => {
     await writeFile(join(home, "program.mts"), code);
