@@ -20,7 +20,7 @@ interface NoiseContext {
 /** The noise of a candidate; undefined where that cannot be measured. */
 export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
 
-/** Of candidates beside their original, all on the same samples. @param data undefined: random inputs. */
+/** Measures the noise of candidates, all on the same samples. @param data undefined: random inputs. */
 export function noiseMeter(
   original: Model,
   data: () => Promise<Dataset | undefined>,

@@ -1,6 +1,6 @@
 /**
- * What each model of a folder is fed while the originals continue texts together: samples of the model by itself, whose truth is what it answers. They are
- * taken where the engine runs it, so nothing has to be known of the model.
+ * The inputs that each model of a folder receives while the originals continue texts together. They are samples for a search of that model alone, with its own
+ * outputs as labels. The engine records them, so nothing has to be known of the model.
  */
 import type { Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";

@@ -1,10 +1,10 @@
 /**
- * Modules of a folder searched over all techniques, one after the other. What is found lies in the place of the original's copy:
+ * Searches all techniques for each model of a folder, one after the other. The result replaces the copy of the original:
  *
  *     onnx/model.onnx   the original   →   the result, if all modules hold together with it and no dtype is better
  *
- * Of each module there may be several points, bytes against drop. The smallest are tried together first. While they fail, the module is exchanged for its next
- * point that adds the fewest bytes for what it loses less.
+ * A search returns several points for a module, bytes against drop. The smallest points of all modules are tried together first. While they fail, one module
+ * takes its next larger point: the one with the fewest additional bytes for each unit of drop that it saves.
  */
 import { bytesOfFile, fileHash } from "../data/file-hash.ts";
 import { keptText, planWrites } from "../data/own-files.ts";
@@ -16,7 +16,7 @@ import { figuresOf } from "./records.ts";
 import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
 import { holdTogether, runInLoader } from "./together.ts";
 
-/** Forgets what other searches have found: the originals are copied to where it is. */
+/** Removes the records of results that a search with other settings found. The run then copies the originals back to their places. */
 export async function dropOtherSearches(run: FolderRun): Promise<void> {
   const { modules, records, out, written } = run;
   for (const module of modules) {
@@ -139,7 +139,7 @@ async function holds(run: FolderRun): Promise<boolean> {
   return row === undefined || holdTogether(run, row, () => "searched");
 }
 
-/** The front whose next point adds the fewest bytes for what it loses less. */
+/** The front whose next point costs the fewest bytes for each unit of drop that it saves. */
 function leastAdded(fronts: readonly Front[]): Front | undefined {
   const price = ({ points, place }: Front): number => {
     const [now, next] = [points[place], points[place + 1]];

@@ -136,7 +136,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined
         ? []
-        : `The search over all techniques found for ${file.replace(/^onnx\//, "")}: ${recipe.name}. In the place of the original it is fp32 to transformers.js.`,
+        : `${file.replace(/^onnx\//, "")} is the result of a search over all techniques (${recipe.name}) and replaces the original. transformers.js loads it as dtype fp32.`,
     ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];

@@ -36,7 +36,7 @@ export const quantizeMoves: Moves = (request) => {
     })),
   ];
   const fitting = (most: number): Move => ({
-    ...move(`bits by layer in ${Math.round(most)} bytes`, 4, { scheme: "weights" }),
+    ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / storedBytes(model.graph),
     runs: runsOfErrors,
     fits: true,

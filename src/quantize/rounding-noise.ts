@@ -11,7 +11,7 @@ import { mse } from "./rounders/mse.ts";
 /** Samples that the answers are compared on, and that ranges are measured on for it. */
 const mostSamples = 32;
 
-/** Of candidates beside the model as it was when this was made. */
+/** Measures the noise of candidates. A copy of the model as it is now is their original. */
 export interface AnswerNoise {
   /** Once a candidate is rounded. */
   readonly rounded: NoiseMeter;

@@ -33,7 +33,7 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
-/** Where all that was searched misses a target of size or speed. */
+/** The error of a run in which every usable variant misses the target of size or speed; undefined where one reaches it. */
 function offTarget({ variants }: Run): PithError | undefined {
   const off = variants.find(({ refusedAs }) => refusedAs === "off target");
   const others = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");

@@ -1,7 +1,8 @@
 /** A step of a recipe whose layers have as many bits as a file has room for. */
 import { stopIfAsked } from "../errors.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
+import { version } from "../version.ts";
 import type { PassStep } from "./pass-steps.ts";
 import { withinBytes } from "./size-budget.ts";
 import { stepRun } from "./step-run.ts";
@@ -13,7 +14,7 @@ import type { RunContext } from "./variant.ts";
  * @throws PithError E_UNSUPPORTED where no bits are few enough, E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function sizedStep(step: PassStep, input: string, bytes: number, given: RunContext): Promise<StepResult> {
-  const { runner, evaluator, context, store, task } = given;
+  const { runner, evaluator, context, store, task, calibrated } = given;
   stopIfAsked(context.signal);
   const quiet: Context = { ...context, log: () => {} };
   const request = {
@@ -24,6 +25,10 @@ export async function sizedStep(step: PassStep, input: string, bytes: number, gi
     samples: task.calibrate,
     output: evaluator.output,
   };
-  const { options } = await withinBytes(request, bytes, quiet);
+  const { seed } = context;
+  const key = { bitsWithin: bytes, pass: step.pass.id, options: step.options, input, calibrated, seed, version };
+  const known = (await store.records?.read(key)) as OptionValues | undefined;
+  const options = known ?? (await withinBytes(request, bytes, quiet)).options;
+  if (known === undefined) await store.records?.write(key, options);
   return runner.run({ ...step, options }, input);
 }

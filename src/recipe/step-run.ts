@@ -14,7 +14,7 @@ export function stepRun(step: PassStep, input: string, { runner, context, store 
   };
 }
 
-/** With the model that a step made. */
+/** What a step has come to, with its model opened. */
 export async function opened({ changes, misses, output }: StepResult, store: Store): Promise<StepOutput> {
   return { changes, misses, model: await store.open(output) };
 }

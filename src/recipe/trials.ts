@@ -59,6 +59,7 @@ export async function openTrials(
   const { targets = [] } = options;
   const run = {
     runner,
+    calibrated: samples.calibrate,
     evaluator,
     original: store.original,
     task,

@@ -29,7 +29,7 @@ export class Budget {
     this.#jobs = jobs;
   }
 
-  /** A combination was tried. @param seconds the time of this search that it took. */
+  /** Counts a combination that was tried. @param seconds the time of this search that it took. */
   spend(seconds: number): void {
     this.#tried++;
     this.#spent += seconds;

@@ -5,6 +5,7 @@ import { inProcesses } from "../../src/cli/jobs/ahead.ts";
 import type { Work } from "../../src/cli/jobs/kinds.ts";
 import type { MeasurementsInput } from "../../src/cli/jobs/measurements.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { dataAt } from "./data-request.ts";
 import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
@@ -19,15 +20,7 @@ const poolOf = (model: string, resumeFolder: string) =>
       input: {
         model,
         resumeFolder,
-        data: {
-          path: at("points.csv"),
-          part: undefined,
-          preprocess: undefined,
-          set: {},
-          states: [],
-          samples: undefined,
-          batch: undefined,
-        },
+        data: dataAt(at("points.csv")),
         seed: 0,
         metric: "accuracy",
         output: undefined,

@@ -87,7 +87,7 @@ describe("of one model", () => {
     const card = await contents("out", "README.md");
     expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| 32\.\d kB/m);
     expect(card).toContain(
-      "The search over all techniques found for model.onnx: 4 wide. In the place of the original it is fp32",
+      "model.onnx is the result of a search over all techniques (4 wide) and replaces the original.",
     );
     expect(card).toContain("of q8, q4 and a search over all techniques: the smallest");
     expect(card).toContain('{ dtype: "fp32" }');

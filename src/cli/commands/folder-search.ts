@@ -59,7 +59,8 @@ export function searcherOf(
       const out = join(folder, base);
       const { terminal } = session;
       const own = texts === undefined ? {} : (await texts())[base];
-      if (own === undefined) throw new PithError("E_UNSUPPORTED", "The texts do not reach it: it is not searched.");
+      if (own === undefined)
+        throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it is not searched.");
       terminal.part = modules === 1 ? "search" : `search of ${base}`;
       const { run, written } = await session.job<typeof compressJob>(
         "compress",

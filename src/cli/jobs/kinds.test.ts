@@ -1,16 +1,9 @@
 /** What a worker refuses to do, whatever a queue says. */
 import { describe, expect, test } from "vitest";
+import { dataAt } from "../../../test/cli/data-request.ts";
 import { requirePlainWork } from "./kinds.ts";
 
-const data = {
-  path: "inputs/x/points.csv",
-  part: undefined,
-  preprocess: undefined,
-  set: {},
-  states: [],
-  samples: undefined,
-  batch: undefined,
-};
+const data = dataAt("inputs/x/points.csv");
 const input = { model: "inputs/x/net.onnx", resumeFolder: "runs/x", data, seed: 0 };
 const recipe = (step: string) => ({ kind: "recipe", input: { ...input, recipe: `steps:\n  - ${step}\n` } });
 

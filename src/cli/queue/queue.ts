@@ -1,4 +1,4 @@
-/** Jobs for workers on other machines: BullMQ on Valkey or Redis, which are loaded only here. */
+/** Jobs for workers on other machines, through BullMQ on a Valkey or Redis server. Only this file loads BullMQ and its client. */
 import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { textHash } from "../../data/file-hash.ts";
