@@ -24,17 +24,6 @@ export const quantizeMoves: Moves = (request) => {
   });
   const palettes = (bits: number): Move =>
     move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" });
-  const few: readonly Move[] = [
-    // Exact where a layer has at most 256 values.
-    palettes(8),
-    move("4 bits", 4, { scheme: "weights", bits: 4 }),
-    // The values of palettes are trained, and their codes stay.
-    ...[4, 3, 2].map((bits) => ({
-      ...palettes(bits),
-      isTrainable: true,
-      needsTraining: bits === 2,
-    })),
-  ];
   const fitting = (most: number): Move => ({
     ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / storedBytes(model.graph),
@@ -46,7 +35,12 @@ export const quantizeMoves: Moves = (request) => {
     ...(onIntegers && calibrate > 0 ? [move("int8 static", 8, { scheme: "static" })] : []),
     ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
     move("int8 weights", 8, { scheme: "weights" }),
-    ...(bytes === undefined ? few : [fitting(bytes)]),
+    // Exact where a layer has at most 256 values.
+    palettes(8),
+    move("4 bits", 4, { scheme: "weights", bits: 4 }),
+    // The values of palettes are trained, and their codes stay.
+    ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
+    ...(bytes === undefined ? [] : [fitting(bytes)]),
     { ...move("float16", 16, { scheme: "float16" }), spares: false },
   ];
 };

@@ -1,5 +1,5 @@
 /** `pith compress` that searches: what it writes, and what it refuses. */
-import { appendFileSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { runFolder, writeResults } from "../../src/cli/result-folder.ts";
@@ -50,6 +50,16 @@ test("finds the most accurate model of a size", async () => {
   const { code, err } = await searching(out, "--steps", "6", "--target-size", "16kB");
   expect(code, err).toBe(0);
   expect(readFileSync(join(out, "model.onnx")).length).toBeLessThanOrEqual(16_000);
+  const { variants, chosen } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(variants[chosen].comparison.difference.value).toBe(0);
+});
+
+test("writes nothing where no model is as small as the target", async () => {
+  const out = at("too-small");
+  const { code, err } = await searching(out, "--steps", "2", "--target-size", "1kB");
+  expect(code).toBe(1);
+  expect(err).toMatch(/^E_UNSUPPORTED: No variant is on target: .* has more than 1\.00 kB; the smallest has /m);
+  expect(existsSync(join(out, "model.onnx"))).toBe(false);
 });
 
 test("says why where nothing is smaller", async () => {
