@@ -33,15 +33,15 @@ export async function withinBytes(
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = own(bits);
-    // The values of palettes are given: a rounder is for the others.
-    const rounder = form.weights === undefined ? options.rounder : undefined;
+    // Where codes lie does not change what they take, and little which layer errs most: only the result is rounded as the options say. Palettes have no rounder.
+    const rounder = form.weights === undefined ? "nearest" : undefined;
     made.set(bits, await run({ ...options, ...form, rounder }));
   }
   const [middle, last] = [made.get(measured), made.get(offered.at(-1) ?? 0)];
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
   const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
   const { estimates } = await errorsOf(
-    { ...request, options: { ...options, ...own(measured) }, plain: middle },
+    { ...request, options: { ...options, ...own(measured), rounder: "nearest" }, plain: middle },
     new Set(layers),
     context,
   );
