@@ -60,21 +60,22 @@ export const sidecarNames: readonly string[] = [
   "tokenizer_config.json",
 ];
 
-/** Sidecar files of a model (in its folder or the one above) that the same search would not find from another folder: name and path of each. */
-export async function sidecarsMissingAt(
-  modelPath: string,
-  folder: string,
-): Promise<readonly (readonly [string, string])[]> {
-  const find = async (place: string, name: string): Promise<string | undefined> => {
-    for (const path of [joinPath(place, name), joinPath(place, "..", name)])
-      if ((await fileKind(path)) === "file") return path;
-    return undefined;
-  };
-  const found: (readonly [string, string])[] = [];
-  for (const name of sidecarNames) {
-    const path = await find(folderOf(modelPath), name);
-    if (path !== undefined && (await find(folder, name)) === undefined) found.push([name, path]);
-  }
+/** Sidecar files of a model, in its folder or the one above: name and path of each. */
+export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
+
+/** Those that the same search would not find from another folder. */
+export async function sidecarsMissingAt(modelPath: string, folder: string): Promise<readonly Named[]> {
+  const there = new Map(await sidecarsAt(folder));
+  return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
+}
+
+type Named = readonly [name: string, path: string];
+
+async function sidecarsAt(folder: string): Promise<readonly Named[]> {
+  const found: Named[] = [];
+  for (const name of sidecarNames)
+    for (const path of [joinPath(folder, name), joinPath(folder, "..", name)])
+      if (found.at(-1)?.[0] !== name && (await fileKind(path)) === "file") found.push([name, path]);
   return found;
 }
 

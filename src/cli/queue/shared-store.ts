@@ -3,11 +3,11 @@ import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileHash, textHash } from "../../data/file-hash.ts";
-import { sidecarNames } from "../../data/sidecars.ts";
+import { sidecarsOf } from "../../data/sidecars.ts";
 import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
-import { filesOf, isThere } from "../files.ts";
+import { filesOf } from "../files.ts";
 import { requirePlainWork, type SharedInput, type Work } from "../jobs/kinds.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
@@ -45,11 +45,10 @@ export async function shareInput<I extends SharedInput>(
 ): Promise<I> {
   requirePlainWork(work);
   const { input } = work;
-  const own = dirname(input.model);
-  const besides = await Promise.all(
-    sidecarNames.map(async (name) => ((await isThere(join(own, name))) ? [join(own, name)] : [])),
-  );
-  const shared = await share(store, own, [...filesOf(model, input.model), ...besides.flat()]);
+  const shared = await share(store, [
+    ...named(dirname(input.model), filesOf(model, input.model)),
+    ...(await sidecarsOf(input.model)),
+  ]);
   const data = resolve(input.data.path);
   const isFolder = (await stat(data)).isDirectory();
   const base = isFolder ? data : dirname(data);
@@ -59,7 +58,7 @@ export async function shareInput<I extends SharedInput>(
     .filter((name) => isFolder || extname(name) === extname(data))
     .map((name) => join(base, name))
     .toSorted();
-  const place = await share(store, base, files);
+  const place = await share(store, named(base, files));
   const path = isFolder ? place : `${place}/${basename(data)}`;
   const key = await textHash(JSON.stringify([shared, path, input.seed]));
   return {
@@ -105,14 +104,21 @@ export async function receivedInput(store: SharedStore, work: Work): Promise<Sha
   return found;
 }
 
-/** Puts files into a folder named by the hash of their contents. @returns the folder, relative to the store. */
-async function share({ folder, bucket }: SharedStore, base: string, paths: readonly string[]): Promise<string> {
+/** Files with their places below a folder. */
+const named = (base: string, paths: readonly string[]): readonly (readonly [string, string])[] =>
+  paths.map((path) => [relative(base, path).replaceAll(sep, "/"), path]);
+
+/** Puts files, each by its name and path, into a folder named by the hash of their contents. @returns the folder, relative to the store. */
+async function share(
+  { folder, bucket }: SharedStore,
+  given: readonly (readonly [name: string, path: string])[],
+): Promise<string> {
   const files: string[] = [];
   const hashed: HashedFile[] = [];
-  for (const path of paths) {
+  for (const [name, path] of given) {
     if (!(await stat(path)).isFile()) continue;
     files.push(path);
-    hashed.push([relative(base, path).replaceAll(sep, "/"), await fileHash(path)]);
+    hashed.push([name, await fileHash(path)]);
   }
   const place = `inputs/${await textHash(listText(hashed))}`;
   if (bucket !== undefined) {
