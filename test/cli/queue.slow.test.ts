@@ -7,9 +7,11 @@ import { Queue } from "bullmq";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
 import { version } from "../../src/version.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { textToText } from "../transformers-js/small-folders.ts";
 import { pith, program } from "./run.ts";
 import { asking, startS3 } from "./s3-server.ts";
 import { smallModels } from "./small-models.ts";
@@ -181,6 +183,35 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     redis.child.kill("SIGTERM");
     await ended(redis.child);
   }, 240_000);
+
+  test("workers try combinations for each model of a folder: the same files as without", async () => {
+    const redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const workers = [worker(), worker()];
+    for (const { said } of workers) await until(() => said().includes("takes work from"));
+    await textToText(at("t5"));
+    const { integer } = random(1, "texts");
+    const line = () => Array.from({ length: 2 + integer(6) }, () => `w${1 + integer(95)}`).join(" ");
+    writeFileSync(at("lines.txt"), Array.from({ length: 64 }, () => `${line()}\n`).join(""));
+    const words = ["compress", at("t5"), "--text", at("lines.txt"), "--for", "size", "--steps", "8"];
+    const own = [...words, "--techniques", "quantize"];
+    const queue = ["--queue", `redis://localhost:${port}`, "--store", store];
+    const far = start(process.execPath, [program, ...own, ...queue, "-o", at("t5-far")]);
+    await ended(far.child);
+    expect(far.child.exitCode, far.said()).toBe(0);
+    const near = await pith(...own, "-o", at("t5-near"));
+    expect(near.code, near.err).toBe(0);
+    const models = (name: string) =>
+      readdirSync(join(at(name), "onnx")).map((file) => [file, readFileSync(join(at(name), "onnx", file))]);
+    expect(models("t5-far")).toEqual(models("t5-near"));
+    for (const { child } of workers) child.kill("SIGINT");
+    await Promise.all(workers.map(({ child }) => ended(child)));
+    const said = workers.map((one) => one.said()).join("\n");
+    for (const base of ["encoder_model", "decoder_model_merged"]) expect(said).toContain(` of ${base}.onnx: `);
+    expect(said).not.toContain("failed");
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+  }, 400_000);
 
   test("a worker refuses a job of a kind that it does not know, and goes on", async () => {
     const redis = startServer();

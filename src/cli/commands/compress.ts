@@ -124,7 +124,7 @@ export default defineCommand({
       return withTexts(options, (given) =>
         hasSamples
           ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
-              const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, jobs: jobs ?? 1 };
+              const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, elsewhere };
               return variantsOf(path, { ...given, out, search }, how, passed, session);
             })
           : variantsOf(path, { ...given, out }, how, passed, session),
@@ -188,7 +188,7 @@ export default defineCommand({
 });
 
 /** Flags of a search that a folder takes, too. */
-const flagsOfFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs"];
+const flagsOfFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
 /** A folder of results for each model. @throws PithError E_USAGE where two models would have the same. */
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {

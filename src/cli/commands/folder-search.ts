@@ -11,6 +11,7 @@ import type { Run, Variant } from "../../report/data.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../data.ts";
+import type { Elsewhere } from "../jobs/ahead.ts";
 import type capturedInputsJob from "../jobs/captured-inputs.ts";
 import type compressJob from "../jobs/compress.ts";
 import { samplesLine } from "../samples.ts";
@@ -23,7 +24,7 @@ export interface FolderSearch {
   readonly minutes: number | undefined;
   readonly steps: number | undefined;
   readonly techniques: string[] | undefined;
-  readonly jobs: number;
+  readonly elsewhere: Elsewhere;
 }
 
 interface Judging {
@@ -44,7 +45,7 @@ const usualMinutes = 10;
 
 /** @param modules how many there are: time and combinations are divided among them. */
 export function searcherOf(
-  { folder, resumeFolder, jobs, steps, minutes = usualMinutes, techniques }: FolderSearch,
+  { folder, resumeFolder, elsewhere, steps, minutes = usualMinutes, techniques }: FolderSearch,
   { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
   modules: number,
   session: Session,
@@ -75,7 +76,7 @@ export function searcherOf(
             output: together === undefined ? output : undefined,
             targets,
             resumeFolder,
-            jobs,
+            ...elsewhere,
           },
           goal: { maxDrop, strict },
           force: false,
@@ -86,7 +87,6 @@ export function searcherOf(
             ...{ purpose, techniques },
             front: modules > 1,
           },
-          queue: undefined,
         },
         `search ${source}`,
         { keeps: true },
