@@ -14,7 +14,6 @@ import { bytes, duration, percent, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
 import { completeContext } from "../src/passes/pass.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/recipe/objective.ts";
-import { isRepeat, type Recipe } from "../src/recipe/recipe.ts";
 import { compressIn } from "../src/recipe/run.ts";
 import { openTrials } from "../src/recipe/trials.ts";
 import { openStore } from "../src/run/store.ts";
@@ -47,7 +46,8 @@ const targets: readonly { readonly name: string; readonly of: (original: number)
 const structures = /^(channels|weakest channels|low rank|layers) /;
 const trainings = ["4,000 samples", "1 epoch"].map((amount) => `distilled, ${amount}`);
 
-function isOfGrid({ structure, healing, training }: Combination): boolean {
+function isOfGrid({ structure, healing, training, sparing }: Combination): boolean {
+  if (sparing !== undefined) return false;
   if (structure !== undefined && !structures.test(structure.name)) return false;
   const trained = [...healing, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
   if (trained.some(({ name }) => !trainings.includes(name))) return false;
@@ -58,11 +58,6 @@ function isOfGrid({ structure, healing, training }: Combination): boolean {
 /** Evenly over all of them. */
 const some = <T>(all: readonly T[], count: number): readonly T[] =>
   all.filter((_, at) => Math.floor((at * count) / all.length) !== Math.floor(((at - 1) * count) / all.length));
-
-const withoutSparing = (recipe: Recipe): Recipe => ({
-  ...recipe,
-  steps: recipe.steps.map((step) => (isRepeat(step) || step.judge !== "spare" ? step : { ...step, judge: true })),
-});
 
 const network = networks.find(({ name }) => name === values.model);
 if (network === undefined) throw new RangeError(`"${values.model}" is none of ${networks.map(({ name }) => name)}`);
@@ -80,10 +75,7 @@ else {
   const store = await openStore(model, { resumeFolder: folder });
   const context = completeContext({ seed });
   const all = combinationsFor(await store.open(store.original), task, {}).filter(isOfGrid);
-  const grid = some(all, 200).map((combination) => ({
-    name: combination.name,
-    recipe: withoutSparing(recipeOf(combination)),
-  }));
+  const grid = some(all, 200).map((combination) => ({ name: combination.name, recipe: recipeOf(combination) }));
   const trials = await openTrials(store, grid, { ...task, test: parts.search }, { choice: true }, context);
   const { evaluator } = trials;
   const scores = { evaluator, metric: task.metric, store, machine: undefined };
@@ -91,6 +83,7 @@ else {
   const begun = performance.now();
   const found: { readonly at: number; readonly figures: Figures }[] = [];
   for (const [at, candidate] of trials.candidates.entries()) {
+    process.stderr.write(`\r${at} of ${grid.length}`);
     const attempt = await trials.attempt(candidate, true);
     const figures = attempt.usable ? await figuresOf(attempt, timed) : undefined;
     if (figures !== undefined) found.push({ at, figures });
