@@ -9,7 +9,7 @@ import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { PithError, refusalIn } from "../errors.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
-import { type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
+import { type Goal, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
 import type { Model } from "../graph/model.ts";
@@ -22,7 +22,8 @@ import type { Disagreement, Measured, Timing } from "../report/data.ts";
 import type { Store } from "../run/store.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import type { Figures, MeasuredModel } from "./figures.ts";
+import { EarlyLook } from "./early-look.ts";
+import type { Figures } from "./figures.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { Measuring } from "./time-estimate.ts";
 
@@ -30,6 +31,8 @@ export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
   /** Tokens of a sequence that is timed, and of which operations are counted (128). */
   readonly length?: number | undefined;
+  /** How many of the samples are measured first, drawn at random: what misses the goal for certain there is not measured on the others. */
+  readonly firstLook?: number | undefined;
 }
 
 /** Of a model in the store under `measured.sha256`. */
@@ -44,6 +47,7 @@ const disagreementsKept = 10;
 export class Evaluator {
   readonly original: Evaluation;
   readonly metrics: PairedMetrics;
+  readonly #look: EarlyLook;
   /** One sample, or as many as the model fixes; a sequence with as many tokens as are timed. */
   readonly #run: OneRun;
   /** The output that is the answer, where that was said. */
@@ -56,6 +60,7 @@ export class Evaluator {
   private constructor(
     original: Evaluation,
     metrics: PairedMetrics,
+    look: EarlyLook,
     run: OneRun,
     { threads, output }: PairedMetricsOptions,
     context: Context,
@@ -66,6 +71,7 @@ export class Evaluator {
     this.#seconds = seconds;
     this.original = original;
     this.metrics = metrics;
+    this.#look = look;
     this.#run = run;
     this.#threads = threads;
     this.output = output;
@@ -73,7 +79,7 @@ export class Evaluator {
   }
 
   static async create(figures: Figures, task: Task, options: EvaluatorOptions, context: Context): Promise<Evaluator> {
-    const { name, length, ...rest } = options;
+    const { name, length, firstLook, ...rest } = options;
     const { store } = figures;
     const { digest, model } = await ship(store.original, store);
     const one = await oneRun(model, task.test);
@@ -86,7 +92,8 @@ export class Evaluator {
     if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
     const evaluation = { measured, ...metrics.original, validation: undefined };
-    return new Evaluator(evaluation, metrics, run, options, context, figures, seconds);
+    const look = await EarlyLook.create(model, task, rest, context, metrics, firstLook);
+    return new Evaluator(evaluation, metrics, look, run, options, context, figures, seconds);
   }
 
   /** A model that was measured, as its file has it. */
@@ -99,21 +106,17 @@ export class Evaluator {
     return { seconds: this.#seconds, samples: this.metrics.rows.said.given.length };
   }
 
-  /** @param made digest of what a step made: it may have masks. */
-  async measure(made: string, name: string): Promise<Evaluation> {
-    const { digest, model } = await ship(made, this.#figures.store);
-    const { facts, rows } = (await this.#figures.found(digest)) ?? (await this.#find(digest, model));
-    const compared = this.metrics.beside(rows);
-    return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };
-  }
-
-  async #find(digest: string, model: Model): Promise<MeasuredModel> {
+  /** @param made digest of what a step made: it may have masks. @param goal what misses it for certain needs no more samples than a first look. */
+  async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
+    const { store } = this.#figures;
+    const { digest, model } = await ship(made, store);
+    const known = await this.#figures.found(digest);
     const started = performance.now();
-    const rows = await this.metrics.rowsOf(model);
-    const seconds = (performance.now() - started) / 1000;
-    const found = { facts: await factsOf(digest, this.#figures.store, this.#run), rows, seconds };
-    await this.#figures.keep(found);
-    return found;
+    const { rows, compared } = await this.#look.measure(model, known?.rows, goal);
+    const seconds = (known?.seconds ?? 0) + (performance.now() - started) / 1000;
+    const facts = known?.facts ?? (await factsOf(digest, store, this.#run));
+    if (rows !== known?.rows) await this.#figures.keep({ facts, rows, seconds });
+    return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };
   }
 
   isChanged({ measured }: Evaluation): boolean {

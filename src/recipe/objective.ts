@@ -34,6 +34,16 @@ export interface ObjectiveOptions {
   readonly leastSpeed?: number | undefined;
 }
 
+/** A target of size or speed stands in the place of a goal, unless both are given. */
+export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
+  goal,
+  targetSize,
+  faster,
+}: ObjectiveOptions & { readonly goal?: G | undefined }): G | { readonly maxDrop: number } | undefined {
+  if (goal?.maxDrop !== undefined || (targetSize === undefined && faster === undefined)) return goal;
+  return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
+}
+
 /** By how much a speed may fall short when it is measured again, as a share. */
 const timingSlack = 0.03;
 

@@ -12,6 +12,8 @@ import type { RunOptions } from "./run.ts";
 import { digestOf, judgingOf, type Parts, partsOf } from "./run-record.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained } from "./variant.ts";
 
+export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
+
 /** A model measured on a task, and what candidates of it come to. */
 export interface Trials {
   readonly candidates: readonly CandidateSteps[];
@@ -33,7 +35,7 @@ export async function openTrials(
   store: Store,
   recipes: readonly Candidate[],
   task: Task,
-  options: RunOptions,
+  options: TrialsOptions,
   context: Context,
 ): Promise<Trials> {
   const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
@@ -113,7 +115,7 @@ export async function runIn(
 
 function evaluatorOptions(
   name: string,
-  { batch, output, threads, length, choice = false, compared }: RunOptions,
+  { batch, output, threads, length, choice = false, compared, firstLook }: TrialsOptions,
 ): EvaluatorOptions {
   return {
     name,
@@ -121,6 +123,7 @@ function evaluatorOptions(
     output,
     threads,
     length,
+    firstLook,
     choice,
     level: compared === undefined ? undefined : levelOf(compared),
   };

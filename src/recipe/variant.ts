@@ -158,7 +158,7 @@ async function takeStep(
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");
-    return evaluator.measure(output, `${candidate}, after ${name}`);
+    return evaluator.measure(output, `${candidate}, after ${name}`, goal);
   };
   if (judged) evaluation = await measure(plain);
   const spared = evaluation && (await sparedStep(step, input, plain, evaluation, goal, run));

@@ -28,8 +28,17 @@ test("no sample is both searched on and judged by", async () => {
 });
 
 test("of many samples the most judge", async () => {
-  const { search, test } = divided(of(10_000), 0);
-  expect([search.count, test.count]).toEqual([2048, 7952]);
+  const { search, test, firstLook } = divided(of(10_000), 0);
+  expect([search.count, test.count, firstLook]).toEqual([2048, 7952, 256]);
+});
+
+test("what is looked at first is spread over all samples", async () => {
+  const parts = divided(of(10_000), 0);
+  const [search = []] = await numbersOf(parts);
+  const of5 = Array.from({ length: 5 }, (_, fifth) =>
+    search.slice(0, parts.firstLook).filter((number) => Math.floor(number / 2000) === fifth),
+  );
+  for (const { length } of of5) expect(length).toBeGreaterThan(30);
 });
 
 test("of few all are both", () => {

@@ -11,7 +11,7 @@ import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
-import { type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
+import { goalOf, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn, type RunOptions } from "../recipe/run.ts";
 import { openTrials, type Trials } from "../recipe/trials.ts";
 import { type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
@@ -104,12 +104,6 @@ interface Begun {
   readonly late: AbortController;
 }
 
-/** A target of size or speed stands in the place of a goal, unless both are given. */
-function goalOf({ goal, targetSize, faster }: SearchOptions): SearchOptions["goal"] {
-  if (goal?.maxDrop !== undefined || (targetSize === undefined && faster === undefined)) return goal;
-  return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
-}
-
 class Search {
   readonly #begun: Begun;
   readonly #clock: Clock;
@@ -162,6 +156,7 @@ class Search {
         ...options,
         goal: goalOf(options),
         choice: true,
+        firstLook: parts.firstLook,
         onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
       },
       quiet,
