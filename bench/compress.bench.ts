@@ -10,11 +10,11 @@ import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
 import { objectiveOf } from "../src/recipe/objective.ts";
-import { recipeFrom } from "../src/recipe/recipe.ts";
 import { compress } from "../src/recipe/run.ts";
 import type { Run } from "../src/report/data.ts";
 import { divided, type SearchOptions, search } from "../src/search/index.ts";
 import { openTask } from "../src/task/index.ts";
+import { formats } from "./compress/formats.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
 import { rivals } from "./compress/peers.ts";
 import { heading, line, table, target } from "./lib/print.ts";
@@ -31,15 +31,6 @@ const { values } = parseArgs({
 const asked = values.smoke ? ["mnist_cntk"] : (values.models?.split(",") ?? networks.map(({ name }) => name));
 const seeds = values.smoke ? 1 : Number(values.seeds);
 const purpose = (["size", "speed", "download"] as const).find((one) => one === values.for);
-
-/** What `compress` tried before it searched. */
-const formats = [
-  { scheme: "static" },
-  { scheme: "dynamic" },
-  { scheme: "weights" },
-  { scheme: "weights", bits: 4, rounder: "k-quant" },
-  { scheme: "float16" },
-].map((quantize) => ({ name: Object.values(quantize).join(" "), recipe: recipeFrom({ steps: [{ quantize }] }) }));
 
 /** Between the first combination and the last: what is neither a step nor an evaluation, as a share. */
 function stopwatch() {

@@ -1,0 +1,115 @@
+/**
+ * Whether `compress` keeps no larger a file than the best format of numbers by itself, at the same goal, on every model of the shared folder.
+ *
+ *     npm run bench -- never-worse [--models zoo/gru,models/resnet20] [--steps 12] [--for size] [--timeout 300]
+ *
+ * Models of the compress bench are searched on their data, others on random inputs with their own answers as the truth. Each has a process of its own.
+ */
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { isIndexed } from "../src/data/index.ts";
+import { range, view } from "../src/data/indexed.ts";
+import { refusalIn } from "../src/errors.ts";
+import { bytes, counted, times } from "../src/evaluate/numbers.ts";
+import { open } from "../src/onnx/index.ts";
+import { objectiveOf, type Purpose, purposes } from "../src/recipe/objective.ts";
+import { compress } from "../src/recipe/run.ts";
+import type { Run } from "../src/report/data.ts";
+import { divided, search } from "../src/search/index.ts";
+import { openTask } from "../src/task/index.ts";
+import { shared } from "../test/shared.ts";
+import { formats } from "./compress/formats.ts";
+import { filesOf, networks } from "./compress/networks.ts";
+import { heading, line, table, target } from "./lib/print.ts";
+
+const { values } = parseArgs({
+  options: {
+    models: { type: "string" },
+    steps: { type: "string", default: "12" },
+    for: { type: "string", default: "size" },
+    timeout: { type: "string", default: "300" },
+    one: { type: "string" },
+  },
+});
+const seed = 0;
+const purpose: Purpose | undefined = purposes.find((one) => one === values.for);
+/** Random samples that are judged and searched on. */
+const mostRandom = 512;
+
+interface Row {
+  readonly search: string;
+  readonly formats: string;
+  /** Bytes of the best format beside those of the search; of both nothing: 1. */
+  readonly ratio: number;
+}
+
+const keptOf = ({ variants, chosen }: Run) => variants[chosen ?? -1];
+
+async function compared(path: string): Promise<Row> {
+  const model = await open(path);
+  const network = networks.find((one) => filesOf(one)?.model === path);
+  const files = network && filesOf(network);
+  const given = {
+    data: files?.data ?? "random",
+    learns: "answers",
+    calibrate: 256,
+    preprocess: network?.preprocess,
+    ...(network?.metric && { metric: network.metric }),
+  } as const;
+  const whole = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
+  const test =
+    files === undefined && isIndexed(whole.test) ? view(whole.test, whole.test.name, range(mostRandom)) : whole.test;
+  const task = { ...whole, test };
+  const goal = { maxDrop: network?.maxDrop };
+  const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
+  const judged = { ...task, test: divided(test, seed).test };
+  const objective = () => objectiveOf({ purpose }, network?.maxDrop, { bytes: run.original.bytes });
+  const before = await compress(model, formats, judged, { choice: false, goal, objective, rounds: 7 }, { seed });
+  const [own, other] = [keptOf(run), keptOf(before.run)];
+  const sizeOf = (one: typeof own): number => one?.result?.bytes ?? run.original.bytes;
+  const text = (one: typeof own): string => (one === undefined ? "nothing" : `${one.name}, ${bytes(sizeOf(one))}`);
+  return { search: text(own), formats: text(other), ratio: sizeOf(other) / sizeOf(own) };
+}
+
+if (values.one !== undefined) {
+  const row = await compared(values.one).catch((error: unknown) => refusalIn(error).message);
+  process.stdout.write(`\n${JSON.stringify(row)}\n`);
+  process.exit();
+}
+
+heading(`No larger than the best format by itself, in ${values.steps} combinations`, seed);
+const folders = ["models", "models/bert_sst2/onnx", "models/llama_shakespeare/onnx", "zoo"];
+const paths = folders.flatMap((folder) => {
+  const place = shared(join("data", folder));
+  const names = place === undefined ? [] : readdirSync(place).filter((name) => name.endsWith(".onnx"));
+  return names.map((name) => ({ name: join(folder, basename(name, ".onnx")), path: join(place ?? "", name) }));
+});
+if (paths.length === 0) line("  not measured: there is no shared folder (../shared, or PITH_SHARED)");
+const asked = values.models?.split(",");
+const rows: string[][] = [];
+const worse: string[] = [];
+let refused = 0;
+for (const { name, path } of paths.filter((one) => asked?.includes(one.name) ?? true)) {
+  process.stderr.write(`${name}\n`);
+  const words = ["--conditions=pith-source", "--import=tsx", import.meta.filename];
+  const own = ["--one", path, "--steps", values.steps, "--for", values.for];
+  const found: Row | string = await promisify(execFile)(process.execPath, [...words, ...own], {
+    timeout: 1000 * Number(values.timeout),
+  }).then(
+    ({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1) ?? ""),
+    (error: Error) => `stopped: ${error.message.split("\n").at(-1)}`,
+  );
+  if (typeof found === "string") {
+    refused++;
+    rows.push([name, found.slice(0, 100), "", ""]);
+    continue;
+  }
+  if (found.ratio < 1) worse.push(name);
+  rows.push([name, found.search, found.formats, times(found.ratio)]);
+}
+table(["model", "search", "formats", ">smaller"], rows);
+line(`  ${counted(refused, "model")} not searched`);
+line(`  ${target(`none is larger than the best format${worse.length > 0 ? `: ${worse.join(", ")}` : ""}`, worse.length === 0, true)}`);
+if (worse.length > 0) process.exitCode = 1;
