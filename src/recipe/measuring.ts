@@ -84,7 +84,7 @@ export class Measuring {
     storeWeights(model);
     const looks = await Looks.create(model, task, options, context, context, firstLook);
     requireFunction(looks, task);
-    const judging = { judging: judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
+    const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
     return new Measuring(model, store, task, looks, judging, context, said);
   }
 

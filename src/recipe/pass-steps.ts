@@ -56,8 +56,12 @@ export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
 export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
   withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));
 
-async function withOptions(recipe: Recipe, open: (step: RecipeStep) => Promise<OptionValues>): Promise<Recipe> {
-  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({ ...step, options: await open(step) });
+/** The recipe with other options of its steps. */
+export async function withOptions(
+  recipe: Recipe,
+  optionsOf: (step: RecipeStep) => Promise<OptionValues>,
+): Promise<Recipe> {
+  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({ ...step, options: await optionsOf(step) });
   const steps = recipe.steps.map(async (one) =>
     isRepeat(one) ? { ...one, steps: await Promise.all(one.steps.map(opened)) } : opened(one),
   );

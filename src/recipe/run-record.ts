@@ -1,4 +1,6 @@
 /** What a run records of its data, and what its results depend on. */
+import { fileKind } from "#platform";
+import { fileHash } from "../data/file-hash.ts";
 import { contentHash, type Dataset } from "../data/index.ts";
 import type { Task } from "../evaluate/index.ts";
 import { openModules } from "../passes/modules.ts";
@@ -12,16 +14,16 @@ import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";
 
 /** What all figures of a run follow from, but for the model that they are of. */
-export function judgingOf(
+export async function judgingOf(
   { original }: Store,
   { metric }: Task,
   { test }: Parts,
   { batch, output, length }: RunOptions,
-): unknown {
+): Promise<unknown> {
   return {
     version,
     original,
-    test: test && digestOf(test),
+    test: await digestOf(test),
     metric: metric.name,
     batch,
     output,
@@ -29,9 +31,11 @@ export function judgingOf(
   };
 }
 
-/** What tells samples from others; of those that are not hashed name and number. */
-export function digestOf(samples: Samples | undefined): unknown {
-  return samples?.sha256 ?? samples;
+/** What tells samples from others, wherever they lie. Those that are not hashed are known by number, and by name or by the file that is called so: of a module by its code. */
+export async function digestOf(samples: Samples | undefined): Promise<unknown> {
+  const { name = "", count, sha256 } = samples ?? {};
+  if (samples === undefined || sha256 !== undefined) return sha256;
+  return { count, name: (await fileKind(name)) === "file" ? await fileHash(name) : name };
 }
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;

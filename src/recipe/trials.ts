@@ -47,7 +47,7 @@ export async function openTrials(
     }),
   );
   const parts = await partsOf(task, candidates);
-  const figures = new Figures(store, judgingOf(store, task, parts, options));
+  const figures = new Figures(store, await judgingOf(store, task, parts, options));
   const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
   onMeasured(evaluator.original.measured);
   // A model that is going to be trained may be at chance.
@@ -56,7 +56,7 @@ export async function openTrials(
   const { atChance } = evaluator.metrics;
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
   const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
-  const samples = { train: digestOf(parts.train), calibrate: digestOf(parts.calibrate) };
+  const samples = { train: await digestOf(parts.train), calibrate: await digestOf(parts.calibrate) };
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [] } = options;
   const run = {

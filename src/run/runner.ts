@@ -36,6 +36,9 @@ export interface StepResult {
   readonly seconds: number;
 }
 
+/** What is kept of it. Options may name files by the paths of another machine: each run has its own. */
+type KeptStep = Omit<StepResult, "options">;
+
 export interface RunnerOptions {
   readonly store: Store;
   readonly parts: StepParts;
@@ -74,6 +77,12 @@ export class Runner {
 
   /** Runs a step on a model, unless its result is there. @throws PithError as its pass; once more where it did before. */
   async run(step: Step, input: string): Promise<StepResult> {
+    const made = await this.#made(step, input);
+    const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
+    return { ...made, options: options as OptionValues };
+  }
+
+  async #made(step: Step, input: string): Promise<KeptStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#make(step, input);
     const key = await this.#key(step, input);
@@ -95,7 +104,7 @@ export class Runner {
     }
   }
 
-  async #make({ pass, options }: Step, input: string): Promise<StepResult> {
+  async #make({ pass, options }: Step, input: string): Promise<KeptStep> {
     const { store, parts } = this.#options;
     const model = await store.open(input);
     const warnings: string[] = [];
@@ -112,7 +121,6 @@ export class Runner {
     const { changes, misses, history, curve, training, learnt } = outcome;
     return {
       output: await store.keep(model),
-      options: (await this.#plain(completeOptions(pass, options), wordOf)) as OptionValues,
       changes,
       misses: misses.map(({ at, reason, by }) => ({ at, reason, by })),
       history,
@@ -124,9 +132,9 @@ export class Runner {
     };
   }
 
-  async #known(key: unknown): Promise<StepResult | undefined> {
+  async #known(key: unknown): Promise<KeptStep | undefined> {
     const { store } = this.#options;
-    const found = (await store.records?.read(key)) as StepResult | undefined;
+    const found = (await store.records?.read(key)) as KeptStep | undefined;
     return found !== undefined && (await store.has(found.output)) ? found : undefined;
   }
 
@@ -140,7 +148,7 @@ export class Runner {
     const named = reference === undefined ? [] : [options[reference] ?? "original", ...further];
     return {
       step: pass.id,
-      options: await this.#plain(completeOptions(pass, options), uniqueWordOf),
+      options: await this.#plain(withoutModules(pass, completeOptions(pass, options)), uniqueWordOf),
       files: await this.#filesOf(step),
       input,
       samples: part && samples?.[part],
@@ -154,13 +162,15 @@ export class Runner {
     };
   }
 
-  /** What files hold that options name: modules, and those that the pass reads but for its references. */
-  async #filesOf({ pass, options }: Step): Promise<readonly string[]> {
+  /** Of options that name files, what these hold: modules, and files that the pass reads but for its references. */
+  async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
     const read = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
-    const paths = Object.entries(options).flatMap(([name, value]) =>
-      typeof value === "string" && (read.includes(name) || isModule(pass.options, name, value)) ? [value] : [],
+    const hashes = Object.entries(options).map(async ([name, value]) =>
+      typeof value === "string" && (read.includes(name) || isModule(pass.options, name, value))
+        ? [[name, await sha256Text([await readFile(value)])] as const]
+        : [],
     );
-    return Promise.all(paths.map(async (path) => sha256Text([await readFile(path)])));
+    return Object.fromEntries((await Promise.all(hashes)).flat());
   }
 
   #digestOf(model: Model | string): Promise<string> {
@@ -185,6 +195,10 @@ export class Runner {
     return Object.fromEntries(await Promise.all(entries));
   }
 }
+
+/** Another machine has them elsewhere. A model stays: its weights may lie in a file beside it. */
+const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
+  Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 
 /** For a reader. */
 const wordOf = (thing: object): string => (typeof thing === "function" ? "a function" : "an object");

@@ -8,6 +8,7 @@ import { PithError } from "../../src/errors.ts";
 import { accuracy, crossEntropy } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { definePass } from "../../src/passes/index.ts";
+import { modulePath } from "../../src/passes/modules.ts";
 import { prune } from "../../src/prune/index.ts";
 import { compress, recipeFrom } from "../../src/recipe/index.ts";
 import { task, trained } from "./blobs.ts";
@@ -183,6 +184,59 @@ describe("from one run to the next", () => {
       await compress(net, [{ name: "one", recipe }], task, { ...options, passes: [reading], resumeFolder: folder });
     }
     expect(ran).toEqual([0.1, 0.2]);
+  });
+
+  test("a module that an option names is known by what is in it, wherever it lies", async () => {
+    const own = definePass({
+      id: "own",
+      summary: "prune as much as a module says, and count that",
+      options: v.object({ amount: v.union([v.number(), modulePath("is a number")]) }),
+      async run(model, { amount }, context) {
+        ran.push(Number(amount));
+        return prune(model, { amount: Number(amount) }, context);
+      },
+    });
+    const runs = [];
+    for (const [name, amount] of [
+      ["a", 0.1],
+      ["b", 0.1],
+      ["c", 0.2],
+    ] as const) {
+      const file = join(folder, `${name}.mjs`);
+      writeFileSync(file, `export default ${amount};\n`);
+      const recipe = recipeFrom({ steps: [{ own: { amount: file } }] }, "recipe", [own]);
+      const { run } = await compress(net, [{ name: "one", recipe }], task, {
+        ...options,
+        passes: [own],
+        resumeFolder: folder,
+      });
+      expect(run.variants[0]?.steps[0]?.options).toEqual({ amount: file });
+      runs.push(run.variants[0]?.result?.sha256);
+    }
+    expect(ran).toEqual([0.1, 0.2]);
+    expect(runs[1]).toBe(runs[0]);
+    const records = readdirSync(folder).filter((name) => name.endsWith(".json"));
+    expect(records.filter((name) => readFileSync(join(folder, name), "utf8").includes(folder))).toEqual([]);
+  });
+
+  test("a stream of a module is known by the code, wherever that lies", async () => {
+    const figures: number[] = [];
+    for (const [name, code] of [
+      ["a", ""],
+      ["b", ""],
+      ["c", "// another"],
+    ] as const) {
+      const file = join(folder, `${name}.mjs`);
+      writeFileSync(file, code);
+      const { batches } = task.test;
+      const streamed = { ...task, test: { name: file, count: undefined, batches } };
+      await compress(net, [candidate(0.1)], streamed, { ...options, resumeFolder: folder });
+      figures.push(readdirSync(folder).filter((one) => one.endsWith(".json")).length);
+    }
+    const [first = 0, moved, changed] = figures;
+    expect(moved).toBe(first);
+    expect(changed).toBeGreaterThan(first);
+    expect(ran).toEqual([0.1]);
   });
 
   test("no checkpoint is left of a training that is done", async () => {

@@ -5,6 +5,7 @@ import { duration } from "../../evaluate/numbers.ts";
 import type { Job } from "../../job/job.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
+import { foundAmong } from "../jobs/modules.ts";
 import { serve, withoutPassword } from "../queue/queue.ts";
 import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 
@@ -18,15 +19,22 @@ export default defineCommand({
     store: described(v.string(), "folder or bucket that all machines reach, with models, data and results", {
       value: "folder/",
     }),
+    modules: option(
+      v.array(v.string()),
+      "code that jobs may run: data sets that are modules, and own criteria, rounders, curves in recipes",
+      { value: "rows.mjs" },
+    ),
     jobs: option(countOption, "jobs at a time, each in a process of its own (default: 1)", { value: "n" }),
   }),
   deterministic: true,
   examples: [
     "worker redis://queue.local --store /mnt/shared/pith",
     "worker redis://queue.local --store s3://bucket/pith",
+    "worker redis://queue.local --store /mnt/shared/pith --modules rows.mjs,rounder.mjs",
   ],
-  async run([url = ""], { store, jobs = 1 }, session) {
+  async run([url = ""], { store, modules = [], jobs = 1 }, session) {
     const { terminal, signal } = session;
+    const ownModule = await foundAmong(modules);
     const shared = await openSharedStore(store);
     let done = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
@@ -36,7 +44,7 @@ export default defineCommand({
         const what = `${work.name} of ${basename(work.input.model)}`;
         const started = performance.now();
         try {
-          const received = await receivedInput(shared, work);
+          const received = await receivedInput(shared, work, ownModule);
           await session.job<Job>(work.kind, received as never, what, { keeps: true });
           done++;
           terminal.note("done", `${what}: ${duration(performance.now() - started)}`);

@@ -1,4 +1,5 @@
 /** Jobs that are done ahead of a command: in several processes here, or by the workers of a queue. */
+import { basename } from "node:path";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
 import { PithError } from "../../errors.ts";
@@ -14,7 +15,7 @@ import { openBucket } from "../queue/bucket.ts";
 import { type OpenedQueue, openQueue, withoutPassword } from "../queue/queue.ts";
 import { inputIn, openSharedStore, type SharedStore, shareInput } from "../queue/shared-store.ts";
 import { mostKept } from "../steps-folder.ts";
-import type { SharedInput, Work } from "./kinds.ts";
+import { modulesOf, type SharedInput, type Work } from "./kinds.ts";
 
 /** Where jobs are done. */
 export interface Elsewhere {
@@ -46,7 +47,13 @@ export async function withAhead<I extends SharedInput, T>(
     context.stage("store");
     const shared = await shareInput(store, model, { kind, input });
     const here = inputIn(store, shared);
-    const ahead = await onQueue(queue, named.url, (one) => workOf(one, shared), context);
+    const ahead = await onQueue(
+      queue,
+      named.url,
+      (one) => workOf(one, shared),
+      await modulesOf({ kind, input }),
+      context,
+    );
     return work(ahead, { resumeFolder: here.resumeFolder, bucket: await bucketOf(here) });
   });
 }
@@ -90,20 +97,27 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
   });
 }
 
-/** Jobs for the workers of a queue. */
+/** Jobs for the workers of a queue. @param modules that the jobs name. */
 export async function onQueue(
   queue: OpenedQueue,
   url: string,
   workOf: (name: string) => Work,
+  modules: readonly string[],
   context: Pick<JobContext, "log">,
 ): Promise<Ahead> {
   await queue.look();
   const server = withoutPassword(url);
-  const none = `no worker yet: pith worker ${server} --store …`;
+  const flag = modules.length === 0 ? "" : ` --modules ${modules.map((path) => basename(path)).join()}`;
+  const none = `no worker yet: pith worker ${server} --store …${flag}`;
   context.log({
     id: "queue",
     text: `${server}: ${queue.room === 0 ? none : `${counted(queue.room, "job")} at a time`}`,
   });
+  if (modules.length > 0)
+    context.log({
+      id: "modules",
+      text: `only workers that were started with${flag} do this; what others refuse is done here`,
+    });
   const pool = new Pool({
     jobs: Math.max(1, queue.room),
     // All jobs of a round are queued at once, as more workers may come.

@@ -4,7 +4,8 @@
  */
 import { PithError } from "../../errors.ts";
 import type { DataRequest } from "../data.ts";
-import { requireNoFiles } from "./recipe-files.ts";
+import { isCode, type Rename } from "./modules.ts";
+import { withRecipeModules } from "./recipe-files.ts";
 
 /** What every kind of job is given. Models and data are files under the hash of their content where they are in a store of several machines. */
 export interface SharedInput {
@@ -26,28 +27,37 @@ export interface Work<I extends SharedInput = SharedInput> {
 }
 
 interface Kind {
-  /** @throws PithError E_OPTION where the input names code, or files of the machine that asks: workers have neither. */
-  requirePlain?(input: SharedInput): void;
+  /** Other names of the modules that are in the input beside its data. @throws PithError E_OPTION where it names other files of the machine that asks: workers have none. */
+  withModules?<I extends SharedInput>(input: I, rename: Rename): Promise<I>;
 }
 
 const kinds: Readonly<Record<string, Kind>> = {
   combination: {},
   measurements: {},
-  recipe: { requirePlain: requireNoFiles },
+  recipe: { withModules: withRecipeModules },
 };
 
-/** @throws PithError E_UNSUPPORTED for a kind that there is not, E_OPTION for an input that a worker must not take. */
-export function requirePlainWork({ kind, input }: Pick<Work, "kind" | "input">): void {
+/**
+ * The input with other names of its modules. All else in it is plain data.
+ * @throws PithError E_UNSUPPORTED for a kind that there is not, E_OPTION for an input that a worker must not take; whatever `rename` throws.
+ */
+export async function withModules<I extends SharedInput>(
+  { kind, input }: Pick<Work<I>, "kind" | "input">,
+  rename: Rename,
+): Promise<I> {
   if (!Object.hasOwn(kinds, kind))
     throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is no job that a worker does.`);
-  requireNoCode(input.data.path);
-  kinds[kind]?.requirePlain?.(input);
+  const { path } = input.data;
+  const own = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
+  return kinds[kind]?.withModules?.(own, rename) ?? own;
 }
 
-/** @throws PithError E_OPTION for a data set that is a module: workers run no code from a queue. */
-function requireNoCode(path: string): void {
-  if (!/\.[cm]?[jt]s$/i.test(path)) return;
-  throw new PithError("E_OPTION", `"${path}" is code, which workers of a queue do not run.`, {
-    hint: "Write its samples to a file (docs/data.md), or leave out --queue.",
+/** @throws PithError as `withModules`. */
+export async function modulesOf(work: Pick<Work, "kind" | "input">): Promise<readonly string[]> {
+  const found = new Set<string>();
+  await withModules(work, async (path) => {
+    found.add(path);
+    return path;
   });
+  return [...found];
 }

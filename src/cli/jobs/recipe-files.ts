@@ -1,39 +1,45 @@
-/** Recipes for workers of a queue, which run techniques by their names, but no code, and read and write no other files than those of the store. */
+/** Recipes for workers of a queue, which run techniques by their names and modules that they have, and read and write no other files than those of the store. */
 import * as v from "valibot";
+import { isObject } from "../../data/plain-object.ts";
 import { PithError } from "../../errors.ts";
-import { parseRecipe, type RecipeStep, steps } from "../../recipe/index.ts";
-import { isRepeat } from "../../recipe/recipe.ts";
+import type { OptionValues } from "../../passes/index.ts";
+import { parseRecipe, type RecipeStep, recipeText, steps } from "../../recipe/index.ts";
+import { withOptions } from "../../recipe/pass-steps.ts";
+import { isCode, type Rename } from "./modules.ts";
 
 const schema = v.object({ recipe: v.string() });
 
-/** @throws PithError E_OPTION for an input without a recipe, or with one that is none or names a file. */
-export function requireNoFiles(input: object): void {
+/**
+ * The input with other names of the modules in its recipe.
+ * @throws PithError E_OPTION for an input without a recipe, or with one that is none or names another file.
+ */
+export async function withRecipeModules<I extends object>(input: I, rename: Rename): Promise<I> {
   const { success, output } = v.safeParse(schema, input);
   if (!success) throw new PithError("E_OPTION", "The queue asks for a recipe, and has none.");
-  const recipe = parseRecipe(output.recipe);
-  for (const step of recipe.steps.flatMap((one) => (isRepeat(one) ? one.steps : [one]))) {
-    const [file] = filesOf(step);
-    if (file === undefined) continue;
-    throw new PithError(
-      "E_OPTION",
-      `${step.id}: "${file}" is a file of this machine: workers of a queue do not have it.`,
-      {
-        hint: "Run the recipe without --queue.",
-      },
-    );
-  }
+  const recipe = await withOptions(parseRecipe(output.recipe), async (step) => {
+    requireNoFiles(step);
+    return (await renamedIn(step.options, rename)) as OptionValues;
+  });
+  return { ...input, recipe: recipeText(recipe) };
 }
 
-/** Modules at any depth, and the files that a pass reads or writes. */
-function filesOf({ id, options }: RecipeStep): readonly string[] {
+/** Files that a pass reads or writes. */
+function requireNoFiles({ id, options }: RecipeStep): void {
   const { reference, restores, furtherReferences, command } = steps.get(id) ?? {};
   const named = [reference, restores, furtherReferences, ...(command?.reads ?? []), ...(command?.writes ?? [])];
-  return Object.entries(options).flatMap(([name, value]) =>
-    textsIn(value).filter((text) => (named.includes(name) ? text !== "original" : /\.[cm]?[jt]s$/i.test(text))),
-  );
+  const texts = named.flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
+  const file = texts.find((text) => typeof text === "string" && text !== "original");
+  if (file === undefined) return;
+  throw new PithError("E_OPTION", `${id}: "${file}" is a file of this machine: workers of a queue do not have it.`, {
+    hint: "Run the recipe without --queue.",
+  });
 }
 
-function textsIn(value: unknown): readonly string[] {
-  if (typeof value === "string") return [value];
-  return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
+/** Modules at any depth. */
+async function renamedIn(value: unknown, rename: Rename): Promise<unknown> {
+  if (typeof value === "string") return isCode(value) ? rename(value) : value;
+  if (Array.isArray(value)) return Promise.all(value.map((one) => renamedIn(one, rename)));
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).map(async ([name, one]) => [name, await renamedIn(one, rename)] as const);
+  return Object.fromEntries(await Promise.all(entries));
 }

@@ -8,7 +8,7 @@ import { parseRecipe, recipeName } from "../../recipe/index.ts";
 import type { Ahead } from "../../run/pool.ts";
 import { inputIn, shareInput } from "../queue/shared-store.ts";
 import { type Elsewhere, inProcesses, onQueue, withQueue } from "./ahead.ts";
-import type { Work } from "./kinds.ts";
+import { modulesOf, type Work } from "./kinds.ts";
 import { openModel } from "./open-model.ts";
 import type { RecipeInput } from "./recipe.ts";
 import { recipeFile, type SearchInput } from "./searching.ts";
@@ -53,7 +53,9 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
     context.stage("store");
     const shared: (RecipeInput | undefined)[] = [];
     for (const one of asked) shared.push(one && (await shareInput(store, one.model, { kind, input: one.input })));
-    await run(shared, (workOf) => onQueue(queue, named.url, workOf, context));
+    const [first] = asked.flatMap((one) => one?.input ?? []);
+    const modules = first === undefined ? [] : await modulesOf({ kind, input: first });
+    await run(shared, (workOf) => onQueue(queue, named.url, workOf, modules, context));
     return models.map(({ resumeFolder: own }, at) => {
       const one = shared[at];
       const { resumeFolder = own, bucket } = one === undefined ? {} : inputIn(store, one);

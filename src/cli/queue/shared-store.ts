@@ -8,7 +8,8 @@ import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
 import { filesOf } from "../files.ts";
-import { requirePlainWork, type SharedInput, type Work } from "../jobs/kinds.ts";
+import { type SharedInput, type Work, withModules } from "../jobs/kinds.ts";
+import { isCode, nameInJobs, type Rename } from "../jobs/modules.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
@@ -34,8 +35,8 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
 }
 
 /**
- * Puts the model and the data of a job into the store.
- * @returns the input with paths relative to the store.
+ * Puts the model and the data of a job into the store, but no modules.
+ * @returns the input with paths relative to the store, and modules by their hashes.
  * @throws PithError E_OPTION where a worker must not take the job.
  */
 export async function shareInput<I extends SharedInput>(
@@ -43,23 +44,12 @@ export async function shareInput<I extends SharedInput>(
   model: Model,
   work: Pick<Work<I>, "kind" | "input">,
 ): Promise<I> {
-  requirePlainWork(work);
-  const { input } = work;
+  const input = await withModules(work, nameInJobs);
   const shared = await share(store, [
     ...named(dirname(input.model), filesOf(model, input.model)),
     ...(await sidecarsOf(input.model)),
   ]);
-  const data = resolve(input.data.path);
-  const isFolder = (await stat(data)).isDirectory();
-  const base = isFolder ? data : dirname(data);
-  const names = await readdir(base, { recursive: isFolder });
-  // Files of the same kind beside a file may be other parts of the same data.
-  const files = names
-    .filter((name) => isFolder || extname(name) === extname(data))
-    .map((name) => join(base, name))
-    .toSorted();
-  const place = await share(store, named(base, files));
-  const path = isFolder ? place : `${place}/${basename(data)}`;
+  const path = isCode(input.data.path) ? input.data.path : await shareData(store, input.data.path);
   const key = await textHash(JSON.stringify([shared, path, input.seed]));
   return {
     ...input,
@@ -69,7 +59,22 @@ export async function shareInput<I extends SharedInput>(
   };
 }
 
-/** The input with absolute paths on this machine. @throws PithError E_DATA for a path that leaves the store. */
+/** @returns its path, relative to the store. */
+async function shareData(store: SharedStore, given: string): Promise<string> {
+  const data = resolve(given);
+  const isFolder = (await stat(data)).isDirectory();
+  const base = isFolder ? data : dirname(data);
+  const names = await readdir(base, { recursive: isFolder });
+  // Files of the same kind beside a file may be other parts of the same data.
+  const files = names
+    .filter((name) => isFolder || extname(name) === extname(data))
+    .map((name) => join(base, name))
+    .toSorted();
+  const place = await share(store, named(base, files));
+  return isFolder ? place : `${place}/${basename(data)}`;
+}
+
+/** The input with absolute paths on this machine, but for modules. @throws PithError E_DATA for a path that leaves the store. */
 export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
   const at = (path: string): string => {
     const found = resolve(folder, path);
@@ -81,7 +86,7 @@ export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, 
   return {
     ...input,
     model: at(input.model),
-    data: { ...input.data, path: at(input.data.path) },
+    data: { ...input.data, path: isCode(input.data.path) ? input.data.path : at(input.data.path) },
     resumeFolder,
     bucket: bucket && `${bucket.address}/${relative(resolve(folder), resumeFolder).replaceAll(sep, "/")}`,
   };
@@ -89,14 +94,14 @@ export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, 
 
 /**
  * What a worker does: the input of a job with absolute paths, its model and data on this machine.
- * @throws PithError as `requirePlainWork` and `inputIn`; E_DATA, E_FILE where a bucket does not have them.
+ * @param ownModule where a module of a job lies on this machine. @throws PithError for one that this machine does not run.
+ * @throws PithError as `withModules` and `inputIn`; E_DATA, E_FILE where a bucket does not have them.
  */
-export async function receivedInput(store: SharedStore, work: Work): Promise<SharedInput> {
-  requirePlainWork(work);
-  const { input } = work;
+export async function receivedInput(store: SharedStore, work: Work, ownModule: Rename): Promise<SharedInput> {
+  const input = await withModules(work, ownModule);
   const found = inputIn(store, input);
   if (store.bucket === undefined) return found;
-  for (const path of [input.model, input.data.path]) {
+  for (const path of [input.model, ...(isCode(input.data.path) ? [] : [input.data.path])]) {
     const [place] = /^inputs\/[0-9a-f]{64}(?=\/|$)/.exec(path) ?? [];
     if (place === undefined) throw new PithError("E_DATA", `The queue names "${path}", which is no input in a store.`);
     await receiveFolder(store.bucket.objects, store.folder, place);
