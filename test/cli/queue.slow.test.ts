@@ -1,8 +1,8 @@
 /** Workers of a queue: what becomes of work when they die, stop, or the server starts again. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Queue } from "bullmq";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -27,6 +27,8 @@ const freePort = (): Promise<number> =>
       listening.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
     });
   });
+/** What `sensitivity` found, without what no two runs have in common. */
+const swept = ({ seconds: _, written: __, ...found }: Readonly<Record<string, unknown>>) => found;
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once("close", resolve));
 
@@ -54,7 +56,8 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
   };
   const startServer = (...more: readonly string[]) =>
     start(server ?? "", ["--port", String(port), "--save", "", "--appendonly", "yes", "--dir", folder, ...more]);
-  const worker = () => start(process.execPath, [program, "worker", `redis://localhost:${port}`, "--store", store]);
+  const worker = (its = store, ...more: readonly string[]) =>
+    start(process.execPath, [program, "worker", `redis://localhost:${port}`, "--store", its, ...more]);
   const until = async (holds: () => boolean): Promise<void> => {
     for (let left = 600; left > 0 && !holds(); left--) await pause(100);
     expect(holds()).toBe(true);
@@ -158,21 +161,16 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
       expect(near.code, near.err).toBe(0);
     };
     await both("sensitivity", at("outliers.onnx"), ...data, "--kinds", "prune,bits");
-    const swept = (name: string) => {
-      const path = join(at(`sensitivity-${name}`), "sensitivity.json");
-      const { seconds: _, written: __, ...rest } = JSON.parse(readFileSync(path, "utf8"));
-      return rest;
-    };
-    expect(swept("far")).toEqual(swept("near"));
+    const [far, near] = ["far", "near"].map((name) =>
+      swept(JSON.parse(readFileSync(join(at(`sensitivity-${name}`), "sensitivity.json"), "utf8"))),
+    );
+    expect(far).toEqual(near);
     writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
     await both("compress", at("outliers.onnx"), at("right.onnx"), ...data, "-r", at("recipe.yaml"), "--force");
     for (const name of ["outliers", "right"])
       expect(readFileSync(join(at("compress-far"), name, "model.onnx"))).toEqual(
         readFileSync(join(at("compress-near"), name, "model.onnx")),
       );
-    writeFileSync(at("own.yaml"), "steps:\n  - prune: { amount: 10%, importance: ./mine.mjs }\n");
-    const own = ["compress", at("outliers.onnx"), ...data, "-r", at("own.yaml"), ...queue, "-o", at("own")];
-    expect((await pith(...own)).err).toContain('prune: "./mine.mjs" is a file of this machine');
     for (const { child } of workers) child.kill("SIGINT");
     await Promise.all(workers.map(({ child }) => ended(child)));
     const said = workers.map((one) => one.said()).join("\n");
@@ -236,7 +234,76 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     await ended(redis.child);
   }, 60_000);
 
-  test("code is not run by workers, a folder outside of the store is not read, and passwords are not printed", async () => {
+  test("a worker with the modules of a command does its jobs, one without refuses them: the same as without", async () => {
+    const redis = startServer();
+    await until(() => redis.said().includes("Ready to accept connections"));
+    const rows = JSON.stringify(Array.from({ length: 300 }, (_, at) => [Math.sin(at), Math.cos(at)]));
+    const sources = {
+      "rows.mjs": `const rows = ${rows};
+export function* batches({ size }) {
+  for (let at = 0; at < rows.length; at += size) {
+    const features = rows.slice(at, at + size);
+    yield { features, label: features.map(([a, b]) => (a > b ? 0 : 1)) };
+  }
+}`,
+      "mine.mjs": 'export default { id: "mine", scores: ({ matrices }) => matrices() };',
+    };
+    const [[data = "", mine = ""] = [], theirs = []] = ["ours", "theirs"].map((name) => {
+      mkdirSync(at(name));
+      return Object.entries(sources).map(([file, text]) => {
+        writeFileSync(join(at(name), file), text);
+        return join(at(name), file);
+      });
+    });
+    writeFileSync(at("mine.yaml"), `steps:\n  - prune: { amount: 90%, importance: ${mine} }\n`);
+    const model = [at("outliers.onnx"), "--data", data];
+    const commands = [
+      ["compress", ...model, "-r", at("mine.yaml"), "--force"],
+      ["sensitivity", ...model, "--kinds", "prune"],
+    ];
+    const results = (name: string, steps: string) => {
+      const [run, sensitivity] = ["compress/run.json", "sensitivity/sensitivity.json"].map((file) =>
+        JSON.parse(readFileSync(join(at(name), file), "utf8")),
+      );
+      const kept = readdirSync(steps, { recursive: true }).map((path) => basename(String(path)));
+      return {
+        model: readFileSync(join(at(name), "compress", "model.onnx"), "base64"),
+        importance: run.variants[0].steps[0].options.importance,
+        sensitivity: swept(sensitivity),
+        kept: new Set(kept.filter((path) => /^[0-9a-f]{64}\.(json|onnx)$/.test(path))),
+      };
+    };
+    for (const words of commands) {
+      const { code, err } = await pith(...words, "-o", join(at("alone"), words[0] ?? ""));
+      expect(code, err).toBe(0);
+    }
+    const alone = results("alone", at("alone"));
+    for (const modules of [[], ["--modules", theirs.join()]]) {
+      const name = `store${modules.length}`;
+      const { child, said } = worker(at(name), ...modules);
+      await until(() => said().includes("takes work from"));
+      for (const words of commands) {
+        const queue = ["--queue", `redis://localhost:${port}`, "--store", at(name)];
+        const out = join(at(`with-${name}`), words[0] ?? "");
+        const far = start(process.execPath, [program, ...words, ...queue, "-o", out]);
+        await ended(far.child);
+        expect(far.child.exitCode, far.said()).toBe(0);
+        expect(far.said()).toMatch(/only workers that were started with --modules rows\.mjs(,mine\.mjs)? do this/);
+      }
+      expect(results(`with-${name}`, join(at(name), "runs"))).toEqual(alone);
+      child.kill("SIGINT");
+      await ended(child);
+      const refused =
+        /"modules\/[0-9a-f]{64}\/rows\.mjs" is code that this worker was not started with: --modules rows\.mjs/;
+      if (modules.length === 0) expect(said()).toMatch(refused);
+      else expect(said()).not.toContain("failed");
+      expect(said().match(/of outliers\.onnx: [0-9.]+ m?s/g) ?? []).toHaveLength(modules.length === 0 ? 0 : 4);
+    }
+    redis.child.kill("SIGTERM");
+    await ended(redis.child);
+  }, 240_000);
+
+  test("passwords are not printed", async () => {
     const redis = startServer("--requirepass", "right");
     await until(() => redis.said().includes("Ready to accept connections"));
     const queue = ["--queue", `redis://:secret@localhost:${port}`, "--store", store];
@@ -246,11 +313,6 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
       err: expect.stringContaining(`No server answers at redis://localhost:${port}.`),
     });
     expect(denied.err).not.toContain("secret");
-    execFileSync("cp", [at("points.csv"), at("points.mjs")]);
-    const words = searching(at("none"), "--queue", `redis://:right@localhost:${port}`, "--store", store);
-    const { code, err } = await pith(...words.with(3, at("points.mjs")));
-    expect(code).not.toBe(0);
-    expect(err).toMatch(/code, which workers of a queue do not run|points\.mjs/);
     redis.child.kill("SIGTERM");
   });
 
