@@ -274,10 +274,10 @@ export function* batches({ size }) {
       };
     };
     for (const words of commands) {
-      const { code, err } = await pith(...words, "-o", join(at("alone"), words[0] ?? ""));
+      const { code, err } = await pith(...words, "-o", join(at("without"), words[0] ?? ""));
       expect(code, err).toBe(0);
     }
-    const alone = results("alone", at("alone"));
+    const alone = results("without", at("without"));
     for (const modules of [[], ["--modules", theirs.join()]]) {
       const name = `store${modules.length}`;
       const { child, said } = worker(at(name), ...modules);
