@@ -111,5 +111,7 @@ for (const { name, path } of paths.filter((one) => asked?.includes(one.name) ?? 
 }
 table(["model", "search", "formats", ">smaller"], rows);
 line(`  ${counted(refused, "model")} not searched`);
-line(`  ${target(`none is larger than the best format${worse.length > 0 ? `: ${worse.join(", ")}` : ""}`, worse.length === 0, true)}`);
+line(
+  `  ${target(`none is larger than the best format${worse.length > 0 ? `: ${worse.join(", ")}` : ""}`, worse.length === 0, true)}`,
+);
 if (worse.length > 0) process.exitCode = 1;
