@@ -48,7 +48,14 @@ describe("a first look at a result", () => {
     expect((await look.measure(broken, rows, goal)).rows).toBe(rows);
     const whole = await look.measure(broken, rows, { maxDrop: 1 });
     expect(whole.rows.said.given).toHaveLength(1000);
-    expect(await look.measure(broken, whole.rows, goal)).toEqual(whole);
+  });
+
+  test("comes to the same where all samples are known already", async () => {
+    const look = await looking(1000, 100);
+    const { rows } = await look.measure(broken, undefined, undefined);
+    const again = await look.measure(broken, rows, goal);
+    expect(again.compared).toEqual((await look.measure(broken, undefined, goal)).compared);
+    expect(again.rows).toBe(rows);
   });
 
   test("is at all samples where there is no goal, or as many samples as there are", async () => {

@@ -14,6 +14,8 @@ import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./p
 interface Part {
   readonly first: PairedMetrics;
   readonly others: PairedMetrics;
+  /** Numbers of a sample, of which the metric is made. */
+  readonly columns: number;
 }
 
 export class EarlyLook {
@@ -47,22 +49,30 @@ export class EarlyLook {
       const rows = rowsFrom(all.rows, metric.columns, from, to);
       return PairedMetrics.create(model, { metric, test: view(test, test.name, some) }, options, silent, rows);
     };
-    return new EarlyLook(all, { first: await on(0, samples), others: await on(samples, test.count) });
+    return new EarlyLook(all, {
+      first: await on(0, samples),
+      others: await on(samples, test.count),
+      columns: metric.columns,
+    });
   }
 
-  /** @param known what the model said before, on the first samples or on all. @param goal undefined: all samples are measured. */
+  /**
+   * What comes of it depends on the goal, and not on what is known.
+   * @param known what the model said before, on the first samples or on all. @param goal undefined: all samples are measured.
+   */
   async measure(
     model: Model,
     known: Rows | undefined,
     goal: Goal | undefined,
   ): Promise<{ readonly rows: Rows; readonly compared: PairedResult }> {
     if (this.#part === undefined) return this.#whole(known ?? (await this.#all.rowsOf(model)));
-    const { first, others } = this.#part;
+    const { first, others, columns } = this.#part;
     const rows = known ?? (await first.rowsOf(model));
-    if (rows.rows.length > first.rows.rows.length) return this.#whole(rows);
-    const misses = goal !== undefined && judge(first.beside(rows, earlyLevel).comparison, goal).drop.low > goal.maxDrop;
-    if (misses) return { rows, compared: first.beside(rows) };
-    return this.#whole(joinRuns(rows, await others.rowsOf(model)));
+    const count = first.rows.said.given.length;
+    const own = rowsFrom(rows, columns, 0, count);
+    if (goal !== undefined && judge(first.beside(own, earlyLevel).comparison, goal).drop.low > goal.maxDrop)
+      return { rows, compared: first.beside(own) };
+    return this.#whole(rows.said.given.length > count ? rows : joinRuns(rows, await others.rowsOf(model)));
   }
 
   #whole(rows: Rows): { readonly rows: Rows; readonly compared: PairedResult } {
