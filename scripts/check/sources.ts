@@ -88,9 +88,9 @@ export function lineOf(syntax: ts.SourceFile, node: ts.Node): number {
   return syntax.getLineAndCharacterOfPosition(node.getStart(syntax)).line + 1;
 }
 
-/** Code that is not shipped: tests, their helpers, and the examples of operators. */
+/** Code that is not shipped: tests and their helpers. */
 export function isTestCode(file: string): boolean {
-  return /\.(test|examples)\.ts$/.test(file) || !file.startsWith("src/");
+  return file.endsWith(".test.ts") || !file.startsWith("src/");
 }
 
 /** "conv.ts" of `src/ops/` belongs to "ops", `src/errors.ts` to "errors". */

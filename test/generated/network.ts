@@ -1,7 +1,7 @@
 /**
  * Networks at random: a description (plain data, which shrinks) and the graph that follows from it.
  *
- * A network starts empty, or with an example of any operator (`src/ops/*.examples.ts`) between two layers; blocks are added one after another.
+ * A network starts empty, or with an example of any operator (`test/ops/*.examples.ts`) between two layers; blocks are added one after another.
  * Same description, same network, to the last weight.
  */
 import { infer, isRandom } from "../../src/analysis/infer.ts";
@@ -9,12 +9,12 @@ import { Miss, PithError } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import { allGraphs, type Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { elementCount, isSymbolic } from "../../src/tensor/dims.ts";
 import type { Batch } from "../../src/tensor/types.ts";
 import { examples } from "../laws/examples.ts";
 import { numberOf, symbolicModel } from "../laws/harness.ts";
+import type { Example } from "../ops/define.examples.ts";
 import fc from "../property.ts";
 import { oldestFormat } from "../zoo/variants.ts";
 import { layerBlocks } from "./blocks.ts";

@@ -12,10 +12,10 @@ import type { Model } from "../../src/graph/model.ts";
 import { substitute } from "../../src/graph/replace.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { identity } from "../../src/math/index.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import type { WeightRole } from "../../src/ops/index.ts";
 import { fromNumbers } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 function roleOf(model: Model): WeightRole | undefined {

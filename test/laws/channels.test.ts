@@ -10,7 +10,6 @@ import { Miss } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Node, Value } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import {
   type AxisEnd,
   type AxisLink,
@@ -24,6 +23,7 @@ import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { stridesOf } from "../../src/tensor/dims.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, numeric, operatorOf, run } from "./harness.ts";
 
 type Removed = Map<Value, Map<number, Set<number>>>;

@@ -7,11 +7,11 @@ import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
 import type { Attribute, Node } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../src/tensor/dims.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { examplesFor, fixedModel, lastNode, numberOf, numeric, operatorOf, run, symbolicModel } from "./harness.ts";
 
 function integers(node: Node, name: string): readonly number[] | undefined {

@@ -7,9 +7,9 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss, PithError } from "../../src/errors.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { isFloat } from "../../src/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { cotangents, feedStored, gradients, worstGap } from "./differences.ts";
 import {
   difference,

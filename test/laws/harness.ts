@@ -9,12 +9,12 @@ import type { Node } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { replaceUses } from "../../src/graph/replace.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import type { Example, Law } from "../../src/ops/define.examples.ts";
 import { type Op, operators } from "../../src/ops/index.ts";
 import { fromNumbers, type NumericType, toFloat64 } from "../../src/tensor/convert.ts";
 import { type Dim, dimValue, elementCount } from "../../src/tensor/dims.ts";
 import { random } from "../../src/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
+import type { Example, Law } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 
 /** One engine for a file of tests. */

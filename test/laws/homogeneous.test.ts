@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { Miss } from "../../src/errors.ts";
 import type { Model } from "../../src/graph/model.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 const factor = 1.75;

@@ -8,9 +8,9 @@ import { Miss, PithError } from "../../src/errors.ts";
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { raiseOpset } from "../../src/passes/raise-opset.ts";
 import type { Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 import {
   difference,

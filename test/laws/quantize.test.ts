@@ -13,7 +13,6 @@ import { emitInto } from "../../src/graph/emit.ts";
 import type { Value } from "../../src/graph/graph.ts";
 import { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { type Op, operators, type QuantizeRule } from "../../src/ops/index.ts";
 import { raiseOpset } from "../../src/passes/raise-opset.ts";
 import { writeOnCodes } from "../../src/quantize/formats/qoperator.ts";
@@ -23,6 +22,7 @@ import { inMemory } from "../../src/tensor/dense.ts";
 import { stridesOf } from "../../src/tensor/dims.ts";
 import { roundHalfEven } from "../../src/tensor/round.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import {
   difference,
   engine,

@@ -8,10 +8,10 @@ import type { Attribute } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { checkForm, inputsFor, schemasOf } from "../../src/graph/schema.ts";
 import { verify } from "../../src/graph/verify.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { raiseOpset } from "../../src/passes/raise-opset.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import type { Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 /** The oldest operator set that ONNX Runtime has kernels for. */

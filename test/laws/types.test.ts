@@ -8,9 +8,9 @@ import { type Container, isContainer, type Value, type ValueType } from "../../s
 import { emitInto } from "../../src/graph/emit.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
-import type { Example } from "../../src/ops/define.examples.ts";
 import { toNumbers } from "../../src/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Example } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, numberOf, reasonOf, run, symbolicModel } from "./harness.ts";
 
