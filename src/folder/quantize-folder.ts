@@ -35,10 +35,8 @@ const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_confi
  * or where another model is in the place of an original's copy.
  *
  * @example
- * ```ts
  * const files = await quantizeFolder("minilm", { dtypes: ["q8", "q4"], out: "minilm.web" });
  * for (const { file, verdict, measured } of files) console.log(file, verdict, measured);
- * ```
  */
 export async function quantizeFolder(
   folder: string,

@@ -45,11 +45,9 @@ export interface EncodeOptions {
  * file that holds weights has changed.
  *
  * @example
- * ```ts
  * const parts: Uint8Array[] = [];
  * for await (const chunk of encode(model)) parts.push(chunk);
  * const download = new Blob(parts as BlobPart[]);
- * ```
  */
 export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
   yield* stream(fitting(await modelPieces(model, options)));

@@ -34,10 +34,8 @@ export interface OpenOptions {
  * E_UNSUPPORTED for element types that this version does not know.
  *
  * @example
- * ```ts
  * const model = await open("resnet20.onnx");
  * console.log(model.graph.nodeCount, "nodes, opset", model.opsets.get(""));
- * ```
  */
 export async function open(
   source: string | URL | Blob | Uint8Array | ArrayBuffer | ByteSource,
@@ -69,10 +67,8 @@ export async function open(
  * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
  *
  * @example
- * ```ts
  * const model = await open("model.onnx");
  * await save(model, "copy.onnx");
- * ```
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
   const { externalData, fileBytes } = options;

@@ -15,7 +15,6 @@ export const operators = new Registry(
  * @throws PithError E_NAME if two of the entries are for the same operator.
  *
  * @example
- * ```ts
  * const gate = defineOp({
  *   domain: "my.company",
  *   name: "Gate",
@@ -24,7 +23,6 @@ export const operators = new Registry(
  *   lower: (_, emit, [x]) => [emit.Mul([x, emit.Sigmoid([x])])],
  * });
  * addOperators(model, gate);
- * ```
  */
 export function addOperators({ graph }: Model, ...entries: readonly Op[]): void {
   graph.operators = (graph.operators instanceof Registry ? graph.operators : new Registry([])).with(...entries);

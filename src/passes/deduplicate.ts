@@ -8,18 +8,17 @@
  * Nodes that draw random numbers differ from themselves. Nodes with graphs inside stay, and so do outputs with a role. Where both outputs are
  * outputs of the model, both are computed: a copy would be a node as well.
  */
-import * as v from "valibot";
 import { isRandom } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { isUsed } from "./remove-unused.ts";
 
 export const deduplicate = definePass({
   id: "deduplicate",
   summary: "Remove duplicate computations",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const changes: Change[] = [];
     const tensors = new Map<Tensor, number>();

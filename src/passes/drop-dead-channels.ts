@@ -10,7 +10,6 @@
  *
  * What has a role is being pruned or trained, and stays; so does what is rounded to codes further on. Of each axis one index stays.
  */
-import * as v from "valibot";
 import { channelGroups, type Group, outputsOf, removable } from "../analysis/channels.ts";
 import { leadsToCodes } from "../analysis/codes.ts";
 import { cut } from "../analysis/cut.ts";
@@ -28,21 +27,19 @@ import { type AxisLayout, alongAxis, elementCount } from "../tensor/dims.ts";
 import { partsOf } from "../tensor/part.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { addBehind, runPart, type Shift, shiftOf } from "./constant-shift.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 
 /**
  * Cuts channels whose weights are all zero, in place, and adds what they were to the biases of the layers that read them. Channels that are
  * constant and must stay are listed.
  * @example
- * ```ts
  * const { changes, misses } = await dropDeadChannels(model);
- * ```
  */
 export const dropDeadChannels = definePass({
   id: "drop-dead-channels",
   summary: "Cut channels that are constant, into the biases behind them",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model, _, { engine, signal }) {
     const changes: Change[] = [];
     const misses: Miss[] = [];

@@ -1,19 +1,16 @@
 /** The exporter's notes (`notes.ts`), dropped by themselves; passes that make a model smaller drop them with what they change. */
-import * as v from "valibot";
 import { clearNotes } from "./notes.ts";
-import { definePass } from "./pass.ts";
+import { definePass, noOptions } from "./pass.ts";
 
 /**
  * Drops notes of the exporter from nodes, values and graphs.
  * @example
- * ```ts
  * await dropNotes(model);
- * ```
  */
 export const dropNotes = definePass({
   id: "drop-notes",
   summary: "Remove the exporter's metadata",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const what = "exporter's metadata removed";
     return { changes: clearNotes(model).map((at) => ({ at, what, decidedBy: "global" })), misses: [] };

@@ -2,16 +2,15 @@
  * What nothing needs: nodes and stored tensors that lead to no output, in all graphs; weights that are listed as inputs and not read;
  * imports of operator sets without an operator. Inputs that are fed stay: they are the model's interface.
  */
-import * as v from "valibot";
 import { allGraphs, allNodes, type Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { removeUnused } from "./remove-unused.ts";
 
 export const dropUnused = definePass({
   id: "drop-unused",
   summary: "Remove nodes that no output depends on",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const changes: Change[] = [];
     const say = (at: string): void => {

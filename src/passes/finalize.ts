@@ -6,23 +6,20 @@
  *     fc1.weight_mask: float32[128, 784] mask         →
  *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
-import * as v from "valibot";
 import { allValues } from "../graph/graph.ts";
 import { roleWords } from "../graph/role.ts";
 import { foldConstants } from "./fold-constants.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 
 /**
  * Removes every role and folds what is left of masks. Training starts from what is stored afterwards, and pruned weights may grow again.
  * @example
- * ```ts
  * await finalize(model);
- * ```
  */
 export const finalize = definePass({
   id: "finalize",
   summary: "Fold masks in, and remove the marks for training (trainable, frozen, state)",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model, _, context) {
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {

@@ -20,9 +20,7 @@ export const fixOption = described(
  * Fixes named dimensions of the inputs, and what follows from them.
  * @throws PithError E_NAME for a name that no input has.
  * @example
- * ```ts
  * await fixDimensions(model, { fix: { batch: 1 } });
- * ```
  */
 export const fixDimensions = definePass({
   id: "fix-dimensions",

@@ -8,7 +8,6 @@
  * Where a dimension has only a name, a node that takes a shape can often be told all the same: a 0 copies the dimension of the input, a -1
  * is what is left. What the entry says of the node once nothing was cut (`resize`) is just that.
  */
-import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../graph/graph.ts";
@@ -18,7 +17,7 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { storeInPlace } from "./store-constants.ts";
@@ -26,7 +25,7 @@ import { storeInPlace } from "./store-constants.ts";
 export const foldShapes = definePass({
   id: "fold-shapes",
   summary: "Store shape arithmetic whose result is constant",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const inference = infer(model);
     const isHeld = protectedValues(model, inference);

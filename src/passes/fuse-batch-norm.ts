@@ -13,7 +13,6 @@
  * A mask on the weight stays: its product is linear in the weight. Numbers are computed in float64 and rounded once.
  * Values with a role are still being trained and stay, unless the caller knows better.
  */
-import * as v from "valibot";
 import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
@@ -31,7 +30,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import { stored } from "./fold-mask.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
-import { type Change, definePass, type Outcome } from "./pass.ts";
+import { type Change, definePass, noOptions, type Outcome } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 
 /**
@@ -39,14 +38,12 @@ import { protectedValues } from "./protected.ts";
  *
  * Source: the algebra above; ONNX Runtime folds Conv alone, and when it loads the model.
  * @example
- * ```ts
  * const { changes, misses } = await fuseBatchNorm(model);
- * ```
  */
 export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",
   summary: "Fold batch normalization into the layer before it",
-  options: v.strictObject({}),
+  options: noOptions,
   run: (model) => fuseBatchNorms(model, { trained: false }),
 });
 
@@ -54,7 +51,7 @@ export const fuseBatchNorm = definePass({
 export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
-  options: v.strictObject({}),
+  options: noOptions,
   run: (model) => fuseBatchNorms(model, { trained: false, into: notRounded(model), arithmetic: true }),
 });
 

@@ -7,7 +7,6 @@
  * Roles are honoured: what a node with a role makes or takes stays as it is. So does what is rounded to codes further on, where a rule adds
  * up in another order (`codes.ts`).
  */
-import * as v from "valibot";
 import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
@@ -16,14 +15,14 @@ import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
 import { fasterSteps, fewerNodes, type PairResult, type PairRules, padsInWindows } from "../ops/pairs/index.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
 
 export const fusePairs = definePass({
   id: "fuse-pairs",
   summary: "Fuse pairs of nodes into one",
-  options: v.strictObject({}),
+  options: noOptions,
   run: async (model) => ({ changes: fuse(model, fewerNodes), misses: [] }),
 });
 

@@ -8,7 +8,6 @@
  * A function in another version of an operator set than the model stays, with a reason; and so do all of them where they expand to more nodes
  * than can be held.
  */
-import * as v from "valibot";
 import { calledFunction } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotExpanded, whyNotInlined } from "../graph/functions.ts";
@@ -16,19 +15,17 @@ import { allNodes, describe, type Node, subgraphs } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 
 /**
  * Replaces calls of the model's own functions by what they do, and drops functions that nothing calls any more.
  * @example
- * ```ts
  * await inlineFunctions(model);
- * ```
  */
 export const inlineFunctions = definePass({
   id: "inline-functions",
   summary: "Inline the functions of the model",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const changes: Change[] = [];
     const misses = new Map<string, Miss>();

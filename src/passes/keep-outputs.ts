@@ -17,9 +17,7 @@ export const keepOption = described(
  * Cuts a model down to what some of its values need: outputs, or any other values of the main graph.
  * @throws PithError E_NAME for a name that no value has.
  * @example
- * ```ts
  * await keepOutputs(model, { outputs: ["logits"] });
- * ```
  */
 export const keepOutputs = definePass({
   id: "keep-outputs",

@@ -25,9 +25,7 @@ export const loweringOpset = 18;
  * Replaces fused operators by primitives; raises the model to opset 18 for that where there is one.
  * @throws PithError E_UNSUPPORTED if it cannot be raised.
  * @example
- * ```ts
  * const { misses } = await lowerFused(model, { operators: ["com.microsoft.*", "LSTM"] });
- * ```
  */
 export const lowerFused = definePass({
   id: "lower-fused",

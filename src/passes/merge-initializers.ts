@@ -6,7 +6,6 @@
  * Roles are honoured (`protected.ts`): two zero biases that are trained stay two. Weights that are listed among the inputs are part of the
  * model's interface, and stay.
  */
-import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -14,7 +13,7 @@ import { replaceUses } from "../graph/replace.ts";
 import { bytesOf, bytesOfText, hexadecimal } from "../tensor/dense.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { type Change, type Context, definePass } from "./pass.ts";
+import { type Change, type Context, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 
 /** Bytes of the smallest tensor that moves out of a branch. */
@@ -23,7 +22,7 @@ const leastMoved = 1024;
 export const mergeInitializers = definePass({
   id: "merge-initializers",
   summary: "Store equal tensors once",
-  options: v.strictObject({}),
+  options: noOptions,
   run: async (model, _, context) => ({ changes: await merge(model, groupsOf(model), context), misses: [] }),
 });
 

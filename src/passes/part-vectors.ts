@@ -4,15 +4,14 @@
  *
  *     zeros: conv1, conv2     →     zeros: conv1     zeros_1: conv2
  */
-import * as v from "valibot";
 import { describe } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 
 export const partVectors = definePass({
   id: "part-vectors",
   summary: "Store vectors that several nodes read once for each",
-  options: v.strictObject({}),
+  options: noOptions,
   async run({ graph }) {
     const changes: Change[] = [];
     for (const value of [...graph.values()]) {

@@ -180,6 +180,9 @@ export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> ex
   run(model: Model, options: v.InferOutput<S>, context: Context): Promise<R>;
 }
 
+/** The schema of a pass that takes none. */
+export const noOptions = v.strictObject({});
+
 type Arguments<I> =
   Record<never, never> extends I ? [options?: I, context?: Partial<Context>] : [options: I, context?: Partial<Context>];
 

@@ -5,18 +5,17 @@
  *     n = Gather(Shape(h), 0)    h: [batch, 2, 8]     →     n = Gather(Shape(x), [0])    x: [batch, 3]
  *     s = Concat(n, [16])                                   s = Concat(n, [16])
  */
-import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import { isSymbolic, productParts, type Symbolic } from "../tensor/dims.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { removeUnusedEverywhere } from "./remove-unused.ts";
 
 export const readSizes = definePass({
   id: "read-sizes",
   summary: "Read sizes that have a name off the inputs",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const { graph } = model;
     const inference = infer(model);

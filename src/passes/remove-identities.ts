@@ -8,19 +8,18 @@
  * A node stays where its output is known by name and what it hands on may not take that name: an input that is an output, a value from
  * outside of a branch. Roles are honoured: a product with a mask of ones is no identity.
  */
-import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { allNodes, describe } from "../graph/graph.ts";
 import { canTakeName, replaceUses } from "../graph/replace.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
 
 export const removeIdentities = definePass({
   id: "remove-identities",
   summary: "Remove identity nodes",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const inference = infer(model);
     const isHeld = protectedValues(model, inference);

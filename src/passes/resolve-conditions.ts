@@ -6,18 +6,17 @@
  * Names inside the branch stay where they are free. A branch that hands out a stored tensor, or one value as two outputs, is copied to the
  * outputs that are known by name.
  */
-import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
 import { inlineGraph, restoreNames } from "../graph/inline.ts";
 import { replaceUses } from "../graph/replace.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 
 export const resolveConditions = definePass({
   id: "resolve-conditions",
   summary: "Inline the branch of an If whose condition is known",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const changes: Change[] = [];
     // What a branch computes may be a condition inside the next.

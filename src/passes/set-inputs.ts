@@ -28,9 +28,7 @@ export const setOption = described(
  * @throws PithError E_NAME for a name that no input has, E_SHAPE_MISMATCH for numbers that do not fill it, E_TYPE_MISMATCH for one that its
  * type does not hold.
  * @example
- * ```ts
  * await setInputs(model, { set: { sr: 16000 } });
- * ```
  */
 export const setInputs = definePass({
   id: "set-inputs",

@@ -49,9 +49,7 @@ const most = 50;
  * (`finalize.ts`), where asked: without them batch normalization is folded that was trained, too, and masks are.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
  * @example
- * ```ts
  * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
- * ```
  */
 export const simplify = definePass({
   id: "simplify",

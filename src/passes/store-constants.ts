@@ -7,7 +7,6 @@
  * A constant that is itself an output of a graph stays. A weight behind an Identity counts as the weight itself: exporters write one that two
  * layers share so.
  */
-import * as v from "valibot";
 import { type Inference, infer, isRandom } from "../analysis/infer.ts";
 import { arithmeticTypes } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
@@ -17,12 +16,12 @@ import { replaceUses, substitute } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Change, definePass } from "./pass.ts";
+import { type Change, definePass, noOptions } from "./pass.ts";
 
 export const storeConstants = definePass({
   id: "store-constants",
   summary: "Turn Constant nodes into stored tensors",
-  options: v.strictObject({}),
+  options: noOptions,
   async run(model) {
     const inference = infer(model);
     const changes: Change[] = [];

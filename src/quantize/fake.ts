@@ -82,11 +82,9 @@ const opset = 13;
  * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018); learned step size
  * quantization (Esser et al. 2020).
  * @example
- * ```ts
  * await fakeQuantize(model, { scheme: "static", data: calibration });
  * await train(model, { data, epochs: 1 });
  * await quantize(model, { scheme: "static" }); // no data needed: the scales are there
- * ```
  */
 export const fakeQuantize = definePass({
   id: "fake-quantize",

@@ -45,11 +45,9 @@ import { rounders } from "./rounders/index.ts";
  * `quantize_dynamic` writes, for Gemm too.
  *
  * @example
- * ```ts
  * const model = await open("model.onnx");
  * const { changes, misses } = await quantize(model, { scheme: "static", data: calibration });
  * await save(model, "model.int8.onnx");
- * ```
  */
 export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "quantize",

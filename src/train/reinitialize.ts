@@ -5,7 +5,6 @@
  * Roles are honoured: buffers and masks stay, what is tied stays tied.
  */
 
-import * as v from "valibot";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layersInside } from "../analysis/no-layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -14,7 +13,7 @@ import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Bound, WeightRole } from "../ops/define.ts";
-import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
+import { type Change, type Context, definePass, noOptions, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
@@ -39,7 +38,7 @@ import { copyOfTied } from "./ties.ts";
 export const reinitialize = definePass({
   id: "reinitialize",
   summary: "Reinitialize all weights, to train a network from scratch",
-  options: v.strictObject({}),
+  options: noOptions,
   beginsAnew: true,
   command: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
   run: (model, _, context) => drawAnew(model, context),

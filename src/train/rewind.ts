@@ -1,10 +1,9 @@
 /** Rewinding: the weights of an earlier step under the masks of now. */
-import * as v from "valibot";
 import { maskedBy } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { keptWeights } from "../passes/kept-weights.ts";
-import { type Change, definePass, type Outcome } from "../passes/pass.ts";
+import { type Change, definePass, noOptions, type Outcome } from "../passes/pass.ts";
 import { sameDims } from "../tensor/dims.ts";
 
 /**
@@ -23,7 +22,7 @@ import { sameDims } from "../tensor/dims.ts";
 export const rewind = definePass({
   id: "rewind",
   summary: "Rewind the weights to the step that train kept; masks stay",
-  options: v.strictObject({}),
+  options: noOptions,
   beginsAnew: true,
   run: async (model) => rewound(model),
 });

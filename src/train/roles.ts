@@ -41,10 +41,8 @@ export interface Declaration {
  * ones and biases of zeros that the file stores once for several layers become tensors of their own. `train`
  * does so where it starts; a step of your own is created from what it leaves.
  * @example
- * ```ts
  * const { misses } = await declareRoles(model, { batchStatistics: true });
  * for (const miss of misses) console.warn(miss.at, miss.reason);
- * ```
  */
 export async function declareRoles(
   model: Model,

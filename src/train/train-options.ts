@@ -32,23 +32,6 @@ const shareOrPath = v.pipe(
   v.union([keptApart, v.string()]),
 );
 
-interface DependentOptions {
-  readonly checkpoint?: string | undefined;
-  readonly resume: boolean;
-  readonly validation?: unknown;
-  readonly every?: number | undefined;
-  readonly patience?: number | undefined;
-}
-
-/** The option that another option requires and that is missing; undefined if all are there. */
-export function unmet({ resume, checkpoint, validation, every, patience }: DependentOptions): string | undefined {
-  if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
-  if (validation !== undefined) return undefined;
-  if (every !== undefined) return "every needs validation, a share held out for evaluation: 10%";
-  if (patience !== undefined) return "patience needs validation, a share held out for evaluation: 10%";
-  return undefined;
-}
-
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   samples: option(countOption, "so many of them, drawn at random (default: all)", { value: "n" }),
@@ -142,6 +125,19 @@ const trainEntries = v.strictObject({
   }),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),
 });
+
+type Dependent = Partial<
+  Pick<v.InferInput<typeof trainEntries>, "checkpoint" | "resume" | "validation" | "every" | "patience">
+>;
+
+/** The option that another option requires and that is missing; undefined if all are there. */
+export function unmet({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
+  if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
+  if (validation !== undefined) return undefined;
+  if (every !== undefined) return "every needs validation, a share held out for evaluation: 10%";
+  if (patience !== undefined) return "patience needs validation, a share held out for evaluation: 10%";
+  return undefined;
+}
 
 export const trainOptions = v.pipe(
   trainEntries,

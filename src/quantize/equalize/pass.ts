@@ -10,11 +10,9 @@ import { moveFactors, storeForm } from "../round-model.ts";
  * `equalize: false` in steps of one's own.
  * @throws PithError as `quantize`.
  * @example
- * ```ts
  * const model = await open("model.onnx");
  * await equalize(model, { scheme: "static", data: calibration });
  * await quantize(model, { scheme: "static", data: calibration, equalize: false });
- * ```
  */
 export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "equalize",
