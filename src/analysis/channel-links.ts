@@ -36,7 +36,6 @@ export function* labelledEnds(
       if (value !== undefined) for (const axis of labels.axes(value)) yield { port: `${side}${index}`, value, axis };
 }
 
-/** Which port, and which of its axes. */
 export const endKey = ({ port, axis }: End): string => `${port} ${axis}`;
 
 export interface Link {
@@ -85,7 +84,6 @@ export function valueAt(node: Node, port: AxisEnd[0]): Value | undefined {
   return port.startsWith("in") ? node.inputs[Number(port.slice(2))] : node.outputs[Number(port.slice(3))];
 }
 
-/** A link of an entry at its node. */
 export function linkOf(node: Node, { from, to, map }: Extract<AxisLink, { from: AxisEnd }>): Link {
   const [start, end] = [endOf(node, from), endOf(node, to)];
   let images: readonly (readonly number[])[] | undefined;
@@ -95,14 +93,11 @@ export function linkOf(node: Node, { from, to, map }: Extract<AxisLink, { from: 
     hasImages: map !== undefined,
     get images() {
       if (map === undefined) return undefined;
-      images ??= sizeAlong(end) === undefined ? [] : imagesOf(map, sizeAlong(start) ?? 0);
+      const length = sizeAlong(end) === undefined ? 0 : (sizeAlong(start) ?? 0);
+      images ??= Array.from({ length }, (_, index) => map(index));
       return images;
     },
   };
-}
-
-function imagesOf(map: (index: number) => readonly number[], size: number): readonly (readonly number[])[] {
-  return Array.from({ length: size }, (_, index) => map(index));
 }
 
 /** Stored copies of one parameter are cut alike. */

@@ -44,7 +44,6 @@ function storedParts({ weight, bias }: Layer): readonly Value[] {
   return root === undefined ? [weight] : [weight, root];
 }
 
-/** How many numbers are learned. */
 export function learnedCount(learned: ReadonlyMap<Value, number>): number {
   let sum = 0;
   for (const count of learned.values()) sum += count;

@@ -57,7 +57,7 @@ function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, 
     const known = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
-      const trained = known?.trainedInputs(node) ?? boundParameters(bound);
+      const trained = known?.trainedInputs(node) ?? (bound instanceof Miss ? [] : bound.parameters());
       known?.visit(node, trained.length > 0 || multipliesCodes(bound));
       if (bound instanceof Miss || isUnitNormalization(node, bound, inference)) continue;
       for (const input of trained) {
@@ -79,10 +79,6 @@ function isConstant(node: Node, bound: Bound, input: number, weight: Value): boo
 /** A layer on codes: they are trained numbers, which no entry calls parameters. */
 function multipliesCodes(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
-}
-
-function boundParameters(bound: Bound | Miss): readonly number[] {
-  return bound instanceof Miss ? [] : bound.parameters();
 }
 
 /** The tensor that a value is stored as, or those that it is a part of, as the three matrices of attention, or is joined of, as reordered gates. */

@@ -92,7 +92,8 @@ function settle({ links, alternatives }: Part, labels: Labels): void {
       for (const link of backwards) followOnce(link, labels, done);
       changed = labels.changes !== before;
     } while (changed);
-  } while (joinFirst(alternatives, labels));
+    // The joins of one rule may tell what to do at the next: one node's at a time.
+  } while (alternatives.some((set) => joinAlternatives(set, labels)));
 }
 
 /** The counts of changes and joins of the labels when a rule was last followed. */
@@ -128,11 +129,6 @@ function follow(link: Link, labels: Labels): void {
   const unitAt = (index: number): number =>
     images === undefined ? (end[index] ?? -1) : labels.common(end, images[index] ?? []);
   labels.assign(from, size, unitAt);
-}
-
-/** The joins of one rule may tell what to do at the next: one node's at a time. */
-function joinFirst(alternatives: readonly Alternatives[], labels: Labels): boolean {
-  return alternatives.some((set) => joinAlternatives(set, labels));
 }
 
 /**

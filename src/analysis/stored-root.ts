@@ -1,6 +1,6 @@
 /** The stored tensor behind a value: what a weight is stored as, through masks, roundings and rearrangements of stored numbers. */
 import { Miss } from "../errors.ts";
-import { subgraphs, type Value } from "../graph/graph.ts";
+import { operatorName, subgraphs, type Value } from "../graph/graph.ts";
 import { entryOf } from "../ops/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { valueAt } from "./channel-links.ts";
@@ -58,14 +58,10 @@ export function whyNotStored(value: Value): Miss | undefined {
     const entry = entryOf(producer);
     if (inputs.length === 0 && entry?.holds?.((of) => attributes.get(of)) === undefined)
       return new Miss(`"${name}" is computed at run time`);
-    if (entry === undefined) return new Miss(`"${name}" is computed by ${qualified(domain, op)}`);
+    if (entry === undefined) return new Miss(`"${name}" is computed by ${operatorName({ domain, op })}`);
     for (const input of inputs.toReversed()) if (input !== undefined) open.push(input);
   }
   return undefined;
-}
-
-function qualified(domain: string, op: string): string {
-  return domain === "" ? op : `${domain}.${op}`;
 }
 
 /** The matrix that a value transposes, where it is made by a transposition. */

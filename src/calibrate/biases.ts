@@ -26,7 +26,6 @@ export interface BiasCorrection {
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
   /** Those before a batch normalization, too: with statistics that stay it hands means on (false). */
   readonly normalized?: boolean;
-  /** Layers that are left as they are. */
   readonly except?: (layer: Layer) => boolean;
   /** Whether the time that was given is over. */
   readonly overdue?: () => boolean;

@@ -23,7 +23,6 @@ export function parseWritten(value: unknown): FileHashes {
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
 
-/** A file to be written. */
 export interface NewFile {
   /** In the folder. */
   readonly path: string;

@@ -34,7 +34,6 @@ export function tokenFile(name: string): TokenFile | undefined {
 
 interface Tokens {
   readonly count: number;
-  /** The tokens from `start` to before `end`. */
   read(start: number, end: number): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 

@@ -51,7 +51,6 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
   return entries;
 }
 
-/** Where the directory lies. */
 async function directoryOf(archive: ByteSource): Promise<{ readonly start: number; readonly end: number }> {
   const from = Math.max(0, archive.size - endLength - longestComment);
   const tail = viewOf(await archive.read(from, archive.size));

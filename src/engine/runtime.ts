@@ -35,7 +35,7 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
   if (wanted === undefined || wanted === "native") {
     await disableTelemetry();
     const found = await attempt(() => import("#onnxruntime"));
-    if (found !== undefined && !isWeb(found)) return { ort: found, name: "native" };
+    if (found !== undefined && found.env.versions.web === undefined) return { ort: found, name: "native" };
     if (found !== undefined && wanted === undefined) return { ort: found, name: "wasm" };
   }
   if (wanted !== "native") {
@@ -51,10 +51,6 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
  */
 export async function runtimeName(wanted?: RuntimeName): Promise<RuntimeName> {
   return (await findRuntime(wanted)).name;
-}
-
-function isWeb(ort: Runtime): boolean {
-  return ort.env.versions.web !== undefined;
 }
 
 function missing(wanted: RuntimeName | undefined, cause: unknown): PithError {

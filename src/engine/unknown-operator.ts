@@ -19,8 +19,3 @@ export function unknownOperator(text: string): UnknownOperator | undefined {
 export function unknownIn({ cause }: Error): UnknownOperator | undefined {
   return cause instanceof Error ? unknownOperator(cause.message) : undefined;
 }
-
-/** "custom.MyAct" */
-export function operatorName({ domain, op }: UnknownOperator): string {
-  return domain === "" ? op : `${domain}.${op}`;
-}

@@ -87,7 +87,8 @@ export async function compareFunction(
     if (error.code === "E_ENGINE_MISSING") return clause(error.message);
     if (!(error instanceof ResultFails) || error.loading) throw error;
     const { cause } = error;
-    return notRun(`the result does not run: ${clause(cause instanceof Error ? cause.message : error.message)}`);
+    const lost = `the result does not run: ${clause(cause instanceof Error ? cause.message : error.message)}`;
+    return { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN, lost };
   }
 }
 
@@ -130,10 +131,6 @@ export async function compareOnSamples(
   );
   const found = outputs.worst;
   return typeof found === "string" ? found : { ...found, ofData: true };
-}
-
-function notRun(lost: string): Likeness {
-  return { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN, lost };
 }
 
 export interface OutputsOptions {

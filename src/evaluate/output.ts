@@ -34,7 +34,6 @@ export function outputNamed(outputs: Batch, name: string): Dense {
  */
 export interface Scores {
   readonly samples: number;
-  /** Positions of one sample. */
   readonly positions: number;
   readonly classes: number;
   /** The values are the classes themselves, one at a position, and nothing is said of the others. */

@@ -114,7 +114,6 @@ function diagonal(values: Float64Array): Matrix {
   return result;
 }
 
-/** The mean magnitude of each column, for each group. */
 const meanMagnitudes: Statistic<readonly Float64Array[]> = {
   begin() {
     let rows = 0;

@@ -26,7 +26,6 @@ export type LoaderOutcome = v.InferOutput<typeof loaderOutcome>;
 /** The dtype of each module, by the name of its file. What is searched lies where its original did: to the loader it is fp32. */
 export type ModuleDtypes = Readonly<Record<string, DtypeName | "searched" | "fp32">>;
 
-/** What was answered to an input. */
 export interface LoaderAnswer {
   readonly outputs: Readonly<Record<string, Float32Array>>;
   /** Of what continues texts. */

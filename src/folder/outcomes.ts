@@ -76,7 +76,6 @@ export async function timeFile(run: FolderRun, { base, source }: Module, dtype: 
   await describe(run);
 }
 
-/** Whether there was a record of a file. */
 export function forget({ records, written }: FolderRun, file: string): boolean {
   const paths = [...written.keys()].filter((path) => isOf(file, path));
   for (const path of paths) written.delete(path);

@@ -98,7 +98,6 @@ export interface FolderFile extends Partial<FileFigures> {
   readonly reason?: string;
 }
 
-/** A run in progress. */
 export interface FolderRun {
   readonly folder: string;
   readonly out: string;
@@ -115,7 +114,6 @@ export interface FolderRun {
   missing: string | undefined;
   /** Files that were made and hold. */
   readonly records: Map<string, Records[string]>;
-  /** The outcome of each file. */
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;
   /** What else the record in the folder says. */

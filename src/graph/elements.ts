@@ -123,9 +123,14 @@ export function toInteger(value: number | bigint): number {
   return Number(value > limit ? limit : value < -limit ? -limit : value);
 }
 
+/** "Conv", "com.microsoft.Gelu" */
+export function operatorName({ domain, op }: Pick<Node, "domain" | "op">): string {
+  return domain === "" ? op : `${domain}.${op}`;
+}
+
 /** `Conv "layer1.conv"`: how messages speak of a node. */
 export function describe(node: Node): string {
-  return `${node.domain === "" ? "" : `${node.domain}.`}${node.op} "${nodeName(node)}"`;
+  return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
 /** The name of a node; of one without a name that of the first value it makes. */

@@ -34,6 +34,7 @@ export {
   allValues,
   describe,
   nodeName,
+  operatorName,
   storedBytes,
   subgraphs,
   toInteger,

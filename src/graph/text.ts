@@ -25,7 +25,7 @@ import { hexadecimal } from "../tensor/dense.ts";
 import { type Dim, dimText, isSymbolic } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
-import { allTensors, type Graph, type Node, type Value, type ValueType } from "./graph.ts";
+import { allTensors, type Graph, type Node, operatorName, type Value, type ValueType } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { roleText as plainRoleText, type Role } from "./role.ts";
 import { quoteName } from "./text-scan.ts";
@@ -212,8 +212,7 @@ function roleText(role: Role): string {
 }
 
 function operatorText(node: Node): string {
-  const path = `${node.domain === "" ? "" : `${node.domain}.`}${node.op}${node.overload === "" ? "" : `::${node.overload}`}`;
-  return quoteName(path);
+  return quoteName(`${operatorName(node)}${node.overload === "" ? "" : `::${node.overload}`}`);
 }
 
 function floatText(value: number): string {

@@ -12,7 +12,6 @@ export class DisjointSets {
     return this.#parents.push(this.#parents.length) - 1;
   }
 
-  /** The set that a number is in. */
   find(number: number): number {
     let at = number;
     for (let parent = this.#parents[at] ?? at; parent !== at; parent = this.#parents[at] ?? at) {

@@ -5,7 +5,6 @@ import type { Value } from "../graph/graph.ts";
 import { type Dim, dimsText } from "../tensor/dims.ts";
 import type { Random } from "../tensor/random.ts";
 
-/** What a module writes with. */
 export interface ModuleScope {
   readonly emit: Emit;
   /** Where the module stands: "fc1", "encoder.layer.0.attention"; parameters are named after it. */

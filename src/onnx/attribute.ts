@@ -126,7 +126,6 @@ function strings(fields: readonly Field[]): (string | Uint8Array)[] {
   return fields.map((field) => decodeText(payload(field)) ?? payload(field));
 }
 
-/** Writes an AttributeProto as field `number`. */
 export function writeAttribute(
   writer: Writer,
   number: number,

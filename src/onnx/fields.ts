@@ -125,7 +125,6 @@ export function payload(field: Field): Uint8Array {
   return inMemory(field, 2).subarray(field.start - field.from);
 }
 
-/** The last number of a varint field. */
 export function lastVarint(field: Field): number | bigint {
   let last: number | bigint = 0;
   eachVarint(field, (cursor) => {

@@ -350,7 +350,6 @@ export interface Wanted {
   readonly strict: boolean;
 }
 
-/** An interval that is wanted of a value. */
 export type WantedInterval = Omit<Wanted, "input">;
 
 /** An input that holds codes, and the inputs with what makes numbers of them: (code - zero point) · scale. Where no input has the scale, it multiplies the result further on. */
@@ -375,7 +374,6 @@ export interface Traits {
   readonly random?: (inputs: readonly unknown[]) => boolean;
   /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
-  /** The operands that are codes. */
   readonly codes?: readonly CodedInput[];
   /** Computes element by element, so that it makes no difference in which order they lie. */
   readonly byElement?: true;

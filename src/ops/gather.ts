@@ -195,7 +195,7 @@ export const GatherND = defineOp<Tuples>({
     return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
   },
   wants: ({ batch, fixes }, site, output) => [
-    ...inTuples(1, fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
+    ...inTuples(fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
     ...handedOn(output, 0),
   ],
   parameters: tableParameter,

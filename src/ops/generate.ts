@@ -107,18 +107,15 @@ export const OneHot = defineOp<Hot>({
   // What goes to "on" is the sum of the places that are hot, what goes to "off" that of the others.
   gradient: (s, { emit, inputs: [indices, depth, values], up, wanted }) => {
     if (values === undefined || up === undefined || !wanted(2)) return [];
+    const type = typeOf(values) === "float64" ? "float64" : "float32";
     const share = (lit: 0 | 1): Value => {
-      const pair = emit.constant(fromNumbers(floatType(values), [2], [1 - lit, lit]));
+      const pair = emit.constant(fromNumbers(type, [2], [1 - lit, lit]));
       return emit.ReduceSum([emit.Mul([up, emit.OneHot([indices, depth, pair], { axis: s.axis })])], { keepdims: 0 });
     };
     const pair = [share(0), share(1)].map((value) => reshapeTo(emit, value, [1]));
     return [undefined, undefined, emit.Concat(pair, { axis: 0 })];
   },
 });
-
-function floatType(value: Value): "float32" | "float64" {
-  return typeOf(value) === "float64" ? "float64" : "float32";
-}
 
 const drawn = new Miss("draws random numbers");
 const random = (): boolean => true;

@@ -192,7 +192,7 @@ export const Split = defineOp({
       links,
       resize: (cut) => {
         const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]) as number[];
-        return { attributes: { num_outputs: undefined }, ...restated(site.version < 13, { split: now }, 1) };
+        return { attributes: { num_outputs: undefined }, ...restated(site.version < 13, { split: now }) };
       },
     };
   },
@@ -253,7 +253,7 @@ export const Expand = defineOp({
         const now = cut.dims("out0").slice(out.length - target.length);
         const shape = target.map((dim, axis) => (dim === 1 ? 1 : now[axis]));
         if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(target, shape) } };
-        return restated(false, { shape: shape as number[] }, 1);
+        return restated(false, { shape: shape as number[] });
       },
     };
   },

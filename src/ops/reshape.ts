@@ -198,7 +198,7 @@ export const Reshape = defineOp<ReshapeSettings>({
         const opened = shape.some((dim, axis) => dim === -1 && original[axis] !== -1);
         if ((opened && shape.includes(0)) || shape.filter((dim) => dim === -1).length > 1)
           return { shifts: { 1: shapeChange(original, now) } };
-        return restated(false, { shape }, 1);
+        return restated(false, { shape });
       },
     };
   },
@@ -275,7 +275,7 @@ export const reshapeOperators: readonly Op[] = [
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
-      return restated(site.version < 13, { axes }, 1);
+      return restated(site.version < 13, { axes });
     },
   ),
   relabel("Unsqueeze", runtimeAxes, (dims, site) => {

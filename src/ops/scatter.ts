@@ -136,7 +136,7 @@ function alongAxis(s: Settings, site: Site): readonly Wanted[] {
 
 function tuples(site: Site): readonly Wanted[] {
   const fixes = site.inputs[1]?.dims?.at(-1);
-  return typeof fixes === "number" ? inTuples(1, site.inputs[0]?.dims?.slice(0, fixes) ?? []) : [];
+  return typeof fixes === "number" ? inTuples(site.inputs[0]?.dims?.slice(0, fixes) ?? []) : [];
 }
 
 function scatter(name: Name): Op {

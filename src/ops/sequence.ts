@@ -42,7 +42,7 @@ function sequenceOperator<S = null>(row: Row<S>): Op {
     read: (site) => row.read?.(site) ?? (null as S),
     infer: (s, site) => {
       if ("infer" in row) return listed(row.infer(s, site));
-      const sequence = sequenceAt(site, 0);
+      const sequence = firstSequence(site);
       return sequence instanceof Miss ? sequence : listed(row.from(sequence, s, site));
     },
     axes: rest.axes,
@@ -52,10 +52,10 @@ function sequenceOperator<S = null>(row: Row<S>): Op {
 
 const listed = <T>(output: T | Miss): readonly T[] | Miss => (output instanceof Miss ? output : [output]);
 
-function sequenceAt(site: Site, input: number): Sequence | Miss {
-  const container = site.inputs[input]?.container;
+function firstSequence(site: Site): Sequence | Miss {
+  const container = site.inputs[0]?.container;
   const inside = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
-  return inside?.kind === "sequence" ? inside : new Miss(`input ${input} is no sequence`);
+  return inside?.kind === "sequence" ? inside : new Miss("input 0 is no sequence");
 }
 
 function placeAt(site: Site, input: number, length: number | undefined): number | undefined {
@@ -214,7 +214,7 @@ export const SequenceMap = defineOp({
     return body === undefined ? new Miss("has no body") : { body };
   },
   infer: ({ body }, site) => {
-    const first = sequenceAt(site, 0);
+    const first = firstSequence(site);
     if (first instanceof Miss) return first;
     const inputs = site.inputs.map((operand, input) => {
       const sequence = input === 0 ? first : operand?.container;

@@ -154,7 +154,7 @@ export const Slice = defineOp<readonly Range[]>({
         });
         const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
         if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
-        return restated(site.version < 10, { starts: starts as number[], ends: ends as number[] }, 1);
+        return restated(site.version < 10, { starts: starts as number[], ends: ends as number[] });
       },
     };
   },
@@ -271,7 +271,7 @@ export const Pad = defineOp({
             .filter((index) => (place < rank ? index < begin : index >= begin + size));
           return pad - gone.length;
         });
-        return restated(false, { pads }, 1);
+        return restated(false, { pads });
       },
     };
   },

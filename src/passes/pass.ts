@@ -71,7 +71,6 @@ export interface Learnt {
 /** Options of a pass, as they were given or completed. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
-/** Samples to calibrate with. */
 export interface CalibrationData {
   /** Why options need them. */
   when(options: OptionValues): string | undefined;

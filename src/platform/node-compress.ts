@@ -3,7 +3,6 @@ import { pipeline, Readable } from "node:stream";
 import { createBrotliCompress, createGunzip, constants as zlib } from "node:zlib";
 import type { Chunks } from "./files.ts";
 
-/** The size in bytes after brotli at a quality from 0 to 11. */
 export async function brotliSize(chunks: Chunks, quality: number): Promise<number> {
   const params = { [zlib.BROTLI_PARAM_QUALITY]: quality, [zlib.BROTLI_PARAM_LGWIN]: 24 };
   const compressor = createBrotliCompress({ params });

@@ -62,7 +62,6 @@ function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
   });
 }
 
-/** What is known of each unit of a group. */
 interface UnitSizes {
   /** Which layers have it among their output channels. */
   readonly layers: readonly string[];

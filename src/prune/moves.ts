@@ -29,7 +29,6 @@ const byGradients: Way = {
   power: 1.5,
   runs: runsOfGradients,
 };
-/** Samples on which the influence of layers is measured. */
 const samplesOfInfluence = 64;
 
 export const pruneMoves: Moves = ({ model, samples, hasLabels }) => {

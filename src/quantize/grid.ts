@@ -60,7 +60,6 @@ export function blockGrid({ bits, block, symmetric }: BlockSettings): Grid {
   return { type, block, symmetric, low: 0, high: 2 ** bits - 1 };
 }
 
-/** Bits of a code in blocks. */
 export const bitsOfBlocks = ({ high }: Grid): BlockBits => (high === 255 ? 8 : high === 15 ? 4 : 2);
 
 /** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
@@ -102,7 +101,6 @@ export function roundedTo(
   return scale * Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
 }
 
-/** The nearest code of each number. */
 export const nearestCodes = ({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>
     matrix(

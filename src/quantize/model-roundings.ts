@@ -20,7 +20,6 @@ export interface ModelRoundings {
   /** By what layers would read without rounding: the weight, or its product with a mask. Layers may round it along different axes. */
   readonly weights: ReadonlyMap<Value, readonly WeightRounding[]>;
   readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
-  /** What is rounded, and the value it is rounded from. */
   readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
 }
 

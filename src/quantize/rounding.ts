@@ -127,7 +127,6 @@ export interface FoundRounding {
   scales(): Promise<readonly number[]>;
 }
 
-/** The rounding that a value is the result of, if it is one. */
 export function roundingAt(result: Value): FoundRounding | undefined {
   const fixed = fixedAt(result);
   const trained = fixed === undefined ? trainedAt(result) : undefined;

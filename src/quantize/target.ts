@@ -11,7 +11,6 @@ export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 export interface Target {
   readonly layer: Layer;
   readonly rule: WeightedRule;
-  /** The activation that the layer reads. */
   readonly data: Value;
 }
 

@@ -296,7 +296,6 @@ export function turn(
 
 const tile = 32;
 
-/** What is said of a weight as codes. */
 export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettings, rounding: Rounding): string {
   const { rounder } = rounding;
   const known = existingRounding(layer, rounding);

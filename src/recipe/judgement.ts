@@ -13,7 +13,6 @@ export interface Lost {
 /** What was found of a result. */
 export interface Findings {
   readonly comparison: Comparison | undefined;
-  /** Why it misses the goal. */
   readonly missed?: string | undefined;
   readonly kept: KeptFunction | undefined;
 }

@@ -8,7 +8,6 @@ import { type Context, unroundedBy } from "../passes/pass.ts";
 import type { SparingRequest } from "./sparing.ts";
 import { taylorErrors } from "./taylor-errors.ts";
 
-/** What the errors of layers are measured by. */
 export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
   /** Undefined: random inputs. */
   readonly samples: Dataset | undefined;

@@ -99,7 +99,6 @@ export class Measuring {
     return record?.found;
   }
 
-  /** Measures, and keeps the result. */
   async measure(one: Measurement): Promise<Found> {
     const before = this.#said.length;
     const found = await this.#found(one);

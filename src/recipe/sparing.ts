@@ -24,12 +24,10 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { noSmallerThan } from "./improvement.ts";
 import { errorsOf } from "./layer-shares.ts";
 
-/** What a step makes of the original. */
 export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
 }
 
-/** Samples to search on. */
 export interface Search {
   /** Undefined: random inputs. */
   readonly samples: Dataset | undefined;

@@ -85,7 +85,7 @@ async function trainPart(
   const [first] = part.nodes;
   if (first !== undefined) await own.reach(first);
   await theirs.reach(target.producer);
-  const model = extractPart(own.model, part);
+  const model = extract(own.model, part.outputs, part.inputs);
   const inputs = model.graph.feeds.map(({ name }) => name);
   if (inputs.some((name) => own.states.includes(name))) return new Miss("it reads a state", part.name);
   const store = scope.storage.store(part.name);
@@ -179,7 +179,7 @@ function partsOf(model: Model, original: Model): readonly Part[] {
     else run.push(block);
   }
   const last = runs.at(-1) ?? [];
-  const whole = runs.length > 1 && layersOf(last) < fewestLayers ? joinLast(runs) : runs;
+  const whole = runs.length > 1 && layersOf(last) < fewestLayers ? [...runs.slice(0, -2), runs.slice(-2).flat()] : runs;
   return whole
     .filter((run) => layersOf(run) > 0)
     .map((run) => {
@@ -188,17 +188,8 @@ function partsOf(model: Model, original: Model): readonly Part[] {
     });
 }
 
-/** A part as a model of its own: it takes `inputs`, and inputs of the model that masks and positions are made of. */
-function extractPart(model: Model, { inputs, outputs }: Part): Model {
-  return extract(model, outputs, inputs);
-}
-
 function layersOf(run: readonly Block[]): number {
   return run.reduce((sum, { layers }) => sum + layers.length, 0);
-}
-
-function joinLast(runs: readonly (readonly Block[])[]): readonly (readonly Block[])[] {
-  return [...runs.slice(0, -2), runs.slice(-2).flat()];
 }
 
 function isKnown({ outputs }: { readonly outputs: readonly Value[] }, original: Model): boolean {

@@ -130,7 +130,6 @@ ${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</p
 ${run.chosen !== undefined && nextSection(run)}`;
 }
 
-/** The paths of the original and of the result. */
 export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly original: Pick<Measured, "name"> }) {
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
 }

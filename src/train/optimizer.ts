@@ -11,7 +11,6 @@ import { dimsText } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { denseOf, type Floats, floatsOf, zerosLike } from "./floats.ts";
 
-/** A parameter as the optimizer sees it. */
 export interface OptimizedParameter {
   readonly name: string;
   readonly values: Floats;
@@ -28,7 +27,6 @@ export interface Optimizer {
   readonly name: string;
   /** A factor of the gradient before that the step graph may add to the gradient, in place of momentum here. */
   readonly carry?: number;
-  /** One step of all parameters at this learning rate. */
   update(parameters: readonly OptimizedParameter[], learningRate: number): void;
   /** What is kept between steps, as copies: `<parameter>/<slot>`, and the number of steps. */
   state(parameters: readonly OptimizedParameter[]): Batch;

@@ -36,7 +36,7 @@ export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy
     const firsts = new Map<number, Value[]>();
     for (const value of alike) {
       const dense = await value.tensor?.read();
-      if (dense === undefined || isUniform(dense)) continue;
+      if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
       const sum = sumOf(dense);
       const known = firsts.get(sum) ?? [];
       firsts.set(sum, known);
@@ -106,10 +106,6 @@ function isTransposed(a: Dense, b: Dense): boolean {
     for (let column = 0; column < columns; column++)
       if (a.data[row * columns + column] !== b.data[column * rows + row]) return false;
   return true;
-}
-
-function isUniform({ data }: Dense): boolean {
-  return data.every((entry: unknown) => entry === data[0]);
 }
 
 export function copyOfTied<Data extends Float32Array | Float64Array>(

@@ -193,12 +193,10 @@ export function summaryOf({ best, history, evaluations }: Counters, plan: Plan):
   };
 }
 
-/** The figures of an epoch. */
 export interface Epoch {
   readonly epoch: number;
   /** Mean over the batches. */
   readonly loss: number;
-  /** Steps of the optimizer. */
   readonly steps: number;
   readonly seconds: number;
   /** Figures on the samples to evaluate by. */
@@ -226,7 +224,6 @@ export interface TrainingSummary {
         /** What the metric counts. */
         readonly unit: Unit;
         readonly best: EvaluationFigure;
-        /** Evaluations that there were. */
         readonly evaluations: number;
       }
     | undefined;

@@ -10,11 +10,9 @@ import type { Fault } from "../../platform/serialized-error.ts";
 import { bytesOf, bytesOfText, concatenated, isDense, viewBytes } from "../../tensor/dense.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 
-/** What the page is. */
 export interface PageFacts {
   /** The user agent. */
   readonly browser: string;
-  /** Version of onnxruntime-web. */
   readonly version: string;
   /** Of WebGPU. */
   readonly adapter?: Adapter;

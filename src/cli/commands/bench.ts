@@ -79,7 +79,7 @@ export default defineCommand({
     const inputs = runs[0]?.output.inputs ?? [];
     const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
     const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
-    const titles = titlesOf(runs.length > 1);
+    const titles = ["model", ...(runs.length > 1 ? ["target"] : []), ...figures];
     const busy = unusable.size === 0 ? [] : [unsteadyNote(["pith", ...session.line].map(quoted).join(" "))];
     const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
     if (markdown !== undefined) await appendText(markdown, markdownText(titles, cells, notes));
@@ -154,10 +154,6 @@ interface Row extends ReturnType<typeof times> {
 }
 
 const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
-
-function titlesOf(several: boolean): string[] {
-  return ["model", ...(several ? ["target"] : []), ...figures];
-}
 
 function isText(title: string): boolean {
   return title === "model" || title === "target";

@@ -122,10 +122,6 @@ async function evaluated(input: EvalInput, targets: readonly RunTarget[], contex
   };
 }
 
-function withoutLabels(dataset: Dataset): Dataset {
-  return mapBatches(dataset, ({ label: _, ...batch }) => batch);
-}
-
 async function measurement(
   input: EvalInput,
   data: DataRequest,
@@ -173,7 +169,8 @@ async function measurement(
   const said = answers(output);
   const prepared = task.ready(dataset);
   // Labels that nothing is judged by need not fit: they may be of another data set.
-  const ready = wanted.truth === "original" && labelled ? withoutLabels(prepared) : prepared;
+  const ready =
+    wanted.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
   const { batch, note } = await judgedBatch(engine, models, ready, wanted.name, {

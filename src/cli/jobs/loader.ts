@@ -21,7 +21,6 @@ export interface LoaderInput {
   readonly lean: boolean;
 }
 
-/** What is used of the library. */
 interface Library {
   readonly env: object;
   /** As config.json says it. */

@@ -76,7 +76,6 @@ export interface PassInput {
 /** A file was written, or nothing changed, nothing was gained, or nothing should be written. */
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
-/** What a step did. */
 interface StepReport {
   readonly changes: readonly Change[];
   readonly misses: StepResult["misses"];

@@ -14,7 +14,6 @@ import type { RecipeInput } from "./recipe.ts";
 import { recipeFile, type SearchInput } from "./searching.ts";
 
 export interface RecipesInput extends Elsewhere {
-  /** Path of the recipe. */
   readonly recipe: string;
   readonly models: readonly SearchInput[];
 }

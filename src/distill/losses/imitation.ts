@@ -149,7 +149,6 @@ function averages(from: number, to: number): readonly number[] {
   });
 }
 
-/** A constant of the type of a value. */
 export function constantLike(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
   if (value.type?.type === "float64") return emit.constant({ type: "float64", dims, data: Float64Array.from(numbers) });
   return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });

@@ -309,7 +309,6 @@ function rowsOf(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRol
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis, packed };
 }
 
-/** The table in floats. */
 function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values): Value {
   const { bits } = s;
   const type = wide(scales);

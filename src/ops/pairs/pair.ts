@@ -1,7 +1,7 @@
 /** Two operators in a row that one could do: what a rule for them sees and answers. The rules are in `index.ts`. */
 
 import type { Emit } from "../../graph/emit.ts";
-import type { Attribute, Node, Value } from "../../graph/graph.ts";
+import { type Attribute, type Node, operatorName, type Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { Operand, Site } from "../define.ts";
 
@@ -55,10 +55,8 @@ export function rulesOf(pairs: readonly Pair[]): PairRules {
       }
     }
   }
-  return (first, second) => found.get(`${nameOf(first)} ${nameOf(second)}`) ?? [];
+  return (first, second) => found.get(`${operatorName(first)} ${operatorName(second)}`) ?? [];
 }
-
-const nameOf = ({ domain, op }: Node): string => (domain === "" ? op : `${domain}.${op}`);
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 

@@ -224,14 +224,14 @@ export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: 
 }
 
 /**
- * Σ x, or Σ x · y, of each channel over samples and places: y is the kernel of a depthwise convolution over as many places as x has. At most so
- * many numbers are added up one after the other.
+ * Σ x, or Σ x · y, of each channel over samples and places: y is the kernel of a depthwise convolution over as many places as x has. At most 1024
+ * numbers are added up one after the other.
  */
-export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number, longest = 1024): Value {
+export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
   const [batch = 1, channels = 1, ...spatial] = fixed(x);
   const places = elementCount(spatial);
   const fits = (length: number): boolean => places % length === 0 && (batch * channels * places) % length === 0;
-  const length = Array.from({ length: longest }, (_, at) => longest - at).find(fits) ?? places;
+  const length = Array.from({ length: 1024 }, (_, at) => 1024 - at).find(fits) ?? places;
   const all = (batch * channels * places) / length;
   const data = reshapeTo(emit, x, [1, all, length, 1]);
   const sums =

@@ -24,15 +24,9 @@ export function decoded(
   return emit.DequantizeLinear([codes, single(emit, scale), single(emit, zero)], along);
 }
 
-/** round(x / scale) + zero, in the type of `zero`, or in `type`. */
-export function encoded(
-  emit: Emit,
-  x: Value,
-  scale: Value | undefined,
-  zero: Value | undefined,
-  type: DataType = "uint8",
-): Value {
-  return emit.QuantizeLinear([x, single(emit, scale), single(emit, zero) ?? scalar(emit, type, 0)]);
+/** round(x / scale) + zero, in the type of `zero`, or in uint8. */
+export function encoded(emit: Emit, x: Value, scale: Value | undefined, zero: Value | undefined): Value {
+  return emit.QuantizeLinear([x, single(emit, scale), single(emit, zero) ?? scalar(emit, "uint8", 0)]);
 }
 
 /** The type of codes that come out: that of their zero point, else that of an input. */

@@ -86,9 +86,9 @@ export function lengths(input: number, count: Dim | undefined): readonly Wanted[
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
-/** The input holds tuples of positions, one for each of these axes: all of them must lie within the shortest. */
-export function inTuples(input: number, axes: readonly Dim[]): readonly Wanted[] {
-  return axes.flatMap((count) => positions(input, count));
+/** Input 1 holds tuples of positions, one for each of these axes: all of them must lie within the shortest. */
+export function inTuples(axes: readonly Dim[]): readonly Wanted[] {
+  return axes.flatMap((count) => positions(1, count));
 }
 
 export function handedOn(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
@@ -134,11 +134,11 @@ export function countAttribute(name: string, left: Dim | undefined): NodeChange 
   return typeof left === "number" ? { attributes: { [name]: { kind: "int", value: left } } } : {};
 }
 
-/** Lists of integers that a node has by name, as attributes in old versions, and since then as inputs from `input` on. */
-export function restated(old: boolean, lists: Readonly<Record<string, readonly number[]>>, input: number): NodeChange {
+/** Lists of integers that a node has by name, as attributes in old versions, and since then as inputs behind the first. */
+export function restated(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
-  const dense = entries.map(([, value], at) => [input + at, fromNumbers("int64", [value.length], value)] as const);
+  const dense = entries.map(([, value], at) => [1 + at, fromNumbers("int64", [value.length], value)] as const);
   return { inputs: Object.fromEntries(dense) };
 }
 

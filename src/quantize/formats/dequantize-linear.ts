@@ -162,14 +162,9 @@ export interface StoredCodes {
   readonly zeroPoint: Value;
 }
 
-/** The stored integers as numbers again, of the type that the layer reads. */
-export function dequantized(
-  emit: Emit,
-  name: string,
-  tensor: QuantizedTensor | QuantizedWeight,
-  type: DataType = "float32",
-): Value {
-  return numbersOf(emit, name, storeQuantized(emit, name, tensor), tensor.axis, type);
+/** The stored integers as numbers again. */
+export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Value {
+  return numbersOf(emit, name, storeQuantized(emit, name, tensor), tensor.axis);
 }
 
 /** Numbers of codes with one scale, or one for each index of an axis. */

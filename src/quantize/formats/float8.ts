@@ -80,7 +80,6 @@ function deviationOf(numbers: Float32Array): number {
   return Math.sqrt(numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0) / numbers.length);
 }
 
-/** The scale of each slice. */
 export function float8Scales(dense: Dense, axis: number | undefined): Float32Array {
   const values = toFloat32(dense);
   const { outer, count, inner } = slicesOf(dense, axis);

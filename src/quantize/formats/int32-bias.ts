@@ -51,7 +51,6 @@ export const grownFor =
 const largestOf = (values: Float32Array): number =>
   values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 
-/** Writes a bias that `vectorBias` found. */
 export async function writeBias(
   model: Model,
   emit: Emit,

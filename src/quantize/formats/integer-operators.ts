@@ -55,7 +55,6 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
   onCodes: (codes) => (codes.type === "int8" ? integerForm(codes, target) : undefined),
 });
 
-/** An activation as integers. */
 interface Integers {
   readonly codes: Value;
   readonly scale: Value;

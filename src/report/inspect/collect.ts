@@ -7,7 +7,16 @@ import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import type { Miss } from "../../errors.ts";
-import { allGraphs, allNodes, allValues, describe, type Graph, type Node, type Value } from "../../graph/graph.ts";
+import {
+  allGraphs,
+  allNodes,
+  allValues,
+  describe,
+  type Graph,
+  type Node,
+  operatorName,
+  type Value,
+} from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
@@ -120,7 +129,7 @@ function port(value: Value): Port {
 function countOperators(graph: Graph): Record<string, number> {
   const counts = new Map<string, number>();
   for (const node of allNodes(graph)) {
-    const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+    const name = operatorName(node);
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));

@@ -4,7 +4,6 @@ import type { OperationCount } from "../operation-count.ts";
 import type { Blocks } from "./blocks.ts";
 import type { Savings } from "./savings.ts";
 
-/** Stored tensors of one element type. */
 export interface StoredTensors {
   readonly type: string;
   readonly tensors: number;
@@ -44,7 +43,6 @@ export interface InspectedLayer {
   readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
 }
 
-/** What `inspect` finds in a model. */
 export interface Inspection {
   /** How its data is prepared, as an earlier command wrote into the file; undefined where none did. */
   readonly prepared: string | undefined;

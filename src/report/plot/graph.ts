@@ -11,7 +11,15 @@ import { storedRoot } from "../../analysis/stored-root.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
 import { count, counted } from "../../evaluate/numbers.ts";
-import { type Attribute, type Graph, type Node, subgraphs, usedValues, type Value } from "../../graph/graph.ts";
+import {
+  type Attribute,
+  type Graph,
+  type Node,
+  operatorName,
+  subgraphs,
+  usedValues,
+  type Value,
+} from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import { bitsOf, type DataType } from "../../tensor/types.ts";
@@ -162,7 +170,7 @@ function nodeBox(
   const macs = costs.perNode.get(node);
   const [first] = node.outputs;
   const outer = subgraphs(node).length === 0 ? [] : used.filter((value) => !node.inputs.includes(value));
-  const title = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+  const title = operatorName(node);
   const table = layer === undefined ? tableOf(node, bound instanceof Miss ? [] : bound.parameters()) : undefined;
   const name = layer?.name ?? table ?? node.name;
   const module = moduleOf(node);

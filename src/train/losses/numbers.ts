@@ -6,8 +6,8 @@ import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scaledSum, targetLike } from "../loss.ts";
 
-/** factor · mean of a function of the error e = output - target. */
-function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value, factor = 1): Loss {
+/** Mean of a function of the error e = output - target. */
+function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss {
   return {
     name,
     build(scope) {
@@ -16,7 +16,7 @@ function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, erro
       const target = targetLike(scope, output, options.label ?? "label");
       const count = elementCount(fixedDims(output.type?.dims) ?? []);
       const each = entries(emit, emit.Sub([output, target.value]));
-      return { value: scaledSum(emit, each, factor / count), feeds: target.feeds };
+      return { value: scaledSum(emit, each, 1 / count), feeds: target.feeds };
     },
   };
 }
