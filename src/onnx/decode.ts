@@ -89,20 +89,8 @@ async function readHeaderFields(
       case modelFields.irVersion:
         header.irVersion = Number(lastVarint(field));
         break;
-      case modelFields.producerName:
-        header.producerName = fieldText(field);
-        break;
-      case modelFields.producerVersion:
-        header.producerVersion = fieldText(field);
-        break;
-      case modelFields.domain:
-        header.domain = fieldText(field);
-        break;
       case modelFields.modelVersion:
         header.modelVersion = lastVarint(field);
-        break;
-      case modelFields.doc:
-        header.doc = fieldText(field);
         break;
       case modelFields.opsetImport: {
         const [domain, version] = readOpset(field);
@@ -122,8 +110,11 @@ async function readHeaderFields(
       case modelFields.functions:
         functions.push(payload(field));
         break;
-      default:
-        unknown.push(field);
+      default: {
+        const text = headerTexts.find((name) => modelFields[name] === field.number);
+        if (text === undefined) unknown.push(field);
+        else header[text] = fieldText(field);
+      }
     }
     // Defaults are not written: a file that spells them out has them carried. See `writeHeader`.
     if (isSpelledDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
@@ -139,13 +130,8 @@ async function readHeaderFields(
   header.unknown = joinCarried(unknown);
 }
 
-const defaulted = new Set<number>([
-  modelFields.producerName,
-  modelFields.producerVersion,
-  modelFields.domain,
-  modelFields.modelVersion,
-  modelFields.doc,
-]);
+const headerTexts = ["producerName", "producerVersion", "domain", "doc"] as const;
+const defaulted = new Set<number>([...headerTexts, "modelVersion" as const].map((name) => modelFields[name]));
 
 /** Whether a header field holds what its absence means as well. */
 function isSpelledDefault(field: Field): boolean {

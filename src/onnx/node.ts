@@ -24,6 +24,8 @@ export interface ReadNode {
   readonly from: number;
 }
 
+const nodeTexts = ["op", "name", "domain", "overload"] as const;
+
 export async function readNode(file: LazyFile, message: Field): Promise<ReadNode> {
   const texts = { op: "", domain: "", overload: "", name: "" };
   const inputs: (string | undefined)[] = [];
@@ -46,30 +48,18 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
       case nodeFields.output:
         outputs.push(fieldText(loaded) || undefined);
         break;
-      case nodeFields.op:
-        texts.op = fieldText(loaded);
-        break;
-      case nodeFields.name:
-        texts.name = fieldText(loaded);
-        if (texts.name === "") unknown.push(loaded);
-        break;
-      case nodeFields.domain:
-        // How the file spells the default domain is carried.
-        texts.domain = defaultDomain(fieldText(loaded));
-        if (texts.domain === "") unknown.push(loaded);
-        break;
-      case nodeFields.overload:
-        texts.overload = fieldText(loaded);
-        if (texts.overload === "") unknown.push(loaded);
-        break;
       case nodeFields.doc:
         doc = fieldText(loaded);
         break;
       case nodeFields.metadata:
         metadata.push(loaded);
         break;
-      default:
-        unknown.push(loaded);
+      default: {
+        const text = nodeTexts.find((name) => nodeFields[name] === field.number);
+        if (text !== undefined) texts[text] = text === "domain" ? defaultDomain(fieldText(loaded)) : fieldText(loaded);
+        // How the file spells what it may leave out, as the default domain, is carried.
+        if (text === undefined || texts[text] === "") unknown.push(loaded);
+      }
     }
   }
   file.count(1 + outputs.length + attributes.length + metadata.length);
