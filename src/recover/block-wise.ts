@@ -152,14 +152,8 @@ async function nearness(part: Model, data: Dataset, output: string, { context }:
 // A part ends where the original has a value of the same name, which says what it should answer. What it reads besides the parts before it
 // (masks, positions, sizes) is computed in it again, from what the model is fed with.
 
-interface Part {
-  readonly name: string;
-  /** Its nodes that depend on parameters, in order. */
-  readonly nodes: readonly Node[];
-  readonly outputs: readonly Value[];
-  /** What the part is cut off at: values of the parts before it, data that are fed. */
-  readonly inputs: readonly Value[];
-}
+/** Nodes are those that depend on parameters, in order; `inputs` is what the part is cut off at: values of the parts before it, data that are fed. */
+type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
 
 /**
  * Layers of a part at least: a residual block has two or three. A ResNet-20 with 30 % of its channels cut came from 15.8 % to 62 % of right

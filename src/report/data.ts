@@ -4,7 +4,17 @@
  * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
  */
 import type { ErrorCode } from "../errors.ts";
-import type { Comparison, Estimate, Goal, Latency, LatencyReport, Likeness, Unit, Verdict } from "../evaluate/index.ts";
+import type {
+  Comparison,
+  Estimate,
+  Goal,
+  Latency,
+  LatencyReport,
+  LayerDifference,
+  Likeness,
+  Unit,
+  Verdict,
+} from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import type { Change, Learnt } from "../passes/index.ts";
@@ -274,11 +284,7 @@ export interface Noise {
 }
 
 /** What a layer says in the result beside what it says in the original. */
-export interface LayerNoise {
-  readonly layer: string;
+export interface LayerNoise extends Omit<LayerDifference, "signalToNoise"> {
   /** Decibels; undefined where nothing differs. */
   readonly signalToNoise: number | undefined;
-  /** Cosine of the angle between the two. */
-  readonly cosine: number;
-  readonly maxError: number;
 }

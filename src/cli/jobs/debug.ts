@@ -15,9 +15,9 @@ import type { DebuggedLayer } from "../../report/debug.ts";
 import { debugPage } from "../../report/debug.ts";
 import { storeStates } from "../../task/index.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
-import type { DataRequest } from "../data.ts";
 import { notMade, otherInputs } from "./inputs.ts";
 import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
+import type { PassInput } from "./pass.ts";
 import { openRequest } from "./task.ts";
 
 /** Answers with less noise, in decibels, are those of a relative, whatever its layers are. */
@@ -26,13 +26,9 @@ const alikeAnswers = 10;
 /** Samples that layers are compared on unless `--samples` says how many. */
 const usualSamples = 32;
 
-export interface DebugInput {
+export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" | "seed"> {
   readonly original: string;
-  readonly model: string;
   readonly out: string | undefined;
-  readonly data: DataRequest | undefined;
-  readonly output: string | undefined;
-  readonly seed: number;
 }
 
 export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {

@@ -24,7 +24,7 @@ import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { heldAgainst, judgedBy, type MetricName, outputKind, storeStates } from "../../task/index.ts";
+import { heldAgainst, judgedBy, outputKind, storeStates } from "../../task/index.ts";
 import { chanceQuestion } from "../../task/prepare-images.ts";
 import type { Batch } from "../../tensor/types.ts";
 import type { DataRequest } from "../data.ts";
@@ -32,6 +32,7 @@ import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
+import type { PassInput } from "./pass.ts";
 import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
@@ -39,18 +40,12 @@ import { announced } from "./time-notice.ts";
 /** Samples that are run alone as well as in a batch: enough to see whether it makes a difference. */
 const samplesLookedInto = 32;
 
-export interface EvalInput {
-  readonly model: string;
+export interface EvalInput
+  extends Pick<PassInput, "model" | "data" | "metric" | "output" | "maxDrop" | "strict" | "seed"> {
   readonly against: string | undefined;
-  readonly data: DataRequest | undefined;
   readonly score: string | undefined;
-  readonly metric: MetricName;
-  readonly output: string | undefined;
-  readonly maxDrop: number | undefined;
-  readonly strict: boolean;
   readonly demanded?: readonly string[];
   readonly targets: readonly TargetName[];
-  readonly seed: number;
 }
 
 export interface Figure {

@@ -223,11 +223,7 @@ export const MatMulNBits = microsoftOp({
   wrongInHalfInside: "accuracy_level",
 });
 
-interface Bnb4 {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly bits: number;
-  readonly block: number;
+interface Bnb4 extends Omit<NBits, "prepacked"> {
   readonly table: number;
   readonly transposed: boolean;
 }

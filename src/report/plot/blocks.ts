@@ -5,6 +5,7 @@
  * A block is what has the same path up to its first number; it counts as one if another with the same stem exists. Frames may not cross:
  * of two that would, the one that begins lower is left out.
  */
+import type { Placed } from "./draw.ts";
 
 export interface Framed {
   readonly path: string;
@@ -14,11 +15,7 @@ export interface Framed {
   readonly bottom: number;
 }
 
-export interface Frame {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
+export interface Frame extends Placed {
   readonly label: string;
 }
 

@@ -1,5 +1,5 @@
 /** Where everything of a picture lies: boxes placed in layers from inputs to outputs, edges as curves. The page draws of it what is seen. */
-import { type Frame, frames } from "./blocks.ts";
+import { type Frame, type Framed, frames } from "./blocks.ts";
 import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
 
@@ -11,14 +11,10 @@ export interface Placed {
 }
 
 /** From one box to another: what an SVG path takes as `d`, and the rectangle in which it lies. */
-export interface Line {
+export interface Line extends Omit<Framed, "path"> {
   readonly from: number;
   readonly to: number;
   readonly d: string;
-  readonly left: number;
-  readonly right: number;
-  readonly top: number;
-  readonly bottom: number;
 }
 
 export interface Drawing {
