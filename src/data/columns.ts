@@ -42,18 +42,16 @@ export function reshaped(column: Column, sample: readonly number[]): Column {
   };
 }
 
+export interface FiledRows {
+  readonly start: number;
+  readonly type: Exclude<DataType, "string">;
+  readonly dims: readonly number[];
+  readonly width: number;
+  readonly bigEndian?: boolean;
+}
+
 /** Fixed-size rows in a file: row-major elements from `start` on, little-endian unless said. */
-export function filed(
-  source: ByteSource,
-  layout: {
-    readonly start: number;
-    readonly type: Exclude<DataType, "string">;
-    readonly dims: readonly number[];
-    readonly width: number;
-    readonly bigEndian?: boolean;
-  },
-): Column {
-  const { start, type, dims, width, bigEndian = false } = layout;
+export function filed(source: ByteSource, { start, type, dims, width, bigEndian = false }: FiledRows): Column {
   const sample = dims.slice(1);
   const pitch = elementCount(sample) * width;
   if (pitch > mostOfSample)

@@ -7,7 +7,7 @@ import { viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { ByteSource, Dense } from "../tensor/types.ts";
 import { gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
-import { type Column, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
+import { type Column, type FiledRows, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
 import { classLabels } from "./labels.ts";
 import type { IndexedDataset, Part } from "./types.ts";
 
@@ -20,15 +20,8 @@ const types = new Map([
   [0x0e, { type: "float64", width: 8 }],
 ] as const);
 
-interface IdxHeader {
-  readonly type: "uint8" | "int8" | "int16" | "int32" | "float32" | "float64";
-  readonly width: number;
-  readonly dims: readonly number[];
-  readonly start: number;
-}
-
 /** @throws PithError E_DATA if `bytes` do not begin with such a header. */
-function readHeader(bytes: Uint8Array, name: string): IdxHeader {
+function readHeader(bytes: Uint8Array, name: string): FiledRows {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
   const start = 4 + 4 * rank;
@@ -41,11 +34,11 @@ function readHeader(bytes: Uint8Array, name: string): IdxHeader {
 }
 
 /** Bytes behind the header. */
-function sizeOf({ dims, width }: IdxHeader): number {
+function sizeOf({ dims, width }: FiledRows): number {
   return elementCount(dims) * width;
 }
 
-function requireSize(header: IdxHeader, size: number, name: string): void {
+function requireSize(header: FiledRows, size: number, name: string): void {
   const expected = sizeOf(header);
   const got = size - header.start;
   if (got === expected) return;

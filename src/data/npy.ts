@@ -10,7 +10,7 @@ import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from ".
 import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
 import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
-import { type Column, filed, held, heldAtMost } from "./columns.ts";
+import { type Column, type FiledRows, filed, held, heldAtMost } from "./columns.ts";
 import { zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
@@ -30,15 +30,10 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
   c16: "complex128",
 };
 
-interface NpyHeader {
-  readonly type: Exclude<DataType, "string">;
-  readonly dims: readonly number[];
-  readonly width: number;
+interface NpyHeader extends Required<FiledRows> {
   readonly part: number;
-  readonly bigEndian: boolean;
   /** First axis fastest. */
   readonly fortran: boolean;
-  readonly start: number;
 }
 
 /** Headers are dictionaries of a line; longer ones are those of records with many fields, which are no arrays of numbers. */

@@ -17,13 +17,9 @@ import {
 import { openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
-import type { Curve, Epoch, TrainingSummary } from "../train/index.ts";
+import type { TrainOutcome } from "../train/index.ts";
 
-export interface StepOutcome extends Outcome {
-  readonly history?: readonly Epoch[];
-  readonly training?: TrainingSummary;
-  readonly curve?: Curve;
-}
+export type StepOutcome = Outcome & Partial<TrainOutcome>;
 
 export function trains(pass: AnyPass): boolean {
   return pass.data === "train";

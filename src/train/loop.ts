@@ -18,7 +18,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { type Batch, typeCodes } from "../tensor/types.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
-import { addLoss, type Curve } from "./curve.ts";
+import { addLoss } from "./curve.ts";
 import {
   countEvaluation,
   evaluationText,
@@ -41,11 +41,11 @@ import {
   tensorsOf,
 } from "./resuming.ts";
 import { teacherName } from "./teacher.ts";
+import type { TrainOutcome } from "./train.ts";
 import { requireLog, TrainingLog } from "./training-log.ts";
 import {
   type Counters,
   changingIn,
-  type Epoch,
   endEpoch,
   ownWeights,
   startCounters,
@@ -53,15 +53,11 @@ import {
   stateOf,
   summaryOf,
   type TrainingState,
-  type TrainingSummary,
   withWeights,
 } from "./training-state.ts";
 import { clipByNorm } from "./updates.ts";
 
-interface LoopOutcome {
-  readonly history: readonly Epoch[];
-  readonly training: TrainingSummary;
-  readonly curve: Curve;
+interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve"> {
   readonly names: readonly string[];
   /** No evaluation was better than that of the weights that training began with: the model is as it was. */
   readonly isAsBefore: boolean;

@@ -14,18 +14,15 @@ import { isFloat } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import type { Batch, Tensor } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
-import { differentiate } from "./differentiate.ts";
+import { differentiate, type Training } from "./differentiate.ts";
 import { type CacheBudget, type FrozenPart, only, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { type Progress, writeLoss } from "./write-loss.ts";
 
-interface StepGraph {
+interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
   /** Initial parameters of the loss, by name. */
   readonly own: ReadonlyMap<string, Tensor>;
-  readonly gradients: ReadonlyMap<string, string>;
-  readonly carried: ReadonlyMap<string, string>;
-  readonly stopped: ReadonlyMap<string, Node>;
   readonly states: ReadonlyMap<string, string>;
   readonly draws: boolean;
   readonly session: Session;

@@ -21,7 +21,7 @@ import type { Together } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import type { AnyPass, Change, Context } from "../../passes/index.ts";
+import type { AnyPass, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { isPruned } from "../../prune/index.ts";
 import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
@@ -32,7 +32,6 @@ import { looseModels } from "../../run/loose-models.ts";
 import { Runner, type StepResult } from "../../run/runner.ts";
 import { trains } from "../../run/step.ts";
 import type { MetricName } from "../../task/index.ts";
-import type { Epoch, TrainingSummary } from "../../train/training-state.ts";
 import type { DataRequest } from "../data.ts";
 import { requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { computesOther, largestTimed, type Weight } from "../weight.ts";
@@ -76,13 +75,7 @@ export interface PassInput {
 /** A file was written, or nothing changed, nothing was gained, or nothing should be written. */
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
-interface StepReport {
-  readonly changes: readonly Change[];
-  readonly misses: StepResult["misses"];
-  /** Where it trained: on how many samples, and which weights are the result. */
-  readonly training?: TrainingSummary | undefined;
-  /** Where it trained: the loss, steps, seconds and evaluations of each epoch. */
-  readonly history?: readonly Epoch[] | undefined;
+interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
   readonly before: Weight;
   /** Bytes of the exporter's metadata in the original, which results do not have. */
   readonly metadata: number;

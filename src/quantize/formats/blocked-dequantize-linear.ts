@@ -22,7 +22,7 @@ import { fixedDims } from "../../tensor/dims.ts";
 import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
-import { codesForm } from "./dequantize-linear.ts";
+import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { blocksIn } from "./matmul-nbits.ts";
 import { typedAs } from "./picked-rows.ts";
@@ -74,18 +74,16 @@ function numbersOf(
   layer: Layer,
   { block }: BlockSettings,
   axis: number,
-  { codes, scale, zeroPoint }: StoredBlocks,
+  { codes, scale, zeroPoint }: StoredCodes,
 ): Value {
   const named = emit.named(`${plainName(layer.weight)}_DequantizeLinear_Output`);
   return named.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
 }
 
-type StoredBlocks = Readonly<Record<"codes" | "scale", Value>> & { readonly zeroPoint: Value | undefined };
-
-const stored = oncePerRun<StoredBlocks>();
+const stored = oncePerRun<StoredCodes>();
 
 /** @param turned inputs × outputs, as a product reads them. */
-const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredBlocks> =>
+const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredCodes> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
     const name = plainName(layer.weight);
     const emit = beside(layer, run);

@@ -4,6 +4,7 @@ import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
+import type { Coded } from "../../ops/index.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type ActivationType, isWide } from "../options.ts";
 import type { Target } from "../target.ts";
@@ -147,7 +148,7 @@ export function turned(emit: Emit, written: SharedCodes): SharedCodes {
 }
 
 /** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
-export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): StoredCodes {
+export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Coded {
   return {
     codes: emit.constant(tensor.quantized, `${name}_quantized`),
     scale: emit.constant(tensor.scale, `${name}_scale`),
@@ -155,12 +156,8 @@ export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor
   };
 }
 
-/** Stored codes, and what makes numbers of them. */
-export interface StoredCodes {
-  readonly codes: Value;
-  readonly scale: Value;
-  readonly zeroPoint: Value;
-}
+/** Stored codes, and what makes numbers of them; a zero point that is 0 may be left out. */
+export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
 
 /** The stored integers as numbers again. */
 export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Value {
@@ -171,7 +168,7 @@ export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor | 
 export function numbersOf(
   emit: Emit,
   name: string,
-  { codes, scale, zeroPoint }: Omit<StoredCodes, "zeroPoint"> & Partial<StoredCodes>,
+  { codes, scale, zeroPoint }: StoredCodes,
   axis: number | undefined,
   type: DataType = "float32",
 ): Value {

@@ -35,7 +35,7 @@ export const inFloat8: Format = {
   },
 };
 
-const stored = oncePerRun<Omit<StoredCodes, "zeroPoint">>();
+const stored = oncePerRun<StoredCodes>();
 
 const float8Form = (perChannel: boolean): Form => ({
   bits: 8,

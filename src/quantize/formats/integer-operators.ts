@@ -12,6 +12,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
+import type { Coded } from "../../ops/index.ts";
 import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
@@ -19,7 +20,7 @@ import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { fastWeight } from "../runtimes.ts";
 import { type Target, targetAt } from "../target.ts";
 import { codesText, integersIn, multipliedBits, roundedWeight, type WeightSettings } from "../weight.ts";
-import { codesOf, storeQuantized, turned } from "./dequantize-linear.ts";
+import { codesOf, type StoredCodes, storeQuantized, turned } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { biasFor } from "./product.ts";
 
@@ -55,32 +56,19 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
   onCodes: (codes) => (codes.type === "int8" ? integerForm(codes, target) : undefined),
 });
 
-interface Integers {
-  readonly codes: Value;
-  readonly scale: Value;
-  readonly zeroPoint: Value;
-}
-
-const activations = oncePerRun<Integers>();
+const activations = oncePerRun<Coded>();
 
 /** Makes the integers of an activation once in each graph, before the first layer that reads it. */
-const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Promise<Integers> =>
+const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Promise<Coded> =>
   activations(run, data, graph, async () => {
     const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
     return { codes, scale, zeroPoint };
   });
 
-interface StoredWeight {
-  readonly codes: Value;
-  readonly scale: Value;
-  /** Undefined where it is 0. */
-  readonly zeroPoint: Value | undefined;
-}
-
-const weights = oncePerRun<StoredWeight>();
+const weights = oncePerRun<StoredCodes>();
 
 /** A weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
-const integerWeight = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredWeight> =>
+const integerWeight = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
   weights(run, target.layer.effective, sharedForm(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
@@ -104,8 +92,8 @@ function sharedForm({ layer, rule }: Target, { type, perChannel, bits }: WeightS
 function writeInteger(
   emit: Emit,
   target: Target,
-  x: Integers,
-  weight: StoredWeight,
+  x: Coded,
+  weight: StoredCodes,
   bias: Dense | Value | undefined,
 ): void {
   const { layer, rule } = target;

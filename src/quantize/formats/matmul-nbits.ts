@@ -10,7 +10,6 @@
 import type { Layer } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
-import type { Value } from "../../graph/graph.ts";
 import { packRows } from "../../math/index.ts";
 import { float32 } from "../../tensor/dense.ts";
 import {
@@ -26,6 +25,7 @@ import type { QuantizeSettings } from "../options.ts";
 import { rounders } from "../rounders/index.ts";
 import type { Target } from "../target.ts";
 import { areIntegers } from "../weight.ts";
+import type { StoredCodes } from "./dequantize-linear.ts";
 import { beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
@@ -72,11 +72,7 @@ export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
 });
 
 /** Stored codes of a weight in blocks, for all layers that read it. */
-export interface StoredBlocks extends Omit<RoundedBlocks, "codes" | "scale" | "zeroPoint"> {
-  readonly codes: Value;
-  readonly scale: Value;
-  readonly zeroPoint: Value | undefined;
-}
+export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;
 
 const stored = oncePerRun<StoredBlocks>();
 
