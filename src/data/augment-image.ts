@@ -6,13 +6,9 @@
  */
 import type { Random } from "../tensor/random.ts";
 import type { Augmentation } from "./augment-options.ts";
+import type { StoredImages } from "./preprocess.ts";
 
-export interface ImageShape {
-  readonly layout: "NCHW" | "NHWC";
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-}
+export type ImageShape = Omit<StoredImages, "name">;
 
 /** A stream of random numbers of its own for each thing that is done. */
 export type Draws = (what: string) => Random;

@@ -7,7 +7,6 @@ import { PithError, someOf } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import type { ImageShape } from "./augment-image.ts";
 import { fits, type ModelInput, plainInput } from "./bind.ts";
 import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
@@ -20,8 +19,12 @@ import type { Dataset, IndexedDataset } from "./types.ts";
 export type ImageInput = ModelInput;
 
 /** A tensor of stored images: where it is in the batch and how it is laid out. */
-export interface StoredImages extends ImageShape {
+export interface StoredImages {
   readonly name: string;
+  readonly layout: "NCHW" | "NHWC";
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
 }
 
 /**
