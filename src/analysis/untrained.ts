@@ -7,13 +7,15 @@
  * - Normalizations have a scale of ones and a shift of zeros, because the operator asks for them, where the network's own follow:
  *   GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
  */
+
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
-import type { Bound, WeightRole } from "../ops/index.ts";
+import type { Bound } from "../ops/index.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
+import type { Layer } from "./layers.ts";
 import { weightShape } from "./weight.ts";
 
 /** The number that every element of a small tensor of floats is; undefined where they differ, or are not at hand. */
@@ -30,12 +32,7 @@ export function uniformElement(tensor: Tensor | undefined): number | undefined {
  * @example
  * const learned = layers(model, infer(model)).filter((layer) => !isConstantWeight(layer));
  */
-export function isConstantWeight(layer: {
-  readonly node: Node;
-  readonly role: WeightRole;
-  readonly weight: Value;
-}): boolean {
-  const { node, role, weight } = layer;
+export function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "role" | "weight">): boolean {
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
   // One number for each output is a scale.
   const isScale = elementCount(dims) === dims[role.out];

@@ -5,7 +5,7 @@ import { stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
-import type { Sensitivity, SensitivityKind } from "../report/sensitivity.ts";
+import type { Sensitivity, SensitivityKind, SensitivityRow } from "../report/sensitivity.ts";
 import { runStep } from "../run/step.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
@@ -13,12 +13,7 @@ import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 export type SensitivityMiss = Sensitivity["misses"][number];
 
 /** Layers that are changed together, by each setting of one kind. */
-export interface Unit {
-  readonly kind: SensitivityKind;
-  readonly layers: readonly string[];
-  /** Bytes of their weights. */
-  readonly bytes: number;
-}
+export type Unit = Pick<SensitivityRow, "kind" | "layers" | "bytes">;
 
 /** One setting on the layers of a unit: plain data. */
 export interface Measurement {

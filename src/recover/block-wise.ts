@@ -10,7 +10,6 @@
  */
 import { type Block, blocks, joinBlocks } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
-import type { Calibration } from "../calibrate/calibration.ts";
 import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
 import { Difference } from "../evaluate/difference.ts";
@@ -23,8 +22,8 @@ import type { Context } from "../passes/pass.ts";
 import { meanSquaredError } from "../train/losses/index.ts";
 import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
-import { type Survivors, survivorsOf } from "./kept-channels.ts";
-import { type Samples, samplesOf, wanted } from "./samples.ts";
+import { survivorsOf } from "./kept-channels.ts";
+import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
 import { adopt, type Scope, type Stage, untrainable, walk } from "./stage.ts";
 
 interface BlockWiseOptions {
@@ -65,11 +64,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
   };
 }
 
-interface Ways {
-  readonly own: Calibration;
-  readonly theirs: Calibration;
-  readonly survivors: Survivors;
-}
+type Ways = Pick<Source, "own" | "theirs" | "survivors">;
 
 /** Trains a part of the model that is walked through, in place; how many tensors changed, none where that made it no better. */
 async function trainPart(
