@@ -98,7 +98,10 @@ else {
     const [best] = found
       .filter(({ figures }) => objective.allows(figures))
       .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures));
-    const own = await search(model, task, { ...options, steps, rounds: 9 }, { seed });
+    const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
+      if (id === "tried") process.stderr.write(`\n${name}: ${text}`);
+    };
+    const own = await search(model, task, { ...options, steps, rounds: 9 }, { seed, log });
     const candidates = grid.filter((_, at) => at === best?.at);
     const judging = { choice: false, force: true, rounds: 9 };
     const test = { ...task, test: parts.test };

@@ -27,7 +27,7 @@ export const quantizeMoves: Moves = (request) => {
   const fitting = (most: number): Move => ({
     ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / storedBytes(model.graph),
-    runs: runsOfErrors,
+    runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
     fits: true,
     isTrainable: true,
   });

@@ -72,9 +72,12 @@ export async function withinBytes(
       return [{ layer, form: choice === undefined ? { float: true } : own(choice.bits) }];
     });
     const chosen = withForms({ ...options, ...own(offered[0] ?? 8) }, forms);
-    const result = await run(chosen);
-    const size = await encodedSize(result.model);
-    if (size <= bytes) return { made: result, options: chosen };
+    let size = await encodedSize((await run({ ...chosen, rounder: "nearest" })).model);
+    if (size <= bytes) {
+      const result = await run(chosen);
+      size = await encodedSize(result.model);
+      if (size <= bytes) return { made: result, options: chosen };
+    }
     least = Math.min(least, size);
     budget -= size - bytes;
   }
