@@ -162,6 +162,8 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
   }
 }
 
+export function packageVersion(): undefined {}
+
 /** One, where the page is not isolated from other origins: a browser shares memory between threads of no other. */
 export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;

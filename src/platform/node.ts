@@ -1,6 +1,7 @@
 /** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
 import { createHash } from "node:crypto";
 import { appendFile, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -121,6 +122,16 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 }
 
 /** How many threads are worth starting. */
+/** Of an installed package; undefined where there is none. */
+export function packageVersion(name: string): string | undefined {
+  try {
+    const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(`${name}/package.json`);
+    return typeof version === "string" ? version : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export const threadCount = (): number => availableParallelism();
 
 /** Milliseconds that processors have worked for this process so far, in all of its threads. */

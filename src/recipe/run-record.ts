@@ -8,7 +8,6 @@ import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
 import { partFor } from "../run/step.ts";
 import type { Store } from "../run/store.ts";
 import { bytesOf } from "../tensor/dense.ts";
-import { version } from "../version.ts";
 import type { Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";
@@ -21,7 +20,6 @@ export async function judgingOf(
   { batch, output, length }: RunOptions,
 ): Promise<unknown> {
   return {
-    version,
     original,
     test: await digestOf(test),
     metric: metric.name,

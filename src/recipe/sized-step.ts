@@ -2,7 +2,6 @@
 import { stopIfAsked } from "../errors.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
-import { version } from "../version.ts";
 import type { PassStep } from "./pass-steps.ts";
 import { withinBytes } from "./size-budget.ts";
 import { stepRun } from "./step-run.ts";
@@ -26,7 +25,7 @@ export async function sizedStep(step: PassStep, input: string, bytes: number, gi
     output: evaluator.output,
   };
   const { seed } = context;
-  const key = { bitsWithin: bytes, pass: step.pass.id, options: step.options, input, calibrated, seed, version };
+  const key = { bitsWithin: bytes, pass: step.pass.id, options: step.options, input, calibrated, seed };
   const known = (await store.records?.read(key)) as OptionValues | undefined;
   const options = known ?? (await withinBytes(request, bytes, quiet)).options;
   if (known === undefined) await store.records?.write(key, options);

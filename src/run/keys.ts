@@ -1,8 +1,12 @@
 /** The names of what a store keeps: the SHA-256 of a file, or of all that a record follows from. */
-import { sha256 } from "#platform";
+import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../data/hash.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { plainText } from "../train/checkpoint.ts";
+import { version } from "../version.ts";
+
+/** Another Pith or another runtime may compute other results. */
+export const computedBy = { pith: version, runtime: packageVersion("onnxruntime-node") };
 
 export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = sha256();
@@ -10,4 +14,4 @@ export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<strin
   return hash.end();
 }
 
-export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(plainText(key))]);
+export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(plainText([computedBy, key]))]);

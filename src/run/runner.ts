@@ -11,7 +11,6 @@ import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/i
 import { isModule, openModules } from "../passes/modules.ts";
 import { namesAt } from "../passes/schema.ts";
 import type { Curve, Epoch, TrainingSummary } from "../train/index.ts";
-import { version } from "../version.ts";
 import { keyText } from "./keys.ts";
 import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
 import { modelDigest, type Store } from "./store.ts";
@@ -158,7 +157,6 @@ export class Runner {
       ),
       seed: this.#context.seed,
       dryRun: this.#context.dryRun === true,
-      version,
     };
   }
 

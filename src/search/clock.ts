@@ -5,7 +5,6 @@
 import type { Context } from "../passes/index.ts";
 import { secondsSince } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
-import { version } from "../version.ts";
 import type { SearchOptions } from "./search.ts";
 
 /** Of a combination, with the moment at which it was done, in milliseconds since 1970: other processes and machines try some. */
@@ -31,7 +30,7 @@ export class Clock {
   /** @param judged samples that each combination is judged on. */
   constructor(store: Store, options: SearchOptions, judged: number, { seed }: Context) {
     this.#store = store;
-    this.#of = { of: store.original, judged, seed, version };
+    this.#of = { of: store.original, judged, seed };
     const { goal, force, purpose, targetSize, faster, techniques, minutes, steps, front } = options;
     this.#search = JSON.stringify([goal, force, purpose, targetSize, faster, techniques, minutes, steps, front]);
   }

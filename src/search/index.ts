@@ -1,4 +1,4 @@
 /** The search for a smaller model over all techniques. */
-export { candidatesFor } from "./offers.ts";
-export { divided } from "./parts.ts";
-export { type Finalists, type SearchOptions, search, tryIn } from "./search.ts";
+export type { ObjectiveOptions, Purpose } from "../recipe/objective.ts";
+export type { BudgetOptions } from "./budget.ts";
+export { type Finalists, type SearchOptions, search } from "./search.ts";

@@ -22,9 +22,10 @@ const goal = 0.01;
 const opened = (
   objective: Objective = objectiveOf({ purpose: "size" }, goal, { bytes: 1000 }),
   done: readonly string[] = [],
+  some = all,
 ): Rounds =>
   new Rounds({
-    ...{ all, objective },
+    ...{ all: some, objective },
     forecast: new Forecast({ bytes: 1000, drop: 0 }, goal),
     work: new Work({ samples: 100, seconds: 1 }),
     isDone: (name) => done.includes(name),
@@ -51,6 +52,13 @@ const long = 1e9;
 
 test("formats of numbers alone come first", () => {
   expect(names(opened().next(long))).toEqual(["codes"]);
+});
+
+test("where no format is combined, structures come first", () => {
+  const without = all.filter(({ numbers }) => numbers === undefined);
+  const first = opened(undefined, [], without).next(long);
+  expect(first.length).toBeGreaterThan(0);
+  for (const { structure } of first) expect(structure).toBeDefined();
 });
 
 test("a round has one of each family of structures", () => {

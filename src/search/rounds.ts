@@ -56,10 +56,12 @@ export class Rounds {
 
   /** First number formats alone, the cheapest first; then one for each family of structures. @param seconds that there are. */
   next(seconds: number): readonly Combination[] {
-    if (this.#tried.length === 0)
-      return this.#of.all
-        .filter(({ structure, training, sparing }) => (structure ?? training ?? sparing) === undefined)
-        .toSorted((a, b) => this.#of.work.runsOf(a) - this.#of.work.runsOf(b));
+    const formats = this.#of.all.filter(
+      ({ structure, training, sparing }) => (structure ?? training ?? sparing) === undefined,
+    );
+    // There may be none: `techniques: ["prune", "recover"]`.
+    if (this.#tried.length === 0 && formats.length > 0)
+      return formats.toSorted((a, b) => this.#of.work.runsOf(a) - this.#of.work.runsOf(b));
     const families = new Set<string | undefined>();
     const round: Combination[] = [];
     for (const combination of this.promising(seconds)) {

@@ -5,7 +5,6 @@ import type { Evaluator } from "../recipe/evaluator.ts";
 import type { Figures, Objective } from "../recipe/objective.ts";
 import type { Attempt } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
-import { version } from "../version.ts";
 import { expectedDrop } from "./expected-drop.ts";
 import type { Scored } from "./record.ts";
 
@@ -53,9 +52,8 @@ async function speedOf(
   { evaluator, objective, store: { records }, machine }: ScoresOptions,
 ): Promise<number | undefined> {
   if (objective.id !== "usual" && objective.id !== "speed" && objective.id !== "faster") return undefined;
-  // What is kept may be of another machine, or of before an update.
-  const where = { version, machine };
-  const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256, ...where };
+  // What is kept may be of another machine.
+  const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256, machine };
   const known = (await records?.read(key)) as number | undefined;
   if (known !== undefined) return known;
   const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });

@@ -33,6 +33,10 @@ import { Work } from "./work.ts";
 export interface SearchOptions extends RunOptions, ObjectiveOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
+}
+
+/** What only Pith's own commands have. */
+export interface AheadOptions extends SearchOptions {
   /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
   readonly ahead?: Ahead | undefined;
 }
@@ -45,13 +49,30 @@ export interface Finalists extends Compressed {
 /**
  * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
  * @param task disjoint training, calibration and test samples, and the metric.
- * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
+ * @returns the best model and its file, what was tried in `run.search`, and the recipes of the finalists.
+ * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance; E_OPTION for a technique that there is not; E_STOPPED on the
+ * context's signal.
+ * @example
+ * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };
+ * const { result, run } = await search(model, task, { goal: { maxDrop: 0.01 }, minutes: 5, purpose: "size" });
+ * for (const { name, bytes, drop } of run.search?.points ?? []) console.log(name, bytes, drop);
+ * if (result !== undefined) await save(result.model, "small.onnx");
  */
-export async function search(
+export function search(
   original: Model,
   task: Task,
   options: SearchOptions = {},
-  given: Partial<Context> = {},
+  context: Partial<Context> = {},
+): Promise<Finalists> {
+  return searchAhead(original, task, options, context);
+}
+
+/** `search`, with combinations that other processes try. */
+export async function searchAhead(
+  original: Model,
+  task: Task,
+  options: AheadOptions,
+  given: Partial<Context>,
 ): Promise<Finalists> {
   const context = completeContext(given);
   const store = await openStore(original, options);
@@ -95,7 +116,7 @@ interface Begun {
   readonly store: Store;
   readonly original: Model;
   readonly task: Task;
-  readonly options: SearchOptions;
+  readonly options: AheadOptions;
   readonly context: Context;
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
@@ -134,7 +155,7 @@ class Search {
     store: Store,
     original: Model,
     task: Task,
-    options: SearchOptions,
+    options: AheadOptions,
     context: Context,
   ): Promise<Search> {
     const parts = divided(task.test, context.seed);
@@ -278,7 +299,7 @@ class Search {
     await options.onBest({ ...found, run: { ...found.run, search: this.#record(false) } });
   }
 
-  async #judged(some: readonly Scored[], test: Dataset, own: SearchOptions, by: Context): Promise<Finalists> {
+  async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
     const { store, original, task, options } = this.#begun;
     const candidates = some.map(({ combination, attempt }) => ({
       name: combination.name,

@@ -94,6 +94,18 @@ test("is the same, however many combinations are tried at a time; techniques tha
   expect(first.some(({ name }: { readonly name: string }) => /low rank|distilled/.test(name))).toBe(false);
 });
 
+test("combines structures alone where no format is among the techniques", async () => {
+  const out = at("structures");
+  const { code, err } = await searching(
+    out,
+    ...["--steps", "3", "--for", "size", "--techniques", "prune,recover"],
+    "--force",
+  );
+  expect(code, err).toBe(0);
+  const { search } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(search.points).toHaveLength(3);
+});
+
 test("refuses a technique that there is not", async () => {
   expect(await searching(at("none"), "--techniques", "magic")).toMatchObject({
     code: 2,

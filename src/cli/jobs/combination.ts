@@ -1,6 +1,6 @@
 /** Job: tries one combination of a search of `pith compress`, and leaves its result in the folder where the search looks for it. */
 import type { JobContext } from "../../job/job.ts";
-import { tryIn } from "../../search/index.ts";
+import { tryIn } from "../../search/search.ts";
 import { openSearch, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
 

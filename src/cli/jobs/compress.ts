@@ -1,9 +1,8 @@
 /** Job of `pith compress`: runs a recipe, or searches for the best, and writes model, report and record of what was kept. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { joinPath } from "#platform";
+import { joinPath, packageVersion } from "#platform";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, stopIfAsked } from "../../errors.ts";
 import { type Metric, size, type Task } from "../../evaluate/index.ts";
@@ -22,7 +21,7 @@ import {
   recipeText,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
-import { type Finalists, type SearchOptions, search } from "../../search/index.ts";
+import { type Finalists, type SearchOptions, searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
@@ -114,7 +113,7 @@ function searched(
     input: { ...its, combination: name },
   });
   return withAhead({ kind, input: shared }, { jobs, queue }, model, workOf, context, (ahead, store) =>
-    search(model, task, { ...options, ahead, ...store }, running),
+    searchAhead(model, task, { ...options, ahead, ...store }, running),
   );
 }
 
@@ -207,7 +206,7 @@ async function fileFacts(
 
 function thisMachine(): Machine {
   const [cpu] = cpus();
-  const runtime = versionIn("onnxruntime-node/package.json");
+  const runtime = packageVersion("onnxruntime-node");
   return {
     platform: `${process.platform} ${process.arch}`,
     cpu: cpu?.model.trim() ?? "unknown",
@@ -215,13 +214,4 @@ function thisMachine(): Machine {
     memory: totalmem(),
     versions: { node: process.versions.node, ...(runtime === undefined ? {} : { "onnxruntime-node": runtime }) },
   };
-}
-
-function versionIn(manifest: string): string | undefined {
-  try {
-    const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(manifest);
-    return typeof version === "string" ? version : undefined;
-  } catch {
-    return undefined;
-  }
 }

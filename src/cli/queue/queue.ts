@@ -3,8 +3,8 @@ import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
+import { computedBy } from "../../run/keys.ts";
 import type { PoolJob } from "../../run/pool.ts";
-import { version } from "../../version.ts";
 import type { Work } from "../jobs/kinds.ts";
 
 /** A job in the queue, as plain data. The paths in its input are relative to the store. */
@@ -94,7 +94,7 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
     },
     look,
     async doOne(work, { stop, isWanted }) {
-      const queued: QueuedJob = { version, ...work };
+      const queued: QueuedJob = { version: ownVersion, ...work };
       const jobId = await textHash(JSON.stringify(queued));
       // An earlier command may have had the same job done, and its result may have been removed from the store since.
       if (await isOver(jobId)) await queue.remove(jobId);
@@ -164,8 +164,11 @@ export async function serve(
   redis.disconnect();
 }
 
+/** "0.1.0 with onnxruntime-node 1.27.0" */
+export const ownVersion = `${computedBy.pith} with onnxruntime-node ${computedBy.runtime}`;
+
 /** Another version may compute other results. */
 function requireSameVersion(job: QueuedJob): void {
-  if (job.version === version) return;
-  throw new PithError("E_UNSUPPORTED", `The job is of Pith ${job.version}, this is ${version}.`);
+  if (job.version === ownVersion) return;
+  throw new PithError("E_UNSUPPORTED", `The job is of Pith ${job.version}, this is ${ownVersion}.`);
 }
