@@ -24,6 +24,7 @@ export function recipeSchema(): JsonSchema {
     properties: {
       $schema: { type: "string" },
       version: { const: recipeVersion },
+      samples: samplesDefinition,
       steps: { type: "array", minItems: 1, items: { anyOf: [stepItem, repeat(repeatedItem)] } },
     },
     required: ["steps"],
@@ -31,6 +32,15 @@ export function recipeSchema(): JsonSchema {
     definitions: { ...passes, course: courseDefinition() },
   };
 }
+
+const count: JsonSchema = { type: "integer", minimum: 0 };
+const samplesDefinition: JsonSchema = {
+  type: "object",
+  description: "how many samples the recipe was found with: the data is divided as then",
+  properties: { calibration: count, training: { anyOf: [count, { const: "all" }] } },
+  required: ["calibration", "training"],
+  additionalProperties: false,
+};
 
 type Schemas = Readonly<Record<string, JsonSchema | boolean>>;
 

@@ -14,6 +14,7 @@ export { calibrationSamples, openRecipe, samplesToLearnFrom } from "./pass-steps
 export {
   parseRecipe,
   type Recipe,
+  type RecipeSamples,
   type RecipeStep,
   type Repeat,
   recipeFrom,

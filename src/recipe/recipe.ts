@@ -32,7 +32,16 @@ export const recipeVersion = 1;
 
 export interface Recipe {
   readonly version: typeof recipeVersion;
+  /** Unless given, as many as its steps ask for. A search writes what it had, so that its recipe makes the same file. */
+  readonly samples?: RecipeSamples | undefined;
   readonly steps: readonly (RecipeStep | Repeat)[];
+}
+
+export interface RecipeSamples {
+  /** To calibrate with. */
+  readonly calibration: number;
+  /** Of data in one part, to train on: so many, or all that do not test. */
+  readonly training: number | "all";
 }
 
 export interface RecipeStep {
@@ -100,10 +109,11 @@ export function recipeText(recipe: Recipe): string {
     const what = isOfClass ? "an object" : "a function";
     throw new PithError("E_OPTION", `"${String(key)}" is ${what}, which a recipe in text cannot have.`);
   };
-  return stringify({ version: recipe.version, steps }, written, { lineWidth: 120 });
+  const { version, samples } = recipe;
+  return stringify({ version, ...(samples && { samples }), steps }, written, { lineWidth: 120 });
 }
 
-const topNames = ["version", "steps"];
+const topNames = ["version", "samples", "steps"];
 
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
@@ -114,13 +124,22 @@ function check(source: Source, passes: Passes): Recipe {
     const reason = `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`;
     fail(source, [key], "key", reason, didYouMean(key, topNames));
   }
-  const { version = recipeVersion, steps: list } = data;
+  const { version = recipeVersion, samples, steps: list } = data;
   if (version !== recipeVersion) {
     fail(source, ["version"], "value", `recipe version ${shown(version)} is not supported, only ${recipeVersion}`);
   }
   if (!Array.isArray(list) || list.length === 0)
     fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
-  return { version: recipeVersion, steps: checkList(source, list, passes) };
+  const division = samples === undefined ? {} : { samples: checkSamples(source, samples) };
+  return { version: recipeVersion, ...division, steps: checkList(source, list, passes) };
+}
+
+function checkSamples(source: Source, samples: unknown): RecipeSamples {
+  const { calibration, training } = isObject(samples) ? samples : {};
+  const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
+  if (isCount(calibration) && (isCount(training) || training === "all")) return { calibration, training };
+  const form = '"samples" is like { calibration: 256, training: all }, with numbers of samples';
+  return fail(source, ["samples"], "value", `${form}, got ${JSON.stringify(samples)}`);
 }
 
 function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {

@@ -1,10 +1,10 @@
 /** What a search has tried, for reports. */
 import { judge } from "../evaluate/index.ts";
 import { type Figures, frontOf } from "../recipe/objective.ts";
-import { isRepeat, type Recipe, recipeText } from "../recipe/recipe.ts";
+import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../recipe/recipe.ts";
 import type { Attempt } from "../recipe/variant.ts";
 import type { SearchRecord } from "../report/data.ts";
-import { recipeOf } from "./combinations.ts";
+import { type Combination, recipeOf } from "./combinations.ts";
 import type { Tried } from "./forecast.ts";
 
 export interface Scored extends Tried {
@@ -31,7 +31,12 @@ export function sameFile({ evaluation }: Attempt, tried: readonly Scored[]): str
 }
 
 /** @param apart whether none of the samples is a test sample. */
-export function recordOf(tried: readonly Scored[], samples: number, apart: boolean): SearchRecord {
+export function recordOf(
+  tried: readonly Scored[],
+  samples: number,
+  apart: boolean,
+  division: RecipeSamples | undefined,
+): SearchRecord {
   const front = new Set(frontOf(soundOf(tried), ({ figures }) => figures ?? noFigures));
   const points = tried.map((one) => ({
     name: one.combination.name,
@@ -40,7 +45,7 @@ export function recordOf(tried: readonly Scored[], samples: number, apart: boole
     isOnFront: front.has(one),
     refused: one.sameAs === undefined ? one.attempt.variant.refused : `the same file as ${one.sameAs}`,
     seconds: one.seconds,
-    recipe: recipeText(resolved(recipeOf(one.combination), one.attempt)),
+    recipe: recipeText(resolved(one.combination, one.attempt, division)),
   }));
   return { samples, apart, points };
 }
@@ -53,9 +58,11 @@ function intervalOf({ evaluation }: Attempt): SearchRecord["points"][number]["in
 }
 
 /** With the forms of single layers that were found, so that nothing is searched again. */
-export function resolved(recipe: Recipe, { variant }: Attempt): Recipe {
+export function resolved(combination: Combination, { variant }: Attempt, samples: RecipeSamples | undefined): Recipe {
+  const recipe = recipeOf(combination);
   return {
     ...recipe,
+    ...(samples && { samples }),
     steps: recipe.steps.map((step, at) => {
       if (isRepeat(step)) return step;
       const { judge: _, bytes: __, ...plain } = step;

@@ -12,6 +12,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { goalOf, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
+import type { RecipeSamples } from "../recipe/recipe.ts";
 import { type Compressed, compressIn, type RunOptions } from "../recipe/run.ts";
 import { openTrials, type Trials } from "../recipe/trials.ts";
 import { type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
@@ -33,6 +34,8 @@ import { Work } from "./work.ts";
 export interface SearchOptions extends RunOptions, ObjectiveOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
+  /** By which the data was divided, for the recipes of what is found. */
+  readonly samples?: RecipeSamples | undefined;
 }
 
 /** What only Pith's own commands have. */
@@ -303,7 +306,7 @@ class Search {
     const { store, original, task, options } = this.#begun;
     const candidates = some.map(({ combination, attempt }) => ({
       name: combination.name,
-      recipe: resolved(recipeOf(combination), attempt),
+      recipe: resolved(combination, attempt, options.samples),
     }));
     const objective = (goal: Goal | undefined, measured: Measured): Objective =>
       objectiveOf(options, goal?.maxDrop, measured);
@@ -312,6 +315,7 @@ class Search {
   }
 
   #record(apart: boolean) {
-    return recordOf(this.#rounds.tried, this.#begun.trials.evaluator.took.samples, apart);
+    const { trials, options } = this.#begun;
+    return recordOf(this.#rounds.tried, trials.evaluator.took.samples, apart, options.samples);
   }
 }

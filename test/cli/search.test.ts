@@ -1,5 +1,6 @@
 /** `pith compress` that searches: what it writes, and what it refuses. */
-import { appendFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { runFolder, writeResults } from "../../src/cli/result-folder.ts";
@@ -44,6 +45,23 @@ test("writes the best with its recipe, which makes the same file again, and says
   expect(repeated.code, repeated.err).toBe(0);
   expect(readFileSync(join(again, "model.onnx"))).toEqual(readFileSync(join(out, "model.onnx")));
 });
+
+test("the recipe of each finalist makes the same file, with as many samples to calibrate and to train on", async () => {
+  const out = at("recipes");
+  const { code, err } = await searching(out, "--steps", "12", "--for", "size", "--max-drop", "60%");
+  expect(code, err).toBe(0);
+  const { variants, search } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(variants.length).toBeGreaterThan(1);
+  for (const { name, result } of variants) {
+    const { recipe } = search.points.find((point: { readonly name: string }) => point.name === name);
+    writeFileSync(at("of-one.yaml"), recipe);
+    const data = ["--data", at("points.csv"), "-r", at("of-one.yaml"), "--force"];
+    const repeated = await pith("compress", at("outliers.onnx"), ...data, "-o", at("of-one"));
+    expect(repeated.code, repeated.err).toBe(0);
+    const bytes = readFileSync(join(at("of-one"), "model.onnx"));
+    expect(createHash("sha256").update(bytes).digest("hex"), name).toBe(result.sha256);
+  }
+}, 60_000);
 
 test("finds the most accurate model of a size", async () => {
   const out = at("sized");

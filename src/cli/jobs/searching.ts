@@ -59,6 +59,7 @@ export async function openSearch(
     running: contextOf(engine, input, context),
     options: {
       ...input.search,
+      samples: opened.samples,
       name: basename(input.model),
       goal: input.goal,
       force: input.force,

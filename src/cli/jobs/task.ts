@@ -9,8 +9,10 @@ import { PithError } from "../../errors.ts";
 import { counted, integer } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
+import type { AnyPass } from "../../passes/index.ts";
 import { calibrationSamples, openRecipe, type Recipe, samplesToLearnFrom } from "../../recipe/index.ts";
 import { stepsOf } from "../../recipe/pass-steps.ts";
+import type { RecipeSamples } from "../../recipe/recipe.ts";
 import type { Samples } from "../../report/index.ts";
 import { trains } from "../../run/step.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../task/index.ts";
@@ -32,6 +34,8 @@ export interface TaskRequest {
 
 export interface StepsTask {
   readonly task: OpenedTask;
+  /** That the data was divided by. */
+  readonly samples: RecipeSamples;
   readonly used: SampleUse;
   /**
    * Other samples, to choose weights by, prepared as those of the task are.
@@ -89,16 +93,22 @@ export async function openStepsTask(
     metric,
     output,
     reference,
-    calibrate: most(calibrationSamples),
-    trainAlone: most(samplesToLearnFrom),
-    learns: learning.length === 0 ? undefined : learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels",
+    calibrate: most((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
+    trainAlone: most(({ samples, ...recipe }) =>
+      samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
+    ),
+    learns: learnedFrom(learning, recipes),
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
   const { seen, stored, train, calibrate: measuredOn } = task;
   const { testable: available } = stored;
   const named = Math.max(
     0,
-    ...recipes.flatMap((recipe) => stepsOf(recipe).map(({ options }) => Number(options.samples ?? 0))),
+    ...recipes
+      .flatMap((recipe) => stepsOf(recipe))
+      // Of a step that trains these are training samples.
+      .filter(({ pass }) => typeof pass.data === "object")
+      .map(({ options }) => Number(options.samples ?? 0)),
   );
   if (measuredOn?.count !== undefined && measuredOn.count < named)
     context.log({
@@ -108,6 +118,10 @@ export async function openStepsTask(
     });
   return {
     task,
+    samples: {
+      calibration: options.calibrate,
+      training: Number.isFinite(options.trainAlone) ? options.trainAlone : "all",
+    },
     used: {
       train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
       calibrate: measuredOn && partOf(measuredOn),
@@ -125,6 +139,15 @@ export async function openStepsTask(
       return task.ready(chosen);
     },
   };
+}
+
+const numberOf = (training: RecipeSamples["training"]): number =>
+  training === "all" ? Number.POSITIVE_INFINITY : training;
+
+/** A recipe that a search has found is run on data that is divided as it was then, whether it trains or not. */
+function learnedFrom(learning: readonly AnyPass[], recipes: readonly Recipe[]): "answers" | "labels" | undefined {
+  if (learning.length > 0) return learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels";
+  return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }
 
 /** @throws PithError E_NAME where a step's loss is about an output that the model does not have. */
