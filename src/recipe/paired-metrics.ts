@@ -154,18 +154,24 @@ export class PairedMetrics {
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
   }
 
-  /** @throws PithError E_DATA if the original answers with NaN, so that it does not even agree with itself. */
+  /** @throws PithError E_DATA if the original answers with NaN, so that it does not even agree with itself, or names none of the classes of labels. */
   requireAnswers(): void {
     const { metric } = this.#task;
     const own = this.original.comparison.original;
-    if (this.#options.truth === undefined && answersWithNaN(metric, own)) {
-      const found = `${metric.name} with itself is ${figure(metric.unit, own.value)}`;
+    const isAlone = this.#options.truth === undefined && answersWithNaN(metric, own);
+    if (isAlone || (metric.interval === "proportion" && own.value === 0 && this.#namesNoClass)) {
+      const found = `${metric.name}${isAlone ? " with itself" : ""} is ${figure(metric.unit, own.value)}`;
       throw new PithError(
         "E_DATA",
         `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
         { hint: "The preprocessing may be wrong, or the model overflows on this data; `force` continues anyway." },
       );
     }
+  }
+
+  get #namesNoClass(): boolean {
+    const { labels, given } = this.rows.said;
+    return labels.some((label) => label >= 0) && given.every((named) => named < 0);
   }
 
   /**

@@ -13,7 +13,7 @@ import type { RunContext } from "./variant.ts";
  * @throws PithError E_UNSUPPORTED where no bits are few enough, E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function sizedStep(step: PassStep, input: string, bytes: number, given: RunContext): Promise<StepResult> {
-  const { runner, evaluator, context, store, task, calibrated } = given;
+  const { runner, evaluator, context, store, task } = given;
   stopIfAsked(context.signal);
   const quiet: Context = { ...context, log: () => {} };
   const request = {
@@ -24,8 +24,7 @@ export async function sizedStep(step: PassStep, input: string, bytes: number, gi
     samples: task.calibrate,
     output: evaluator.output,
   };
-  const { seed } = context;
-  const key = { bitsWithin: bytes, pass: step.pass.id, options: step.options, input, calibrated, seed };
+  const key = { bitsWithin: bytes, of: await runner.keyOf(step, input) };
   const known = (await store.records?.read(key)) as OptionValues | undefined;
   const options = known ?? (await withinBytes(request, bytes, quiet)).options;
   if (known === undefined) await store.records?.write(key, options);

@@ -2,7 +2,7 @@
 import { Miss } from "../errors.ts";
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import { allowance } from "../evaluate/numbers.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { PassStep } from "./pass-steps.ts";
@@ -24,7 +24,7 @@ export async function sparedStep(
   goal: Goal | undefined,
   given: RunContext,
 ): Promise<StepResult | undefined> {
-  const { runner, evaluator, context, store, task } = given;
+  const { runner, evaluator, context, store, task, judging } = given;
   if (step.spares !== true || goal === undefined) return undefined;
   const { drop, met } = judge(comparison, goal);
   if (met || isWithin(drop, goal)) return undefined;
@@ -47,23 +47,34 @@ export async function sparedStep(
     text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
   });
   const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
-  const found = await spare(
-    {
-      pass: step.pass,
-      options: step.options,
-      original: await store.open(input),
-      plain: await opened(plain, store),
-      run: stepRun(step, input, given),
-      output: evaluator.output,
-      search,
-    },
-    quiet,
-  );
-  if (found instanceof Miss) {
+  const request = {
+    pass: step.pass,
+    options: step.options,
+    original: await store.open(input),
+    plain: await opened(plain, store),
+    run: stepRun(step, input, given),
+    output: evaluator.output,
+    search,
+  };
+  const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
+  const known = (await store.records?.read(key)) as Found | undefined;
+  const found = known ?? foundBy(await spare(request, quiet));
+  if (known === undefined) await store.records?.write(key, found);
+  if (found.options === undefined) {
     warn(`${step.name}: ${found.reason}`);
     return undefined;
   }
-  const result = await runner.run({ ...step, options: found.options }, input);
-  const { changes, misses } = found.made;
-  return { ...result, changes, misses };
+  const { options, changes, misses } = found;
+  return { ...(await runner.run({ ...step, options }, input)), changes, misses };
+}
+
+/** What is recorded. */
+type Found =
+  | { readonly options?: undefined; readonly reason: string }
+  | (Pick<StepResult, "changes" | "misses"> & { readonly options: OptionValues });
+
+function foundBy(found: Awaited<ReturnType<typeof spare>>): Found {
+  if (found instanceof Miss) return { reason: found.reason };
+  const { made, options } = found;
+  return { options, changes: made.changes, misses: made.misses.map(({ at, reason, by }) => ({ at, reason, by })) };
 }

@@ -18,6 +18,8 @@ export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "first
 export interface Trials {
   readonly candidates: readonly CandidateSteps[];
   readonly parts: Parts;
+  /** Plain data: what the figures of a model follow from. */
+  readonly judging: unknown;
   readonly evaluator: Evaluator;
   /** Undefined where nothing can be lost. */
   readonly goal: Goal | undefined;
@@ -47,7 +49,8 @@ export async function openTrials(
     }),
   );
   const parts = await partsOf(task, candidates);
-  const figures = new Figures(store, await judgingOf(store, task, parts, options));
+  const judging = await judgingOf(store, task, parts, options);
+  const figures = new Figures(store, judging);
   const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
   onMeasured(evaluator.original.measured);
   // A model that is going to be trained may be at chance.
@@ -61,7 +64,7 @@ export async function openTrials(
   const { targets = [] } = options;
   const run = {
     runner,
-    calibrated: samples.calibrate,
+    judging,
     evaluator,
     original: store.original,
     task,
@@ -76,6 +79,7 @@ export async function openTrials(
   return {
     candidates,
     parts,
+    judging,
     evaluator,
     goal,
     runner,

@@ -29,8 +29,8 @@ export interface CandidateSteps extends Candidate {
 
 export interface RunContext {
   readonly runner: Runner;
-  /** Digest of the samples to calibrate on. */
-  readonly calibrated: unknown;
+  /** Plain data: what the figures of a model follow from. */
+  readonly judging: unknown;
   readonly evaluator: Evaluator;
   /** Digest of the original, as it came. */
   readonly original: string;

@@ -66,7 +66,7 @@ export class Runner {
     let input = this.#options.store.original;
     const work: { readonly id: string; readonly done: boolean }[] = [];
     for (const step of steps) {
-      const key = await this.#key(step, input);
+      const key = await this.keyOf(step, input);
       const [id, known] = [await keyText(key), await this.#known(key)];
       work.push({ id, done: known !== undefined });
       input = known?.output ?? id;
@@ -84,7 +84,7 @@ export class Runner {
   async #made(step: Step, input: string): Promise<KeptStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#make(step, input);
-    const key = await this.#key(step, input);
+    const key = await this.keyOf(step, input);
     const known = await this.#known(key);
     if (known !== undefined) return known;
     const id = await keyText(key);
@@ -138,7 +138,7 @@ export class Runner {
   }
 
   /** All that a step's result follows from, as plain data. */
-  async #key(step: Step, input: string): Promise<unknown> {
+  async keyOf(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
     const { samples, parts } = this.#options;
     const part = partFor(pass, await openModules(pass.id, pass.options, options));

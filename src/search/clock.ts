@@ -27,10 +27,10 @@ export class Clock {
   #began = 0;
   readonly #earlier = new Set<string>();
 
-  /** @param judged samples that each combination is judged on. */
-  constructor(store: Store, options: SearchOptions, judged: number, { seed }: Context) {
+  /** @param judging what the figures of a combination follow from. */
+  constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
-    this.#of = { of: store.original, judged, seed };
+    this.#of = { of: store.original, judging, seed };
     const { goal, force, purpose, targetSize, faster, techniques, minutes, steps, front } = options;
     this.#search = JSON.stringify([goal, force, purpose, targetSize, faster, techniques, minutes, steps, front]);
   }

@@ -141,7 +141,7 @@ class Search {
     const { trials, options, store, task, context, all } = begun;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
-    const clock = new Clock(store, options, evaluator.took.samples, context);
+    const clock = new Clock(store, options, trials.judging, context);
     const unit = goal?.maxDrop || usualDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
     const { bytes, brotli } = measured;

@@ -48,6 +48,25 @@ test("an original that names one class for all samples is told where only its an
   expect(await told(1, false, 7)).toEqual([]);
 });
 
+test("an original that outputs NaN is refused where there are labels, too", async () => {
+  const broken = parseModel(`opset 21
+graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+  negative = Neg(input)
+  below = Sub(negative, one)
+  one: float32[1] = [1]
+  logits = Sqrt(below)
+}
+`);
+  const data = memory("labelled", {
+    input: { type: "float32", dims: [10, 2], data: new Float32Array(20) },
+    label: { type: "int64", dims: [10], data: new BigInt64Array(10) },
+  });
+  const task = { test: data, metric: accuracy() };
+  const figures = await PairedMetrics.create(broken, task, {}, completeContext({ engine: createEngine() }));
+  expect(() => figures.requireAnswers()).toThrow("The original outputs NaN on some of 10 samples, or all");
+  expect(() => figures.requireAnswers()).toThrow("accuracy is 0.0 %");
+});
+
 test("an original at chance has no goal, and is refused: there is nothing to lose", async () => {
   const figures = await figuresOf(50);
   expect(figures.chance).toBe(0.5);
