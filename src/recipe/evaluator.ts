@@ -9,7 +9,8 @@ import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { PithError, refusalIn } from "../errors.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
-import { type Goal, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
+import { type Goal, judge, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
+import { earlyLevel } from "../evaluate/interval.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
 import type { Model } from "../graph/model.ts";
@@ -22,16 +23,16 @@ import type { Disagreement, Measured, Timing } from "../report/data.ts";
 import type { Store } from "../run/store.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import { EarlyLook } from "./early-look.ts";
 import type { Figures } from "./figures.ts";
-import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
+import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
+import { Looks } from "./sequential-test.ts";
 import type { Measuring } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
   /** Tokens of a sequence that is timed, and of which operations are counted (128). */
   readonly length?: number | undefined;
-  /** How many of the samples are measured first, drawn at random: what misses the goal for certain there is not measured on the others. */
+  /** The samples stand in random order. Of looks at so many, twice as many and so on the first decides at which the goal is missed for certain. */
   readonly firstLook?: number | undefined;
 }
 
@@ -47,7 +48,7 @@ const disagreementsKept = 10;
 export class Evaluator {
   readonly original: Evaluation;
   readonly metrics: PairedMetrics;
-  readonly #look: EarlyLook;
+  readonly #looks: Looks;
   /** One sample, or as many as the model fixes; a sequence with as many tokens as are timed. */
   readonly #run: OneRun;
   /** The output that is the answer, where that was said. */
@@ -60,7 +61,7 @@ export class Evaluator {
   private constructor(
     original: Evaluation,
     metrics: PairedMetrics,
-    look: EarlyLook,
+    looks: Looks,
     run: OneRun,
     { threads, output }: PairedMetricsOptions,
     context: Context,
@@ -71,7 +72,7 @@ export class Evaluator {
     this.#seconds = seconds;
     this.original = original;
     this.metrics = metrics;
-    this.#look = look;
+    this.#looks = looks;
     this.#run = run;
     this.#threads = threads;
     this.output = output;
@@ -79,21 +80,21 @@ export class Evaluator {
   }
 
   static async create(figures: Figures, task: Task, options: EvaluatorOptions, context: Context): Promise<Evaluator> {
-    const { name, length, firstLook, ...rest } = options;
+    const { name, length, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
     const { store } = figures;
     const { digest, model } = await ship(store.original, store);
     const one = await oneRun(model, task.test);
     const run = { ...one, feeds: await withLength(context, model, one.feeds, length) };
     const known = await figures.found(digest);
     const started = performance.now();
-    const metrics = await PairedMetrics.create(model, task, rest, context, known?.rows);
+    const looks = new Looks(model, task, rest, context, firstLook, known?.rows);
+    const metrics = await looks.whole();
     const seconds = known?.seconds ?? (performance.now() - started) / 1000;
     const facts = known?.facts ?? (await factsOf(digest, store, run));
     if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
     const evaluation = { measured, ...metrics.original, validation: undefined };
-    const look = await EarlyLook.create(model, task, rest, context, metrics, firstLook);
-    return new Evaluator(evaluation, metrics, look, run, options, context, figures, seconds);
+    return new Evaluator(evaluation, metrics, looks, run, options, context, figures, seconds);
   }
 
   /** A model that was measured, as its file has it. */
@@ -106,13 +107,14 @@ export class Evaluator {
     return { seconds: this.#seconds, samples: this.metrics.rows.said.given.length };
   }
 
-  /** @param made digest of what a step made: it may have masks. @param goal what misses it for certain needs no more samples than a first look. */
+  /** @param made digest of what a step made: it may have masks. @param goal what misses it for certain at a look is not measured on the other samples. */
   async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
     const { store } = this.#figures;
     const { digest, model } = await ship(made, store);
     const known = await this.#figures.found(digest);
     const started = performance.now();
-    const { rows, compared } = await this.#look.measure(model, known?.rows, goal);
+    const misses = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
+    const { rows, compared } = await this.#looks.look(model, misses, earlyLevel, known?.rows);
     const seconds = (known?.seconds ?? 0) + (performance.now() - started) / 1000;
     const facts = known?.facts ?? (await factsOf(digest, store, this.#run));
     if (rows !== known?.rows) await this.#figures.keep({ facts, rows, seconds });

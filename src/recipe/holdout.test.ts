@@ -40,3 +40,14 @@ test("a holdout counts its own samples, with their columns and answers", () => {
   const two = new Holdout(macroF1(), pairs, Uint32Array.of(0, 1));
   expect(two.original.comparison.original).toMatchObject({ value: 1, count: 2 });
 });
+
+test("a sample without a row is not counted as one that was answered wrongly", () => {
+  const rowsOf = (count: number) => {
+    const ones = new Float64Array(count).fill(1);
+    return { rows: ones, said: { given: ones, labels: ones } };
+  };
+  const holdout = new Holdout(accuracy(), rowsOf(4), Uint32Array.of(0, 3));
+  // As many as the holdout has samples, but not those.
+  for (const count of [0, 2, 3]) expect(() => holdout.compare(rowsOf(count))).toThrow(RangeError);
+  expect(holdout.compare(rowsOf(5)).comparison.candidate).toMatchObject({ value: 1, count: 2 });
+});

@@ -90,11 +90,13 @@ export function joinRuns(first: Rows, second: Rows): Rows {
   };
 }
 
+/** @throws RangeError where one of the samples has no row. */
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
-  if (rows.length === columns * samples.length) return rows;
   const found = new Float64Array(columns * samples.length);
   samples.forEach((sample, place) => {
-    found.set(rows.subarray(columns * sample, columns * (sample + 1)), columns * place);
+    const end = columns * (sample + 1);
+    if (end > rows.length) throw new RangeError(`no row of sample ${sample} among ${rows.length / columns}`);
+    found.set(rows.subarray(columns * sample, end), columns * place);
   });
   return found;
 }

@@ -11,7 +11,7 @@ import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import { kindWords, type SensitivityRow } from "../report/sensitivity.ts";
 import type { Store } from "../run/store.ts";
-import type { PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
+import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import { judgingOf, partsOf } from "./run-record.ts";
 import { Looks } from "./sequential-test.ts";
 import type { Measurement, Unit } from "./sweep-units.ts";
@@ -41,6 +41,7 @@ export class Measuring {
   readonly #store: Store;
   readonly #task: Task;
   readonly #looks: Looks;
+  readonly original: Estimate;
   /** Everything that a measurement depends on beside its layers and its setting. */
   readonly #judging: unknown;
   readonly #context: Context;
@@ -51,6 +52,7 @@ export class Measuring {
     store: Store,
     task: Task,
     looks: Looks,
+    original: Estimate,
     judging: unknown,
     context: Context,
     said: LogEvent[],
@@ -59,6 +61,7 @@ export class Measuring {
     this.#store = store;
     this.#task = task;
     this.#looks = looks;
+    this.original = original;
     this.#judging = judging;
     this.#context = context;
     this.#said = said;
@@ -82,14 +85,11 @@ export class Measuring {
     };
     const model = original.clone();
     storeWeights(model);
-    const looks = await Looks.create(model, task, options, context, context, firstLook);
-    requireFunction(looks, task);
+    const looks = Looks.drawn(model, task, options, context, firstLook);
+    const first = await looks.first();
+    requireFunction(first, task);
     const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
-    return new Measuring(model, store, task, looks, judging, context, said);
-  }
-
-  get original(): Estimate {
-    return this.#looks.first.original.comparison.original;
+    return new Measuring(model, store, task, looks, first.original.comparison.original, judging, context, said);
   }
 
   /** @returns what was measured before, here or by another process. */
@@ -120,7 +120,7 @@ export class Measuring {
       const { value, low, high } = lost(found);
       return (high - low) / 2 <= Math.max(enough, uncertain * Math.abs(value));
     };
-    return lost(await this.#looks.look(model, isSettled));
+    return lost((await this.#looks.look(model, isSettled)).compared);
   }
 
   #key({ unit: { kind, layers }, setting }: Measurement): unknown {
@@ -129,8 +129,7 @@ export class Measuring {
 }
 
 /** @throws PithError E_DATA where there is nothing to lose. */
-function requireFunction({ first }: Looks, { metric }: Task): void {
-  const { atChance, original } = first;
+function requireFunction({ atChance, original }: PairedMetrics, { metric }: Task): void {
   const isBroken = answersWithNaN(metric, original.comparison.original);
   const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
   if (text !== undefined)

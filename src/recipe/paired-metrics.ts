@@ -2,7 +2,7 @@
  * What a model says beside the original, on the same samples: the metric, paired by sample, and the answers. The original runs once.
  */
 import { isIndexed } from "../data/index.ts";
-import { range } from "../data/indexed.ts";
+import { range, view } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
 import { judgedBatch } from "../evaluate/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
@@ -14,7 +14,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Validated } from "../report/data.ts";
 import { chanceSentence } from "../report/verdict.ts";
-import { divide, Holdout, type HoldoutComparison, type Rows } from "./holdout.ts";
+import { divide, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
   /** Samples a run (64; one at a time where answers depend on the batch). */
@@ -62,14 +62,14 @@ export class PairedMetrics {
     this.#task = task;
     this.#options = options;
     this.#context = context;
-    const count = all.said.given.length;
+    const count = isIndexed(task.test) ? task.test.count : all.said.given.length;
     const divided = options.choice === true ? divide(count, context.seed, !isIndexed(task.test)) : undefined;
     this.holdout = new Holdout(task.metric, all, divided?.test ?? range(count));
     this.validation = divided === undefined ? undefined : new Holdout(task.metric, all, divided.validation);
   }
 
   /**
-   * @param known what the model says, where that was found out before.
+   * @param known what the model says on the samples, or on more, where that was found out before.
    * @throws PithError E_DATA if the test part does not fit the model.
    */
   static async create(
@@ -80,7 +80,7 @@ export class PairedMetrics {
     known?: Rows,
   ): Promise<PairedMetrics> {
     const truth = options.truth ?? model;
-    const rows = known ?? (await rowsOf(model, truth, task, options, context));
+    const rows = await rowsOf(model, truth, task, options, context, known);
     const metrics = new PairedMetrics(truth, task, options, context, rows);
     if (metrics.namesOneClass) {
       const samples = counted(rows.said.given.length, "sample");
@@ -186,30 +186,41 @@ export class PairedMetrics {
   }
 }
 
-/** What a model says on all samples; where another one's answers are the truth, that one runs beside it. */
-async function rowsOf(
+/**
+ * What a model says on all samples, or on the first ones; where another one's answers are the truth, that one runs beside it.
+ * @param known what it says on some first samples, or on all: it is not run on them again, and what was said is not said again.
+ */
+export async function rowsOf(
   model: Model,
   truth: Model,
   { test, metric }: Judged,
   { batch: asked, output, threads }: PairedMetricsOptions,
   context: Context,
+  known?: Rows,
+  first = Number.POSITIVE_INFINITY,
 ): Promise<Rows> {
+  const before = known?.said.given.length ?? 0;
+  const count = isIndexed(test) ? Math.min(first, test.count) : before;
+  if (known !== undefined && before >= count) return known;
+  const positions = range(count - before).map((at) => before + at);
+  const missing = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
   const { batch, note } = await judgedBatch(context.engine, models, test, metric.name, {
     batch: asked,
     signal: context.signal,
     output,
   });
-  if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
-  const measured = await measure(context.engine, models, test, [metric, answers(output)], {
+  if (note !== undefined && known === undefined) context.log({ id: "batch", text: note, level: "warning" });
+  const measured = await measure(context.engine, models, missing, [metric, answers(output)], {
     batch,
     signal: context.signal,
-    progress: (done, total) => context.progress(done, total),
+    progress: (done, total) => context.progress(before + done, total && before + total),
     threads,
   });
   const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
-  return {
+  const found: Rows = {
     rows,
     said: { labels: said.filter((_, index) => index % 2 === 0), given: said.filter((_, index) => index % 2 === 1) },
   };
+  return known === undefined ? found : joinRuns(known, found);
 }

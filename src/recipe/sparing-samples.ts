@@ -47,21 +47,19 @@ export async function searchedApart(
   if (parts === undefined) return new Miss(tooFew);
   const [samples, others] = [parts.validation, parts.test].map((positions) => view(test, test.name, positions));
   if (samples === undefined || others === undefined) return new Miss(tooFew);
-  const searching = await Looks.create(original, { ...task, test: samples }, options, context);
-  let judging: Promise<Looks> | undefined;
+  const searching = Looks.drawn(original, { ...task, test: samples }, options, context);
+  await searching.first();
+  const judging = Looks.drawn(original, { ...task, test: others }, options, context);
   return {
     searched: samples.count,
     search: {
       samples,
       async measure(model) {
         const settled = ({ comparison }: PairedResult): boolean => judge(comparison, goal).verdict !== "not shown";
-        return measured(await searching.look(model, settled, earlyLevel), goal);
+        return measured((await searching.look(model, settled, earlyLevel)).compared, goal);
       },
     },
-    async compare(model) {
-      judging ??= Looks.create(original, { ...task, test: others }, options, context);
-      return (await judging).compare(model, goal);
-    },
+    compare: (model) => judging.compare(model, goal),
   };
 }
 

@@ -25,7 +25,7 @@ import { type Combination, recipeOf } from "./combinations.ts";
 import { finalistsOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { divided, type SearchParts } from "./parts.ts";
+import { divided, firstLook, type SearchParts } from "./parts.ts";
 import { recordOf, resolved, type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
@@ -180,7 +180,7 @@ class Search {
         ...options,
         goal: goalOf(options),
         choice: true,
-        firstLook: parts.firstLook,
+        firstLook,
         onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
       },
       quiet,

@@ -2,9 +2,15 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { accuracy } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
+import { parseModel } from "../../src/graph/text.ts";
 import { runRecipe } from "../../src/recipe/run.ts";
 import { type Finalists, search } from "../../src/search/search.ts";
+import { float32, int64 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+import { outliers } from "../outliers.ts";
 import { task, trained } from "../recipe/blobs.ts";
 import { temporaryFolder } from "../temporary.ts";
 
@@ -82,4 +88,33 @@ describe("the same seed and steps", () => {
     const after = files();
     for (const [name, file] of before) expect(after.get(name)).toBe(file);
   });
+});
+
+test("what combinations come to depends on the goal, not on how many samples an earlier search has judged them by", async () => {
+  const pairs = (name: string, count: number) => {
+    const draw = random(1, name);
+    const data = Float32Array.from({ length: 2 * count }, () => draw.uniform());
+    const labels = Array.from({ length: count }, (_, at) => ((data[2 * at] ?? 0) > (data[2 * at + 1] ?? 0) ? 0 : 1));
+    return memory(name, {
+      features: float32([count, 2], data),
+      label: int64([count], BigInt64Array.from(labels, BigInt)),
+    });
+  };
+  const model = parseModel(outliers);
+  const samples = { calibrate: pairs("calibrate", 64), test: pairs("test", 4000), metric: accuracy() };
+  const dropsOf = async (maxDrop: number, resumeFolder?: string) => {
+    const options = { ...quick, steps: 5, techniques: ["quantize"], goal: { maxDrop }, resumeFolder };
+    const { run } = await search(model, samples, options);
+    return new Map(run.search?.points.map(({ name, drop }) => [name, drop]));
+  };
+  const [strict, loose] = [await dropsOf(0.02), await dropsOf(0.9)];
+  const resumeFolder = temporaryFolder();
+  expect(await dropsOf(0.9, resumeFolder)).toEqual(loose);
+  expect(await dropsOf(0.02, resumeFolder)).toEqual(strict);
+  const other = temporaryFolder();
+  expect(await dropsOf(0.02, other)).toEqual(strict);
+  expect(await dropsOf(0.9, other)).toEqual(loose);
+  // Codes of 8 bits lose half of the answers: that is certain on the first samples, which lose another share than all.
+  expect(strict.get("int8 weights")).toBeCloseTo(0.5, 1);
+  expect(strict.get("int8 weights")).not.toBe(loose.get("int8 weights"));
 });

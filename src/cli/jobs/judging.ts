@@ -164,13 +164,14 @@ export async function openJudging(
       },
     };
   }
-  const looks = await Looks.create(original, task, settings, passContext, measuring);
+  const looks = Looks.drawn(original, task, settings, passContext);
+  const judge = await looks.first(measuring);
   if (!input.force) {
-    looks.first.requireAnswers();
-    looks.first.requireAboveChance();
+    judge.requireAnswers();
+    judge.requireAboveChance();
   }
-  const goal = goalOf(looks.first, pass, input);
-  return { judge: looks.first, reference: undefined, goal, compare: (result) => looks.compare(result, goal) };
+  const goal = goalOf(judge, pass, input);
+  return { judge, reference: undefined, goal, compare: (result) => looks.compare(result, goal) };
 }
 
 function goalOf(judge: PairedMetrics, pass: AnyPass, input: PassInput): Goal | undefined {
