@@ -8,6 +8,7 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { PithError, refusalIn } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type Goal, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -87,7 +88,7 @@ export class Evaluator {
     const known = await figures.found(digest);
     const started = performance.now();
     const metrics = await PairedMetrics.create(model, task, rest, context, known?.rows);
-    const seconds = known?.seconds ?? (performance.now() - started) / 1000;
+    const seconds = known?.seconds ?? secondsSince(started);
     const facts = known?.facts ?? (await factsOf(digest, store, run));
     if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
@@ -113,7 +114,7 @@ export class Evaluator {
     const known = await this.#figures.found(digest);
     const started = performance.now();
     const { rows, compared } = await this.#look.measure(model, known?.rows, goal);
-    const seconds = (known?.seconds ?? 0) + (performance.now() - started) / 1000;
+    const seconds = (known?.seconds ?? 0) + secondsSince(started);
     const facts = known?.facts ?? (await factsOf(digest, store, this.#run));
     if (rows !== known?.rows) await this.#figures.keep({ facts, rows, seconds });
     return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };

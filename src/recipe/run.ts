@@ -4,6 +4,7 @@
  * The parts of the task do not overlap: training, calibration and test samples.
  */
 import type { Dataset } from "../data/index.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { brotliQuality, type Task } from "../evaluate/index.ts";
 import { unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
@@ -30,7 +31,7 @@ import { dataRecord, namesOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
 import { time } from "./timing.ts";
 import { isChoice, openTrials } from "./trials.ts";
-import { type Attempt, type Candidate, secondsSince } from "./variant.ts";
+import type { Attempt, Candidate } from "./variant.ts";
 
 /** Of several results the one that the objective asks for is kept: the smallest that is about as fast, unless said. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {

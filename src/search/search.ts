@@ -6,6 +6,7 @@
  */
 import type { Dataset } from "../data/index.ts";
 import { stopIfAsked } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { type Task, usualDrop } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -14,7 +15,7 @@ import { completeContext } from "../passes/pass.ts";
 import { objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn, type RunOptions } from "../recipe/run.ts";
 import { openTrials, type Trials } from "../recipe/trials.ts";
-import { type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
+import type { Candidate, CandidateSteps } from "../recipe/variant.ts";
 import type { Ahead } from "../run/pool.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
