@@ -10,9 +10,9 @@ import type { Job, JobContext } from "../../job/job.ts";
 import { runJob } from "../../job/run.ts";
 import { type Ahead, Pool } from "../../run/pool.ts";
 import { openBucket } from "../queue/bucket.ts";
+import { modulesOf, type SharedInput, type Work } from "../queue/kinds.ts";
 import { type OpenedQueue, openQueue, withoutPassword } from "../queue/queue.ts";
 import { inputIn, openSharedStore, shareInput } from "../queue/shared-store.ts";
-import { modulesOf, type SharedInput, type Work } from "./kinds.ts";
 
 /** Where jobs are done. */
 export interface Elsewhere {

@@ -25,11 +25,11 @@ import { type Finalists, type SearchOptions, searchAhead } from "../../search/se
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import type { Work } from "../queue/kinds.ts";
 import { frontNames, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
-import type { Work } from "./kinds.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { openSearch, recipeFile, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";

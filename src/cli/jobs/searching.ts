@@ -12,9 +12,9 @@ import type { Recipe } from "../../recipe/index.ts";
 import type { SearchOptions } from "../../search/index.ts";
 import { candidatesFor } from "../../search/offers.ts";
 import type { MetricName } from "../../task/index.ts";
+import type { SharedInput } from "../queue/kinds.ts";
 import { storeOf } from "./ahead.ts";
 import { tokensTimed } from "./bench.ts";
-import type { SharedInput } from "./kinds.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
 

@@ -10,10 +10,10 @@ import type { Measurement } from "../../recipe/sweep-units.ts";
 import { type Sensitivity, type SensitivityKind, sensitivityKinds, sensitivityPage } from "../../report/sensitivity.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import type { Work } from "../queue/kinds.ts";
 import { sweptFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
-import type { Work } from "./kinds.ts";
 import type { MeasurementsInput } from "./measurements.ts";
 import { openSweep, type SweepInput } from "./sweeping.ts";
 

@@ -5,8 +5,8 @@ import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
 import type { SensitivityOptions } from "../../recipe/index.ts";
 import type { MetricName, OpenedTask } from "../../task/index.ts";
+import type { SharedInput } from "../queue/kinds.ts";
 import { storeOf } from "./ahead.ts";
-import type { SharedInput } from "./kinds.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
