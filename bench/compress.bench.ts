@@ -9,7 +9,6 @@
 import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
-import { objectiveOf } from "../src/recipe/objective.ts";
 import { compress } from "../src/recipe/run.ts";
 import type { Run } from "../src/report/data.ts";
 import { type SearchOptions, search } from "../src/search/index.ts";
@@ -88,12 +87,11 @@ async function measured(network: Network): Promise<boolean> {
     overheads.push(clock.overhead(run));
     const parts = divided(task.test, seed);
     const { test } = parts;
-    const objective = () => objectiveOf({ purpose }, maxDrop, { bytes: run.original.bytes });
     const before = await compress(
       model,
       formats,
       { ...task, test },
-      { choice: false, goal, objective, rounds: 9 },
+      { choice: false, goal, purpose, rounds: 9 },
       { seed },
     );
     const [own, other] = [kept(run), kept(before.run)];

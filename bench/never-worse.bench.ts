@@ -14,7 +14,7 @@ import { range, view } from "../src/data/indexed.ts";
 import { refusalIn } from "../src/errors.ts";
 import { bytes, counted, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
-import { objectiveOf, type Purpose, purposes } from "../src/recipe/objective.ts";
+import { type Purpose, purposes } from "../src/recipe/objective.ts";
 import { compress } from "../src/recipe/run.ts";
 import type { Run } from "../src/report/data.ts";
 import { search } from "../src/search/index.ts";
@@ -66,8 +66,7 @@ async function compared(path: string): Promise<Row> {
   const goal = { maxDrop: network?.maxDrop };
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
   const judged = { ...task, test: divided(test, seed).test };
-  const objective = () => objectiveOf({ purpose }, network?.maxDrop, { bytes: run.original.bytes });
-  const before = await compress(model, formats, judged, { choice: false, goal, objective, rounds: 7 }, { seed });
+  const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });
   const [own, other] = [keptOf(run), keptOf(before.run)];
   const sizeOf = (one: typeof own): number => one?.result?.bytes ?? run.original.bytes;
   const text = (one: typeof own): string => (one === undefined ? "nothing" : `${one.name}, ${bytes(sizeOf(one))}`);

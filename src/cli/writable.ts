@@ -4,8 +4,8 @@
  */
 import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { makeFolder } from "#platform";
 import { PithError } from "../errors.ts";
-import { makeFolder } from "../platform/node.ts";
 import { failure } from "../platform/node-failure.ts";
 import { tryToWrite } from "../platform/node-write.ts";
 import { isThere } from "./files.ts";

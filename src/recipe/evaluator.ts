@@ -8,6 +8,7 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { PithError, refusalIn } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type Goal, judge, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
 import { earlyLevel } from "../evaluate/interval.ts";
@@ -89,7 +90,7 @@ export class Evaluator {
     const started = performance.now();
     const looks = new Looks(model, task, rest, context, firstLook, known?.rows);
     const metrics = await looks.whole();
-    const seconds = known?.seconds ?? (performance.now() - started) / 1000;
+    const seconds = known?.seconds ?? secondsSince(started);
     const facts = known?.facts ?? (await factsOf(digest, store, run));
     if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
@@ -115,7 +116,7 @@ export class Evaluator {
     const started = performance.now();
     const misses = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
     const { rows, compared } = await this.#looks.look(model, misses, earlyLevel, known?.rows);
-    const seconds = (known?.seconds ?? 0) + (performance.now() - started) / 1000;
+    const seconds = (known?.seconds ?? 0) + secondsSince(started);
     const facts = known?.facts ?? (await factsOf(digest, store, this.#run));
     if (rows !== known?.rows) await this.#figures.keep({ facts, rows, seconds });
     return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };

@@ -4,7 +4,8 @@
  * The parts of the task do not overlap: training, calibration and test samples.
  */
 import type { Dataset } from "../data/index.ts";
-import { brotliQuality, type Goal, type Task } from "../evaluate/index.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
+import { brotliQuality, type Task } from "../evaluate/index.ts";
 import { unsteadyNote, workOf } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -22,7 +23,7 @@ import type { Evaluation } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
 import { withoutNotes } from "./improvement.ts";
 import { recipeName } from "./names.ts";
-import { type Objective, objectiveOf } from "./objective.ts";
+import { type ObjectiveOptions, objectiveOf } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
@@ -30,9 +31,10 @@ import { dataRecord, namesOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
 import { time } from "./timing.ts";
 import { isChoice, openTrials } from "./trials.ts";
-import { type Attempt, type Candidate, secondsSince } from "./variant.ts";
+import type { Attempt, Candidate } from "./variant.ts";
 
-export interface RunOptions extends StoreOptions {
+/** Of several results the one that the objective asks for is kept: the smallest that is about as fast, unless said. */
+export interface RunOptions extends StoreOptions, ObjectiveOptions {
   /** What the report calls the original: its file's name. */
   readonly name?: string;
   /** Passes of your own, which recipes may name beside Pith's. */
@@ -41,8 +43,6 @@ export interface RunOptions extends StoreOptions {
   readonly goal?: GoalOptions | undefined;
   /** Return a refused result, too. */
   readonly force?: boolean;
-  /** What decides between several results (the smallest that is about as fast as the original). */
-  readonly objective?: ((goal: Goal | undefined, original: Measured) => Objective) | undefined;
   /** Whether a third of the test samples is set aside to choose the best of several results (true where there are several). */
   readonly choice?: boolean | undefined;
   /** Return the other results that keep the goal, too, where none is better in bytes, accuracy and speed together (false). */
@@ -183,9 +183,7 @@ export async function compressIn(
     timing?.unsteady === true
       ? 1 / (workAt(place) ?? Number.NaN) || undefined
       : timing?.models[place + 1]?.speedup.median;
-  const objective =
-    options.objective?.(goal, evaluator.original.measured) ??
-    objectiveOf({}, goal?.maxDrop, evaluator.original.measured);
+  const objective = objectiveOf(options, goal?.maxDrop, evaluator.original.measured);
   const tried = gained.map((one, place) => onTarget(one, speedAt(place), objective));
   const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) }));
   const choice = choose(contenders, force, objective);

@@ -6,6 +6,7 @@
  * only be cut together are one.
  */
 import { stopIfAsked } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import type { Task } from "../evaluate/index.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -24,7 +25,6 @@ import { version } from "../version.ts";
 import { Measuring } from "./measuring.ts";
 import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts";
 import { sweeps } from "./sweeps.ts";
-import { secondsSince } from "./variant.ts";
 
 export interface SensitivityOptions extends LayerSelection, StoreOptions {
   /** What is tried on each layer (all four). */

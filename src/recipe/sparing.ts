@@ -15,6 +15,7 @@ import { allLayers } from "../analysis/layers.ts";
 import { isStored } from "../analysis/stored-root.ts";
 import type { Dataset } from "../data/index.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { bytes as bytesText, counted, percent, waiting } from "../evaluate/numbers.ts";
 import { usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -110,7 +111,7 @@ export async function spare(
     closest = `with ${counted(layers, "layer")} in a milder form ${text}`;
     if (enough.includes(holds)) kept = { made, moves };
     if (attempts.length === 1) {
-      const time = waiting((mostAttempts * (performance.now() - begun)) / 1000);
+      const time = waiting(mostAttempts * secondsSince(begun));
       if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${mostAttempts} attempts` });
     }
     return holds;

@@ -48,3 +48,6 @@ export const stepPasses = (own: readonly AnyPass[]): ReadonlyMap<string, AnyPass
 
 /** The same of Pith's. */
 export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
+
+/** Those that a search combines. */
+export const searchedPasses: readonly AnyPass[] = passes.filter(({ moves }) => moves !== undefined);

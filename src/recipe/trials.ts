@@ -7,6 +7,7 @@ import { Runner } from "../run/runner.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { Figures } from "./figures.ts";
+import { goalOf } from "./objective.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { RunOptions } from "./run.ts";
 import { digestOf, judgingOf, type Parts, partsOf } from "./run-record.ts";
@@ -40,7 +41,8 @@ export async function openTrials(
   options: TrialsOptions,
   context: Context,
 ): Promise<Trials> {
-  const { name = "original", goal: asked = {}, onStage = () => {}, onMeasured = () => {} } = options;
+  const { name = "original", onStage = () => {}, onMeasured = () => {} } = options;
+  const asked = goalOf(options) ?? {};
   onStage("original");
   const candidates = await Promise.all(
     recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {

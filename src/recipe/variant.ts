@@ -17,6 +17,8 @@ import type { Recipe } from "./recipe.ts";
 import { sizedStep } from "./sized-step.ts";
 import { sparedStep } from "./spared-step.ts";
 
+export { secondsSince } from "../evaluate/elapsed.ts";
+
 export interface Candidate {
   /** What the report calls it. */
   readonly name: string;
@@ -200,8 +202,4 @@ function nothingChanged(records: readonly StepRecord[]): string {
 export function whyUnchanged(records: readonly StepRecord[]): string | undefined {
   const [first] = records.flatMap(({ misses }) => misses);
   return first?.at === undefined ? first?.reason : `${first.at}: ${first.reason}`;
-}
-
-export function secondsSince(started: number): number {
-  return (performance.now() - started) / 1000;
 }

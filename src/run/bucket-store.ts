@@ -1,9 +1,9 @@
 /** A folder store of this machine that other machines share through a bucket: what one of them has finished, all find. */
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { bytesOfFile } from "../data/file-hash.ts";
+import { plainText } from "../data/plain-text.ts";
 import { PithError } from "../errors.ts";
 import { bytesOfText } from "../tensor/dense.ts";
-import { plainText } from "../train/checkpoint.ts";
 import { folderStore } from "./folder-store.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

@@ -14,10 +14,11 @@ import {
   writeFileAtomically,
 } from "#platform";
 import { bytesOfFile } from "../data/file-hash.ts";
+import { plainOf, plainText } from "../data/plain-text.ts";
 import { PithError } from "../errors.ts";
 import { encode, open } from "../onnx/index.ts";
 import { bytesOfText } from "../tensor/dense.ts";
-import { bestFile, lastFile, plainOf, plainText, readCheckpoint } from "../train/checkpoint.ts";
+import { bestFile, lastFile, readCheckpoint } from "../train/checkpoint.ts";
 import { digestOf, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 

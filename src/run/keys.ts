@@ -1,8 +1,8 @@
 /** The names of what a store keeps: the SHA-256 of a file, or of all that a record follows from. */
 import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../data/hash.ts";
+import { plainText } from "../data/plain-text.ts";
 import { bytesOfText } from "../tensor/dense.ts";
-import { plainText } from "../train/checkpoint.ts";
 import { version } from "../version.ts";
 
 /** Another Pith or another runtime may compute other results. */

@@ -1,9 +1,9 @@
 /** A store in memory, for where there is no disk. */
 import { bytesSource } from "#platform";
 import { sha256Text } from "../data/hash.ts";
+import { plainOf, plainText } from "../data/plain-text.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { plainOf, plainText } from "../train/checkpoint.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 

@@ -6,6 +6,7 @@ import { readFile } from "#platform";
 import { sha256Text } from "../data/hash.ts";
 import { isObject } from "../data/plain-object.ts";
 import type { Miss } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../passes/index.ts";
 import { isModule, openModules } from "../passes/modules.ts";
@@ -116,7 +117,7 @@ export class Runner {
     };
     const started = performance.now();
     const outcome = await runStep(pass, model, options, parts, context);
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = secondsSince(started);
     const { changes, misses, history, curve, training, learnt } = outcome;
     return {
       output: await store.keep(model),

@@ -1,6 +1,6 @@
 /** What a search may take: minutes, or a number of combinations. */
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { integer } from "../evaluate/numbers.ts";
-import { secondsSince } from "../recipe/variant.ts";
 
 export interface BudgetOptions {
   /** How long to search (10). */

@@ -7,7 +7,7 @@ import type { Model } from "../graph/model.ts";
 import type { MovesRequest } from "../passes/moves.ts";
 import type { AnyPass } from "../passes/pass.ts";
 import type { ObjectiveOptions } from "../recipe/objective.ts";
-import { steps } from "../recipe/steps.ts";
+import { searchedPasses } from "../recipe/steps.ts";
 import type { Candidate } from "../recipe/variant.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
 
@@ -55,11 +55,10 @@ function combined(
 
 /** @throws PithError E_OPTION for a name of which no pass offers moves. */
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
-  const all = [...steps.values()].filter(({ moves }) => moves !== undefined);
-  const unknown = techniques?.find((name) => !all.some(({ id }) => id === name));
+  const unknown = techniques?.find((name) => !searchedPasses.some(({ id }) => id === name));
   if (unknown !== undefined)
     throw new PithError("E_OPTION", `\`techniques\`: "${unknown}" is none that a search combines.`, {
-      hint: `There are ${all.map(({ id }) => id).join(", ")}.`,
+      hint: `There are ${searchedPasses.map(({ id }) => id).join(", ")}.`,
     });
-  return all.filter(({ id }) => techniques === undefined || techniques.includes(id));
+  return searchedPasses.filter(({ id }) => techniques === undefined || techniques.includes(id));
 }

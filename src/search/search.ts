@@ -6,17 +6,17 @@
  */
 import type { Dataset } from "../data/index.ts";
 import { stopIfAsked } from "../errors.ts";
-import { type Goal, type Task, usualDrop } from "../evaluate/index.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
+import { type Task, usualDrop } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
-import { goalOf, type Objective, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
+import { objectiveOf } from "../recipe/objective.ts";
 import type { RecipeSamples } from "../recipe/recipe.ts";
 import { type Compressed, compressIn, type RunOptions } from "../recipe/run.ts";
 import { openTrials, type Trials } from "../recipe/trials.ts";
-import { type Candidate, type CandidateSteps, secondsSince } from "../recipe/variant.ts";
-import type { Measured } from "../report/data.ts";
+import type { Candidate, CandidateSteps } from "../recipe/variant.ts";
 import type { Ahead } from "../run/pool.ts";
 import { openStore, type Store } from "../run/store.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
@@ -31,7 +31,7 @@ import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
 import { Work } from "./work.ts";
 
-export interface SearchOptions extends RunOptions, ObjectiveOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
+export interface SearchOptions extends RunOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
   /** By which the data was divided, for the recipes of what is found. */
@@ -178,7 +178,6 @@ class Search {
       { ...task, test: parts.search },
       {
         ...options,
-        goal: goalOf(options),
         choice: true,
         firstLook,
         onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
@@ -308,9 +307,7 @@ class Search {
       name: combination.name,
       recipe: resolved(combination, attempt, options.samples),
     }));
-    const objective = (goal: Goal | undefined, measured: Measured): Objective =>
-      objectiveOf(options, goal?.maxDrop, measured);
-    const judging = { ...own, goal: goalOf(options), choice: false, compared: Math.max(1, some.length), objective };
+    const judging = { ...own, choice: false, compared: Math.max(1, some.length) };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   }
 

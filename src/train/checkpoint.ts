@@ -5,8 +5,10 @@
  * role `state` (optimizer moments, averages), and as one entry of its metadata (counters, history). One file is replaced in one step: a
  * process that is killed leaves the checkpoint before or the new one.
  */
+
 import { fileKind, joinPath } from "#platform";
 import { elementBytes, sha256Text } from "../data/hash.ts";
+import { plainOf, plainText } from "../data/plain-text.ts";
 import { PithError } from "../errors.ts";
 import { allTensors } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -70,25 +72,6 @@ export function noTraining(path: string): PithError {
   return new PithError("E_DATA", `"${path}" is not a training checkpoint.`, {
     hint: "A checkpoint of a training is last.onnx in its folder.",
   });
-}
-
-/** Stands before a number that is not finite, for which JSON has no word. */
-const numberKey = "pith.number";
-
-export function plainText(plain: unknown): string {
-  return JSON.stringify(plain, (_, value) =>
-    typeof value === "number" && !Number.isFinite(value) ? { [numberKey]: String(value) } : value,
-  );
-}
-
-export function plainOf(text: string | undefined): unknown {
-  try {
-    return text === undefined
-      ? undefined
-      : JSON.parse(text, (_, value) => (value?.[numberKey] === undefined ? value : Number(value[numberKey])));
-  } catch {
-    return undefined;
-  }
 }
 
 /**

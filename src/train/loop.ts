@@ -9,6 +9,7 @@ import { makeFolder, removeLeftovers } from "#platform";
 import { createFeed, type Feed, type Round } from "../data/feed.ts";
 import { firstBatch } from "../data/select.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
@@ -162,7 +163,7 @@ class TrainingLoop {
           if (this.#isDone()) break;
         }
         await this.#oneBatch(batch);
-        counters.seconds = seconds + (performance.now() - began) / 1000;
+        counters.seconds = seconds + secondsSince(began);
       }
       if (counters.steps === 0)
         throw new PithError(

@@ -2,8 +2,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Work } from "../../src/cli/jobs/kinds.ts";
-import { foundAmong } from "../../src/cli/jobs/modules.ts";
+import type { Work } from "../../src/cli/queue/kinds.ts";
+import { foundAmong } from "../../src/cli/queue/modules.ts";
 import { openSharedStore, receivedInput, shareInput } from "../../src/cli/queue/shared-store.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";

@@ -407,6 +407,22 @@ describe("refused:", () => {
     });
   });
 
+  test("a result above a target of size, which stands in the place of a goal", async () => {
+    const some = recipe({ prune: { structured: true, amount: 0.4 } });
+    const { run, bytes } = await runRecipe(net, some, task, { ...quick, targetSize: 1e6 });
+    expect(run.chosen).toBe(0);
+    expect(run.variants[0]?.comparison?.difference.value).toBeLessThan(-0.01);
+    const found = await compress(net, [{ name: "cut", recipe: some }], task, {
+      ...quick,
+      targetSize: bytes.length - 1,
+    });
+    expect(found.result).toBeUndefined();
+    expect(found.run.variants[0]).toMatchObject({
+      refusedAs: "off target",
+      refused: expect.stringContaining("it has more than"),
+    });
+  });
+
   test("a recipe that changed nothing, with the first reason", async () => {
     const steps = recipe({ factorize: { layers: "fc3", rank: 8 } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({

@@ -4,6 +4,7 @@ import { PithError } from "../../errors.ts";
 import { bytesOf, countOption, option, sizeOption } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
 import { purposes } from "../../recipe/objective.ts";
+import { searchedPasses } from "../../recipe/steps.ts";
 import { defineCommand } from "../command.ts";
 import { compressEach } from "../compress/each.ts";
 import { show, showEach } from "../compress/show.ts";
@@ -59,7 +60,7 @@ export default defineCommand({
       "the most accurate model that is so many times as fast",
       { value: "n" },
     ),
-    techniques: option(v.array(v.string()), "combine only these: prune, factorize, recover, distill, quantize", {
+    techniques: option(v.array(v.string()), `combine only these: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
       value: "a,b",
     }),
     keep: option(

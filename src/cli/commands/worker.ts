@@ -5,7 +5,7 @@ import { duration } from "../../evaluate/numbers.ts";
 import type { Job } from "../../job/job.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
-import { foundAmong } from "../jobs/modules.ts";
+import { foundAmong } from "../queue/modules.ts";
 import { serve, withoutPassword } from "../queue/queue.ts";
 import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 

@@ -8,14 +8,11 @@ import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Job, JobContext } from "../../job/job.ts";
 import { runJob } from "../../job/run.ts";
-import type { Bucket } from "../../run/bucket-store.ts";
 import { type Ahead, Pool } from "../../run/pool.ts";
-import type { StoreOptions } from "../../run/store.ts";
 import { openBucket } from "../queue/bucket.ts";
+import { modulesOf, type SharedInput, type Work } from "../queue/kinds.ts";
 import { type OpenedQueue, openQueue, withoutPassword } from "../queue/queue.ts";
-import { inputIn, openSharedStore, type SharedStore, shareInput } from "../queue/shared-store.ts";
-import { mostKept } from "../steps-folder.ts";
-import { modulesOf, type SharedInput, type Work } from "./kinds.ts";
+import { inputIn, openSharedStore, shareInput } from "../queue/shared-store.ts";
 
 /** Where jobs are done. */
 export interface Elsewhere {
@@ -26,53 +23,44 @@ export interface Elsewhere {
 }
 
 /**
- * Opens the processes or the queue for the time of some work on one model.
- * @param workOf the job of each name, given what all of them have: the input, or what stands for it in the store of the queue.
- * @param work is given the pool, none where there is nothing beside this process, and the options of the store in which the jobs leave their results.
+ * Opens the processes or the queue for the time of some work.
+ * @param models to which the jobs belong, with what all jobs of each are given.
+ * @param workOf the job of a name; `its` returns what stands for such an input in the store of the queue.
+ * @param work is given the pool, none where there is nothing beside this process, and `here`, which returns the input by which this process finds the results.
  */
 export async function withAhead<I extends SharedInput, T>(
-  { kind, input }: Pick<Work<I>, "kind" | "input">,
+  { kind, models }: { readonly kind: string; readonly models: readonly { readonly input: I; readonly model: Model }[] },
   { jobs, queue: named }: Elsewhere,
-  model: Model,
-  workOf: (name: string, shared: I) => Work,
+  workOf: (name: string, its: (input: I) => I) => Work,
   context: JobContext,
-  work: (ahead: Ahead | undefined, store: StoreOptions & { readonly resumeFolder: string }) => Promise<T>,
+  work: (ahead: Ahead | undefined, here: (input: I) => I) => Promise<T>,
 ): Promise<T> {
   if (named === undefined) {
-    const bytes = storedBytes(model.graph);
-    const ahead = jobs > 1 ? inProcesses(jobs, bytes, (one) => workOf(one, input)) : undefined;
-    return work(ahead, { resumeFolder: input.resumeFolder, resumeBytes: mostKept(model) });
+    const bytes = Math.max(0, ...models.map(({ model }) => storedBytes(model.graph)));
+    const same = (input: I): I => input;
+    return work(jobs > 1 ? inProcesses(jobs, bytes, (name) => workOf(name, same)) : undefined, same);
   }
-  return withQueue(named, async (queue, store) => {
-    context.stage("store");
-    const shared = await shareInput(store, model, { kind, input });
-    const here = inputIn(store, shared);
-    const ahead = await onQueue(
-      queue,
-      named.url,
-      (one) => workOf(one, shared),
-      await modulesOf({ kind, input }),
-      context,
-    );
-    return work(ahead, { resumeFolder: here.resumeFolder, bucket: await bucketOf(here) });
-  });
-}
-
-export async function withQueue<T>(
-  { url, store: place }: NonNullable<Elsewhere["queue"]>,
-  work: (queue: OpenedQueue, store: SharedStore) => Promise<T>,
-): Promise<T> {
-  const store = await openSharedStore(place);
-  const queue = await openQueue(url);
+  const store = await openSharedStore(named.store);
+  const queue = await openQueue(named.url);
   try {
-    return await work(queue, store);
+    context.stage("store");
+    const stored = new Map<I, I>();
+    for (const { input, model } of models) stored.set(input, await shareInput(store, model, { kind, input }));
+    const [first] = models;
+    const modules = first === undefined ? [] : await modulesOf({ kind, input: first.input });
+    const its = (input: I): I => stored.get(input) ?? input;
+    const ahead = await onQueue(queue, named.url, (name) => workOf(name, its), modules, context);
+    return await work(ahead, (input) => (stored.has(input) ? inputIn(store, its(input)) : input));
   } finally {
     await queue.close();
   }
 }
 
-export const bucketOf = async ({ bucket }: Pick<SharedInput, "bucket">): Promise<Bucket | undefined> =>
-  bucket === undefined ? undefined : openBucket(bucket);
+/** The store in which a job leaves its results. */
+export const storeOf = async ({ resumeFolder, bucket }: SharedInput) => ({
+  resumeFolder,
+  bucket: bucket === undefined ? undefined : await openBucket(bucket),
+});
 
 /** Bytes that a process takes beside its model, about, and how many times its model. */
 const [ofProcess, ofModel] = [400e6, 20];
@@ -98,7 +86,7 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
 }
 
 /** Jobs for the workers of a queue. @param modules that the jobs name. */
-export async function onQueue(
+async function onQueue(
   queue: OpenedQueue,
   url: string,
   workOf: (name: string) => Work,

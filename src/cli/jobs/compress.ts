@@ -25,11 +25,11 @@ import { type Finalists, type SearchOptions, searchAhead } from "../../search/se
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import type { Work } from "../queue/kinds.ts";
 import { frontNames, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
-import { type Elsewhere, withAhead } from "./ahead.ts";
+import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
-import type { Work } from "./kinds.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { openSearch, recipeFile, type SearchInput } from "./searching.ts";
 import { withTargets } from "./target.ts";
@@ -68,6 +68,7 @@ async function compressed(
     },
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
+    resumeBytes: queue === undefined ? mostKept(model) : undefined,
   };
   const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
     ...named(worded(run), others),
@@ -79,16 +80,7 @@ async function compressed(
   };
   const { candidates, ...result } =
     given !== undefined
-      ? {
-          candidates: [given],
-          ...(await compress(
-            model,
-            [given],
-            task,
-            { ...options, resumeBytes: queue === undefined ? mostKept(model) : undefined },
-            running,
-          )),
-        }
+      ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
       : await searched(input, model, task, { ...opened.options, ...options, onBest }, running, context);
   const run = await recorded(result);
   const written = await write(input, run, result, candidates, context);
@@ -107,13 +99,17 @@ function searched(
 ): Promise<Finalists> {
   const { out: _, recipe: __, command: ___, jobs, queue, ...shared } = input;
   const kind = "combination";
-  const workOf = (name: string, its: SearchInput): Work<CombinationInput> => ({
+  const workOf = (name: string, its: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
     kind,
     name,
-    input: { ...its, combination: name },
+    input: { ...its(shared), combination: name },
   });
-  return withAhead({ kind, input: shared }, { jobs, queue }, model, workOf, context, (ahead, store) =>
-    searchAhead(model, task, { ...options, ahead, ...store }, running),
+  return withAhead(
+    { kind, models: [{ input: shared, model }] },
+    { jobs, queue },
+    workOf,
+    context,
+    async (ahead, here) => searchAhead(model, task, { ...options, ahead, ...(await storeOf(here(shared))) }, running),
   );
 }
 

@@ -12,9 +12,9 @@ import type { Recipe } from "../../recipe/index.ts";
 import type { SearchOptions } from "../../search/index.ts";
 import { candidatesFor } from "../../search/offers.ts";
 import type { MetricName } from "../../task/index.ts";
-import { bucketOf } from "./ahead.ts";
+import type { SharedInput } from "../queue/kinds.ts";
+import { storeOf } from "./ahead.ts";
 import { tokensTimed } from "./bench.ts";
-import type { SharedInput } from "./kinds.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
 
@@ -68,8 +68,7 @@ export async function openSearch(
       preprocessing: task.preprocessing,
       seen: task.seen,
       available: used.test.available,
-      resumeFolder: input.resumeFolder,
-      bucket: await bucketOf(input),
+      ...(await storeOf(input)),
       length: await tokensTimed(input.model),
       targets,
     },

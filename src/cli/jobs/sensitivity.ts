@@ -10,9 +10,10 @@ import type { Measurement } from "../../recipe/sweep-units.ts";
 import { type Sensitivity, type SensitivityKind, sensitivityKinds, sensitivityPage } from "../../report/sensitivity.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import type { Work } from "../queue/kinds.ts";
 import { sweptFolder, writeResults } from "../result-folder.ts";
-import { type Elsewhere, withAhead } from "./ahead.ts";
-import type { Work } from "./kinds.ts";
+import { mostKept } from "../steps-folder.ts";
+import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { MeasurementsInput } from "./measurements.ts";
 import { openSweep, type SweepInput } from "./sweeping.ts";
 
@@ -67,12 +68,13 @@ function measuredFor(
   const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output };
   const kind = "measurements";
   const portions = new Map<string, readonly Measurement[]>();
-  const workOf = (name: string, its: SweepInput): Work<MeasurementsInput> => ({
+  const workOf = (name: string, its: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
     kind,
     name,
-    input: { ...its, measurements: portions.get(name) ?? [] },
+    input: { ...its(shared), measurements: portions.get(name) ?? [] },
   });
-  return withAhead({ kind, input: shared }, { jobs, queue }, model, workOf, context, (pool, store) => {
+  const models = [{ input: shared, model }];
+  return withAhead({ kind, models }, { jobs, queue }, workOf, context, async (pool, here) => {
     const ahead: SweepOptions["ahead"] = async (all, signal) => {
       if (pool === undefined) return;
       for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
@@ -81,7 +83,8 @@ function measuredFor(
       );
       await pool.doRound([...portions.keys()], [], signal);
     };
-    return work({ ahead, ...store }).finally(() => pool?.close());
+    const resumeBytes = queue === undefined ? mostKept(model) : undefined;
+    return work({ ahead, resumeBytes, ...(await storeOf(here(shared))) }).finally(() => pool?.close());
   });
 }
 

@@ -5,8 +5,8 @@ import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
 import type { SensitivityOptions } from "../../recipe/index.ts";
 import type { MetricName, OpenedTask } from "../../task/index.ts";
-import { bucketOf } from "./ahead.ts";
-import type { SharedInput } from "./kinds.ts";
+import type { SharedInput } from "../queue/kinds.ts";
+import { storeOf } from "./ahead.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
@@ -28,13 +28,13 @@ export interface OpenedSweep {
 export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
   const engine = createEngine();
   const model = await openModel(input.model, context);
-  const { metric, output, data, resumeFolder } = input;
+  const { metric, output, data } = input;
   const request = { ...data, samples: data.samples ?? usualSamples };
   const task = await openRequest(engine, model, request, { metric, output }, input, context);
   return {
     model,
     task,
-    options: { batch: data.batch, output, resumeFolder, bucket: await bucketOf(input) },
+    options: { batch: data.batch, output, ...(await storeOf(input)) },
     running: contextOf(engine, input, context),
   };
 }

@@ -1,6 +1,7 @@
 /** Says how long calibrating and judging will take, by what a few samples take. */
 import type { Dataset } from "../../data/index.ts";
 import { take } from "../../data/select.ts";
+import { secondsSince } from "../../evaluate/elapsed.ts";
 import { counted, waiting } from "../../evaluate/numbers.ts";
 import { createRunner } from "../../evaluate/run.ts";
 import { allTensors } from "../../graph/graph.ts";
@@ -32,7 +33,7 @@ export async function announceCalibration(
       if (seen === 0) started = performance.now();
       seen++;
     }
-    const each = (performance.now() - started) / 1000 / Math.max(1, seen - 1);
+    const each = secondsSince(started) / Math.max(1, seen - 1);
     const time = waiting(each * runs * Math.min(count, samples.count ?? count));
     if (time !== undefined) log({ id: "duration", text: `calibration and rounding take ${time}` });
   } finally {

@@ -1,9 +1,9 @@
 /** Folders of models and data in a bucket: each file under the hash of its content, and the list of a folder's files under the hash of the list. */
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
+import { writeFileAtomically } from "#platform";
 import { bytesOfFile, fileHash, textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
-import { writeFileAtomically } from "../../platform/node.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
 import { textOf } from "./bucket.ts";
 import { wholeFolder } from "./whole-folder.ts";

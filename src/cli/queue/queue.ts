@@ -5,7 +5,7 @@ import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
 import { computedBy } from "../../run/keys.ts";
 import type { PoolJob } from "../../run/pool.ts";
-import type { Work } from "../jobs/kinds.ts";
+import type { Work } from "./kinds.ts";
 
 /** A job in the queue, as plain data. The paths in its input are relative to the store. */
 interface QueuedJob extends Work {

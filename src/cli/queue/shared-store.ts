@@ -8,11 +8,11 @@ import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
 import { filesOf } from "../files.ts";
-import { type SharedInput, type Work, withModules } from "../jobs/kinds.ts";
-import { isCode, nameInJobs, type Rename } from "../jobs/modules.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
+import { type SharedInput, type Work, withModules } from "./kinds.ts";
+import { isCode, nameInJobs, type Rename } from "./modules.ts";
 import { wholeFolder } from "./whole-folder.ts";
 
 export interface SharedStore {

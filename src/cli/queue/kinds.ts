@@ -1,5 +1,5 @@
 /**
- * The kinds of jobs that other processes and machines do ahead. A kind is the module of its name in this folder, and an entry of `kinds`: a worker runs no other module, whatever
+ * The kinds of jobs that other processes and machines do ahead. A kind is the module of its name in cli/jobs, and an entry of `kinds`: a worker runs no other module, whatever
  * a queue says.
  */
 import { PithError } from "../../errors.ts";

@@ -1,0 +1,2 @@
+/** @param started by `performance.now()`. */
+export const secondsSince = (started: number): number => (performance.now() - started) / 1000;

@@ -1,0 +1,98 @@
+import { expect, test } from "vitest";
+import { offer, scored } from "../../test/search/combination.ts";
+import { type Figures, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
+import { combinationsOf } from "./combinations.ts";
+import { finalistsOf } from "./finalists.ts";
+import type { Scored } from "./record.ts";
+
+const goal = 0.01;
+const fast = { speed: 1 };
+const slow = { speed: 0.5 };
+const [some] = combinationsOf([offer("codes", "numbers")]);
+const named = (name: string, figures: Figures | undefined, more: Partial<Scored> = {}): Scored => ({
+  ...scored({ ...(some ?? expect.fail()), name }, figures),
+  ...more,
+});
+const unusable = (name: string, figures: Figures): Scored => {
+  const one = named(name, figures);
+  return { ...one, attempt: { ...one.attempt, usable: false } };
+};
+const finalists = (tried: readonly Scored[], options: ObjectiveOptions = {}): readonly string[] => {
+  const [usual, bySize] = [options, { purpose: "size" } as const].map((one) => objectiveOf(one, goal, { bytes: 1000 }));
+  if (usual === undefined || bySize === undefined) expect.fail();
+  return finalistsOf(tried, usual, bySize).map(({ combination }) => combination.name);
+};
+
+test("the two smallest that are allowed, and of the others those that none is better than, four in all", () => {
+  const tried = [
+    named("d", { bytes: 400, drop: 0.001, ...fast }),
+    named("a", { bytes: 100, drop: 0.009, ...fast }),
+    named("c", { bytes: 300, drop: 0.006, ...fast }),
+    named("e", { bytes: 500, drop: 0, ...fast }),
+    named("second", { bytes: 150, drop: 0.0095, ...fast }),
+    named("no better than b", { bytes: 250, drop: 0.0085, ...fast }),
+    named("b", { bytes: 200, drop: 0.008, ...fast }),
+  ];
+  expect(finalists(tried)).toEqual(["a", "second", "b", "c"]);
+});
+
+test("the smallest that is slower is among them, behind the two best", () => {
+  const tried = [
+    named("small and slow", { bytes: 50, drop: 0.009, ...slow }),
+    named("slow", { bytes: 60, drop: 0, ...slow }),
+    named("a", { bytes: 100, drop: 0.009, ...fast }),
+    named("b", { bytes: 200, drop: 0.008, ...fast }),
+    named("c", { bytes: 300, drop: 0.007, ...fast }),
+    named("d", { bytes: 400, drop: 0.006, ...fast }),
+  ];
+  expect(finalists(tried)).toEqual(["a", "b", "small and slow", "c"]);
+});
+
+test("none is there twice: the smallest of all may be the best", () => {
+  const tried = [
+    named("a", { bytes: 100, drop: 0.009, ...fast }),
+    named("b", { bytes: 200, drop: 0.008, ...fast }),
+    named("slow", { bytes: 200, drop: 0.001, ...slow }),
+  ];
+  expect(finalists(tried)).toEqual(["a", "b"]);
+});
+
+test("what misses the goal is none, where another holds it", () => {
+  const tried = [
+    named("misses", { bytes: 50, drop: 0.011, ...fast }),
+    named("holds", { bytes: 900, drop: 0.01, ...fast }),
+  ];
+  expect(finalists(tried)).toEqual(["holds"]);
+});
+
+test("where all miss the goal they are those that lose least", () => {
+  const drops = [0.05, 0.02, 0.06, 0.03, 0.04];
+  const tried = drops.map((drop, at) => named(String(drop), { bytes: 100 + at, drop, ...fast }));
+  expect(finalists(tried)).toEqual(["0.02", "0.03", "0.04", "0.05"]);
+});
+
+test("where none reaches a target of size they are the smallest, of speed the fastest", () => {
+  const tried = [
+    named("small", { bytes: 300, drop: 0.5, speed: 1.1 }),
+    named("middle", { bytes: 400, drop: 0, speed: 1.2 }),
+    named("fast", { bytes: 500, drop: 0.1, speed: 1.3 }),
+  ];
+  expect(finalists(tried, { targetSize: 200 })).toEqual(["small", "middle", "fast"]);
+  expect(finalists(tried, { faster: 2 })).toEqual(["fast", "middle", "small"]);
+});
+
+test("those that were refused, are unusable, or came to a file that is there are left out", () => {
+  const figures = { bytes: 100, drop: 0, ...fast };
+  const tried = [
+    named("refused", undefined),
+    unusable("unusable", figures),
+    named("the same", figures, { sameAs: "kept" }),
+    named("kept", { ...figures, bytes: 500 }),
+  ];
+  expect(finalists(tried)).toEqual(["kept"]);
+});
+
+test("where all were refused the first four are judged, and say why", () => {
+  const tried = ["a", "b", "c", "d", "e"].map((name) => named(name, undefined));
+  expect(finalists(tried)).toEqual(["a", "b", "c", "d"]);
+});

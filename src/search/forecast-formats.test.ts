@@ -1,0 +1,115 @@
+import { describe, expect, test } from "vitest";
+import { offer } from "../../test/search/combination.ts";
+import type { Figures } from "../recipe/objective.ts";
+import { combinationsOf, type Offer } from "./combinations.ts";
+import { Forecast } from "./forecast.ts";
+
+const goal = 0.01;
+const half = offer("half", "structure", { left: 0.5 });
+
+/** What is expected of the combinations of these and a cut by half. @param tried figures by name. */
+function forecast(offers: readonly Offer[], tried: Readonly<Record<string, Figures>> = {}) {
+  const all = combinationsOf([half, ...offers]);
+  const named = (name: string) => all.find((one) => one.name === name) ?? expect.fail(name);
+  const found = new Forecast({ bytes: 1000, brotli: 800, speed: 1, drop: 0 }, goal);
+  for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
+  return (name: string) => found.of(named(name));
+}
+
+describe("a format that is trained", () => {
+  const palettes = [
+    offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
+    offer("learn", "healing", { heals: 0.9, trains: true }),
+    offer("learn longer", "healing", { heals: 0.95, trains: true, runs: 10, family: "learn" }),
+  ];
+
+  test("is combined with a cut only when it has been trained by itself", () => {
+    expect(forecast(palettes)("half, palettes, learn")).toBeUndefined();
+    const of = forecast(palettes, { "palettes, learn": { bytes: 250, drop: 0.004 } });
+    expect(of("half, palettes, learn")?.bytes).toBeCloseTo(125, 9);
+  });
+
+  test("longer loses less by what the trainings are expected to leave: 0.05 / 0.1", () => {
+    const of = forecast(palettes, { "palettes, learn": { bytes: 250, drop: 0.004 } });
+    expect([of("palettes, learn longer")?.drop, of("palettes, learn longer")?.bytes]).toEqual([
+      expect.closeTo(0.002, 9),
+      250,
+    ]);
+  });
+
+  test("is not known by what was rounded only", () => {
+    const of = forecast(palettes, { palettes: { bytes: 250, drop: 0.2 } });
+    expect(of("palettes, learn")?.drop).toBeCloseTo(3 * goal * 0.1, 9);
+    expect(of("half, palettes, learn")).toBeUndefined();
+  });
+});
+
+describe("bits by layer for a size", () => {
+  /** @param left what the size is of the original. */
+  const bits = (left: number, tried: Readonly<Record<string, Figures>> = {}) =>
+    forecast([offer("bits", "numbers", { left, fits: true })], tried);
+
+  test("fill it, with twice as many behind a cut by half", () => {
+    expect([bits(1 / 16)("bits")?.bytes, bits(1 / 16)("half, bits")?.bytes]).toEqual([62.5, 62.5]);
+  });
+
+  // 32 / 16 = 2 bits, of which 4 lose 0.3 goals: 0.003 · 4². Behind the cut 4 bits, beside its own 10 goals.
+  test("lose four times as much with a bit less", () => {
+    expect([bits(1 / 16)("bits")?.drop, bits(1 / 16)("half, bits")?.drop]).toEqual([
+      expect.closeTo(0.048, 9),
+      expect.closeTo(0.1 + 0.003, 9),
+    ]);
+  });
+
+  // 2 bits lose 0.08, so 4 bits 0.08 / 4² = 0.005.
+  test("once tried by themselves, from there", () => {
+    const of = bits(1 / 16, { bits: { bytes: 62.5, drop: 0.08 } });
+    expect(of("half, bits")?.drop).toBeCloseTo(0.1 + 0.005, 9);
+  });
+
+  test("without a loss, from a tenth of the goal", () => {
+    const of = bits(1 / 16, { bits: { bytes: 62.5, drop: -0.1 } });
+    expect(of("half, bits")?.drop).toBeCloseTo(0.1 + 0.001 / 16, 9);
+  });
+
+  test("that are trained lose what the training leaves, and say nothing of the others", () => {
+    const learn = offer("learn", "healing", { heals: 0.9, trains: true });
+    const offers = [offer("bits", "numbers", { left: 1 / 16, fits: true, isTrainable: true }), learn];
+    expect(forecast(offers)("bits, learn")?.drop).toBeCloseTo(0.0048, 9);
+    const of = forecast(offers, { "bits, learn": { bytes: 62.5, drop: 0.002 } });
+    expect(of("bits")?.drop).toBeCloseTo(0.048, 9);
+  });
+
+  test("are 8 at most, and less than the size then", () => {
+    // Room for 0.2 · 32 / 0.5 = 12.8 bits: 1000 · 0.5 · 8 / 32.
+    expect(bits(0.2)("half, bits")?.bytes).toBeCloseTo(125, 9);
+  });
+
+  test("are 2 at least: there is no room without the cut, and there is with it", () => {
+    expect(bits(1 / 20)("bits")).toBeUndefined();
+    expect(bits(1 / 20)("half, bits")?.bytes).toBeCloseTo(50, 9);
+    expect(bits(1 / 40)("half, bits")).toBeUndefined();
+  });
+});
+
+describe("layers in milder forms", () => {
+  const codes = [offer("codes", "numbers", { left: 0.25, spares: true })];
+  const tried = (drop: number) => forecast(codes, { codes: { bytes: 200, brotli: 100, speed: 2, drop } });
+
+  test("are expected where the same without them was tried and missed the goal", () => {
+    expect(forecast(codes)("codes, layers spared")).toBeUndefined();
+    expect(tried(goal)("codes, layers spared")).toBeUndefined();
+    expect(tried(1.1 * goal)("codes, layers spared")).toBeDefined();
+    expect(tried(0.04)("half, codes, layers spared")).toBeUndefined();
+  });
+
+  // r = 1 − 0.01 / 0.04 = 3/4 of the error has to go: 9/16 of the bytes are doubled.
+  test("hold the goal with r² more bytes, as fast as before", () => {
+    expect(tried(0.04)("codes, layers spared")).toEqual({ bytes: 312.5, brotli: 156.25, speed: 2, drop: goal });
+  });
+
+  test("say nothing of their format", () => {
+    const of = forecast(codes, { "codes, layers spared": { bytes: 500, drop: 0.01 } });
+    expect(of("codes")).toEqual(forecast(codes)("codes"));
+  });
+});

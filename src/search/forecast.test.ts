@@ -1,0 +1,130 @@
+import { describe, expect, test } from "vitest";
+import { offer } from "../../test/search/combination.ts";
+import type { Figures } from "../recipe/objective.ts";
+import { combinationsOf } from "./combinations.ts";
+import { Forecast } from "./forecast.ts";
+
+const channels = { family: "channels" };
+const all = combinationsOf([
+  offer("three quarters", "structure", { ...channels, left: 0.75 }),
+  offer("half", "structure", { ...channels, left: 0.5 }),
+  offer("quarter", "structure", { ...channels, left: 0.25 }),
+  offer("rank", "structure", { left: 0.5 }),
+  offer("fit", "healing", { heals: 0.5 }),
+  offer("learn", "healing", { heals: 0.9, trains: true, runs: 10 }),
+  offer("learn longer", "healing", { heals: 0.95, trains: true, runs: 20, family: "learn" }),
+  offer("codes", "numbers", { left: 0.25, spares: true }),
+  offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
+]);
+const named = (name: string) => all.find((one) => one.name === name) ?? expect.fail(name);
+
+/** @param tried figures by name; undefined: refused. @param goal the drop that is allowed. */
+function forecast(tried: Readonly<Record<string, Figures | undefined>> = {}, goal = 0.01) {
+  const found = new Forecast({ bytes: 1000, brotli: 800, speed: 1, drop: 0 }, goal);
+  for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
+  return (name: string) => found.of(named(name));
+}
+const close = (figures: Figures) =>
+  Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, expect.closeTo(value, 9)]));
+
+describe("before anything is tried", () => {
+  // In goals, of 0.01: a cut 10 · (1/l − 1), a format 0.3, one that is trained 3, times what healing leaves of it.
+  test.each([
+    ["half", { bytes: 500, brotli: 400, speed: 1, drop: 0.1 }],
+    ["quarter", { bytes: 250, brotli: 200, speed: 1, drop: 0.3 }],
+    ["half, fit", { bytes: 500, brotli: 400, speed: 1, drop: 0.05 }],
+    // Of several that heal the best counts.
+    ["half, fit, learn", { bytes: 500, brotli: 400, speed: 1, drop: 0.01 }],
+    ["codes", { bytes: 250, brotli: 200, speed: 1, drop: 0.003 }],
+    ["palettes, learn", { bytes: 200, brotli: 160, speed: 1, drop: 0.003 }],
+    // 0.5 · 0.25 of the bytes, 0.1 + 0.003.
+    ["half, codes", { bytes: 125, brotli: 100, speed: 1, drop: 0.103 }],
+  ] as const)("%s: a cut in proportion to 1/l − 1, a format about a third of the goal", (name, figures) => {
+    expect(forecast()(name)).toEqual(close(figures));
+  });
+
+  test("a format that is trained is not combined with a cut", () => {
+    expect(forecast()("half, palettes, learn")).toBeUndefined();
+  });
+
+  test("a larger goal lets larger drops be expected", () => {
+    expect(forecast({}, 0.1)("half")?.drop).toBeCloseTo(1, 9);
+  });
+});
+
+describe("of parts that were tried", () => {
+  const half = { bytes: 600, speed: 2, drop: 0.02 };
+  const codes = { bytes: 300, speed: 1.5, drop: 0.001 };
+
+  test("bytes and speeds multiply, drops add", () => {
+    const of = forecast({ half, codes });
+    expect(of("half, codes")).toEqual(close({ bytes: 180, brotli: 144, speed: 3, drop: 0.021 }));
+  });
+
+  test("a gain of one does not make up for the loss of another", () => {
+    expect(forecast({ half, codes: { ...codes, drop: -0.01 } })("half, codes")?.drop).toBeCloseTo(0.02, 9);
+  });
+
+  test("without a file after compression none is expected", () => {
+    const found = new Forecast({ bytes: 1000, drop: 0 }, 0.01);
+    expect(found.of(named("codes"))?.brotli).toBeUndefined();
+  });
+
+  // 0.5 = 0.125 / 0.25 of the bytes, 2 = 3 / 1.5 of the speed, 0.012 − 0.002 are the cut's.
+  test("a cut that was tried under a format only is known without it", () => {
+    const of = forecast({
+      codes: { bytes: 250, speed: 1.5, drop: 0.002 },
+      "half, codes": { bytes: 125, speed: 3, drop: 0.012 },
+    });
+    expect(of("half")).toEqual(close({ bytes: 500, brotli: 400, speed: 2, drop: 0.01 }));
+  });
+
+  test("what was refused is in no combination, its family and other healing are", () => {
+    const of = forecast({
+      half: undefined,
+      "half, fit": { bytes: 500, drop: 0.01 },
+      rank: undefined,
+      codes: undefined,
+    });
+    expect(["rank, fit", "codes", "quarter, codes"].map((name) => of(name))).toEqual([undefined, undefined, undefined]);
+    expect(of("half")?.drop).toBeCloseTo(0.02, 9);
+    expect(of("quarter")).toBeDefined();
+  });
+
+  test("a cut that left more than 99 % has changed nothing, and is refused", () => {
+    expect(forecast({ "three quarters": { bytes: 995, drop: 0 } })("three quarters, codes")).toBeUndefined();
+    expect(forecast({ "three quarters": { bytes: 985, drop: 0 } })("three quarters, codes")).toBeDefined();
+  });
+});
+
+describe("a cut by others of its family", () => {
+  // log(1/4) / log(1/2) = 2: 0.6² of the bytes, 1.5² of the speed; (4 − 1) / (2 − 1) = 3 times the drop.
+  test("bytes and speed to a power, the drop in proportion to 1/l − 1", () => {
+    const of = forecast({ half: { bytes: 600, speed: 1.5, drop: 0.01 } });
+    expect(of("quarter")).toEqual(close({ bytes: 360, brotli: 288, speed: 2.25, drop: 0.03 }));
+    expect(of("rank")?.drop).toBeCloseTo(0.1, 9);
+  });
+
+  test("by the nearest", () => {
+    const of = forecast({ "three quarters": { bytes: 750, drop: 0.5 }, half: { bytes: 500, drop: 0.01 } });
+    expect(of("quarter")?.drop).toBeCloseTo(0.03, 9);
+  });
+
+  test("by one with the same healing, however far, before one with another", () => {
+    const of = forecast({ half: { bytes: 500, drop: 0.5 }, "three quarters, fit": { bytes: 750, drop: 0.002 } });
+    // (4 − 1) / (4/3 − 1) = 9.
+    expect(of("quarter, fit")?.drop).toBeCloseTo(0.018, 9);
+  });
+
+  test("by one with another healing, as much as each is expected to leave", () => {
+    const of = forecast({ "half, fit": { bytes: 500, drop: 0.01 } });
+    expect([of("half")?.drop, of("half, fit, learn")?.drop]).toEqual([
+      expect.closeTo(0.02, 9),
+      expect.closeTo(0.002, 9),
+    ]);
+  });
+
+  test("a drop below a tenth of the goal is taken for a tenth", () => {
+    expect(forecast({ half: { bytes: 500, drop: -1 } })("quarter")?.drop).toBeCloseTo(0.003, 9);
+  });
+});
