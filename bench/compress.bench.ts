@@ -38,7 +38,7 @@ function stopwatch() {
   let ended = Number.NaN;
   return {
     stage(name: string) {
-      if (/\(\d+ tried/.test(name)) begun.push(performance.now());
+      if (/\(\d+ tried[^)]*\)$/.test(name)) begun.push(performance.now());
     },
     log({ id }: { readonly id: string }) {
       if (id === "finalists") ended = performance.now();

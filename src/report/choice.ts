@@ -20,11 +20,15 @@ export function choiceSentence(run: Run): string | undefined {
   const reason = reasonText(run);
   if (measured < 2 && run.search === undefined) return reason;
   if (run.search !== undefined) {
-    const { points, samples, apart } = run.search;
+    const { points, samples, apart, isInterim } = run.search;
+    const [tried, on] = [counted(points.length, "combination"), counted(samples, "sample")];
+    const were = points.length === 1 ? "was" : "were";
+    if (isInterim === true)
+      return `The search was not over: ${tried} ${were} compared on ${on}, and this is the best so far, not yet judged on others. The same command goes on.`;
     const other = apart
       ? "other samples"
       : "the same samples, as they are few: its metric looks slightly better than it is";
-    const searched = `${counted(points.length, "combination")} were compared on ${counted(samples, "sample")}, and the best ${measured} on ${other}.`;
+    const searched = `${tried} ${were} compared on ${on}, and the best ${measured} on ${other}.`;
     return [reason, searched, lostSentence(run)].filter((text) => text !== undefined).join(" ");
   }
   const { validation } = run.data;

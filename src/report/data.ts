@@ -71,6 +71,8 @@ export interface SearchRecord {
   readonly samples: number;
   /** None of them are test samples. */
   readonly apart: boolean;
+  /** The search goes on: what is best so far was judged on them. */
+  readonly isInterim?: true;
   /** In the order in which they were tried. */
   readonly points: readonly SearchedPoint[];
 }
@@ -82,6 +84,8 @@ export interface SearchedPoint {
   readonly brotli?: number | undefined;
   /** How many times as fast as the original; undefined where it was not timed. */
   readonly speed?: number | undefined;
+  /** Fewer than were searched on, where they showed that it misses the goal. */
+  readonly samples?: number | undefined;
   /** How much worse than the original, and its 95 % interval. */
   readonly drop?: number | undefined;
   readonly interval?: { readonly low: number; readonly high: number } | undefined;

@@ -1,25 +1,39 @@
 /** What a search has tried: a table, whose rows the points of the chart lead to. */
-import { bytes, change, changeInterval, duration, times, unitOfChange } from "../evaluate/numbers.ts";
+import { bytes, change, changeInterval, counted, duration, times, unitOfChange } from "../evaluate/numbers.ts";
 import type { Run, SearchedPoint } from "./data.ts";
 import { html, type Markup } from "./markup.ts";
 
 /** Undefined where nothing was searched. */
-export function searchSection({ search, metric: { unit, better } }: Run): Markup | undefined {
+export function searchSection({ search, goal, metric: { unit, better } }: Run): Markup | undefined {
   if (search === undefined) return undefined;
   const sign = better === "higher" ? -1 : 1;
   const row = (point: SearchedPoint, at: number): Markup => {
-    const { name, bytes: size, speed, drop, interval, refused, seconds, isOnFront, recipe } = point;
+    const {
+      name,
+      bytes: size,
+      speed,
+      drop,
+      interval,
+      refused,
+      seconds,
+      isOnFront,
+      recipe,
+      samples = search.samples,
+    } = point;
+    const few = samples < search.samples ? `, as ${counted(samples, "sample")} show` : "";
+    const missed =
+      goal !== undefined && drop !== undefined && drop > goal.maxDrop ? `misses the goal${few}` : undefined;
     const lost =
       drop === undefined
         ? html`<td class="n">–</td>`
         : html`<td class="n">${change(unit, sign * drop)}<small>${interval !== undefined && changeInterval(unit, inOrder(sign * interval.low, sign * interval.high))}</small></td>`;
-    return html`<tr id="${rowId(at)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${refused ?? (isOnFront ? "no other is better in all respects" : "")}</small></td>
+    return html`<tr id="${rowId(at)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${refused ?? missed ?? (isOnFront ? "no other is better in all respects" : "")}</small></td>
 <td class="n">${size === undefined ? "–" : bytes(size)}</td>${lost}<td class="n">${speed === undefined ? "–" : times(speed)}</td><td class="n">${duration(1000 * seconds)}</td></tr>`;
   };
   const lost = ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
   return html`<h2>What was searched</h2>
-<p class="note">Measured on ${String(search.samples)} samples${search.apart ? ", none of which judged the variants above" : ""}. Each name opens its recipe.</p>
-<div class="wide"><table><thead><tr><th>combination</th><th class="n">bytes</th><th class="n">${lost}</th><th class="n">speed</th><th class="n">took</th></tr></thead>
+<p class="note">Measured on ${String(search.samples)} samples${search.apart && search.isInterim !== true ? ", none of which judged the variants above" : ""}. Each name opens its recipe.</p>
+<div class="wide"><table><thead><tr><th>combination</th><th class="n">bytes</th><th class="n">${lost}</th><th class="n">speed, roughly</th><th class="n">took</th></tr></thead>
 <tbody>${search.points.map(row)}</tbody></table></div>`;
 }
 

@@ -5,7 +5,7 @@ import { integer } from "../evaluate/numbers.ts";
 export interface BudgetOptions {
   /** How long to search (10). */
   readonly minutes?: number | undefined;
-  /** Combinations at most, in place of minutes: the result does not depend on the machine then. */
+  /** Combinations at most, in place of minutes: the result does not depend on how fast the machine is then, unless speeds are asked for. */
   readonly steps?: number | undefined;
 }
 

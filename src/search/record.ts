@@ -36,25 +36,35 @@ export function recordOf(
   samples: number,
   apart: boolean,
   division: RecipeSamples | undefined,
+  isInterim: boolean,
 ): SearchRecord {
   const front = new Set(frontOf(soundOf(tried), ({ figures }) => figures ?? noFigures));
   const points = tried.map((one) => ({
     name: one.combination.name,
     ...one.figures,
-    interval: intervalOf(one.attempt),
+    samples: countOf(one.attempt),
+    interval: intervalOf(one),
     isOnFront: front.has(one),
     refused: one.sameAs === undefined ? one.attempt.variant.refused : `the same file as ${one.sameAs}`,
     seconds: one.seconds,
     recipe: recipeText(resolved(one.combination, one.attempt, division)),
   }));
-  return { samples, apart, points };
+  return { samples, apart, ...(isInterim ? { isInterim } : {}), points };
 }
 
-/** Of its drop. */
-function intervalOf({ evaluation }: Attempt): SearchRecord["points"][number]["interval"] {
+function countOf({ evaluation }: Attempt): number | undefined {
   if (evaluation === undefined) return undefined;
-  const { low, high } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
-  return { low, high };
+  const { comparison, validation } = evaluation;
+  return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
+}
+
+/** Around its drop, which is of all samples that were searched on: half as wide on four times as many as the comparison has. */
+function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
+  const { evaluation } = attempt;
+  if (evaluation === undefined || figures === undefined) return undefined;
+  const { value, low, high, count } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
+  const narrower = Math.sqrt(count / (countOf(attempt) ?? count));
+  return { low: figures.drop - narrower * (value - low), high: figures.drop + narrower * (high - value) };
 }
 
 /** With the forms of single layers that were found, so that nothing is searched again. */

@@ -70,7 +70,7 @@ export function scoreText(
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
   if (figures === undefined) return `${name}: refused: ${variant.refused ?? "it cannot be judged"}`;
   const moved = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
-  const speed = figures.speed === undefined ? "" : `, ${times(figures.speed)} as fast`;
+  const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
   const refused = usable ? "" : `; refused: ${variant.refused ?? ""}`;
   return `${name}: ${bytes(figures.bytes)}, ${moved}${speed}${refused}`;
 }

@@ -124,6 +124,8 @@ interface Begun {
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
   readonly trials: Trials;
+  /** The combination that is being tried, for what is said of its steps. */
+  readonly trying: string[];
   /** Ends what is being tried when the time is over. */
   readonly late: AbortController;
 }
@@ -166,6 +168,7 @@ class Search {
     const all = combinationsFor(await store.open(store.original), task, { ...options, target });
     const late = new AbortController();
     let isOpened = false;
+    const trying: string[] = [];
     const quiet: Context = {
       ...context,
       signal: AbortSignal.any([context.signal, late.signal]),
@@ -181,12 +184,13 @@ class Search {
         choice: true,
         firstLook,
         onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
+        onStage: (name) => options.onStage?.([...trying, name].join(": ")),
       },
       quiet,
     );
     if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
     isOpened = true;
-    return new Search({ store, original, task, options, context, parts, all, trials, late });
+    return new Search({ store, original, task, options, context, parts, all, trials, late, trying });
   }
 
   async run(): Promise<void> {
@@ -220,7 +224,7 @@ class Search {
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const found = await this.#judged(finalists, parts.test, options, { ...context, log });
     await this.#clock.end();
-    return { ...found, run: { ...found.run, search: this.#record(parts.isApart) } };
+    return { ...found, run: { ...found.run, search: this.#record() } };
   }
 
   /** Between combinations nothing else is read again without asking whether it is there, unless other processes are at work: then the end of the search trims. */
@@ -266,12 +270,13 @@ class Search {
 
   /** Undefined where the time is over before it is through. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { trials, options, context, late } = this.#begun;
+    const { trials, options, context, late, trying } = this.#begun;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
     const found = best === undefined ? "" : `, best ${best.combination.name}`;
-    options.onStage?.(`${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`);
+    trying[0] = `${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`;
+    options.onStage?.(trying[0]);
     const started = performance.now();
     const timer = this.#stopWhenLate();
     try {
@@ -298,7 +303,7 @@ class Search {
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
     const quiet = { ...options, rounds: 0, front: false, onMeasured: () => {}, onStage: () => {} };
     const found = await this.#judged([one], parts.search, quiet, silent);
-    await options.onBest({ ...found, run: { ...found.run, search: this.#record(false) } });
+    await options.onBest({ ...found, run: { ...found.run, search: this.#record(true) } });
   }
 
   async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
@@ -311,8 +316,9 @@ class Search {
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   }
 
-  #record(apart: boolean) {
-    const { trials, options } = this.#begun;
-    return recordOf(this.#rounds.tried, trials.evaluator.took.samples, apart, options.samples);
+  #record(isInterim = false) {
+    const { trials, options, parts } = this.#begun;
+    const { samples } = trials.evaluator.took;
+    return recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim);
   }
 }

@@ -91,6 +91,8 @@ test("says why where nothing is smaller", async () => {
 test.each([
   [["-r", "steps.yaml", "--minutes", "1"], /A recipe says what is done/],
   [["--target-size", "2kB", "--faster", "2"], /give one of them/],
+  [["--for", "speed", "--faster", "2"], /--faster and --for each say what is looked for/],
+  [["--minutes", "1", "--steps", "2"], /each say how long to search/],
   [["--minutes", "0"], /must be above 0/],
   [["--for", "fun"], /size, speed/],
 ])("refuses %j", async (words, message) => {

@@ -41,9 +41,13 @@ export default defineCommand({
     minutes: option(v.pipe(v.number(), v.gtValue(0, "must be above 0")), "how long to search (default: 10)", {
       value: "n",
     }),
-    steps: option(countOption, "try so many combinations instead: the result does not depend on the machine", {
-      value: "n",
-    }),
+    steps: option(
+      countOption,
+      "try so many combinations instead: the same result however fast the machine is, unless speed counts (--for size)",
+      {
+        value: "n",
+      },
+    ),
     for: option(v.picklist(purposes), "what is looked for (default: the smallest that is about as fast)", {
       meanings: {
         title: "Purposes (--for)",
@@ -94,6 +98,8 @@ export default defineCommand({
     /** Flags that only a search takes. */
     const searching = flagsIn({ minutes, steps, "target-size": targetSize, faster, techniques, keep });
     const elsewhere = elsewhereOf(options);
+    if (minutes !== undefined && steps !== undefined)
+      throw new PithError("E_USAGE", "--minutes and --steps each say how long to search: give one of them.");
     if (recipe === undefined && words.length === 1 && (await isFolder(join(path, "onnx")))) {
       if (force)
         throw new PithError(
@@ -151,10 +157,12 @@ export default defineCommand({
       throw new PithError("E_USAGE", `A recipe says what is done. Only a search takes ${forSearch.join(", ")}.`, {
         hint: "Leave out -r, or these.",
       });
-    if (targetSize !== undefined && faster !== undefined)
+    const aim = targetSize === undefined ? "--faster" : "--target-size";
+    const hasTarget = targetSize !== undefined || faster !== undefined;
+    if ((targetSize !== undefined && faster !== undefined) || (hasTarget && purpose !== undefined))
       throw new PithError(
         "E_USAGE",
-        "--target-size and --faster each look for the most accurate model: give one of them.",
+        `${aim} and ${purpose === undefined ? "--faster" : "--for"} each say what is looked for: give one of them.`,
       );
     const search = {
       ...{ minutes, steps, purpose, faster, techniques },

@@ -1,6 +1,8 @@
 /** The jobs of `pith compress`: one for each model, after a recipe has run on several models ahead. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type PithError, refusalIn } from "../../errors.ts";
+import * as v from "valibot";
+import { PithError, refusalIn } from "../../errors.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
@@ -29,11 +31,32 @@ export function compressEach(
       const output = withoutLeftovers(
         runFolder.names.map((name) => join(input.out, name)),
         () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
-      );
+      ).catch(async (error: unknown) => {
+        throw input.recipe === undefined ? await stoppedSearch(error, input.out) : error;
+      });
       found.push(await (inputs.length === 1 ? output : output.catch(refusalIn)));
     }
     return found;
   });
+}
+
+const interim = v.object({
+  variants: v.array(v.object({ name: v.string() })),
+  chosen: v.number(),
+  search: v.object({ isInterim: v.literal(true) }),
+});
+
+/** What a search that was stopped leaves. */
+async function stoppedSearch(error: unknown, out: string): Promise<unknown> {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
+  const text = await readFile(join(out, runFolder.record), "utf8").catch(() => "{}");
+  const { success, output } = v.safeParse(interim, JSON.parse(text));
+  const name = success ? output.variants[output.chosen]?.name : undefined;
+  const found =
+    name === undefined
+      ? "Nothing new is written yet"
+      : `The best so far, ${name}, is in ${join(out, "model.onnx")}, not yet judged on other samples`;
+  return new PithError("E_STOPPED", `compress was stopped. ${found}; the same command goes on.`, { cause: error });
 }
 
 /** Has the recipe run on all models in other processes. @returns the inputs with the folders in which its results lie. */
