@@ -97,7 +97,7 @@ else {
     const options = of(evaluator.original.measured.bytes);
     const objective = objectiveOf(options, undefined, evaluator.original.measured);
     const [best] = found
-      .filter(({ figures }) => objective.allows(figures))
+      .filter(({ figures }) => objective.misses(figures) === 0)
       .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures));
     const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
       if (id === "tried") process.stderr.write(`\n${name}: ${text}`);

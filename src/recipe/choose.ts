@@ -58,7 +58,7 @@ const smallestOf = (contenders: readonly Contender[], places: readonly number[])
 function least(contenders: readonly Contender[], places: readonly number[], objective: Objective): Choice {
   const [only = 0] = places;
   if (places.length === 1) return { place: only, by: "only" };
-  const allowed = places.filter((place) => objective.allows(figuresOf(contenders[place] ?? noResult)));
+  const allowed = places.filter((place) => objective.misses(figuresOf(contenders[place] ?? noResult)) === 0);
   // What is slower than it should be is written all the same, and said.
   if (allowed.length === 0)
     return { place: leastBy(({ speed = 0 }) => -speed, contenders, places), by: "none allowed" };

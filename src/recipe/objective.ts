@@ -15,8 +15,10 @@ export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
   /** Less is better; figures of about one unit where it is doubled. */
   cost(figures: Figures): number;
-  /** @param slack by how much figures that are estimates may fall short, as a share. */
-  allows(figures: Figures, slack?: number): boolean;
+  /** How far figures are from what it demands, as a share of that: 0 where they reach it, or where it demands a speed that was not measured. */
+  misses(figures: Figures): number;
+  /** By how much figures that are expected may miss it, and still be worth a try. */
+  readonly slack: number;
   /** Why a result is of no use whatever it loses; undefined where it reaches the target. */
   lacks?(figures: Figures): string | undefined;
 }
@@ -47,6 +49,9 @@ export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
 /** By how much a speed may fall short when it is measured again, as a share. */
 const timingSlack = 0.03;
 
+/** Bytes and speeds are foreseen well, drops are not. */
+const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
+
 /**
  * @param maxDrop of the goal; undefined where nothing can be lost.
  * @param original bytes of the original.
@@ -57,35 +62,41 @@ export function objectiveOf(
   original: { readonly bytes: number },
 ): Objective {
   const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
-  const keeps = ({ drop }: Figures, slack = 0): boolean => maxDrop === undefined || drop <= maxDrop + slack * unit;
-  const isFast = ({ speed = 1 }: Figures, least: number, slack = 0): boolean => speed >= least * (1 - slack);
+  const worse = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
+  const slower = ({ speed }: Figures, least: number): number =>
+    speed === undefined ? 0 : Math.max(0, 1 - speed / least);
+  const larger = ({ bytes }: Figures, most: number): number => Math.max(0, bytes / most - 1);
   const byDrop = ({ drop, bytes }: Figures): number => Math.max(0, drop) / unit + Math.log2(bytes) / 1000;
   if (targetSize !== undefined)
     return {
       id: "target-size",
       cost: byDrop,
-      allows: ({ bytes }, slack = 0) => bytes <= targetSize * (1 + slack),
+      slack: slackOfTarget,
+      misses: (figures) => larger(figures, targetSize),
       lacks: ({ bytes }) => (bytes <= targetSize ? undefined : `it has more than ${bytesText(targetSize)}`),
     };
   if (faster !== undefined)
     return {
       id: "faster",
       cost: byDrop,
-      allows: (figures, slack) => isFast(figures, faster, slack),
+      slack: slackOfTarget,
+      misses: (figures) => slower(figures, faster),
       lacks: (figures) =>
-        isFast(figures, faster, timingSlack) ? undefined : `it is not ${times(faster)} as fast as the original`,
+        slower(figures, faster) <= timingSlack ? undefined : `it is not ${times(faster)} as fast as the original`,
     };
   if (purpose === "speed")
     return {
       id: "speed",
       cost: ({ speed = 1 }) => -Math.log2(speed),
-      allows: (figures, slack) => keeps(figures, slack) && figures.bytes <= original.bytes,
+      slack: slackOfGoal,
+      misses: (figures) => Math.max(worse(figures), larger(figures, original.bytes)),
     };
   const cost = ({ bytes }: Figures): number => Math.log2(bytes);
-  if (purpose === "size") return { id: "size", cost, allows: keeps };
+  const byGoal = { cost, slack: slackOfGoal, misses: worse };
+  if (purpose === "size") return { ...byGoal, id: "size" };
   if (purpose === "download")
-    return { id: "download", cost: ({ brotli, bytes }) => Math.log2(brotli ?? bytes), allows: keeps };
-  return { id: "usual", cost, allows: (figures, slack) => keeps(figures, slack) && isFast(figures, leastSpeed, slack) };
+    return { ...byGoal, id: "download", cost: ({ brotli, bytes }) => Math.log2(brotli ?? bytes) };
+  return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
 }
 
 /** Figures that no others are better than in one respect without being worse in another: bytes, drop, speed. */

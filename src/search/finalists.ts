@@ -6,7 +6,7 @@ const most = 4;
 
 /**
  * The best that are allowed, the smallest that `bySize` allows, which may be slower, and of others on the front as many as there is room for. Where none is
- * allowed, those that lost least, or are nearest to a target.
+ * allowed, those that come nearest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
@@ -14,12 +14,11 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   if (sound.length === 0) return tried.slice(0, most);
   const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
   const cost = (one: Scored): number => objective.cost(figuresOf(one));
-  const allowed = sound.filter((one) => objective.allows(figuresOf(one))).toSorted((a, b) => cost(a) - cost(b));
-  const far = ({ bytes, speed = 0, drop }: Figures): number =>
-    objective.id === "target-size" ? bytes : objective.id === "faster" ? -speed : drop;
-  if (allowed.length === 0) return sound.toSorted((a, b) => far(figuresOf(a)) - far(figuresOf(b))).slice(0, most);
+  const misses = (one: Scored): number => objective.misses(figuresOf(one));
+  const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
+  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, most);
   const smallest = sound
-    .filter((one) => bySize.allows(figuresOf(one)))
+    .filter((one) => bySize.misses(figuresOf(one)) === 0)
     .toSorted((a, b) => figuresOf(a).bytes - figuresOf(b).bytes)
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(most / 2));

@@ -4,16 +4,21 @@
  *     bytes = left(structure) · left(numbers) · original        drop = drop(structure, healing) + drop(numbers)
  *
  * A structure that leaves a share l of the bytes loses about in proportion to 1/l − 1: the factor is that of the member of its family measured nearest to it, with the same
- * healing, else with another, by what the two are expected to take back.
+ * healing, else with another, by what the two are expected to take back. How fast it is follows from what it leaves (`expected-speed.ts`).
  */
 
 import type { Figures } from "../recipe/objective.ts";
 import type { Combination, Offer, Sparing } from "./combinations.ts";
+import { exponentOfSpeed } from "./expected-speed.ts";
 
 export interface Tried {
   readonly combination: Combination;
   /** Undefined where it was refused, for another reason than its drop. */
   readonly figures: Figures | undefined;
+  /** An earlier combination that came to the same file. */
+  readonly sameAs?: string | undefined;
+  /** It came to the file of the original. */
+  readonly isUnchanged?: boolean;
 }
 
 /** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, of a format, and of one before it is trained, in units of the goal. */
@@ -52,8 +57,9 @@ export class Forecast {
     const parts = [format, cut].filter((part) => part !== undefined);
     const { bytes, brotli, speed = 1 } = this.#original;
     const left = parts.reduce((product, part) => product * part.left, 1);
+    const most = numbers?.fits === true ? numbers.bytes : undefined;
     return {
-      bytes: bytes * left,
+      bytes: Math.min(bytes * left, most ?? Number.POSITIVE_INFINITY),
       brotli: brotli === undefined ? undefined : brotli * left,
       speed: parts.reduce((product, part) => product * part.speed, speed),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
@@ -80,7 +86,8 @@ export class Forecast {
 
   /** Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. */
   #fitted(numbers: Offer, training: Offer | undefined, leaves: number): Part | "refused" {
-    const bitsOf = (share: number): number => Math.min(mostBits, (floatBits * (numbers.left ?? 1)) / share);
+    const room = (numbers.bytes ?? this.#original.bytes) / this.#original.bytes;
+    const bitsOf = (share: number): number => Math.min(mostBits, (floatBits * room) / share);
     const bits = bitsOf(leaves);
     if (bits < fewestBits) return "refused";
     const [alone] = this.#tried.filter(
@@ -102,7 +109,7 @@ export class Forecast {
     );
     const [found] = tried.filter(({ combination }) => combination.training?.name === training?.name);
     if (found !== undefined) return found.figures === undefined ? "refused" : this.#beside(found.figures);
-    const { left = 1 } = numbers;
+    const left = (numbers.left ?? 1) * this.#excess(numbers);
     const remains = remaining(training === undefined ? [] : [training]);
     if (training === undefined) return { left, speed: 1, drop: priorOfNumbers * this.#unit };
     for (const { combination, figures } of tried) {
@@ -113,15 +120,31 @@ export class Forecast {
     return isAlone ? { left, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
   }
 
+  /**
+   * How many times as many bytes a format takes as was foreseen, where it was tried behind structures alone: of what both together exceed, half in logarithms. The least
+   * counts: behind others the structure may have changed little.
+   */
+  #excess({ name, left = 1 }: Offer): number {
+    const excesses = this.#tried.flatMap(({ combination: { structure, numbers, training }, figures }) =>
+      structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
+        ? []
+        : [this.#beside(figures).left / (left * (structure.left ?? 1))],
+    );
+    return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
+  }
+
   #structure(structure: Offer, healing: readonly Offer[]): Part | "refused" {
     const { left: wanted = 1 } = structure;
-    const measured = this.#tried.flatMap(({ combination, figures }) => {
+    const equals = this.#equals(structure.family);
+    if (equals.some(({ strong, mild }) => strong <= wanted && wanted < mild)) return "refused";
+    const measured = this.#tried.flatMap(({ combination, figures, sameAs }) => {
       const own = combination.structure;
       if (own?.family !== structure.family) return [];
       const whole = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
       // So small a share was rounded to nothing.
       const part = whole !== undefined && whole.left > noEffect ? undefined : whole;
-      return [{ own, part, remains: remaining(combination.healing) }];
+      const isTimed = figures?.speed !== undefined && sameAs === undefined;
+      return [{ own, part, isTimed, remains: remaining(combination.healing) }];
     });
     const remains = remaining(healing);
     const isSame = (one: { readonly remains: number }): boolean => one.remains === remains;
@@ -130,16 +153,28 @@ export class Forecast {
     const known = measured.flatMap(({ part, ...one }) => (part === undefined ? [] : [{ ...one, part }]));
     const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
     const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
-    if (nearest === undefined)
-      return { left: wanted, speed: 1, drop: priorOfStructure * this.#unit * (1 / wanted - 1) * remains };
+    const exponent = exponentOfSpeed(known.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
+    if (nearest === undefined) {
+      // The first that changes something takes the least.
+      const left = wanted / Math.min(1, ...equals.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
+      return { left, speed: left ** -exponent, drop: priorOfStructure * this.#unit * (1 / left - 1) * remains };
+    }
     const { own, part } = nearest;
-    const away = Math.log(wanted) / Math.log(own.left ?? wanted);
+    const left = part.left ** (Math.log(wanted) / Math.log(own.left ?? wanted));
     const [reach, drop] = [harm(wanted) / harm(own.left ?? wanted), Math.max(part.drop, leastDrop * this.#unit)];
-    return {
-      left: part.left ** away,
-      speed: part.speed ** away,
-      drop: drop * reach * (remains / nearest.remains),
-    };
+    return { left, speed: left ** -exponent, drop: drop * reach * (remains / nearest.remains) };
+  }
+
+  /** Members of a family that come to the same file, by the shares that they should leave, the original's being 1: so do those between, and the stronger one is of no use. */
+  #equals(family: string): readonly { readonly strong: number; readonly mild: number }[] {
+    return this.#tried.flatMap(({ combination: { structure }, sameAs, isUnchanged = false }) => {
+      if (structure?.family !== family) return [];
+      const twin = this.#tried.find(({ combination }) => combination.name === sameAs)?.combination;
+      const other = isUnchanged ? undefined : twin?.structure;
+      if ((!isUnchanged && twin === undefined) || (other !== undefined && other.family !== family)) return [];
+      const [a, b] = [structure.left ?? 1, other === undefined ? 1 : (other.left ?? 1)];
+      return [{ strong: Math.min(a, b), mild: Math.max(a, b) }];
+    });
   }
 
   /** What a combination's structure has come to, without what its format is expected to add. */

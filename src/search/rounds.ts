@@ -1,6 +1,6 @@
 /** Which combinations to try next: number formats alone first, then those that are expected to gain most for their work. */
 
-import type { Objective } from "../recipe/objective.ts";
+import type { Figures, Objective } from "../recipe/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";
 import type { Scored } from "./record.ts";
@@ -10,8 +10,6 @@ import { timeText, type Work } from "./work.ts";
 const ofRound = 3;
 /** An expected gain below is not worth a try: 2 % of the bytes. */
 const leastGain = 0.03;
-/** By how much an expected figure may fall short, as a share of what is allowed. */
-const slack = 0.25;
 
 export interface RoundsOptions {
   readonly all: readonly Combination[];
@@ -35,33 +33,32 @@ export class Rounds {
     return this.#tried;
   }
 
-  /** Of least cost among those that the objective allows. */
+  /** Of least cost among those that reach what the objective demands. */
   get best(): Scored | undefined {
     return this.#best;
   }
 
   /** @returns whether it is the best so far. */
   add(one: Scored): boolean {
-    const { combination, attempt, figures, seconds } = one;
+    const { combination, attempt, seconds } = one;
     const { work, forecast, objective } = this.#of;
     work.add(combination, attempt.variant.steps, seconds);
-    forecast.add(one);
+    forecast.add({ ...one, isUnchanged: attempt.variant.refusedAs === "unchanged" });
     this.#tried.push(one);
-    if (figures === undefined || !attempt.usable || !objective.allows(figures)) return false;
+    if (!isUsable(one) || objective.misses(one.figures) > 0) return false;
     const best = this.#best?.figures;
-    if (best !== undefined && objective.cost(figures) >= objective.cost(best)) return false;
+    if (best !== undefined && objective.cost(one.figures) >= objective.cost(best)) return false;
     this.#best = one;
     return true;
   }
 
   /** First number formats alone, the cheapest first; then one for each family of structures. @param seconds that there are. */
   next(seconds: number): readonly Combination[] {
-    const formats = this.#of.all.filter(
-      ({ structure, training, sparing }) => (structure ?? training ?? sparing) === undefined,
-    );
-    // There may be none: `techniques: ["prune", "recover"]`.
-    if (this.#tried.length === 0 && formats.length > 0)
-      return formats.toSorted((a, b) => this.#of.work.runsOf(a) - this.#of.work.runsOf(b));
+    if (this.#tried.length === 0) {
+      const formats = this.#formats();
+      // There may be none: `techniques: ["prune", "recover"]`, or a size that none comes near.
+      if (formats.length > 0) return formats.toSorted((a, b) => this.#of.work.runsOf(a) - this.#of.work.runsOf(b));
+    }
     const families = new Set<string | undefined>();
     const round: Combination[] = [];
     for (const combination of this.promising(seconds)) {
@@ -74,20 +71,37 @@ export class Rounds {
     return round;
   }
 
-  /** Those that are expected to gain something in time, the best for their work first. */
+  /**
+   * Those that are expected to gain something in time, the best for their work first. Until something reaches what is demanded: those that are expected to
+   * reach it, the cheapest first, then those that are expected to come nearer than all before, the nearest first.
+   */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
     const best = this.#best?.figures;
+    const nearest = Math.min(...this.#tried.flatMap((one) => (isUsable(one) ? [objective.misses(one.figures)] : [])));
     const found = all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
       if (!isDone(combination.name) && work.secondsOf(combination) > seconds) return [];
       const figures = forecast.of(combination);
-      if (figures === undefined || !objective.allows(figures, slack)) return [];
-      const gain = best === undefined ? 1 : objective.cost(best) - objective.cost(figures);
-      return gain < leastGain ? [] : [{ combination, worth: gain / work.runsOf(combination) }];
+      if (figures === undefined) return [];
+      const [misses, runs] = [objective.misses(figures), work.runsOf(combination)];
+      if (best === undefined)
+        return misses === 0 || misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];
+      const gain = objective.cost(best) - objective.cost(figures);
+      return misses > objective.slack || gain < leastGain ? [] : [{ combination, misses: 0, worth: gain / runs }];
     });
-    return found.toSorted((a, b) => b.worth - a.worth).map(({ combination }) => combination);
+    return found.toSorted((a, b) => a.misses - b.misses || b.worth - a.worth).map(({ combination }) => combination);
+  }
+
+  /** By themselves; without those whose bytes are known to be too many, as their speed is not. */
+  #formats(): readonly Combination[] {
+    const { all, forecast, objective } = this.#of;
+    return all.filter((combination) => {
+      if ((combination.structure ?? combination.training ?? combination.sparing) !== undefined) return false;
+      const figures = forecast.of(combination);
+      return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack;
+    });
   }
 
   /** "10 minutes at most. 120 of 480 combinations …" */
@@ -97,3 +111,6 @@ export class Rounds {
     return timeText(minutes, seconds);
   }
 }
+
+const isUsable = (one: Scored): one is Scored & { readonly figures: Figures } =>
+  one.figures !== undefined && one.attempt.usable;
