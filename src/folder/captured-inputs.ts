@@ -11,6 +11,7 @@ import type { Batch } from "../tensor/types.ts";
 import { openTogether, promptsOf, steps } from "./end-to-end.ts";
 import { generate, generatorOf } from "./generate.ts";
 import type { Module } from "./run.ts";
+import { othersOf } from "./text-search.ts";
 
 /** Samples of a model, and inputs that are the same for all of them. */
 export interface CapturedInputs {
@@ -23,6 +24,7 @@ const mostBytes = 2 ** 26;
 
 /**
  * Of each model by its name the run with the most numbers, of all texts at once: of a decoder with a cache the last.
+ * @param texts those that all results together are judged by, which are left out, and then others.
  * @returns undefined where the models do not continue texts.
  */
 export async function capturedInputs(
@@ -36,7 +38,7 @@ export async function capturedInputs(
   const generator = generatorOf(originals);
   if (generator === undefined || tokenizer === undefined) return undefined;
   const options = { steps, padding: tokenizer.padding, begin, signal };
-  let prompts = promptsOf(tokenizer, texts, texts.length);
+  let prompts = promptsOf(tokenizer, othersOf(texts), texts.length);
   for (;;) {
     const largest = new Map<string, Batch>();
     await generate(watched(engine, originals, largest), generator, prompts, options);

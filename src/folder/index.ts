@@ -3,6 +3,7 @@ export { comparedNearness, type EndToEnd, type ModulePaths, textsTogether } from
 export { generatorOf } from "./generate.ts";
 export { basesIn, mainOf } from "./layout.ts";
 export type { Loader, LoaderAnswer, LoaderAnswers, ModuleDtypes } from "./loader.ts";
+export { leastSpeed } from "./needless.ts";
 export { quantizeFolder } from "./quantize-folder.ts";
 export type { FileFigures } from "./records.ts";
 export type { FolderFile, FolderOptions, Found, Module, ModuleSearch, Variant } from "./run.ts";

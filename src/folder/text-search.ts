@@ -22,6 +22,12 @@ export const usualTexts = [
   "In the beginning",
 ];
 
+/** What is searched on: texts that judge no result. */
+export function othersOf(texts: readonly string[]): readonly string[] {
+  const others = texts.slice(mostTexts);
+  return others.length > 0 ? others : usualTexts;
+}
+
 const order: readonly Measurement["holds"][] = ["no", "barely", "clearly"];
 
 /** @param alone what the module by itself is searched by, which has to hold as well. */
@@ -33,8 +39,7 @@ export async function searchTogether(
   const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
   if (original === undefined || tokenizer === undefined) return alone;
-  const others = texts.slice(mostTexts);
-  const prompts = promptsOf(tokenizer, others.length > 0 ? others : usualTexts);
+  const prompts = promptsOf(tokenizer, othersOf(texts));
   const options = { steps, padding: tokenizer.padding, begin, signal };
   const forced = await continueEach(engine, original, prompts, options);
   const wanted = forced.flat();

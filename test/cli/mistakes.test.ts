@@ -345,3 +345,10 @@ test("a file:// address is a path", async () => {
   const { code, out } = await pith("inspect", pathToFileURL(at("net.onnx")).href);
   expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("net.onnx") });
 });
+
+test("a worker whose server does not answer says what to start", async () => {
+  expect(await pith("worker", "redis://127.0.0.1:1", "--store", at("store"))).toMatchObject({
+    code: 1,
+    err: "E_FILE: No server answers at redis://127.0.0.1:1.\nhint: Start redis-server or valkey-server there, or check the address and its password.\n",
+  });
+});

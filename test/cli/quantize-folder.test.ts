@@ -2,7 +2,8 @@
 import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { expectIncomplete, modelFolder, texts } from "./model-folders.ts";
+import { outliers } from "../outliers.ts";
+import { expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 
 const { root, folder } = modelFolder();
@@ -30,6 +31,17 @@ test("each file has a line, and one that is refused makes the exit code 1", asyn
     code: 1,
     files: [{ verdict: "there", nearness: { metric: "signal to noise", unit: "dB" } }, {}, { verdict: "there" }, {}],
   });
+});
+
+test("of one that lost the function its own line says that it was not written, as the others are", async () => {
+  const path = await given(root, "outliers", outliers);
+  const { code, out } = await pith("quantize", path, "--dtype", "fp16,q4", "--no-spare", "-o", `${path}.out`);
+  expect({ code, out }).toEqual({
+    code: 1,
+    out: expect.stringMatching(/^refused: model_q4\.onnx: .* This file was not written\.$/m),
+  });
+  expect(out).not.toContain("Nothing was written");
+  expect(await readdir(join(`${path}.out`, "onnx"))).toEqual(["model.onnx", "model_fp16.onnx"]);
 });
 
 test("--text that names a file which is not there fails as --data does", async () => {

@@ -5,8 +5,16 @@ import { PithError } from "../../errors.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
-import { comparedNearness, type FileFigures, type Found, type ModuleSearch, nearnessText } from "../../folder/index.ts";
+import {
+  comparedNearness,
+  type FileFigures,
+  type Found,
+  leastSpeed,
+  type ModuleSearch,
+  nearnessText,
+} from "../../folder/index.ts";
 import type { Purpose } from "../../recipe/objective.ts";
+import { choiceSentence } from "../../report/choice.ts";
 import type { Run, Variant } from "../../report/data.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Session } from "../command.ts";
@@ -84,7 +92,7 @@ export function searcherOf(
           command: ["pith", ...session.line],
           search: {
             ...(steps === undefined ? { minutes: minutes * share } : { steps: Math.max(1, Math.round(steps * share)) }),
-            ...{ purpose, techniques },
+            ...{ purpose, techniques, leastSpeed },
             front: modules > 1,
           },
         },
@@ -94,6 +102,8 @@ export function searcherOf(
       const tried = counted(run.search?.points.length ?? 0, "combination");
       terminal.note("search", `${base}: ${tried} tried, see ${join(out, "report.html")}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
+      // A smaller model that was not kept for its speed.
+      if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
       return foundIn(run, dirname(written[0] ?? out));
     },
   };

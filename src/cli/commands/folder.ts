@@ -7,15 +7,12 @@ import { fileHash, textHash } from "../../data/file-hash.ts";
 import { capitalized, PithError } from "../../errors.ts";
 import { bytes, counted } from "../../evaluate/numbers.ts";
 import { targetNames } from "../../evaluate/run-target.ts";
-import { noneText } from "../../folder/card.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
   comparedNearness,
   type FileFigures,
-  type FolderFile,
   type FolderOptions,
-  folderTable,
   mainOf,
   nearnessText,
   quantizeFolder,
@@ -39,6 +36,7 @@ import { samplesLine } from "../samples.ts";
 import { settings as parseSettings } from "../set.ts";
 import { largestTimed } from "../weight.ts";
 import { requireWritableFolder } from "../writable.ts";
+import { folderResult } from "./folder-result.ts";
 import { type FolderSearch, rightOn, searcherOf } from "./folder-search.ts";
 import { timer } from "./folder-times.ts";
 
@@ -144,7 +142,9 @@ export async function variantsOf(
       options: { ...passed, dtype: name },
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
-    const result = await withoutLeftovers([file], work);
+    const result = await withoutLeftovers([file], work).catch((error: unknown) => {
+      throw ofOneFile(error);
+    });
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalized(result.idle ?? "nothing changed")}.`);
     const { before, after, samples, preprocessing, sparing } = result;
@@ -232,7 +232,7 @@ export async function variantsOf(
     throw stopped(error, out);
   });
   session.terminal.part = "";
-  return show(out, files, originals, keepSmallest === true);
+  return folderResult(out, files, originals, keepSmallest === true);
 }
 
 /** How near a result is to its original, for the table. */
@@ -259,41 +259,19 @@ async function identityOf(path: string): Promise<string> {
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
 }
 
+/** In the words for one file among others, which are written. */
+function ofOneFile(error: unknown): unknown {
+  if (!(error instanceof PithError)) return error;
+  const { code, message, hint } = error;
+  return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {
+    hint,
+    cause: error,
+  });
+}
+
 /** What a run that was stopped leaves. */
 function stopped(error: unknown, out: string): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const text = `Stopped. The files that were finished stay in "${out}"; the same command goes on from there.`;
   return new PithError("E_STOPPED", text, { cause: error });
-}
-
-function show(
-  out: string,
-  files: readonly FolderFile[],
-  originals: ReadonlyMap<string, number>,
-  isChoice: boolean,
-): Result {
-  const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
-  const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
-  return {
-    data: { out, files },
-    goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
-    print(terminal) {
-      const { rows, columns, notes } = folderTable(files, originals);
-      const marked = (row: FolderFile): string =>
-        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
-      terminal.table(
-        [...columns, { title: "" }],
-        rows.map((row) => [
-          ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
-          "verdict" in row ? marked(row) : "original",
-        ]),
-      );
-      for (const note of notes) terminal.line(note);
-      for (const { file, verdict, reason = "" } of files)
-        if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
-      if (!files.some(isMade)) terminal.line(noneText);
-      terminal.line(`written: ${terminal.color.bold(out)}`);
-      if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
-    },
-  };
 }

@@ -26,7 +26,7 @@ export interface SearchInput extends SharedInput {
   readonly force: boolean;
   readonly search: Pick<
     SearchOptions,
-    "minutes" | "steps" | "purpose" | "targetSize" | "faster" | "techniques" | "front"
+    "minutes" | "steps" | "purpose" | "targetSize" | "faster" | "leastSpeed" | "techniques" | "front"
   >;
 }
 

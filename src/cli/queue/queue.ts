@@ -50,7 +50,10 @@ async function connected(redis: Redis, url: string): Promise<Redis> {
   const [first] = await Promise.allSettled([redis.connect()]);
   if (first.status === "fulfilled") return redis;
   redis.disconnect();
-  throw new PithError("E_FILE", `No server answers at ${withoutPassword(url)}.`, { cause: first.reason });
+  throw new PithError("E_FILE", `No server answers at ${withoutPassword(url)}.`, {
+    hint: "Start redis-server or valkey-server there, or check the address and its password.",
+    cause: first.reason,
+  });
 }
 
 export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, "//");

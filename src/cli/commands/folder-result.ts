@@ -1,0 +1,38 @@
+/** What a command on a folder prints and returns. */
+import { basename, join } from "node:path";
+import { noneText } from "../../folder/card.ts";
+import { type FolderFile, folderTable } from "../../folder/index.ts";
+import type { Result } from "../command.ts";
+
+/** The table of the files, what became of each, and whether the goal was missed. @param isChoice of each model one file is kept. */
+export function folderResult(
+  out: string,
+  files: readonly FolderFile[],
+  originals: ReadonlyMap<string, number>,
+  isChoice: boolean,
+): Result {
+  const isKept = ({ verdict }: FolderFile): boolean => verdict === "kept" || verdict === "there";
+  const isMade = (row: FolderFile): boolean => isKept(row) || row.verdict === "unusable";
+  return {
+    data: { out, files },
+    goalMissed: !(isChoice ? files.some(isKept) : files.every(isKept)),
+    print(terminal) {
+      const { rows, columns, notes } = folderTable(files, originals);
+      const marked = (row: FolderFile): string =>
+        isChoice && isKept(row) ? "← kept" : row.verdict === "there" ? "there already" : row.verdict;
+      terminal.table(
+        [...columns, { title: "" }],
+        rows.map((row) => [
+          ...columns.map(({ title, text }) => (title === "file" ? basename(row.file, ".onnx") : text(row))),
+          "verdict" in row ? marked(row) : "original",
+        ]),
+      );
+      for (const note of notes) terminal.line(note);
+      for (const { file, verdict, reason = "" } of files)
+        if (verdict === "refused") terminal.line(`refused: ${basename(file)}: ${reason}`);
+      if (!files.some(isMade)) terminal.line(noneText);
+      terminal.line(`written: ${terminal.color.bold(out)}`);
+      if (files.some(isKept)) terminal.line(`next: ${join(out, "README.md")} has a program that loads the folder`);
+    },
+  };
+}

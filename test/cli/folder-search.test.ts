@@ -1,0 +1,66 @@
+/** How a model of a folder is searched, and what is said of it. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { searcherOf } from "../../src/cli/commands/folder-search.ts";
+import type { CompressInput, CompressOutput } from "../../src/cli/jobs/compress.ts";
+import { Terminal } from "../../src/cli/terminal.ts";
+import { leastSpeed } from "../../src/folder/index.ts";
+import type { Choice } from "../../src/report/data.ts";
+import { exampleRun } from "../report/example-run.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { dataAt } from "./data-request.ts";
+
+/** A search that chose so: what it was asked for, and what was said. */
+async function searched(choice: Choice) {
+  const folder = temporaryFolder();
+  const out = join(folder, "model");
+  mkdirSync(out);
+  writeFileSync(join(out, "recipe.yaml"), "version: 1\n");
+  let err = "";
+  const stream = {
+    write(text: string): void {
+      err += text;
+    },
+  };
+  const asked: CompressInput[] = [];
+  const output: CompressOutput = {
+    run: { ...exampleRun, chosen: choice.place, choice },
+    written: [join(out, "model.onnx")],
+  };
+  const session = {
+    ...{ terminal: new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" }), seed: 0, line: [] },
+    ...{ signal: new AbortController().signal, passed: {} },
+    job: (_: string | URL, input: CompressInput) => {
+      asked.push(input);
+      return Promise.resolve(output as never);
+    },
+  };
+  const how = { ...{ folder, resumeFolder: folder, minutes: 1, steps: undefined }, techniques: undefined };
+  const searcher = searcherOf(
+    { ...how, elsewhere: { jobs: 1, queue: undefined } },
+    {
+      ...{ data: dataAt("x.txt"), together: undefined, metric: "accuracy", output: undefined, maxDrop: undefined },
+      ...{ strict: false, targets: [], purpose: undefined },
+    },
+    1,
+    session,
+  );
+  const found = await searcher.find({ base: "model", source: "model.onnx", hash: "" }, 1);
+  return { found, asked, err };
+}
+
+test("a search keeps to the rule of speed of the dtypes", async () => {
+  const { asked, found } = await searched({ place: 0, by: "usual" });
+  expect(found).toHaveLength(1);
+  expect(asked.map(({ search }) => search.leastSpeed)).toEqual([leastSpeed]);
+});
+
+test("what it found that is smaller, and did not keep for its speed, is said", async () => {
+  const { err } = await searched({ place: 0, by: "usual", over: 3 });
+  expect(err).toContain("prune + train + quantize is smaller (440 kB) and 2.20 × as fast: --for size keeps it.");
+});
+
+test("nothing is said where nothing smaller was found", async () => {
+  expect((await searched({ place: 0, by: "usual" })).err).not.toContain("--for size");
+});
