@@ -73,7 +73,7 @@ export async function attempt(
     for (const [at, step] of candidate.steps.entries()) {
       // Results of others are still to be timed and read.
       if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
-      const taken = await takeStep(step, input, at < done, candidate.name, goal, run);
+      const taken = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
       records.push(taken.record);
       evaluation = taken.evaluation;
       input = taken.output;
@@ -142,13 +142,18 @@ async function onTargets(
   return rightOn(engine, targets, original, result, { samples: task.test, output, seed, signal });
 }
 
-/** @param done an earlier run has done it. */
+interface StepPlace {
+  /** Name of the candidate of which it is a step. */
+  readonly candidate: string;
+  readonly goal: Goal | undefined;
+  /** An earlier run has done it. */
+  readonly done: boolean;
+}
+
 async function takeStep(
   step: PassStep,
   input: string,
-  done: boolean,
-  candidate: string,
-  goal: Goal | undefined,
+  { candidate, goal, done }: StepPlace,
   run: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
   const { runner, evaluator, context, onStage, onMeasured } = run;
