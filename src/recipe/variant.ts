@@ -17,7 +17,6 @@ import type { Recipe } from "./recipe.ts";
 import { sizedStep } from "./sized-step.ts";
 import { sparedStep } from "./spared-step.ts";
 
-
 export interface Candidate {
   /** What the report calls it. */
   readonly name: string;
