@@ -71,6 +71,7 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
     throw new PithError(
       "E_DATA",
       `${owner} has no column "${input.name}" for the model's input, only ${someOf(Object.keys(batch))}.`,
+      { hint: takesHint(input) },
     );
   }
   const declared = input.type?.dims;
@@ -94,6 +95,17 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
     `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
     dense.type === "string" ? textHint(input) : {},
   );
+}
+
+/** "The input takes pictures (float32[N, 3, 32, 32]): …" */
+function takesHint({ name, type }: ModelInput): string {
+  const dims = type?.dims;
+  const what = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
+  if (dims?.length === 4 && type !== undefined && (isFloat(type.type) || type.type === "uint8"))
+    return `The input takes pictures or other planes (${what}): a folder of images, .npy or .npz. A table needs a column for each number, and no texts.`;
+  if (dims?.length === 2 && (type?.type === "int64" || type?.type === "int32"))
+    return `The input takes whole numbers (${what}), such as tokens of texts: a .txt, or a table with a column "text".`;
+  return `The input takes ${what}: .npy, .npz with an array "${name}", or a table with a column for each number, and no texts.`;
 }
 
 function textHint({ type }: ModelInput): { readonly hint?: string } {

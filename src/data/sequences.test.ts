@@ -1,7 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { symbol } from "../tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../tensor/types.ts";
 import { isLanguageModel, type ModelInput, memory, textColumns, tokenInput, tokenize } from "./index.ts";
+import { unusualTextColumn } from "./sequences.ts";
 import { createTokenizer, type TextTokenizer } from "./tokenizer.ts";
 
 const [b, t, past] = [symbol("batch"), symbol("sequence"), symbol("past")];
@@ -135,7 +136,7 @@ describe("tokenize", () => {
     const three = { u: texts("1"), v: texts("2"), w: texts("3") };
     expect(() => textColumns(three, "table")).toThrow("3 columns of text: u, v, w");
     expect(textColumns({ id: texts("1"), Sentence: texts("2"), kind: texts("3") }, "table")).toEqual(["Sentence"]);
-    expect(textColumns({ q: texts("1"), r: texts("2") }, "table")).toEqual(["q", "r"]);
+    expect(() => textColumns({ q: texts("1"), r: texts("2") }, "table")).toThrow("2 columns of text: q, r");
   });
 });
 
@@ -183,4 +184,13 @@ it("paths of images are no texts", () => {
   const text = (values: string[]): Dense => ({ type: "string", dims: [values.length], data: values });
   expect(textColumns({ image: text(["a.jpg"]) }, "photos")).toBeUndefined();
   expect(textColumns({ image: text(["a.jpg"]), caption: text(["a cat"]) }, "photos")).toEqual(["caption"]);
+});
+
+test("a column of text is unusual where its name does not say what it is; one of numbers is no text", () => {
+  const text = (...data: string[]) => ({ type: "string", dims: [data.length], data }) as const;
+  expect(unusualTextColumn({ name: text("Ada", "7") }, "table")).toBe("name");
+  expect(unusualTextColumn({ Review: text("good"), id: text("a1") }, "table")).toBeUndefined();
+  expect(unusualTextColumn({ text: text("7") }, "table")).toBeUndefined();
+  expect(unusualTextColumn({ sentence1: text("a"), sentence2: text("b") }, "table")).toBeUndefined();
+  expect(() => unusualTextColumn({ id: text("7", "", "8.5") }, "table")).toThrow('"id", holds numbers');
 });

@@ -80,7 +80,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   const texts = Object.keys(batch).filter(
     (name) => batch[name]?.type === "string" && batch[name] !== files && name !== "label",
   );
-  const [first, second, ...more] = texts;
+  const [first, second] = texts;
   if (first === undefined) return undefined;
   const lower = new Map(texts.map((name) => [name.toLowerCase(), name]));
   for (const [one, other] of pairs) {
@@ -92,10 +92,26 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
     if (found !== undefined) return [found];
   }
   if (second === undefined) return [first];
-  if (more.length === 0) return [first, second];
   throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${someOf(texts)}.`, {
     hint: 'Name the column to use "text", or two "text" and "text_pair".',
   });
+}
+
+/**
+ * The only column of text, where its name does not say that it is the text.
+ * @throws PithError E_DATA where it holds numbers, or as `textColumns` does.
+ */
+export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
+  const [column, pair] = textColumns(batch, owner) ?? [];
+  if (column === undefined || pair !== undefined || singles.some((name) => name === column.toLowerCase()))
+    return undefined;
+  const dense = batch[column];
+  const cells = dense?.type === "string" ? dense.data : [];
+  if (cells.every((cell) => cell.trim() === "" || Number.isFinite(Number(cell))))
+    throw new PithError("E_DATA", `${owner} has no texts: its only column of text, "${column}", holds numbers.`, {
+      hint: 'Texts are read from a column called "text", or two "text" and "text_pair".',
+    });
+  return column;
 }
 
 /** The input that takes token ids: called so, or the only one of whole numbers in N×T. */

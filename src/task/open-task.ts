@@ -171,7 +171,11 @@ export async function openTask(
     context.log({ id: "calibration", text, level: "warning" });
   }
   const seen = stored.test;
-  const { record: found, ...preparation } = await prepare(
+  const {
+    record: found,
+    texts,
+    ...preparation
+  } = await prepare(
     model,
     seen,
     {
@@ -205,6 +209,10 @@ export async function openTask(
   else if (withheld && labelled)
     context.log({ id: "labels", text: `${seen.name} has one part: its labels are for the test, and not trained on` });
   const judging = typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric;
+  if (texts !== undefined) {
+    const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
+    context.log({ id: "texts", text: `texts: column "${texts}" of ${seen.name}${truth}` });
+  }
   const isUnsaid = metric === "accuracy" && judging.truth === "original" && beside.classes === undefined;
   const assumed = isUnsaid ? assumedScores(model, output) : undefined;
   if (assumed !== undefined)

@@ -20,6 +20,7 @@ import {
 import { inputsLikeLabels } from "../data/labels.ts";
 import { rangeOf } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
+import { unusualTextColumn } from "../data/sequences.ts";
 import { unknownShare } from "../data/unknown.ts";
 import { PithError } from "../errors.ts";
 import { minus, percent } from "../evaluate/numbers.ts";
@@ -46,6 +47,8 @@ export interface Preparation {
 }
 
 export interface PreparedTask extends Preparation {
+  /** The column of a table that texts are read from, where its name does not say that it is the text. */
+  readonly texts?: string | undefined;
   readonly record: Partial<PreprocessingSpec>;
 }
 
@@ -147,6 +150,7 @@ async function prepareFor(
         warnings,
         labelled: labelled || language,
         record: { length },
+        texts: unusualTextColumn(await firstBatch(dataset, cellsSeen), dataset.name),
         ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length })),
       };
     }
@@ -234,6 +238,8 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   });
 }
 
+/** So many cells tell numbers from texts. */
+const cellsSeen = 64;
 /** A text with more words than this that the tokenizer does not know is not what the model was made for. */
 const mostUnknown = 0.2;
 

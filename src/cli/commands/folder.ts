@@ -2,8 +2,10 @@
 import { readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
-import { readText, temporaryFolder } from "#platform";
+import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../data/file-hash.ts";
+import { type Texts, textsIn } from "../../data/texts.ts";
+import { openTokenizer } from "../../data/tokenizer.ts";
 import { capitalized, PithError } from "../../errors.ts";
 import { bytes, counted } from "../../evaluate/numbers.ts";
 import { targetNames } from "../../evaluate/run-target.ts";
@@ -42,7 +44,7 @@ import { timer } from "./folder-times.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
 
-interface Texts {
+interface TextFile {
   readonly data?: string | undefined;
   readonly isText?: boolean | undefined;
 }
@@ -50,9 +52,9 @@ interface Texts {
 const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
 /** Does the work with the lines of `--text` in a file. @throws PithError E_USAGE with `--data` as well */
-export async function withTexts<O extends Texts>(
+export async function withTexts<O extends TextFile>(
   { text, ...given }: O & { readonly text?: readonly string[] | undefined },
-  work: (given: Omit<O, "text"> & Texts) => Promise<Result>,
+  work: (given: Omit<O, "text"> & TextFile) => Promise<Result>,
 ): Promise<Result> {
   if (text === undefined) return work(given);
   if (given.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
@@ -172,13 +174,17 @@ export async function variantsOf(
       throw error;
     }
   };
-  const isLines = data?.path.endsWith(".txt") === true;
-  const texts = isLines ? (await readText(data.path)).split("\n").filter((line) => line.trim() !== "") : [];
-  const tooFew = isLines && texts.length < fewestTexts;
+  // A model of numbers may be fed with a table as well.
+  const { texts, column }: Texts =
+    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
+  // With samples the column is named where they are opened.
+  if (column !== undefined && samples === undefined)
+    session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
+  const tooFew = (texts.length > 0 || samples === undefined) && texts.length < fewestTexts;
   if (search !== undefined && tooFew)
     session.terminal.note(
       "search",
-      `${counted(texts.length, "text")}: the dtypes alone are tried. ${fewestTexts} lines or more let all techniques be searched`,
+      `${counted(texts.length, "text")}: the dtypes alone are tried. ${fewestTexts} or more let all techniques be searched`,
     );
   const originals = await originalBytes(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);

@@ -1,5 +1,5 @@
 /** Job of `pith quantize` on a folder: a variant of all its models together, on the user's texts or samples. */
-import { readText } from "#platform";
+import { textsIn } from "../../data/texts.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -22,11 +22,10 @@ const samples = 64;
 export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
   const { folder, modules, data, seed } = input;
   const engine = createEngine();
-  const { path } = data;
-  const texts = path.endsWith(".txt") ? (await readText(path)).split("\n").filter((line) => line.trim() !== "") : [];
   const [only] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
   const original = only === undefined ? undefined : await open(only.original);
   const answers = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
+  const { texts } = answers ? { texts: [] } : await textsIn(data.path);
   const task = answers ? await openRequest(engine, original, { ...data, samples }, {}, { seed }, context) : undefined;
   context.stage("compare");
   const passContext = completeContext({ engine, seed, signal: context.signal });
