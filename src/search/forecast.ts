@@ -86,7 +86,8 @@ export class Forecast {
 
   /** Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. */
   #fitted(numbers: Offer, training: Offer | undefined, leaves: number): Part | "refused" {
-    const room = (numbers.bytes ?? this.#original.bytes) / this.#original.bytes;
+    const { left = 1, bytes = left * this.#original.bytes } = numbers;
+    const room = bytes / this.#original.bytes;
     const bitsOf = (share: number): number => Math.min(mostBits, (floatBits * room) / share);
     const bits = bitsOf(leaves);
     if (bits < fewestBits) return "refused";

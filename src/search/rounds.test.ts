@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Figures, type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
 import { Forecast } from "./forecast.ts";
@@ -26,13 +26,13 @@ const opened = (
 ): Rounds =>
   new Rounds({
     ...{ all: some, objective },
-    forecast: new Forecast({ bytes: 1000, drop: 0 }, goal),
+    forecast: new Forecast({ bytes: 1000, speed: 1, drop: 0 }, goal),
     work: new Work({ samples: 100, seconds: 1 }),
     isDone: (name) => done.includes(name),
   });
-const named = (name: string): Combination => all.find((one) => one.name === name) ?? expect.fail(name);
-const scored = (name: string, figures: Figures | undefined): Scored => ({
-  ...{ combination: named(name), figures, seconds: 1, spent: 1, sameAs: undefined },
+const named = (name: string, some = all): Combination => some.find((one) => one.name === name) ?? expect.fail(name);
+const scored = (name: string, figures: Figures | undefined, some = all): Scored => ({
+  ...{ combination: named(name, some), figures, seconds: 1, spent: 1, sameAs: undefined },
   attempt: {
     ...{ usable: true, evaluation: undefined },
     variant: {
@@ -47,6 +47,10 @@ const scored = (name: string, figures: Figures | undefined): Scored => ({
     },
   },
 });
+const unchanged = (name: string, some = all): Scored => {
+  const { attempt, ...one } = scored(name, undefined, some);
+  return { ...one, attempt: { ...attempt, usable: false, variant: { ...attempt.variant, refusedAs: "unchanged" } } };
+};
 const names = (some: readonly Combination[]): readonly string[] => some.map(({ name }) => name);
 const long = 1e9;
 
@@ -102,4 +106,87 @@ test("nothing is the best that was refused", () => {
   expect(rounds.add(scored("codes", undefined))).toBe(false);
   expect(rounds.best).toBeUndefined();
   expect(names(rounds.promising(long)).filter((name) => name.endsWith("codes"))).toEqual([]);
+});
+
+describe("for a speed", () => {
+  const original = { bytes: 1000 };
+  const cuts = [0.9, 0.7, 0.5, 0.3].map((left) => offer(`to ${left}`, "structure", { family: "to", left }));
+  const some = combinationsOf([
+    ...cuts,
+    offer("fit", "healing", { heals: 0.9 }),
+    offer("codes", "numbers", { left: 0.25 }),
+  ]);
+  const faster = (speed: number): Rounds => opened(objectiveOf({ faster: speed }, undefined, original), [], some);
+
+  test("all formats are tried first, as theirs is not known", () => {
+    expect(names(faster(4).next(long))).toEqual(["codes"]);
+  });
+
+  test("the first cut is the mildest that is expected to reach it", () => {
+    const rounds = faster(1.4);
+    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    expect(names(rounds.next(long))).toEqual(["to 0.5"]);
+  });
+
+  test("until one reaches it stronger ones follow, although the mildest was no faster", () => {
+    const rounds = faster(1.4);
+    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("to 0.9", { bytes: 900, speed: 0.999, drop: 0 }, some));
+    rounds.add(scored("to 0.5", { bytes: 500, speed: 1.3, drop: 0.1 }, some));
+    expect(names(rounds.next(long))).toEqual(["to 0.3"]);
+  });
+
+  test("where none is expected to reach it, the nearest are tried, and none that comes no nearer than those before", () => {
+    const rounds = faster(4);
+    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    expect(names(rounds.promising(long)).slice(0, 2)).toEqual(["to 0.3", "to 0.3, fit"]);
+    rounds.add(scored("to 0.3", { bytes: 300, speed: 2, drop: 0.1 }, some));
+    expect(names(rounds.promising(long))).toEqual([]);
+  });
+
+  test("once one reaches it the others are to lose less, and to be as fast within 5 %", () => {
+    const rounds = faster(1.4);
+    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("to 0.3", { bytes: 300, speed: 2, drop: 0.1 }, some));
+    const next = names(rounds.promising(long));
+    expect(next).toContain("to 0.5");
+    expect(next).toContain("to 0.3, fit");
+    expect(next.filter((name) => /0\.[79]|codes/.test(name))).toEqual([]);
+  });
+
+  test("after a cut that changed nothing a stronger one is tried, not the next", () => {
+    const rounds = faster(1.2);
+    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    expect(names(rounds.next(long))).toEqual(["to 0.7"]);
+    rounds.add(unchanged("to 0.7", some));
+    expect(names(rounds.next(long))).toEqual(["to 0.5"]);
+    rounds.add(unchanged("to 0.5", some));
+    expect(names(rounds.promising(long)).filter((name) => /0\.[579]/.test(name))).toEqual([]);
+  });
+});
+
+describe("for a size", () => {
+  const formats = (
+    [
+      ["eight", 0.25],
+      ["four", 0.13],
+      ["two", 0.08],
+    ] as const
+  ).map(([name, left]) => offer(name, "numbers", { left }));
+  const sized = (targetSize: number): Rounds =>
+    opened(
+      objectiveOf({ targetSize }, undefined, { bytes: 1000 }),
+      [],
+      combinationsOf([offer("cut", "structure", { left: 0.3 }), ...formats]),
+    );
+
+  test("formats that are too large are not tried first", () => {
+    expect(names(sized(260).next(long))).toEqual(["eight", "four", "two"]);
+    expect(names(sized(140).next(long))).toEqual(["four", "two"]);
+  });
+
+  test("where all are, structures come first, with formats that fit behind them", () => {
+    const first = sized(60).next(long);
+    expect(names(first)).toEqual(["cut, four"]);
+  });
 });

@@ -73,7 +73,7 @@ export class Rounds {
 
   /**
    * Those that are expected to gain something in time, the best for their work first. Until something reaches what is demanded: those that are expected to
-   * reach it, the cheapest first, then those that are expected to come nearer than all before, the nearest first.
+   * reach it, the cheapest first; where none is, those that are expected to come nearer than all before, the nearest first.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
@@ -91,7 +91,10 @@ export class Rounds {
       const gain = objective.cost(best) - objective.cost(figures);
       return misses > objective.slack || gain < leastGain ? [] : [{ combination, misses: 0, worth: gain / runs }];
     });
-    return found.toSorted((a, b) => a.misses - b.misses || b.worth - a.worth).map(({ combination }) => combination);
+    const reaching = found.filter(({ misses }) => misses === 0);
+    return (reaching.length > 0 ? reaching : found)
+      .toSorted((a, b) => a.misses - b.misses || b.worth - a.worth)
+      .map(({ combination }) => combination);
   }
 
   /** By themselves; without those whose bytes are known to be too many, as their speed is not. */

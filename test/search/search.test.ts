@@ -44,6 +44,15 @@ test("the best so far is told when it is found, with its file", async () => {
   expect(again.bytes).toEqual(result?.bytes);
 });
 
+test("for a speed, too, the best so far has a file, though it is not timed again until the end", async () => {
+  const files: (number | undefined)[] = [];
+  const onBest = async ({ result }: Finalists): Promise<void> => void files.push(result?.bytes.length);
+  // Any speed will do.
+  await search(net, task, { steps: 2, faster: 0.01, rounds: 0, onBest });
+  expect(files.length).toBeGreaterThan(0);
+  expect(files).not.toContain(undefined);
+});
+
 test("what is kept is within the goal on samples that were not searched on", () => {
   const { run } = found;
   const chosen = run.variants[run.chosen ?? -1];

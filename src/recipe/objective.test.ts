@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { objectiveOf } from "./objective.ts";
+
+const original = { bytes: 400 };
+const figures = { bytes: 100, speed: 1, drop: 0 };
+
+describe("how far figures miss", () => {
+  test("a goal, as a share of the drop that it allows", () => {
+    const { misses } = objectiveOf({ purpose: "size" }, 0.02, original);
+    expect(misses({ ...figures, drop: 0.02 })).toBe(0);
+    expect(misses({ ...figures, drop: 0.05 })).toBeCloseTo(1.5);
+  });
+
+  test("a target, as a share of that, whatever they lose", () => {
+    const sized = objectiveOf({ targetSize: 80 }, 0.02, original);
+    expect(sized.misses({ ...figures, drop: 1 })).toBeCloseTo(0.25);
+    expect(sized.misses({ ...figures, bytes: 80 })).toBe(0);
+    const faster = objectiveOf({ faster: 2 }, 0.02, original);
+    expect(faster.misses({ ...figures, speed: 1.5, drop: 1 })).toBeCloseTo(0.25);
+    expect(faster.misses({ ...figures, speed: 2.5 })).toBe(0);
+  });
+
+  test("goal and speed, by what they miss by more", () => {
+    const { misses } = objectiveOf({}, 0.02, original);
+    expect(misses({ ...figures, speed: 0.5 * 0.95, drop: 0.025 })).toBeCloseTo(0.5);
+    expect(misses({ ...figures, speed: 0.94, drop: 0.05 })).toBeCloseTo(1.5);
+    expect(misses({ ...figures, speed: 0.95 })).toBe(0);
+  });
+
+  test("for speed, a file that is larger than the original", () => {
+    expect(objectiveOf({ purpose: "speed" }, 0.02, original).misses({ ...figures, bytes: 500 })).toBeCloseTo(0.25);
+  });
+});
+
+describe("a result is refused for its speed", () => {
+  const { lacks, misses } = objectiveOf({ faster: 2 }, undefined, original);
+
+  test("where it was measured, and is lower by more than timing varies", () => {
+    expect(lacks?.({ ...figures, speed: 1.9 })).toMatch("it is not 2.00 × as fast as the original");
+    expect(lacks?.({ ...figures, speed: 1.95 })).toBeUndefined();
+  });
+
+  test("and is not where it was not measured", () => {
+    expect(lacks?.({ ...figures, speed: undefined })).toBeUndefined();
+    expect(misses({ ...figures, speed: undefined })).toBe(0);
+  });
+});

@@ -1,0 +1,108 @@
+import { describe, expect, test } from "vitest";
+import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
+import { exponentOfSpeed } from "./expected-speed.ts";
+import { Forecast, type Tried } from "./forecast.ts";
+
+const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer => ({
+  ...{ name, kind, family: name, options: {}, runs: 1, pass: name },
+  ...more,
+});
+const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", left: share });
+const all = combinationsOf([
+  ...[0.9, 0.7, 0.5, 0.3].map(cut),
+  offer("rank", "structure", { left: 0.5 }),
+  offer("codes", "numbers", { left: 0.25 }),
+]);
+const named = (name: string): Combination => all.find((one) => one.name === name) ?? expect.fail(name);
+const tried = (name: string, bytes: number, speed?: number): Tried => ({
+  combination: named(name),
+  figures: { bytes, speed, drop: 0 },
+});
+const knowing = (...some: readonly Tried[]): Forecast => {
+  const forecast = new Forecast({ bytes: 1000, speed: 1, drop: 0 }, 0.01);
+  for (const one of some) forecast.add(one);
+  return forecast;
+};
+
+describe("the exponent of speed", () => {
+  test("is 0.6 before anything was measured", () => {
+    expect(exponentOfSpeed([])).toBeCloseTo(0.6, 12);
+  });
+
+  test("of a mild cut stays near it, of a deep one is what was measured", () => {
+    expect(exponentOfSpeed([{ left: 0.95, speed: 0.97 }])).toBeGreaterThan(0.45);
+    const deep = exponentOfSpeed([{ left: 0.3, speed: 1 }]);
+    expect(deep).toBeGreaterThan(0);
+    expect(deep).toBeLessThan(0.02);
+  });
+
+  test("is the mean by variances of what is known before and what was measured", () => {
+    const [depth, speed] = [Math.log(2), 1.2];
+    const [before, own] = [1 / 0.3 ** 2, (depth / 0.05) ** 2];
+    const mean = (0.6 * before + (Math.log(speed) / depth) * own) / (before + own);
+    expect(exponentOfSpeed([{ left: 0.5, speed }])).toBeCloseTo(mean, 12);
+  });
+});
+
+describe("a cut", () => {
+  test("is expected to be faster before any was timed", () => {
+    expect(knowing().of(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
+    expect(knowing(tried("cut to 0.9", 900)).of(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
+  });
+
+  test("promises speed although the mildest was no faster", () => {
+    const { speed = 0 } = knowing(tried("cut to 0.9", 900, 0.999)).of(named("cut to 0.3")) ?? {};
+    expect(speed).toBeGreaterThan(1.4);
+    expect(speed).toBeLessThan(0.3 ** -0.6);
+  });
+
+  test("promises none once a deep one was no faster; those of other families do", () => {
+    const forecast = knowing(tried("cut to 0.5", 500, 1));
+    expect(forecast.of(named("cut to 0.3"))?.speed).toBeLessThan(1.05);
+    expect(forecast.of(named("rank"))?.speed).toBeCloseTo(0.5 ** -0.6);
+  });
+
+  test("makes a slow format faster as it makes the original", () => {
+    const forecast = knowing(tried("codes", 250, 0.5), tried("cut to 0.5, codes", 125, 0.75));
+    expect(forecast.of(named("cut to 0.5"))?.speed).toBeCloseTo(1.5, 1);
+  });
+});
+
+describe("what came to the same file", () => {
+  const same = (name: string, sameAs: string): Tried => ({ ...tried(name, 0), figures: undefined, sameAs });
+  const unchanged = (name: string): Tried => ({ combination: named(name), figures: undefined, isUnchanged: true });
+
+  test("as the original refutes the milder cuts, and those that are stronger are expected to leave more", () => {
+    const forecast = knowing(unchanged("cut to 0.7"));
+    expect(forecast.of(named("cut to 0.9"))).toBeUndefined();
+    expect(forecast.of(named("cut to 0.7, codes"))).toBeUndefined();
+    expect(forecast.of(named("cut to 0.5"))?.bytes).toBeCloseTo((1000 * 0.5) / 0.7);
+    expect(forecast.of(named("rank"))?.bytes).toBe(500);
+  });
+
+  test("as a format alone does, too", () => {
+    const forecast = knowing(tried("codes", 250), same("cut to 0.7, codes", "codes"));
+    expect(forecast.of(named("cut to 0.9"))).toBeUndefined();
+    expect(forecast.of(named("cut to 0.5"))).toBeDefined();
+  });
+
+  test("as a milder cut refutes itself and those between, and nothing that is milder still", () => {
+    const forecast = knowing(tried("cut to 0.7", 700), same("cut to 0.3", "cut to 0.7"));
+    expect(forecast.of(named("cut to 0.5, codes"))).toBeUndefined();
+    expect(forecast.of(named("cut to 0.3, codes"))).toBeUndefined();
+    expect(forecast.of(named("cut to 0.7, codes"))).toBeDefined();
+    expect(forecast.of(named("cut to 0.9"))).toBeDefined();
+  });
+
+  test("as a cut of another family refutes none", () => {
+    const forecast = knowing(tried("rank", 500), same("cut to 0.5", "rank"));
+    expect(forecast.of(named("cut to 0.7"))).toBeDefined();
+  });
+});
+
+test("a format that was tried behind a cut alone is expected to take more than was foreseen", () => {
+  const forecast = knowing(tried("cut to 0.5, codes", 245));
+  expect(forecast.of(named("codes"))?.bytes).toBeCloseTo(250 * 1.4);
+  expect(forecast.of(named("cut to 0.5, codes"))?.bytes).toBeCloseTo(245);
+  expect(knowing(tried("codes", 260), tried("cut to 0.5, codes", 245)).of(named("codes"))?.bytes).toBe(260);
+});
