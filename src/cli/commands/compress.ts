@@ -43,7 +43,7 @@ export default defineCommand({
     }),
     steps: option(
       countOption,
-      "try so many combinations instead: the same result however fast the machine is, unless speed counts (--for size)",
+      "try so many combinations instead; with --for size the same result however fast the machine is",
       {
         value: "n",
       },

@@ -32,7 +32,7 @@ export function compressEach(
         runFolder.names.map((name) => join(input.out, name)),
         () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
       ).catch(async (error: unknown) => {
-        throw input.recipe === undefined ? await stoppedSearch(error, input.out) : error;
+        throw input.recipe === undefined ? await stoppedSearch(error, input) : error;
       });
       found.push(await (inputs.length === 1 ? output : output.catch(refusalIn)));
     }
@@ -47,7 +47,7 @@ const interim = v.object({
 });
 
 /** What a search that was stopped leaves. */
-async function stoppedSearch(error: unknown, out: string): Promise<unknown> {
+async function stoppedSearch(error: unknown, { model, out }: ModelInput): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const text = await readFile(join(out, runFolder.record), "utf8").catch(() => "{}");
   const { success, output } = v.safeParse(interim, JSON.parse(text));
@@ -56,7 +56,9 @@ async function stoppedSearch(error: unknown, out: string): Promise<unknown> {
     name === undefined
       ? "Nothing new is written yet"
       : `The best so far, ${name}, is in ${join(out, "model.onnx")}, not yet judged on other samples`;
-  return new PithError("E_STOPPED", `compress was stopped. ${found}; the same command goes on.`, { cause: error });
+  return new PithError("E_STOPPED", `compress ${model} was stopped. ${found}; the same command goes on.`, {
+    cause: error,
+  });
 }
 
 /** Has the recipe run on all models in other processes. @returns the inputs with the folders in which its results lie. */
