@@ -1,5 +1,5 @@
 /**
- * Whether `compress` keeps no larger a file than the best format of numbers by itself, at the same goal, on every model of the shared folder.
+ * On every model of the shared folder: whether the file that `compress` keeps is at most as large as that of the best number format alone, at the same goal.
  *
  *     npm run bench -- never-worse [--models zoo/gru,models/resnet20] [--steps 12] [--for size] [--timeout 300]
  *

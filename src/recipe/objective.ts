@@ -15,7 +15,7 @@ export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
   /** Less is better; figures of about one unit where it is doubled. */
   cost(figures: Figures): number;
-  /** How far figures are from what it demands, as a share of that: 0 where they reach it, or where it demands a speed that was not measured. */
+  /** How far figures are from what the objective demands, as a share of it. 0: they reach it, or the demand is a speed and none was measured. */
   misses(figures: Figures): number;
   /** By how much figures that are expected may miss it, and still be worth a try. */
   readonly slack: number;

@@ -175,7 +175,7 @@ async function measuredAhead(
   stopIfAsked(signal, "Stopped while layers were measured.");
 }
 
-/** Logs each message of passes and evaluations once, and hides their progress: the command counts measurements. */
+/** Each message of passes and evaluations is logged once. Their progress is not shown, since the command counts measurements. */
 function quietly(context: Context): Context {
   const said = new Set<string>();
   return {

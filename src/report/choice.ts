@@ -24,7 +24,7 @@ export function choiceSentence(run: Run): string | undefined {
     const [tried, on] = [counted(points.length, "combination"), counted(samples, "sample")];
     const were = points.length === 1 ? "was" : "were";
     if (isInterim === true)
-      return `The search was not over: ${tried} ${were} compared on ${on}, and this is the best so far, not yet judged on others. The same command goes on.`;
+      return `This is the best so far of a search that is not over: ${tried} ${were} compared on ${on}, and it is not judged on other samples yet. The same command continues.`;
     const other = apart
       ? "other samples"
       : "the same samples, as they are few: its metric looks slightly better than it is";

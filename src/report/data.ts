@@ -84,9 +84,9 @@ export interface SearchedPoint {
   readonly brotli?: number | undefined;
   /** How many times as fast as the original; undefined where it was not timed. */
   readonly speed?: number | undefined;
-  /** Fewer than were searched on, where they showed that it misses the goal. */
+  /** On which it was measured: fewer than the search has, where these showed that it misses the goal. */
   readonly samples?: number | undefined;
-  /** How much worse than the original, and its 95 % interval. */
+  /** How much worse than the original, and its interval: 95 %, or 99.73 % where it was measured on fewer samples than the search has. */
   readonly drop?: number | undefined;
   readonly interval?: { readonly low: number; readonly high: number } | undefined;
   /** No other is at least as good in bytes, speed and drop, and better in one of them. */

@@ -195,7 +195,7 @@ export class Runner {
   }
 }
 
-/** Another machine has them elsewhere. A model stays: its weights may lie in a file beside it. */
+/** Paths of modules differ from machine to machine, so keys have their contents instead. Paths of models stay: weights may lie in a file beside them. */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 

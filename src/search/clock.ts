@@ -2,7 +2,6 @@
  * The time that a search has spent. The store records the seconds of each combination. A search that was stopped continues with the time it had left. The
  * results of one that has ended cost the next search no time.
  */
-
 import { secondsSince } from "../evaluate/elapsed.ts";
 import type { Context } from "../passes/index.ts";
 import type { Store } from "../run/store.ts";

@@ -122,8 +122,8 @@ export class Forecast {
   }
 
   /**
-   * How many times as many bytes a format takes as was foreseen, where it was tried behind structures alone: of what both together exceed, half in logarithms. The least
-   * counts: behind others the structure may have changed little.
+   * By how many times a format exceeds the bytes that were expected of it, where it was tried behind structures only. What both together exceed is divided evenly: the square
+   * root is the format's. The least of all counts, since a structure may have changed little.
    */
   #excess({ name, left = 1 }: Offer): number {
     const excesses = this.#tried.flatMap(({ combination: { structure, numbers, training }, figures }) =>

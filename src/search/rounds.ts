@@ -97,7 +97,7 @@ export class Rounds {
       .map(({ combination }) => combination);
   }
 
-  /** By themselves; without those whose bytes are known to be too many, as their speed is not. */
+  /** Number formats by themselves, but for those that are known to be too large for a target of size. Speeds are not known before. */
   #formats(): readonly Combination[] {
     const { all, forecast, objective } = this.#of;
     return all.filter((combination) => {

@@ -34,7 +34,7 @@ import { Work } from "./work.ts";
 export interface SearchOptions extends RunOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
   /** A better one was found: judged on the samples that are searched on. */
   readonly onBest?: (best: Finalists) => Promise<void>;
-  /** By which the data was divided, for the recipes of what is found. */
+  /** Numbers of samples to calibrate and to train on, which the recipes of results say. */
   readonly samples?: RecipeSamples | undefined;
 }
 

@@ -56,7 +56,7 @@ export async function withAhead<I extends SharedInput, T>(
   }
 }
 
-/** The store in which a job leaves its results. */
+/** Where a job stores its results. */
 export const storeOf = async ({ resumeFolder, bucket }: SharedInput) => ({
   resumeFolder,
   bucket: bucket === undefined ? undefined : await openBucket(bucket),
