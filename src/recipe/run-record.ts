@@ -1,7 +1,8 @@
 /** What a run records of its data, and what its results depend on. */
 import { fileKind } from "#platform";
 import { fileHash } from "../data/file-hash.ts";
-import { contentHash, type Dataset } from "../data/index.ts";
+import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../data/index.ts";
+import { range, view } from "../data/indexed.ts";
 import type { Task } from "../evaluate/index.ts";
 import { openModules } from "../passes/modules.ts";
 import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
@@ -15,13 +16,13 @@ import type { CandidateSteps } from "./variant.ts";
 /** What all figures of a run follow from, but for the model that they are of. */
 export async function judgingOf(
   { original }: Store,
-  { metric }: Task,
-  { test }: Parts,
+  { metric, test }: Task,
+  parts: Parts,
   { batch, output, length }: RunOptions,
 ): Promise<unknown> {
   return {
     original,
-    test: await digestOf(test),
+    test: await digestOf(test, parts.test),
     metric: metric.name,
     batch,
     output,
@@ -29,11 +30,24 @@ export async function judgingOf(
   };
 }
 
-/** What tells samples from others, wherever they lie. Those that are not hashed are known by number, and by name or by the file that is called so: of a module by its code. */
-export async function digestOf(samples: Samples | undefined): Promise<unknown> {
+/** So many samples of data that is too large to be hashed tell it from other data. */
+const mostTelling = 64;
+
+/**
+ * What tells samples from others, wherever they lie. Those that are not hashed are known by number, by some of them, and by name or by the file that is called
+ * so: of a module by its code.
+ */
+export async function digestOf(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
-  if (samples === undefined || sha256 !== undefined) return sha256;
-  return { count, name: (await fileKind(name)) === "file" ? await fileHash(name) : name };
+  if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
+  const some = isIndexed(dataset) ? await contentHash(evenlyOf(dataset, mostTelling)) : undefined;
+  return { count, some, name: (await fileKind(name)) === "file" ? await fileHash(name) : name };
+}
+
+function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
+  const wanted = Math.min(most, dataset.count);
+  const positions = range(wanted).map((at) => Math.floor((at * dataset.count) / wanted));
+  return view(dataset, dataset.name, positions);
 }
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;

@@ -47,7 +47,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly choice?: boolean | undefined;
   /** Return the other results that keep the goal, too, where none is better in bytes, accuracy and speed together (false). */
   readonly front?: boolean | undefined;
-  /** How many results are compared on the test samples: intervals are so much wider that all hold together (1; at most 4). */
+  /** How many results are compared on the test samples: intervals are so much wider that all hold together (1). */
   readonly compared?: number | undefined;
   /** Samples a run when measuring (64). */
   readonly batch?: number | undefined;

@@ -61,7 +61,10 @@ export async function openTrials(
   const { atChance } = evaluator.metrics;
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
   const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
-  const samples = { train: await digestOf(parts.train), calibrate: await digestOf(parts.calibrate) };
+  const samples = {
+    train: await digestOf(task.train, parts.train),
+    calibrate: await digestOf(task.calibrate, parts.calibrate),
+  };
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [] } = options;
   const run = {

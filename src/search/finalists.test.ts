@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { offer, scored } from "../../test/search/combination.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { combinationsOf } from "./combinations.ts";
-import { finalistsOf } from "./finalists.ts";
+import { finalistsOf, reservesOf } from "./finalists.ts";
 import type { Scored } from "./record.ts";
 
 const goal = 0.01;
@@ -95,4 +95,11 @@ test("those that were refused, are unusable, or came to a file that is there are
 test("where all were refused the first four are judged, and say why", () => {
   const tried = ["a", "b", "c", "d", "e"].map((name) => named(name, undefined));
   expect(finalists(tried)).toEqual(["a", "b", "c", "d"]);
+});
+
+test("where no finalist is kept those of the others that are allowed and lose least are judged", () => {
+  const drops = [0.009, 0.004, 0.02, 0.002, 0.006, 0.001, 0.005];
+  const tried = drops.map((drop, at) => named(String(drop), { bytes: 100 + at, drop, ...fast }));
+  const reserves = reservesOf(tried, tried.slice(0, 1), objectiveOf({}, goal, { bytes: 1000 }));
+  expect(reserves.map(({ combination }) => combination.name)).toEqual(["0.001", "0.002", "0.004", "0.005"]);
 });

@@ -4,6 +4,8 @@ import { noFigures, type Scored, soundOf } from "./record.ts";
 /** Those that the test samples judge: intervals are so much wider. */
 const most = 4;
 
+const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
+
 /**
  * The best that are allowed, the smallest that `bySize` allows, which may be slower, and of others on the front as many as there is room for. Where none is
  * allowed, those that come nearest.
@@ -12,7 +14,6 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   const sound = soundOf(tried);
   // Their refusals say why there is none.
   if (sound.length === 0) return tried.slice(0, most);
-  const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
   const cost = (one: Scored): number => objective.cost(figuresOf(one));
   const misses = (one: Scored): number => objective.misses(figuresOf(one));
   const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
@@ -23,4 +24,16 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(most / 2));
   return [...new Set([...first, ...smallest, ...frontOf(allowed, figuresOf)])].slice(0, most);
+}
+
+/** Where no finalist is kept: those of the others that are allowed which lose least. */
+export function reservesOf(
+  tried: readonly Scored[],
+  finalists: readonly Scored[],
+  objective: Objective,
+): readonly Scored[] {
+  return soundOf(tried)
+    .filter((one) => !finalists.includes(one) && objective.misses(figuresOf(one)) === 0)
+    .toSorted((a, b) => figuresOf(a).drop - figuresOf(b).drop)
+    .slice(0, most);
 }

@@ -22,7 +22,7 @@ import { openStore, type Store } from "../run/store.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
-import { finalistsOf } from "./finalists.ts";
+import { finalistsOf, reservesOf } from "./finalists.ts";
 import { Forecast } from "./forecast.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { divided, firstLook, type SearchParts } from "./parts.ts";
@@ -217,12 +217,21 @@ class Search {
     const { context, parts, options, trials } = this.#begun;
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
-    const finalists = finalistsOf(tried, this.#scores.objective, bySize);
+    const { objective } = this.#scores;
+    const finalists = finalistsOf(tried, objective, bySize);
     const [all, best] = [counted(tried.length, "combination"), counted(finalists.length, "finalist")];
-    const on = parts.isApart ? "other" : "the same";
-    context.log({ id: "finalists", text: `${all} tried; ${best} judged on ${on} samples` });
+    const on = `on ${parts.isApart ? "other" : "the same"} samples`;
+    context.log({ id: "finalists", text: `${all} tried; ${best} judged ${on}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
-    const found = await this.#judged(finalists, parts.test, options, { ...context, log });
+    const judged = (some: readonly Scored[], own: AheadOptions) =>
+      this.#judged(some, parts.test, own, { ...context, log });
+    let found = await judged(finalists, options);
+    const reserves = reservesOf(tried, finalists, objective);
+    if (found.result === undefined && reserves.length > 0) {
+      const more = counted(reserves.length, "other combination");
+      context.log({ id: "reserves", text: `no finalist holds ${on}; ${more} that lost least judged, too` });
+      found = await judged([...finalists, ...reserves], { ...options, onMeasured: () => {} });
+    }
     await this.#clock.end();
     return { ...found, run: { ...found.run, search: this.#record() } };
   }
@@ -307,12 +316,14 @@ class Search {
   }
 
   async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
-    const { store, original, task, options } = this.#begun;
+    const { store, original, task, options, parts } = this.#begun;
     const candidates = some.map(({ combination, attempt }) => ({
       name: combination.name,
       recipe: resolved(combination, attempt, options.samples),
     }));
-    const judging = { ...own, choice: false, compared: Math.max(1, some.length) };
+    // All that was tried was chosen among, unless the samples are others.
+    const compared = Math.max(1, parts.isApart ? some.length : this.#rounds.tried.length);
+    const judging = { ...own, choice: false, compared };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   }
 

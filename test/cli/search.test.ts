@@ -112,7 +112,7 @@ test("is the same, however many combinations are tried at a time; techniques tha
   });
   expect(second).toEqual(first);
   expect(first.some(({ name }: { readonly name: string }) => /low rank|distilled/.test(name))).toBe(false);
-});
+}, 180_000);
 
 test("combines structures alone where no format is among the techniques", async () => {
   const out = at("structures");

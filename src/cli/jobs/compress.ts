@@ -75,15 +75,18 @@ async function compressed(
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
     original: { ...run.original, ...(await fileFacts(model, input.model)) },
   });
+  let hasInterim = false;
   const onBest = async ({ candidates, ...best }: Finalists): Promise<void> => {
-    if (best.result !== undefined) await write(input, await recorded(best), best, candidates, context);
+    if (best.result === undefined) return;
+    await write(input, await recorded(best), best, candidates, context);
+    hasInterim = true;
   };
   const { candidates, ...result } =
     given !== undefined
       ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
       : await searched(input, model, task, { ...opened.options, ...options, onBest }, running, context);
   const run = await recorded(result);
-  const written = await write(input, run, result, candidates, context);
+  const written = await write(input, run, result, candidates, context, hasInterim);
   if (result.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
 }
@@ -148,13 +151,17 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)}`;
 }
 
-/** Where nothing is kept, the reports alone. */
+/**
+ * Where nothing is kept, the reports alone.
+ * @param hasInterim the model that lies there was the best of a search that does not keep it.
+ */
 async function write(
   { out, model }: CompressInput,
   run: Run,
   { result, others }: Compressed,
   candidates: readonly Candidate[],
   context: JobContext,
+  hasInterim = false,
 ): Promise<readonly string[]> {
   context.stage("write");
   const reports: readonly (readonly [string, Uint8Array])[] = [
@@ -165,7 +172,8 @@ async function write(
   stopIfAsked(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
     // An earlier result keeps its own reports.
-    const folder = (await isThere(joinPath(out, "model.onnx"))) ? joinPath(out, "refused") : out;
+    const isEarlier = !hasInterim && (await isThere(joinPath(out, "model.onnx")));
+    const folder = isEarlier ? joinPath(out, "refused") : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
   const contents: readonly (readonly [string, Uint8Array])[] = [

@@ -1,0 +1,127 @@
+/** `pith compress` that searches, where what is best on the samples that are searched on fails on the others. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { indexed, range } from "../../src/data/indexed.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { divided } from "../../src/search/parts.ts";
+import { random } from "../../src/tensor/random.ts";
+import { compiled, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+const units = 64;
+const count = 400;
+
+type Matrix = readonly (readonly number[])[];
+type Point = readonly number[];
+
+// A seed of which either class has much of the circle.
+const draw = random(21, "unproven");
+const matrix = (rows: number, columns: number): Matrix =>
+  Array.from({ length: rows }, () => Array.from({ length: columns }, () => Math.fround(draw.normal())));
+const layers = [matrix(units, 2), matrix(units, units), matrix(2, units)];
+
+const network = `opset 21
+graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
+${layers.map((weight, index) => `  w${index}: float32[${weight.length}, ${weight[0]?.length}] parameter = ${JSON.stringify(weight)}`).join("\n")}
+  a = Gemm(features, w0) {transB=1}
+  b = Relu(a)
+  c = Gemm(b, w1) {transB=1}
+  d = Relu(c)
+  logits = Gemm(d, w2) {transB=1}
+}
+`;
+
+/** Of the first class above that of the second. */
+function margin(point: Point): number {
+  const [first = 0, second = 0] = layers.reduce<Point>(
+    (values, weight, index) =>
+      weight.map((row) => {
+        const sum = row.reduce((total, factor, at) => total + factor * (values[at] ?? 0), 0);
+        return index < layers.length - 1 ? Math.max(0, sum) : sum;
+      }),
+    point,
+  );
+  return first - second;
+}
+
+/** On the unit circle: the classes of a network without biases are sectors. */
+const point = (angle: number): Point => [Math.cos(angle), Math.sin(angle)].map(Math.fround);
+const anyPoint = (): Point => point(2 * Math.PI * draw.uniform());
+
+/** Far from where the class changes, as angles go. */
+function easy(): Point {
+  for (;;) {
+    const angle = 2 * Math.PI * draw.uniform();
+    const signs = [-0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15].map((turn) => Math.sign(margin(point(angle + turn))));
+    if (new Set(signs).size === 1) return point(angle);
+  }
+}
+
+/** About where the class changes. */
+function hard(steps: number): Point {
+  for (;;) {
+    let [low, high] = [anyPoint(), anyPoint()];
+    if (Math.sign(margin(low)) === Math.sign(margin(high))) continue;
+    for (let step = 0; step < steps; step++) {
+      const middle = low.map((value, axis) => Math.fround((value + (high[axis] ?? 0)) / 2));
+      if (Math.sign(margin(middle)) === Math.sign(margin(low))) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** A search of a network that is right on all samples; of those to judge by, points near where the class changes, by so many halvings. */
+async function searched(name: string, halvings: number) {
+  await save(parseModel(network), at("sectors.onnx"));
+  const places = indexed("places", count, async (positions) => ({
+    place: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) },
+  }));
+  const easyPlaces = new Set<number>();
+  for await (const { place } of divided(places, 0).search.batches({ size: count }))
+    for (const row of place?.data ?? []) easyPlaces.add(Number(row));
+  const rowsOf = (isEasy: (at: number) => boolean): Point[] =>
+    [...range(count)].map((row) => {
+      const point = isEasy(row) ? easy() : hard(halvings);
+      return [...point, margin(point) > 0 ? 0 : 1];
+    });
+  const parts = { train: rowsOf(() => true), test: rowsOf((row) => easyPlaces.has(row)) };
+  // A module is read once.
+  const data = at(`${name}.mjs`);
+  writeFileSync(
+    data,
+    `import { memory } from ${JSON.stringify(compiled("data/index.js"))};
+const parts = ${JSON.stringify(parts)};
+const dataset = (name, rows) => memory(name, {
+  features: { type: "float32", dims: [rows.length, 2], data: Float32Array.from(rows.flatMap(([x, y]) => [x, y])) },
+  label: { type: "int64", dims: [rows.length], data: BigInt64Array.from(rows, ([, , label]) => BigInt(label)) },
+});
+export const train = dataset("train", parts.train);
+export const test = dataset("test", parts.test);
+`,
+  );
+  const out = at(name);
+  const words = ["--steps", "9", "--for", "size", "--max-drop", "2%", "-o", out];
+  return { ...(await pith("compress", at("sectors.onnx"), "--data", data, ...words)), out };
+}
+
+test("keeps nothing where none holds, and what was the best so far goes", async () => {
+  const { code, err, out } = await searched("unproven", 20);
+  expect(err).toMatch(/^best so far: /m);
+  expect(code, err).toBe(1);
+  expect(err).toMatch(/^E_ACCURACY_LOST: /m);
+  for (const name of ["model.onnx", "recipe.yaml", "refused"]) expect(existsSync(join(out, name)), name).toBe(false);
+  expect(readFileSync(join(out, "report.md"), "utf8")).toContain("Nothing was kept");
+});
+
+test("keeps another that holds where no finalist does, and says so", async () => {
+  const { code, err, out } = await searched("reserve", 8);
+  expect(code, err).toBe(0);
+  expect(err).toMatch(/^no finalist holds on other samples; \d other combinations? that lost least judged, too$/m);
+  const { variants, chosen } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(variants[chosen].name).toBe("float16");
+  expect(variants.length).toBeGreaterThan(2);
+});
