@@ -3,7 +3,7 @@ import { completeContext } from "../passes/pass.ts";
 import { memoryStore } from "../run/memory-store.ts";
 import type { Store } from "../run/store.ts";
 import { Clock } from "./clock.ts";
-import type { SearchOptions } from "./search.ts";
+import type { SearchOptions } from "./search-task.ts";
 
 let store: Store;
 beforeEach(() => {

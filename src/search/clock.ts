@@ -5,7 +5,7 @@
 import { secondsSince } from "../evaluate/elapsed.ts";
 import type { Context } from "../passes/index.ts";
 import type { Store } from "../run/store.ts";
-import type { SearchOptions } from "./search.ts";
+import type { SearchOptions } from "./search-task.ts";
 
 /** Of a combination, with the moment at which it was done, in milliseconds since 1970: other processes and machines try some. */
 interface Taken {

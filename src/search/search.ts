@@ -4,7 +4,6 @@
  *
  * Combinations are compared on one half of the test samples. Only the finalists are evaluated on the other half.
  */
-import type { Dataset } from "../data/index.ts";
 import { stopIfAsked } from "../errors.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { type Task, usualDrop } from "../evaluate/index.ts";
@@ -13,41 +12,18 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { objectiveOf } from "../recipe/objective.ts";
-import type { RecipeSamples } from "../recipe/recipe.ts";
-import { type Compressed, compressIn, type RunOptions } from "../recipe/run.ts";
-import { openTrials, type Trials } from "../recipe/trials.ts";
-import type { Candidate, CandidateSteps } from "../recipe/variant.ts";
-import type { Ahead } from "../run/pool.ts";
-import { openStore, type Store } from "../run/store.ts";
-import { Budget, type BudgetOptions } from "./budget.ts";
+import type { CandidateSteps } from "../recipe/variant.ts";
+import { openStore } from "../run/store.ts";
+import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
-import { type Combination, recipeOf } from "./combinations.ts";
-import { finalistsOf, reservesOf } from "./finalists.ts";
+import type { Combination } from "./combinations.ts";
+import { type Finalists, Finals } from "./finals.ts";
 import { Forecast } from "./forecast.ts";
-import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { divided, firstLook, type SearchParts } from "./parts.ts";
-import { recordOf, resolved, type Scored, sameFile } from "./record.ts";
+import { type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
+import { type AheadOptions, openSearchTask, type SearchOptions, type SearchTask } from "./search-task.ts";
 import { Work } from "./work.ts";
-
-export interface SearchOptions extends RunOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
-  /** A better one was found: judged on the samples that are searched on. */
-  readonly onBest?: (best: Finalists) => Promise<void>;
-  /** Numbers of samples to calibrate and to train on, which the recipes of results say. */
-  readonly samples?: RecipeSamples | undefined;
-}
-
-/** What only Pith's own commands have. */
-export interface AheadOptions extends SearchOptions {
-  /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
-  readonly ahead?: Ahead | undefined;
-}
-
-export interface Finalists extends Compressed {
-  /** As the variants of the run are. */
-  readonly candidates: readonly Candidate[];
-}
 
 /**
  * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
@@ -81,7 +57,7 @@ export async function searchAhead(
   const store = await openStore(original, options);
   try {
     const started = performance.now();
-    const searched = await Search.open(store, original, task, options, context);
+    const searched = new Search(await openSearchTask(store, original, task, options, context));
     // The finalists are timed with nothing beside.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
@@ -109,38 +85,25 @@ export async function tryIn(
   try {
     // Speeds are measured where nothing runs beside.
     const alone = { ...options, purpose: "size" } as const;
-    await (await Search.open(store, original, task, alone, completeContext(given))).tryNamed(name);
+    const opened = await openSearchTask(store, original, task, alone, completeContext(given));
+    await new Search(opened).tryNamed(name);
   } finally {
     await store.release();
   }
 }
 
-interface Begun {
-  readonly store: Store;
-  readonly original: Model;
-  readonly task: Task;
-  readonly options: AheadOptions;
-  readonly context: Context;
-  readonly parts: SearchParts;
-  readonly all: readonly Combination[];
-  readonly trials: Trials;
-  /** The combination that is being tried, for what is said of its steps. */
-  readonly trying: string[];
-  /** Ends what is being tried when the time is over. */
-  readonly late: AbortController;
-}
-
 class Search {
-  readonly #begun: Begun;
+  readonly #of: SearchTask;
   readonly #clock: Clock;
   readonly #budget: Budget;
   readonly #rounds: Rounds;
   readonly #scores: ScoresOptions;
+  readonly #finals: Finals;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
 
-  private constructor(begun: Begun) {
-    this.#begun = begun;
-    const { trials, options, store, task, context, all } = begun;
+  constructor(of: SearchTask) {
+    this.#of = of;
+    const { trials, options, store, task, context, all } = of;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
     const clock = new Clock(store, options, trials.judging, context);
@@ -153,48 +116,12 @@ class Search {
     this.#budget = new Budget(options, options.ahead?.jobs ?? 1);
     this.#rounds = new Rounds({ all, objective, forecast, work: new Work(evaluator.took), isDone });
     this.#scores = { evaluator, objective, metric: task.metric, store, machine: options.about?.machine };
+    this.#finals = new Finals(of, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
   }
 
-  static async open(
-    store: Store,
-    original: Model,
-    task: Task,
-    options: AheadOptions,
-    context: Context,
-  ): Promise<Search> {
-    const parts = divided(task.test, context.seed);
-    const target = (options.targets ?? []).map(({ name }) => name);
-    const all = combinationsFor(await store.open(store.original), task, { ...options, target });
-    const late = new AbortController();
-    let isOpened = false;
-    const trying: string[] = [];
-    const quiet: Context = {
-      ...context,
-      signal: AbortSignal.any([context.signal, late.signal]),
-      // What passes say of each combination is in its record.
-      log: (event) => isOpened || context.log(event),
-    };
-    const trials = await openTrials(
-      store,
-      all.map((one) => ({ name: one.name, recipe: recipeOf(one) })),
-      { ...task, test: parts.search },
-      {
-        ...options,
-        choice: true,
-        firstLook,
-        onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
-        onStage: (name) => options.onStage?.([...trying, name].join(": ")),
-      },
-      quiet,
-    );
-    if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
-    isOpened = true;
-    return new Search({ store, original, task, options, context, parts, all, trials, late, trying });
-  }
-
   async run(): Promise<void> {
-    const { options, all, context } = this.#begun;
+    const { options, all, context } = this.#of;
     const [budget, rounds] = [this.#budget, this.#rounds];
     if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
@@ -212,46 +139,28 @@ class Search {
     }
   }
 
-  /** Judges the best few on the samples that were not searched on. */
   async finals(): Promise<Finalists> {
-    const { context, parts, options, trials } = this.#begun;
-    const { tried } = this.#rounds;
-    const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
-    const { objective } = this.#scores;
-    const finalists = finalistsOf(tried, objective, bySize);
-    const [all, best] = [counted(tried.length, "combination"), counted(finalists.length, "finalist")];
-    const on = `on ${parts.isApart ? "other" : "the same"} samples`;
-    context.log({ id: "finalists", text: `${all} tried; ${best} judged ${on}` });
-    const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
-    const judged = (some: readonly Scored[], own: AheadOptions) =>
-      this.#judged(some, parts.test, own, { ...context, log });
-    let found = await judged(finalists, options);
-    const reserves = reservesOf(tried, finalists, objective);
-    if (found.result === undefined && reserves.length > 0) {
-      const more = counted(reserves.length, "other combination");
-      context.log({ id: "reserves", text: `no finalist holds ${on}; ${more} that lost least judged, too` });
-      found = await judged([...finalists, ...reserves], { ...options, onMeasured: () => {} });
-    }
+    const found = await this.#finals.atEnd();
     await this.#clock.end();
-    return { ...found, run: { ...found.run, search: this.#record() } };
+    return found;
   }
 
   /** Between combinations nothing else is read again without asking whether it is there, unless other processes are at work: then the end of the search trims. */
   async #trim(): Promise<void> {
-    const { store, trials, options } = this.#begun;
+    const { store, trials, options } = this.#of;
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
   /** @throws RangeError if there is no such combination. */
   async tryNamed(name: string): Promise<void> {
-    const combination = this.#begun.all.find((one) => one.name === name);
+    const combination = this.#of.all.find((one) => one.name === name);
     if (combination === undefined) throw new RangeError(`"${name}" is no combination`);
     await this.#try(combination);
   }
 
   /** A round, and where there is room what is likely to follow it: which combinations count does not depend on it. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
-    const { options, context, late } = this.#begun;
+    const { options, context, late } = this.#of;
     const budget = this.#budget;
     const { ahead } = options;
     if (ahead === undefined || !budget.isOpen) return;
@@ -271,7 +180,7 @@ class Search {
 
   /** Not before there is something to show. */
   #stopWhenLate(): ReturnType<typeof setTimeout> | undefined {
-    const { late } = this.#begun;
+    const { late } = this.#of;
     const { untilLate } = this.#budget;
     if (this.#rounds.best === undefined || !Number.isFinite(untilLate)) return undefined;
     return setTimeout(() => late.abort(), 1000 * untilLate);
@@ -279,7 +188,7 @@ class Search {
 
   /** Undefined where the time is over before it is through. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { trials, options, context, late, trying } = this.#begun;
+    const { trials, options, context, late, trying } = this.#of;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
@@ -302,34 +211,13 @@ class Search {
   }
 
   async #note(one: Scored): Promise<void> {
-    const { context, options, parts, task } = this.#begun;
+    const { context, options, task } = this.#of;
     this.#budget.spend(one.spent);
     const isBest = this.#rounds.add(one);
     context.log({ id: "tried", text: scoreText(one, task.metric) });
     if (!isBest) return;
     context.log({ id: "best", text: `best so far: ${one.combination.name}` });
     if (options.onBest === undefined) return;
-    const silent: Context = { ...context, log: () => {}, progress: () => {} };
-    const quiet = { ...options, rounds: 0, front: false, onMeasured: () => {}, onStage: () => {} };
-    const found = await this.#judged([one], parts.search, quiet, silent);
-    await options.onBest({ ...found, run: { ...found.run, search: this.#record(true) } });
-  }
-
-  async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
-    const { store, original, task, options, parts } = this.#begun;
-    const candidates = some.map(({ combination, attempt }) => ({
-      name: combination.name,
-      recipe: resolved(combination, attempt, options.samples),
-    }));
-    // All that was tried was chosen among, unless the samples are others.
-    const compared = Math.max(1, parts.isApart ? some.length : this.#rounds.tried.length);
-    const judging = { ...own, choice: false, compared };
-    return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
-  }
-
-  #record(isInterim = false) {
-    const { trials, options, parts } = this.#begun;
-    const { samples } = trials.evaluator.took;
-    return recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim);
+    await options.onBest(await this.#finals.soFar(one));
   }
 }

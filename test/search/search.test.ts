@@ -7,7 +7,7 @@ import { accuracy } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { runRecipe } from "../../src/recipe/run.ts";
-import { type Finalists, search } from "../../src/search/search.ts";
+import { type Finalists, search } from "../../src/search/index.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import { outliers } from "../outliers.ts";

@@ -21,7 +21,8 @@ import {
   recipeText,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
-import { type Finalists, type SearchOptions, searchAhead } from "../../search/search.ts";
+import type { Finalists, SearchOptions } from "../../search/index.ts";
+import { searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";

@@ -1,0 +1,76 @@
+/** The best of a search as files: so far, and in the end judged on samples that were not searched on. */
+import type { Dataset } from "../data/index.ts";
+import { counted } from "../evaluate/numbers.ts";
+import type { Context } from "../passes/index.ts";
+import { type Objective, objectiveOf } from "../recipe/objective.ts";
+import { type Compressed, compressIn } from "../recipe/run.ts";
+import type { Candidate } from "../recipe/variant.ts";
+import { finalistsOf, reservesOf } from "./finalists.ts";
+import { recordOf, resolved, type Scored } from "./record.ts";
+import type { Rounds } from "./rounds.ts";
+import type { AheadOptions, SearchTask } from "./search-task.ts";
+
+export interface Finalists extends Compressed {
+  /** As the variants of the run are. */
+  readonly candidates: readonly Candidate[];
+}
+
+export class Finals {
+  readonly #of: SearchTask;
+  readonly #rounds: Rounds;
+  readonly #objective: Objective;
+
+  constructor(of: SearchTask, rounds: Rounds, objective: Objective) {
+    this.#of = of;
+    this.#rounds = rounds;
+    this.#objective = objective;
+  }
+
+  /** Of a search that is not over, judged on the samples that are searched on. */
+  async soFar(best: Scored): Promise<Finalists> {
+    const { options, context, parts } = this.#of;
+    const silent: Context = { ...context, log: () => {}, progress: () => {} };
+    const quiet = { ...options, rounds: 0, front: false, onMeasured: () => {}, onStage: () => {} };
+    const found = await this.#judged([best], parts.search, quiet, silent);
+    return this.#recorded(found, true);
+  }
+
+  /** Of a search that is over. */
+  async atEnd(): Promise<Finalists> {
+    const { context, parts, options, trials } = this.#of;
+    const { tried } = this.#rounds;
+    const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
+    const finalists = finalistsOf(tried, this.#objective, bySize);
+    const [all, best] = [counted(tried.length, "combination"), counted(finalists.length, "finalist")];
+    const on = `on ${parts.isApart ? "other" : "the same"} samples`;
+    context.log({ id: "finalists", text: `${all} tried; ${best} judged ${on}` });
+    const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
+    const judged = (some: readonly Scored[], own: AheadOptions) =>
+      this.#judged(some, parts.test, own, { ...context, log });
+    const found = await judged(finalists, options);
+    const reserves = reservesOf(tried, finalists, this.#objective);
+    if (found.result !== undefined || reserves.length === 0) return this.#recorded(found);
+    const more = counted(reserves.length, "other combination");
+    context.log({ id: "reserves", text: `no finalist holds ${on}; ${more} that lost least judged, too` });
+    return this.#recorded(await judged([...finalists, ...reserves], { ...options, onMeasured: () => {} }));
+  }
+
+  async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
+    const { store, original, task, options, parts } = this.#of;
+    const candidates = some.map(({ combination, attempt }) => ({
+      name: combination.name,
+      recipe: resolved(combination, attempt, options.samples),
+    }));
+    // All that was tried was chosen among, unless the samples are others.
+    const compared = Math.max(1, parts.isApart ? some.length : this.#rounds.tried.length);
+    const judging = { ...own, choice: false, compared };
+    return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
+  }
+
+  #recorded(found: Finalists, isInterim = false): Finalists {
+    const { trials, options, parts } = this.#of;
+    const { samples } = trials.evaluator.took;
+    const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim);
+    return { ...found, run: { ...found.run, search } };
+  }
+}
