@@ -50,7 +50,7 @@ async function searched(jobs: number, probability: number, seed: number) {
     );
     let isOver = false;
     const { signal } = new AbortController();
-    void pool.doRound(all.slice(at, at + ofRound), others, signal).then(() => {
+    void pool.doRound(all.slice(at, at + ofRound), others, { signal }).then(() => {
       isOver = true;
     });
     for (await settled(); !isOver; await settled()) {

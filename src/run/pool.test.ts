@@ -31,7 +31,9 @@ const { signal } = new AbortController();
 test("the round begins first, others where there is room, and only the round is waited for", async () => {
   const { pool, begun, end } = poolOf(2);
   let isReady = false;
-  const round = pool.doRound(["a", "b"], ["c", "d"], signal).then(() => {
+  const counts: string[] = [];
+  const progress = (done: number, total: number) => counts.push(`${done}/${total}`);
+  const round = pool.doRound(["a", "b"], ["c", "d"], { signal, progress }).then(() => {
     isReady = true;
   });
   expect(begun).toEqual(["a", "b"]);
@@ -40,53 +42,54 @@ test("the round begins first, others where there is room, and only the round is 
   expect(isReady).toBe(false);
   await end("b");
   await round;
+  expect(counts).toEqual(["0/2", "1/2", "2/2"]);
   expect(begun).toEqual(["a", "b", "c"]);
-  void pool.doRound(["c"], ["d"], signal);
+  void pool.doRound(["c"], ["d"], { signal });
   expect(begun).toEqual(["a", "b", "c", "d"]);
 });
 
 test("what is not wanted any more does not begin; what runs goes on, and is not begun again", async () => {
   const { pool, begun, handles, end } = poolOf(2);
-  const first = pool.doRound(["a", "a2"], ["b", "c"], signal);
+  const first = pool.doRound(["a", "a2"], ["b", "c"], { signal });
   await end("a2");
   expect(begun).toEqual(["a", "a2", "b"]);
   await end("a");
   await first;
-  const second = pool.doRound(["b", "x"], ["a", "y"], signal);
+  const second = pool.doRound(["b", "x"], ["a", "y"], { signal });
   expect(handles.get("b")?.isWanted()).toBe(true);
   expect(begun).toEqual(["a", "a2", "b", "x"]);
   await end("x");
   expect(begun).toEqual(["a", "a2", "b", "x", "y"]);
   await end("b");
   await second;
-  void pool.doRound(["z"], [], signal);
+  void pool.doRound(["z"], [], { signal });
   expect(handles.get("y")?.isWanted()).toBe(false);
   expect(begun).toEqual(["a", "a2", "b", "x", "y", "z"]);
 });
 
 test("what was dropped before it began is begun when it is wanted again", async () => {
   const { pool, begun, end } = poolOf(2);
-  const first = pool.doRound(["a"], ["b"], signal);
+  const first = pool.doRound(["a"], ["b"], { signal });
   await end("a");
   await first;
-  const second = pool.doRound(["c"], [], signal);
+  const second = pool.doRound(["c"], [], { signal });
   await end("b", false);
   await end("c");
   await second;
-  void pool.doRound(["b"], [], signal);
+  void pool.doRound(["b"], [], { signal });
   expect(begun).toEqual(["a", "b", "c", "b"]);
 });
 
 test("a signal ends the wait and all jobs, at once or after the round; nothing begins afterwards", async () => {
   const { pool, begun, handles, end } = poolOf(2);
   const stop = new AbortController();
-  const round = pool.doRound(["a"], ["b", "c"], stop.signal);
+  const round = pool.doRound(["a"], ["b", "c"], stop);
   await end("a");
   await round;
   stop.abort();
   expect(handles.get("b")?.stop.aborted).toBe(true);
   await pool.close();
-  await pool.doRound(["z"], [], signal);
+  await pool.doRound(["z"], [], { signal });
   expect(begun).toEqual(["a", "b"]);
 });
 
@@ -96,7 +99,7 @@ test("an error of one that is not waited for is thrown by the next wait", async 
     room: () => 2,
     doOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),
   });
-  await expect(pool.doRound(["a"], ["b"], signal).then(() => pool.doRound(["c"], [], signal))).rejects.toThrow(
+  await expect(pool.doRound(["a"], ["b"], { signal }).then(() => pool.doRound(["c"], [], { signal }))).rejects.toThrow(
     "broken",
   );
 });

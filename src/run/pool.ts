@@ -3,15 +3,20 @@
  * itself and finds it done, so its result does not depend on how many jobs there were, or whether one failed.
  */
 
+export interface RoundContext {
+  readonly signal: AbortSignal;
+  progress?(done: number, total: number): void;
+}
+
 export interface Ahead {
   /** Jobs at a time. */
   readonly jobs: number;
   /**
    * Waits until every job of the round has ended, whether it succeeded or failed. The other jobs begin where there is room, in their order, and go on after the round. A job
-   * that is in neither list of a later call is dropped, unless it has begun. The signal stops all jobs.
+   * that is in neither list of a later call is dropped, unless it has begun. The signal stops all jobs; progress counts those of the round that are over.
    * @throws what a job threw.
    */
-  doRound(round: readonly string[], others: readonly string[], signal: AbortSignal): Promise<void>;
+  doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
   /** Stops the jobs that run, and waits until they have ended. @throws what a job threw. */
   close(): Promise<void>;
 }
@@ -46,7 +51,8 @@ export class Pool implements Ahead {
     return this.#options.jobs;
   }
 
-  async doRound(round: readonly string[], others: readonly string[], signal: AbortSignal): Promise<void> {
+  async doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void> {
+    const { signal } = context;
     this.#round = new Set(round);
     this.#wanted = new Set([...round, ...others]);
     const stopped = new Promise<void>((resolve) => {
@@ -58,8 +64,12 @@ export class Pool implements Ahead {
       if (signal.aborted) stop();
     });
     this.#fill();
-    while (!this.#stop.signal.aborted && round.some((name) => !this.#over.has(name)))
+    for (;;) {
+      const done = round.filter((name) => this.#over.has(name)).length;
+      context.progress?.(done, round.length);
+      if (this.#stop.signal.aborted || done === round.length) return;
       await Promise.race([stopped, ...this.#running.values()]);
+    }
   }
 
   async close(): Promise<void> {

@@ -65,12 +65,14 @@ async function speedOf(
 /** "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast" */
 export function scoreText(
   { combination: { name }, attempt: { variant, usable }, figures, sameAs }: Scored,
-  { unit, better }: Metric,
+  { metric: { unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
   if (figures === undefined) return `${name}: refused: ${variant.refused ?? "it cannot be judged"}`;
   const moved = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
   const refused = usable ? "" : `; refused: ${variant.refused ?? ""}`;
-  return `${name}: ${bytes(figures.bytes)}, ${moved}${speed}${refused}`;
+  const { brotli } = figures;
+  const packed = objective.id === "download" && brotli !== undefined ? ` (${bytes(brotli)} after brotli)` : "";
+  return `${name}: ${bytes(figures.bytes)}${packed}, ${moved}${speed}${refused}`;
 }

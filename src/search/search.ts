@@ -173,8 +173,8 @@ class Search {
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
     const timer = this.#stopWhenLate();
-    const signal = AbortSignal.any([context.signal, late.signal]);
-    await ahead.doRound(names, missing(others), signal).finally(() => clearTimeout(timer));
+    const within = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
+    await ahead.doRound(names, missing(others), within).finally(() => clearTimeout(timer));
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 
@@ -211,10 +211,10 @@ class Search {
   }
 
   async #note(one: Scored): Promise<void> {
-    const { context, options, task } = this.#of;
+    const { context, options } = this.#of;
     this.#budget.spend(one.spent);
     const isBest = this.#rounds.add(one);
-    context.log({ id: "tried", text: scoreText(one, task.metric) });
+    context.log({ id: "tried", text: scoreText(one, this.#scores) });
     if (!isBest) return;
     context.log({ id: "best", text: `best so far: ${one.combination.name}` });
     if (options.onBest === undefined) return;

@@ -32,7 +32,7 @@ const poolOf = (model: string, resumeFolder: string) =>
 test("leave their results in the folder", async () => {
   const folder = temporaryFolder();
   const pool = poolOf(at("hidden.onnx"), folder);
-  await pool.doRound(["one"], [], new AbortController().signal);
+  await pool.doRound(["one"], [], new AbortController());
   await pool.close();
   expect(readdirSync(folder)).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.json$/)]);
 });
@@ -40,10 +40,10 @@ test("leave their results in the folder", async () => {
 test("that are stopped, or fail, are no failure of the command", async () => {
   const stop = new AbortController();
   const stopped = poolOf(at("hidden.onnx"), temporaryFolder());
-  const round = stopped.doRound(["one"], [], stop.signal);
+  const round = stopped.doRound(["one"], [], stop);
   stop.abort();
   await round;
   await expect(stopped.close()).resolves.toBeUndefined();
   const failed = poolOf(at("missing.onnx"), temporaryFolder());
-  await expect(failed.doRound(["one"], [], new AbortController().signal)).resolves.toBeUndefined();
+  await expect(failed.doRound(["one"], [], new AbortController())).resolves.toBeUndefined();
 });

@@ -115,7 +115,7 @@ async function onQueue(
   return {
     jobs: pool.jobs,
     // A worker takes the job first that was queued last.
-    doRound: (round, others, signal) => pool.doRound(round.toReversed(), others, signal),
+    doRound: (round, others, within) => pool.doRound(round.toReversed(), others, within),
     close: () => pool.close(),
   };
 }

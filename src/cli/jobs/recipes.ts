@@ -34,7 +34,7 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
   return withAhead({ kind, models: opened }, { jobs, queue }, workOf, context, async (ahead, here) => {
     if (ahead !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(ahead.jobs)} at a time`);
-      await ahead.doRound(names, [], context.signal).finally(() => ahead.close());
+      await ahead.doRound(names, [], context).finally(() => ahead.close());
       stopIfAsked(context.signal, "Stopped while the recipe ran on several models.");
     }
     return inputs.map((input) => {

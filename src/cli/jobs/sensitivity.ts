@@ -81,7 +81,7 @@ function measuredFor(
       context.stage(
         `${counted(all.length, "measurement")}, ${integer(portions.size)} jobs, ${integer(pool.jobs)} at a time`,
       );
-      await pool.doRound([...portions.keys()], [], signal);
+      await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
     };
     const resumeBytes = queue === undefined ? mostKept(model) : undefined;
     return work({ ahead, resumeBytes, ...(await storeOf(here(shared))) }).finally(() => pool?.close());
