@@ -4,6 +4,7 @@ import type * as v from "valibot";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
+import { storeFewValues } from "./few-values.ts";
 import { milderForms } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
 import {
@@ -37,7 +38,8 @@ import { rounders } from "./rounders/index.ts";
  * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" and "q2" (weights in blocks), "bnb4" (nf4),
  * "q4f16", "q2f16", "fp16".
  *
- * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason.
+ * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason. Constants of at most 256 values that are no weights
+ * (masks of attention, boxes of detectors) become codes, too, unless all floats are halved: exactly.
  *
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
  * model's operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left.
@@ -91,7 +93,12 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     }
     await storeForm(model, context);
     const outcomes: Outcome[] = [];
-    for (const step of steps) outcomes.push(await quantizeBy(step, model, context));
+    for (const step of steps) {
+      const { changes, misses } = await quantizeBy(step, model, context);
+      const isHalf = step.scheme === "float16" || step.scheme === "bfloat16";
+      const constants = isHalf || changes.length === 0 ? [] : await storeFewValues(model, context);
+      outcomes.push({ changes: [...changes, ...constants], misses });
+    }
     return {
       changes: outcomes.flatMap(({ changes }) => changes),
       misses: outcomes.flatMap(({ misses }) => misses),

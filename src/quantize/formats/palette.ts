@@ -5,8 +5,7 @@
  *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
  *                                  h = Gemm(x, w)
  *
- * Codes of 1, 2, 4 or 8 bits lie in bytes, low bits first; others are the sum of two or three such digits: 3 bits are 2 and 1, side by side in a row. A table has rows of bytes,
- * which are picked first. ONNX Runtime computes w once, when it loads the model. The palette is a parameter, which training moves while the codes stay
+ * A table has rows of bytes, which are picked first. ONNX Runtime computes w once, when it loads the model. The palette is a parameter, which training moves while the codes stay
  * (Han et al. 2016). Where zeros are as many as the numbers of a cluster, as in pruned weights, 0 is a value of its own that is no parameter:
  * Concat([0], fc1.weight_palette). A weight that has no more values than the palette is stored exactly.
  */
@@ -17,12 +16,13 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { parameter } from "../../graph/role.ts";
 import { assign, kmeans } from "../../math/index.ts";
-import { fromNumbers, toFloat32 } from "../../tensor/convert.ts";
+import { toFloat32 } from "../../tensor/convert.ts";
 import { deferred } from "../../tensor/deferred.ts";
 import { float32, int64 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
-import { type Dense, typeCodes } from "../../tensor/types.ts";
+import type { Dense } from "../../tensor/types.ts";
 import { weightReader } from "../weight.ts";
+import { type Digits, digitsOf, numbersOf, packDigits } from "./digits.ts";
 import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { pickRows, typedAs } from "./picked-rows.ts";
 
@@ -49,13 +49,19 @@ const paletteForm = (bits: number): Form => ({
         const width = emit.constant(int64([1], [stored.width]), "width");
         return {
           rows,
-          numbers: numbersOf(emit, stored, rows, emit.Concat([emit.Shape([indices]), width], { axis: 0 })),
+          numbers: numbersOf(
+            emit,
+            stored.palette,
+            stored,
+            rows,
+            emit.Concat([emit.Shape([indices]), width], { axis: 0 }),
+          ),
         };
       });
     else {
       const { node, role, effective } = layer;
       const dims = fixedDims(table.effective.type?.dims) ?? [];
-      const numbers = numbersOf(emit, stored, stored.bytes, dims);
+      const numbers = numbersOf(emit, stored.palette, stored, stored.bytes, dims);
       const isTurned = effective !== table.effective;
       const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
       node.graph.setInput(node, role.input, typedAs(emit, turned, effective));
@@ -64,21 +70,9 @@ const paletteForm = (bits: number): Form => ({
   tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),
 });
 
-interface StoredPalette {
+interface StoredPalette extends Pick<Digits, "planes" | "width"> {
   readonly palette: Value;
-  /** Rows of bytes: those of the highest bits first. */
   readonly bytes: Value;
-  readonly planes: readonly Plane[];
-  /** Codes of a row. */
-  readonly width: number;
-}
-
-/** So many bits of each code, above so many, in the bytes of a row from one place to another. */
-interface Plane {
-  readonly bits: number;
-  readonly shift: number;
-  readonly from: number;
-  readonly to: number;
 }
 
 const once = oncePerRun<StoredPalette>();
@@ -90,29 +84,14 @@ const storedOf = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise
     const dense = await read();
     const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);
     const count = elementCount(dense.dims);
-    const rows = layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1;
-    const width = count / rows;
+    const digits = digitsOf(count, layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1, bits);
     const trained = emit.constant(float32([centroids.length], centroids), `${name}_palette`, parameter);
     const palette = zero
       ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
       : trained;
-    const planes = planesOf(bits, width);
-    const dims = [rows, planes.at(-1)?.to ?? 0];
-    const bytes = await deferred("uint8", dims, packed(read, { centroids, zero, dims, width, planes }));
-    return { palette, bytes: emit.constant(bytes, `${name}_quantized`), planes, width };
+    const bytes = await deferred("uint8", digits.dims, packed(read, { centroids, zero }, digits));
+    return { ...digits, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });
-
-function planesOf(bits: number, width: number): readonly Plane[] {
-  const planes: Plane[] = [];
-  let [shift, from] = [bits, 0];
-  for (const own of bits === 8 ? [8] : [4, 2, 1].filter((one) => (bits & one) !== 0)) {
-    shift -= own;
-    const to = from + Math.ceil((width * own) / 8);
-    planes.push({ bits: own, shift, from, to });
-    from = to;
-  }
-  return planes;
-}
 
 /** The values, ascending and without the 0 that stays 0. */
 function paletteOf(values: Float32Array, size: number): { readonly centroids: Float32Array; readonly zero: boolean } {
@@ -132,63 +111,13 @@ function paletteOf(values: Float32Array, size: number): { readonly centroids: Fl
 
 // Made where no weight is in scope: a function holds all that any function beside it uses.
 const packed =
-  (
-    read: () => Promise<Dense>,
-    {
-      centroids,
-      zero,
-      dims,
-      width,
-      planes,
-    }: Pick<StoredPalette, "planes" | "width"> & ReturnType<typeof paletteOf> & { readonly dims: readonly number[] },
-  ) =>
+  (read: () => Promise<Dense>, { centroids, zero }: ReturnType<typeof paletteOf>, digits: Digits) =>
   async (): Promise<Dense> => {
     const values = toFloat32(await read());
     const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
     const middle = zero ? order.indexOf(0) : -1;
-    const assignment = assign(values, Float64Array.from(order));
-    const [rows = 0, length = 0] = dims;
-    const data = new Uint8Array(rows * length);
-    for (const { bits, shift, from } of planes)
-      assignment.forEach((place, at) => {
-        const code = place === middle ? 0 : place < middle ? place + 1 : place;
-        const column = (at % width) * bits;
-        const byte = Math.floor(at / width) * length + from + (column >> 3);
-        data[byte] = (data[byte] ?? 0) | (((code >> shift) & (2 ** bits - 1)) << (column & 7));
-      });
-    return { type: "uint8", dims, data };
+    const codes = assign(values, Float64Array.from(order)).map((place) =>
+      place === middle ? 0 : place < middle ? place + 1 : place,
+    );
+    return packDigits(codes, digits);
   };
-
-/** What codes stand for, with the dimensions `dims`; `bytes` are rows. */
-function numbersOf(
-  emit: Emit,
-  { palette, planes, width }: StoredPalette,
-  bytes: Value,
-  dims: readonly number[] | Value,
-): Value {
-  const shape = "graph" in dims ? dims : emit.constant(int64([dims.length], dims), "dims");
-  let codes: Value | undefined;
-  for (const { bits, from, to } of planes) {
-    const own = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
-    const digits = emit.Cast([emit.Reshape([unpacked(emit, own, bits, width), shape])], { to: typeCodes.int32 });
-    codes = codes === undefined ? digits : emit.Add([emit.Mul([codes, 2 ** bits]), digits]);
-  }
-  return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
-}
-
-/** The digits in bytes, low ones first, `width` of a row: [rows, bytes] → [rows · width]. */
-function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value {
-  if (bits === 8) return bytes;
-  const each = 8 / bits;
-  const shifts = fromNumbers(
-    "uint8",
-    [each],
-    Array.from({ length: each }, (_, at) => at * bits),
-  );
-  const shifted = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
-    direction: "RIGHT",
-  });
-  const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
-  const whole = Math.ceil(width / each) * each;
-  return whole === width ? digits : emit.Slice([emit.Reshape([digits, [-1, whole]]), [0], [width], [1]]);
-}

@@ -1,0 +1,75 @@
+/**
+ * Stored floats that were not trained and have few values: a mask, the boxes of a detector, or those of a grid. As places in a list of these values they are
+ * stored exactly, and ONNX Runtime computes them once, when it loads the model:
+ *
+ *     mask: float32[128, 128]      mask = Gather(mask_values, digits of mask_codes)
+ */
+import { smallBuffersAmong } from "../analysis/fixed-tables.ts";
+import { infer } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { parameterRoots } from "../analysis/parameters.ts";
+import { stopIfAsked } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { replaceUses } from "../graph/replace.ts";
+import { buffer } from "../graph/role.ts";
+import type { Change, Context } from "../passes/pass.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { digitsOf, numbersOf, packDigits } from "./formats/digits.ts";
+
+/** Bytes that have to be saved: the nodes take some hundred. */
+const leastSaved = 2048;
+const mostValues = 256;
+/** Of the operators that unpack bytes. */
+const opset = 13;
+
+export async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
+  if ((model.opsets.get("") ?? 0) < opset) return [];
+  const inference = infer(model);
+  const { graph } = model;
+  const parameters = parameterRoots(model, inference);
+  const buffers = await smallBuffersAmong(parameters);
+  const others = new Set<Value>([
+    ...[...parameters].filter((value) => !buffers.has(value)),
+    ...allLayers(model, inference).map(({ weight }) => weight),
+    ...graph.inputs,
+    ...graph.outputs,
+  ]);
+  const changes: Change[] = [];
+  for (const value of [...graph.values()]) {
+    const { name, tensor, role } = value;
+    if (tensor?.type !== "float32" || tensor.bytes < leastSaved || role !== undefined || others.has(value)) continue;
+    stopIfAsked(signal, "Stopped while constants were stored.");
+    const found = fewValues(toFloat32(await tensor.read()));
+    if (found === undefined) continue;
+    const bits = [1, 2, 4, 8].find((one) => found.values.length <= 2 ** one) ?? 8;
+    const digits = digitsOf(found.codes.length, 1, bits);
+    const bytes = packDigits(found.codes, digits);
+    if (tensor.bytes - (digits.dims[1] ?? 0) - 4 * found.values.length < leastSaved) continue;
+    const emit = emitInto(model, { before: [...graph.nodes()][0], by: "quantize" });
+    const values = emit.constant(float32([found.values.length], found.values), `${name}_values`, buffer);
+    const codes = emit.constant(bytes, `${name}_codes`, buffer);
+    replaceUses(value, numbersOf(emit, values, digits, codes, tensor.dims));
+    graph.removeValue(value);
+    const what = `${counted(found.values.length, "value")}, stored exactly in codes of ${counted(bits, "bit")}`;
+    changes.push({ at: name, kind: "stored in codes", what, decidedBy: "global" });
+  }
+  return changes;
+}
+
+/** Told apart by their bits: 0 and −0 are two. Undefined where there are too many. */
+function fewValues(data: Float32Array): { readonly values: Float32Array; readonly codes: Uint8Array } | undefined {
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
+  const places = new Map<number, number>();
+  const codes = new Uint8Array(words.length);
+  for (const [at, word] of words.entries()) {
+    const place = places.get(word) ?? places.size;
+    if (place === mostValues) return undefined;
+    places.set(word, place);
+    codes[at] = place;
+  }
+  return { values: new Float32Array(Uint32Array.from(places.keys()).buffer), codes };
+}
