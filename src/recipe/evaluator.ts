@@ -42,42 +42,28 @@ export interface Evaluation extends PairedResult {
   readonly measured: Measured;
 }
 
+interface MeasuredOriginal {
+  readonly evaluation: Evaluation;
+  readonly metrics: PairedMetrics;
+  readonly looks: Looks;
+  /** One sample, or as many as the model fixes; a sequence with as many tokens as are timed. */
+  readonly run: OneRun;
+  readonly options: PairedMetricsOptions;
+  readonly context: Context;
+  readonly figures: Figures;
+  /** What it took for all samples. */
+  readonly seconds: number;
+}
+
 /** Disagreements that a report shows. */
 const disagreementsKept = 10;
 
 /** Measures one model after another as it would be shipped, against the same original on the same samples. */
 export class Evaluator {
-  readonly original: Evaluation;
-  readonly metrics: PairedMetrics;
-  readonly #looks: Looks;
-  /** One sample, or as many as the model fixes; a sequence with as many tokens as are timed. */
-  readonly #run: OneRun;
-  /** The output that is the answer, where that was said. */
-  readonly output: string | undefined;
-  readonly #threads: number | undefined;
-  readonly #context: Context;
-  readonly #figures: Figures;
-  readonly #seconds: number;
+  readonly #of: MeasuredOriginal;
 
-  private constructor(
-    original: Evaluation,
-    metrics: PairedMetrics,
-    looks: Looks,
-    run: OneRun,
-    { threads, output }: PairedMetricsOptions,
-    context: Context,
-    figures: Figures,
-    seconds: number,
-  ) {
-    this.#figures = figures;
-    this.#seconds = seconds;
-    this.original = original;
-    this.metrics = metrics;
-    this.#looks = looks;
-    this.#run = run;
-    this.#threads = threads;
-    this.output = output;
-    this.#context = context;
+  private constructor(of: MeasuredOriginal) {
+    this.#of = of;
   }
 
   static async create(figures: Figures, task: Task, options: EvaluatorOptions, context: Context): Promise<Evaluator> {
@@ -95,30 +81,43 @@ export class Evaluator {
     if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
     const evaluation = { measured, ...metrics.original, validation: undefined };
-    return new Evaluator(evaluation, metrics, looks, run, options, context, figures, seconds);
+    return new Evaluator({ evaluation, metrics, looks, run, options, context, figures, seconds });
+  }
+
+  get original(): Evaluation {
+    return this.#of.evaluation;
+  }
+
+  get metrics(): PairedMetrics {
+    return this.#of.metrics;
+  }
+
+  /** The output that is the answer, where that was said. */
+  get output(): string | undefined {
+    return this.#of.options.output;
   }
 
   /** A model that was measured, as its file has it. */
   open({ measured }: Evaluation): Promise<Model> {
-    return this.#figures.store.open(measured.sha256);
+    return this.#of.figures.store.open(measured.sha256);
   }
 
   /** What the original took for all samples. */
   get took(): Measuring {
-    return { seconds: this.#seconds, samples: this.metrics.rows.said.given.length };
+    return { seconds: this.#of.seconds, samples: this.metrics.rows.said.given.length };
   }
 
   /** @param made digest of what a step made: it may have masks. @param goal what misses it for certain at a look is not measured on the other samples. */
   async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
-    const { store } = this.#figures;
+    const { store } = this.#of.figures;
     const { digest, model } = await ship(made, store);
-    const known = await this.#figures.found(digest);
+    const known = await this.#of.figures.found(digest);
     const started = performance.now();
     const misses = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
-    const { rows, compared } = await this.#looks.look(model, misses, earlyLevel, known?.rows);
+    const { rows, compared } = await this.#of.looks.look(model, misses, earlyLevel, known?.rows);
     const seconds = (known?.seconds ?? 0) + secondsSince(started);
-    const facts = known?.facts ?? (await factsOf(digest, store, this.#run));
-    if (rows !== known?.rows) await this.#figures.keep({ facts, rows, seconds });
+    const facts = known?.facts ?? (await factsOf(digest, store, this.#of.run));
+    if (rows !== known?.rows) await this.#of.figures.keep({ facts, rows, seconds });
     return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };
   }
 
@@ -155,10 +154,10 @@ export class Evaluator {
     evaluations: readonly Evaluation[],
     { rounds, target }: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const { engine, signal, progress } = this.#context;
-    const { feeds } = this.#run;
+    const { engine, signal, progress } = this.#of.context;
+    const { feeds } = this.#of.run;
     const all = await Promise.all([this.original, ...evaluations].map((evaluation) => this.open(evaluation)));
-    const threads = this.#threads;
+    const threads = this.#of.options.threads;
     const options = {
       rounds,
       signal,

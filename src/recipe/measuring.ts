@@ -35,36 +35,24 @@ const firstLook = 128;
 /** By which a drop may be uncertain, as a share of itself. */
 const uncertain = 1 / 4;
 
-export class Measuring {
-  /** The original with its weights stored, as the passes change it. */
+interface MeasuredOriginal {
+  /** With its weights stored, as the passes change it. */
   readonly model: Model;
-  readonly #store: Store;
-  readonly #task: Task;
-  readonly #looks: Looks;
   readonly original: Estimate;
+  readonly store: Store;
+  readonly task: Task;
+  readonly looks: Looks;
   /** Everything that a measurement depends on beside its layers and its setting. */
-  readonly #judging: unknown;
-  readonly #context: Context;
-  readonly #said: LogEvent[];
+  readonly judging: unknown;
+  readonly context: Context;
+  readonly said: LogEvent[];
+}
 
-  private constructor(
-    model: Model,
-    store: Store,
-    task: Task,
-    looks: Looks,
-    original: Estimate,
-    judging: unknown,
-    context: Context,
-    said: LogEvent[],
-  ) {
-    this.model = model;
-    this.#store = store;
-    this.#task = task;
-    this.#looks = looks;
-    this.original = original;
-    this.#judging = judging;
-    this.#context = context;
-    this.#said = said;
+export class Measuring {
+  readonly #of: MeasuredOriginal;
+
+  private constructor(of: MeasuredOriginal) {
+    this.#of = of;
   }
 
   /** @throws PithError E_DATA if the data does not fit the model, or there is nothing to lose. */
@@ -89,42 +77,51 @@ export class Measuring {
     const first = await looks.first();
     requireFunction(first, task);
     const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
-    return new Measuring(model, store, task, looks, first.original.comparison.original, judging, context, said);
+    const { original: estimate } = first.original.comparison;
+    return new Measuring({ model, original: estimate, store, task, looks, judging, context, said });
+  }
+
+  get model(): Model {
+    return this.#of.model;
+  }
+
+  get original(): Estimate {
+    return this.#of.original;
   }
 
   /** @returns what was measured before, here or by another process. */
   async known(one: Measurement): Promise<Found | undefined> {
-    const record = (await this.#store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
-    for (const event of record?.said ?? []) this.#context.log(event);
+    const record = (await this.#of.store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
+    for (const event of record?.said ?? []) this.#of.context.log(event);
     return record?.found;
   }
 
   async measure(one: Measurement): Promise<Found> {
-    const before = this.#said.length;
+    const before = this.#of.said.length;
     const found = await this.#found(one);
-    const record: MeasurementRecord = { found, said: this.#said.slice(before) };
-    await this.#store.records?.write(this.#key(one), record);
+    const record: MeasurementRecord = { found, said: this.#of.said.slice(before) };
+    await this.#of.store.records?.write(this.#key(one), record);
     return found;
   }
 
   async #found({ unit, setting }: Measurement): Promise<Found> {
-    const changed = await changedBy(unit, setting, this.model, this.#context);
+    const changed = await changedBy(unit, setting, this.model, this.#of.context);
     if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
     return { drop: await this.#dropOf(changed), saved: await savedBy(unit, this.model, changed) };
   }
 
   async #dropOf(model: Model): Promise<Estimate> {
-    const enough = usualDrop(this.#task.metric, this.original.value);
+    const enough = usualDrop(this.#of.task.metric, this.original.value);
     const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: enough }).drop;
     const isSettled = (found: PairedResult): boolean => {
       const { value, low, high } = lost(found);
       return (high - low) / 2 <= Math.max(enough, uncertain * Math.abs(value));
     };
-    return lost((await this.#looks.look(model, isSettled)).compared);
+    return lost((await this.#of.looks.look(model, isSettled)).compared);
   }
 
   #key({ unit: { kind, layers }, setting }: Measurement): unknown {
-    return { sensitivity: this.#judging, kind, layers, setting };
+    return { sensitivity: this.#of.judging, kind, layers, setting };
   }
 }
 
