@@ -1,9 +1,9 @@
 /**
  * On every model of the shared folder: whether the file that `compress` keeps is at most as large as that of the best number format alone, at the same goal.
  *
- *     npm run bench -- never-worse [--models zoo/gru,models/resnet20] [--steps 12] [--for size] [--timeout 300]
+ *     npm run bench -- never-worse [--models zoo/,models/resnet] [--steps 12] [--for size] [--timeout 300]
  *
- * Models of the compress bench are searched on their data, others on random inputs with their own answers as the truth. Each has a process of its own.
+ * --models says how names begin. Models of the compress bench are searched on their data, others on random inputs with their own answers as the truth. Each has a process of its own.
  */
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -91,8 +91,8 @@ const asked = values.models?.split(",");
 const rows: string[][] = [];
 const worse: string[] = [];
 let refused = 0;
-for (const { name, path } of paths.filter((one) => asked?.includes(one.name) ?? true)) {
-  process.stderr.write(`${name}\n`);
+for (const { name, path } of paths.filter((one) => asked?.some((start) => one.name.startsWith(start)) ?? true)) {
+  process.stderr.write(`${name}: `);
   const words = ["--conditions=pith-source", "--import=tsx", import.meta.filename];
   const own = ["--one", path, "--steps", values.steps, "--for", values.for];
   const found: Row | string = await promisify(execFile)(process.execPath, [...words, ...own], {
@@ -101,6 +101,7 @@ for (const { name, path } of paths.filter((one) => asked?.includes(one.name) ?? 
     ({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1) ?? ""),
     (error: Error) => `stopped: ${error.message.split("\n").at(-1)}`,
   );
+  process.stderr.write(`${typeof found === "string" ? found : JSON.stringify(found)}\n`);
   if (typeof found === "string") {
     refused++;
     rows.push([name, found.slice(0, 100), "", ""]);
