@@ -16,7 +16,9 @@ describe("how far figures miss", () => {
     expect(sized.misses({ ...figures, drop: 1 })).toBeCloseTo(0.25);
     expect(sized.misses({ ...figures, bytes: 80 })).toBe(0);
     const faster = objectiveOf({ faster: 2 }, 0.02, original);
-    expect(faster.misses({ ...figures, speed: 1.5, drop: 1 })).toBeCloseTo(0.25);
+    // Speeds that are measured again differ by some percent.
+    expect(faster.misses({ ...figures, speed: 1.455, drop: 1 })).toBeCloseTo(0.25);
+    expect(faster.misses({ ...figures, speed: 1.95 })).toBe(0);
     expect(faster.misses({ ...figures, speed: 2.5 })).toBe(0);
   });
 

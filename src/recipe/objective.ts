@@ -75,15 +75,16 @@ export function objectiveOf(
       misses: (figures) => larger(figures, targetSize),
       lacks: ({ bytes }) => (bytes <= targetSize ? undefined : `it has more than ${bytesText(targetSize)}`),
     };
-  if (faster !== undefined)
+  if (faster !== undefined) {
+    const misses = (figures: Figures): number => slower(figures, (1 - timingSlack) * faster);
     return {
       id: "faster",
       cost: byDrop,
       slack: slackOfTarget,
-      misses: (figures) => slower(figures, faster),
-      lacks: (figures) =>
-        slower(figures, faster) <= timingSlack ? undefined : `it is not ${times(faster)} as fast as the original`,
+      misses,
+      lacks: (figures) => (misses(figures) === 0 ? undefined : `it is not ${times(faster)} as fast as the original`),
     };
+  }
   if (purpose === "speed")
     return {
       id: "speed",

@@ -36,7 +36,9 @@ describe("combinations", () => {
   });
 });
 
-test("bits by layer for a size are in the recipe as bytes of the file", () => {
-  const [bits] = combinationsOf([offer("bits", "numbers", { fits: true, bytes: 62.5 })]);
-  expect(recipeOf(bits ?? expect.fail()).steps).toEqual([{ id: "bits", options: {}, bytes: 62.5 }]);
+test("bits by layer for a size are in the recipe as bytes of the file, a little less where what trains them adds notes", () => {
+  const bits = offer("bits", "numbers", { fits: true, bytes: 1000, isTrainable: true });
+  const [plain, trained] = combinationsOf([bits, learn]).map(recipeOf);
+  expect(plain?.steps).toEqual([{ id: "bits", options: {}, bytes: 1000 }]);
+  expect(trained?.steps[0]).toEqual({ id: "bits", options: {}, bytes: 990, judge: false });
 });

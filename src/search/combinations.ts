@@ -32,6 +32,9 @@ const attempts = 10;
 /** Of a sample, to judge each, about. */
 const runsOfAttempt = 200;
 
+/** The share of a file that is left for what training notes in it: which tensors it trained, and on what. */
+const ofTraining = 0.01;
+
 /** All combinations of offers. Without a structural change nothing is healed before there are numbers to train. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
   const of = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
@@ -91,8 +94,10 @@ export function recipeOf(combination: Combination): Recipe {
   return {
     version: recipeVersion,
     steps: parts.map(({ pass, options, fits, bytes }, at): RecipeStep => {
-      const step = { id: pass, options, ...(fits === true && bytes !== undefined ? { bytes } : {}) };
-      if (at < parts.length - 1) return { ...step, judge: false };
+      const isLast = at === parts.length - 1;
+      const room = bytes === undefined || isLast ? bytes : (1 - ofTraining) * bytes;
+      const step = { id: pass, options, ...(fits === true && room !== undefined ? { bytes: room } : {}) };
+      if (!isLast) return { ...step, judge: false };
       return combination.sparing !== undefined ? { ...step, judge: "spare" } : step;
     }),
   };
