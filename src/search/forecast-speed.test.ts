@@ -11,6 +11,7 @@ const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { fa
 const all = combinationsOf([
   ...[0.9, 0.7, 0.5, 0.3].map(cut),
   offer("rank", "structure", { left: 0.5 }),
+  offer("heal", "healing", { heals: 0.5 }),
   offer("codes", "numbers", { left: 0.25 }),
 ]);
 const named = (name: string): Combination => all.find((one) => one.name === name) ?? expect.fail(name);
@@ -60,6 +61,14 @@ describe("a cut", () => {
     const forecast = knowing(tried("cut to 0.5", 500, 1));
     expect(forecast.of(named("cut to 0.3"))?.speed).toBeLessThan(1.05);
     expect(forecast.of(named("rank"))?.speed).toBeCloseTo(0.5 ** -0.6);
+  });
+
+  test("that was timed is as fast behind what heals it, and with another format", () => {
+    const forecast = knowing(tried("codes", 250, 2), tried("cut to 0.9, codes", 225, 2.5));
+    expect(forecast.of(named("cut to 0.9"))?.speed).toBeCloseTo(1.25);
+    expect(forecast.of(named("cut to 0.9, heal, codes"))?.speed).toBeCloseTo(2.5);
+    // Others follow the exponent.
+    expect(forecast.of(named("cut to 0.7, codes"))?.speed).toBeGreaterThan(2.5);
   });
 
   test("makes a slow format faster as it makes the original", () => {

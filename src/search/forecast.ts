@@ -155,15 +155,19 @@ export class Forecast {
     const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
     const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
     const exponent = exponentOfSpeed(known.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
+    // Healing changes no speed.
+    const [own] = known.filter(({ own, isTimed }) => isTimed && own.name === structure.name);
+    const speedOf = (left: number): number => own?.part.speed ?? left ** -exponent;
     if (nearest === undefined) {
       // The first that changes something takes the least.
       const left = wanted / Math.min(1, ...equals.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
-      return { left, speed: left ** -exponent, drop: priorOfStructure * this.#unit * (1 / left - 1) * remains };
+      return { left, speed: speedOf(left), drop: priorOfStructure * this.#unit * (1 / left - 1) * remains };
     }
-    const { own, part } = nearest;
-    const left = part.left ** (Math.log(wanted) / Math.log(own.left ?? wanted));
-    const [reach, drop] = [harm(wanted) / harm(own.left ?? wanted), Math.max(part.drop, leastDrop * this.#unit)];
-    return { left, speed: left ** -exponent, drop: drop * reach * (remains / nearest.remains) };
+    const { part } = nearest;
+    const shareOf = nearest.own.left ?? wanted;
+    const left = part.left ** (Math.log(wanted) / Math.log(shareOf));
+    const [reach, drop] = [harm(wanted) / harm(shareOf), Math.max(part.drop, leastDrop * this.#unit)];
+    return { left, speed: speedOf(left), drop: drop * reach * (remains / nearest.remains) };
   }
 
   /** Members of a family that come to the same file, by the shares that they should leave, the original's being 1: so do those between, and the stronger one is of no use. */
