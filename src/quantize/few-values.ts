@@ -65,7 +65,8 @@ function fewValues(data: Float32Array): { readonly values: Float32Array; readonl
   const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
   const places = new Map<number, number>();
   const codes = new Uint8Array(words.length);
-  for (const [at, word] of words.entries()) {
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? 0;
     const place = places.get(word) ?? places.size;
     if (place === mostValues) return undefined;
     places.set(word, place);
