@@ -45,11 +45,14 @@ export interface MovesRequest {
 
 export type Moves = (request: MovesRequest) => readonly Move[];
 
-/** The share of a file's bytes that the weights of layers have. */
-export function weightShare({ model, inference }: Pick<MovesRequest, "model" | "inference">): number {
+/** How many layers there are, and the share of a file's bytes that their weights have. */
+export function weightShare({ model, inference }: Pick<MovesRequest, "model" | "inference">): {
+  readonly layers: number;
+  readonly share: number;
+} {
   const bytes = (tensors: Iterable<{ readonly bytes: number }>): number =>
     [...tensors].reduce((sum, tensor) => sum + tensor.bytes, 0);
   const all = new Set(allTensors(model.graph));
   const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
-  return bytes(weights) / Math.max(1, bytes(all));
+  return { layers: weights.size, share: bytes(weights) / Math.max(1, bytes(all)) };
 }

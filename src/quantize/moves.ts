@@ -6,27 +6,31 @@ import { runsOfSample } from "./options.ts";
 
 /** Of a sample, to find what the layers cost. */
 const runsOfErrors = 2000;
+/** Bytes of the nodes, names and scales that a layer has in few bits, about. */
+const bytesOfLayer = 1000;
 
 export const quantizeMoves: Moves = (request) => {
-  const share = weightShare(request);
+  const { layers, share } = weightShare(request);
   const { target, bytes, model } = request;
+  const whole = storedBytes(model.graph);
   const { calibrate } = request.samples;
   // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
   const onIntegers = !target.includes("webgpu");
-  const move = (name: string, bits: number, options: OptionValues): Move => ({
+  /** @param table bytes that each layer has beside its codes. */
+  const move = (name: string, bits: number, options: OptionValues, table = 0): Move => ({
     name,
     options: target.length === 0 ? options : { ...options, target },
     kind: "numbers",
     family: name,
-    left: 1 - share * (1 - bits / 32),
+    left: 1 - share * (1 - bits / 32) + (layers * (bytesOfLayer + table)) / whole,
     runs: runsOfSample(options) * calibrate,
     spares: true,
   });
   const palettes = (bits: number): Move =>
-    move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" });
+    move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, 4 * 2 ** bits);
   const fitting = (most: number): Move => ({
     ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
-    left: most / storedBytes(model.graph),
+    left: most / whole,
     runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
     fits: true,
     isTrainable: true,
