@@ -1,5 +1,8 @@
 /** What pruning offers to a search: fewer channels in each layer, or fewer layers. Single weights leave the file as large as it is. */
+import type { Block } from "../analysis/blocks.ts";
 import { Miss, refusalIn } from "../errors.ts";
+import { storedBytes } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
@@ -49,7 +52,9 @@ export const pruneMoves: Moves = ({ model, samples, hasLabels }) => {
   );
   if (samples.calibrate === 0) return channels;
   const stacks = repeatedIn(model);
-  const most = stacks instanceof Miss ? 0 : Math.max(0, ...stacks.map((stack) => stack.length));
+  if (stacks instanceof Miss) return channels;
+  const most = Math.max(0, ...stacks.map((stack) => stack.length));
+  const share = shareOfLayer(stacks, model);
   const layers = Array.from({ length: Math.floor(most / 2) }, (_, at): Move => {
     const count = at + 1;
     return {
@@ -57,14 +62,23 @@ export const pruneMoves: Moves = ({ model, samples, hasLabels }) => {
       options: { dropLayers: count },
       kind: "structure",
       family: "layers",
-      left: 1 - count / (most + 1),
+      left: 1 - count * share,
       runs: samplesOfInfluence,
     };
   });
   return [...channels, ...layers];
 };
 
-function repeatedIn(model: Parameters<typeof repeatedLayers>[0]) {
+/** The share of the bytes that one of the repeated layers has, on average. */
+function shareOfLayer(stacks: readonly (readonly Block[])[], model: Model): number {
+  const layers = stacks.flat();
+  const weights = layers.flatMap(({ nodes }) =>
+    nodes.flatMap(({ inputs }) => inputs.map((input) => input?.tensor?.bytes ?? 0)),
+  );
+  return weights.reduce((sum, bytes) => sum + bytes, 0) / layers.length / storedBytes(model.graph);
+}
+
+function repeatedIn(model: Model) {
   try {
     return repeatedLayers(model.clone());
   } catch (error) {
