@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { offer, scored } from "../../test/search/combination.ts";
+import type { Evaluation } from "../recipe/evaluator.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
@@ -55,6 +56,42 @@ test("none is there twice: the smallest of all may be the best", () => {
     named("slow", { bytes: 200, drop: 0.001, ...slow }),
   ];
   expect(finalists(tried)).toEqual(["a", "b"]);
+});
+
+/** Known to within two standard errors on either side. */
+function uncertain(name: string, { drop, ...figures }: Figures, error: number): Scored {
+  const one = named(name, { drop, ...figures });
+  const estimate = (value: number, error = 0) => ({
+    ...{ value, low: value - 2 * error, high: value + 2 * error, count: 100, confidence: 0.95 },
+  });
+  const evaluation: Evaluation = {
+    measured: {
+      ...{ name, sha256: name, brotli: undefined, parameters: 1, macs: undefined, bytes: figures.bytes },
+      estimate: estimate(1 + drop),
+    },
+    comparison: {
+      ...{ metric: "loss", unit: "", better: "lower", variance: 1, pairs: undefined },
+      ...{ original: estimate(1), candidate: estimate(1 + drop), difference: estimate(drop, error) },
+    },
+    ...{ agreement: undefined, validation: undefined },
+    answers: { given: new Float64Array(), labels: new Float64Array() },
+  };
+  return { ...one, attempt: { ...one.attempt, evaluation } };
+}
+
+test("one that is smaller and misses the goal by no more than a standard error is among them, as that may be chance", () => {
+  const tried = [
+    uncertain("holds", { bytes: 300, drop: 0.004, ...fast }, 0.004),
+    uncertain("by chance", { bytes: 200, drop: 0.013, ...fast }, 0.004),
+    uncertain("larger, by chance", { bytes: 250, drop: 0.013, ...fast }, 0.004),
+    uncertain("not by chance", { bytes: 100, drop: 0.015, ...fast }, 0.004),
+    uncertain("slow", { bytes: 50, drop: 0.013, ...slow }, 0.004),
+  ];
+  expect(finalists(tried)).toEqual(["holds", "by chance"]);
+  expect(finalists([...tried, uncertain("smallest", { bytes: 150, drop: 0, ...fast }, 0)])).toEqual([
+    "smallest",
+    "holds",
+  ]);
 });
 
 test("what misses the goal is none, where another holds it", () => {

@@ -1,5 +1,5 @@
 import { type Figures, frontOf, type Objective } from "../recipe/objective.ts";
-import { noFigures, type Scored, soundOf } from "./record.ts";
+import { intervalOf, noFigures, type Scored, soundOf } from "./record.ts";
 
 /** Those that the test samples judge: intervals are so much wider. */
 const most = 4;
@@ -7,8 +7,8 @@ const most = 4;
 const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
 
 /**
- * The best that are allowed, the smallest that `bySize` allows, which may be slower, and of others on the front as many as there is room for. Where none is
- * allowed, those that come nearest.
+ * The best that are allowed, the smallest that `bySize` allows, which may be slower, the best that would be allowed if it lost a standard error less, and of others on
+ * the front as many as there is room for. Where none is allowed, those that come nearest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
@@ -23,7 +23,16 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
     .toSorted((a, b) => figuresOf(a).bytes - figuresOf(b).bytes)
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(most / 2));
-  return [...new Set([...first, ...smallest, ...frontOf(allowed, figuresOf)])].slice(0, most);
+  const [near] = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
+  const nearly = near === undefined || allowed.some((one) => cost(one) <= cost(near)) ? [] : [near];
+  return [...new Set([...first, ...smallest, ...nearly, ...frontOf(allowed, figuresOf)])].slice(0, most);
+}
+
+/** A result that keeps the goal may miss it by chance. The interval is about four standard errors wide. */
+function isNear(one: Scored, objective: Objective): boolean {
+  const { drop, ...figures } = figuresOf(one);
+  const { low = drop } = intervalOf(one) ?? {};
+  return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
 /** Where no finalist is kept: those of the others that are allowed which lose least. */

@@ -58,8 +58,8 @@ function countOf({ evaluation }: Attempt): number | undefined {
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
-/** Around its drop, which is of all samples that were searched on: half as wide on four times as many as the comparison has. */
-function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
+/** The 95 % interval around its drop, which is of all samples that were searched on: half as wide on four times as many as the comparison has. */
+export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;
   const { value, low, high, count } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
