@@ -7,8 +7,8 @@ const most = 4;
 const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
 
 /**
- * The best that are allowed, the smallest that `bySize` allows, which may be slower, the best that would be allowed if it lost a standard error less, and of others on
- * the front as many as there is room for. Where none is allowed, those that come nearest.
+ * The best that are allowed, the smallest that `bySize` allows, which may be slower, the best of those that would be allowed if they lost a standard error less, and as many
+ * as there is room for of others on the front, then of those that are near. Where none is allowed, those that come nearest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
@@ -23,9 +23,12 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
     .toSorted((a, b) => figuresOf(a).bytes - figuresOf(b).bytes)
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(most / 2));
-  const [near] = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
-  const nearly = near === undefined || allowed.some((one) => cost(one) <= cost(near)) ? [] : [near];
-  return [...new Set([...first, ...smallest, ...nearly, ...frontOf(allowed, figuresOf)])].slice(0, most);
+  const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
+  const best = near.slice(0, 1);
+  const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, figuresOf)])].slice(0, most);
+  // One of them may be kept where all that cost less fail.
+  const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
+  return [...new Set([...chosen, ...between])].slice(0, most);
 }
 
 /** A result that keeps the goal may miss it by chance. The interval is about four standard errors wide. */
