@@ -26,8 +26,11 @@ export const quantizeMoves: Moves = (request) => {
     runs: runsOfSample(options) * calibrate,
     spares: true,
   });
-  const palettes = (bits: number): Move =>
-    move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, 4 * 2 ** bits);
+  const palettes = (bits: number): Move => {
+    // Codes of 3 bits are unpacked twice.
+    const table = 4 * 2 ** bits + (bits === 3 ? bytesOfLayer : 0);
+    return move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, table);
+  };
   const fitting = (most: number): Move => ({
     ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / whole,
