@@ -9,7 +9,6 @@ import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
 import { parameterRoots } from "../analysis/parameters.ts";
 import { stopIfAsked } from "../errors.ts";
-import { counted } from "../evaluate/numbers.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -17,7 +16,9 @@ import { replaceUses } from "../graph/replace.ts";
 import { buffer } from "../graph/role.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import { toFloat32 } from "../tensor/convert.ts";
-import { float32 } from "../tensor/dense.ts";
+import { concatenated, float32 } from "../tensor/dense.ts";
+import { blocksOf } from "../tensor/part.ts";
+import type { Tensor } from "../tensor/types.ts";
 import { digitsOf, numbersOf, packDigits } from "./formats/digits.ts";
 
 /** Bytes that have to be saved: the nodes take some hundred. */
@@ -43,7 +44,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
     const { name, tensor, role } = value;
     if (tensor?.type !== "float32" || tensor.bytes < leastSaved || role !== undefined || others.has(value)) continue;
     stopIfAsked(signal, "Stopped while constants were stored.");
-    const found = fewValues(toFloat32(await tensor.read()));
+    const found = await fewValues(tensor);
     if (found === undefined) continue;
     const bits = [1, 2, 4, 8].find((one) => found.values.length <= 2 ** one) ?? 8;
     const digits = digitsOf(found.codes.length, 1, bits);
@@ -54,23 +55,30 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
     const codes = emit.constant(bytes, `${name}_codes`, buffer);
     replaceUses(value, numbersOf(emit, values, digits, codes, tensor.dims));
     graph.removeValue(value);
-    const what = `${counted(found.values.length, "value")}, stored exactly in codes of ${counted(bits, "bit")}`;
+    const what = `${found.values.length} different numbers, stored exactly in codes of ${bits} bit${bits === 1 ? "" : "s"}`;
     changes.push({ at: name, kind: "stored in codes", what, decidedBy: "global" });
   }
   return changes;
 }
 
-/** Told apart by their bits: 0 and −0 are two. Undefined where there are too many. */
-function fewValues(data: Float32Array): { readonly values: Float32Array; readonly codes: Uint8Array } | undefined {
-  const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
+/** Told apart by their bits: 0 and −0 are two. Undefined where there are too many: no more is read then. */
+async function fewValues(
+  tensor: Tensor,
+): Promise<{ readonly values: Float32Array; readonly codes: Uint8Array } | undefined> {
   const places = new Map<number, number>();
-  const codes = new Uint8Array(words.length);
-  for (let at = 0; at < words.length; at++) {
-    const word = words[at] ?? 0;
-    const place = places.get(word) ?? places.size;
-    if (place === mostValues) return undefined;
-    places.set(word, place);
-    codes[at] = place;
+  const parts: Uint8Array[] = [];
+  for await (const block of blocksOf(tensor)) {
+    const { buffer, byteOffset, length } = toFloat32(block);
+    const words = new Uint32Array(buffer, byteOffset, length);
+    const codes = new Uint8Array(length);
+    for (let at = 0; at < length; at++) {
+      const word = words[at] ?? 0;
+      const place = places.get(word) ?? places.size;
+      if (place === mostValues) return undefined;
+      places.set(word, place);
+      codes[at] = place;
+    }
+    parts.push(codes);
   }
-  return { values: new Float32Array(Uint32Array.from(places.keys()).buffer), codes };
+  return { values: new Float32Array(Uint32Array.from(places.keys()).buffer), codes: concatenated(parts) };
 }

@@ -11,7 +11,7 @@ export async function expectNothingGained(file: string, [command = "", ...option
 graph (features: float32[batch, 8]) -> (logits: float32[batch, 8], unused: float32[512, 512]) {
   fc.weight: float32[8, 8] parameter = random(seed 1)
   logits = Gemm "fc" (features, fc.weight) {transB=1}
-  table: float32[512, 512] = zeros
+  table: float32[512, 512] = random(seed 2)
   unused = Identity(table)
 }
 `;

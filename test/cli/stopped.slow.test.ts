@@ -15,7 +15,7 @@ test("stopped at once while it saves, the real program leaves no temporary file"
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float32[2048, 8192]) {
   fc.weight: float32[2, 2] parameter = [[1, 0], [0, 1]]
   logits = Gemm "fc" (features, fc.weight) {transB=1}
-  table: float32[2048, 8192] = zeros
+  table: float32[2048, 8192] = random(seed 1)
   unused = Identity(table)
 }
 `;
