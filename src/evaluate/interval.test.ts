@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { random } from "../tensor/random.ts";
 import {
   accuracy,
@@ -25,9 +25,29 @@ import {
   usualDrop,
   wilson,
 } from "./index.ts";
-import { earlyLevel, usualLevel } from "./interval.ts";
+import { earlyLevel, levelOf, usualLevel, zOf } from "./interval.ts";
 
 const mean = (values: Float64Array): number => moments(values).mean;
+
+test.each([
+  [1, 1.959964],
+  [2, 2.241403],
+  [4, 2.497705],
+  [30, 3.14398],
+])("%i intervals hold together where each has z = %f", (count, z) => {
+  expect(Math.abs(levelOf(count).z - z)).toBeLessThan(5e-4);
+  expect(zOf(levelOf(count).confidence)).toBe(levelOf(count).z);
+});
+
+test("a loss that is no chance at 95 % is refused, however many are compared with it", () => {
+  const rows = (wrong: number): Float64Array => Float64Array.from({ length: 500 }, (_, at) => (at < wrong ? 0 : 1));
+  const candidate = rows(8);
+  const original = rows(0);
+  for (const intervals of [1, 4, 8, 40]) {
+    const found = compareRows(accuracy(), original, candidate, levelOf(intervals));
+    expect(judge(found, { maxDrop: 0.01 }).met, `${intervals}`).toBe(false);
+  }
+});
 
 describe("intervals", () => {
   it("need at least one sample", () => {

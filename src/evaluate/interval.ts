@@ -24,16 +24,17 @@ export const usualLevel: Level = { confidence: 0.95, z: z95 };
 /** 99.73 %: so sure are looks before the last one, see docs/verdicts.md (Haybittle-Peto). */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
-/**
- * How sure each of so many intervals has to be, so that all hold together at 95 % (Bonferroni). z to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of
- * Mathematical Functions, 26.2.23).
- */
+/** How sure each of so many intervals has to be, so that all hold together at 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
-  if (intervals === 1) return usualLevel;
-  const missed = (1 - usualLevel.confidence) / intervals;
-  const t = Math.sqrt(-2 * Math.log(missed / 2));
-  const z = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
-  return { confidence: 1 - missed, z };
+  const confidence = 1 - (1 - usualLevel.confidence) / intervals;
+  return { confidence, z: zOf(confidence) };
+}
+
+/** z of an interval this sure, to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
+export function zOf(confidence: number): number {
+  if (confidence === usualLevel.confidence) return usualLevel.z;
+  const t = Math.sqrt(-2 * Math.log((1 - confidence) / 2));
+  return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
 /** With fewer samples a bootstrap tells nothing. */

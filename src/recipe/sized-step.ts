@@ -1,4 +1,5 @@
 /** A step of a recipe whose layers have as many bits as a file has room for. */
+import { contentHash } from "../data/index.ts";
 import { stopIfAsked } from "../errors.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
@@ -24,7 +25,8 @@ export async function sizedStep(step: PassStep, input: string, bytes: number, gi
     samples: task.calibrate,
     output: evaluator.output,
   };
-  const key = { bitsWithin: bytes, of: await runner.keyOf(step, input) };
+  const samples = task.calibrate && (await contentHash(task.calibrate));
+  const key = { bitsWithin: bytes, samples, output: evaluator.output, of: await runner.keyOf(step, input) };
   const known = (await store.records?.read(key)) as OptionValues | undefined;
   const options = known ?? (await withinBytes(request, bytes, quiet)).options;
   if (known === undefined) await store.records?.write(key, options);

@@ -63,7 +63,7 @@ function reasonText(run: Run): string | undefined {
     case "none allowed":
       return `No variant ${within} reaches the required speed; ${name} is the fastest.`;
     case "loss":
-      return `No variant is within the goal on the validation samples; ${name} lost least there.`;
+      return `No variant is within the goal on the ${run.data.validation === undefined ? "test" : "validation"} samples; ${name} lost least there.`;
     case "force":
       return `No variant is within the goal; ${name} is the smallest (--force).`;
   }

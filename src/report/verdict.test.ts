@@ -141,7 +141,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
       "No variant is within the goal; prune + train + quantize is the smallest (--force).",
     );
     expect(reason({ place: 3, by: "loss" })).toBe(
-      "No variant is within the goal on the validation samples; prune + train + quantize lost least there.",
+      "No variant is within the goal on the test samples; prune + train + quantize lost least there.",
     );
   });
 

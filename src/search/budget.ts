@@ -52,6 +52,11 @@ export class Budget {
     return this.#jobs * (60 * this.minutes - Math.max(this.#spent / this.#jobs, secondsSince(this.#started)));
   }
 
+  /** Seconds that are left for one combination. */
+  get secondsOfOne(): number {
+    return this.seconds / this.#jobs;
+  }
+
   /** Seconds on the clock until what is being tried is stopped. */
   get untilLate(): number {
     return (this.seconds + (mostOver - 1) * 60 * this.minutes * this.#jobs) / this.#jobs;

@@ -1,10 +1,12 @@
 /** The best of a search as files: so far, and in the end judged on samples that were not searched on. */
 import type { Dataset } from "../data/index.ts";
+import { isWithin } from "../evaluate/index.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Context } from "../passes/index.ts";
 import { type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn } from "../recipe/run.ts";
 import type { Candidate } from "../recipe/variant.ts";
+import type { Run } from "../report/data.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
 import { recordOf, resolved, type Scored } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
@@ -13,6 +15,12 @@ import type { AheadOptions, SearchTask } from "./search-task.ts";
 export interface Finalists extends Compressed {
   /** As the variants of the run are. */
   readonly candidates: readonly Candidate[];
+}
+
+/** Whether what is kept keeps the goal by the estimate: else it loses more, by what may be chance. */
+function holds({ variants, chosen, goal }: Run): boolean {
+  const kept = variants[chosen ?? -1];
+  return kept !== undefined && (goal === undefined || kept.verdict === undefined || isWithin(kept.verdict.drop, goal));
 }
 
 export class Finals {
@@ -49,21 +57,25 @@ export class Finals {
       this.#judged(some, parts.test, own, { ...context, log });
     const found = await judged(finalists, options);
     const reserves = reservesOf(tried, finalists, this.#objective);
-    if (found.result !== undefined || reserves.length === 0) return this.#recorded(found);
+    if (holds(found.run) || reserves.length === 0) return this.#recorded(found);
     const more = counted(reserves.length, "other combination");
     context.log({ id: "reserves", text: `no finalist holds ${on}; ${more} that lost least judged, too` });
     return this.#recorded(await judged([...finalists, ...reserves], { ...options, onMeasured: () => {} }));
   }
 
   async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
-    const { store, original, task, options, parts } = this.#of;
+    const { store, original, task, options, parts, trials } = this.#of;
     const candidates = some.map(({ combination, attempt }) => ({
       name: combination.name,
       recipe: resolved(combination, attempt, options.samples),
     }));
     // All that was tried was chosen among, unless the samples are others.
-    const compared = Math.max(1, parts.isApart ? some.length : this.#rounds.tried.length);
-    const judging = { ...own, choice: false, compared };
+    const isProof = parts.isApart && test === parts.test;
+    const compared = Math.max(1, isProof ? some.length : this.#rounds.tried.length);
+    // Where all finalists were trained they would have none of their own.
+    const { maxDrop } = trials.goal ?? {};
+    const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
+    const judging = { ...own, goal, choice: false, compared };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   }
 

@@ -78,3 +78,14 @@ export async function openSearchTask(
   isOpened = true;
   return { store, original, task, options, context, parts, all, trials, late, trying };
 }
+
+/**
+ * Measures the original on the samples that judge in the end, before anything is tried.
+ * @throws PithError E_DATA where it does no better on them than chance, unless `force`.
+ */
+export async function requireProof({ store, task, options, context, parts }: SearchTask): Promise<void> {
+  if (!parts.isApart) return;
+  const quiet: Context = { ...context, log: () => {} };
+  const silent = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };
+  await openTrials(store, [], { ...task, test: parts.test }, silent, quiet);
+}

@@ -22,7 +22,7 @@ import { Forecast } from "./forecast.ts";
 import { type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
-import { type AheadOptions, openSearchTask, type SearchOptions, type SearchTask } from "./search-task.ts";
+import { type AheadOptions, openSearchTask, requireProof, type SearchOptions, type SearchTask } from "./search-task.ts";
 import { Work } from "./work.ts";
 
 /**
@@ -57,7 +57,9 @@ export async function searchAhead(
   const store = await openStore(original, options);
   try {
     const started = performance.now();
-    const searched = new Search(await openSearchTask(store, original, task, options, context));
+    const opened = await openSearchTask(store, original, task, options, context);
+    await requireProof(opened);
+    const searched = new Search(opened);
     // The finalists are timed with nothing beside.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
@@ -126,7 +128,7 @@ class Search {
     if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
     await this.#clock.begin(options.bucket === undefined ? all.map(({ name }) => name) : []);
-    for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
+    for (let round = rounds.next(budget.secondsOfOne); round.length > 0; round = rounds.next(budget.secondsOfOne)) {
       await this.#tryAhead(round);
       for (const combination of round) {
         if (!budget.isOpen && rounds.tried.length > 0) return;
@@ -166,7 +168,7 @@ class Search {
     if (ahead === undefined || !budget.isOpen) return;
     const next = round.slice(0, budget.combinations);
     const isLast = next.length >= budget.combinations;
-    const others = isLast ? [] : this.#rounds.promising(budget.seconds).filter((one) => !round.includes(one));
+    const others = isLast ? [] : this.#rounds.promising(budget.secondsOfOne).filter((one) => !round.includes(one));
     const missing = (some: readonly Combination[]): readonly string[] =>
       some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);
