@@ -22,8 +22,8 @@ export interface Move {
   readonly runs: number;
   /** Where it misses the goal, layers are left in milder forms. */
   readonly spares?: boolean;
-  /** Each layer has as many bits as the file has room for (`MovesRequest.bytes`). */
-  readonly fits?: boolean;
+  /** Each layer has as many bits as a file of so many bytes has room for. */
+  readonly bytes?: number;
   /** Of a number format: what it stores can be trained further, by healing that `trains`. */
   readonly isTrainable?: boolean;
   /** It is of no use unless it is trained. */

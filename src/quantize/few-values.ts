@@ -1,8 +1,8 @@
 /**
- * Stored floats that were not trained and have few values: a mask, the boxes of a detector, or those of a grid. As places in a list of these values they are
- * stored exactly, and ONNX Runtime computes them once, when it loads the model:
+ * Float constants with few different numbers that are no trained weights: masks of attention, anchor boxes of detectors. They are stored exactly, as indices into the
+ * list of their numbers; ONNX Runtime expands them once, when it loads the model:
  *
- *     mask: float32[128, 128]      mask = Gather(mask_values, digits of mask_codes)
+ *     mask: float32[128, 128]      mask = Gather(mask_values, unpacked(mask_codes))
  */
 import { smallBuffersAmong } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
@@ -19,16 +19,14 @@ import { toFloat32 } from "../tensor/convert.ts";
 import { concatenated, float32 } from "../tensor/dense.ts";
 import { blocksOf } from "../tensor/part.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { digitsOf, numbersOf, packDigits } from "./formats/digits.ts";
+import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 
 /** Bytes that have to be saved: the nodes take some hundred. */
 const leastSaved = 2048;
 const mostValues = 256;
-/** Of the operators that unpack bytes. */
-const opset = 13;
 
 export async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
-  if ((model.opsets.get("") ?? 0) < opset) return [];
+  if ((model.opsets.get("") ?? 0) < digitsOpset) return [];
   const inference = infer(model);
   const { graph } = model;
   const parameters = parameterRoots(model, inference);

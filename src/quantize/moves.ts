@@ -35,7 +35,7 @@ export const quantizeMoves: Moves = (request) => {
     ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / whole,
     runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
-    fits: true,
+    bytes: most,
     isTrainable: true,
   });
   return [

@@ -46,7 +46,7 @@ interface MeasuredOriginal {
   readonly evaluation: Evaluation;
   readonly metrics: PairedMetrics;
   readonly looks: Looks;
-  /** One sample, or as many as the model fixes; a sequence with as many tokens as are timed. */
+  /** Inputs of one run: one sample, or the batch size that the model fixes; sequences have the length that is timed. */
   readonly run: OneRun;
   readonly options: PairedMetricsOptions;
   readonly context: Context;

@@ -36,7 +36,7 @@ const firstLook = 128;
 const uncertain = 1 / 4;
 
 interface MeasuredOriginal {
-  /** With its weights stored, as the passes change it. */
+  /** The original with its weights as initializers, as passes expect them. */
   readonly model: Model;
   readonly original: Estimate;
   readonly store: Store;

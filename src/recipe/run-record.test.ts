@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { memory, range, view } from "../data/indexed.ts";
-import { digestOf } from "./run-record.ts";
+import { samplesKey } from "./run-record.ts";
 
 const rows = memory("rows", { x: { type: "float32", dims: [1000], data: Float32Array.from(range(1000)) } });
 /** As of data that is too large to be hashed. */
 const samples = { name: "rows", count: 500, sha256: undefined };
 const digest = (positions: readonly number[]): Promise<unknown> =>
-  digestOf(view(rows, "rows", Uint32Array.from(positions)), samples);
+  samplesKey(view(rows, "rows", Uint32Array.from(positions)), samples);
 
 test("two halves of data that is too large to be hashed are told apart, and each is known again", async () => {
   const [first, second] = [0, 500].map((from) => [...range(500)].map((at) => from + at));
@@ -16,6 +16,6 @@ test("two halves of data that is too large to be hashed are told apart, and each
 });
 
 test("what is hashed is known by its hash alone", async () => {
-  expect(await digestOf(rows, { name: "elsewhere", count: 1000, sha256: "abc" })).toBe("abc");
-  expect(await digestOf(undefined, undefined)).toBeUndefined();
+  expect(await samplesKey(rows, { name: "elsewhere", count: 1000, sha256: "abc" })).toBe("abc");
+  expect(await samplesKey(undefined, undefined)).toBeUndefined();
 });

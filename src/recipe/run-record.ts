@@ -22,7 +22,7 @@ export async function judgingOf(
 ): Promise<unknown> {
   return {
     original,
-    test: await digestOf(test, parts.test),
+    test: await samplesKey(test, parts.test),
     metric: metric.name,
     batch,
     output,
@@ -34,10 +34,10 @@ export async function judgingOf(
 const mostTelling = 64;
 
 /**
- * What tells samples from others, wherever they lie. Those that are not hashed are known by number, by some of them, and by name or by the file that is called
- * so: of a module by its code.
+ * Identifies samples wherever they are stored: by their hash, or where they are too large to be hashed by their number, the hash of a few of them, and their name
+ * (of a file the hash of its content).
  */
-export async function digestOf(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
+export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
   const some = isIndexed(dataset) ? await contentHash(evenlyOf(dataset, mostTelling)) : undefined;

@@ -6,7 +6,7 @@
 import type { Dataset } from "../data/index.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { brotliQuality, type Task } from "../evaluate/index.ts";
-import { unsteadyNote, workOf } from "../evaluate/latency.ts";
+import { unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
@@ -15,7 +15,7 @@ import { type AnyPass, type Context, completeContext } from "../passes/index.ts"
 import { type Measured, type Run, runFormat } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
-import { openStore, type Store, type StoreOptions } from "../run/store.ts";
+import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { version } from "../version.ts";
 import { choose, frontBeside } from "./choose.ts";
 import { contender, isKept, nearest, onTarget, withGain } from "./contenders.ts";
@@ -29,7 +29,7 @@ import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
 import { dataRecord, namesOf } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
-import { time } from "./timing.ts";
+import { speedAt, time, workAt } from "./timing.ts";
 import { isChoice, openTrials } from "./trials.ts";
 import type { Attempt, Candidate } from "./variant.ts";
 
@@ -47,7 +47,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly choice?: boolean | undefined;
   /** Return the other results that keep the goal, too, where none is better in bytes, accuracy and speed together (false). */
   readonly front?: boolean | undefined;
-  /** How many results are compared on the test samples: intervals are so much wider that all hold together (1). */
+  /** Number of results that are compared on the test samples; confidence intervals are widened for as many (Bonferroni). 1 by default. */
   readonly compared?: number | undefined;
   /** Samples a run when measuring (64). */
   readonly batch?: number | undefined;
@@ -113,19 +113,14 @@ export async function runRecipe(
  * One that fails is refused with its reason; of a single candidate the failure is thrown.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
-export async function compress(
+export function compress(
   original: Model,
   recipes: readonly Candidate[],
   task: Task,
   options: RunOptions = {},
   context: Partial<Context> = {},
 ): Promise<Compressed> {
-  const store = await openStore(original, options);
-  try {
-    return await compressIn(store, original, recipes, task, options, context);
-  } finally {
-    await store.release();
-  }
+  return withStore(original, options, (store) => compressIn(store, original, recipes, task, options, context));
 }
 
 /** `compress` in a store. */
@@ -174,18 +169,12 @@ export async function compressIn(
     const files = filesOf({ original: evaluator.original.measured, paths: options.about?.paths });
     context.log({ id: "busy", text: unsteadyNote(benchCommand(files, aims.targets)), level: "warning" });
   }
-  const workAt = (place: number): number | undefined => workOf(timing?.models ?? [], timing?.models[place + 1]);
   const plain = await withoutNotes(evaluator.original.measured, await evaluator.open(evaluator.original));
-  const gained = results.map((one, place) => withGain(plain, one, workAt(place)));
+  const gained = results.map((one, place) => withGain(plain, one, workAt(timing, place)));
   const force = options.force === true;
-  // What else the machine does has no say.
-  const speedAt = (place: number): number | undefined =>
-    timing?.unsteady === true
-      ? 1 / (workAt(place) ?? Number.NaN) || undefined
-      : timing?.models[place + 1]?.speedup.median;
   const objective = objectiveOf(options, goal?.maxDrop, evaluator.original.measured);
-  const tried = gained.map((one, place) => onTarget(one, speedAt(place), objective));
-  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(place) }));
+  const tried = gained.map((one, place) => onTarget(one, speedAt(timing, place), objective));
+  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(timing, place) }));
   const choice = choose(contenders, force, objective);
   const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
   const chosen = keeps ? choice.place : undefined;

@@ -20,7 +20,7 @@ import {
   sensitivityFormat,
   sensitivityKinds,
 } from "../report/sensitivity.ts";
-import { openStore, type Store, type StoreOptions } from "../run/store.ts";
+import { type Store, type StoreOptions, storeOfJob, withStore } from "../run/store.ts";
 import { version } from "../version.ts";
 import { Measuring } from "./measuring.ts";
 import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts";
@@ -67,19 +67,16 @@ export async function sensitivity(
 }
 
 /** `sensitivity`, with measurements that other processes make. */
-export async function sweep(
+export function sweep(
   model: Model,
   task: Task,
   options: SweepOptions,
   partialContext: Partial<Context>,
 ): Promise<Sensitivity> {
   const started = performance.now();
-  const store = await openStore(model, options);
-  try {
-    return await sweepIn(store, model, task, options, completeContext(partialContext), started);
-  } finally {
-    await store.release();
-  }
+  return withStore(model, options, (store) =>
+    sweepIn(store, model, task, options, completeContext(partialContext), started),
+  );
 }
 
 /**
@@ -94,18 +91,14 @@ export async function measureIn(
   partialContext: Partial<Context> = {},
 ): Promise<void> {
   const context = quietly(completeContext(partialContext));
-  const { batch, output, resumeFolder, bucket } = options;
-  // The sweep sees to the size of the folder.
-  const store = await openStore(model, { resumeFolder, bucket });
-  try {
+  const { batch, output } = options;
+  await withStore(model, storeOfJob(options), async (store) => {
     const measuring = await Measuring.open(store, model, task, { batch, output }, context);
     for (const one of measurements) {
       stopIfAsked(context.signal, `Stopped before ${wordsOf(one)}.`);
       if ((await measuring.known(one)) === undefined) await measuring.measure(one);
     }
-  } finally {
-    await store.release();
-  }
+  });
 }
 
 async function sweepIn(

@@ -27,9 +27,10 @@ export function stepSeconds(
   const judging = seconds * (metric.truth === "original" ? 2 : 1);
   const own = ({ pass, options }: PassStep): number => {
     if (partFor(pass, options) === undefined) return 0;
-    const { epochs, samples: measured } = completeOptions(pass, options);
-    if (typeof epochs === "number") return trainingCost * epochs * (train?.count ?? 0) * perSample;
-    return typeof measured === "number" ? measured * perSample : 0;
+    const { epochs, samples } = completeOptions(pass, options);
+    const some = typeof samples === "number" ? samples : undefined;
+    if (typeof epochs !== "number") return (some ?? 0) * perSample;
+    return trainingCost * epochs * Math.min(some ?? Number.POSITIVE_INFINITY, train?.count ?? 0) * perSample;
   };
   return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + own(step), 0);
 }

@@ -1,6 +1,6 @@
 /** The speed of all that candidates have come to, beside the original. */
 import { PithError } from "../errors.ts";
-import { isUnsteady } from "../evaluate/latency.ts";
+import { isUnsteady, workOf } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Context } from "../passes/index.ts";
 import type { Timing } from "../report/data.ts";
@@ -11,8 +11,8 @@ import type { Attempt } from "./variant.ts";
 export async function time(
   evaluator: Evaluator,
   tried: readonly Attempt[],
-  { rounds, targets: [target] = [] }: { readonly rounds: number; readonly targets?: readonly RunTarget[] },
-  context: Context,
+  { rounds, targets: [target] = [] }: { readonly rounds: number; readonly targets?: readonly RunTarget[] | undefined },
+  context: Pick<Context, "log">,
 ): Promise<Timing | undefined> {
   const { sha256 } = evaluator.original.measured;
   const files = new Map(
@@ -35,6 +35,16 @@ export async function time(
       ...tried.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),
     ],
   };
+}
+
+/** Processor time beside the original's, of what was tried at a place. */
+export const workAt = (timing: Timing | undefined, place: number): number | undefined =>
+  workOf(timing?.models ?? [], timing?.models[place + 1]);
+
+/** Times as fast as the original. On a busy machine the processor time says it. */
+export function speedAt(timing: Timing | undefined, place: number): number | undefined {
+  if (timing?.unsteady === true) return 1 / (workAt(timing, place) ?? Number.NaN) || undefined;
+  return timing?.models[place + 1]?.speedup.median;
 }
 
 function hashOf({ measured }: Evaluation): string {

@@ -4,13 +4,13 @@ import { levelOf } from "../evaluate/interval.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { Runner } from "../run/runner.ts";
-import { openStore, type Store } from "../run/store.ts";
+import { type Store, storeOfJob, withStore } from "../run/store.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { Figures } from "./figures.ts";
 import { goalOf } from "./objective.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { RunOptions } from "./run.ts";
-import { digestOf, judgingOf, type Parts, partsOf } from "./run-record.ts";
+import { judgingOf, type Parts, partsOf, samplesKey } from "./run-record.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained } from "./variant.ts";
 
 export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
@@ -62,8 +62,8 @@ export async function openTrials(
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
   const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
   const samples = {
-    train: await digestOf(task.train, parts.train),
-    calibrate: await digestOf(task.calibrate, parts.calibrate),
+    train: await samplesKey(task.train, parts.train),
+    calibrate: await samplesKey(task.calibrate, parts.calibrate),
   };
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [] } = options;
@@ -110,16 +110,11 @@ export async function runIn(
   options: RunOptions & { readonly resumeFolder: string },
   context: Partial<Context> = {},
 ): Promise<void> {
-  // `compress` sees to the size of the folder.
-  const { resumeFolder, bucket } = options;
-  const store = await openStore(original, { resumeFolder, bucket });
-  try {
+  await withStore(original, storeOfJob(options), async (store) => {
     const choice = isChoice([candidate], options);
     const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
     for (const one of trials.candidates) await trials.attempt(one, false);
-  } finally {
-    await store.release();
-  }
+  });
 }
 
 function evaluatorOptions(

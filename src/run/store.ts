@@ -23,7 +23,7 @@ export interface Store {
   file(digest: string): Promise<ByteSource>;
   /** Whether the model is there and complete: between two runs a file may be removed or damaged. */
   has(digest: string): Promise<boolean>;
-  /** Undefined in a store in memory, where every step runs anew. */
+  /** Undefined where every step runs anew. */
   readonly records: Records | undefined;
   /**
    * Where the store is above its bound, removes the files that were used longest ago. To be called between steps, while no other process runs a step.
@@ -88,6 +88,23 @@ export async function openStore(original: Model, options: StoreOptions): Promise
     has: async (wanted) => wanted === digest || store.has(wanted),
   };
 }
+
+/** Opens a store for the time of some work, and releases it. @throws what the work throws. */
+export async function withStore<T>(
+  original: Model,
+  options: StoreOptions,
+  work: (store: Store) => Promise<T>,
+): Promise<T> {
+  const store = await openStore(original, options);
+  try {
+    return await work(store);
+  } finally {
+    await store.release();
+  }
+}
+
+/** Of a job that leaves its results for the command that asked for it, which sees to the size of the folder. */
+export const storeOfJob = ({ resumeFolder, bucket }: StoreOptions): StoreOptions => ({ resumeFolder, bucket });
 
 async function resultsIn({ resumeFolder, resumeBytes, bucket }: StoreOptions): Promise<StoreOfResults> {
   if (resumeFolder === undefined) return temporaryStore();

@@ -9,7 +9,7 @@ export interface BudgetOptions {
   readonly steps?: number | undefined;
 }
 
-const usualMinutes = 10;
+export const usualMinutes = 10;
 /** The last combination is stopped when it takes so many times the minutes that there are. */
 const mostOver = 1.1;
 
@@ -44,27 +44,19 @@ export class Budget {
     return this.#most - this.#tried;
   }
 
-  /**
-   * Seconds that are left, of all jobs together. What was spent counts, which an earlier process may have done, and so does the clock: some combinations are
-   * tried ahead in vain.
-   */
+  /** Seconds on the clock that are left. What an earlier process of the same search spent counts, and so do combinations that were tried ahead in vain. */
   get seconds(): number {
-    return this.#jobs * (60 * this.minutes - Math.max(this.#spent / this.#jobs, secondsSince(this.#started)));
-  }
-
-  /** Seconds that are left for one combination. */
-  get secondsOfOne(): number {
-    return this.seconds / this.#jobs;
+    return 60 * this.minutes - Math.max(this.#spent / this.#jobs, secondsSince(this.#started));
   }
 
   /** Seconds on the clock until what is being tried is stopped. */
   get untilLate(): number {
-    return (this.seconds + (mostOver - 1) * 60 * this.minutes * this.#jobs) / this.#jobs;
+    return this.seconds + (mostOver - 1) * 60 * this.minutes;
   }
 
   /** "7 min left", "4 left" */
   get left(): string {
     if (Number.isFinite(this.#most)) return `${integer(this.combinations)} left`;
-    return `${integer(Math.max(1, Math.ceil(this.seconds / (60 * this.#jobs))))} min left`;
+    return `${integer(Math.max(1, Math.ceil(this.seconds / 60)))} min left`;
   }
 }

@@ -37,7 +37,7 @@ describe("combinations", () => {
 });
 
 test("bits by layer for a size are in the recipe as bytes of the file, a little less where what trains them adds notes", () => {
-  const bits = offer("bits", "numbers", { fits: true, bytes: 1000, isTrainable: true });
+  const bits = offer("bits", "numbers", { bytes: 1000, isTrainable: true });
   const [plain, trained] = combinationsOf([bits, learn]).map(recipeOf);
   expect(plain?.steps).toEqual([{ id: "bits", options: {}, bytes: 1000 }]);
   expect(trained?.steps[0]).toEqual({ id: "bits", options: {}, bytes: 990, judge: false });

@@ -5,8 +5,6 @@ import { type Recipe, type RecipeStep, recipeVersion } from "../recipe/recipe.ts
 export interface Offer extends Move {
   /** Of its pass. */
   readonly pass: string;
-  /** Where it `fits`, what the file may have at most. */
-  readonly bytes?: number | undefined;
 }
 
 /** In the order of its steps. */
@@ -32,7 +30,7 @@ const attempts = 10;
 /** Of a sample, to judge each, about. */
 const runsOfAttempt = 200;
 
-/** The share of a file that is left for what training notes in it: which tensors it trained, and on what. */
+/** The share of a target size that is kept free for metadata which training adds: the roles of tensors, and the hash of the data. */
 const ofTraining = 0.01;
 
 /** All combinations of offers. Without a structural change nothing is healed before there are numbers to train. */
@@ -93,10 +91,10 @@ export function recipeOf(combination: Combination): Recipe {
   const parts = stepsOf(combination);
   return {
     version: recipeVersion,
-    steps: parts.map(({ pass, options, fits, bytes }, at): RecipeStep => {
+    steps: parts.map(({ pass, options, bytes }, at): RecipeStep => {
       const isLast = at === parts.length - 1;
       const room = bytes === undefined || isLast ? bytes : (1 - ofTraining) * bytes;
-      const step = { id: pass, options, ...(fits === true && room !== undefined ? { bytes: room } : {}) };
+      const step = { id: pass, options, ...(room === undefined ? {} : { bytes: room }) };
       if (!isLast) return { ...step, judge: false };
       return combination.sparing !== undefined ? { ...step, judge: "spare" } : step;
     }),

@@ -1,10 +1,8 @@
-import { type Figures, frontOf, type Objective } from "../recipe/objective.ts";
-import { intervalOf, noFigures, type Scored, soundOf } from "./record.ts";
+import { frontOf, type Objective } from "../recipe/objective.ts";
+import { intervalOf, type Scored, soundOf, type Usable } from "./record.ts";
 
 /** Those that the test samples judge: intervals are so much wider. */
 const most = 4;
-
-const figuresOf = ({ figures = noFigures }: Scored): Figures => figures;
 
 /**
  * The best that are allowed, the smallest that `bySize` allows, which may be slower, the best of those that would be allowed if they lost a standard error less, and as many
@@ -14,26 +12,29 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   const sound = soundOf(tried);
   // Their refusals say why there is none.
   if (sound.length === 0) return tried.slice(0, most);
-  const cost = (one: Scored): number => objective.cost(figuresOf(one));
-  const misses = (one: Scored): number => objective.misses(figuresOf(one));
+  const cost = (one: Usable): number => objective.cost(one.figures);
+  const misses = (one: Usable): number => objective.misses(one.figures);
   const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
   if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, most);
   const smallest = sound
-    .filter((one) => bySize.misses(figuresOf(one)) === 0)
-    .toSorted((a, b) => figuresOf(a).bytes - figuresOf(b).bytes)
+    .filter((one) => bySize.misses(one.figures) === 0)
+    .toSorted((a, b) => a.figures.bytes - b.figures.bytes)
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(most / 2));
   const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
   const best = near.slice(0, 1);
-  const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, figuresOf)])].slice(0, most);
-  // One of them may be kept where all that cost less fail.
+  const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, ({ figures }) => figures)])].slice(
+    0,
+    most,
+  );
+  // One of these may be kept where all finalists of lower cost fail.
   const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
   return [...new Set([...chosen, ...between])].slice(0, most);
 }
 
-/** A result that keeps the goal may miss it by chance. The interval is about four standard errors wide. */
-function isNear(one: Scored, objective: Objective): boolean {
-  const { drop, ...figures } = figuresOf(one);
+/** Whether the drop less one standard error is within the goal: on other samples the result may keep it. The 95 % interval is about four standard errors wide. */
+function isNear(one: Usable, objective: Objective): boolean {
+  const { drop, ...figures } = one.figures;
   const { low = drop } = intervalOf(one) ?? {};
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
@@ -45,7 +46,7 @@ export function reservesOf(
   objective: Objective,
 ): readonly Scored[] {
   return soundOf(tried)
-    .filter((one) => !finalists.includes(one) && objective.misses(figuresOf(one)) === 0)
-    .toSorted((a, b) => figuresOf(a).drop - figuresOf(b).drop)
+    .filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0)
+    .toSorted((a, b) => a.figures.drop - b.figures.drop)
     .slice(0, most);
 }

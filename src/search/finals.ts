@@ -17,7 +17,7 @@ export interface Finalists extends Compressed {
   readonly candidates: readonly Candidate[];
 }
 
-/** Whether what is kept keeps the goal by the estimate: else it loses more, by what may be chance. */
+/** Whether the estimate of the kept result is within the goal. A loss beyond it that may be chance is kept, too, where nothing else is. */
 function holds({ variants, chosen, goal }: Run): boolean {
   const kept = variants[chosen ?? -1];
   return kept !== undefined && (goal === undefined || kept.verdict === undefined || isWithin(kept.verdict.drop, goal));
@@ -34,7 +34,7 @@ export class Finals {
     this.#objective = objective;
   }
 
-  /** Of a search that is not over, judged on the samples that are searched on. */
+  /** The best result so far, judged on the search samples. */
   async soFar(best: Scored): Promise<Finalists> {
     const { options, context, parts } = this.#of;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
@@ -43,7 +43,7 @@ export class Finals {
     return this.#recorded(found, true);
   }
 
-  /** Of a search that is over. */
+  /** The finalists, judged on the samples that were not searched on. */
   async atEnd(): Promise<Finalists> {
     const { context, parts, options, trials } = this.#of;
     const { tried } = this.#rounds;
@@ -69,10 +69,10 @@ export class Finals {
       name: combination.name,
       recipe: resolved(combination, attempt, options.samples),
     }));
-    // All that was tried was chosen among, unless the samples are others.
-    const isProof = parts.isApart && test === parts.test;
-    const compared = Math.max(1, isProof ? some.length : this.#rounds.tried.length);
-    // Where all finalists were trained they would have none of their own.
+    // On the samples that were searched on, all combinations were compared.
+    const isApart = parts.isApart && test === parts.test;
+    const compared = Math.max(1, isApart ? some.length : this.#rounds.tried.length);
+    // Trained candidates without labels have no goal of their own.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
     const judging = { ...own, goal, choice: false, compared };

@@ -47,7 +47,7 @@ describe("a format that is trained", () => {
 describe("bits by layer for a size", () => {
   /** @param left what the size is of the original. */
   const bits = (left: number, tried: Readonly<Record<string, Figures>> = {}) =>
-    forecast([offer("bits", "numbers", { bytes: 1000 * left, fits: true })], tried);
+    forecast([offer("bits", "numbers", { bytes: 1000 * left })], tried);
 
   test("fill it, with twice as many behind a cut by half", () => {
     expect([bits(1 / 16)("bits")?.bytes, bits(1 / 16)("half, bits")?.bytes]).toEqual([62.5, 62.5]);
@@ -74,7 +74,7 @@ describe("bits by layer for a size", () => {
 
   test("that are trained lose what the training leaves, and say nothing of the others", () => {
     const learn = offer("learn", "healing", { heals: 0.9, trains: true });
-    const offers = [offer("bits", "numbers", { bytes: 1000 / 16, fits: true, isTrainable: true }), learn];
+    const offers = [offer("bits", "numbers", { bytes: 1000 / 16, isTrainable: true }), learn];
     expect(forecast(offers)("bits, learn")?.drop).toBeCloseTo(0.0048, 9);
     const of = forecast(offers, { "bits, learn": { bytes: 62.5, drop: 0.002 } });
     expect(of("bits")?.drop).toBeCloseTo(0.048, 9);

@@ -1,12 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { offer } from "../../test/search/combination.ts";
 import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
 import { exponentOfSpeed } from "./expected-speed.ts";
 import { Forecast, type Tried } from "./forecast.ts";
 
-const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer => ({
-  ...{ name, kind, family: name, options: {}, runs: 1, pass: name },
-  ...more,
-});
 const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", left: share });
 const all = combinationsOf([
   ...[0.9, 0.7, 0.5, 0.3].map(cut),

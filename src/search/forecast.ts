@@ -57,9 +57,8 @@ export class Forecast {
     const parts = [format, cut].filter((part) => part !== undefined);
     const { bytes, brotli, speed = 1 } = this.#original;
     const left = parts.reduce((product, part) => product * part.left, 1);
-    const most = numbers?.fits === true ? numbers.bytes : undefined;
     return {
-      bytes: Math.min(bytes * left, most ?? Number.POSITIVE_INFINITY),
+      bytes: Math.min(bytes * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
       brotli: brotli === undefined ? undefined : brotli * left,
       speed: parts.reduce((product, part) => product * part.speed, speed),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
@@ -80,13 +79,12 @@ export class Forecast {
 
   /** @param cut the structure that it is for. */
   #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Part | "refused" {
-    if (numbers.fits === true) return this.#fitted(numbers, training, cut?.left ?? 1);
+    if (numbers.bytes !== undefined) return this.#fitted(numbers, numbers.bytes, training, cut?.left ?? 1);
     return this.#alone(numbers, training, cut === undefined);
   }
 
   /** Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. */
-  #fitted(numbers: Offer, training: Offer | undefined, leaves: number): Part | "refused" {
-    const { left = 1, bytes = left * this.#original.bytes } = numbers;
+  #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Part | "refused" {
     const room = bytes / this.#original.bytes;
     const bitsOf = (share: number): number => Math.min(mostBits, (floatBits * room) / share);
     const bits = bitsOf(leaves);
@@ -104,7 +102,7 @@ export class Forecast {
   }
 
   /** A format by itself, as it is rounded or trained. One that is trained is combined with others when it has been tried so. */
-  #alone(numbers: Offer, training: Offer | undefined, isAlone = false): Part | "refused" {
+  #alone(numbers: Offer, training: Offer | undefined, isAlone: boolean): Part | "refused" {
     const tried = this.#tried.filter(
       ({ combination: { structure, numbers: own } }) => structure === undefined && own?.name === numbers.name,
     );

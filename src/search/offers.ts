@@ -7,8 +7,8 @@ import type { Model } from "../graph/model.ts";
 import type { MovesRequest } from "../passes/moves.ts";
 import type { AnyPass } from "../passes/pass.ts";
 import type { ObjectiveOptions } from "../recipe/objective.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { searchedPasses } from "../recipe/steps.ts";
-import type { Candidate } from "../recipe/variant.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
 
 export interface OffersOptions extends Pick<ObjectiveOptions, "targetSize" | "faster"> {
@@ -31,12 +31,9 @@ export function combinationsFor(
 }
 
 /** The same as if there were samples to calibrate and to train on: what the task has to be opened for. */
-export function candidatesFor(model: Model, options: OffersOptions): readonly Candidate[] {
+export function recipesFor(model: Model, options: OffersOptions): readonly Recipe[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  return combined(model.clone(), { samples, hasLabels: true }, options).map((one) => ({
-    name: one.name,
-    recipe: recipeOf(one),
-  }));
+  return combined(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);
 }
 
 function combined(
@@ -48,7 +45,7 @@ function combined(
   // Milder forms are larger and slower: they hold a goal of accuracy, and there is none.
   const more = targetSize === undefined && faster === undefined ? {} : { spares: false };
   const offers = passesOf(techniques).flatMap(({ id, moves }) =>
-    (moves?.(request) ?? []).map((move) => ({ ...move, ...more, pass: id, bytes: targetSize })),
+    (moves?.(request) ?? []).map((move) => ({ ...move, ...more, pass: id })),
   );
   return combinationsOf(offers);
 }

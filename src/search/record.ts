@@ -17,11 +17,13 @@ export interface Scored extends Tried {
   readonly sameAs: string | undefined;
 }
 
-export const noFigures: Figures = { bytes: Number.POSITIVE_INFINITY, drop: 0 };
+export type Usable = Scored & { readonly figures: Figures };
+
+export const isUsable = (one: Scored): one is Usable => one.figures !== undefined && one.attempt.usable;
 
 /** Those whose results are sound, and no other's. */
-export const soundOf = (tried: readonly Scored[]): readonly Scored[] =>
-  tried.filter(({ attempt, figures, sameAs }) => figures !== undefined && attempt.usable && sameAs === undefined);
+export const soundOf = (tried: readonly Scored[]): readonly Usable[] =>
+  tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
 /** An earlier combination that came to the same file. */
 export function sameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
@@ -38,7 +40,7 @@ export function recordOf(
   division: RecipeSamples | undefined,
   isInterim: boolean,
 ): SearchRecord {
-  const front = new Set(frontOf(soundOf(tried), ({ figures }) => figures ?? noFigures));
+  const front = new Set<Scored>(frontOf(soundOf(tried), ({ figures }) => figures));
   const points = tried.map((one) => ({
     name: one.combination.name,
     ...one.figures,
@@ -58,7 +60,7 @@ function countOf({ evaluation }: Attempt): number | undefined {
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
-/** The 95 % interval around its drop, which is of all samples that were searched on: half as wide on four times as many as the comparison has. */
+/** 95 % confidence interval of the drop. Where layers were spared the comparison has only a part of the search samples and the drop has all: the interval is scaled by √(part / all). */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;

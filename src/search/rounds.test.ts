@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { offer as anyOffer, scored as anyScored } from "../../test/search/combination.ts";
 import { type Figures, type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
 import { Forecast } from "./forecast.ts";
@@ -6,10 +7,8 @@ import type { Scored } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { Work } from "./work.ts";
 
-const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer => ({
-  ...{ name, kind, family: name, options: {}, runs: 100, pass: name },
-  ...more,
-});
+const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer =>
+  anyOffer(name, kind, { runs: 100, ...more });
 const all = combinationsOf([
   offer("cut by 20 %", "structure", { family: "cut", left: 0.64 }),
   offer("cut by 50 %", "structure", { family: "cut", left: 0.25 }),
@@ -31,22 +30,8 @@ const opened = (
     isDone: (name) => done.includes(name),
   });
 const named = (name: string, some = all): Combination => some.find((one) => one.name === name) ?? expect.fail(name);
-const scored = (name: string, figures: Figures | undefined, some = all): Scored => ({
-  ...{ combination: named(name, some), figures, seconds: 1, spent: 1, sameAs: undefined },
-  attempt: {
-    ...{ usable: true, evaluation: undefined },
-    variant: {
-      name,
-      steps: [],
-      refused: undefined,
-      validation: undefined,
-      result: undefined,
-      comparison: undefined,
-      agreement: undefined,
-      verdict: undefined,
-    },
-  },
-});
+const scored = (name: string, figures: Figures | undefined, some = all): Scored =>
+  anyScored(named(name, some), figures);
 const unchanged = (name: string, some = all): Scored => {
   const { attempt, ...one } = scored(name, undefined, some);
   return { ...one, attempt: { ...attempt, usable: false, variant: { ...attempt.variant, refusedAs: "unchanged" } } };

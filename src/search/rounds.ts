@@ -1,9 +1,9 @@
 /** Which combinations to try next: number formats alone first, then those that are expected to gain most for their work. */
 
-import type { Figures, Objective } from "../recipe/objective.ts";
+import type { Objective } from "../recipe/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";
-import type { Scored } from "./record.ts";
+import { isUsable, type Scored } from "./record.ts";
 import { timeText, type Work } from "./work.ts";
 
 /** Combinations of a round. */
@@ -114,6 +114,3 @@ export class Rounds {
     return timeText(minutes, seconds);
   }
 }
-
-const isUsable = (one: Scored): one is Scored & { readonly figures: Figures } =>
-  one.figures !== undefined && one.attempt.usable;

@@ -1,8 +1,10 @@
 /** What a combination has come to, on the samples that are searched on: bytes, drop, and speed where it counts. */
 import { judge, type Metric } from "../evaluate/index.ts";
 import { bytes, change, times } from "../evaluate/numbers.ts";
+import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Evaluator } from "../recipe/evaluator.ts";
 import type { Figures, Objective } from "../recipe/objective.ts";
+import { speedAt, time } from "../recipe/timing.ts";
 import type { Attempt } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
 import { expectedDrop } from "./expected-drop.ts";
@@ -13,6 +15,8 @@ export interface ScoresOptions {
   readonly objective: Objective;
   readonly metric: Metric;
   readonly store: Store;
+  /** The first is timed. */
+  readonly targets: readonly RunTarget[] | undefined;
   /** What speeds are of, for the record. */
   readonly machine: unknown;
 }
@@ -22,15 +26,13 @@ type Evaluated = NonNullable<Attempt["evaluation"]>;
 const roundsOfTiming = 7;
 
 /** Undefined where it cannot be judged, or nothing changed. */
-export async function figuresOf(
-  { evaluation, variant }: Attempt,
-  options: ScoresOptions,
-): Promise<Figures | undefined> {
+export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Figures | undefined> {
+  const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
   const drop = dropOf(evaluation, options.metric);
   if (!Number.isFinite(drop)) return undefined;
   const { bytes, brotli } = evaluation.measured;
-  return { bytes, brotli, speed: await speedOf(evaluation, options), drop };
+  return { bytes, brotli, speed: await speedOf(attempt, evaluation, options), drop };
 }
 
 /** On other samples. Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone. */
@@ -46,19 +48,21 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Undefined where the objective does not ask for it. */
+/** Undefined where the objective does not ask for it. What a busy machine says is not kept. */
 async function speedOf(
-  evaluation: Evaluated,
-  { evaluator, objective, store: { records }, machine }: ScoresOptions,
+  attempt: Attempt,
+  { measured }: Evaluated,
+  { evaluator, objective, store: { records }, targets, machine }: ScoresOptions,
 ): Promise<number | undefined> {
   if (objective.id !== "usual" && objective.id !== "speed" && objective.id !== "faster") return undefined;
+  const target = targets?.[0]?.name;
   // What is kept may be of another machine.
-  const key = { speed: evaluation.measured.sha256, beside: evaluator.original.measured.sha256, machine };
+  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, machine, target };
   const known = (await records?.read(key)) as number | undefined;
   if (known !== undefined) return known;
-  const { models } = await evaluator.time([evaluation], { rounds: roundsOfTiming });
-  const speed = models[1]?.speedup.median;
-  if (speed !== undefined) await records?.write(key, speed);
+  const timing = await time(evaluator, [attempt], { rounds: roundsOfTiming, targets }, { log: () => {} });
+  const speed = speedAt(timing, 0);
+  if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
   return speed;
 }
 

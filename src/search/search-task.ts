@@ -1,4 +1,4 @@
-/** What a search works on: a model measured on the samples that are searched on, and all combinations for it. */
+/** A search before its first combination: the original, measured on the search samples, and all combinations that can be tried. */
 import type { Task } from "../evaluate/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -14,15 +14,15 @@ import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { divided, firstLook, type SearchParts } from "./parts.ts";
 
 export interface SearchOptions extends RunOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
-  /** A better one was found: judged on the samples that are searched on. */
+  /** Called with each result that is better than all before. It was judged on the search samples only. */
   readonly onBest?: (best: Finalists) => Promise<void>;
-  /** Numbers of samples to calibrate and to train on, which the recipes of results say. */
+  /** Numbers of calibration and training samples, to be written into the recipes of results. */
   readonly samples?: RecipeSamples | undefined;
 }
 
 /** What only Pith's own commands have. */
 export interface AheadOptions extends SearchOptions {
-  /** Tries several combinations in parallel in other processes, by `tryIn` with the same `resumeFolder`. */
+  /** Other processes, which try combinations in parallel: each calls `tryIn` with the `resumeFolder` of this search. */
   readonly ahead?: Ahead | undefined;
 }
 
@@ -80,10 +80,10 @@ export async function openSearchTask(
 }
 
 /**
- * Measures the original on the samples that judge in the end, before anything is tried.
+ * Measures the original on the samples that judge the finalists, before anything is tried.
  * @throws PithError E_DATA where it does no better on them than chance, unless `force`.
  */
-export async function requireProof({ store, task, options, context, parts }: SearchTask): Promise<void> {
+export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
   if (!parts.isApart) return;
   const quiet: Context = { ...context, log: () => {} };
   const silent = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };

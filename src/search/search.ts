@@ -13,7 +13,7 @@ import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { objectiveOf } from "../recipe/objective.ts";
 import type { CandidateSteps } from "../recipe/variant.ts";
-import { openStore } from "../run/store.ts";
+import { storeOfJob, withStore } from "../run/store.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
@@ -22,7 +22,13 @@ import { Forecast } from "./forecast.ts";
 import { type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
-import { type AheadOptions, openSearchTask, requireProof, type SearchOptions, type SearchTask } from "./search-task.ts";
+import {
+  type AheadOptions,
+  openSearchTask,
+  requireAboveChance,
+  type SearchOptions,
+  type SearchTask,
+} from "./search-task.ts";
 import { Work } from "./work.ts";
 
 /**
@@ -54,19 +60,16 @@ export async function searchAhead(
   given: Partial<Context>,
 ): Promise<Finalists> {
   const context = completeContext(given);
-  const store = await openStore(original, options);
-  try {
+  return withStore(original, options, async (store) => {
     const started = performance.now();
     const opened = await openSearchTask(store, original, task, options, context);
-    await requireProof(opened);
+    await requireAboveChance(opened);
     const searched = new Search(opened);
     // The finalists are timed with nothing beside.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
     return { ...found, run: { ...found.run, seconds: secondsSince(started) } };
-  } finally {
-    await store.release();
-  }
+  });
 }
 
 /**
@@ -81,17 +84,15 @@ export async function tryIn(
   name: string,
   given: Partial<Context> = {},
 ): Promise<void> {
-  // The search sees to the size of the folder.
-  const { resumeFolder, bucket } = options;
-  const store = await openStore(original, { resumeFolder, bucket });
-  try {
-    // Speeds are measured where nothing runs beside.
-    const alone = { ...options, purpose: "size" } as const;
-    const opened = await openSearchTask(store, original, task, alone, completeContext(given));
-    await new Search(opened).tryNamed(name);
-  } finally {
-    await store.release();
-  }
+  await withStore(original, storeOfJob(options), async (store) => {
+    const { trials, context } = await openSearchTask(store, original, task, options, completeContext(given));
+    const candidate = trials.candidates.find((one) => one.name === name);
+    if (candidate === undefined) throw new RangeError(`"${name}" is no combination`);
+    const started = performance.now();
+    // The search measures speeds itself.
+    await trials.attempt(candidate, true);
+    await new Clock(store, options, trials.judging, context).taken(name, started);
+  });
 }
 
 class Search {
@@ -117,7 +118,8 @@ class Search {
     this.#clock = clock;
     this.#budget = new Budget(options, options.ahead?.jobs ?? 1);
     this.#rounds = new Rounds({ all, objective, forecast, work: new Work(evaluator.took), isDone });
-    this.#scores = { evaluator, objective, metric: task.metric, store, machine: options.about?.machine };
+    const { targets, about } = options;
+    this.#scores = { evaluator, objective, metric: task.metric, store, targets, machine: about?.machine };
     this.#finals = new Finals(of, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
   }
@@ -128,7 +130,7 @@ class Search {
     if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
     await this.#clock.begin(options.bucket === undefined ? all.map(({ name }) => name) : []);
-    for (let round = rounds.next(budget.secondsOfOne); round.length > 0; round = rounds.next(budget.secondsOfOne)) {
+    for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {
         if (!budget.isOpen && rounds.tried.length > 0) return;
@@ -153,13 +155,6 @@ class Search {
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
-  /** @throws RangeError if there is no such combination. */
-  async tryNamed(name: string): Promise<void> {
-    const combination = this.#of.all.find((one) => one.name === name);
-    if (combination === undefined) throw new RangeError(`"${name}" is no combination`);
-    await this.#try(combination);
-  }
-
   /** A round, and where there is room what is likely to follow it: which combinations count does not depend on it. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, late } = this.#of;
@@ -168,7 +163,7 @@ class Search {
     if (ahead === undefined || !budget.isOpen) return;
     const next = round.slice(0, budget.combinations);
     const isLast = next.length >= budget.combinations;
-    const others = isLast ? [] : this.#rounds.promising(budget.secondsOfOne).filter((one) => !round.includes(one));
+    const others = isLast ? [] : this.#rounds.promising(budget.seconds).filter((one) => !round.includes(one));
     const missing = (some: readonly Combination[]): readonly string[] =>
       some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);

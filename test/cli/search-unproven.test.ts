@@ -34,7 +34,7 @@ ${layers.map((weight, index) => `  w${index}: float32[${weight.length}, ${weight
 }
 `;
 
-/** Of the first class above that of the second. */
+/** Logit of the first class minus that of the second. */
 function margin(point: Point): number {
   const [first = 0, second = 0] = layers.reduce<Point>(
     (values, weight, index) =>
@@ -74,7 +74,7 @@ function hard(steps: number): Point {
   }
 }
 
-/** A search of a network that is right on all samples; of those to judge by, points near where the class changes, by so many halvings. */
+/** Searches a network that classifies all samples correctly. The samples that judge the finalists lie near the decision boundary, the nearer the more `halvings`. */
 async function searched(name: string, halvings: number) {
   await save(parseModel(network), at("sectors.onnx"));
   const places = indexed("places", count, async (positions) => ({

@@ -16,6 +16,7 @@ import {
 import type { Purpose } from "../../recipe/objective.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Run, Variant } from "../../report/data.ts";
+import { usualMinutes } from "../../search/budget.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../data.ts";
@@ -48,8 +49,6 @@ interface Judging {
   readonly targets: readonly TargetName[];
   readonly purpose: Purpose | undefined;
 }
-
-const usualMinutes = 10;
 
 /** @param modules how many there are: time and combinations are divided among them. */
 export function searcherOf(

@@ -1,8 +1,8 @@
 /** Job of `pith compress`: runs a recipe, or searches for the best, and writes model, report and record of what was kept. */
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { joinPath, packageVersion } from "#platform";
+import { bytesOfFile } from "../../data/file-hash.ts";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, stopIfAsked } from "../../errors.ts";
 import { type Metric, size, type Task } from "../../evaluate/index.ts";
@@ -21,6 +21,7 @@ import {
   recipeText,
 } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
+import { digestOf } from "../../run/keys.ts";
 import type { Finalists, SearchOptions } from "../../search/index.ts";
 import { searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
@@ -203,9 +204,7 @@ async function fileFacts(
   if (files.length !== 1) return {};
   return {
     ...(await size(path)),
-    sha256: createHash("sha256")
-      .update(await readFile(path))
-      .digest("hex"),
+    sha256: await digestOf(bytesOfFile(path)),
   };
 }
 

@@ -10,7 +10,7 @@ import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { SearchOptions } from "../../search/index.ts";
-import { candidatesFor } from "../../search/offers.ts";
+import { recipesFor } from "../../search/offers.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { SharedInput } from "../queue/kinds.ts";
 import { storeOf } from "./ahead.ts";
@@ -46,7 +46,7 @@ export async function openSearch(
   const model = await openModel(input.model, context);
   const engine = createEngine();
   const { techniques } = input.search;
-  const recipes = given ?? candidatesFor(model, { target: input.targets, techniques }).map(({ recipe }) => recipe);
+  const recipes = given ?? recipesFor(model, { target: input.targets, techniques });
   const before = model.header.metadata.get(trainedKey);
   const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = opened;

@@ -1,6 +1,6 @@
 /**
- * Places in a list of values, packed into bytes, low bits first. Codes of 1, 2, 4 or 8 bits lie in bytes as they are; others are the sum of two or three such
- * digits: 3 bits are 2 and 1, side by side in a row.
+ * Codes (indices into a list of values) packed into bytes, lowest bits first. Codes of 1, 2, 4 or 8 bits are packed as they are. Others are split into planes of such
+ * widths: a code of 3 bits into its upper 2 bits and its lowest bit, which lie one behind the other in each row.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -8,7 +8,10 @@ import { fromNumbers } from "../../tensor/convert.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 
-/** How the codes of a tensor lie in rows of bytes: those of the highest bits first. */
+/** The operator set that has the operators of `numbersOf`. */
+export const digitsOpset = 13;
+
+/** Layout of the codes of a tensor: rows of bytes, in each of which the planes lie one behind the other, that of the highest bits first. */
 export interface Digits {
   readonly planes: readonly Plane[];
   /** Codes of a row. */

@@ -5,7 +5,7 @@
  *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
  *                                  h = Gemm(x, w)
  *
- * A table has rows of bytes, which are picked first. ONNX Runtime computes w once, when it loads the model. The palette is a parameter, which training moves while the codes stay
+ * A table of embeddings is stored in rows of bytes; rows are gathered before they are unpacked. ONNX Runtime computes w once, when it loads the model. The palette is a parameter, which training moves while the codes stay
  * (Han et al. 2016). Where zeros are as many as the numbers of a cluster, as in pruned weights, 0 is a value of its own that is no parameter:
  * Concat([0], fc1.weight_palette). A weight that has no more values than the palette is stored exactly.
  */
@@ -22,7 +22,7 @@ import { float32, int64 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
 import { weightReader } from "../weight.ts";
-import { type Digits, digitsOf, numbersOf, packDigits } from "./digits.ts";
+import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
 import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { pickRows, typedAs } from "./picked-rows.ts";
 
@@ -39,7 +39,7 @@ export const inPalette: Format = {
 
 const paletteForm = (bits: number): Form => ({
   bits,
-  opset: 13,
+  opset: digitsOpset,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
     const stored = await storedOf(around(emit, layer, run), table, bits, run);
