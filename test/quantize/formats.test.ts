@@ -205,8 +205,8 @@ describe("blocks in operators of ONNX", () => {
   });
 });
 
-describe("codes of bitsandbytes", () => {
-  test.skipIf(reference === undefined).each(reference?.bnb4 ?? [])(
+describe.skipIf(reference === undefined)("codes of bitsandbytes", () => {
+  test.each(reference?.bnb4 ?? [])(
     "$type, $K × $N in blocks of $block_size: those of ONNX Runtime's quantizer",
     async ({ K, N, block_size: block, type, ...given }) => {
       const model = product(K, N, goldenNumbers(given.weight_K_by_N));

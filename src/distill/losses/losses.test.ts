@@ -166,7 +166,7 @@ describe("value and gradient are PyTorch's", () => {
         expect(Math.abs(number - (gradients.get(name)?.[at] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
   });
 
-  test("for every loss that text can say", () => {
+  test.skipIf(published.length === 0)("for every loss that text can say", () => {
     const tried = all.map(({ text }) => text).join("\n");
     for (const { name } of imitations) expect(tried).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
   });
