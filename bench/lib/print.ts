@@ -9,7 +9,7 @@ export function line(text = ""): void {
 }
 
 /** A heading, and on what machine it was measured; a load above the number of cores makes times longer than they are. */
-export function heading(title: string, seed: number): void {
+export function heading(title: string, seed: number | string): void {
   const [cpu] = cpus();
   line(`\n${title}`);
   const [load = Number.NaN] = loadavg();
