@@ -1,10 +1,45 @@
-/** What results of recipes are when one of them is chosen. */
+/** Results of recipes when one of them is chosen. */
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
-import type { Measured } from "../report/data.ts";
-import type { Contender } from "./choose.ts";
-import { nothingGained } from "./improvement.ts";
-import type { Objective } from "./objective.ts";
+import type { Choice, Measured, Timing } from "../report/data.ts";
+import { type Contender, choose } from "./choose.ts";
+import { nothingGained, withoutNotes } from "./improvement.ts";
+import { type Objective, objectiveOf } from "./objective.ts";
+import type { RunOptions } from "./run.ts";
+import { speedAt, workAt } from "./timing.ts";
+import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
+
+/** By position, of all candidates. */
+export interface Decision {
+  /** What gained nothing or misses a target is refused. */
+  readonly tried: readonly Attempt[];
+  readonly contenders: readonly Contender[];
+  /** Undefined where there is nothing to keep. */
+  readonly choice: Choice | undefined;
+  /** The choice, where it is kept. */
+  readonly chosen: number | undefined;
+}
+
+export async function decide(
+  results: readonly Attempt[],
+  timing: Timing | undefined,
+  { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
+  options: RunOptions,
+): Promise<Decision> {
+  const { measured } = evaluator.original;
+  const plain = await withoutNotes(measured, await evaluator.open(evaluator.original));
+  const objective = objectiveOf(options, goal?.maxDrop, measured);
+  // What could not be timed reaches no target of speed.
+  const unknown = options.rounds === 0 ? undefined : 0;
+  const tried = results.map((one, place) =>
+    onTarget(withGain(plain, one, workAt(timing, place)), speedAt(timing, place) ?? unknown, objective),
+  );
+  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(timing, place) }));
+  const force = options.force === true;
+  const choice = choose(contenders, force, objective);
+  const isChosen = choice !== undefined && (force || isKept(tried[choice.place]));
+  return { tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
+}
 
 /** The one that lost least of those that there are. */
 export function nearest(tried: readonly Attempt[]): number | undefined {
@@ -20,7 +55,7 @@ export function nearest(tried: readonly Attempt[]): number | undefined {
  * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
  * pass for want of samples, those that seem to keep the goal come first.
  */
-export function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
+function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
   const found =
@@ -35,7 +70,7 @@ export function contender({ evaluation, usable, variant }: Attempt, goal: Goal |
   };
 }
 
-export function withGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
+function withGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
   const { variant } = tried;
   if (variant.refused !== undefined) return tried;
   const idle = nothingGained(original, variant, work);
@@ -44,7 +79,7 @@ export function withGain(original: Measured, tried: Attempt, work: number | unde
 }
 
 /** Refused where it misses a target of size or speed. */
-export function onTarget(tried: Attempt, speed: number | undefined, { lacks }: Objective): Attempt {
+function onTarget(tried: Attempt, speed: number | undefined, { lacks }: Objective): Attempt {
   const { variant } = tried;
   if (variant.result === undefined || variant.refused !== undefined) return tried;
   const why = lacks?.({ bytes: variant.result.bytes, speed, drop: 0 });
@@ -53,6 +88,6 @@ export function onTarget(tried: Attempt, speed: number | undefined, { lacks }: O
     : { ...tried, usable: false, variant: { ...variant, refused: why, refusedAs: "off target" } };
 }
 
-export function isKept(tried: Attempt | undefined): boolean {
+function isKept(tried: Attempt | undefined): boolean {
   return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
 }

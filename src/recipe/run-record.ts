@@ -1,70 +1,65 @@
-/** What a run records of its data, and what its results depend on. */
-import { fileKind } from "#platform";
-import { fileHash } from "../data/file-hash.ts";
-import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../data/index.ts";
-import { range, view } from "../data/indexed.ts";
-import type { Task } from "../evaluate/index.ts";
-import { openModules } from "../passes/modules.ts";
-import type { Disagreement, Run, Samples, StepRecord } from "../report/data.ts";
-import { partFor } from "../run/step.ts";
-import type { Store } from "../run/store.ts";
-import { bytesOf } from "../tensor/dense.ts";
+/** The record of a run: plain data, of which reports are made. */
+
+import type { Dataset } from "../data/index.ts";
+import { brotliQuality, type Task } from "../evaluate/index.ts";
+import type { Context } from "../passes/index.ts";
+import { type Disagreement, type Run, runFormat, type StepRecord, type Timing } from "../report/data.ts";
+import { version } from "../version.ts";
+import { type Decision, nearest } from "./contenders.ts";
+import type { Parts } from "./data-parts.ts";
 import type { Evaluator } from "./evaluator.ts";
+import { noiseOf, seenSamples } from "./evidence.ts";
 import type { RunOptions } from "./run.ts";
-import type { CandidateSteps } from "./variant.ts";
+import type { Trials } from "./trials.ts";
 
-/** What all figures of a run follow from, but for the model that they are of. */
-export async function judgingOf(
-  { original }: Store,
-  { metric, test }: Task,
-  parts: Parts,
-  { batch, output, length }: RunOptions,
-): Promise<unknown> {
+/** All but what is known at the end. */
+export async function runRecord(
+  { tried, choice, chosen }: Decision,
+  { evaluator, parts, goal }: Trials,
+  timing: Timing | undefined,
+  task: Task,
+  options: RunOptions,
+  context: Context,
+): Promise<Omit<Run, "date" | "warnings" | "seconds">> {
+  const { about, targets = [], seen } = options;
+  const { original, metrics } = evaluator;
+  const { name, unit, better } = task.metric;
+  const examined = chosen ?? nearest(tried);
+  const evaluation = tried[examined ?? -1]?.evaluation;
+  const disagreements =
+    evaluation === undefined ? [] : await seenSamples(evaluator.disagreements(evaluation), task.test, seen);
   return {
-    original,
-    test: await samplesKey(test, parts.test),
-    metric: metric.name,
-    batch,
-    output,
-    length,
+    format: runFormat,
+    version,
+    command: about?.command,
+    paths: about?.paths,
+    ...(targets.length === 0 ? {} : { targets: targets.map(({ name }) => name) }),
+    seed: context.seed,
+    machine: about?.machine,
+    data: {
+      ...dataRecord(task, parts, evaluator, options, tried[chosen ?? 0]?.variant.steps ?? []),
+      ...namesOf(disagreements, task.test.classes),
+    },
+    brotliQuality,
+    metric: { name, unit, better },
+    goal,
+    original: original.measured,
+    variants: tried.map(({ variant }) => variant),
+    chosen,
+    ...(choice === undefined || chosen === undefined || tried.length < 2 ? {} : { choice }),
+    missed: chosen !== undefined || metrics.validation === undefined ? undefined : choice?.place,
+    latency: timing,
+    ...(examined === undefined ? {} : { examined }),
+    disagreements,
+    ...(evaluation === undefined
+      ? {}
+      : {
+          noise: await noiseOf(await evaluator.open(original), await evaluator.open(evaluation), task.test, context),
+        }),
   };
 }
 
-/** So many samples of data that is too large to be hashed tell it from other data. */
-const mostTelling = 64;
-
-/**
- * Identifies samples wherever they are stored: by their hash, or where they are too large to be hashed by their number, the hash of a few of them, and their name
- * (of a file the hash of its content).
- */
-export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
-  const { name = "", count, sha256 } = samples ?? {};
-  if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
-  const some = isIndexed(dataset) ? await contentHash(evenlyOf(dataset, mostTelling)) : undefined;
-  return { count, some, name: (await fileKind(name)) === "file" ? await fileHash(name) : name };
-}
-
-function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
-  const wanted = Math.min(most, dataset.count);
-  const positions = range(wanted).map((at) => Math.floor((at * dataset.count) / wanted));
-  return view(dataset, dataset.name, positions);
-}
-
-export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
-
-/** Parts that no step is given are not recorded. */
-export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
-  const given = new Set<string | undefined>();
-  for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
-    given.add(partFor(pass, await openModules(pass.id, pass.options, options)));
-  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
-    const samples = given.has(part) ? task[part] : undefined;
-    return samples === undefined ? undefined : samplesOf(samples);
-  };
-  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
-}
-
-export function dataRecord(
+function dataRecord(
   task: Task,
   parts: Parts,
   { metrics }: Evaluator,
@@ -85,24 +80,9 @@ export function dataRecord(
   };
 }
 
-export function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
+function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
   const names = found
     .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
     .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
   return names.length === 0 ? {} : { classes: Object.fromEntries(names) };
-}
-
-/** Parts above this many bytes are not hashed: that would take longer than the rest. */
-const mostHashed = 2 ** 30;
-
-/** A stream that is not counted may not come twice the same, and may not end. */
-async function samplesOf(dataset: Dataset): Promise<Samples> {
-  const { name, count } = dataset;
-  if (count === undefined) return { name, count, sha256: undefined };
-  let bytes = 0;
-  for await (const batch of dataset.batches({ size: 1 })) {
-    for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
-    break;
-  }
-  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
 }

@@ -6,31 +6,27 @@
 import type { Dataset } from "../data/index.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { brotliQuality, type Task } from "../evaluate/index.ts";
-import { unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { open as openBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
-import { type Measured, type Run, runFormat } from "../report/data.ts";
-import { benchCommand, filesOf } from "../report/sections.ts";
+import type { Measured, Run } from "../report/data.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../run/store.ts";
-import { version } from "../version.ts";
-import { choose, frontBeside } from "./choose.ts";
-import { contender, isKept, nearest, onTarget, withGain } from "./contenders.ts";
+import { frontBeside } from "./choose.ts";
+import { decide } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
-import { noiseOf, seenSamples } from "./evidence.ts";
-import { withoutNotes } from "./improvement.ts";
 import { recipeName } from "./names.ts";
-import { type ObjectiveOptions, objectiveOf } from "./objective.ts";
+import type { ObjectiveOptions } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
+import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
-import { dataRecord, namesOf } from "./run-record.ts";
+import { runRecord } from "./run-record.ts";
 import { forecast } from "./time-estimate.ts";
-import { speedAt, time, workAt } from "./timing.ts";
-import { isChoice, openTrials } from "./trials.ts";
+import { timed } from "./timing.ts";
+import { isChoice, openTrials, type Trials } from "./trials.ts";
 import type { Attempt, Candidate } from "./variant.ts";
 
 /** Of several results the one that the objective asks for is kept: the smallest that is about as fast, unless said. */
@@ -143,93 +139,20 @@ export async function compressIn(
       base.log(event);
     },
   };
-  const { onStage = () => {} } = options;
   const trials = await openTrials(store, recipes, task, { ...options, choice: isChoice(recipes, options) }, context);
-  const { candidates, parts, evaluator, goal, runner } = trials;
-  const work = await Promise.all(candidates.map(({ steps }) => runner.work(steps)));
-  const open = new Map(
-    candidates.flatMap(({ steps }, place) =>
-      steps.flatMap((step, at) => {
-        const { id, done: isDone } = work[place]?.[at] ?? {};
-        return id === undefined || isDone ? [] : [[id, step] as const];
-      }),
-    ),
-  );
-  const duration = forecast([...open.values()], evaluator.took, task);
+  const { candidates, evaluator } = trials;
+  const duration = await durationOf(trials, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
   for (const candidate of candidates) results.push(await trials.attempt(candidate, candidates.length > 1));
-  const { rounds = 30 } = options;
-  const anyToTime =
-    rounds > 0 && results.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
-  if (anyToTime) onStage("time");
-  const timing = anyToTime ? await time(evaluator, results, { ...options, rounds }, context) : undefined;
-  const aims = targetsOf(options);
-  if (timing?.unsteady === true) {
-    const files = filesOf({ original: evaluator.original.measured, paths: options.about?.paths });
-    context.log({ id: "busy", text: unsteadyNote(benchCommand(files, aims.targets)), level: "warning" });
-  }
-  const plain = await withoutNotes(evaluator.original.measured, await evaluator.open(evaluator.original));
-  const gained = results.map((one, place) => withGain(plain, one, workAt(timing, place)));
-  const force = options.force === true;
-  const objective = objectiveOf(options, goal?.maxDrop, evaluator.original.measured);
-  const tried = gained.map((one, place) => onTarget(one, speedAt(timing, place), objective));
-  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(timing, place) }));
-  const choice = choose(contenders, force, objective);
-  const keeps = choice !== undefined && (force || isKept(tried[choice.place]));
-  const chosen = keeps ? choice.place : undefined;
-  const kept = chosen === undefined ? undefined : tried[chosen];
-  const evaluation = kept?.evaluation;
-  const examined = chosen ?? nearest(tried);
-  const seen = tried[examined ?? -1]?.evaluation;
-  const { comparison, verdict } = kept?.variant ?? {};
-  const worse =
-    comparison === undefined || goal === undefined || verdict?.met !== true
-      ? undefined
-      : lossWarning(comparison, verdict, goal);
-  if (worse !== undefined) context.log({ id: "worse", text: worse, level: "warning" });
-  if (evaluation !== undefined && evaluation.measured.bytes >= evaluator.original.measured.bytes)
-    context.log({ id: "size", text: notSmaller(evaluator.original.measured, evaluation.measured), level: "warning" });
-  const disagreements =
-    seen === undefined ? [] : await seenSamples(evaluator.disagreements(seen), task.test, options.seen);
-  const run: Run = {
-    format: runFormat,
-    version,
-    date,
-    command: options.about?.command,
-    paths: options.about?.paths,
-    ...aims,
-    seed: context.seed,
-    machine: options.about?.machine,
-    data: {
-      ...dataRecord(task, parts, evaluator, options, tried[chosen ?? 0]?.variant.steps ?? []),
-      ...namesOf(disagreements, task.test.classes),
-    },
-    brotliQuality,
-    metric: { name: task.metric.name, unit: task.metric.unit, better: task.metric.better },
-    goal,
-    original: evaluator.original.measured,
-    variants: tried.map(({ variant }) => variant),
-    chosen,
-    ...(choice === undefined || !keeps || tried.length < 2 ? {} : { choice }),
-    missed: keeps || evaluator.metrics.validation === undefined ? undefined : choice?.place,
-    latency: timing,
-    ...(examined === undefined ? {} : { examined }),
-    disagreements,
-    ...(seen === undefined
-      ? {}
-      : {
-          noise: await noiseOf(
-            await evaluator.open(evaluator.original),
-            await evaluator.open(seen),
-            task.test,
-            context,
-          ),
-        }),
-    warnings,
-    seconds: secondsSince(started),
-  };
-  if (evaluation === undefined) {
+  const timing = await timed(evaluator, results, options, context);
+  const decision = await decide(results, timing, trials, options);
+  const { tried, contenders, chosen } = decision;
+  const kept = tried[chosen ?? -1];
+  if (kept !== undefined) warnOf(kept, trials, context);
+  const record = await runRecord(decision, trials, timing, task, options, context);
+  const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
+  if (kept?.evaluation === undefined) {
     const { code, message } = refusal(run);
     return { run: { ...run, refused: { code, message } }, result: undefined, others: [] };
   }
@@ -237,7 +160,7 @@ export async function compressIn(
     const file = await store.file(measured.sha256);
     return file.read(0, file.size);
   };
-  const bytes = await bytesOf(evaluation);
+  const bytes = await bytesOf(kept.evaluation);
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
   const others: { readonly place: number; readonly bytes: Uint8Array }[] = [];
@@ -248,8 +171,28 @@ export async function compressIn(
   return { run, result: { model: result, bytes }, others };
 }
 
-function targetsOf({ targets = [] }: RunOptions): Pick<Run, "targets"> {
-  return targets.length === 0 ? {} : { targets: targets.map(({ name }) => name) };
+/** About how long it will take, of steps that are not in the store. */
+async function durationOf({ candidates, runner, evaluator }: Trials, task: Task): Promise<string | undefined> {
+  const open = new Map<unknown, PassStep>();
+  for (const { steps } of candidates)
+    for (const [at, { id, done }] of (await runner.work(steps)).entries()) {
+      const step = steps[at];
+      if (!done && step !== undefined) open.set(id, step);
+    }
+  return forecast([...open.values()], evaluator.took, task);
+}
+
+/** Of a result that is kept. */
+function warnOf({ variant, evaluation }: Attempt, { goal, evaluator }: Trials, { log }: Context): void {
+  const { measured } = evaluator.original;
+  const { comparison, verdict } = variant;
+  const worse =
+    comparison === undefined || goal === undefined || verdict?.met !== true
+      ? undefined
+      : lossWarning(comparison, verdict, goal);
+  if (worse !== undefined) log({ id: "worse", text: worse, level: "warning" });
+  if (evaluation !== undefined && evaluation.measured.bytes >= measured.bytes)
+    log({ id: "size", text: notSmaller(measured, evaluation.measured), level: "warning" });
 }
 
 function notSmaller(original: Measured, result: Measured): string {

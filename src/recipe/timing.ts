@@ -1,11 +1,38 @@
 /** The speed of all that candidates have come to, beside the original. */
 import { PithError } from "../errors.ts";
-import { isUnsteady, workOf } from "../evaluate/latency.ts";
+import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Context } from "../passes/index.ts";
 import type { Timing } from "../report/data.ts";
+import { benchCommand, filesOf } from "../report/sections.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
+import type { RunOptions } from "./run.ts";
 import type { Attempt } from "./variant.ts";
+
+const usualRounds = 30;
+
+/** `time` for a report: undefined where nothing has changed, or no rounds are asked for. A busy machine is a warning. */
+export async function timed(
+  evaluator: Evaluator,
+  tried: readonly Attempt[],
+  { rounds = usualRounds, targets, about, onStage }: RunOptions,
+  context: Pick<Context, "log">,
+): Promise<Timing | undefined> {
+  const isChanged = tried.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
+  if (rounds === 0 || !isChanged) return undefined;
+  onStage?.("time");
+  const timing = await time(evaluator, tried, { rounds, targets }, context);
+  if (timing?.unsteady !== true) return timing;
+  const files = filesOf({ original: evaluator.original.measured, paths: about?.paths });
+  const text = unsteadyNote(
+    benchCommand(
+      files,
+      targets?.map(({ name }) => name),
+    ),
+  );
+  context.log({ id: "busy", text, level: "warning" });
+  return timing;
+}
 
 /** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
 export async function time(

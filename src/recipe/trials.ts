@@ -5,12 +5,12 @@ import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { Runner } from "../run/runner.ts";
 import { type Store, storeOfJob, withStore } from "../run/store.ts";
+import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { Figures } from "./figures.ts";
 import { goalOf } from "./objective.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { RunOptions } from "./run.ts";
-import { judgingOf, type Parts, partsOf, samplesKey } from "./run-record.ts";
 import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained } from "./variant.ts";
 
 export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}

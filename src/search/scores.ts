@@ -48,7 +48,7 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Undefined where the objective does not ask for it. What a busy machine says is not kept. */
+/** Undefined where the objective does not ask for it, 0 where it asks for a speed and there is none to be had. What a busy machine says is not kept. */
 async function speedOf(
   attempt: Attempt,
   { measured }: Evaluated,
@@ -63,7 +63,7 @@ async function speedOf(
   const timing = await time(evaluator, [attempt], { rounds: roundsOfTiming, targets }, { log: () => {} });
   const speed = speedAt(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
-  return speed;
+  return speed ?? (objective.id === "faster" ? 0 : undefined);
 }
 
 /** "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast" */

@@ -1,0 +1,79 @@
+/** The samples that a run uses, and what identifies them: results in the store depend on it. */
+import { fileKind } from "#platform";
+import { fileHash } from "../data/file-hash.ts";
+import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../data/index.ts";
+import { range, view } from "../data/indexed.ts";
+import type { Task } from "../evaluate/index.ts";
+import { openModules } from "../passes/modules.ts";
+import type { Run, Samples } from "../report/data.ts";
+import { partFor } from "../run/step.ts";
+import type { Store } from "../run/store.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import type { RunOptions } from "./run.ts";
+import type { CandidateSteps } from "./variant.ts";
+
+/** What all figures of a run follow from, but for the model that they are of. */
+export async function judgingOf(
+  { original }: Store,
+  { metric, test }: Task,
+  parts: Parts,
+  { batch, output, length }: RunOptions,
+): Promise<unknown> {
+  return {
+    original,
+    test: await samplesKey(test, parts.test),
+    metric: metric.name,
+    batch,
+    output,
+    length,
+  };
+}
+
+/** So many samples of data that is too large to be hashed tell it from other data. */
+const mostTelling = 64;
+
+/**
+ * Identifies samples wherever they are stored: by their hash, or where they are too large to be hashed by their number, the hash of a few of them, and their name
+ * (of a file the hash of its content).
+ */
+export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
+  const { name = "", count, sha256 } = samples ?? {};
+  if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
+  const some = isIndexed(dataset) ? await contentHash(evenlyOf(dataset, mostTelling)) : undefined;
+  return { count, some, name: (await fileKind(name)) === "file" ? await fileHash(name) : name };
+}
+
+function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
+  const wanted = Math.min(most, dataset.count);
+  const positions = range(wanted).map((at) => Math.floor((at * dataset.count) / wanted));
+  return view(dataset, dataset.name, positions);
+}
+
+export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
+
+/** Parts that no step is given are not recorded. */
+export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
+  const given = new Set<string | undefined>();
+  for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
+    given.add(partFor(pass, await openModules(pass.id, pass.options, options)));
+  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
+    const samples = given.has(part) ? task[part] : undefined;
+    return samples === undefined ? undefined : samplesOf(samples);
+  };
+  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
+}
+
+/** Parts above this many bytes are not hashed: that would take longer than the rest. */
+const mostHashed = 2 ** 30;
+
+/** A stream that is not counted may not come twice the same, and may not end. */
+async function samplesOf(dataset: Dataset): Promise<Samples> {
+  const { name, count } = dataset;
+  if (count === undefined) return { name, count, sha256: undefined };
+  let bytes = 0;
+  for await (const batch of dataset.batches({ size: 1 })) {
+    for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
+    break;
+  }
+  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
+}
