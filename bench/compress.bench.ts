@@ -12,7 +12,7 @@ import { open } from "../src/onnx/index.ts";
 import { compress } from "../src/recipe/run.ts";
 import type { Run } from "../src/report/data.ts";
 import { type SearchOptions, search } from "../src/search/index.ts";
-import { divided } from "../src/search/parts.ts";
+import { searchParts } from "../src/search/parts.ts";
 import { openTask } from "../src/task/index.ts";
 import { formats } from "./compress/formats.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
@@ -85,7 +85,7 @@ async function measured(network: Network): Promise<boolean> {
       { seed, log: clock.log },
     );
     overheads.push(clock.overhead(run));
-    const parts = divided(task.test, seed);
+    const parts = searchParts(task.test, seed);
     const { test } = parts;
     const before = await compress(
       model,

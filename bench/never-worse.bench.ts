@@ -19,7 +19,7 @@ import { type Purpose, purposes } from "../src/recipe/objective.ts";
 import { compress } from "../src/recipe/run.ts";
 import type { Run } from "../src/report/data.ts";
 import { search } from "../src/search/index.ts";
-import { divided } from "../src/search/parts.ts";
+import { searchParts } from "../src/search/parts.ts";
 import { openTask } from "../src/task/index.ts";
 import { shared } from "../test/shared.ts";
 import { formats } from "./compress/formats.ts";
@@ -68,7 +68,7 @@ async function compared(path: string): Promise<Row> {
   // Also where all that is judged was trained.
   const goal = { maxDrop: network?.maxDrop ?? usualDrop(task.metric, 1) };
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
-  const judged = { ...task, test: divided(test, seed).test };
+  const judged = { ...task, test: searchParts(test, seed).test };
   const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });
   const [own, other] = [keptOf(run), keptOf(before.run)];
   const sizeOf = (one: typeof own): number => one?.result?.bytes ?? run.original.bytes;

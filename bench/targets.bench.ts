@@ -21,7 +21,7 @@ import { openStore } from "../src/run/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
 import { search } from "../src/search/index.ts";
 import { combinationsFor } from "../src/search/offers.ts";
-import { divided } from "../src/search/parts.ts";
+import { searchParts } from "../src/search/parts.ts";
 import { figuresOf } from "../src/search/scores.ts";
 import { openTask } from "../src/task/index.ts";
 import { filesOf, networks } from "./compress/networks.ts";
@@ -73,7 +73,7 @@ else {
   const { preprocess, metric } = network;
   const given = { data: files.data, preprocess, learns: "answers", calibrate: 256, ...(metric && { metric }) } as const;
   const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
-  const parts = divided(task.test, seed);
+  const parts = searchParts(task.test, seed);
   const made = await mkdtemp(join(tmpdir(), "pith-grid-"));
   const folder = values.folder ?? made;
   const store = await openStore(model, { resumeFolder: folder });

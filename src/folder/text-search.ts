@@ -1,7 +1,7 @@
 /** What layers of a module are spared by where all models of a folder together lose the tokens of texts: other texts than the result is judged by. */
 import { wilson } from "../evaluate/index.ts";
 import type { Context } from "../passes/pass.ts";
-import type { Measurement, Search } from "../recipe/sparing.ts";
+import type { SparingJudge, SparingVerdict } from "../recipe/sparing.ts";
 import { continueEach, type ModulePaths, mostTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
 import { generatorOf } from "./generate.ts";
 
@@ -28,14 +28,14 @@ export function othersOf(texts: readonly string[]): readonly string[] {
   return others.length > 0 ? others : usualTexts;
 }
 
-const order: readonly Measurement["holds"][] = ["no", "barely", "clearly"];
+const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
 
 /** @param alone what the module by itself is searched by, which has to hold as well. */
 export async function searchTogether(
   { folder, base, modules, texts }: Together,
-  alone: Search,
+  alone: SparingJudge,
   { engine, signal }: Context,
-): Promise<Search> {
+): Promise<SparingJudge> {
   const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
   if (original === undefined || tokenizer === undefined) return alone;

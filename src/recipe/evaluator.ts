@@ -24,10 +24,10 @@ import type { Disagreement, Measured, Timing } from "../report/data.ts";
 import type { Store } from "../run/store.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-import type { Figures } from "./figures.ts";
+import type { FigureRecords } from "./figure-records.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";
-import type { Measuring } from "./time-estimate.ts";
+import type { OriginalTime } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
@@ -50,7 +50,7 @@ interface MeasuredOriginal {
   readonly run: OneRun;
   readonly options: PairedMetricsOptions;
   readonly context: Context;
-  readonly figures: Figures;
+  readonly figures: FigureRecords;
   /** What it took for all samples. */
   readonly seconds: number;
 }
@@ -66,7 +66,12 @@ export class Evaluator {
     this.#of = of;
   }
 
-  static async create(figures: Figures, task: Task, options: EvaluatorOptions, context: Context): Promise<Evaluator> {
+  static async create(
+    figures: FigureRecords,
+    task: Task,
+    options: EvaluatorOptions,
+    context: Context,
+  ): Promise<Evaluator> {
     const { name, length, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
     const { store } = figures;
     const { digest, model } = await ship(store.original, store);
@@ -103,7 +108,7 @@ export class Evaluator {
   }
 
   /** What the original took for all samples. */
-  get took(): Measuring {
+  get took(): OriginalTime {
     return { seconds: this.#of.seconds, samples: this.metrics.rows.said.given.length };
   }
 

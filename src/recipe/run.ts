@@ -24,7 +24,7 @@ import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
 import { runRecord } from "./run-record.ts";
-import { forecast } from "./time-estimate.ts";
+import { durationText } from "./time-estimate.ts";
 import { timed } from "./timing.ts";
 import { isChoice, openTrials, type Trials } from "./trials.ts";
 import type { Attempt, Candidate } from "./variant.ts";
@@ -179,7 +179,7 @@ async function durationOf({ candidates, runner, evaluator }: Trials, task: Task)
       const step = steps[at];
       if (!done && step !== undefined) open.set(id, step);
     }
-  return forecast([...open.values()], evaluator.took, task);
+  return durationText([...open.values()], evaluator.took, task);
 }
 
 /** Of a result that is kept. */

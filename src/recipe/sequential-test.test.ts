@@ -8,7 +8,7 @@ import { completeContext } from "../passes/index.ts";
 import { openStore } from "../run/store.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { Evaluator } from "./evaluator.ts";
-import { Figures } from "./figures.ts";
+import { FigureRecords } from "./figure-records.ts";
 import type { Rows } from "./holdout.ts";
 import type { PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";
@@ -93,13 +93,18 @@ test("figures that were kept from a look are completed, where all samples are me
   const store = await openStore(original, {});
   const evaluate = async (place: typeof store, firstLook?: number) => {
     const named = { name: "original", ...options, choice: true, firstLook };
-    const evaluator = await Evaluator.create(new Figures(place, "test"), taskOf(1000), named, completeContext({}));
+    const evaluator = await Evaluator.create(
+      new FigureRecords(place, "test"),
+      taskOf(1000),
+      named,
+      completeContext({}),
+    );
     return evaluator.measure(await place.keep(constant), "constant", goal);
   };
   const fresh = await openStore(original, {});
   const early = await evaluate(store, 128);
   expect(early.answers.given.length).toBeLessThan(128);
-  const kept = (await new Figures(store, "test").found(early.measured.sha256)) ?? expect.fail();
+  const kept = (await new FigureRecords(store, "test").found(early.measured.sha256)) ?? expect.fail();
   expect(countOf(kept)).toBe(128);
   expect(await evaluate(store)).toEqual(await evaluate(fresh));
   // What was completed is the same as what was measured at once, in the usual order.

@@ -12,10 +12,10 @@ import type { Context } from "../passes/index.ts";
 import { divide } from "./holdout.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";
-import type { Measurement, Search } from "./sparing.ts";
+import type { SparingJudge, SparingVerdict } from "./sparing.ts";
 
 export interface SearchedApart {
-  readonly search: Search;
+  readonly search: SparingJudge;
   /** Samples that are searched on. */
   readonly searched: number;
   /** On the others. */
@@ -66,7 +66,7 @@ export async function searchedApart(
 const tooFew = "there are too few samples to search on some and judge by others";
 
 /** Searching on the validation samples among those of a test. */
-export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): Search | Miss {
+export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): SparingJudge | Miss {
   const { validation } = metrics;
   if (validation === undefined) return new Miss(tooFew);
   return {
@@ -84,7 +84,7 @@ export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal):
  */
 const standardErrors = 2;
 
-function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): Measurement {
+function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): SparingVerdict {
   const { drop, verdict } = judge(comparison, goal);
   const error = Math.sqrt(comparison.variance / drop.count);
   const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + standardErrors * error }, goal);
@@ -95,7 +95,7 @@ function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal):
 }
 
 /** Random inputs of another seed than the result is judged by. */
-export function randomSearch(original: Model, output: string | undefined, context: Context): Search {
+export function randomSearch(original: Model, output: string | undefined, context: Context): SparingJudge {
   const { engine, seed, signal } = context;
   return {
     samples: undefined,

@@ -29,13 +29,13 @@ export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
 }
 
-export interface Search {
+export interface SparingJudge {
   /** Undefined: random inputs. */
   readonly samples: Dataset | undefined;
-  measure(model: Model): Promise<Measurement>;
+  measure(model: Model): Promise<SparingVerdict>;
 }
 
-export interface Measurement {
+export interface SparingVerdict {
   /** "barely": by the estimate, which on other samples is as likely to miss. */
   readonly holds: "clearly" | "barely" | "no";
   /** "0.4 points lost" */
@@ -50,7 +50,7 @@ export interface SparingRequest {
   readonly plain: StepOutput;
   /** Runs the step with other options, on a copy of the original; or another pass in its place. */
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
-  readonly search: Search;
+  readonly search: SparingJudge;
   /** The output that is the answer, where that was said. */
   readonly output: string | undefined;
 }
@@ -93,13 +93,13 @@ export async function spare(
   const { moves, shares } = await movesOf(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a milder form");
   const attempts: SparingAttempt[] = [];
-  let kept: { readonly made: StepOutput; readonly moves: readonly Move[] } | undefined;
+  let kept: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
   let closest = "";
   /** Keeps these where they hold. */
   const attempt = async (
-    moves: readonly Move[],
-    enough: readonly Measurement["holds"][],
-  ): Promise<Measurement["holds"] | "no smaller"> => {
+    moves: readonly MilderStep[],
+    enough: readonly SparingVerdict["holds"][],
+  ): Promise<SparingVerdict["holds"] | "no smaller"> => {
     stopIfAsked(context.signal, "Stopped while layers were spared.");
     const layers = layersOf(moves).length;
     context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} spared`);
@@ -147,10 +147,10 @@ export async function spare(
   return { made: explained(made, spared), options: withForms(options, kept.moves), sparing: { spared, attempts } };
 }
 
-const layersOf = (moves: readonly Move[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
+const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
 
 /** A layer's step to its next milder form. */
-interface Move {
+interface MilderStep {
   readonly layer: string;
   readonly form: OptionValues;
   /** Of the error of the outputs, what it takes away for each byte. */
@@ -165,7 +165,7 @@ const leastBytes = 256;
 async function movesOf(
   request: SparingRequest,
   context: Context,
-): Promise<{ readonly moves: readonly Move[]; readonly shares: ReadonlyMap<string, number> }> {
+): Promise<{ readonly moves: readonly MilderStep[]; readonly shares: ReadonlyMap<string, number> }> {
   const { pass, options, original, plain } = request;
   const ladders = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
   for (const change of plain.changes) {
@@ -181,7 +181,7 @@ async function movesOf(
     ]),
   );
   const moves = [...ladders].flatMap(([layer, { change, forms }]) =>
-    forms.map((form, at): Move => {
+    forms.map((form, at): MilderStep => {
       const asked = change.bits ?? 0;
       const [before, after] = [at === 0 ? asked : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
       const left = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
@@ -193,7 +193,7 @@ async function movesOf(
 }
 
 /** The step's options with these layers in the last form that is named of each. */
-export function withForms(options: OptionValues, moves: readonly Pick<Move, "layer" | "form">[]): OptionValues {
+export function withForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {
     const own = overrides.get(layer);
@@ -205,7 +205,7 @@ export function withForms(options: OptionValues, moves: readonly Pick<Move, "lay
 }
 
 function sparedIn(
-  moves: readonly Move[],
+  moves: readonly MilderStep[],
   shares: ReadonlyMap<string, number>,
   plain: StepOutput,
   made: StepOutput,

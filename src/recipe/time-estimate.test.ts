@@ -4,7 +4,7 @@ import { accuracy, agreement } from "../evaluate/index.ts";
 import { zeros } from "../tensor/dense.ts";
 import { stepsOf } from "./pass-steps.ts";
 import { recipeFrom } from "./recipe.ts";
-import { forecast, stepSeconds } from "./time-estimate.ts";
+import { durationText, stepSeconds } from "./time-estimate.ts";
 
 const data = memory("train", { label: zeros("int64", [3000]) });
 const task = { train: data, metric: accuracy() };
@@ -21,13 +21,13 @@ test("each step is judged once; training costs three runs a sample and epoch, ca
 });
 
 test("is told in words, and not at all where it is over at once", () => {
-  const told = (seconds: number) => forecast(steps, { seconds, samples: 1000 }, task);
+  const told = (seconds: number) => durationText(steps, { seconds, samples: 1000 }, task);
   expect(told(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
   expect(told(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
   expect(told(300)).toBe("about 3.3 hours: 3 steps, each evaluated on 1,000 samples");
   expect(told(0.1)).toBeUndefined();
   const [first] = steps;
-  expect(forecast(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
+  expect(durationText(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
     "about 60 seconds: 1 step evaluated on 10 samples",
   );
 });
@@ -37,7 +37,7 @@ test("only steps that are judged are counted as such, and all rounds of a repeat
   const rounds = stepsOf(recipeFrom({ steps: [repeat, { remove: {} }] }));
   // 2 × 10 s of judging; 1, 1, 1, 2 and 2 epochs of 3,000 × 30 ms.
   expect(stepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 90);
-  expect(forecast(rounds, { seconds: 10, samples: 1000 }, task)).toBe(
+  expect(durationText(rounds, { seconds: 10, samples: 1000 }, task)).toBe(
     "about 11 minutes: 11 steps, 2 of them evaluated on 1,000 samples",
   );
 });

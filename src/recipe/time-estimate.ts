@@ -7,7 +7,7 @@ import type { PassStep } from "./pass-steps.ts";
 /** A step of a training runs forwards, and about twice as long backwards. */
 const trainingCost = 3;
 
-export interface Measuring {
+export interface OriginalTime {
   /** That the original took for all test samples. */
   readonly seconds: number;
   readonly samples: number;
@@ -19,7 +19,7 @@ export interface Measuring {
  */
 export function stepSeconds(
   steps: readonly PassStep[],
-  { seconds, samples }: Measuring,
+  { seconds, samples }: OriginalTime,
   { train, metric }: Pick<Task, "train" | "metric">,
 ): number {
   const perSample = seconds / Math.max(1, samples);
@@ -36,14 +36,14 @@ export function stepSeconds(
 }
 
 /** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for what is over at once. */
-export function forecast(
+export function durationText(
   steps: readonly PassStep[],
-  measuring: Measuring,
+  took: OriginalTime,
   task: Pick<Task, "train" | "metric">,
 ): string | undefined {
-  const time = waiting(stepSeconds(steps, measuring, task));
+  const time = waiting(stepSeconds(steps, took, task));
   if (time === undefined) return undefined;
   const judged = steps.filter((step) => step.judged).length;
   const which = judged < steps.length ? `, ${integer(judged)} of them` : steps.length === 1 ? "" : ", each";
-  return `${time}: ${counted(steps.length, "step")}${which} evaluated on ${counted(measuring.samples, "sample")}`;
+  return `${time}: ${counted(steps.length, "step")}${which} evaluated on ${counted(took.samples, "sample")}`;
 }

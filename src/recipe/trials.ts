@@ -7,7 +7,7 @@ import { Runner } from "../run/runner.ts";
 import { type Store, storeOfJob, withStore } from "../run/store.ts";
 import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
-import { Figures } from "./figures.ts";
+import { FigureRecords } from "./figure-records.ts";
 import { goalOf } from "./objective.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { RunOptions } from "./run.ts";
@@ -52,7 +52,7 @@ export async function openTrials(
   );
   const parts = await partsOf(task, candidates);
   const judging = await judgingOf(store, task, parts, options);
-  const figures = new Figures(store, judging);
+  const figures = new FigureRecords(store, judging);
   const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
   onMeasured(evaluator.original.measured);
   // A model that is going to be trained may be at chance.

@@ -17,10 +17,10 @@ export interface Combination {
   /** Of the numbers as they are stored. */
   readonly training: Offer | undefined;
   /** Layers left in milder forms, where the same without it misses the goal. */
-  readonly sparing: Sparing | undefined;
+  readonly sparing: SparingOffer | undefined;
 }
 
-export interface Sparing extends Offer {
+export interface SparingOffer extends Offer {
   /** Name of the combination without it. */
   readonly of: string;
 }
@@ -61,7 +61,7 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
   );
 }
 
-const sparingOf = (of: string, { runs }: Offer): Sparing => ({
+const sparingOf = (of: string, { runs }: Offer): SparingOffer => ({
   ...{ name: "layers spared", kind: "numbers", family: "spared", pass: "sparing", options: {}, of },
   runs: attempts * (runs + runsOfAttempt),
 });

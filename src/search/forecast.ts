@@ -8,7 +8,7 @@
  */
 
 import type { Figures } from "../recipe/objective.ts";
-import type { Combination, Offer, Sparing } from "./combinations.ts";
+import type { Combination, Offer, SparingOffer } from "./combinations.ts";
 import { exponentOfSpeed } from "./expected-speed.ts";
 
 export interface Tried {
@@ -69,7 +69,7 @@ export class Forecast {
    * Where a combination has missed the goal g with a drop d: a part r = 1 − g / d of the error has to go. The layers that have most of it come first, which are few: r² of the
    * bytes are doubled.
    */
-  #spared({ of }: Sparing): Figures | undefined {
+  #spared({ of }: SparingOffer): Figures | undefined {
     const plain = this.#figures.get(of);
     if (plain === undefined || plain.drop <= this.#unit) return undefined;
     const growth = 1 + (1 - this.#unit / plain.drop) ** 2;

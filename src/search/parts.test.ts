@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { float32 } from "../tensor/dense.ts";
-import { divided, firstLook } from "./parts.ts";
+import { firstLook, searchParts } from "./parts.ts";
 
 const of = (count: number) =>
   memory("numbers", {
@@ -11,7 +11,7 @@ const of = (count: number) =>
     ),
   });
 
-async function numbersOf({ search, test }: ReturnType<typeof divided>): Promise<readonly number[][]> {
+async function numbersOf({ search, test }: ReturnType<typeof searchParts>): Promise<readonly number[][]> {
   const all: number[][] = [];
   for (const part of [search, test]) {
     const own: number[] = [];
@@ -22,18 +22,18 @@ async function numbersOf({ search, test }: ReturnType<typeof divided>): Promise<
 }
 
 test("no sample is both searched on and judged by", async () => {
-  const [search = [], judged = []] = await numbersOf(divided(of(1001), 0));
+  const [search = [], judged = []] = await numbersOf(searchParts(of(1001), 0));
   expect([search.length, judged.length]).toEqual([500, 501]);
   expect(new Set([...search, ...judged]).size).toBe(1001);
 });
 
 test("of many samples the most judge", async () => {
-  const { search, test } = divided(of(10_000), 0);
+  const { search, test } = searchParts(of(10_000), 0);
   expect([search.count, test.count]).toEqual([2048, 7952]);
 });
 
 test("what is looked at first is spread over all samples", async () => {
-  const [search = []] = await numbersOf(divided(of(10_000), 0));
+  const [search = []] = await numbersOf(searchParts(of(10_000), 0));
   const of5 = Array.from({ length: 5 }, (_, fifth) =>
     search.slice(0, firstLook).filter((number) => Math.floor(number / 2000) === fifth),
   );
@@ -41,6 +41,6 @@ test("what is looked at first is spread over all samples", async () => {
 });
 
 test("of few all are both", () => {
-  const { search, test, isApart } = divided(of(199), 0);
+  const { search, test, isApart } = searchParts(of(199), 0);
   expect([search.count, test.count, isApart]).toEqual([199, 199, false]);
 });

@@ -19,7 +19,7 @@ export interface SearchParts {
 }
 
 /** Samples to search on, half of all at most, and the others to judge by; all for both where there are few, or they come as a stream. */
-export function divided(test: Dataset, seed: number): SearchParts {
+export function searchParts(test: Dataset, seed: number): SearchParts {
   if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test, isApart: false };
   const order = random(seed, "search").permutation(test.count);
   const searched = Math.min(Math.floor(test.count / 2), mostSearched);

@@ -11,7 +11,7 @@ import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Finalists } from "./finals.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { divided, firstLook, type SearchParts } from "./parts.ts";
+import { firstLook, type SearchParts, searchParts } from "./parts.ts";
 
 export interface SearchOptions extends RunOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
   /** Called with each result that is better than all before. It was judged on the search samples only. */
@@ -49,7 +49,7 @@ export async function openSearchTask(
   options: AheadOptions,
   context: Context,
 ): Promise<SearchTask> {
-  const parts = divided(task.test, context.seed);
+  const parts = searchParts(task.test, context.seed);
   const target = (options.targets ?? []).map(({ name }) => name);
   const all = combinationsFor(await store.open(store.original), task, { ...options, target });
   const late = new AbortController();

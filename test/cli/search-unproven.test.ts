@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { indexed, range } from "../../src/data/indexed.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
-import { divided } from "../../src/search/parts.ts";
+import { searchParts } from "../../src/search/parts.ts";
 import { random } from "../../src/tensor/random.ts";
 import { compiled, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
@@ -81,7 +81,7 @@ async function searched(name: string, halvings: number) {
     place: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) },
   }));
   const easyPlaces = new Set<number>();
-  for await (const { place } of divided(places, 0).search.batches({ size: count }))
+  for await (const { place } of searchParts(places, 0).search.batches({ size: count }))
     for (const row of place?.data ?? []) easyPlaces.add(Number(row));
   const rowsOf = (isEasy: (at: number) => boolean): Point[] =>
     [...range(count)].map((row) => {

@@ -1,7 +1,7 @@
 /** Job: tries one combination of a search of `pith compress`, and leaves its result in the folder where the search looks for it. */
 import type { JobContext } from "../../job/job.ts";
 import { tryIn } from "../../search/search.ts";
-import { openSearch, type SearchInput } from "./searching.ts";
+import { openSearch, type SearchInput } from "./open-search.ts";
 import { withTargets } from "./target.ts";
 
 export interface CombinationInput extends SearchInput {

@@ -33,7 +33,7 @@ import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { openSearch, recipeFile, type SearchInput } from "./searching.ts";
+import { openSearch, recipeFile, type SearchInput } from "./open-search.ts";
 import { withTargets } from "./target.ts";
 
 export interface CompressInput extends SearchInput, Elsewhere {

@@ -2,7 +2,7 @@
 import type { JobContext } from "../../job/job.ts";
 import { measureIn } from "../../recipe/sensitivity.ts";
 import type { Measurement } from "../../recipe/sweep-units.ts";
-import { openSweep, type SweepInput } from "./sweeping.ts";
+import { openSweep, type SweepInput } from "./open-sweep.ts";
 
 export interface MeasurementsInput extends SweepInput {
   readonly measurements: readonly Measurement[];

@@ -2,7 +2,7 @@
 import type { JobContext } from "../../job/job.ts";
 import { parseRecipe, recipeName } from "../../recipe/index.ts";
 import { runIn } from "../../recipe/trials.ts";
-import { openSearch, type SearchInput } from "./searching.ts";
+import { openSearch, type SearchInput } from "./open-search.ts";
 import { withTargets } from "./target.ts";
 
 export interface RecipeInput extends SearchInput {

@@ -7,8 +7,8 @@ import { parseRecipe, recipeName } from "../../recipe/index.ts";
 import type { Work } from "../queue/kinds.ts";
 import { type Elsewhere, withAhead } from "./ahead.ts";
 import { openModel } from "./open-model.ts";
+import { recipeFile, type SearchInput } from "./open-search.ts";
 import type { RecipeInput } from "./recipe.ts";
-import { recipeFile, type SearchInput } from "./searching.ts";
 
 export interface RecipesInput extends Elsewhere {
   readonly recipe: string;

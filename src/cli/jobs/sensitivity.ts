@@ -15,7 +15,7 @@ import { sweptFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { MeasurementsInput } from "./measurements.ts";
-import { openSweep, type SweepInput } from "./sweeping.ts";
+import { openSweep, type SweepInput } from "./open-sweep.ts";
 
 export interface SensitivityInput extends SweepInput, Elsewhere {
   readonly out: string;

@@ -8,7 +8,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context, OptionValues } from "../../passes/index.ts";
 import { withinBytes } from "../../recipe/size-budget.ts";
-import { type Search, type Sparing, type SparingRequest, type StepOutput, spare } from "../../recipe/sparing.ts";
+import { type Sparing, type SparingJudge, type SparingRequest, type StepOutput, spare } from "../../recipe/sparing.ts";
 import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sparing-samples.ts";
 import { runStep } from "../../run/step.ts";
 import { type Judgement, judgeStep } from "./judgement.ts";
@@ -110,7 +110,7 @@ async function requestOf(step: OpenStep, begin: () => Model): Promise<SearchRequ
     data === undefined || judging?.goal === undefined
       ? undefined
       : await searchedApart(original, data.task, settings, judging.goal, inside);
-  const search: Search =
+  const search: SparingJudge =
     apart === undefined || apart instanceof Miss ? randomSearch(original, output, inside) : apart.search;
   const run = async (changed: OptionValues, by = pass): Promise<StepOutput> => {
     const model = begin();

@@ -17,7 +17,7 @@ interface PlainFigures extends Omit<MeasuredModel, "rows"> {
   readonly labels: readonly number[];
 }
 
-export class Figures {
+export class FigureRecords {
   readonly store: Store;
   readonly #judging: unknown;
 
