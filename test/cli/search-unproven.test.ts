@@ -74,8 +74,13 @@ function hard(steps: number): Point {
   }
 }
 
-/** Searches a network that classifies all samples correctly. The samples that judge the finalists lie near the decision boundary, the nearer the more `halvings`. */
-async function searched(name: string, halvings: number) {
+type Row = readonly number[];
+const labelled = (point: Point): Row => [...point, margin(point) > 0 ? 0 : 1];
+/** Near the decision boundary, the nearer the more `halvings`. */
+const near = (halvings: number) => (): Row => labelled(hard(halvings));
+
+/** Searches a network that classifies all samples correctly that are searched on. @param proof draws those that judge the finalists. */
+async function searched(name: string, proof: () => Row) {
   await save(parseModel(network), at("sectors.onnx"));
   const places = indexed("places", count, async (positions) => ({
     place: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) },
@@ -83,11 +88,8 @@ async function searched(name: string, halvings: number) {
   const easyPlaces = new Set<number>();
   for await (const { place } of searchParts(places, 0).search.batches({ size: count }))
     for (const row of place?.data ?? []) easyPlaces.add(Number(row));
-  const rowsOf = (isEasy: (at: number) => boolean): Point[] =>
-    [...range(count)].map((row) => {
-      const point = isEasy(row) ? easy() : hard(halvings);
-      return [...point, margin(point) > 0 ? 0 : 1];
-    });
+  const rowsOf = (isEasy: (at: number) => boolean): Row[] =>
+    [...range(count)].map((row) => (isEasy(row) ? labelled(easy()) : proof()));
   const parts = { train: rowsOf(() => true), test: rowsOf((row) => easyPlaces.has(row)) };
   // A module is read once.
   const data = at(`${name}.mjs`);
@@ -109,7 +111,7 @@ export const test = dataset("test", parts.test);
 }
 
 test("keeps nothing where none holds, and what was the best so far goes", async () => {
-  const { code, err, out } = await searched("unproven", 20);
+  const { code, err, out } = await searched("unproven", near(20));
   expect(err).toMatch(/^best so far: /m);
   expect(code, err).toBe(1);
   expect(err).toMatch(/^E_ACCURACY_LOST: /m);
@@ -118,10 +120,18 @@ test("keeps nothing where none holds, and what was the best so far goes", async 
 });
 
 test("keeps another that holds where no finalist does, and says so", async () => {
-  const { code, err, out } = await searched("reserve", 8);
+  const { code, err, out } = await searched("reserve", near(8));
   expect(code, err).toBe(0);
   expect(err).toMatch(/^no finalist holds on other samples; \d other combinations? that lost least judged, too$/m);
   const { variants, chosen } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   expect(variants[chosen].name).toBe("float16");
   expect(variants.length).toBeGreaterThan(2);
+});
+
+test("tries nothing where the network does no better than chance on the samples that would judge the finalists", async () => {
+  const { code, err, out } = await searched("chance", () => [...easy(), Math.floor(2 * draw.uniform())]);
+  expect(code, err).toBe(1);
+  expect(err).toMatch(/^E_DATA: The original scores .* these samples cannot show what is lost/m);
+  expect(err).not.toMatch(/tried|best so far/);
+  expect(existsSync(join(out, "model.onnx"))).toBe(false);
 });

@@ -139,6 +139,7 @@ test("--keep front writes the others that none is better than, as run.json and t
   expect(code, err).toBe(0);
   const { variants } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   const named = variants.filter(({ file }: { readonly file?: string }) => file !== undefined);
+  expect(named.length).toBeGreaterThan(0);
   for (const { file, result } of named) {
     expect(readFileSync(join(out, file)).length).toBe(result.bytes);
     expect(readFileSync(join(out, file.replace("onnx", "yaml")), "utf8")).toContain("steps:");

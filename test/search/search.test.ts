@@ -3,7 +3,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
-import { accuracy } from "../../src/evaluate/index.ts";
+import { accuracy, agreement, usualDrop } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { runRecipe } from "../../src/recipe/run.ts";
@@ -97,6 +97,14 @@ describe("the same seed and steps", () => {
     const after = files();
     for (const [name, file] of before) expect(after.get(name)).toBe(file);
   });
+});
+
+test("finalists that are all trained keep the goal of the search where the original's answers are the truth", async () => {
+  const own = { ...task, metric: agreement() };
+  const options = { steps: 14, purpose: "size", rounds: 0, techniques: ["prune", "distill"] } as const;
+  const { run } = await search(net, own, options);
+  expect(run.variants.map(({ name }) => name)).toEqual(run.variants.map(() => expect.stringContaining("distilled")));
+  expect(run.goal?.maxDrop).toBe(usualDrop(own.metric, 1));
 });
 
 test("what combinations come to depends on the goal, not on how many samples an earlier search has judged them by", async () => {
