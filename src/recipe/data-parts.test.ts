@@ -15,6 +15,12 @@ test("two halves of data that is too large to be hashed are told apart, and each
   expect(await digest(first ?? [])).toEqual(found);
 });
 
+test("the same samples in another folder are the same", async () => {
+  const some = view(rows, "rows", Uint32Array.from(range(500)));
+  const [here, there] = ["/here/rows", "/there/rows"].map((name) => samplesKey(some, { ...samples, name }));
+  expect(await there).toEqual(await here);
+});
+
 test("what is hashed is known by its hash alone", async () => {
   expect(await samplesKey(rows, { name: "elsewhere", count: 1000, sha256: "abc" })).toBe("abc");
   expect(await samplesKey(undefined, undefined)).toBeUndefined();

@@ -33,14 +33,15 @@ export async function judgingOf(
 const mostTelling = 64;
 
 /**
- * Identifies samples wherever they are stored: by their hash, or where they are too large to be hashed by their number, the hash of a few of them, and their name
- * (of a file the hash of its content).
+ * Identifies samples wherever they are stored: by their hash, or where they are too large to be hashed by their number, the hash of a few of them, and of the file that they
+ * are from. Of a stream only the name is known.
  */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
-  const some = isIndexed(dataset) ? await contentHash(evenlyOf(dataset, mostTelling)) : undefined;
-  return { count, some, name: (await fileKind(name)) === "file" ? await fileHash(name) : name };
+  const file = (await fileKind(name)) === "file" ? await fileHash(name) : undefined;
+  if (!isIndexed(dataset)) return { count, name: file ?? name };
+  return { count, file, some: await contentHash(evenlyOf(dataset, mostTelling)) };
 }
 
 function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
