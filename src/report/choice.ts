@@ -27,7 +27,7 @@ export function choiceSentence(run: Run): string | undefined {
       return `This is the best so far of a search that is not over: ${tried} ${were} compared on ${on}, and it is not judged on other samples yet. The same command continues.`;
     const other = apart
       ? "other samples"
-      : "the same samples, as they are few: its metric looks slightly better than it is";
+      : "the same samples, because they are fewer than 200 or a stream: its metric looks slightly better than it is";
     const searched = `${tried} ${were} compared on ${on}, and the best ${measured} on ${other}.`;
     return [reason, searched, lostSentence(run)].filter((text) => text !== undefined).join(" ");
   }
@@ -88,7 +88,7 @@ function slowerText(run: Run): string {
   return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${slower}: --for size keeps it.`;
 }
 
-/** "int8 static, 4 bits kept the goal there and are smaller, but on these samples lose more: −3.2 points, −4.0 points." */
+/** "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */
 function lostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
   const kept = variants[chosen ?? -1]?.result;
   if (kept === undefined || goal === undefined || search?.apart !== true) return undefined;
@@ -100,5 +100,5 @@ function lostSentence({ variants, chosen, goal, search, metric: { unit } }: Run)
   if (lost.length === 0) return undefined;
   const drops = lost.map(({ comparison }) => difference(unit, comparison?.difference.value ?? Number.NaN));
   const names = lost.map(({ name }) => name).join("; ");
-  return `${names} kept the goal there and ${lost.length === 1 ? "is" : "are"} smaller, but on these samples ${lost.length === 1 ? "loses" : "lose"} more: ${drops.join(", ")}.`;
+  return `${names} ${lost.length === 1 ? "is" : "are"} smaller and kept the goal in the search, but missed it on the other samples: ${drops.join(", ")}.`;
 }

@@ -27,12 +27,12 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
       drop === undefined
         ? html`<td class="n">–</td>`
         : html`<td class="n">${change(unit, sign * drop)}<small>${interval !== undefined && changeInterval(unit, inOrder(sign * interval.low, sign * interval.high))}</small></td>`;
-    return html`<tr id="${rowId(at)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${refused ?? missed ?? (isOnFront ? "no other is better in all respects" : "")}</small></td>
+    return html`<tr id="${rowId(at)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${refused ?? missed ?? (isOnFront ? "on the Pareto front" : "")}</small></td>
 <td class="n">${size === undefined ? "–" : bytes(size)}</td>${lost}<td class="n">${speed === undefined ? "–" : times(speed)}</td><td class="n">${duration(1000 * seconds)}</td></tr>`;
   };
   const lost = ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
   return html`<h2>What was searched</h2>
-<p class="note">Measured on ${String(search.samples)} samples${search.apart && search.isInterim !== true ? ", none of which judged the variants above" : ""}. Each name opens its recipe.</p>
+<p class="note">Measured on ${String(search.samples)} samples${search.apart && search.isInterim !== true ? ", none of which judged the variants above" : ""}. For accuracy the change is an estimate for other samples, by the answers that changed as well. Each name opens its recipe.</p>
 <div class="wide"><table><thead><tr><th>combination</th><th class="n">bytes</th><th class="n">${lost}</th><th class="n">speed, roughly</th><th class="n">took</th></tr></thead>
 <tbody>${search.points.map(row)}</tbody></table></div>`;
 }

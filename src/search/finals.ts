@@ -58,8 +58,11 @@ export class Finals {
     const found = await judged(finalists, options);
     const reserves = reservesOf(tried, finalists, this.#objective);
     if (holds(found.run) || reserves.length === 0) return this.#recorded(found);
-    const more = counted(reserves.length, "other combination");
-    context.log({ id: "reserves", text: `no finalist holds ${on}; ${more} that lost least judged, too` });
+    const more = counted(reserves.length, "other");
+    context.log({
+      id: "reserves",
+      text: `no finalist keeps the goal ${on}; judging ${more} that lost least in the search`,
+    });
     return this.#recorded(await judged([...finalists, ...reserves], { ...options, onMeasured: () => {} }));
   }
 

@@ -25,7 +25,7 @@ test("writes the best with its recipe, which makes the same file again, and says
   expect(code, err).toBe(0);
   expect(err).toMatch(/^best so far: /m);
   expect(text).toMatch(
-    /8 combinations were compared on \d+ samples, and the best 2 on the same samples, as they are few/m,
+    /8 combinations were compared on \d+ samples, and the best 2 on the same samples, because they are fewer than 200/m,
   );
   for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
   const run = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));

@@ -69,7 +69,7 @@ export default defineCommand({
     }),
     keep: option(
       v.picklist(["front"]),
-      "write the other models that none is better than in bytes, accuracy and speed, too",
+      "also write up to three other finalists that keep the goal, on the Pareto front of bytes, accuracy and speed",
       {
         value: "front",
       },

@@ -44,10 +44,7 @@ export interface ResultDetails {
 export function show({ run, written }: CompressOutput, { demanded, replaced }: ResultDetails): Result {
   const { refused } = run;
   const report = written.find((path) => path.endsWith(".html")) ?? written[0];
-  const hint =
-    refused?.code === "E_UNSUPPORTED"
-      ? "pith inspect shows what is possible; a recipe (-r) lists the steps."
-      : "Allow more (--max-drop), edit the recipe (-r), or write it anyway: --force.";
+  const hint = hintOf(run);
   return {
     data: run,
     failure:
@@ -70,6 +67,16 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
     },
   };
+}
+
+/** What to do where nothing was kept. */
+function hintOf({ refused, search, variants }: Run): string {
+  const isOffTarget = variants.some(({ refusedAs }) => refusedAs === "off target");
+  if (search !== undefined && isOffTarget)
+    return "Search longer (--minutes), or ask for less (--target-size, --faster).";
+  if (refused?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
+  const other = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
+  return `Allow more (--max-drop), ${other}, or write it anyway: --force.`;
 }
 
 /** What there is to say of several models: of each its table, or why it has none. */
