@@ -1,7 +1,7 @@
 /**
  * What `compress` finds in its minutes, beside the best format of numbers by itself at the same goal, both judged on the same test samples.
  *
- *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size] [--seeds 0,1,2] [--smoke]
+ *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size|usual] [--seeds 0,1,2] [--smoke]
  *
  * Models and data come from the shared folder. Of resnet20 and bert_sst2 the first seed is beside NNCF with accuracy control and Olive, each where a Python has it: PITH_PYTHON,
  * bench/peers/venv, or python3 (NNCF and Olive may be in different ones). --smoke searches 10 combinations of the smallest.
@@ -11,12 +11,13 @@ import { bytes, change, duration, percent, times } from "../src/evaluate/numbers
 import { open } from "../src/onnx/index.ts";
 import { compress } from "../src/recipe/run.ts";
 import type { Run } from "../src/report/data.ts";
+import { chosenOf } from "../src/report/verdict.ts";
 import { type SearchOptions, search } from "../src/search/index.ts";
 import { searchParts } from "../src/search/parts.ts";
-import { openTask } from "../src/task/index.ts";
 import { formats } from "./compress/formats.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
 import { rivals } from "./compress/peers.ts";
+import { purposeOf, taskOf } from "./compress/task.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 
 const { values } = parseArgs({
@@ -30,7 +31,7 @@ const { values } = parseArgs({
 });
 const asked = values.smoke ? ["mnist_cntk"] : (values.models?.split(",") ?? networks.map(({ name }) => name));
 const seeds = values.smoke ? [0] : values.seeds.split(",").map(Number);
-const purpose = (["size", "speed", "download"] as const).find((one) => one === values.for);
+const purpose = purposeOf(values.for);
 
 /** Between the first combination and the last: what is neither a step nor an evaluation, as a share. */
 function stopwatch() {
@@ -53,28 +54,19 @@ function stopwatch() {
   };
 }
 
-const kept = ({ variants, chosen }: Run) => variants[chosen ?? -1];
-
 async function measured(network: Network): Promise<boolean> {
   const files = filesOf(network);
   if (files === undefined) {
     line(`  ${network.name} is not measured: the shared folder (../shared, or PITH_SHARED) does not have it`);
     return true;
   }
-  const { metric, preprocess, maxDrop } = network;
+  const { maxDrop } = network;
   const rows: string[][] = [];
   const ratios: number[] = [];
   const overheads: number[] = [];
   for (const seed of seeds) {
     const model = await open(files.model);
-    const given = {
-      data: files.data,
-      preprocess,
-      learns: "answers",
-      calibrate: 256,
-      ...(metric && { metric }),
-    } as const;
-    const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
+    const task = await taskOf(model, files.data, network, seed);
     const goal = { maxDrop };
     const time: SearchOptions = values.smoke ? { steps: 10 } : { minutes: Number(values.minutes) };
     const clock = stopwatch();
@@ -94,9 +86,9 @@ async function measured(network: Network): Promise<boolean> {
       { choice: false, goal, purpose, rounds: 9 },
       { seed },
     );
-    const [own, other] = [kept(run), kept(before.run)];
-    const ofOther = network.ofOriginal === true ? undefined : other?.result?.bytes;
-    const ratio = (ofOther ?? run.original.bytes) / (own?.result?.bytes ?? Number.POSITIVE_INFINITY);
+    const [own, other] = [chosenOf(run), chosenOf(before.run)];
+    const ofOther = network.ofOriginal === true ? undefined : other?.result.bytes;
+    const ratio = (ofOther ?? run.original.bytes) / (own?.result.bytes ?? Number.POSITIVE_INFINITY);
     ratios.push(ratio);
     const moved = ({ comparison }: NonNullable<typeof own>) =>
       comparison === undefined ? "" : change(comparison.unit, comparison.difference.value);
@@ -107,7 +99,7 @@ async function measured(network: Network): Promise<boolean> {
       rows.push([
         which === "search" ? String(seed) : "",
         one?.name ?? "nothing",
-        one?.result === undefined ? "" : bytes(one.result.bytes),
+        one === undefined ? "" : bytes(one.result.bytes),
         one === undefined ? "" : moved(one),
         which === "search" ? times(ratio) : "",
         which === "search" ? `${run.search?.points.length} in ${duration(1000 * run.seconds)}` : "",

@@ -38,7 +38,6 @@ async function searched(jobs: number, probability: number, seed: number) {
   let now = 0;
   const running: { readonly until: number; readonly end: () => void }[] = [];
   const pool = new Pool({
-    jobs,
     room: () => jobs,
     doOne: (name) =>
       new Promise((resolve) => running.push({ until: now + opening + secondsOf(name), end: () => resolve(true) })),

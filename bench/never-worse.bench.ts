@@ -15,15 +15,14 @@ import { refusalIn } from "../src/errors.ts";
 import { usualDrop } from "../src/evaluate/index.ts";
 import { bytes, counted, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
-import { type Purpose, purposes } from "../src/recipe/objective.ts";
 import { compress } from "../src/recipe/run.ts";
-import type { Run } from "../src/report/data.ts";
+import { chosenOf } from "../src/report/verdict.ts";
 import { search } from "../src/search/index.ts";
 import { searchParts } from "../src/search/parts.ts";
-import { openTask } from "../src/task/index.ts";
 import { shared } from "../test/shared.ts";
 import { formats } from "./compress/formats.ts";
 import { filesOf, networks } from "./compress/networks.ts";
+import { purposeOf, taskOf } from "./compress/task.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 
 const { values } = parseArgs({
@@ -36,8 +35,7 @@ const { values } = parseArgs({
   },
 });
 const seed = 0;
-const purpose: Purpose | undefined = purposes.find((one) => one === values.for);
-if (purpose === undefined) throw new RangeError(`--for ${values.for}: there are ${purposes.join(", ")}`);
+const purpose = purposeOf(values.for);
 /** Random samples that are judged and searched on. */
 const mostRandom = 512;
 
@@ -48,20 +46,11 @@ interface Row {
   readonly ratio: number;
 }
 
-const keptOf = ({ variants, chosen }: Run) => variants[chosen ?? -1];
-
 async function compared(path: string): Promise<Row> {
   const model = await open(path);
   const network = networks.find((one) => filesOf(one)?.model === path);
   const files = network && filesOf(network);
-  const given = {
-    data: files?.data ?? "random",
-    learns: "answers",
-    calibrate: 256,
-    preprocess: network?.preprocess,
-    ...(network?.metric && { metric: network.metric }),
-  } as const;
-  const whole = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
+  const whole = await taskOf(model, files?.data ?? "random", network ?? {}, seed);
   const test =
     files === undefined && isIndexed(whole.test) ? view(whole.test, whole.test.name, range(mostRandom)) : whole.test;
   const task = { ...whole, test };
@@ -70,8 +59,8 @@ async function compared(path: string): Promise<Row> {
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
   const judged = { ...task, test: searchParts(test, seed).test };
   const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });
-  const [own, other] = [keptOf(run), keptOf(before.run)];
-  const sizeOf = (one: typeof own): number => one?.result?.bytes ?? run.original.bytes;
+  const [own, other] = [chosenOf(run), chosenOf(before.run)];
+  const sizeOf = (one: typeof own): number => one?.result.bytes ?? run.original.bytes;
   const text = (one: typeof own): string => (one === undefined ? "nothing" : `${one.name}, ${bytes(sizeOf(one))}`);
   return { search: text(own), formats: text(other), ratio: sizeOf(other) / sizeOf(own) };
 }

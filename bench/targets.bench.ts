@@ -17,14 +17,16 @@ import { completeContext } from "../src/passes/pass.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/recipe/objective.ts";
 import { compressIn } from "../src/recipe/run.ts";
 import { openTrials } from "../src/recipe/trials.ts";
+import { chosenOf } from "../src/report/verdict.ts";
 import { openStore } from "../src/run/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
+import { mostFinalists } from "../src/search/finalists.ts";
 import { search } from "../src/search/index.ts";
 import { combinationsFor } from "../src/search/offers.ts";
 import { searchParts } from "../src/search/parts.ts";
 import { figuresOf } from "../src/search/scores.ts";
-import { openTask } from "../src/task/index.ts";
 import { filesOf, networks } from "./compress/networks.ts";
+import { taskOf } from "./compress/task.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 
 const { values } = parseArgs({
@@ -38,8 +40,6 @@ const share = Number(values.share);
 const seed = 0;
 /** What the search may lack of the grid's figure, as a share of it. */
 const mostApart = 0.03;
-/** As many as a search has. */
-const finalists = 4;
 const targets: readonly { readonly name: string; readonly of: (original: number) => ObjectiveOptions }[] = [
   { name: "a sixth of the bytes", of: (original) => ({ targetSize: original / 6 }) },
   { name: "a tenth of the bytes", of: (original) => ({ targetSize: original / 10 }) },
@@ -70,9 +70,7 @@ heading(`Targets of size and speed, ${network.name}`, seed);
 if (files === undefined) line(`  not measured: the shared folder (../shared, or PITH_SHARED) does not have it`);
 else {
   const model = await open(files.model);
-  const { preprocess, metric } = network;
-  const given = { data: files.data, preprocess, learns: "answers", calibrate: 256, ...(metric && { metric }) } as const;
-  const task = await openTask(model, { ...given, trainAlone: Number.POSITIVE_INFINITY }, { seed });
+  const task = await taskOf(model, files.data, network, seed);
   const parts = searchParts(task.test, seed);
   const made = await mkdtemp(join(tmpdir(), "pith-grid-"));
   const folder = values.folder ?? made;
@@ -106,7 +104,7 @@ else {
     const best = found
       .filter(({ figures }) => objective.misses(figures) === 0)
       .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures))
-      .slice(0, finalists);
+      .slice(0, mostFinalists);
     const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
       if (id === "tried") process.stderr.write(`\n${name}: ${text}`);
     };
@@ -116,7 +114,7 @@ else {
     const test = { ...task, test: parts.test };
     const other =
       candidates.length > 0 ? await compressIn(store, model, candidates, test, judging, context) : undefined;
-    const [mine, theirs] = [own.run, other?.run].map((run) => run?.variants[run.chosen ?? -1]);
+    const [mine, theirs] = [own.run, other?.run].map((run) => run && chosenOf(run));
     for (const [who, variant, run] of [["search", mine, own.run] as const, ["grid", theirs, other?.run] as const]) {
       const { result, comparison } = variant ?? {};
       const speed = run?.latency?.models[(run.chosen ?? -1) + 1]?.speedup.median;

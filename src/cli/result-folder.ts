@@ -20,7 +20,7 @@ import type { JobContext } from "../job/job.ts";
 import { sensitivityKinds } from "../report/sensitivity.ts";
 
 const modelName = "model.onnx";
-export const recipeName = "recipe.yaml";
+export const recipeFileName = "recipe.yaml";
 
 /** The other models of a front, and their recipes. */
 export function frontNames(place: number): readonly [model: string, recipe: string] {
@@ -37,7 +37,7 @@ interface ResultFolder {
 export const runFolder: ResultFolder = {
   record: "run.json",
   needed: modelName,
-  names: [modelName, "report.html", "report.md", "run.json", recipeName, ...[0, 1, 2].flatMap(frontNames)],
+  names: [modelName, "report.html", "report.md", "run.json", recipeFileName, ...[0, 1, 2].flatMap(frontNames)],
 };
 
 export const sweptFolder: ResultFolder = {

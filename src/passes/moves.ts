@@ -1,7 +1,5 @@
 /** What passes offer to a search for a smaller model: steps of a recipe, with what is known of each before anything is run. */
 import type { Inference } from "../analysis/infer.ts";
-import { allLayers } from "../analysis/layers.ts";
-import { allTensors } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { OptionValues } from "./pass.ts";
 
@@ -10,7 +8,7 @@ export interface Move {
   readonly name: string;
   /** Of its pass. */
   readonly options: OptionValues;
-  /** A recipe has at most one of each kind, in this order: pruning or low rank, then recovery or training, then a number format. */
+  /** A recipe has at most one structure and one number format. Healing stands between them, one of each family; training may follow the format. */
   readonly kind: "structure" | "healing" | "numbers";
   /** Moves that do the same, further or less far. */
   readonly family: string;
@@ -44,15 +42,3 @@ export interface MovesRequest {
 }
 
 export type Moves = (request: MovesRequest) => readonly Move[];
-
-/** How many layers there are, and the share of a file's bytes that their weights have. */
-export function weightShare({ model, inference }: Pick<MovesRequest, "model" | "inference">): {
-  readonly layers: number;
-  readonly share: number;
-} {
-  const bytes = (tensors: Iterable<{ readonly bytes: number }>): number =>
-    [...tensors].reduce((sum, tensor) => sum + tensor.bytes, 0);
-  const all = new Set(allTensors(model.graph));
-  const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
-  return { layers: weights.size, share: bytes(weights) / Math.max(1, bytes(all)) };
-}

@@ -1,6 +1,7 @@
 /** What quantization offers to a search: the ways in which numbers are stored, and computed with. */
+import { allLayers } from "../analysis/layers.ts";
 import { storedBytes } from "../graph/graph.ts";
-import { type Move, type Moves, weightShare } from "../passes/moves.ts";
+import type { Move, Moves } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { runsOfSample } from "./options.ts";
 
@@ -10,9 +11,10 @@ const runsOfErrors = 2000;
 const bytesOfLayer = 1000;
 
 export const quantizeMoves: Moves = (request) => {
-  const { layers, share } = weightShare(request);
-  const { target, bytes, model } = request;
-  const whole = storedBytes(model.graph);
+  const { target, bytes, model, inference } = request;
+  const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
+  const whole = Math.max(1, storedBytes(model.graph));
+  const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / whole;
   const { calibrate } = request.samples;
   // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
   const onIntegers = !target.includes("webgpu");
@@ -22,7 +24,7 @@ export const quantizeMoves: Moves = (request) => {
     options: target.length === 0 ? options : { ...options, target },
     kind: "numbers",
     family: name,
-    left: 1 - share * (1 - bits / 32) + (layers * (bytesOfLayer + table)) / whole,
+    left: 1 - share * (1 - bits / 32) + (weights.size * (bytesOfLayer + table)) / whole,
     runs: runsOfSample(options) * calibrate,
     spares: true,
   });

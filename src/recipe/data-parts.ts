@@ -44,6 +44,10 @@ export async function samplesKey(dataset: Dataset | undefined, samples: Samples 
   return { count, file, some: await contentHash(evenlyOf(dataset, mostTelling)) };
 }
 
+/** `samplesKey` of samples that are not described yet. */
+export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknown> =>
+  dataset && samplesKey(dataset, await samplesOf(dataset));
+
 function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
   const wanted = Math.min(most, dataset.count);
   const positions = range(wanted).map((at) => Math.floor((at * dataset.count) / wanted));

@@ -1,6 +1,6 @@
 /**
- * Judging by no more samples than settle it. Looks are taken at the first 512 samples, at the first 1,024, 2,048 and so on; one before the last
- * decides only where an interval of 99.73 % lies wholly on one side of the goal (Haybittle and Peto). Each such look makes a wrong decision
+ * Judging by no more samples than settle it. Looks are taken at the first samples (512 unless said), at twice as many, and so on; one before the
+ * last decides about a goal only where an interval of 99.73 % lies wholly on one side of the goal (Haybittle and Peto). Each such look makes a wrong decision
  * likelier by 0.27 % at most, so the last one is judged as if there had been none. When to look depends on nothing that was seen.
  */
 import { isIndexed } from "../data/index.ts";

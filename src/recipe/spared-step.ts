@@ -4,6 +4,7 @@ import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import { allowance } from "../evaluate/numbers.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
+import { recorded } from "../run/store.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { PassStep } from "./pass-steps.ts";
 import { spare } from "./sparing.ts";
@@ -30,6 +31,10 @@ export async function sparedStep(
   if (met || isWithin(drop, goal)) return undefined;
   const search = onValidation(evaluator.metrics, task.test, goal);
   const warn = (text: string): void => context.log({ id: "sparing", text, level: "warning" });
+  if (search instanceof Miss) {
+    warn(`${step.name}: no layers are spared, ${search.reason}`);
+    return undefined;
+  }
   if (input !== store.original) {
     const before = await evaluator.measure(input, `before ${step.name}`);
     if (!isWithin(judge(before.comparison, goal).drop, goal)) {
@@ -37,29 +42,25 @@ export async function sparedStep(
       return undefined;
     }
   }
-  if (search instanceof Miss) {
-    warn(`${step.name}: no layers are spared, ${search.reason}`);
-    return undefined;
-  }
-  const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
-  context.log({
-    id: "sparing",
-    text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
-  });
-  const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
-  const request = {
-    pass: step.pass,
-    options: step.options,
-    original: await store.open(input),
-    plain: await opened(plain, store),
-    run: stepRun(step, input, given),
-    output: evaluator.output,
-    search,
-  };
   const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
-  const known = (await store.records?.read(key)) as Found | undefined;
-  const found = known ?? foundBy(await spare(request, quiet));
-  if (known === undefined) await store.records?.write(key, found);
+  const found = await recorded(store.records, key, async (): Promise<Found> => {
+    const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
+    context.log({
+      id: "sparing",
+      text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
+    });
+    const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
+    const request = {
+      pass: step.pass,
+      options: step.options,
+      original: await store.open(input),
+      plain: await opened(plain, store),
+      run: stepRun(step, input, given),
+      output: evaluator.output,
+      search,
+    };
+    return foundBy(await spare(request, quiet));
+  });
   if (found.options === undefined) {
     warn(`${step.name}: ${found.reason}`);
     return undefined;

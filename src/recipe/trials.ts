@@ -71,7 +71,6 @@ export async function openTrials(
     runner,
     judging,
     evaluator,
-    original: store.original,
     task,
     // What trains is judged as what does not is.
     asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },

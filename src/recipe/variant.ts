@@ -7,7 +7,7 @@ import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import type { Runner, StepResult } from "../run/runner.ts";
 import { trains } from "../run/step.ts";
-import type { Store } from "../run/store.ts";
+import { recorded, type Store } from "../run/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
@@ -32,8 +32,6 @@ export interface RunContext {
   /** Plain data: what the figures of a model follow from. */
   readonly judging: unknown;
   readonly evaluator: Evaluator;
-  /** Digest of the original, as it came. */
-  readonly original: string;
   readonly task: Task;
   readonly asked: GoalOptions;
   readonly context: Context;
@@ -67,7 +65,7 @@ export async function attempt(
   const last = candidate.steps[done - 1];
   if (last !== undefined) context.log({ id: "resume", text: `${candidate.name}: continued after ${last.name}` });
   try {
-    let input = run.original;
+    let input = run.store.original;
     for (const [at, step] of candidate.steps.entries()) {
       // Results of others are still to be timed and read.
       if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
@@ -116,28 +114,29 @@ export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
-async function keptBy(
-  evaluation: Evaluation,
-  candidate: CandidateSteps,
-  { evaluator, context, task, onStage }: RunContext,
-): Promise<KeptFunction> {
-  const { given } = evaluation.answers;
+async function keptBy(evaluation: Evaluation, candidate: CandidateSteps, run: RunContext): Promise<KeptFunction> {
+  const { evaluator, context, task, judging, store, onStage } = run;
   const trained = isTrained(candidate);
-  if (!trained) onStage("compare");
-  const judged = { test: task.test, answered: given.length, trained, output: evaluator.output, forced: false };
-  return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
+  const key = { keptFunction: evaluation.measured.sha256, judging, trained, seed: context.seed };
+  return recorded(store.records, key, async () => {
+    if (!trained) onStage("compare");
+    const answered = evaluation.answers.given.length;
+    const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
+    return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
+  });
 }
 
-async function onTargets(
-  evaluation: Evaluation,
-  { evaluator, context, task, onStage, targets }: RunContext,
-): Promise<readonly OnTarget[]> {
+async function onTargets(evaluation: Evaluation, run: RunContext): Promise<readonly OnTarget[]> {
+  const { evaluator, context, task, judging, store, onStage, targets } = run;
   if (targets.length === 0) return [];
-  onStage("targets");
   const { engine, seed, signal } = context;
-  const { output } = evaluator;
-  const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
-  return rightOn(engine, targets, original, result, { samples: task.test, output, seed, signal });
+  const key = { onTargets: evaluation.measured.sha256, judging, seed, targets: targets.map(({ where }) => where) };
+  const work = async (): Promise<readonly OnTarget[]> => {
+    onStage("targets");
+    const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
+    return rightOn(engine, targets, original, result, { samples: task.test, output: evaluator.output, seed, signal });
+  };
+  return recorded(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
 }
 
 interface StepPlace {

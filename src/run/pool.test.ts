@@ -8,7 +8,6 @@ function poolOf(jobs: number) {
   const ends = new Map<string, (isOver?: boolean) => void>();
   const handles = new Map<string, PoolJob>();
   const pool = new Pool({
-    jobs,
     room: () => jobs,
     doOne: (name, job) =>
       new Promise((resolve) => {
@@ -95,7 +94,6 @@ test("a signal ends the wait and all jobs, at once or after the round; nothing b
 
 test("an error of one that is not waited for is thrown by the next wait", async () => {
   const pool = new Pool({
-    jobs: 2,
     room: () => 2,
     doOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),
   });

@@ -9,7 +9,7 @@ export interface RoundContext {
 }
 
 export interface Ahead {
-  /** Jobs at a time. */
+  /** Jobs at a time: workers come and go. */
   readonly jobs: number;
   /**
    * Waits until every job of the round has ended, whether it succeeded or failed. The other jobs begin where there is room, in their order, and go on after the round. A job
@@ -28,7 +28,6 @@ export interface PoolJob {
 }
 
 export interface PoolOptions {
-  readonly jobs: number;
   /** How many jobs may run when one of the round, or one of the others, is about to begin. */
   room(isOfRound: boolean): number;
   /** Does one job. The next `doRound`, or `close`, throws what this throws. @returns false where the job was dropped before it began. */
@@ -48,7 +47,7 @@ export class Pool implements Ahead {
   }
 
   get jobs(): number {
-    return this.#options.jobs;
+    return Math.max(1, this.#options.room(false));
   }
 
   async doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void> {

@@ -59,6 +59,23 @@ export interface StoreOptions {
   readonly bucket?: Bucket | undefined;
 }
 
+/**
+ * The record under a key; where there is none, the result of the work, which becomes the record.
+ * @param isFinal what may come out otherwise another time is not recorded.
+ */
+export async function recorded<T>(
+  records: Records | undefined,
+  key: unknown,
+  work: () => Promise<T>,
+  isFinal: (result: T) => boolean = () => true,
+): Promise<T> {
+  const known = await records?.read(key);
+  if (known !== undefined) return known as T;
+  const result = await work();
+  if (isFinal(result)) await records?.write(key, result);
+  return result;
+}
+
 /** The results of work on an original, without the original. */
 export interface StoreOfResults extends Omit<Store, "original"> {
   readonly records: Records;

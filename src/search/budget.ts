@@ -17,19 +17,16 @@ export class Budget {
   readonly minutes: number;
   /** Combinations at most; infinite where minutes count. */
   readonly #most: number;
-  readonly #jobs: number;
   readonly #started = performance.now();
   #tried = 0;
   #spent = 0;
 
-  /** @param jobs combinations at a time. */
-  constructor({ minutes = usualMinutes, steps }: BudgetOptions, jobs: number) {
+  constructor({ minutes = usualMinutes, steps }: BudgetOptions) {
     this.minutes = steps === undefined ? minutes : Number.POSITIVE_INFINITY;
     this.#most = steps ?? Number.POSITIVE_INFINITY;
-    this.#jobs = jobs;
   }
 
-  /** Counts a combination that was tried. @param seconds the time of this search that it took. */
+  /** Counts a combination that was tried. @param seconds on the clock of this search that it took. */
   spend(seconds: number): void {
     this.#tried++;
     this.#spent += seconds;
@@ -46,7 +43,7 @@ export class Budget {
 
   /** Seconds on the clock that are left. What an earlier process of the same search spent counts, and so do combinations that were tried ahead in vain. */
   get seconds(): number {
-    return 60 * this.minutes - Math.max(this.#spent / this.#jobs, secondsSince(this.#started));
+    return 60 * this.minutes - Math.max(this.#spent, secondsSince(this.#started));
   }
 
   /** Seconds on the clock until what is being tried is stopped. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { completeContext } from "../passes/pass.ts";
+import { recipeFrom } from "../recipe/recipe.ts";
 import { memoryStore } from "../run/memory-store.ts";
 import type { Store } from "../run/store.ts";
 import { Clock } from "./clock.ts";
@@ -14,13 +15,17 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const names = ["a", "b"];
+const [a, b] = [0.1, 0.2].map((amount) => ({
+  name: `prune ${amount}`,
+  recipe: recipeFrom({ steps: [{ prune: { amount } }] }),
+}));
+if (a === undefined || b === undefined) throw new Error("two candidates");
 const open = (options: SearchOptions = { minutes: 5 }, seed = 0): Clock =>
   new Clock(store, options, 100, completeContext({ seed }));
 const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
   vi.advanceTimersByTime(1000);
   const clock = open(options, seed);
-  await clock.begin(names);
+  await clock.begin([a, b]);
   vi.advanceTimersByTime(1000);
   return clock;
 };
@@ -29,25 +34,25 @@ const long = (): number => performance.now() - 60_000;
 
 test("a search that was stopped goes on with the time that it had left", async () => {
   const first = await begin();
-  expect((await first.taken("a", long())).spent).toBeGreaterThanOrEqual(60);
+  expect((await first.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
   const second = await begin();
-  expect(second.isDone("a")).toBe(false);
-  const { seconds, spent } = await second.taken("a", performance.now());
+  expect(second.isDone(a.name)).toBe(false);
+  const { seconds, spent } = await second.taken(a, performance.now());
   expect(seconds).toBeGreaterThanOrEqual(60);
   expect(spent).toBe(seconds);
 });
 
 test("one that has ended takes no time from the next, which knows what is done", async () => {
   const first = await begin();
-  await first.taken("a", long());
+  await first.taken(a, long());
   await first.end();
   const second = await begin();
-  expect(names.map((name) => second.isDone(name))).toEqual([true, false]);
-  const { seconds, spent } = await second.taken("a", performance.now());
+  expect([a, b].map(({ name }) => second.isDone(name))).toEqual([true, false]);
+  const { seconds, spent } = await second.taken(a, performance.now());
   expect(seconds).toBeGreaterThanOrEqual(60);
   expect(spent).toBeLessThan(60);
   // A step that was removed is done again, in time of this search.
-  expect((await second.taken("a", long())).spent).toBeGreaterThanOrEqual(60);
+  expect((await second.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
 });
 
 test.each([
@@ -55,23 +60,30 @@ test.each([
   ["more minutes", { minutes: 50 }],
   ["another purpose", { minutes: 5, purpose: "speed" }],
 ] as const)("a search with %s has time of its own, and goes on with it where it is stopped", async (_, options) => {
-  await (await begin()).taken("a", long());
+  await (await begin()).taken(a, long());
   const second = await begin(options);
-  expect(second.isDone("a")).toBe(true);
-  await second.taken("b", long());
-  expect((await begin(options)).isDone("b")).toBe(false);
+  expect(second.isDone(a.name)).toBe(true);
+  await second.taken(b, long());
+  expect((await begin(options)).isDone(b.name)).toBe(false);
+});
+
+test("options that a name does not say are told apart", async () => {
+  const first = await begin();
+  await first.taken({ ...a, recipe: b.recipe }, long());
+  await first.end();
+  expect((await begin()).isDone(a.name)).toBe(false);
 });
 
 test("another seed shares nothing", async () => {
   const first = await begin();
-  await first.taken("a", long());
+  await first.taken(a, long());
   await first.end();
-  expect((await begin({ minutes: 5 }, 1)).isDone("a")).toBe(false);
+  expect((await begin({ minutes: 5 }, 1)).isDone(a.name)).toBe(false);
 });
 
 test("what another process of the same search has done is its time", async () => {
   const first = await begin();
   vi.setSystemTime(Date.now() + 60_000);
-  await open().taken("a", long());
-  expect((await first.taken("a", performance.now())).spent).toBeGreaterThanOrEqual(60);
+  await open().taken(a, long());
+  expect((await first.taken(a, performance.now())).spent).toBeGreaterThanOrEqual(60);
 });

@@ -4,6 +4,7 @@
  */
 import { secondsSince } from "../evaluate/elapsed.ts";
 import type { Context } from "../passes/index.ts";
+import type { Candidate } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
 import type { SearchOptions } from "./search-task.ts";
 
@@ -35,14 +36,14 @@ export class Clock {
     this.#search = JSON.stringify([goal, force, purpose, targetSize, faster, techniques, minutes, steps, front]);
   }
 
-  /** Begins, or continues the same search after a stop. @param names combinations that an earlier search may have tried: one record is read for each. */
-  async begin(names: readonly string[]): Promise<void> {
+  /** Begins, or continues the same search after a stop. @param candidates that an earlier search may have tried: one record is read for each. */
+  async begin(candidates: readonly Candidate[]): Promise<void> {
     const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
     this.#began = found?.ended === false ? found.at : Date.now();
     await this.#note(false);
-    for (const name of names) {
-      const taken = await this.#read(name);
-      if (taken !== undefined && taken.at < this.#began) this.#earlier.add(name);
+    for (const one of candidates) {
+      const taken = await this.#read(one);
+      if (taken !== undefined && taken.at < this.#began) this.#earlier.add(one.name);
     }
   }
 
@@ -60,12 +61,12 @@ export class Clock {
    * @param started when this process began it, by `performance.now()`.
    * @returns what it takes, and what of this is time of this search.
    */
-  async taken(name: string, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
+  async taken(one: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const own = secondsSince(started);
-    const found = await this.#read(name);
+    const found = await this.#read(one);
     if (found !== undefined) return { seconds: found.seconds, spent: found.at < this.#began ? own : found.seconds };
     const taken: Taken = { seconds: own, at: Date.now() };
-    await this.#store.records?.write(this.#key(name), taken);
+    await this.#store.records?.write(this.#key(one), taken);
     return { seconds: own, spent: own };
   }
 
@@ -73,12 +74,12 @@ export class Clock {
     return { begun: this.#search, ...this.#of };
   }
 
-  #key(name: string): unknown {
-    return { search: name, ...this.#of };
+  #key({ recipe }: Candidate): unknown {
+    return { search: recipe, ...this.#of };
   }
 
-  async #read(name: string): Promise<Taken | undefined> {
-    return (await this.#store.records?.read(this.#key(name))) as Taken | undefined;
+  async #read(one: Candidate): Promise<Taken | undefined> {
+    return (await this.#store.records?.read(this.#key(one))) as Taken | undefined;
   }
 
   async #note(ended: boolean): Promise<void> {

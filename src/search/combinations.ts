@@ -20,7 +20,10 @@ export interface Combination {
   readonly sparing: SparingOffer | undefined;
 }
 
-export interface SparingOffer extends Offer {
+/** What it takes to do a part. */
+export type Part = Pick<Offer, "name" | "pass" | "runs">;
+
+export interface SparingOffer extends Part {
   /** Name of the combination without it. */
   readonly of: string;
 }
@@ -62,7 +65,7 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
 }
 
 const sparingOf = (of: string, { runs }: Offer): SparingOffer => ({
-  ...{ name: "layers spared", kind: "numbers", family: "spared", pass: "sparing", options: {}, of },
+  ...{ name: "layers spared", pass: "sparing", of },
   runs: attempts * (runs + runsOfAttempt),
 });
 
@@ -80,7 +83,7 @@ function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   ];
 }
 
-export const partsOf = (combination: Omit<Combination, "name">): readonly Offer[] =>
+export const partsOf = (combination: Omit<Combination, "name">): readonly Part[] =>
   [...stepsOf(combination), combination.sparing].filter((one) => one !== undefined);
 
 const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>

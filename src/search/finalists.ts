@@ -2,7 +2,7 @@ import { frontOf, type Objective } from "../recipe/objective.ts";
 import { intervalOf, type Scored, soundOf, type Usable } from "./record.ts";
 
 /** Those that the test samples judge: intervals are so much wider. */
-const most = 4;
+export const mostFinalists = 4;
 
 /**
  * The best that are allowed, the smallest that `bySize` allows, which may be slower, the best of those that would be allowed if they lost a standard error less, and as many
@@ -11,25 +11,25 @@ const most = 4;
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
   // Their refusals say why there is none.
-  if (sound.length === 0) return tried.slice(0, most);
+  if (sound.length === 0) return tried.slice(0, mostFinalists);
   const cost = (one: Usable): number => objective.cost(one.figures);
   const misses = (one: Usable): number => objective.misses(one.figures);
   const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
-  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, most);
+  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, mostFinalists);
   const smallest = sound
     .filter((one) => bySize.misses(one.figures) === 0)
     .toSorted((a, b) => a.figures.bytes - b.figures.bytes)
     .slice(0, 1);
-  const first = allowed.slice(0, Math.ceil(most / 2));
+  const first = allowed.slice(0, Math.ceil(mostFinalists / 2));
   const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
   const best = near.slice(0, 1);
   const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, ({ figures }) => figures)])].slice(
     0,
-    most,
+    mostFinalists,
   );
   // One of these may be kept where all finalists of lower cost fail.
   const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
-  return [...new Set([...chosen, ...between])].slice(0, most);
+  return [...new Set([...chosen, ...between])].slice(0, mostFinalists);
 }
 
 /** Whether the drop less one standard error is within the goal: on other samples the result may keep it. The 95 % interval is about four standard errors wide. */
@@ -48,5 +48,5 @@ export function reservesOf(
   return soundOf(tried)
     .filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0)
     .toSorted((a, b) => a.figures.drop - b.figures.drop)
-    .slice(0, most);
+    .slice(0, mostFinalists);
 }

@@ -17,7 +17,7 @@ export interface OffersOptions extends Pick<ObjectiveOptions, "targetSize" | "fa
   readonly target?: readonly TargetName[];
 }
 
-/** That passes look at unless said. */
+/** About as many as passes look at unless said. */
 const samplesToCalibrate = 200;
 
 /** All combinations for a model, with the samples of a task. @throws PithError E_OPTION for a technique that there is not. */

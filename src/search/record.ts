@@ -60,7 +60,7 @@ function countOf({ evaluation }: Attempt): number | undefined {
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
-/** 95 % confidence interval of the drop. Where layers were spared the comparison has only a part of the search samples and the drop has all: the interval is scaled by √(part / all). */
+/** Confidence interval of the drop, of 95 %, or of 99.73 % where the first samples decided. Where layers were spared the comparison has only a part of the search samples and the drop has all: the interval is scaled by √(part / all). */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;

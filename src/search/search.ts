@@ -91,7 +91,7 @@ export async function tryIn(
     const started = performance.now();
     // The search measures speeds itself.
     await trials.attempt(candidate, true);
-    await new Clock(store, options, trials.judging, context).taken(name, started);
+    await new Clock(store, options, trials.judging, context).taken(candidate, started);
   });
 }
 
@@ -116,7 +116,7 @@ class Search {
     const forecast = new Forecast({ bytes, brotli, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
-    this.#budget = new Budget(options, options.ahead?.jobs ?? 1);
+    this.#budget = new Budget(options);
     this.#rounds = new Rounds({ all, objective, forecast, work: new Work(evaluator.took), isDone });
     const { targets, about } = options;
     this.#scores = { evaluator, objective, metric: task.metric, store, targets, machine: about?.machine };
@@ -125,11 +125,11 @@ class Search {
   }
 
   async run(): Promise<void> {
-    const { options, all, context } = this.#of;
+    const { options, trials, context } = this.#of;
     const [budget, rounds] = [this.#budget, this.#rounds];
     if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
-    await this.#clock.begin(options.bucket === undefined ? all.map(({ name }) => name) : []);
+    await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {
@@ -197,7 +197,7 @@ class Search {
     try {
       const attempt = await trials.attempt(candidate, true);
       const figures = await figuresOf(attempt, this.#scores);
-      const { seconds, spent } = await this.#clock.taken(combination.name, started);
+      const { seconds, spent } = await this.#clock.taken(candidate, started);
       return { combination, attempt, figures, seconds, spent, sameAs: sameFile(attempt, tried) };
     } catch (error) {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
@@ -209,7 +209,7 @@ class Search {
 
   async #note(one: Scored): Promise<void> {
     const { context, options } = this.#of;
-    this.#budget.spend(one.spent);
+    this.#budget.spend(one.spent / (options.ahead?.jobs ?? 1));
     const isBest = this.#rounds.add(one);
     context.log({ id: "tried", text: scoreText(one, this.#scores) });
     if (!isBest) return;

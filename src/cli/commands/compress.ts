@@ -13,7 +13,7 @@ import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
 import { isSamePlace, isThere, requireOther } from "../files.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
-import { recipeName, requireOwnResults, runFolder } from "../result-folder.ts";
+import { recipeFileName, requireOwnResults, runFolder } from "../result-folder.ts";
 import { freshFlag, withSteps } from "../steps-folder.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
@@ -225,7 +225,7 @@ async function requireFreePlace(model: string, out: string, data: string, recipe
     // A recipe that was edited where it was written stays there.
     await requireOther(join(out, name), [
       ["the data", data],
-      ["the recipe", name === recipeName ? undefined : recipe],
+      ["the recipe", name === recipeFileName ? undefined : recipe],
     ]);
   }
   await requireWritableFolder(out, runFolder.names);

@@ -1,6 +1,6 @@
 /** The search of `pith compress` over all techniques for each model of a folder, in a job as for a single model. */
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { PithError } from "../../errors.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
@@ -99,11 +99,12 @@ export function searcherOf(
         { keeps: true },
       );
       const tried = counted(run.search?.points.length ?? 0, "combination");
-      terminal.note("search", `${base}: ${tried} tried, see ${join(out, "report.html")}`);
+      const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
+      terminal.note("search", `${base}: ${tried} tried, see ${report}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
       // A smaller model that was not kept for its speed.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
-      return foundIn(run, dirname(written[0] ?? out));
+      return foundIn(run, out);
     },
   };
 }
@@ -154,14 +155,14 @@ function figuresOf(
     ...(data.preprocessing === undefined ? [] : [`preprocessing: ${data.preprocessing}`]),
   ];
   return {
-    ...{ bytes, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...rightOn(targets) },
+    ...{ bytes, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
     measured: nearness === undefined ? "" : `${nearness.metric} ${nearnessText(nearness)}`,
     recipe: { name, text: recipe },
   };
 }
 
 /** What is wrong on one is not written. */
-export function rightOn(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
+export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};
   return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };
 }

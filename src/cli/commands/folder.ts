@@ -39,7 +39,7 @@ import { settings as parseSettings } from "../set.ts";
 import { largestTimed } from "../weight.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { folderResult } from "./folder-result.ts";
-import { type FolderSearch, rightOn, searcherOf } from "./folder-search.ts";
+import { type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
 import { timer } from "./folder-times.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
@@ -254,7 +254,7 @@ function nearnessOf({
       : typeof likeness === "object"
         ? randomNearness(likeness)
         : { measured: `not compared: ${likeness ?? "it was forced"}` };
-  return { ...found, ...rightOn(targets) };
+  return { ...found, ...targetsField(targets) };
 }
 
 /** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */

@@ -69,7 +69,6 @@ const [ofProcess, ofModel] = [400e6, 20];
 export function inProcesses(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
   const most = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (ofProcess + ofModel * bytes))));
   return new Pool({
-    jobs: most,
     room: () => most,
     async doOne(place, { stop: signal }) {
       const { kind, name, input } = workOf(place);
@@ -107,13 +106,14 @@ async function onQueue(
       text: `only workers that were started with${flag} do this; what others refuse is done here`,
     });
   const pool = new Pool({
-    jobs: Math.max(1, queue.room),
     // All jobs of a round are queued at once, as more workers may come.
     room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
     doOne: (name, job) => queue.doOne(workOf(name), job),
   });
   return {
-    jobs: pool.jobs,
+    get jobs() {
+      return pool.jobs;
+    },
     // A worker takes the job first that was queued last.
     doRound: (round, others, within) => pool.doRound(round.toReversed(), others, within),
     close: () => pool.close(),

@@ -11,15 +11,7 @@ import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
-import {
-  type Candidate,
-  type Compressed,
-  compress,
-  parseRecipe,
-  type RunOptions,
-  recipeName,
-  recipeText,
-} from "../../recipe/index.ts";
+import { type Candidate, type Compressed, compress, parseRecipe, recipeName, recipeText } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import { digestOf } from "../../run/keys.ts";
 import type { Finalists, SearchOptions } from "../../search/index.ts";
@@ -61,7 +53,7 @@ async function compressed(
   const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
   const opened = await openSearch(input, targets, context, given && [given.recipe]);
   const { model, task, running } = opened;
-  const options: RunOptions = {
+  const options: SearchOptions = {
     ...opened.options,
     about: {
       command: input.command,
@@ -86,7 +78,7 @@ async function compressed(
   const { candidates, ...result } =
     given !== undefined
       ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
-      : await searched(input, model, task, { ...opened.options, ...options, onBest }, running, context);
+      : await searched(input, model, task, { ...options, onBest }, running, context);
   const run = await recorded(result);
   const written = await write(input, run, result, candidates, context, hasInterim);
   if (result.result !== undefined) warnOfDefaults(model, context);

@@ -38,7 +38,7 @@ import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
 import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
-import { alreadySpared, judgedSparing, type SparedStep, sizedStep } from "./sparing.ts";
+import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { announceCalibration } from "./time-notice.ts";
@@ -156,7 +156,7 @@ async function changed(input: PassInput, targets: readonly RunTarget[], context:
   const store = looseModels(recorded(original, data?.record), context.temporary);
   const runner = new Runner({ store, parts: data?.task ?? {} }, running);
   const begin = (): Model => recorded(original, data?.record);
-  const sized = await sizedStep(opened, begin, context);
+  const sized = await withBitsForSize(opened, begin, context);
   const step = sized?.step ?? opened;
   const options = sized?.options ?? data?.options ?? input.options;
   if (!input.dryRun) await announceCalibration(pass, options, original, data?.task.calibrate, running);

@@ -69,7 +69,7 @@ export async function judgedSparing(
 }
 
 /** The step with bits for each layer under `--target-size`, and judged by samples that did not choose them; undefined where no size is asked for. */
-export async function sizedStep(
+export async function withBitsForSize(
   step: OpenStep,
   begin: () => Model,
   context: JobContext,

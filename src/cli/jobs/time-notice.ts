@@ -4,7 +4,7 @@ import { take } from "../../data/select.ts";
 import { secondsSince } from "../../evaluate/elapsed.ts";
 import { counted, waiting } from "../../evaluate/numbers.ts";
 import { createRunner } from "../../evaluate/run.ts";
-import { allTensors } from "../../graph/graph.ts";
+import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { AnyPass, Context, OptionValues } from "../../passes/index.ts";
 
@@ -21,8 +21,7 @@ export async function announceCalibration(
 ): Promise<void> {
   const runs = runsOfSample?.(options) ?? 0;
   const count = typeof options.samples === "number" ? options.samples : usualSamples;
-  const bytes = [...new Set(allTensors(model.graph))].reduce((sum, tensor) => sum + tensor.bytes, 0);
-  if (samples === undefined || runs === 0 || bytes > largestModel) return;
+  if (samples === undefined || runs === 0 || storedBytes(model.graph) > largestModel) return;
   const runner = await createRunner(engine, model, samples.name);
   try {
     const few = take(samples, timedSamples);

@@ -26,7 +26,7 @@ interface Driver {
   connect(): Redis;
 }
 
-/** @throws PithError E_USAGE where BullMQ is not installed, or the address is none of a server. */
+/** @throws PithError E_ENGINE_MISSING where BullMQ is not installed, E_USAGE where the address is none of a server. */
 async function driverFor(url: string): Promise<Driver> {
   if (!/^rediss?:\/\//.test(url))
     throw new PithError("E_USAGE", `"${url}" is no address of a queue.`, {

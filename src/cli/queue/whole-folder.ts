@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isThere } from "../files.ts";
 
@@ -12,6 +12,8 @@ export async function wholeFolder(target: string, fill: (folder: string) => Prom
   const unfinished = await mkdtemp(`${target}.`);
   try {
     await fill(unfinished);
+    // Workers of other users read it, where they may read the folder above.
+    await chmod(unfinished, 0o755);
     await rename(unfinished, target).catch(async (error: unknown) => {
       if (!(await isThere(target))) throw error;
     });
