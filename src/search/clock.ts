@@ -32,8 +32,9 @@ export class Clock {
   constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
     this.#of = { of: store.original, judging, seed };
-    const { goal, force, purpose, targetSize, faster, techniques, minutes, steps, front } = options;
-    this.#search = JSON.stringify([goal, force, purpose, targetSize, faster, techniques, minutes, steps, front]);
+    const { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front } = options;
+    const of = { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front };
+    this.#search = JSON.stringify(of);
   }
 
   /** Begins, or continues the same search after a stop. @param candidates that an earlier search may have tried: one record is read for each. */

@@ -13,7 +13,11 @@ import type { Finalists } from "./finals.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { firstLook, type SearchParts, searchParts } from "./parts.ts";
 
-export interface SearchOptions extends RunOptions, BudgetOptions, Pick<OffersOptions, "techniques"> {
+/** The search sees to the choice, and combines Pith's own passes. */
+export interface SearchOptions
+  extends Omit<RunOptions, "choice" | "compared" | "passes">,
+    BudgetOptions,
+    Pick<OffersOptions, "techniques"> {
   /** Called with each result that is better than all before. It was judged on the search samples only. */
   readonly onBest?: (best: Finalists) => Promise<void>;
   /** Numbers of calibration and training samples, to be written into the recipes of results. */
