@@ -68,6 +68,18 @@ describe("a cut", () => {
     expect(forecast.of(named("cut to 0.7, codes"))?.speed).toBeGreaterThan(2.5);
   });
 
+  test("gains less by a format than the original does, where that was seen behind another cut", () => {
+    const forecast = knowing(
+      tried("codes", 250, 2),
+      tried("cut to 0.5", 500, 1.5),
+      tried("cut to 0.5, codes", 125, 1.2),
+    );
+    expect(forecast.of(named("cut to 0.5, heal, codes"))?.speed).toBeCloseTo(1.2);
+    const { speed = 0 } = forecast.of(named("cut to 0.3")) ?? {};
+    expect(forecast.of(named("cut to 0.3, codes"))?.speed).toBeCloseTo(0.8 * speed);
+    expect(forecast.of(named("codes"))?.speed).toBe(2);
+  });
+
   test("makes a slow format faster as it makes the original", () => {
     const forecast = knowing(tried("codes", 250, 0.5), tried("cut to 0.5, codes", 125, 0.75));
     expect(forecast.of(named("cut to 0.5"))?.speed).toBeCloseTo(1.5, 1);

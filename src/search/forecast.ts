@@ -55,12 +55,13 @@ export class Forecast {
     const format = numbers && this.#format(numbers, training, cut === "refused" ? undefined : cut);
     if (format === "refused" || cut === "refused") return undefined;
     const parts = [format, cut].filter((part) => part !== undefined);
+    const behind = numbers && structure && this.#speedBehind(numbers);
     const { bytes, brotli, speed = 1 } = this.#original;
     const left = parts.reduce((product, part) => product * part.left, 1);
     return {
       bytes: Math.min(bytes * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
       brotli: brotli === undefined ? undefined : brotli * left,
-      speed: parts.reduce((product, part) => product * part.speed, speed),
+      speed: speed * (cut?.speed ?? 1) * (behind ?? format?.speed ?? 1),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
   }
@@ -132,6 +133,20 @@ export class Forecast {
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
   }
 
+  /** How many times as fast a format makes structures that were timed with it and without it, the geometric mean: less than it makes the original where layers have become small. */
+  #speedBehind({ name }: Offer): number | undefined {
+    const logs = this.#tried.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
+      if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
+        return [];
+      const alone = this.#tried.find(
+        ({ combination: own, figures }) =>
+          own.structure?.name === structure.name && own.numbers === undefined && figures?.speed !== undefined,
+      );
+      return alone?.figures?.speed === undefined ? [] : [Math.log(figures.speed / alone.figures.speed)];
+    });
+    return logs.length === 0 ? undefined : Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+  }
+
   #structure(structure: Offer, healing: readonly Offer[]): Part | "refused" {
     const { left: wanted = 1 } = structure;
     const equals = this.#equals(structure.family);
@@ -187,7 +202,7 @@ export class Forecast {
     if (format === undefined || format === "refused") return whole;
     return {
       left: whole.left / format.left,
-      speed: whole.speed / format.speed,
+      speed: whole.speed / ((numbers && this.#speedBehind(numbers)) ?? format.speed),
       drop: whole.drop - Math.max(0, format.drop),
     };
   }

@@ -121,6 +121,13 @@ describe("for a speed", () => {
     expect(names(rounds.next(long))).toEqual(["to 0.3"]);
   });
 
+  test("what misses it by less than timing tells is healed", () => {
+    const rounds = faster(2);
+    rounds.add(scored("codes", { bytes: 250, speed: 1.4, drop: 0 }));
+    rounds.add(scored("to 0.5", { bytes: 500, speed: 1.9, drop: 0.7 }, some));
+    expect(names(rounds.promising(long))).toContain("to 0.5, fit");
+  });
+
   test("where none is expected to reach it, the nearest are tried, and none that comes no nearer than those before", () => {
     const rounds = faster(4);
     rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));

@@ -86,8 +86,11 @@ export class Rounds {
       const figures = forecast.of(combination);
       if (figures === undefined) return [];
       const [misses, runs] = [objective.misses(figures), work.runsOf(combination)];
-      if (best === undefined)
-        return misses === 0 || misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];
+      if (best === undefined) {
+        const reaches = misses <= objective.slack;
+        if (!reaches && misses >= nearest - leastGain) return [];
+        return [{ combination, misses: reaches ? 0 : misses, worth: 1 / runs }];
+      }
       const gain = objective.cost(best) - objective.cost(figures);
       return misses > objective.slack || gain < leastGain ? [] : [{ combination, misses: 0, worth: gain / runs }];
     });
