@@ -135,16 +135,16 @@ export class Forecast {
 
   /** How many times as fast a format makes structures that were timed with it and without it, the geometric mean: less than it makes the original where layers have become small. */
   #speedBehind({ name }: Offer): number | undefined {
-    const logs = this.#tried.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
+    const ratios = this.#tried.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
       if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
         return [];
       const alone = this.#tried.find(
         ({ combination: own, figures }) =>
           own.structure?.name === structure.name && own.numbers === undefined && figures?.speed !== undefined,
       );
-      return alone?.figures?.speed === undefined ? [] : [Math.log(figures.speed / alone.figures.speed)];
+      return alone?.figures?.speed === undefined ? [] : [figures.speed / alone.figures.speed];
     });
-    return logs.length === 0 ? undefined : Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+    return geometricMean(ratios);
   }
 
   #structure(structure: Offer, healing: readonly Offer[]): Part | "refused" {
@@ -168,9 +168,9 @@ export class Forecast {
     const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
     const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
     const exponent = exponentOfSpeed(known.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
-    // Healing changes no speed.
-    const [own] = known.filter(({ own, isTimed }) => isTimed && own.name === structure.name);
-    const speedOf = (left: number): number => own?.part.speed ?? left ** -exponent;
+    // Healing changes no speed: what was timed again is the same once more.
+    const timed = known.flatMap(({ own, part, isTimed }) => (isTimed && own.name === structure.name ? part.speed : []));
+    const speedOf = (left: number): number => geometricMean(timed) ?? left ** -exponent;
     if (nearest === undefined) {
       // The first that changes something takes the least.
       const left = wanted / Math.min(1, ...equals.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
@@ -216,6 +216,11 @@ interface Part {
   readonly left: number;
   readonly speed: number;
   readonly drop: number;
+}
+
+function geometricMean(values: readonly number[]): number | undefined {
+  if (values.length === 0) return undefined;
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
 const harm = (left: number): number => Math.max(1e-3, 1 / left - 1);
