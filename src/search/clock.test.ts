@@ -22,10 +22,11 @@ const [a, b] = [0.1, 0.2].map((amount) => ({
 if (a === undefined || b === undefined) throw new Error("two candidates");
 const open = (options: SearchOptions = { minutes: 5 }, seed = 0): Clock =>
   new Clock(store, options, 100, completeContext({ seed }));
+let known = 0;
 const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
   vi.advanceTimersByTime(1000);
   const clock = open(options, seed);
-  await clock.begin([a, b]);
+  known = await clock.begin([a, b]);
   vi.advanceTimersByTime(1000);
   return clock;
 };
@@ -35,7 +36,9 @@ const long = (): number => performance.now() - 60_000;
 test("a search that was stopped goes on with the time that it had left", async () => {
   const first = await begin();
   expect((await first.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
+  expect(known).toBe(0);
   const second = await begin();
+  expect(known).toBe(1);
   expect(second.isDone(a.name)).toBe(false);
   const { seconds, spent } = await second.taken(a, performance.now());
   expect(seconds).toBeGreaterThanOrEqual(60);

@@ -37,15 +37,23 @@ export class Clock {
     this.#search = JSON.stringify(of);
   }
 
-  /** Begins, or continues the same search after a stop. @param candidates that an earlier search may have tried: one record is read for each. */
-  async begin(candidates: readonly Candidate[]): Promise<void> {
+  /**
+   * Begins, or continues the same search after a stop.
+   * @param candidates that may have been tried before: one record is read for each.
+   * @returns how many of them were.
+   */
+  async begin(candidates: readonly Candidate[]): Promise<number> {
     const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
     this.#began = found?.ended === false ? found.at : Date.now();
     await this.#note(false);
+    let known = 0;
     for (const one of candidates) {
       const taken = await this.#read(one);
-      if (taken !== undefined && taken.at < this.#began) this.#earlier.add(one.name);
+      if (taken === undefined) continue;
+      known++;
+      if (taken.at < this.#began) this.#earlier.add(one.name);
     }
+    return known;
   }
 
   end(): Promise<void> {

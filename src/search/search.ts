@@ -129,7 +129,8 @@ class Search {
     const [budget, rounds] = [this.#budget, this.#rounds];
     if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
-    await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    const known = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from before` });
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {
