@@ -1,5 +1,5 @@
 /** `pith compress` that searches, where what is best on the samples that are searched on fails on the others. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { indexed, range } from "../../src/data/indexed.ts";
@@ -80,7 +80,7 @@ const labelled = (point: Point): Row => [...point, margin(point) > 0 ? 0 : 1];
 const near = (halvings: number) => (): Row => labelled(hard(halvings));
 
 /** Searches a network that classifies all samples correctly that are searched on. @param proof draws those that judge the finalists. */
-async function searched(name: string, proof: () => Row) {
+async function searched(name: string, proof: () => Row, more: readonly string[] = ["--max-drop", "2%"]) {
   await save(parseModel(network), at("sectors.onnx"));
   const places = indexed("places", count, async (positions) => ({
     place: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) },
@@ -106,8 +106,9 @@ export const test = dataset("test", parts.test);
 `,
   );
   const out = at(name);
-  const words = ["--steps", "9", "--for", "size", "--max-drop", "2%", "-o", out];
-  return { ...(await pith("compress", at("sectors.onnx"), "--data", data, ...words)), out };
+  const words = ["--steps", "9", "--for", "size", ...more, "-o", out];
+  const { out: table, ...ended } = await pith("compress", at("sectors.onnx"), "--data", data, ...words);
+  return { ...ended, table, out };
 }
 
 test("keeps nothing where none holds, and what was the best so far goes", async () => {
@@ -136,4 +137,18 @@ test("tries nothing where the network does no better than chance on the samples 
   expect(err).toMatch(/^E_DATA: The original scores .* these samples cannot show what is lost/m);
   expect(err).not.toMatch(/tried|best so far/);
   expect(existsSync(join(out, "model.onnx"))).toBe(false);
+});
+
+test("--keep front writes those that are larger and lose less, as run.json and the table say", async () => {
+  const { code, err, out, table } = await searched("front", near(8), ["--max-drop", "60%", "--keep", "front"]);
+  expect(code, err).toBe(0);
+  const { variants } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  const named = variants.filter(({ file }: { readonly file?: string }) => file !== undefined);
+  expect(named.length).toBeGreaterThan(0);
+  for (const { file, result } of named) {
+    expect(readFileSync(join(out, file)).length).toBe(result.bytes);
+    expect(readFileSync(join(out, file.replace("onnx", "yaml")), "utf8")).toContain("steps:");
+    expect(table).toContain(`← ${file}`);
+  }
+  expect(readdirSync(out).filter((name) => name.startsWith("front-"))).toHaveLength(2 * named.length);
 });

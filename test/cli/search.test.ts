@@ -133,22 +133,6 @@ test("refuses a technique that there is not", async () => {
   });
 });
 
-test("--keep front writes the others that none is better than, as run.json and the table say", async () => {
-  const out = at("front");
-  const goal = ["--steps", "12", "--for", "size", "--max-drop", "60%"];
-  const { code, err, out: text } = await searching(out, ...goal, "--keep", "front");
-  expect(code, err).toBe(0);
-  const { variants } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
-  const named = variants.filter(({ file }: { readonly file?: string }) => file !== undefined);
-  expect(named.length).toBeGreaterThan(0);
-  for (const { file, result } of named) {
-    expect(readFileSync(join(out, file)).length).toBe(result.bytes);
-    expect(readFileSync(join(out, file.replace("onnx", "yaml")), "utf8")).toContain("steps:");
-    expect(text).toContain(`← ${file}`);
-  }
-  expect(readdirSync(out).filter((name) => name.startsWith("front-"))).toHaveLength(2 * named.length);
-});
-
 test("what an earlier run has left of a front goes with the next, but for what was changed since", async () => {
   const out = at("fronts");
   const context = { log: () => {} };
