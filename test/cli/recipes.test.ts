@@ -23,8 +23,10 @@ beforeAll(async () => {
 
 /** What does not follow from the clock, and where it lies. */
 function lasting(out: string): unknown {
-  const passed = (name: string, value: unknown): unknown =>
-    ["date", "seconds", "command", "paths", "latency", "written"].includes(name) ? undefined : value;
+  const passed = (name: string, value: unknown): unknown => {
+    if (name === "warnings" && Array.isArray(value)) return value.filter((text) => !/too busy to measure/.test(text));
+    return ["date", "seconds", "command", "paths", "latency", "written"].includes(name) ? undefined : value;
+  };
   return JSON.parse(readFileSync(join(out, "run.json"), "utf8"), passed);
 }
 

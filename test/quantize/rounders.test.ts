@@ -6,6 +6,7 @@ import { fromDense, matrixOf, quantizeTensor } from "pith/math";
 import { fakeQuantize, gptq, mse, nearest, quantize, slicedWeight } from "pith/quantize";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
+import { hasExactProducts } from "../int8-products.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";
 
@@ -160,7 +161,8 @@ describe("a rounding method of one's own", () => {
       expect(b).not.toEqual(a);
       expect(await stored(own, `${name}_scale`)).toEqual(await stored(usual, `${name}_scale`));
     }
-    expect(difference(await run(mlp(), { x }), await run(own, { x }))).toBeLessThan(0.1);
+    if (scheme === "weights" || hasExactProducts)
+      expect(difference(await run(mlp(), { x }), await run(own, { x }))).toBeLessThan(0.1);
   });
 
   test("a table has no product to look at: gptq rounds it without, and a rounder that does not say so leaves it", async () => {

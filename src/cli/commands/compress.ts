@@ -56,13 +56,9 @@ const flags = v.object({
   techniques: option(v.array(v.string()), `combine only these: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
     value: "a,b",
   }),
-  keep: option(
-    v.picklist(["front"]),
-    "also write up to three other finalists that keep the goal, on the Pareto front of bytes, accuracy and speed",
-    {
-      value: "front",
-    },
-  ),
+  keep: option(v.picklist(["front"]), "also write other finalists on the front of bytes, accuracy and speed", {
+    value: "front",
+  }),
   ...elsewhereFlags("combinations, or models of a recipe,"),
   ...freshFlag,
   target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
