@@ -38,7 +38,7 @@ const { values } = parseArgs({
 });
 const share = Number(values.share);
 const seed = 0;
-/** What the search may lack of the grid's figure, as a share of it. */
+/** The largest gap to the accuracy of the grid's best, relative to it. */
 const mostApart = 0.03;
 const targets: readonly { readonly name: string; readonly of: (original: number) => ObjectiveOptions }[] = [
   { name: "a sixth of the bytes", of: (original) => ({ targetSize: original / 6 }) },

@@ -11,7 +11,7 @@ import type { Attempt } from "./variant.ts";
 
 /** By position, of all candidates. */
 export interface Decision {
-  /** What gained nothing or misses a target is refused. */
+  /** All attempts; those without gain, or off target, are marked as refused. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
   /** Undefined where there is nothing to keep. */

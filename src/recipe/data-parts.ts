@@ -33,8 +33,8 @@ export async function judgingOf(
 const mostTelling = 64;
 
 /**
- * Identifies samples wherever they are stored: by their hash, or where they are too large to be hashed by their number, the hash of a few of them, and of the file that they
- * are from. Of a stream only the name is known.
+ * Identifies samples, in whatever folder they lie: by their hash. Where they are too large for that: by their number, the hash of 64 of them, and the hash of their file. A stream
+ * is identified by its file, or its name.
  */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};

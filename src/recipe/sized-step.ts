@@ -2,7 +2,7 @@
 import { stopIfAsked } from "../errors.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
-import { recorded } from "../run/store.ts";
+import { madeOnce } from "../run/store.ts";
 import { keyOfSamples } from "./data-parts.ts";
 import type { PassStep } from "./pass-steps.ts";
 import { withinBytes } from "./size-budget.ts";
@@ -20,7 +20,7 @@ export async function sizedStep(step: PassStep, input: string, bytes: number, gi
   const { output } = evaluator;
   const samples = await keyOfSamples(task.calibrate);
   const key = { bitsWithin: bytes, samples, output, of: await runner.keyOf(step, input) };
-  const options = await recorded(store.records, key, async (): Promise<OptionValues> => {
+  const options = await madeOnce(store.records, key, async (): Promise<OptionValues> => {
     const quiet: Context = { ...context, log: () => {} };
     const request = {
       pass: step.pass,

@@ -4,7 +4,7 @@ import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import { allowance } from "../evaluate/numbers.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
-import { recorded } from "../run/store.ts";
+import { madeOnce } from "../run/store.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { PassStep } from "./pass-steps.ts";
 import { spare } from "./sparing.ts";
@@ -43,7 +43,7 @@ export async function sparedStep(
     }
   }
   const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
-  const found = await recorded(store.records, key, async (): Promise<Found> => {
+  const found = await madeOnce(store.records, key, async (): Promise<Found> => {
     const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
     context.log({
       id: "sparing",

@@ -7,7 +7,7 @@ import type { Context } from "../passes/index.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import type { Runner, StepResult } from "../run/runner.ts";
 import { trains } from "../run/step.ts";
-import { recorded, type Store } from "../run/store.ts";
+import { madeOnce, type Store } from "../run/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction } from "./kept-function.ts";
@@ -118,7 +118,7 @@ async function keptBy(evaluation: Evaluation, candidate: CandidateSteps, run: Ru
   const { evaluator, context, task, judging, store, onStage } = run;
   const trained = isTrained(candidate);
   const key = { keptFunction: evaluation.measured.sha256, judging, trained, seed: context.seed };
-  return recorded(store.records, key, async () => {
+  return madeOnce(store.records, key, async () => {
     if (!trained) onStage("compare");
     const answered = evaluation.answers.given.length;
     const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
@@ -136,7 +136,7 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
     const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
     return rightOn(engine, targets, original, result, { samples: task.test, output: evaluator.output, seed, signal });
   };
-  return recorded(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
+  return madeOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
 }
 
 interface StepPlace {

@@ -33,7 +33,7 @@ ${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
 ${keyFigures(run)}
 </header>
 <figure>${chart(run)}
-<figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}${run.search !== undefined && " Small points: what was searched, on other samples; grey ones are no better than another in any respect. Each leads to its recipe and what it took."}</figcaption></figure>
+<figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}${run.search !== undefined && " Small points: combinations of the search; dark ones are on the Pareto front of bytes, change and speed. Each leads to its recipe and its time."}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
 ${searchSection(run)}

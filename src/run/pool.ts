@@ -9,7 +9,7 @@ export interface RoundContext {
 }
 
 export interface Ahead {
-  /** Jobs at a time: workers come and go. */
+  /** Jobs at a time. It changes as the workers of a queue come and go. */
   readonly jobs: number;
   /**
    * Waits until every job of the round has ended, whether it succeeded or failed. The other jobs begin where there is room, in their order, and go on after the round. A job

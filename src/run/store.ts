@@ -63,7 +63,7 @@ export interface StoreOptions {
  * The record under a key; where there is none, the result of the work, which becomes the record.
  * @param isFinal what may come out otherwise another time is not recorded.
  */
-export async function recorded<T>(
+export async function madeOnce<T>(
   records: Records | undefined,
   key: unknown,
   work: () => Promise<T>,
@@ -106,7 +106,7 @@ export async function openStore(original: Model, options: StoreOptions): Promise
   };
 }
 
-/** Opens a store for the time of some work, and releases it. @throws what the work throws. */
+/** Opens a store, passes it to the work, and releases it. @throws what the work throws. */
 export async function withStore<T>(
   original: Model,
   options: StoreOptions,

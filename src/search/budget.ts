@@ -26,7 +26,7 @@ export class Budget {
     this.#most = steps ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Counts a combination that was tried. @param seconds on the clock of this search that it took. */
+  /** Counts a combination that was tried. @param seconds of wall-clock time. */
   spend(seconds: number): void {
     this.#tried++;
     this.#spent += seconds;

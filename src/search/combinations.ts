@@ -20,10 +20,10 @@ export interface Combination {
   readonly sparing: SparingOffer | undefined;
 }
 
-/** What it takes to do a part. */
-export type Part = Pick<Offer, "name" | "pass" | "runs">;
+/** A step of it, or its sparing. */
+export type CombinationPart = Pick<Offer, "name" | "pass" | "runs">;
 
-export interface SparingOffer extends Part {
+export interface SparingOffer extends CombinationPart {
   /** Name of the combination without it. */
   readonly of: string;
 }
@@ -83,7 +83,7 @@ function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   ];
 }
 
-export const partsOf = (combination: Omit<Combination, "name">): readonly Part[] =>
+export const partsOf = (combination: Omit<Combination, "name">): readonly CombinationPart[] =>
   [...stepsOf(combination), combination.sparing].filter((one) => one !== undefined);
 
 const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>

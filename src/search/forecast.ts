@@ -168,7 +168,7 @@ export class Forecast {
     const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
     const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
     const exponent = exponentOfSpeed(known.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
-    // Healing changes no speed: what was timed again is the same once more.
+    // Healing changes no speed: all timings of the structure count.
     const timed = known.flatMap(({ own, part, isTimed }) => (isTimed && own.name === structure.name ? part.speed : []));
     const speedOf = (left: number): number => geometricMean(timed) ?? left ** -exponent;
     if (nearest === undefined) {

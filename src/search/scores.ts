@@ -48,7 +48,7 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Undefined where the objective does not ask for it, 0 where it asks for a speed and there is none to be had. What a busy machine says is not kept. */
+/** Undefined where the objective needs no speed; 0 where a target of speed needs one and the model cannot be timed. Timings of a busy machine are not recorded. */
 async function speedOf(
   attempt: Attempt,
   { measured }: Evaluated,

@@ -130,7 +130,7 @@ class Search {
     if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
     const known = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
-    if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from before` });
+    if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from earlier runs` });
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {

@@ -4,7 +4,7 @@
  */
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { StepRecord } from "../report/data.ts";
-import { type Combination, type Part, partsOf } from "./combinations.ts";
+import { type Combination, type CombinationPart, partsOf } from "./combinations.ts";
 
 /** Beside that of moves and of judging, in runs of a sample. */
 const overhead = 200;
@@ -65,7 +65,7 @@ export class Work {
     }, judging);
   }
 
-  #left(combination: Combination): readonly Part[] {
+  #left(combination: Combination): readonly CombinationPart[] {
     return partsOf(combination).filter((_, at) => !this.#isDone(combination, at));
   }
 

@@ -79,7 +79,7 @@ const labelled = (point: Point): Row => [...point, margin(point) > 0 ? 0 : 1];
 /** Near the decision boundary, the nearer the more `halvings`. */
 const near = (halvings: number) => (): Row => labelled(hard(halvings));
 
-/** Searches a network that classifies all samples correctly that are searched on. @param proof draws those that judge the finalists. */
+/** Searches a network that classifies all search samples correctly. @param proof draws a sample that judges the finalists. */
 async function searched(name: string, proof: () => Row, more: readonly string[] = ["--max-drop", "2%"]) {
   await save(parseModel(network), at("sectors.onnx"));
   const places = indexed("places", count, async (positions) => ({

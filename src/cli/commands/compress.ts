@@ -138,20 +138,17 @@ const ofSearch = ["minutes", "steps", "targetSize", "faster", "techniques", "kee
 /** Those that a folder takes, too. */
 const ofFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
-const given = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
+/** Flags that are set, as they are typed. */
+const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
   names
     .filter((name) => options[name] !== undefined)
     .map((name) => (name === "targetSize" ? "--target-size" : `--${name}`));
 
 /** @throws PithError E_USAGE where two flags say the same. */
-function requireOneOfEach({ minutes, steps, targetSize, faster, for: purpose }: Options): void {
-  if (minutes !== undefined && steps !== undefined)
+function requireOneOfEach(options: Options): void {
+  if (namesOf(options, ["minutes", "steps"]).length > 1)
     throw new PithError("E_USAGE", "--minutes and --steps each say how long to search: give one of them.");
-  const aims = [
-    targetSize === undefined ? [] : "--target-size",
-    faster === undefined ? [] : "--faster",
-    purpose === undefined ? [] : "--for",
-  ].flat();
+  const aims = namesOf(options, ["targetSize", "faster", "for"]);
   if (aims.length > 1)
     throw new PithError("E_USAGE", `${aims.slice(0, 2).join(" and ")} each say what is looked for: give one of them.`);
 }
@@ -162,7 +159,7 @@ function requireSingle(models: readonly string[], options: Options): void {
   if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
   if (recipe === undefined && models.length > 1)
     throw new PithError("E_USAGE", "A search is for one model; a recipe (-r) runs on several.");
-  const searching = given(options, ["for", ...ofSearch]);
+  const searching = namesOf(options, ["for", ...ofSearch]);
   if (recipe !== undefined && searching.length > 0)
     throw new PithError("E_USAGE", `A recipe says what is done. Only a search takes ${searching.join(", ")}.`, {
       hint: "Leave out -r, or these.",
@@ -176,7 +173,7 @@ function compressFolder(path: string, options: Options, session: Session): Promi
     throw new PithError("E_USAGE", "--force is for a single model: of a folder only what passes the check is kept.", {
       hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
     });
-  const searching = given(options, [...ofSearch, "jobs", "queue"]);
+  const searching = namesOf(options, [...ofSearch, "jobs", "queue"]);
   const foreign = searching.filter((name) => !ofFolders.includes(name));
   if (foreign.length > 0)
     throw new PithError("E_USAGE", `${foreign.join(", ")}: for a single model, and "${path}" is a folder of them.`, {
