@@ -14,6 +14,8 @@ export interface Move {
   readonly family: string;
   /** The share of the file's bytes that is left, about (1). */
   readonly left?: number;
+  /** Of a number format: the part of `left` that is the same however few weights there are: nodes, names, scales (0). */
+  readonly fixed?: number;
   /** Of healing: the share of a loss that it takes back, about. */
   readonly heals?: number;
   /** Work, about, as so many runs of the original on one sample. */

@@ -19,15 +19,19 @@ export const quantizeMoves: Moves = (request) => {
   // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
   const onIntegers = !target.includes("webgpu");
   /** @param table bytes that each layer has beside its codes. */
-  const move = (name: string, bits: number, options: OptionValues, table = 0): Move => ({
-    name,
-    options: target.length === 0 ? options : { ...options, target },
-    kind: "numbers",
-    family: name,
-    left: 1 - share * (1 - bits / 32) + (weights.size * (bytesOfLayer + table)) / whole,
-    runs: runsOfSample(options) * calibrate,
-    spares: true,
-  });
+  const move = (name: string, bits: number, options: OptionValues, table = 0): Move => {
+    const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / whole;
+    return {
+      name,
+      options: target.length === 0 ? options : { ...options, target },
+      kind: "numbers",
+      family: name,
+      left: fixed + (share * bits) / 32,
+      fixed,
+      runs: runsOfSample(options) * calibrate,
+      spares: true,
+    };
+  };
   const palettes = (bits: number): Move => {
     // Codes of 3 bits are unpacked twice.
     const table = 4 * 2 ** bits + (bits === 3 ? bytesOfLayer : 0);

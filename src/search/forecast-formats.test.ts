@@ -8,7 +8,7 @@ const goal = 0.01;
 const half = offer("half", "structure", { left: 0.5 });
 
 /** What is expected of the combinations of these and a cut by half. @param tried figures by name. */
-function forecast(offers: readonly Offer[], tried: Readonly<Record<string, Figures>> = {}) {
+function forecast(offers: readonly Offer[], tried: Readonly<Record<string, Figures | undefined>> = {}) {
   const all = combinationsOf([half, ...offers]);
   const named = (name: string) => all.find((one) => one.name === name) ?? expect.fail(name);
   const found = new Forecast({ bytes: 1000, brotli: 800, speed: 1, drop: 0 }, goal);
@@ -89,6 +89,45 @@ describe("bits by layer for a size", () => {
     expect(bits(1 / 20)("bits")).toBeUndefined();
     expect(bits(1 / 20)("half, bits")?.bytes).toBeCloseTo(50, 9);
     expect(bits(1 / 40)("half, bits")).toBeUndefined();
+  });
+});
+
+describe("what a format has beside its weights", () => {
+  const codes = [offer("codes", "numbers", { left: 0.25, fixed: 0.05 })];
+  const bits = [offer("bits", "numbers", { bytes: 100, fixed: 0.05 })];
+
+  // 0.05 + 0.5 · (0.25 − 0.05).
+  test("is not cut", () => {
+    expect(forecast(codes)("half, codes")?.bytes).toBeCloseTo(150, 9);
+  });
+
+  // (0.17 − 0.05) / (0.25 − 0.05) = 0.6.
+  test("is no part of what a cut is known to leave", () => {
+    const of = forecast(codes, { codes: { bytes: 250, drop: 0 }, "half, codes": { bytes: 170, drop: 0 } });
+    expect(of("half")?.bytes).toBeCloseTo(600, 9);
+  });
+
+  test("is less than the file, whatever was estimated", () => {
+    const of = forecast(codes, { codes: { bytes: 50, drop: 0 } });
+    expect(of("half, codes")?.bytes).toBeCloseTo(45 + 0.5 * 5, 9);
+  });
+
+  // (0.1 − 0.05) · 32 = 1.6 bits, and 3.2 behind the cut: 0.3 goals at 4, beside 10 of the cut.
+  test("leaves fewer bits of a size, two at least", () => {
+    expect(forecast(bits)("bits")?.drop).toBeCloseTo(0.003 * 4 ** 2, 9);
+    expect(forecast(bits)("half, bits")?.drop).toBeCloseTo(0.1 + 0.003 * 4 ** 0.8, 9);
+  });
+
+  test("leaves none where half of it takes the room", () => {
+    expect(forecast([offer("bits", "numbers", { bytes: 100, fixed: 0.1 })])("bits")).toBeUndefined();
+  });
+
+  test("of a size that was out of reach: a cut that leaves little less is not tried, one that leaves half is", () => {
+    const some = [...bits, offer("nine tenths", "structure", { left: 0.9 })];
+    expect(forecast(some)("nine tenths, bits")).toBeDefined();
+    const of = forecast(some, { bits: undefined });
+    expect(of("nine tenths, bits")).toBeUndefined();
+    expect(of("half, bits")).toBeDefined();
   });
 });
 

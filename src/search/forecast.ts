@@ -1,7 +1,8 @@
 /**
- * What combinations that were not tried will come to, by those that were. Shares of bytes and factors of speed multiply, drops add up:
+ * What combinations that were not tried will come to, by those that were. Factors of speed multiply, drops add up, and so do shares of bytes, but for what no cut
+ * makes smaller: the nodes, names and scales of a format.
  *
- *     bytes = left(structure) · left(numbers) · original        drop = drop(structure, healing) + drop(numbers)
+ *     bytes = (fixed + left(structure) · (left(numbers) − fixed)) · original        drop = drop(structure, healing) + drop(numbers)
  *
  * A structure that leaves a share l of the bytes loses about in proportion to 1/l − 1: the factor is that of the member of its family measured nearest to it, with the same
  * healing, else with another, by what the two are expected to take back. How fast it is follows from what it leaves (`expected-speed.ts`).
@@ -27,6 +28,10 @@ const [priorOfStructure, priorOfNumbers, priorOfTrained] = [10, 0.3, 3];
 const [floatBits, mostBits, fewestBits] = [32, 8, 2];
 /** A structure that leaves more has changed nothing. */
 const noEffect = 0.99;
+/** What a format has beside its weights is an estimate, which is not believed beyond this share of a file. A structure leaves something. */
+const [mostFixed, leastLeft] = [0.9, 0.01];
+/** Of that estimate, what is certain. */
+const leastOfFixed = 0.5;
 /** Drops below are chance, in units of the goal. */
 const leastDrop = 0.1;
 
@@ -55,9 +60,10 @@ export class Forecast {
     const format = numbers && this.#format(numbers, training, cut === "refused" ? undefined : cut);
     if (format === "refused" || cut === "refused") return undefined;
     const parts = [format, cut].filter((part) => part !== undefined);
+    const { left: whole, fixed } = format ?? { left: 1, fixed: 0 };
+    const left = fixed + (cut?.left ?? 1) * (whole - fixed);
     const behind = numbers && structure && this.#speedBehind(numbers);
     const { bytes, brotli, speed = 1 } = this.#original;
-    const left = parts.reduce((product, part) => product * part.left, 1);
     return {
       bytes: Math.min(bytes * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
       brotli: brotli === undefined ? undefined : brotli * left,
@@ -79,17 +85,26 @@ export class Forecast {
   }
 
   /** @param cut the structure that it is for. */
-  #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Part | "refused" {
+  #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Format | "refused" {
     if (numbers.bytes !== undefined) return this.#fitted(numbers, numbers.bytes, training, cut?.left ?? 1);
     return this.#alone(numbers, training, cut === undefined);
   }
 
-  /** Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. */
-  #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Part | "refused" {
+  /**
+   * Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. A size that was out of
+   * reach stays so behind structures that leave little less.
+   */
+  #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Format | "refused" {
     const room = bytes / this.#original.bytes;
-    const bitsOf = (share: number): number => Math.min(mostBits, (floatBits * room) / share);
+    const { fixed = 0 } = numbers;
+    const missed = this.#tried.flatMap(({ combination: { structure, numbers: own }, figures }) =>
+      own?.name === numbers.name && figures === undefined ? [structure?.left ?? 1] : [],
+    );
+    const mostLeft = Math.min((floatBits * (room - leastOfFixed * fixed)) / fewestBits, ...missed.map(muchLess));
+    if (leaves > mostLeft) return "refused";
+    const bitsOf = (share: number): number =>
+      Math.min(mostBits, Math.max(fewestBits, (floatBits * (room - fixed)) / share));
     const bits = bitsOf(leaves);
-    if (bits < fewestBits) return "refused";
     const [alone] = this.#tried.filter(
       ({ combination: { structure, numbers: own, training } }) =>
         structure === undefined && own?.name === numbers.name && training === undefined,
@@ -99,36 +114,37 @@ export class Forecast {
         ? { bits: 4, drop: priorOfNumbers * this.#unit }
         : { bits: bitsOf(1), drop: Math.max(alone.figures.drop, leastDrop * this.#unit) };
     const remains = remaining(training === undefined ? [] : [training]);
-    return { left: bits / floatBits, speed: 1, drop: known.drop * 4 ** (known.bits - bits) * remains };
+    return { left: fixed + bits / floatBits, fixed, speed: 1, drop: known.drop * 4 ** (known.bits - bits) * remains };
   }
 
   /** A format by itself, as it is rounded or trained. One that is trained is combined with others when it has been tried so. */
-  #alone(numbers: Offer, training: Offer | undefined, isAlone: boolean): Part | "refused" {
+  #alone(numbers: Offer, training: Offer | undefined, isAlone: boolean): Format | "refused" {
     const tried = this.#tried.filter(
       ({ combination: { structure, numbers: own } }) => structure === undefined && own?.name === numbers.name,
     );
     const [found] = tried.filter(({ combination }) => combination.training?.name === training?.name);
-    if (found !== undefined) return found.figures === undefined ? "refused" : this.#beside(found.figures);
-    const left = (numbers.left ?? 1) * this.#excess(numbers);
+    if (found !== undefined) return found.figures === undefined ? "refused" : this.#formatOf(numbers, found.figures);
+    const excess = this.#excess(numbers);
+    const [left, fixed] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
     const remains = remaining(training === undefined ? [] : [training]);
-    if (training === undefined) return { left, speed: 1, drop: priorOfNumbers * this.#unit };
+    if (training === undefined) return { left, fixed, speed: 1, drop: priorOfNumbers * this.#unit };
     for (const { combination, figures } of tried) {
       if (combination.training === undefined || figures === undefined) continue;
-      const part = this.#beside(figures);
+      const part = this.#formatOf(numbers, figures);
       return { ...part, drop: (part.drop * remains) / remaining([combination.training]) };
     }
-    return isAlone ? { left, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
+    return isAlone ? { left, fixed, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
   }
 
   /**
    * By how many times a format exceeds the bytes that were expected of it, where it was tried behind structures only. What both together exceed is divided evenly: the square
    * root is the format's. The least of all counts, since a structure may have changed little.
    */
-  #excess({ name, left = 1 }: Offer): number {
+  #excess({ name, left = 1, fixed = 0 }: Offer): number {
     const excesses = this.#tried.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
         ? []
-        : [this.#beside(figures).left / (left * (structure.left ?? 1))],
+        : [this.#relative(figures).left / (fixed + (structure.left ?? 1) * (left - fixed))],
     );
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
   }
@@ -197,17 +213,22 @@ export class Forecast {
 
   /** What a combination's structure has come to, without what its format is expected to add. */
   #withoutFormat({ structure, numbers, training }: Combination, figures: Figures): Part {
-    const whole = this.#beside(figures);
+    const whole = this.#relative(figures);
     const format = numbers && this.#format(numbers, training, { left: structure?.left ?? 1 });
     if (format === undefined || format === "refused") return whole;
     return {
-      left: whole.left / format.left,
+      left: Math.max(leastLeft, (whole.left - format.fixed) / (format.left - format.fixed)),
       speed: whole.speed / ((numbers && this.#speedBehind(numbers)) ?? format.speed),
       drop: whole.drop - Math.max(0, format.drop),
     };
   }
 
-  #beside({ bytes, speed = 1, drop }: Figures): Part {
+  #formatOf({ fixed = 0 }: Offer, figures: Figures): Format {
+    const part = this.#relative(figures);
+    return { ...part, fixed: Math.min(fixed, mostFixed * part.left) };
+  }
+
+  #relative({ bytes, speed = 1, drop }: Figures): Part {
     return { left: bytes / this.#original.bytes, speed, drop };
   }
 }
@@ -218,10 +239,17 @@ interface Part {
   readonly drop: number;
 }
 
+interface Format extends Part {
+  /** Of `left`, what no structure makes smaller. */
+  readonly fixed: number;
+}
+
 function geometricMean(values: readonly number[]): number | undefined {
   if (values.length === 0) return undefined;
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
+
+const muchLess = (left: number): number => 0.75 * left;
 
 const harm = (left: number): number => Math.max(1e-3, 1 / left - 1);
 
