@@ -2,6 +2,7 @@
  * The folders that `pith compress` and `pith sensitivity` write: results, and a record of them, which says what of them is Pith's. A refused run of `compress`
  * leaves the reports alone.
  */
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { joinPath, makeFolder, removeFile } from "#platform";
 import { textHash } from "../data/file-hash.ts";
@@ -85,6 +86,16 @@ export async function writeResults(
       await removeFile(joinPath(out, name));
   const inOrder = [...names.filter((name) => all.delete(name)), ...all];
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
+}
+
+/** Removes what was written to a folder of results and is still as Pith wrote it, and the folder where nothing else is in it. */
+export async function removeResults(out: string, { record, names }: ResultFolder): Promise<void> {
+  const written = await writtenIn(out, record);
+  if (written === undefined || !written.has(record)) return;
+  for (const name of names)
+    if (name === record || (written.has(name) && !(await isAuthored(out, name, written))))
+      await removeFile(joinPath(out, name));
+  await rmdir(out).catch(() => {});
 }
 
 /** What was written last; undefined where the record is not as Pith wrote it. */

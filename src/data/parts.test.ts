@@ -189,9 +189,21 @@ test("of one part a fifth at most is set aside, and there is nothing to train on
   expect((await openParts(path)).test.count).toBe(200);
   expect((await openParts(path, { trainAlone: 5 })).train?.count).toBe(5);
   const divided = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 30 });
-  expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([130, 30, 40]);
+  expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([70, 30, 100]);
   const one = await all(divided);
   expect(new Set(Object.values(one).flat()).size).toBe(200);
+});
+
+test.each([
+  [2000, 400],
+  [500, 200],
+  [300, 150],
+  [5, 3],
+])("of one part of %i samples that is learnt from, %i are for the test", async (count, tested) => {
+  const path = await folder(`learnt-${count}`, { "test.csv": sorted(count) });
+  const parts = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 200 });
+  expect(parts.test.count).toBe(tested);
+  expect((parts.train?.count ?? 0) + (parts.calibrate?.count ?? 0)).toBe(count - tested);
 });
 
 test("of one part the same samples test, whatever else is drawn from it, and what they leave may calibrate", async () => {

@@ -40,7 +40,10 @@ export interface PartsOptions extends SourceReading {
    * samples up to 32 and half of them.
    */
   readonly calibrate?: number;
-  /** Samples to train on where the source has one part (0), as many as it could have to calibrate with; Infinity: four fifths of it. */
+  /**
+   * Samples to train on where the source has one part (0), as many as it could have to calibrate with; Infinity: all but a fifth of it, and but 200 test samples, or half
+   * of it.
+   */
   readonly trainAlone?: number;
   /** Test samples, at most (all): of one part the same ones, whatever else is wanted of it. */
   readonly test?: number;
@@ -50,6 +53,8 @@ export interface PartsOptions extends SourceReading {
 
 /** Of a source with one part, most samples are test samples; of few at least half. */
 const mostOfOnePart = 0.2;
+/** What is chosen among many results by some samples is judged by as many others: 100 each. */
+const fewestTested = 200;
 /** Fewer say too little of what is measured or fitted on them. */
 export const leastToCalibrate = 32;
 /** Of samples to train on, most are there to train on. */
@@ -103,7 +108,7 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
   if (trained + wanted === 0) return { ...nothing, ...tests(only) };
   const most = (count: number): number =>
     trained === Number.POSITIVE_INFINITY
-      ? (1 - mostOfOnePart) * count
+      ? count - Math.max(mostOfOnePart * count, Math.min(fewestTested, count / 2))
       : Math.max(mostAlone(count), count - (limit ?? count));
   const { drawn, rest } = await divide(only, trained + wanted, most, seed, limit);
   const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);

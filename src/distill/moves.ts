@@ -8,7 +8,7 @@ const few = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
 /** Fewer samples are learnt by heart. */
-const fewest = 200;
+const fewest = 128;
 
 export const distillMoves: Moves = ({ samples: { train } }) => {
   if (train < fewest) return [];

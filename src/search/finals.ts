@@ -38,7 +38,7 @@ export class Finals {
   async soFar(best: Scored): Promise<Finalists> {
     const { options, context, parts } = this.#of;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
-    const quiet = { ...options, rounds: 0, front: false, onMeasured: () => {}, onStage: () => {} };
+    const quiet = { ...options, rounds: 0, front: false, onStage: () => {} };
     const found = await this.#judged([best], parts.search, quiet, silent);
     return this.#recorded(found, true);
   }
@@ -63,7 +63,7 @@ export class Finals {
       id: "reserves",
       text: `no finalist keeps the goal ${on}; judging ${more} that lost least in the search`,
     });
-    return this.#recorded(await judged([...finalists, ...reserves], { ...options, onMeasured: () => {} }));
+    return this.#recorded(await judged([...finalists, ...reserves], options));
   }
 
   async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
@@ -78,7 +78,8 @@ export class Finals {
     // Trained candidates without labels have no goal of their own.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
-    const judging = { ...own, goal, choice: false, compared };
+    // The result has the figures of the original on these samples.
+    const judging = { ...own, goal, choice: false, compared, onMeasured: () => {} };
     return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
   }
 

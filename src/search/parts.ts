@@ -4,7 +4,7 @@ import { view } from "../data/indexed.ts";
 import { random } from "../tensor/random.ts";
 
 /** With fewer in each half, all samples are both searched on and judged by. */
-const fewestSamples = 100;
+export const fewestSamples = 100;
 /** Each combination is evaluated on them: where 8 % of the answers change, a drop is known to within 0.6 points (one standard error). */
 const mostSearched = 2048;
 /** What misses the goal for certain on so many is not evaluated on the others: where 15 % of the answers change, by 9 points. */

@@ -1,5 +1,6 @@
 /** A search before its first combination: the original, measured on the search samples, and all combinations that can be tried. */
 import type { Task } from "../evaluate/index.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { RecipeSamples } from "../recipe/recipe.ts";
@@ -11,7 +12,7 @@ import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Finalists } from "./finals.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { firstLook, type SearchParts, searchParts } from "./parts.ts";
+import { fewestSamples, firstLook, type SearchParts, searchParts } from "./parts.ts";
 
 /** The search sees to the choice, and combines Pith's own passes. */
 export interface SearchOptions
@@ -81,6 +82,13 @@ export async function openSearchTask(
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
   return { store, original, task, options, context, parts, all, trials, late, trying };
+}
+
+/** Of samples that are so few that all of them both search and judge. */
+export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): void {
+  if (isApart || test.count === undefined) return;
+  const text = `searched and judged on ${counted(test.count, "sample")}: give ${integer(2 * fewestSamples)} or more, of which half judge only`;
+  context.log({ id: "samples", text, level: "warning" });
 }
 
 /**

@@ -28,6 +28,7 @@ import {
   requireAboveChance,
   type SearchOptions,
   type SearchTask,
+  warnOfFew,
 } from "./search-task.ts";
 import { Work } from "./work.ts";
 
@@ -64,6 +65,7 @@ export async function searchAhead(
     const started = performance.now();
     const opened = await openSearchTask(store, original, task, options, context);
     await requireAboveChance(opened);
+    warnOfFew(opened);
     const searched = new Search(opened);
     // The finalists are timed with nothing beside.
     await searched.run().finally(() => options.ahead?.close());
@@ -214,8 +216,8 @@ class Search {
     const isBest = this.#rounds.add(one);
     context.log({ id: "tried", text: scoreText(one, this.#scores) });
     if (!isBest) return;
+    // Whoever stops the search when this is said finds it.
+    if (options.onBest !== undefined) await options.onBest(await this.#finals.soFar(one));
     context.log({ id: "best", text: `best so far: ${one.combination.name}` });
-    if (options.onBest === undefined) return;
-    await options.onBest(await this.#finals.soFar(one));
   }
 }

@@ -52,7 +52,7 @@ export interface TaskOptions {
   readonly states?: readonly string[];
   /** Samples to calibrate with (0), taken from those to train on. */
   readonly calibrate?: number;
-  /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: four fifths of it. */
+  /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: all but a fifth of it, and but 200 to test on. */
   readonly trainAlone?: number;
   /** Samples of each part, at most (all). */
   readonly samples?: number | undefined;

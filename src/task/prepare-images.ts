@@ -114,11 +114,13 @@ export async function prepareImages(
   return done(chosen, declared === undefined ? guessText(chosen.name, indistinct) : full(chosen), !trusted);
 }
 
-/** `guessed "imagenet"; "cifar10" fits about as well. Set it with …` */
+/** `guessed "imagenet"; "cifar10" fits about as well. Set …` */
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
-  return `guessed "${name}"${doubt}. Set it with \`preprocess: "${name}"\`.`;
+  const set =
+    others === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that the model is fed with: `preprocess`.";
+  return `guessed "${name}"${doubt}. ${set}`;
 }
 
 /** Labels that are looked at: of folders called by years all are wrong. */

@@ -68,4 +68,16 @@ describe("a refused run", () => {
     expect(results.map((name) => readFileSync(join(out, name)))).toEqual(before);
     expect(filesIn(join(out, "refused"))).toEqual(reports);
   });
+
+  test("is no longer told beside a later result, but for what an author added", async () => {
+    const [out, other] = [folder(), folder()];
+    for (const place of [out, other]) {
+      await compress(place);
+      await refuse(place);
+    }
+    writeFileSync(join(other, "refused", "notes.txt"), "Why?");
+    for (const place of [out, other]) await compress(place);
+    expect(filesIn(out)).toEqual(results.toSorted());
+    expect(filesIn(join(other, "refused"))).toEqual(["notes.txt"]);
+  });
 });

@@ -24,6 +24,7 @@ test("writes the best with its recipe, which makes the same file again, and says
   const { code, out: text, err } = await searching(out, "--steps", "8", "--for", "size", "--max-drop", "2%");
   expect(code, err).toBe(0);
   expect(err).toMatch(/^best so far: /m);
+  expect(err).toMatch(/searched and judged on \d+ samples: give 200 or more, of which half judge only$/m);
   expect(text).toMatch(
     /8 combinations were compared on \d+ samples, and the best 2 on the same samples, because they are fewer than 200/m,
   );

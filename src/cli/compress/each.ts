@@ -56,9 +56,7 @@ async function stoppedSearch(error: unknown, { model, out }: ModelInput): Promis
     name === undefined
       ? "Nothing new is written yet"
       : `The best so far, ${name}, is in ${join(out, "model.onnx")}, not yet judged on other samples`;
-  return new PithError("E_STOPPED", `compress ${model} was stopped. ${found}; the same command goes on.`, {
-    cause: error,
-  });
+  return new PithError("E_STOPPED", `compress ${model} was stopped. ${found}.`, { cause: error });
 }
 
 /** Has the recipe run on all models in other processes. @returns the inputs with the folders in which its results lie. */

@@ -20,13 +20,16 @@ import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import type { Work } from "../queue/kinds.ts";
-import { frontNames, runFolder, writeResults } from "../result-folder.ts";
+import { frontNames, removeResults, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { openSearch, recipeFile, type SearchInput } from "./open-search.ts";
 import { withTargets } from "./target.ts";
+
+/** Of the reports of a run that keeps nothing, where an earlier result lies. */
+const refusedFolder = "refused";
 
 export interface CompressInput extends SearchInput, Elsewhere {
   readonly out: string;
@@ -167,7 +170,7 @@ async function write(
   if (result === undefined || recipe === undefined) {
     // An earlier result keeps its own reports.
     const isEarlier = !hasInterim && (await isThere(joinPath(out, "model.onnx")));
-    const folder = isEarlier ? joinPath(out, "refused") : out;
+    const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
   const contents: readonly (readonly [string, Uint8Array])[] = [
@@ -184,7 +187,10 @@ async function write(
       (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
-  return writeResults(out, run, contents, context, runFolder);
+  const written = await writeResults(out, run, contents, context, runFolder);
+  // Of an earlier run, which says that nothing is kept.
+  await removeResults(joinPath(out, refusedFolder), runFolder);
+  return written;
 }
 
 /** Figures of the file itself, for a model in one file. */
