@@ -38,19 +38,19 @@ export function images(
 ): Float64Array {
   const [samples = 0] = dims;
   const channels = dims[channel] ?? 1;
-  const lengths = sides.map((axis) => dims[axis] ?? 1);
-  const places = lengths.reduce((product, length) => product * length, 1);
+  const grid = gridOf(sides.map((axis) => dims[axis] ?? 1));
+  const { places } = grid;
   const result = new Float64Array(samples * channels * places);
   const inner = channel === 1 ? 1 : channels;
   for (let sample = 0; sample < samples; sample++) {
-    const grey = field(lengths, numbers);
+    const grey = field(grid, numbers);
     for (let own = 0; own < channels; own++) {
-      const tint = channels === 1 ? undefined : field(lengths, numbers);
+      const tint = channels === 1 ? undefined : field(grid, numbers);
+      const values = grey.map((value, cell) =>
+        scaled(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
+      );
       const first = sample * channels * places + (channel === 1 ? own * places : own);
-      for (let place = 0; place < places; place++) {
-        const value = tint === undefined ? (grey[place] ?? 0) : 0.8 * (grey[place] ?? 0) + 0.6 * (tint[place] ?? 0);
-        result[first + place * inner] = scaled(value, scale, sample);
-      }
+      spread(values, grid, result, first, inner);
     }
   }
   return result;
@@ -63,38 +63,70 @@ function scaled(value: number, scale: readonly [number, number] | undefined, sam
   return black + (white - black) * Math.min(1, Math.max(0, 0.5 + value / 4));
 }
 
-/** A sum of blocks, with mean 0 and deviation 1 or so. */
-function field(lengths: readonly number[], numbers: Random): Float64Array {
-  const places = lengths.reduce((product, length) => product * length, 1);
-  const sum = new Float64Array(places);
+/** Cells within which no block ends: those of the smallest blocks, whose sides are halves of sides of larger ones; of a shorter side its places. */
+interface Grid {
+  readonly lengths: readonly number[];
+  readonly places: number;
+  /** Along each side, the first place of each cell. */
+  readonly starts: readonly Uint32Array[];
+  readonly cells: number;
+  /** Along each side, the cell of each place, times the stride of cells. */
+  readonly steps: readonly Uint32Array[];
+}
+
+const mostBlocks = 2 ** (weights.length - 1);
+
+function gridOf(lengths: readonly number[]): Grid {
+  const counts = lengths.map((length) => Math.min(length, mostBlocks));
+  const starts = lengths.map((length, axis) => {
+    const count = counts[axis] ?? 1;
+    return Uint32Array.from({ length: count }, (_, cell) => Math.ceil((cell * length) / count));
+  });
+  const steps = lengths.map((length, axis) => stepsAlong(axis, length, counts));
+  return { lengths, places: productOf(lengths), starts, cells: productOf(counts), steps };
+}
+
+/** Along a side, which of so many blocks each place lies in, times the stride of blocks. */
+function stepsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
+  const stride = productOf(counts.slice(axis + 1));
+  return Uint32Array.from({ length }, (_, at) => Math.floor((at * (counts[axis] ?? 1)) / length) * stride);
+}
+
+const productOf = (numbers: readonly number[]): number => numbers.reduce((product, number) => product * number, 1);
+
+/** A sum of blocks in each cell, with mean 0 and deviation 1 or so. */
+function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
+  const sum = new Float64Array(cells);
+  const one = new Float64Array(cells);
   for (const [level, weight] of weights.entries()) {
     const counts = lengths.map((length) => Math.min(length, 2 ** level));
-    const blocks = Float64Array.from(
-      { length: counts.reduce((product, count) => product * count, 1) },
-      () => weight * numbers.normal(),
-    );
-    // Along each side, which block a place lies in, times the stride of blocks.
+    const blocks = Float64Array.from({ length: productOf(counts) }, () => weight * numbers.normal());
     const rows = lengths.map((length, axis) => {
-      const stride = counts.slice(axis + 1).reduce((product, count) => product * count, 1);
-      return Uint32Array.from({ length }, (_, at) => Math.floor((at * (counts[axis] ?? 1)) / length) * stride);
+      const along = stepsAlong(axis, length, counts);
+      return (starts[axis] ?? along).map((place) => along[place] ?? 0);
     });
-    add(sum, blocks, rows);
+    spread(blocks, { steps: rows }, one, 0, 1);
+    for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (one[cell] ?? 0);
   }
   return sum;
 }
 
-function add(sum: Float64Array, blocks: Float64Array, rows: readonly Uint32Array[]): void {
-  const last = rows.at(-1) ?? new Uint32Array([0]);
-  const outer = rows.slice(0, -1);
-  const at = outer.map(() => 0);
-  for (let start = 0; start < sum.length; start += last.length) {
-    const offset = outer.reduce((total, row, axis) => total + (row[at[axis] ?? 0] ?? 0), 0);
-    for (const [place, block] of last.entries())
-      sum[start + place] = (sum[start + place] ?? 0) + (blocks[offset + block] ?? 0);
-    for (let axis = outer.length - 1; axis >= 0; axis--) {
-      const next = (at[axis] ?? 0) + 1;
-      at[axis] = next < (outer[axis]?.length ?? 1) ? next : 0;
-      if (at[axis] !== 0) break;
+/** Writes the value of its block to each place: `steps` along the sides add up to which one it is. */
+function spread(
+  blocks: Float64Array,
+  { steps }: Pick<Grid, "steps">,
+  to: Float64Array,
+  first: number,
+  inner: number,
+): void {
+  const last = steps.at(-1) ?? new Uint32Array(1);
+  const outer = steps
+    .slice(0, -1)
+    .reduce<readonly number[]>((sums, row) => sums.flatMap((sum) => Array.from(row, (step) => sum + step)), [0]);
+  let place = first;
+  for (const offset of outer)
+    for (let at = 0; at < last.length; at++) {
+      to[place] = blocks[offset + (last[at] ?? 0)] ?? 0;
+      place += inner;
     }
-  }
 }
