@@ -73,10 +73,18 @@ export function stopIfAsked(signal: AbortSignal | undefined, sentence = "Stopped
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
-/** What refused the work, as it was caught; rethrows everything else: faults of Pith, and a requested stop. */
+/** What refused the work, as it was caught; rethrows everything else: faults of Pith, a requested stop, and what no other work would survive. */
 export function refusalIn(error: unknown): PithError {
-  if (!(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+  if (!(error instanceof PithError) || error.code === "E_STOPPED" || isOfMachine(error)) throw error;
   return error;
+}
+
+const fatal: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
+
+/** Whether the machine cannot go on, whatever the work is: its disk is full. */
+function isOfMachine({ cause }: Error): boolean {
+  if (!(cause instanceof Error)) return false;
+  return ("code" in cause && fatal.includes(cause.code)) || isOfMachine(cause);
 }
 
 /** "No" as an answer: why, and where. Returned, never thrown, and never a bare `false`. */

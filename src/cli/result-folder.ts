@@ -4,6 +4,7 @@
  */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import * as v from "valibot";
 import { joinPath, makeFolder, removeFile } from "#platform";
 import { textHash } from "../data/file-hash.ts";
 import {
@@ -19,6 +20,8 @@ import { readSettings } from "../data/tokenizer.ts";
 import { PithError } from "../errors.ts";
 import type { JobContext } from "../job/job.ts";
 import { sensitivityKinds } from "../report/sensitivity.ts";
+import { requireOther } from "./files.ts";
+import { requireWritableFolder } from "./writable.ts";
 
 const modelName = "model.onnx";
 export const recipeFileName = "recipe.yaml";
@@ -46,8 +49,23 @@ export const sweptFolder: ResultFolder = {
   names: ["sensitivity.json", "sensitivity.html", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
 };
 
+/** @throws PithError E_OPTION where results would take the place of what is read or of an author's files; E_FILE where they cannot be written. */
+export async function requireFreeFolder(
+  out: string,
+  folder: ResultFolder,
+  inputs: readonly (readonly [what: string, path: string | undefined])[],
+): Promise<void> {
+  for (const name of folder.names) {
+    // A recipe that was edited where it was written stays there.
+    const others = inputs.filter(([what]) => what !== "the recipe" || name !== recipeFileName);
+    await requireOther(join(out, name), others);
+  }
+  await requireWritableFolder(out, folder.names);
+  await requireOwnResults(out, folder);
+}
+
 /** @throws PithError E_OPTION where the record, or a file without which there is no result, would take the place of an author's. */
-export async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
+async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
   const written = await writtenIn(out, record);
   const isTaken = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
   const name = written === undefined ? record : isTaken ? needed : undefined;
@@ -96,6 +114,25 @@ export async function removeResults(out: string, { record, names }: ResultFolder
     if (name === record || (written.has(name) && !(await isAuthored(out, name, written))))
       await removeFile(joinPath(out, name));
   await rmdir(out).catch(() => {});
+}
+
+const interim = v.object({
+  command: v.array(v.string()),
+  variants: v.array(v.object({ name: v.string() })),
+  chosen: v.number(),
+  search: v.object({ isInterim: v.literal(true) }),
+});
+
+/** Of a search that is not over, or was stopped: its command, and what it has written; undefined for other results. */
+export async function interimIn(
+  out: string,
+): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {
+  const { success, output } = v.safeParse(
+    interim,
+    await readSettings(joinPath(out, runFolder.record)).catch(() => null),
+  );
+  const name = success ? output.variants[output.chosen]?.name : undefined;
+  return name === undefined || !success ? undefined : { command: output.command, name };
 }
 
 /** What was written last; undefined where the record is not as Pith wrote it. */

@@ -206,6 +206,16 @@ test.each([
   expect((parts.train?.count ?? 0) + (parts.calibrate?.count ?? 0)).toBe(count - tested);
 });
 
+test("a table that is learnt from is divided so, too, and those that are tested on otherwise are among them", async () => {
+  const path = await folder("learnt-table", { "reviews.csv": sorted(400) });
+  const parts = await openParts(path, { trains: true, trainAlone: Number.POSITIVE_INFINITY, calibrate: 50 });
+  const { train, calibrate, test: judged } = await all(parts);
+  expect([train.length, calibrate.length, judged.length]).toEqual([150, 50, 200]);
+  const usual = await column((await openParts(path, { part: "test" })).test);
+  expect(usual).toHaveLength(80);
+  expect(judged).toEqual(expect.arrayContaining(usual));
+});
+
 test("of one part the same samples test, whatever else is drawn from it, and what they leave may calibrate", async () => {
   const path = await folder("same", { "test.csv": sorted(200) });
   const tested = async (options: PartsOptions) => column((await openParts(path, { test: 20, ...options })).test);

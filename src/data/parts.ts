@@ -8,7 +8,7 @@ import { PithError } from "../errors.ts";
 import { isIndexed } from "./indexed.ts";
 import { openSource, type SourceReading } from "./open.ts";
 import { collect, draw, setAside, skip, take } from "./select.ts";
-import { ofSamples, readPart, type Source } from "./source.ts";
+import { ofSamples, readPart, type Source, usuallyTested } from "./source.ts";
 import type { Dataset, IndexedDataset, Part } from "./types.ts";
 
 export interface Parts {
@@ -97,7 +97,8 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
     const whole = source.divisible ? (await source.usual()).count : undefined;
     return { ...nothing, ...tests(await readPart(source, part)), whole };
   }
-  const { train, test, whole } = await readParts(source, source.divisible && (trains || part !== undefined));
+  const tested = trainAlone === Number.POSITIVE_INFINITY ? testedOfOnePart : usuallyTested;
+  const { train, test, whole } = await readParts(source, source.divisible && (trains || part !== undefined), tested);
   // A function of a module may give one data set for both.
   if (train !== undefined && train === test) return partsOf(ofSamples(train), options);
   if (train !== undefined && test !== undefined)
@@ -107,16 +108,16 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
   const trained = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
   if (trained + wanted === 0) return { ...nothing, ...tests(only) };
   const most = (count: number): number =>
-    trained === Number.POSITIVE_INFINITY
-      ? count - Math.max(mostOfOnePart * count, Math.min(fewestTested, count / 2))
-      : Math.max(mostAlone(count), count - (limit ?? count));
+    trained === Number.POSITIVE_INFINITY ? count - tested(count) : Math.max(mostAlone(count), count - (limit ?? count));
   const { drawn, rest } = await divide(only, trained + wanted, most, seed, limit);
   const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);
-  const tested = { ...tests(rest), testable, whole: only.count };
+  const others = { ...tests(rest), testable, whole: only.count };
   return trained === 0
-    ? { train: undefined, calibrate: drawn, ...tested, divided: false }
-    : { ...(await learning(drawn)), ...tested, divided: true };
+    ? { train: undefined, calibrate: drawn, ...others, divided: false }
+    : { ...(await learning(drawn)), ...others, divided: true };
 }
+
+const testedOfOnePart = (count: number): number => Math.max(usuallyTested(count), Math.min(fewestTested, count / 2));
 
 function mostAlone(count: number): number {
   return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));
@@ -159,10 +160,10 @@ interface Both extends Pick<Parts, "train" | "whole"> {
 }
 
 /** Both parts of a source, drawn from its only one where `divides`. */
-async function readParts(source: Source, divides: boolean): Promise<Both> {
+async function readParts(source: Source, divides: boolean, tested: (count: number) => number): Promise<Both> {
   const { parts } = source;
   if (!divides) return { train: await parts.train?.(), test: await parts.test?.() };
-  const [train, test] = [await readPart(source, "train"), await readPart(source, "test")];
+  const [train, test] = [await readPart(source, "train", tested), await readPart(source, "test", tested)];
   // A stream is not divided.
   return train === test ? { train: undefined, test } : { train, test, whole: (await source.usual()).count };
 }

@@ -46,23 +46,32 @@ export function ofSamples(dataset: Dataset): Source {
   return { owner: dataset.name, usual: async () => dataset, parts: {}, divisible: true };
 }
 
-/** The part of that name, or the usual one. @throws PithError E_DATA for one that is not there. */
-export async function readPart({ owner, usual, parts, divisible }: Source, part: Part | undefined): Promise<Dataset> {
+/**
+ * The part of that name, or the usual one.
+ * @param tested of so many samples that are divided, those for the test.
+ * @throws PithError E_DATA for one that is not there.
+ */
+export async function readPart(
+  { owner, usual, parts, divisible }: Source,
+  part: Part | undefined,
+  tested: (count: number) => number = usuallyTested,
+): Promise<Dataset> {
   if (part === undefined) return usual();
   const { [part]: read } = parts;
   if (read !== undefined) return read();
-  if (divisible) return portion(await usual(), part);
+  if (divisible) return portion(await usual(), part, tested);
   const found = partNames.filter((one) => parts[one] !== undefined).join(" and ");
   throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${found}.`);
 }
 
-/** Of samples that are divided, this share is for training, drawn with the seed 0; the rest is for testing. */
-const trainShare = 0.8;
+/** Of samples that are divided a fifth is for the test, drawn with the seed 0; the rest is to train on. */
+export const usuallyTested = (count: number): number => 0.2 * count;
 
 /** @throws PithError E_DATA for the training part of samples too few to have two; they are test samples. */
-function portion(dataset: Dataset, part: Part): Dataset {
+function portion(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
-  const [train = dataset, test = dataset] = split(dataset, [trainShare, 1 - trainShare], 0);
+  const share = tested(dataset.count) / Math.max(1, dataset.count);
+  const [train = dataset, test = dataset] = split(dataset, [1 - share, share], 0);
   if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
   if (part === "test") return dataset;
   const found = `${dataset.name} has ${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;

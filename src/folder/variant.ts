@@ -50,7 +50,7 @@ export async function makeVariant(
   const idle = await noSmallerThan(original, plain.model);
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
   engine.forget();
-  const judged = { test: undefined, answered: 0, trained: false, output: undefined, forced: false };
+  const judged = { test: undefined, answered: 0, trained: "none" as const, output: undefined, forced: false };
   const judge = ({ model }: StepOutput) => keptAndLoads(inside, original, model, judged);
   const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
   let [made, kept] = [plain as StepOutput, await judge(plain)];

@@ -6,6 +6,8 @@ import { halfOverflow } from "../evaluate/half-overflow.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../evaluate/load-check.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
+import { trains } from "../run/step.ts";
+import type { PassStep } from "./pass-steps.ts";
 
 export interface KeptFunction {
   /** Of all outputs, on random inputs or few samples, or why there is none; undefined where the metric tells enough. */
@@ -18,12 +20,25 @@ export interface KeptFunction {
   readonly overflows: boolean;
 }
 
+/**
+ * What a model was trained by. By labels, or by another model, it may have to answer otherwise than before. By the original's answers it may not, and outputs that it does not
+ * learn can be lost.
+ */
+export type Training = "none" | "answers" | "labels";
+
+export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): Training {
+  const training = steps.filter(({ pass }) => trains(pass));
+  if (training.length === 0) return "none";
+  const learnsOriginal = ({ pass: { learnsAnswers, reference }, options }: (typeof training)[number]): boolean =>
+    learnsAnswers === true && (options[reference ?? ""] ?? "original") === "original";
+  return training.every(learnsOriginal) ? "answers" : "labels";
+}
+
 export interface FunctionTest {
   /** The samples; undefined without data. */
   readonly test: Dataset | undefined;
   readonly answered: number;
-  /** A model that was trained may have to answer otherwise than before. */
-  readonly trained: boolean;
+  readonly trained: Training;
   /** The output that is judged, where one was asked for. */
   readonly output: string | undefined;
   /** What cannot be compared is only said. */
@@ -44,7 +59,7 @@ export async function keptFunction(
       return clause(refusal.message);
     });
   const onSamples = (samples: Dataset, others: boolean): Promise<Likeness | string | undefined> =>
-    trained
+    trained === "labels" || (trained === "answers" && !others)
       ? Promise.resolve(undefined)
       : attempt(compareOnSamples(engine, original, result, samples, { ...options, others }));
   const isFew = answered < fewSamples;

@@ -10,7 +10,7 @@ import { trains } from "../run/step.ts";
 import { madeOnce, type Store } from "../run/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
-import { type KeptFunction, keptFunction } from "./kept-function.ts";
+import { type KeptFunction, keptFunction, trainingOf } from "./kept-function.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
@@ -75,8 +75,8 @@ export async function attempt(
       input = taken.output;
     }
   } catch (error) {
-    const { message } = refusalIn(error);
-    if (!hasOtherCandidates) throw error;
+    const { code, message } = refusalIn(error);
+    if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
     return { variant: failed(candidate.name, records, message), usable: false, evaluation: undefined };
   }
   if (evaluation === undefined)
@@ -116,10 +116,10 @@ export function isTrained({ steps }: CandidateSteps): boolean {
 
 async function keptBy(evaluation: Evaluation, candidate: CandidateSteps, run: RunContext): Promise<KeptFunction> {
   const { evaluator, context, task, judging, store, onStage } = run;
-  const trained = isTrained(candidate);
+  const trained = trainingOf(candidate.steps);
   const key = { keptFunction: evaluation.measured.sha256, judging, trained, seed: context.seed };
   return madeOnce(store.records, key, async () => {
-    if (!trained) onStage("compare");
+    if (trained !== "labels") onStage("compare");
     const answered = evaluation.answers.given.length;
     const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
     return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);

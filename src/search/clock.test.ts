@@ -70,6 +70,16 @@ test.each([
   expect((await begin(options)).isDone(b.name)).toBe(false);
 });
 
+test("what another search has tried since it was stopped is no time of it", async () => {
+  await (await begin()).taken(a, long());
+  const other = await begin({ minutes: 50 });
+  await other.taken(b, long());
+  await other.end();
+  const again = await begin();
+  expect([a, b].map(({ name }) => again.isDone(name))).toEqual([false, true]);
+  expect((await again.taken(b, performance.now())).spent).toBeLessThan(60);
+});
+
 test("options that a name does not say are told apart", async () => {
   const first = await begin();
   await first.taken({ ...a, recipe: b.recipe }, long());

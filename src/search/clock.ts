@@ -12,9 +12,10 @@ import type { SearchOptions } from "./search-task.ts";
 interface Taken {
   readonly seconds: number;
   readonly at: number;
+  /** The search that tried it. */
+  readonly by: string;
 }
 
-/** Of a search. */
 interface Begun {
   readonly at: number;
   readonly ended: boolean;
@@ -24,7 +25,7 @@ export class Clock {
   readonly #store: Store;
   /** What the combinations of a search depend on, but for its goal. */
   readonly #of: object;
-  readonly #search: unknown;
+  readonly #search: string;
   #began = 0;
   readonly #earlier = new Set<string>();
 
@@ -51,7 +52,7 @@ export class Clock {
       const taken = await this.#read(one);
       if (taken === undefined) continue;
       known++;
-      if (taken.at < this.#began) this.#earlier.add(one.name);
+      if (!this.#isOwn(taken)) this.#earlier.add(one.name);
     }
     return known;
   }
@@ -73,10 +74,15 @@ export class Clock {
   async taken(one: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const own = secondsSince(started);
     const found = await this.#read(one);
-    if (found !== undefined) return { seconds: found.seconds, spent: found.at < this.#began ? own : found.seconds };
-    const taken: Taken = { seconds: own, at: Date.now() };
+    if (found !== undefined) return { seconds: found.seconds, spent: this.#isOwn(found) ? found.seconds : own };
+    const taken: Taken = { seconds: own, at: Date.now(), by: this.#search };
     await this.#store.records?.write(this.#key(one), taken);
     return { seconds: own, spent: own };
+  }
+
+  /** Whether it is time of this search, though another process may have tried it. */
+  #isOwn({ at, by }: Taken): boolean {
+    return by === this.#search && at >= this.#began;
   }
 
   get #own(): unknown {

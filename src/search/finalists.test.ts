@@ -116,6 +116,24 @@ test("where none reaches a target of size they are the smallest, of speed the fa
   expect(finalists(tried, { faster: 2 })).toEqual(["fast", "middle", "small"]);
 });
 
+test("where speeds are known, two of these are the fastest", () => {
+  const tried = [0.009, 0.004, 0.003, 0.002, 0.006, 0.001].map((drop, at) =>
+    named(String(drop), { bytes: 100 + at, drop, speed: 1 + 100 * drop }),
+  );
+  const reserves = reservesOf(tried, [], objectiveOf({}, goal, { bytes: 1000 }));
+  expect(reserves.map(({ combination }) => combination.name)).toEqual(["0.001", "0.002", "0.009", "0.006"]);
+});
+
+test("another function is none, whatever its metric says", () => {
+  const lost = named("lost", { bytes: 100, drop: 0, ...fast });
+  const refused = { ...lost.attempt.variant, refused: "its output \"features\" is lost", refusedAs: "lost" } as const;
+  const tried = [
+    { ...lost, attempt: { ...lost.attempt, variant: refused } },
+    named("kept", { bytes: 500, drop: 0, ...fast }),
+  ];
+  expect(finalists(tried)).toEqual(["kept"]);
+});
+
 test("those that were refused, are unusable, or came to a file that is there are left out", () => {
   const figures = { bytes: 100, drop: 0, ...fast };
   const tried = [

@@ -39,14 +39,16 @@ function isNear(one: Usable, objective: Objective): boolean {
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
-/** Where no finalist is kept: those of the others that are allowed which lose least. */
+/** Where no finalist is kept: those of the others that are allowed which lose least, and the fastest, where speeds are known. */
 export function reservesOf(
   tried: readonly Scored[],
   finalists: readonly Scored[],
   objective: Objective,
 ): readonly Scored[] {
-  return soundOf(tried)
-    .filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0)
-    .toSorted((a, b) => a.figures.drop - b.figures.drop)
-    .slice(0, mostFinalists);
+  const others = soundOf(tried).filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0);
+  const byDrop = others.toSorted((a, b) => a.figures.drop - b.figures.drop);
+  const timed = others.filter(({ figures }) => figures.speed !== undefined);
+  const bySpeed = timed.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));
+  const half = mostFinalists / 2;
+  return [...new Set([...byDrop.slice(0, half), ...bySpeed.slice(0, half), ...byDrop])].slice(0, mostFinalists);
 }

@@ -17,9 +17,14 @@ export interface Finalists extends Compressed {
   readonly candidates: readonly Candidate[];
 }
 
-/** Whether the estimate of the kept result is within the goal. A loss beyond it that may be chance is kept, too, where nothing else is. */
-function holds({ variants, chosen, goal }: Run): boolean {
+const isTooSlow = ({ choice, variants }: Run): boolean =>
+  choice?.by === "none allowed" || variants.every(({ refusedAs }) => refusedAs === "off target");
+
+/** Whether a result is kept that is as fast as it should be, and whose estimate is within the goal. A loss beyond it that may be chance is kept, too, where nothing else is. */
+function holds(run: Run): boolean {
+  const { variants, chosen, goal } = run;
   const kept = variants[chosen ?? -1];
+  if (isTooSlow(run)) return false;
   return kept !== undefined && (goal === undefined || kept.verdict === undefined || isWithin(kept.verdict.drop, goal));
 }
 
@@ -61,7 +66,7 @@ export class Finals {
     const more = counted(reserves.length, "other");
     context.log({
       id: "reserves",
-      text: `no finalist keeps the goal ${on}; judging ${more} that lost least in the search`,
+      text: `no finalist ${isTooSlow(found.run) ? "is as fast when it is timed again" : `keeps the goal ${on}`}; judging ${more}`,
     });
     return this.#recorded(await judged([...finalists, ...reserves], options));
   }

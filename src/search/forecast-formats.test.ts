@@ -129,6 +129,13 @@ describe("what a format has beside its weights", () => {
     expect(of("nine tenths, bits")).toBeUndefined();
     expect(of("half, bits")).toBeDefined();
   });
+
+  test("of one that failed in training nothing is known", () => {
+    const learn = offer("learn", "healing", { heals: 0.9, trains: true });
+    const third = offer("third", "structure", { left: 0.3 });
+    const of = forecast([...bits, third, learn], { "third, learn, bits": undefined });
+    expect(of("half, bits")).toBeDefined();
+  });
 });
 
 describe("layers in milder forms", () => {

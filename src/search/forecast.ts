@@ -97,9 +97,11 @@ export class Forecast {
   #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Format | "refused" {
     const room = bytes / this.#original.bytes;
     const { fixed = 0 } = numbers;
-    const missed = this.#tried.flatMap(({ combination: { structure, numbers: own }, figures }) =>
-      own?.name === numbers.name && figures === undefined ? [structure?.left ?? 1] : [],
-    );
+    const missed = this.#tried.flatMap(({ combination: { structure, healing, numbers: own, training }, figures }) => {
+      // What trains may fail for other reasons.
+      const isRounded = own?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
+      return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
+    });
     const mostLeft = Math.min((floatBits * (room - leastOfFixed * fixed)) / fewestBits, ...missed.map(muchLess));
     if (leaves > mostLeft) return "refused";
     const bitsOf = (share: number): number =>

@@ -19,7 +19,9 @@ export interface Scored extends Tried {
 
 export type Usable = Scored & { readonly figures: Figures };
 
-export const isUsable = (one: Scored): one is Usable => one.figures !== undefined && one.attempt.usable;
+/** What another function answers is of no use, whatever the metric says. */
+export const isUsable = (one: Scored): one is Usable =>
+  one.figures !== undefined && one.attempt.usable && one.attempt.variant.refused === undefined;
 
 /** Those whose results are sound, and no other's. */
 export const soundOf = (tried: readonly Scored[]): readonly Usable[] =>

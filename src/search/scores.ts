@@ -17,8 +17,8 @@ export interface ScoresOptions {
   readonly store: Store;
   /** The first is timed. */
   readonly targets: readonly RunTarget[] | undefined;
-  /** What speeds are of, for the record. */
-  readonly machine: unknown;
+  /** What speeds follow from, for the record: the machine, the inputs. */
+  readonly timed: unknown;
 }
 
 type Evaluated = NonNullable<Attempt["evaluation"]>;
@@ -52,12 +52,12 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
 async function speedOf(
   attempt: Attempt,
   { measured }: Evaluated,
-  { evaluator, objective, store: { records }, targets, machine }: ScoresOptions,
+  { evaluator, objective, store: { records }, targets, timed }: ScoresOptions,
 ): Promise<number | undefined> {
   if (objective.id !== "usual" && objective.id !== "speed" && objective.id !== "faster") return undefined;
   const target = targets?.[0]?.name;
   // What is kept may be of another machine.
-  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, machine, target };
+  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
   const known = (await records?.read(key)) as number | undefined;
   if (known !== undefined) return known;
   const timing = await time(evaluator, [attempt], { rounds: roundsOfTiming, targets }, { log: () => {} });

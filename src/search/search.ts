@@ -121,7 +121,8 @@ class Search {
     this.#budget = new Budget(options);
     this.#rounds = new Rounds({ all, objective, forecast, work: new Work(evaluator.took), isDone });
     const { targets, about } = options;
-    this.#scores = { evaluator, objective, metric: task.metric, store, targets, machine: about?.machine };
+    const timed = { machine: about?.machine, judging: trials.judging, threads: options.threads };
+    this.#scores = { evaluator, objective, metric: task.metric, store, targets, timed };
     this.#finals = new Finals(of, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
   }

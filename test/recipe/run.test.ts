@@ -581,6 +581,34 @@ describe("of several candidates", () => {
   });
 });
 
+describe("an output that the metric does not judge", () => {
+  /** What is cut from it is not trained again: the loss is of the other one. */
+  const steps = (training: object) =>
+    recipe({ prune: { amount: 0.95, layers: "features" }, judge: false }, training, { quantize: { scheme: "weights" } });
+  const answered = async () => {
+    const model = parseModel(`opset 21
+graph (input: float32[batch, 16]) -> (logits: float32[batch, 8], features: float32[batch, 16]) {
+  body: float32[16, 8] = random(seed 1)
+  side: float32[16, 16] = random(seed 2)
+  logits = MatMul(input, body)
+  features = MatMul(input, side)
+}`);
+    await runRecipe(model, recipe({ train: { epochs: 1 } }), task, { ...quick, force: true });
+    return model;
+  };
+
+  test("is held against the original's where its answers were learnt, and not where labels were", async () => {
+    const model = await answered();
+    const learnt = steps({ distill: { teacher: "original", epochs: 1 } });
+    await expect(runRecipe(model, learnt, task, { ...quick, goal: { maxDrop: 1 } })).rejects.toMatchObject({
+      code: "E_ACCURACY_LOST",
+      message: expect.stringContaining("features"),
+    });
+    const { run } = await runRecipe(model, steps({ train: { epochs: 1 } }), task, { ...quick, force: true });
+    expect(run.variants[0]?.others).toBeUndefined();
+  });
+});
+
 describe("validation samples", () => {
   const seed = 5;
   const count = 300;

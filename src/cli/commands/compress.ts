@@ -10,12 +10,11 @@ import { compressEach } from "../compress/each.ts";
 import { show, showEach } from "../compress/show.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
-import { isSamePlace, isThere, requireOther } from "../files.ts";
+import { isThere } from "../files.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
-import { recipeFileName, requireOwnResults, runFolder } from "../result-folder.ts";
+import { requireFreeFolder, runFolder } from "../result-folder.ts";
 import { freshFlag, withSteps } from "../steps-folder.ts";
-import { requireWritableFolder } from "../writable.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 
 const flags = v.object({
@@ -104,7 +103,12 @@ export default defineCommand({
       });
     requireMeaningfulDrop(options.maxDrop, metric);
     const places = placesOf(models, options.out);
-    for (const { model, out } of places) await requireFreePlace(model, out, data.path, recipe);
+    for (const { model, out } of places)
+      await requireFreeFolder(out, runFolder, [
+        ["the model itself", model],
+        ["the data", data.path],
+        ["the recipe", recipe],
+      ]);
     const shared = {
       ...{ recipe, data, metric, output, force },
       targets: target ?? [],
@@ -217,28 +221,4 @@ function placesOf(models: readonly string[], out: string | undefined): readonly 
 interface Place {
   readonly model: string;
   readonly out: string;
-}
-
-/** @throws PithError where the results cannot be written, or would take the place of what is read or of an author's files. */
-async function requireFreePlace(model: string, out: string, data: string, recipe: string | undefined): Promise<void> {
-  await requireOtherFolder(out, model);
-  for (const name of runFolder.names) {
-    // A recipe that was edited where it was written stays there.
-    await requireOther(join(out, name), [
-      ["the data", data],
-      ["the recipe", name === recipeFileName ? undefined : recipe],
-    ]);
-  }
-  await requireWritableFolder(out, runFolder.names);
-  await requireOwnResults(out, runFolder);
-}
-
-async function requireOtherFolder(out: string, model: string): Promise<void> {
-  if (await isSamePlace(join(out, "model.onnx"), model)) {
-    throw new PithError(
-      "E_OPTION",
-      `"${model}" would be overwritten by the result in "${out}", which has the same name.`,
-      { hint: "Name another folder with -o." },
-    );
-  }
 }

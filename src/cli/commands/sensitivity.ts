@@ -15,14 +15,13 @@ import {
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataGroup, dataRequest } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
-import { requireOther, withoutLeftovers } from "../files.ts";
+import { withoutLeftovers } from "../files.ts";
 import type sensitivityJob from "../jobs/sensitivity.ts";
 import { metricFlags } from "../metrics.ts";
-import { requireOwnResults, sweptFolder } from "../result-folder.ts";
+import { requireFreeFolder, sweptFolder } from "../result-folder.ts";
 import { freshFlag, withSteps } from "../steps-folder.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
-import { requireWritableFolder } from "../writable.ts";
 
 /** Layers that are listed of each kind, those first that lose most. */
 const layersShown = 20;
@@ -70,9 +69,10 @@ export default defineCommand({
         hint: "A folder of images, a file of texts: see docs/data.md.",
       });
     const files = sweptFolder.names.map((name) => join(out, name));
-    for (const file of files) await requireOther(file, [["the data", data.path]]);
-    await requireWritableFolder(out, sweptFolder.names);
-    await requireOwnResults(out, sweptFolder);
+    await requireFreeFolder(out, sweptFolder, [
+      ["the model itself", path],
+      ["the data", data.path],
+    ]);
     const { layers, except } = options;
     const input = {
       model: path,

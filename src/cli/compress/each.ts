@@ -1,14 +1,12 @@
 /** The jobs of `pith compress`: one for each model, after a recipe has run on several models ahead. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as v from "valibot";
 import { PithError, refusalIn } from "../../errors.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressInput, CompressOutput } from "../jobs/compress.ts";
 import type recipesJob from "../jobs/recipes.ts";
-import { runFolder } from "../result-folder.ts";
+import { interimIn, runFolder } from "../result-folder.ts";
 import { withStepsOfEach } from "../steps-folder.ts";
 
 type ModelInput = Omit<CompressInput, "resumeFolder">;
@@ -40,22 +38,14 @@ export function compressEach(
   });
 }
 
-const interim = v.object({
-  variants: v.array(v.object({ name: v.string() })),
-  chosen: v.number(),
-  search: v.object({ isInterim: v.literal(true) }),
-});
-
 /** What a search that was stopped leaves. */
-async function stoppedSearch(error: unknown, { model, out }: ModelInput): Promise<unknown> {
+async function stoppedSearch(error: unknown, { model, out, command }: ModelInput): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const text = await readFile(join(out, runFolder.record), "utf8").catch(() => "{}");
-  const { success, output } = v.safeParse(interim, JSON.parse(text));
-  const name = success ? output.variants[output.chosen]?.name : undefined;
+  const best = await interimIn(out);
   const found =
-    name === undefined
+    best === undefined || best.command.join(" ") !== command.join(" ")
       ? "Nothing new is written yet"
-      : `The best so far, ${name}, is in ${join(out, "model.onnx")}, not yet judged on other samples`;
+      : `The best so far, ${best.name}, is in ${join(out, "model.onnx")}, not yet judged on other samples`;
   return new PithError("E_STOPPED", `compress ${model} was stopped. ${found}.`, { cause: error });
 }
 

@@ -20,7 +20,7 @@ import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import type { Work } from "../queue/kinds.ts";
-import { frontNames, removeResults, runFolder, writeResults } from "../result-folder.ts";
+import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
@@ -72,18 +72,16 @@ async function compressed(
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
     original: { ...run.original, ...(await fileFacts(model, input.model)) },
   });
-  let hasInterim = false;
   const onBest = async ({ candidates, ...best }: Finalists): Promise<void> => {
     if (best.result === undefined) return;
     await write(input, await recorded(best), best, candidates, context);
-    hasInterim = true;
   };
   const { candidates, ...result } =
     given !== undefined
       ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
       : await searched(input, model, task, { ...options, onBest }, running, context);
   const run = await recorded(result);
-  const written = await write(input, run, result, candidates, context, hasInterim);
+  const written = await write(input, run, result, candidates, context);
   if (result.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
 }
@@ -150,7 +148,6 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
 
 /**
  * Where nothing is kept, the reports alone.
- * @param hasInterim the model that lies there was the best of a search that does not keep it.
  */
 async function write(
   { out, model }: CompressInput,
@@ -158,7 +155,6 @@ async function write(
   { result, others }: Compressed,
   candidates: readonly Candidate[],
   context: JobContext,
-  hasInterim = false,
 ): Promise<readonly string[]> {
   context.stage("write");
   const reports: readonly (readonly [string, Uint8Array])[] = [
@@ -168,8 +164,8 @@ async function write(
   const recipe = candidates[run.chosen ?? -1]?.recipe;
   stopIfAsked(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
-    // An earlier result keeps its own reports.
-    const isEarlier = !hasInterim && (await isThere(joinPath(out, "model.onnx")));
+    // An earlier result keeps its own reports. One that a search was to judge, and was stopped before, is none.
+    const isEarlier = (await interimIn(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }

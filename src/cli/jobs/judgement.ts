@@ -106,8 +106,8 @@ async function functionOf(
     await requireLoads(running.engine, result, original);
     return undefined;
   }
-  const [test, trained] = [data?.task.test, trains(pass)];
-  if (!trained || test === undefined) context.stage("compare");
+  const [test, trained] = [data?.task.test, trains(pass) ? ("labels" as const) : ("none" as const)];
+  if (trained === "none" || test === undefined) context.stage("compare");
   try {
     const answered = compared?.answers.given.length ?? 0;
     const kept = await keptAndLoads(running, like, result, { test, answered, trained, output, forced: force });
