@@ -17,6 +17,7 @@ import { completeContext } from "../src/passes/pass.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/recipe/objective.ts";
 import { compressIn } from "../src/recipe/run.ts";
 import { openTrials } from "../src/recipe/trials.ts";
+import { runCandidate } from "../src/recipe/variant.ts";
 import { chosenOf } from "../src/report/verdict.ts";
 import { openStore } from "../src/run/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
@@ -86,7 +87,7 @@ else {
   const found: { readonly at: number; readonly figures: Figures }[] = [];
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
-    const attempt = await trials.attempt(candidate, true);
+    const attempt = await runCandidate(candidate, true, trials);
     const figures = attempt.usable ? await figuresOf(attempt, timed) : undefined;
     if (figures !== undefined) found.push({ at, figures });
   }

@@ -13,17 +13,27 @@ export interface Contender {
   readonly speed?: Figures["speed"];
 }
 
+interface Result extends Figures {
+  /** Among the contenders. */
+  readonly place: number;
+  readonly sound: boolean;
+}
+
 /**
  * The best of those that are sound. If none is: the one that lost least, for the test samples to decide; by force the smallest
  * of all that there are. Undefined where there is nothing to keep.
  */
 export function choose(contenders: readonly Contender[], force: boolean, objective: Objective): Choice | undefined {
-  const places = contenders.flatMap(({ bytes }, place) => (bytes === undefined ? [] : [place]));
-  const sound = places.filter((place) => contenders[place]?.sound === true);
-  if (sound.length > 0) return least(contenders, sound, objective);
+  const results = resultsOf(contenders);
+  const sound = results.filter((one) => one.sound);
+  if (sound.length > 0) return least(sound, objective);
   if (!force) return leastDrop(contenders);
-  return places.length === 0 ? undefined : { place: smallestOf(contenders, places), by: "force" };
+  const smallest = smallestOf(results);
+  return smallest && { place: smallest.place, by: "force" };
 }
+
+const resultsOf = (contenders: readonly Contender[]): readonly Result[] =>
+  contenders.flatMap(({ bytes, drop = 0, ...rest }, place) => (bytes === undefined ? [] : [{ ...rest, bytes, drop, place }]));
 
 function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   const drops = contenders.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));
@@ -31,47 +41,31 @@ function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   return least && { place: least.place, by: "loss" };
 }
 
-function figuresOf({ bytes = Number.POSITIVE_INFINITY, drop = 0, ...rest }: Contender): Figures {
-  return { bytes, drop, ...rest };
-}
+/** Of several of least cost the one that lost least. */
+const leastBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
+  results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 
-/** Of several of least cost the one that lost least. @param places of which one is chosen, at least one. */
-function leastBy(
-  cost: (figures: Figures) => number,
-  contenders: readonly Contender[],
-  places: readonly number[],
-): number {
-  const [first = 0] = places
-    .flatMap((place) => {
-      const figures = figuresOf(contenders[place] ?? noResult);
-      return [{ place, cost: cost(figures), drop: figures.drop }];
-    })
-    .toSorted((a, b) => a.cost - b.cost || a.drop - b.drop)
-    .map(({ place }) => place);
-  return first;
-}
-
-const smallestOf = (contenders: readonly Contender[], places: readonly number[]): number =>
-  leastBy(({ bytes }) => bytes, contenders, places);
+const smallestOf = (results: readonly Result[]): Result | undefined => leastBy(({ bytes }) => bytes, results);
 
 /** The smallest that the objective does not allow is named. */
-function least(contenders: readonly Contender[], places: readonly number[], objective: Objective): Choice {
-  const [only = 0] = places;
-  if (places.length === 1) return { place: only, by: "only" };
-  const allowed = places.filter((place) => objective.misses(figuresOf(contenders[place] ?? noResult)) === 0);
+function least(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
+  const [only, ...more] = results;
+  if (only !== undefined && more.length === 0) return { place: only.place, by: "only" };
+  const allowed = results.filter((one) => misses(one) === 0);
+  const best = leastBy(cost, allowed);
+  if (best !== undefined) {
+    const smallest = smallestOf(results);
+    const isOver = smallest !== undefined && !allowed.includes(smallest);
+    return { place: best.place, by: id, ...(isOver ? { over: smallest.place } : {}) };
+  }
   // What is slower than it should be is written all the same, and said.
-  if (allowed.length === 0)
-    return { place: leastBy(({ speed = 0 }) => -speed, contenders, places), by: "none allowed" };
-  const place = leastBy(objective.cost, contenders, allowed);
-  const smallest = smallestOf(contenders, places);
-  return { place, by: objective.id, ...(allowed.includes(smallest) ? {} : { over: smallest }) };
+  const fastest = leastBy(({ speed = 0 }) => -speed, results);
+  return fastest && { place: fastest.place, by: "none allowed" };
 }
 
 /** The others that are sound, and that none is better than in bytes, drop and speed together. */
 export function frontBeside(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
-  const sound = [...contenders.keys()].filter((place) => contenders[place]?.sound === true);
-  return frontOf(sound, (place) => figuresOf(contenders[place] ?? noResult)).filter((place) => place !== chosen);
+  const sound = resultsOf(contenders).filter((one) => one.sound);
+  return frontOf(sound, (one) => one).flatMap(({ place }) => (place === chosen ? [] : [place]));
 }
-
-const noResult: Contender = { bytes: undefined, sound: false };

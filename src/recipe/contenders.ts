@@ -1,11 +1,12 @@
 /** Results of recipes when one of them is chosen. */
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import type { Choice, Measured, Timing } from "../report/data.ts";
+import { workAt } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
 import { type Objective, objectiveOf } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
-import { speedAt, workAt } from "./timing.ts";
+import { speedAt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
 
@@ -32,7 +33,7 @@ export async function decide(
   // What could not be timed reaches no target of speed.
   const unknown = options.rounds === 0 ? undefined : 0;
   const tried = results.map((one, place) =>
-    onTarget(withGain(plain, one, workAt(timing, place)), speedAt(timing, place) ?? unknown, objective),
+    onTarget(withGain(plain, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
   );
   const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(timing, place) }));
   const force = options.force === true;
@@ -79,13 +80,12 @@ function withGain(original: Measured, tried: Attempt, work: number | undefined):
 }
 
 /** Refused where it misses a target of size or speed. */
-function onTarget(tried: Attempt, speed: number | undefined, { lacks }: Objective): Attempt {
+function onTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
   const { variant } = tried;
-  if (variant.result === undefined || variant.refused !== undefined) return tried;
-  const why = lacks?.({ bytes: variant.result.bytes, speed, drop: 0 });
-  return why === undefined
+  if (lacks === undefined || variant.result === undefined || variant.refused !== undefined) return tried;
+  return misses({ bytes: variant.result.bytes, speed, drop: 0 }) === 0
     ? tried
-    : { ...tried, usable: false, variant: { ...variant, refused: why, refusedAs: "off target" } };
+    : { ...tried, usable: false, variant: { ...variant, refused: lacks, refusedAs: "off target" } };
 }
 
 function isKept(tried: Attempt | undefined): boolean {

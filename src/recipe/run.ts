@@ -27,7 +27,7 @@ import { runRecord } from "./run-record.ts";
 import { durationText } from "./time-estimate.ts";
 import { timed } from "./timing.ts";
 import { isChoice, openTrials, type Trials } from "./trials.ts";
-import type { Attempt, Candidate } from "./variant.ts";
+import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
 /** Of several results the one that the objective asks for is kept: the smallest that is about as fast, unless said. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
@@ -72,6 +72,8 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
 
 export interface Compressed {
   readonly run: Run;
+  /** What the variants of the run are of. */
+  readonly candidates: readonly Candidate[];
   /** What is kept, with its file; undefined where nothing is. */
   readonly result: { readonly model: Model; readonly bytes: Uint8Array } | undefined;
   /** Files of the others on the front, by their positions in `variants`, where they were asked for. */
@@ -144,7 +146,7 @@ export async function compressIn(
   const duration = await durationOf(trials, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
-  for (const candidate of candidates) results.push(await trials.attempt(candidate, candidates.length > 1));
+  for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, trials));
   const timing = await timed(evaluator, results, options, context);
   const decision = await decide(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
@@ -154,7 +156,7 @@ export async function compressIn(
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
   if (kept?.evaluation === undefined) {
     const { code, message } = refusal(run);
-    return { run: { ...run, refused: { code, message } }, result: undefined, others: [] };
+    return { run: { ...run, refused: { code, message } }, candidates: recipes, result: undefined, others: [] };
   }
   const bytesOf = async ({ measured }: Evaluation): Promise<Uint8Array> => {
     const file = await store.file(measured.sha256);
@@ -168,7 +170,7 @@ export async function compressIn(
     const other = tried[place]?.evaluation;
     if (other !== undefined) others.push({ place, bytes: await bytesOf(other) });
   }
-  return { run, result: { model: result, bytes }, others };
+  return { run, candidates: recipes, result: { model: result, bytes }, others };
 }
 
 /** About how long it will take, of steps that are not in the store. */

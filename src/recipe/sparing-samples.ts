@@ -4,7 +4,6 @@ import { view } from "../data/indexed.ts";
 import { Miss } from "../errors.ts";
 import { compareFunction, lostIn } from "../evaluate/compare-function.ts";
 import { type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
-import { earlyLevel } from "../evaluate/interval.ts";
 import { fewDecibels } from "../evaluate/layers.ts";
 import { allowance, difference } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -48,16 +47,12 @@ export async function searchedApart(
   const [samples, others] = [parts.validation, parts.test].map((positions) => view(test, test.name, positions));
   if (samples === undefined || others === undefined) return new Miss(tooFew);
   const searching = Looks.drawn(original, { ...task, test: samples }, options, context);
-  await searching.first();
   const judging = Looks.drawn(original, { ...task, test: others }, options, context);
   return {
     searched: samples.count,
     search: {
       samples,
-      async measure(model) {
-        const settled = ({ comparison }: PairedResult): boolean => judge(comparison, goal).verdict !== "not shown";
-        return measured((await searching.look(model, settled, earlyLevel)).compared, goal);
-      },
+      measure: async (model) => measured(await searching.compare(model, goal), goal),
     },
     compare: (model) => judging.compare(model, goal),
   };

@@ -1,10 +1,11 @@
 /** The speed of all that candidates have come to, beside the original. */
 import { PithError } from "../errors.ts";
-import { isUnsteady, unsteadyNote, workOf } from "../evaluate/latency.ts";
+import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Context } from "../passes/index.ts";
 import type { Timing } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/sections.ts";
+import { workAt } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { Attempt } from "./variant.ts";
@@ -64,13 +65,9 @@ export async function time(
   };
 }
 
-/** Processor time beside the original's, of what was tried at a place. */
-export const workAt = (timing: Timing | undefined, place: number): number | undefined =>
-  workOf(timing?.models ?? [], timing?.models[place + 1]);
-
 /** Times as fast as the original. On a busy machine the processor time says it. */
 export function speedAt(timing: Timing | undefined, place: number): number | undefined {
-  if (timing?.unsteady === true) return 1 / (workAt(timing, place) ?? Number.NaN) || undefined;
+  if (timing?.unsteady === true) return 1 / (workAt({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;
 }
 

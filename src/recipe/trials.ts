@@ -11,22 +11,16 @@ import { FigureRecords } from "./figure-records.ts";
 import { goalOf } from "./objective.ts";
 import { openCurves, stepsOf } from "./pass-steps.ts";
 import type { RunOptions } from "./run.ts";
-import { type Attempt, attempt, type Candidate, type CandidateSteps, isTrained } from "./variant.ts";
+import { type Candidate, type CandidateSteps, isTrained, type RunContext, runCandidate } from "./variant.ts";
 
 export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
 
-/** A model measured on a task, and what candidates of it come to. */
-export interface Trials {
+/** A model measured on a task, and candidates to be run on it. */
+export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
   readonly parts: Parts;
-  /** Plain data: what the figures of a model follow from. */
-  readonly judging: unknown;
-  readonly evaluator: Evaluator;
   /** Undefined where nothing can be lost. */
   readonly goal: Goal | undefined;
-  readonly runner: Runner;
-  /** @param hasOthers a failure is a refusal, and so is a result that is not smaller. */
-  attempt(candidate: CandidateSteps, hasOthers: boolean): Promise<Attempt>;
 }
 
 /**
@@ -67,30 +61,10 @@ export async function openTrials(
   };
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [] } = options;
-  const run = {
-    runner,
-    judging,
-    evaluator,
-    task,
+  return {
+    ...{ candidates, parts, goal, runner, judging, evaluator, task, context, onStage, onMeasured, targets, store },
     // What trains is judged as what does not is.
     asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
-    context,
-    onStage,
-    onMeasured,
-    targets,
-    store,
-  };
-  return {
-    candidates,
-    parts,
-    judging,
-    evaluator,
-    goal,
-    runner,
-    async attempt(candidate, hasOthers) {
-      const work = await runner.work(candidate.steps);
-      return attempt(candidate, work.filter(({ done }) => done).length, hasOthers, run);
-    },
   };
 }
 
@@ -112,7 +86,7 @@ export async function runIn(
   await withStore(original, storeOfJob(options), async (store) => {
     const choice = isChoice([candidate], options);
     const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
-    for (const one of trials.candidates) await trials.attempt(one, false);
+    for (const one of trials.candidates) await runCandidate(one, false, trials);
   });
 }
 

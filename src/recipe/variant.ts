@@ -48,17 +48,14 @@ export interface Attempt {
   readonly evaluation: Evaluation | undefined;
 }
 
-/**
- * Runs a candidate. With other candidates a failure, or a result that is not smaller, is a refusal.
- * @param done how many of its steps an earlier run has done.
- */
-export async function attempt(
+/** Runs a candidate, from the step that an earlier run has done last. With other candidates a failure, or a result that is not smaller, is a refusal. */
+export async function runCandidate(
   candidate: CandidateSteps,
-  done: number,
   hasOtherCandidates: boolean,
   run: RunContext,
 ): Promise<Attempt> {
-  const { evaluator, context } = run;
+  const { runner, evaluator, context } = run;
+  const { length: done } = (await runner.work(candidate.steps)).filter((step) => step.done);
   const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let evaluation: Evaluation | undefined;

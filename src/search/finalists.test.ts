@@ -126,7 +126,7 @@ test("where speeds are known, two of these are the fastest", () => {
 
 test("another function is none, whatever its metric says", () => {
   const lost = named("lost", { bytes: 100, drop: 0, ...fast });
-  const refused = { ...lost.attempt.variant, refused: "its output \"features\" is lost", refusedAs: "lost" } as const;
+  const refused = { ...lost.attempt.variant, refused: 'its output "features" is lost', refusedAs: "lost" } as const;
   const tried = [
     { ...lost, attempt: { ...lost.attempt, variant: refused } },
     named("kept", { bytes: 500, drop: 0, ...fast }),

@@ -5,17 +5,11 @@ import { counted } from "../evaluate/numbers.ts";
 import type { Context } from "../passes/index.ts";
 import { type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn } from "../recipe/run.ts";
-import type { Candidate } from "../recipe/variant.ts";
 import type { Run } from "../report/data.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
 import { recordOf, resolved, type Scored } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
 import type { AheadOptions, SearchTask } from "./search-task.ts";
-
-export interface Finalists extends Compressed {
-  /** As the variants of the run are. */
-  readonly candidates: readonly Candidate[];
-}
 
 const isTooSlow = ({ choice, variants }: Run): boolean =>
   choice?.by === "none allowed" || variants.every(({ refusedAs }) => refusedAs === "off target");
@@ -40,7 +34,7 @@ export class Finals {
   }
 
   /** The best result so far, judged on the search samples. */
-  async soFar(best: Scored): Promise<Finalists> {
+  async soFar(best: Scored): Promise<Compressed> {
     const { options, context, parts } = this.#of;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
     const quiet = { ...options, rounds: 0, front: false, onStage: () => {} };
@@ -49,7 +43,7 @@ export class Finals {
   }
 
   /** The finalists, judged on the samples that were not searched on. */
-  async atEnd(): Promise<Finalists> {
+  async atEnd(): Promise<Compressed> {
     const { context, parts, options, trials } = this.#of;
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
@@ -71,7 +65,7 @@ export class Finals {
     return this.#recorded(await judged([...finalists, ...reserves], options));
   }
 
-  async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Finalists> {
+  async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Compressed> {
     const { store, original, task, options, parts, trials } = this.#of;
     const candidates = some.map(({ combination, attempt }) => ({
       name: combination.name,
@@ -85,10 +79,10 @@ export class Finals {
     const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
     // The result has the figures of the original on these samples.
     const judging = { ...own, goal, choice: false, compared, onMeasured: () => {} };
-    return { candidates, ...(await compressIn(store, original, candidates, { ...task, test }, judging, by)) };
+    return compressIn(store, original, candidates, { ...task, test }, judging, by);
   }
 
-  #recorded(found: Finalists, isInterim = false): Finalists {
+  #recorded(found: Compressed, isInterim = false): Compressed {
     const { trials, options, parts } = this.#of;
     const { samples } = trials.evaluator.took;
     const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim);

@@ -4,13 +4,12 @@ import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { RecipeSamples } from "../recipe/recipe.ts";
-import type { RunOptions } from "../recipe/run.ts";
+import type { Compressed, RunOptions } from "../recipe/run.ts";
 import { openTrials, type Trials } from "../recipe/trials.ts";
 import type { Ahead } from "../run/pool.ts";
 import type { Store } from "../run/store.ts";
 import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
-import type { Finalists } from "./finals.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { fewestSamples, firstLook, type SearchParts, searchParts } from "./parts.ts";
 
@@ -20,7 +19,7 @@ export interface SearchOptions
     BudgetOptions,
     Pick<OffersOptions, "techniques"> {
   /** Called with each result that is better than all before. It was judged on the search samples only. */
-  readonly onBest?: (best: Finalists) => Promise<void>;
+  readonly onBest?: (best: Compressed) => Promise<void>;
   /** Numbers of calibration and training samples, to be written into the recipes of results. */
   readonly samples?: RecipeSamples | undefined;
 }

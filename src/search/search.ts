@@ -12,12 +12,13 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { completeContext } from "../passes/pass.ts";
 import { objectiveOf } from "../recipe/objective.ts";
-import type { CandidateSteps } from "../recipe/variant.ts";
+import type { Compressed } from "../recipe/run.ts";
+import { type CandidateSteps, runCandidate } from "../recipe/variant.ts";
 import { storeOfJob, withStore } from "../run/store.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
-import { type Finalists, Finals } from "./finals.ts";
+import { Finals } from "./finals.ts";
 import { Forecast } from "./forecast.ts";
 import { type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
@@ -49,7 +50,7 @@ export function search(
   task: Task,
   options: SearchOptions = {},
   context: Partial<Context> = {},
-): Promise<Finalists> {
+): Promise<Compressed> {
   return searchAhead(original, task, options, context);
 }
 
@@ -59,7 +60,7 @@ export async function searchAhead(
   task: Task,
   options: AheadOptions,
   given: Partial<Context>,
-): Promise<Finalists> {
+): Promise<Compressed> {
   const context = completeContext(given);
   return withStore(original, options, async (store) => {
     const started = performance.now();
@@ -92,7 +93,7 @@ export async function tryIn(
     if (candidate === undefined) throw new RangeError(`"${name}" is no combination`);
     const started = performance.now();
     // The search measures speeds itself.
-    await trials.attempt(candidate, true);
+    await runCandidate(candidate, true, trials);
     await new Clock(store, options, trials.judging, context).taken(candidate, started);
   });
 }
@@ -147,7 +148,7 @@ class Search {
     }
   }
 
-  async finals(): Promise<Finalists> {
+  async finals(): Promise<Compressed> {
     const found = await this.#finals.atEnd();
     await this.#clock.end();
     return found;
@@ -199,7 +200,7 @@ class Search {
     const started = performance.now();
     const timer = this.#stopWhenLate();
     try {
-      const attempt = await trials.attempt(candidate, true);
+      const attempt = await runCandidate(candidate, true, trials);
       const figures = await figuresOf(attempt, this.#scores);
       const { seconds, spent } = await this.#clock.taken(candidate, started);
       return { combination, attempt, figures, seconds, spent, sameAs: sameFile(attempt, tried) };

@@ -584,7 +584,9 @@ describe("of several candidates", () => {
 describe("an output that the metric does not judge", () => {
   /** What is cut from it is not trained again: the loss is of the other one. */
   const steps = (training: object) =>
-    recipe({ prune: { amount: 0.95, layers: "features" }, judge: false }, training, { quantize: { scheme: "weights" } });
+    recipe({ prune: { amount: 0.95, layers: "features" }, judge: false }, training, {
+      quantize: { scheme: "weights" },
+    });
   const answered = async () => {
     const model = parseModel(`opset 21
 graph (input: float32[batch, 16]) -> (logits: float32[batch, 8], features: float32[batch, 16]) {

@@ -7,7 +7,8 @@ import { accuracy, agreement, usualDrop } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { runRecipe } from "../../src/recipe/run.ts";
-import { type Finalists, search } from "../../src/search/index.ts";
+import type { Compressed } from "../../src/recipe/index.ts";
+import { search } from "../../src/search/index.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import { random } from "../../src/tensor/random.ts";
 import { outliers } from "../outliers.ts";
@@ -15,8 +16,8 @@ import { task, trained } from "../recipe/blobs.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 let net: Model;
-let found: Finalists;
-const bests: Finalists[] = [];
+let found: Compressed;
+const bests: Compressed[] = [];
 const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } } as const;
 
 beforeAll(async () => {
@@ -46,7 +47,7 @@ test("the best so far is told when it is found, with its file", async () => {
 
 test("for a speed, too, the best so far has a file, though it is not timed again until the end", async () => {
   const files: (number | undefined)[] = [];
-  const onBest = async ({ result }: Finalists): Promise<void> => void files.push(result?.bytes.length);
+  const onBest = async ({ result }: Compressed): Promise<void> => void files.push(result?.bytes.length);
   // Any speed will do.
   await search(net, task, { steps: 2, faster: 0.01, rounds: 0, onBest });
   expect(files.length).toBeGreaterThan(0);

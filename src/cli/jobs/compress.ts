@@ -14,7 +14,7 @@ import type { Context } from "../../passes/index.ts";
 import { type Candidate, type Compressed, compress, parseRecipe, recipeName, recipeText } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import { digestOf } from "../../run/keys.ts";
-import type { Finalists, SearchOptions } from "../../search/index.ts";
+import type { SearchOptions } from "../../search/index.ts";
 import { searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
@@ -72,17 +72,16 @@ async function compressed(
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
     original: { ...run.original, ...(await fileFacts(model, input.model)) },
   });
-  const onBest = async ({ candidates, ...best }: Finalists): Promise<void> => {
-    if (best.result === undefined) return;
-    await write(input, await recorded(best), best, candidates, context);
+  const onBest = async (best: Compressed): Promise<void> => {
+    if (best.result !== undefined) await write(input, await recorded(best), best, context);
   };
-  const { candidates, ...result } =
-    given !== undefined
-      ? { candidates: [given], ...(await compress(model, [given], task, options, running)) }
-      : await searched(input, model, task, { ...options, onBest }, running, context);
-  const run = await recorded(result);
-  const written = await write(input, run, result, candidates, context);
-  if (result.result !== undefined) warnOfDefaults(model, context);
+  const found =
+    given === undefined
+      ? await searched(input, model, task, { ...options, onBest }, running, context)
+      : await compress(model, [given], task, options, running);
+  const run = await recorded(found);
+  const written = await write(input, run, found, context);
+  if (found.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
 }
 
@@ -94,7 +93,7 @@ function searched(
   options: SearchOptions,
   running: Partial<Context>,
   context: JobContext,
-): Promise<Finalists> {
+): Promise<Compressed> {
   const { out: _, recipe: __, command: ___, jobs, queue, ...shared } = input;
   const kind = "combination";
   const workOf = (name: string, its: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
@@ -152,8 +151,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
 async function write(
   { out, model }: CompressInput,
   run: Run,
-  { result, others }: Compressed,
-  candidates: readonly Candidate[],
+  { result, others, candidates }: Compressed,
   context: JobContext,
 ): Promise<readonly string[]> {
   context.stage("write");
