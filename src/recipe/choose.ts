@@ -33,7 +33,9 @@ export function choose(contenders: readonly Contender[], force: boolean, objecti
 }
 
 const resultsOf = (contenders: readonly Contender[]): readonly Result[] =>
-  contenders.flatMap(({ bytes, drop = 0, ...rest }, place) => (bytes === undefined ? [] : [{ ...rest, bytes, drop, place }]));
+  contenders.flatMap(({ bytes, drop = 0, ...rest }, place) =>
+    bytes === undefined ? [] : [{ ...rest, bytes, drop, place }],
+  );
 
 function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   const drops = contenders.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));

@@ -43,7 +43,7 @@ export async function decide(
 }
 
 /** The one that lost least of those that there are. */
-export function nearest(tried: readonly Attempt[]): number | undefined {
+export function leastLost(tried: readonly Attempt[]): number | undefined {
   const drops = tried.flatMap(({ evaluation, variant }, place) =>
     evaluation === undefined || variant.refusedAs === "unchanged"
       ? []

@@ -5,7 +5,7 @@ import { brotliQuality, type Task } from "../evaluate/index.ts";
 import type { Context } from "../passes/index.ts";
 import { type Disagreement, type Run, runFormat, type StepRecord, type Timing } from "../report/data.ts";
 import { version } from "../version.ts";
-import { type Decision, nearest } from "./contenders.ts";
+import { type Decision, leastLost } from "./contenders.ts";
 import type { Parts } from "./data-parts.ts";
 import type { Evaluator } from "./evaluator.ts";
 import { noiseOf, seenSamples } from "./evidence.ts";
@@ -24,7 +24,7 @@ export async function runRecord(
   const { about, targets = [], seen } = options;
   const { original, metrics } = evaluator;
   const { name, unit, better } = task.metric;
-  const examined = chosen ?? nearest(tried);
+  const examined = chosen ?? leastLost(tried);
   const evaluation = tried[examined ?? -1]?.evaluation;
   const disagreements =
     evaluation === undefined ? [] : await seenSamples(evaluator.disagreements(evaluation), task.test, seen);

@@ -1,20 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { offer } from "../../test/search/combination.ts";
+import { forecastOf, offer } from "../../test/search/combination.ts";
 import type { Figures } from "../recipe/objective.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
-import { Forecast } from "./forecast.ts";
 
 const goal = 0.01;
 const half = offer("half", "structure", { left: 0.5 });
 
 /** What is expected of the combinations of these and a cut by half. @param tried figures by name. */
-function forecast(offers: readonly Offer[], tried: Readonly<Record<string, Figures | undefined>> = {}) {
-  const all = combinationsOf([half, ...offers]);
-  const named = (name: string) => all.find((one) => one.name === name) ?? expect.fail(name);
-  const found = new Forecast({ bytes: 1000, brotli: 800, speed: 1, drop: 0 }, goal);
-  for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
-  return (name: string) => found.of(named(name));
-}
+const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, Figures | undefined>>) =>
+  forecastOf(combinationsOf([half, ...offers]), tried, goal);
 
 describe("a format that is trained", () => {
   const palettes = [

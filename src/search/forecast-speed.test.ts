@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { offer } from "../../test/search/combination.ts";
-import { type Combination, combinationsOf, type Offer } from "./combinations.ts";
+import { namedIn, offer } from "../../test/search/combination.ts";
+import { combinationsOf, type Offer } from "./combinations.ts";
 import { exponentOfSpeed } from "./expected-speed.ts";
 import { Forecast, type Tried } from "./forecast.ts";
 
@@ -11,7 +11,7 @@ const all = combinationsOf([
   offer("heal", "healing", { heals: 0.5 }),
   offer("codes", "numbers", { left: 0.25 }),
 ]);
-const named = (name: string): Combination => all.find((one) => one.name === name) ?? expect.fail(name);
+const named = namedIn(all);
 const tried = (name: string, bytes: number, speed?: number): Tried => ({
   combination: named(name),
   figures: { bytes, speed, drop: 0 },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { offer } from "../../test/search/combination.ts";
+import { forecastOf, namedIn, offer } from "../../test/search/combination.ts";
 import type { Figures } from "../recipe/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 import { Forecast } from "./forecast.ts";
@@ -16,14 +16,8 @@ const all = combinationsOf([
   offer("codes", "numbers", { left: 0.25, spares: true }),
   offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
 ]);
-const named = (name: string) => all.find((one) => one.name === name) ?? expect.fail(name);
-
-/** @param tried figures by name; undefined: refused. @param goal the drop that is allowed. */
-function forecast(tried: Readonly<Record<string, Figures | undefined>> = {}, goal = 0.01) {
-  const found = new Forecast({ bytes: 1000, brotli: 800, speed: 1, drop: 0 }, goal);
-  for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
-  return (name: string) => found.of(named(name));
-}
+const named = namedIn(all);
+const forecast = (tried?: Readonly<Record<string, Figures | undefined>>, goal?: number) => forecastOf(all, tried, goal);
 const close = (figures: Figures) =>
   Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, expect.closeTo(value, 9)]));
 

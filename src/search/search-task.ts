@@ -39,8 +39,8 @@ export interface SearchTask {
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
   readonly trials: Trials;
-  /** The combination that is being tried, for what is said of its steps. */
-  readonly trying: string[];
+  /** What is said of each of its steps begins so: the combination that is tried. */
+  readonly stage: { name?: string };
   /** Ends what is being tried when the time is over. */
   readonly late: AbortController;
 }
@@ -58,7 +58,7 @@ export async function openSearchTask(
   const all = combinationsFor(await store.open(store.original), task, { ...options, target });
   const late = new AbortController();
   let isOpened = false;
-  const trying: string[] = [];
+  const stage: SearchTask["stage"] = {};
   const quiet: Context = {
     ...context,
     signal: AbortSignal.any([context.signal, late.signal]),
@@ -74,13 +74,13 @@ export async function openSearchTask(
       choice: true,
       firstLook,
       onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
-      onStage: (name) => options.onStage?.([...trying, name].join(": ")),
+      onStage: (name) => options.onStage?.(stage.name === undefined ? name : `${stage.name}: ${name}`),
     },
     quiet,
   );
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
-  return { store, original, task, options, context, parts, all, trials, late, trying };
+  return { store, original, task, options, context, parts, all, trials, late, stage };
 }
 
 /** Of samples that are so few that all of them both search and judge. */

@@ -190,13 +190,13 @@ class Search {
 
   /** Undefined where the time is over before it is through. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { trials, options, context, late, trying } = this.#of;
+    const { trials, options, context, late, stage } = this.#of;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
     const found = best === undefined ? "" : `, best ${best.combination.name}`;
-    trying[0] = `${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`;
-    options.onStage?.(trying[0]);
+    stage.name = `${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`;
+    options.onStage?.(stage.name);
     const started = performance.now();
     const timer = this.#stopWhenLate();
     try {

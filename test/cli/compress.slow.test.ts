@@ -14,13 +14,12 @@ import { toFloat64 } from "../../src/tensor/convert.ts";
 import { task, trained } from "../recipe/blobs.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { filesIn } from "./compressing.ts";
-import { program } from "./run.ts";
+import { filesIn, reports, results } from "./compressing.ts";
+import { apart, program } from "./run.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
-const reports = ["report.html", "report.md", "run.json"];
-const written = ["model.onnx", "recipe.yaml", ...reports];
+const written = results.toSorted();
 
 async function csv(part: IndexedDataset): Promise<string> {
   const { input, label } = await part.gather(Uint32Array.from({ length: part.count }, (_, sample) => sample));
@@ -38,18 +37,7 @@ beforeAll(async () => {
   await save(await trained(), at("net.onnx"));
 });
 
-async function pith(words: readonly string[], signal = new AbortController().signal) {
-  const text = { out: "", err: "" };
-  const stream = (name: "out" | "err") => ({
-    write: (more: string) => {
-      text[name] += more;
-    },
-  });
-  const code = await runProgram(words, { out: stream("out"), err: stream("err"), signal });
-  return { code, ...text };
-}
-
-const compress = (...words: string[]) => pith(["compress", at("net.onnx"), "--data", at("data"), ...words]);
+const compress = (...words: string[]) => apart("compress", at("net.onnx"), "--data", at("data"), ...words);
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
@@ -104,12 +92,12 @@ describe("without a recipe", () => {
     copyFileSync(at("net.onnx"), at("beside/net.onnx"));
     writeFileSync(at("beside/config.json"), "{}");
     expect(
-      (await pith(["compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("elsewhere")]))
+      (await apart("compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("elsewhere")))
         .code,
     ).toBe(0);
     expect(filesIn(at("elsewhere"))).toEqual(["config.json", ...written]);
     expect(
-      (await pith(["compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("beside/out")]))
+      (await apart("compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("beside/out")))
         .code,
     ).toBe(0);
     expect(filesIn(at("beside/out"))).toEqual(written);
@@ -174,7 +162,7 @@ describe("no model is written", () => {
   test("where the model does not know the data", async () => {
     const swapped = readFileSync(at("data/test.csv"), "utf8").replace(/,(\d)$/gm, (_, label) => `,${(+label + 1) % 8}`);
     writeFileSync(at("swapped.csv"), swapped);
-    const { code, err } = await pith(["compress", at("net.onnx"), "--data", at("swapped.csv"), "-o", at("none")]);
+    const { code, err } = await apart("compress", at("net.onnx"), "--data", at("swapped.csv"), "-o", at("none"));
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
     expect(existsSync(at("none"))).toBe(false);
   });
@@ -209,7 +197,7 @@ describe("a run that is stopped", () => {
     "by Ctrl-C at %s keeps what is done, and goes on to the same bits",
     async (moment) => {
       writeFileSync(at("long.yaml"), recipe);
-      if (!existsSync(at("whole"))) expect(await pith(words("whole"))).toMatchObject({ code: 0 });
+      if (!existsSync(at("whole"))) expect(await apart(...words("whole"))).toMatchObject({ code: 0 });
       const controller = new AbortController();
       const text = { out: "", err: "" };
       const out = { write: (more: string) => (text.out += more) };
@@ -226,7 +214,7 @@ describe("a run that is stopped", () => {
         `hint: Completed work is kept in ${at(`${stopped}/pith-steps`)}: the same command continues`,
       );
       expect(readdirSync(at(stopped))).toEqual(["pith-steps"]);
-      const again = await pith(words(stopped));
+      const again = await apart(...words(stopped));
       expect(again.code).toBe(0);
       expect(again.err).toContain(`continued after ${moment === "after train" ? "train" : "prune"}`);
       expect(filesIn(at(stopped))).toEqual(written);
@@ -245,7 +233,7 @@ describe("a run that is stopped", () => {
       child.on("close", () => resolve());
     });
     expect(readdirSync(at("killed"))).toEqual(["pith-steps"]);
-    const again = await pith(words("killed"));
+    const again = await apart(...words("killed"));
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining("continued after prune") });
     expect(bits("killed")).toEqual(bits("whole"));
   });
@@ -265,7 +253,7 @@ describe("a command of one pass judges as a recipe of that step does", () => {
     const few = ["--samples", "400"];
     const whole = await compress("-r", at("step.yaml"), "-o", at("none"), ...few, ...goal);
     const data = ["--data", at("data"), ...few, "-o", at("none.onnx")];
-    const alone = await pith([pass, at("net.onnx"), ...options, ...data, ...goal]);
+    const alone = await apart(pass, at("net.onnx"), ...options, ...data, ...goal);
     expect(alone.err).toContain("E_ACCURACY_LOST: Accuracy ");
     expect(sentence(alone.err)).toBe(sentence(whole.err));
     expect(existsSync(at("none.onnx"))).toBe(false);
@@ -273,15 +261,15 @@ describe("a command of one pass judges as a recipe of that step does", () => {
 
   test("where the model does not know the data; training may begin there", async () => {
     const data = ["--data", at("swapped.csv"), "-o", at("swapped.onnx")];
-    const { code, err } = await pith(["prune", at("net.onnx"), "--amount", "10%", ...data]);
+    const { code, err } = await apart("prune", at("net.onnx"), "--amount", "10%", ...data);
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
     expect(existsSync(at("swapped.onnx"))).toBe(false);
-    expect(await pith(["train", at("net.onnx"), "--epochs", "1", ...data])).toMatchObject({ code: 0 });
+    expect(await apart("train", at("net.onnx"), "--epochs", "1", ...data)).toMatchObject({ code: 0 });
   });
 
   test("a goal is kept by training too", async () => {
     const words = ["train", at("net.onnx"), "--data", at("data"), "--epochs", "1", "-o", at("none.onnx")];
-    const { code, err } = await pith([...words, "--max-drop", "0", "--strict"]);
+    const { code, err } = await apart(...words, "--max-drop", "0", "--strict");
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: ") });
     expect(existsSync(at("none.onnx"))).toBe(false);
   });
@@ -309,7 +297,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   await save(parseModel(text), at("blank.onnx"));
   writeFileSync(at("train.yaml"), "steps:\n  - train: { epochs: 1 }\n");
   const words = ["-r", at("train.yaml"), "--data", at("images"), "-o", at("blank"), "--force"];
-  const { err } = await pith(["compress", at("blank.onnx"), ...words]);
+  const { err } = await apart("compress", at("blank.onnx"), ...words);
   expect(err).toMatch(
     /^chance: With preprocessing "\w+" the model scores no better than always predicting the most frequent class/,
   );
@@ -331,14 +319,14 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
 });
 
 test("usage: data is asked for, and no file is taken for a folder or put in the model's place", async () => {
-  expect(await pith(["compress", at("net.onnx")])).toMatchObject({ code: 2, err: expect.stringContaining("--data") });
+  expect(await apart("compress", at("net.onnx"))).toMatchObject({ code: 2, err: expect.stringContaining("--data") });
   expect(await compress("-o", at("net.onnx"))).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
   mkdirSync(at("own"));
   await save(await open(at("net.onnx")), at("own/model.onnx"));
   // Of an earlier run: the next one would remove it.
   await save(await open(at("net.onnx")), at("own/front-1.onnx"));
   for (const name of ["model.onnx", "front-1.onnx"]) {
-    const own = await pith(["compress", at(`own/${name}`), "--data", at("data"), "-o", at("own")]);
+    const own = await apart("compress", at(`own/${name}`), "--data", at("data"), "-o", at("own"));
     expect(own).toMatchObject({ code: 2, err: expect.stringContaining("is the model itself") });
   }
 });
@@ -346,7 +334,7 @@ test("usage: data is asked for, and no file is taken for a folder or put in the 
 const [mnist, network] = [shared("data/mnist"), shared("data/models/vnncomp_mnist-net_256x2.onnx")];
 
 test.skipIf(mnist === undefined || network === undefined)("a real network stays a quarter of its size", async () => {
-  const { code, out } = await pith([
+  const { code, out } = await apart(
     "compress",
     network ?? "",
     "--data",
@@ -356,7 +344,7 @@ test.skipIf(mnist === undefined || network === undefined)("a real network stays 
     "-o",
     at("mnist"),
     "--json",
-  ]);
+  );
   expect(code).toBe(0);
   const run: Run = JSON.parse(out);
   expect(run.original.estimate.value).toBeGreaterThan(0.95);

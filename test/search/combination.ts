@@ -1,11 +1,33 @@
 import type { Figures } from "../../src/recipe/objective.ts";
 import type { Combination, Offer } from "../../src/search/combinations.ts";
+import { Forecast } from "../../src/search/forecast.ts";
 import type { Scored } from "../../src/search/record.ts";
 
 export const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = {}): Offer => ({
   ...{ name, kind, family: name, options: {}, runs: 1, pass: name },
   ...more,
 });
+
+/** Of those with names. @throws Error for a name that none has. */
+export const namedIn =
+  (all: readonly Combination[]) =>
+  (name: string): Combination => {
+    const found = all.find((one) => one.name === name);
+    if (found === undefined) throw new Error(`"${name}" is no combination`);
+    return found;
+  };
+
+/** What is expected of them. @param tried figures by name; undefined: refused. @param goal the drop that is allowed. */
+export function forecastOf(
+  all: readonly Combination[],
+  tried: Readonly<Record<string, Figures | undefined>> = {},
+  goal = 0.01,
+) {
+  const named = namedIn(all);
+  const found = new Forecast({ bytes: 1000, brotli: 800, speed: 1, drop: 0 }, goal);
+  for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
+  return (name: string) => found.of(named(name));
+}
 
 const nothing = { result: undefined, validation: undefined, comparison: undefined, agreement: undefined };
 
