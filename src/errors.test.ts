@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { PithError, refusalIn } from "./errors.ts";
+
+const refused = (code?: string): PithError =>
+  new PithError("E_FILE", "It cannot be written.", { cause: Object.assign(new Error("no"), { code }) });
+
+test("what refuses one piece of work is caught, and the next may do", () => {
+  const error = refused("ENOENT");
+  expect(refusalIn(error)).toBe(error);
+});
+
+test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])("%s refuses all work, however deep the cause lies", (code) => {
+  expect(() => refusalIn(refused(code))).toThrow("It cannot be written.");
+  const around = new PithError("E_UNSUPPORTED", "The step failed.", { cause: refused(code) });
+  expect(() => refusalIn(around)).toThrow("The step failed.");
+});
+
+test("a fault of Pith, and a stop, are no refusals", () => {
+  expect(() => refusalIn(new TypeError("fault"))).toThrow("fault");
+  expect(() => refusalIn(new PithError("E_STOPPED", "Stopped."))).toThrow("Stopped.");
+});
