@@ -1,7 +1,7 @@
 /** src/cli/commands.ts: what `pith --help` lists, so that it loads no command; from the commands and from the passes that are commands. */
 import { readdirSync } from "node:fs";
 import { passCommand } from "../../src/cli/commands/pass.ts";
-import { steps } from "../../src/recipe/index.ts";
+import { steps } from "../../src/recipe/steps.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "src/cli/commands.ts";

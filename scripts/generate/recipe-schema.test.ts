@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { curves } from "../../src/math/curves.ts";
 import { numbersAt } from "../../src/passes/schema.ts";
-import { completeOptions, parseRecipe, steps } from "../../src/recipe/index.ts";
-import { filledIn } from "../../src/run/step.ts";
+import { parseRecipe } from "../../src/recipe/index.ts";
+import { steps } from "../../src/recipe/steps.ts";
+import { completeOptions, filledIn } from "../../src/run/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const text = JSON.stringify(recipeSchema());

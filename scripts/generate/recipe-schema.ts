@@ -2,8 +2,9 @@
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/passes/index.ts";
 import { courseSchema } from "../../src/recipe/courses.ts";
-import { recipeFrom, recipeVersion, steps } from "../../src/recipe/index.ts";
+import { recipeFrom, recipeVersion } from "../../src/recipe/index.ts";
 import { mostRounds } from "../../src/recipe/recipe.ts";
+import { steps } from "../../src/recipe/steps.ts";
 import { filledIn } from "../../src/run/step.ts";
 import type { Generator } from "./generator.ts";
 

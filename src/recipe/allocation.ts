@@ -20,7 +20,7 @@ export interface Allocation {
 }
 
 /** The bytes that a model has where every layer has the setting that is tried first: 40 % pruned, 4 bits, half of the rank. */
-export function usualBudget({ bytes, rows }: Sensitivity, kind: SensitivityKind): number {
+function usualBudget({ bytes, rows }: Sensitivity, kind: SensitivityKind): number {
   const middle = rows.filter((row) => row.kind === kind && row.setting === middleOf(kind));
   return middle.reduce((left, { saved }) => left - saved, bytes);
 }

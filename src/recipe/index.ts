@@ -6,11 +6,9 @@ export {
   type SensitivityRow,
   sensitivityKinds,
 } from "../report/sensitivity.ts";
-export { completeOptions } from "../run/step.ts";
-export { type Allocation, allocationFrom, usualBudget } from "./allocation.ts";
+export { type Allocation, allocationFrom } from "./allocation.ts";
 export { type ChannelsExplanation, type Explanation, explain, type TechniqueExplanation } from "./explain.ts";
 export { recipeName } from "./names.ts";
-export { calibrationSamples, openRecipe, samplesToLearnFrom } from "./pass-steps.ts";
 export {
   parseRecipe,
   type Recipe,
@@ -21,9 +19,7 @@ export {
   recipeText,
   recipeVersion,
 } from "./recipe.ts";
-export { refusal } from "./refusal.ts";
 export { type Compressed, compress, type RunOptions, runRecipe } from "./run.ts";
 export { type SensitivityOptions, sensitivity } from "./sensitivity.ts";
 export { parseSensitivity } from "./sensitivity-file.ts";
-export { steps } from "./steps.ts";
 export type { Candidate } from "./variant.ts";

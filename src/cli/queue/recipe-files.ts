@@ -3,8 +3,9 @@ import * as v from "valibot";
 import { isObject } from "../../data/plain-object.ts";
 import { PithError } from "../../errors.ts";
 import type { OptionValues } from "../../passes/index.ts";
-import { parseRecipe, type RecipeStep, recipeText, steps } from "../../recipe/index.ts";
+import { parseRecipe, type RecipeStep, recipeText } from "../../recipe/index.ts";
 import { withOptions } from "../../recipe/pass-steps.ts";
+import { steps } from "../../recipe/steps.ts";
 import { isCode, type Rename } from "./modules.ts";
 
 const schema = v.object({ recipe: v.string() });
