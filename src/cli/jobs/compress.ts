@@ -7,7 +7,6 @@ import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, stopIfAsked } from "../../errors.ts";
 import { type Metric, size, type Task } from "../../evaluate/index.ts";
 import { bytes, figure } from "../../evaluate/numbers.ts";
-import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
@@ -25,8 +24,7 @@ import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { openSearch, recipeFile, type SearchInput } from "./open-search.ts";
-import { withTargets } from "./target.ts";
+import { type OpenedSearch, recipeFile, type SearchInput, withSearch } from "./open-search.ts";
 
 /** Of the reports of a run that keeps nothing, where an earlier result lies. */
 const refusedFolder = "refused";
@@ -43,18 +41,17 @@ export interface CompressOutput {
   readonly written: readonly string[];
 }
 
-export default function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
-  return withTargets(input.targets, context, (targets) => compressed(input, targets, context));
+export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
+  const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
+  return withSearch(input, context, given && [given.recipe], (opened) => compressed(input, given, opened, context));
 }
 
 async function compressed(
   input: CompressInput,
-  targets: readonly RunTarget[],
+  given: Candidate | undefined,
+  opened: OpenedSearch,
   context: JobContext,
 ): Promise<CompressOutput> {
-  const { queue } = input;
-  const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
-  const opened = await openSearch(input, targets, context, given && [given.recipe]);
   const { model, task, running } = opened;
   const options: SearchOptions = {
     ...opened.options,
@@ -65,7 +62,7 @@ async function compressed(
     },
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
-    resumeBytes: queue === undefined ? mostKept(model) : undefined,
+    resumeBytes: input.queue === undefined ? mostKept(model) : undefined,
   };
   const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
     ...named(worded(run), others),

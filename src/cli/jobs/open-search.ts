@@ -16,6 +16,7 @@ import type { SharedInput } from "../queue/kinds.ts";
 import { storeOf } from "./ahead.ts";
 import { tokensTimed } from "./bench.ts";
 import { contextOf, openModel } from "./open-model.ts";
+import { withTargets } from "./target.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
 
 export interface SearchInput extends SharedInput {
@@ -37,11 +38,19 @@ export interface OpenedSearch extends StepsTask {
 }
 
 /** @param given the recipes that will be run; unless given all combinations. */
-export async function openSearch(
+export const withSearch = <T>(
+  input: SearchInput,
+  context: JobContext,
+  given: readonly Recipe[] | undefined,
+  work: (opened: OpenedSearch) => Promise<T>,
+): Promise<T> =>
+  withTargets(input.targets, context, async (targets) => work(await openSearch(input, targets, context, given)));
+
+async function openSearch(
   input: SearchInput,
   targets: readonly RunTarget[],
   context: JobContext,
-  given?: readonly Recipe[],
+  given: readonly Recipe[] | undefined,
 ): Promise<OpenedSearch> {
   const model = await openModel(input.model, context);
   const engine = createEngine();

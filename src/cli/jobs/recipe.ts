@@ -2,8 +2,7 @@
 import type { JobContext } from "../../job/job.ts";
 import { parseRecipe, recipeName } from "../../recipe/index.ts";
 import { runIn } from "../../recipe/trials.ts";
-import { openSearch, type SearchInput } from "./open-search.ts";
-import { withTargets } from "./target.ts";
+import { type SearchInput, withSearch } from "./open-search.ts";
 
 export interface RecipeInput extends SearchInput {
   /** Its text, in YAML or JSON. */
@@ -12,8 +11,7 @@ export interface RecipeInput extends SearchInput {
 
 export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
   const recipe = parseRecipe(input.recipe);
-  await withTargets(input.targets, context, async (targets) => {
-    const { model, task, options, running } = await openSearch(input, targets, context, [recipe]);
-    await runIn(model, { name: recipeName(recipe), recipe }, task, options, running);
-  });
+  await withSearch(input, context, [recipe], ({ model, task, options, running }) =>
+    runIn(model, { name: recipeName(recipe), recipe }, task, options, running),
+  );
 }
