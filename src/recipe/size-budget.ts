@@ -30,6 +30,9 @@ export async function withinBytes(
   const { options, original, run } = request;
   const made = new Map<number, StepOutput>();
   for (const [at, bits] of offered.entries()) {
+    // Fewer err more than the estimate says, and 4 that are rounded well err less.
+    const fits = made.get(measured);
+    if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = own(bits);
@@ -37,7 +40,7 @@ export async function withinBytes(
     const rounder = form.weights === undefined ? "nearest" : undefined;
     made.set(bits, await run({ ...options, ...form, rounder }));
   }
-  const [middle, last] = [made.get(measured), made.get(offered.at(-1) ?? 0)];
+  const [middle, last] = [made.get(measured), [...made.values()].at(-1)];
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
   const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
   const { estimates } = await errorsOf(
@@ -59,8 +62,8 @@ export async function withinBytes(
       }),
     }),
   );
-  const ofLast = stored.get(offered.at(-1) ?? 0);
-  const rest = (await encodedSize(last.model)) - layers.reduce((sum, layer) => sum + (ofLast?.get(layer) ?? 0), 0);
+  const ofLast = bytesOfLayers(last.model);
+  const rest = (await encodedSize(last.model)) - layers.reduce((sum, layer) => sum + (ofLast.get(layer) ?? 0), 0);
   let budget = bytes;
   let least = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < mostAttempts; attempt++) {

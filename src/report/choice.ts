@@ -59,7 +59,7 @@ function reasonText(run: Run): string | undefined {
     case "download":
     case "target-size":
     case "faster":
-      return `${name} is ${chosenFor[by]}${goal === undefined || by === "target-size" || by === "faster" ? "" : ", within the goal"}.${slowerText(run)}`;
+      return `${name} is ${by === "usual" && speedOf(run, place) === undefined ? "the smallest variant that takes about as much processor time as the original" : chosenFor[by]}${goal === undefined || by === "target-size" || by === "faster" ? "" : ", within the goal"}.${slowerText(run)}`;
     case "none allowed":
       return `No variant ${within} reaches the required speed; ${name} is the fastest.`;
     case "loss":
@@ -73,8 +73,8 @@ const chosenFor = {
   usual: "the smallest variant that is about as fast as the original",
   speed: "the fastest variant",
   download: "the smallest download",
-  "target-size": "the most accurate variant of that size",
-  faster: "the most accurate variant of that speed",
+  "target-size": "the most accurate of those tried that have that size",
+  faster: "the most accurate of those tried that are so fast",
 } as const;
 
 /** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */

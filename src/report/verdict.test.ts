@@ -151,8 +151,9 @@ describe("why a variant is kept is told in every form of the report:", () => {
     const choice = { place: 0, by: "usual", over: 3 } as const;
     const busy = { ...latency, models: times, unsteady: true };
     const kept = "quantize is the smallest variant that is about as fast as the original, within the goal.";
+    const byWork = kept.replace("is about as fast as", "takes about as much processor time as");
     expect(reason(choice, { latency: busy })).toBe(
-      `${kept} prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time: --for size keeps it.`,
+      `${byWork} prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time: --for size keeps it.`,
     );
     expect(reason(choice)).toBe(
       `${kept} prune + train + quantize is smaller (440 kB) and 2.20 × as fast: --for size keeps it.`,

@@ -26,7 +26,7 @@ let known = 0;
 const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
   vi.advanceTimersByTime(1000);
   const clock = open(options, seed);
-  known = await clock.begin([a, b]);
+  ({ known } = await clock.begin([a, b]));
   vi.advanceTimersByTime(1000);
   return clock;
 };

@@ -41,20 +41,21 @@ export class Clock {
   /**
    * Begins, or continues the same search after a stop.
    * @param candidates that may have been tried before: one record is read for each.
-   * @returns how many of them were.
+   * @returns how many of them were, and the seconds that this search has spent on them.
    */
-  async begin(candidates: readonly Candidate[]): Promise<number> {
+  async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
     const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
     this.#began = found?.ended === false ? found.at : Date.now();
     await this.#note(false);
-    let known = 0;
+    let [known, spent] = [0, 0];
     for (const one of candidates) {
       const taken = await this.#read(one);
       if (taken === undefined) continue;
       known++;
-      if (!this.#isOwn(taken)) this.#earlier.add(one.name);
+      if (this.#isOwn(taken)) spent += taken.seconds;
+      else this.#earlier.add(one.name);
     }
-    return known;
+    return { known, spent };
   }
 
   end(): Promise<void> {

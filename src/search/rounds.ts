@@ -23,6 +23,8 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #of: RoundsOptions;
   readonly #tried: Scored[] = [];
+  /** Bytes beside those that were expected. */
+  readonly #ratios: number[] = [];
   #best: Scored | undefined;
 
   constructor(of: RoundsOptions) {
@@ -43,6 +45,8 @@ export class Rounds {
     const { combination, attempt, seconds } = one;
     const { work, forecast, objective } = this.#of;
     work.add(combination, attempt.variant.steps, seconds);
+    const expected = forecast.of(combination);
+    if (expected !== undefined && isUsable(one)) this.#ratios.push(one.figures.bytes / expected.bytes);
     forecast.add({ ...one, isUnchanged: attempt.variant.refusedAs === "unchanged" });
     this.#tried.push(one);
     if (!isUsable(one) || objective.misses(one.figures) > 0) return false;
@@ -73,7 +77,8 @@ export class Rounds {
 
   /**
    * Those that are expected to gain something in time, the best for their work first. Until something reaches what is demanded: those that are expected to
-   * reach it, the cheapest first; where none is, those that are expected to come nearer than all before, the nearest first.
+   * reach it, if their bytes exceed what is expected of them as much as before, the cheapest first; where none is, those that are expected to come nearer than all before,
+   * the nearest first.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
@@ -87,7 +92,7 @@ export class Rounds {
       if (figures === undefined) return [];
       const [misses, runs] = [objective.misses(figures), work.runsOf(combination)];
       if (best === undefined) {
-        const reaches = misses <= objective.slack;
+        const reaches = objective.misses({ ...figures, bytes: figures.bytes * this.#excess }) <= objective.slack;
         if (!reaches && misses >= nearest - leastGain) return [];
         return [{ combination, misses: reaches ? 0 : misses, worth: 1 / runs }];
       }
@@ -100,6 +105,12 @@ export class Rounds {
       .map(({ combination }) => combination);
   }
 
+  /** How many times as large results are as was expected, the geometric mean; 1 where they are smaller. */
+  get #excess(): number {
+    const logs = this.#ratios.map(Math.log);
+    return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
+  }
+
   /** Number formats by themselves, but for those that are known to be too large for a target of size. Speeds are not known before. */
   #formats(): readonly Combination[] {
     const { all, forecast, objective } = this.#of;
@@ -110,10 +121,10 @@ export class Rounds {
     });
   }
 
-  /** "10 minutes at most. 120 of 480 combinations …" */
-  timeText(minutes: number): string {
+  /** "10 minutes at most. 120 of 480 combinations …" @param spent seconds, by an earlier process. */
+  timeText(minutes: number, spent: number): string {
     const { all, work } = this.#of;
     const seconds = all.map((one) => work.secondsOf(one));
-    return timeText(minutes, seconds);
+    return timeText(minutes, seconds, spent);
   }
 }

@@ -131,9 +131,9 @@ class Search {
   async run(): Promise<void> {
     const { options, trials, context } = this.#of;
     const [budget, rounds] = [this.#budget, this.#rounds];
-    if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes) });
     // A request to the bucket for each combination would take longer than what it tells saves.
-    const known = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes, spent) });
     if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from earlier runs` });
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
@@ -146,6 +146,7 @@ class Search {
         await this.#trim();
       }
     }
+    if (budget.isOpen) context.log({ id: "ended", text: "no other combination is expected to gain anything in time" });
   }
 
   async finals(): Promise<Compressed> {

@@ -82,10 +82,11 @@ const prefixOf = (combination: Combination, at: number): string =>
     .join(", ");
 
 /** "10 minutes at most, then the best are judged and timed. 120 of 480 combinations, those that train longest, would take more than half of the time: `minutes: 30` tries some of them, too" */
-export function timeText(minutes: number, seconds: readonly number[]): string {
+export function timeText(minutes: number, seconds: readonly number[], spent = 0): string {
   const long = seconds.filter((one) => one > 30 * minutes);
   const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
-  const most = `${time} at most, then the best are judged and timed`;
+  const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
+  const most = `${time} at most${before}, then the best are judged and timed`;
   if (long.length === 0) return most;
   const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
   return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, would take more than half of the time: \`minutes: ${enough}\` tries some of them, too`;

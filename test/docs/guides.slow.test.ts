@@ -49,7 +49,7 @@ async function unpacked(file: string): Promise<Buffer> {
 /** The folder that the guides speak of: networks and data by the names that they use. */
 async function filled(): Promise<string> {
   const folder = temporaryFolder();
-  for (const made of ["llama", "bert_sst2/onnx", "cifar10", "mnist", "photos", "texts"])
+  for (const made of ["llama", "bert_sst2/onnx", "minilm/onnx", "cifar10", "mnist", "photos", "texts"])
     await mkdir(join(folder, made), { recursive: true });
   // The shared folder may be read-only, which a copy would be, too.
   for (const [from, to] of [
@@ -62,8 +62,8 @@ async function filled(): Promise<string> {
     ["llama_shakespeare/tokenizer.json", "llama/tokenizer.json"],
     ["llama_shakespeare/onnx/decoder_model.onnx", "decoder.onnx"],
     ["llama_shakespeare/tokenizer.json", "tokenizer.json"],
-    ...["onnx/model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"].map(
-      (name) => [`bert_sst2/${name}`, `bert_sst2/${name}`] as const,
+    ...["onnx/model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"].flatMap((name) =>
+      ["bert_sst2", "minilm"].map((to) => [`bert_sst2/${name}`, `${to}/${name}`] as const),
     ),
   ] as const)
     await writeFile(join(folder, to), await readFile(join(data, "models", from)));
@@ -74,6 +74,7 @@ async function filled(): Promise<string> {
     const lines = (await readFile(join(data, `text/sst2_${part}.tsv`), "utf8")).split("\n");
     await writeFile(join(folder, `sst2_${part}.tsv`), `${lines.slice(0, count + 1).join("\n")}\n`);
   }
+  await copyFile(join(folder, "sst2_train.tsv"), join(folder, "reviews.tsv"));
   await writeFile(join(folder, "mine.mjs"), 'export default { id: "mine", scores: ({ values }) => values };\n');
   const play = await readFile(join(data, "text/tinyshakespeare.txt"), "utf8");
   for (const name of ["texts.txt", "texts/train.txt"]) await writeFile(join(folder, name), play.slice(0, 6000));
@@ -109,8 +110,8 @@ function small(words: readonly string[]): readonly string[] {
   return [
     ...words.map((word, at) => (words[at - 1] === "--minutes" ? "0.1" : word)),
     ...(searched && !words.includes("--minutes") ? ["--minutes", "0.1"] : []),
-    // Of so few samples one is a point and more.
-    ...(words[0] === "compress" && !words.includes("--force") ? ["--force"] : []),
+    // Of so few samples one is a point and more. Of a folder only what passes is kept.
+    ...(words[0] === "compress" && !words.includes("--force") && !words[1]?.endsWith("/") ? ["--force"] : []),
     ...(swept ? ["--layers", "layer3.2*,linear"] : []),
     ...(trained ? ["--epochs", "1"] : []),
     ...(drawn ? ["--samples", "48"] : []),

@@ -72,7 +72,8 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
 /** What to do where nothing was kept. */
 function hintOf({ refused, search, variants }: Run): string {
   const isOffTarget = variants.some(({ refusedAs }) => refusedAs === "off target");
-  if (search !== undefined && isOffTarget) return "Search longer (--minutes), or choose a milder target.";
+  if (search !== undefined && isOffTarget)
+    return "Search longer (--minutes, or more --steps), or choose a milder target.";
   if (refused?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
   const other = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
   return `Allow more (--max-drop), ${other}, or write it anyway: --force.`;

@@ -6,7 +6,7 @@ import { bytesOfFile } from "../../data/file-hash.ts";
 import { sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, stopIfAsked } from "../../errors.ts";
 import { type Metric, size, type Task } from "../../evaluate/index.ts";
-import { bytes, figure } from "../../evaluate/numbers.ts";
+import { bytes, counted, figure } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
@@ -139,7 +139,7 @@ async function readRecipe(path: string): Promise<Candidate> {
 }
 
 function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {
-  return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)}`;
+  return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
 }
 
 /**
