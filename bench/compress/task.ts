@@ -1,6 +1,7 @@
 /** How the benches of `compress` open a model's task, and what they look for. */
 import type { Model } from "../../src/graph/model.ts";
 import { type Purpose, purposes } from "../../src/recipe/objective.ts";
+import { fewestSamples } from "../../src/search/parts.ts";
 import { openTask } from "../../src/task/index.ts";
 import type { Network } from "./networks.ts";
 
@@ -14,7 +15,14 @@ export const taskOf = (
   openTask(
     model,
     {
-      ...{ data, preprocess, learns: "answers", calibrate: 256, trainAlone: Number.POSITIVE_INFINITY },
+      ...{
+        data,
+        preprocess,
+        learns: "answers",
+        calibrate: 256,
+        trainAlone: Number.POSITIVE_INFINITY,
+        leastTested: 2 * fewestSamples,
+      },
       ...(metric && { metric }),
     },
     { seed },

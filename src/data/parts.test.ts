@@ -189,7 +189,7 @@ test("of one part a fifth at most is set aside, and there is nothing to train on
   expect((await openParts(path)).test.count).toBe(200);
   expect((await openParts(path, { trainAlone: 5 })).train?.count).toBe(5);
   const divided = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 30 });
-  expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([70, 30, 100]);
+  expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([130, 30, 40]);
   const one = await all(divided);
   expect(new Set(Object.values(one).flat()).size).toBe(200);
 });
@@ -199,16 +199,16 @@ test.each([
   [500, 200],
   [300, 150],
   [5, 3],
-])("of one part of %i samples that is learnt from, %i are for the test", async (count, tested) => {
+])("of one part of %i samples that a search learns from, %i are for the test", async (count, tested) => {
   const path = await folder(`learnt-${count}`, { "test.csv": sorted(count) });
-  const parts = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 200 });
+  const parts = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 200, leastTested: 200 });
   expect(parts.test.count).toBe(tested);
   expect((parts.train?.count ?? 0) + (parts.calibrate?.count ?? 0)).toBe(count - tested);
 });
 
 test("a table that is learnt from is divided so, too, and those that are tested on otherwise are among them", async () => {
   const path = await folder("learnt-table", { "reviews.csv": sorted(400) });
-  const parts = await openParts(path, { trains: true, trainAlone: Number.POSITIVE_INFINITY, calibrate: 50 });
+  const parts = await openParts(path, { trains: true, leastTested: 200, calibrate: 50 });
   const { train, calibrate, test: judged } = await all(parts);
   expect([train.length, calibrate.length, judged.length]).toEqual([150, 50, 200]);
   const usual = await column((await openParts(path, { part: "test" })).test);

@@ -40,11 +40,10 @@ export interface PartsOptions extends SourceReading {
    * samples up to 32 and half of them.
    */
   readonly calibrate?: number;
-  /**
-   * Samples to train on where the source has one part (0), as many as it could have to calibrate with; Infinity: all but a fifth of it, and but 200 test samples, or half
-   * of it.
-   */
+  /** Samples to train on where the source has one part (0), as many as it could have to calibrate with; Infinity: four fifths of it. */
   readonly trainAlone?: number;
+  /** Of a source with one part that is trained on, so many are test samples at least, or half of it (0). */
+  readonly leastTested?: number;
   /** Test samples, at most (all): of one part the same ones, whatever else is wanted of it. */
   readonly test?: number;
   /** Decides which samples are drawn (0). */
@@ -53,8 +52,6 @@ export interface PartsOptions extends SourceReading {
 
 /** Of a source with one part, most samples are test samples; of few at least half. */
 const mostOfOnePart = 0.2;
-/** What is chosen among many results by some samples is judged by as many others: 100 each. */
-const fewestTested = 200;
 /** Fewer say too little of what is measured or fitted on them. */
 export const leastToCalibrate = 32;
 /** Of samples to train on, most are there to train on. */
@@ -78,7 +75,15 @@ async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
 }
 
 async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> {
-  const { calibrate: wanted = 0, trainAlone = 0, trains = false, part, test: limit, seed = 0 } = options;
+  const {
+    calibrate: wanted = 0,
+    trainAlone = 0,
+    trains = false,
+    leastTested = 0,
+    part,
+    test: limit,
+    seed = 0,
+  } = options;
   const tests = (test: Dataset) => ({
     test: limit === undefined ? test : draw(test, limit, seed),
     testable: test.count,
@@ -97,7 +102,7 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
     const whole = source.divisible ? (await source.usual()).count : undefined;
     return { ...nothing, ...tests(await readPart(source, part)), whole };
   }
-  const tested = trainAlone === Number.POSITIVE_INFINITY ? testedOfOnePart : usuallyTested;
+  const tested = (count: number): number => Math.max(usuallyTested(count), Math.min(leastTested, count / 2));
   const { train, test, whole } = await readParts(source, source.divisible && (trains || part !== undefined), tested);
   // A function of a module may give one data set for both.
   if (train !== undefined && train === test) return partsOf(ofSamples(train), options);
@@ -116,8 +121,6 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
     ? { train: undefined, calibrate: drawn, ...others, divided: false }
     : { ...(await learning(drawn)), ...others, divided: true };
 }
-
-const testedOfOnePart = (count: number): number => Math.max(usuallyTested(count), Math.min(fewestTested, count / 2));
 
 function mostAlone(count: number): number {
   return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));

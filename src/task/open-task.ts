@@ -52,8 +52,10 @@ export interface TaskOptions {
   readonly states?: readonly string[];
   /** Samples to calibrate with (0), taken from those to train on. */
   readonly calibrate?: number;
-  /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: all but a fifth of it, and but 200 to test on. */
+  /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: four fifths of it. */
   readonly trainAlone?: number;
+  /** Of data in one part that is trained on, samples to test on at least, or half of it (0): a search needs 200, of which half judge. */
+  readonly leastTested?: number;
   /** Samples of each part, at most (all). */
   readonly samples?: number | undefined;
   /** Samples in a run while a preprocessing is guessed. */
@@ -131,7 +133,7 @@ export async function openTask(
 ): Promise<OpenedTask> {
   const context = completeContext(partialContext);
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
-  const { calibrate = 0, trainAlone = 0, onGuess = () => {} } = options;
+  const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
   const fed = [model, reference, options.alike].filter((one) => one !== undefined);
   const { stated, recorded } = statedFor(options.preprocess, fed);
@@ -150,6 +152,7 @@ export async function openTask(
             part: options.part,
             calibrate,
             trains: learns !== undefined,
+            leastTested,
             ...(learns === "answers" ? { trainAlone } : {}),
             ...(samples === undefined ? {} : { test: samples }),
             seed: context.seed,

@@ -15,6 +15,7 @@ import { calibrationSamples, openRecipe, samplesToLearnFrom, stepsOf } from "../
 import type { RecipeSamples } from "../../recipe/recipe.ts";
 import type { Samples } from "../../report/index.ts";
 import { trains } from "../../run/step.ts";
+import { fewestSamples } from "../../search/parts.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../task/index.ts";
 import { outputOf } from "../../train/loss.ts";
 import { outputsNamedIn } from "../../train/losses/parse.ts";
@@ -98,6 +99,8 @@ export async function openStepsTask(
       samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
     ),
     learns: learnedFrom(learning, recipes),
+    // Results that are chosen among many, and the recipe that makes one of them again.
+    leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * fewestSamples : 0,
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
   const { seen, stored, train, calibrate: measuredOn } = task;
