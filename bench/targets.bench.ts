@@ -39,7 +39,7 @@ const { values } = parseArgs({
 });
 const share = Number(values.share);
 const seed = 0;
-/** The largest gap to the accuracy of the grid's best, relative to it. */
+/** Share of the grid's best accuracy that a search may miss. */
 const mostApart = 0.03;
 const targets: readonly { readonly name: string; readonly of: (original: number) => ObjectiveOptions }[] = [
   { name: "a sixth of the bytes", of: (original) => ({ targetSize: original / 6 }) },

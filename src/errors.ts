@@ -73,7 +73,7 @@ export function stopIfAsked(signal: AbortSignal | undefined, sentence = "Stopped
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
-/** What refused the work, as it was caught; rethrows everything else: faults of Pith, a requested stop, and what no other work would survive. */
+/** The error, where it is a refusal of this piece of work. Rethrows everything else: bugs, a requested stop, and failures of the machine, such as a full disk. */
 export function refusalIn(error: unknown): PithError {
   if (!(error instanceof PithError) || error.code === "E_STOPPED" || isOfMachine(error)) throw error;
   return error;
@@ -81,7 +81,7 @@ export function refusalIn(error: unknown): PithError {
 
 const fatal: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
-/** Whether the machine cannot go on, whatever the work is: its disk is full. */
+/** Whether an error comes from the state of the machine (full disk, read-only file system), so that other work would fail, too. */
 function isOfMachine({ cause }: Error): boolean {
   if (!(cause instanceof Error)) return false;
   return ("code" in cause && fatal.includes(cause.code)) || isOfMachine(cause);

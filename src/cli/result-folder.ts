@@ -55,11 +55,7 @@ export async function requireFreeFolder(
   folder: ResultFolder,
   inputs: readonly (readonly [what: string, path: string | undefined])[],
 ): Promise<void> {
-  for (const name of folder.names) {
-    // A recipe that was edited where it was written stays there.
-    const others = inputs.filter(([what]) => what !== "the recipe" || name !== recipeFileName);
-    await requireOther(join(out, name), others);
-  }
+  for (const name of folder.names) await requireOther(join(out, name), inputs);
   await requireWritableFolder(out, folder.names);
   await requireOwnResults(out, folder);
 }
@@ -123,7 +119,7 @@ const interim = v.object({
   search: v.object({ isInterim: v.literal(true) }),
 });
 
-/** Of a search that is not over, or was stopped: its command, and what it has written; undefined for other results. */
+/** What an unfinished search has written to a folder: its command, and the name of its best result. Undefined for a finished one. */
 export async function interimIn(
   out: string,
 ): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {

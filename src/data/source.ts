@@ -48,7 +48,7 @@ export function ofSamples(dataset: Dataset): Source {
 
 /**
  * The part of that name, or the usual one.
- * @param tested of so many samples that are divided, those for the test.
+ * @param tested the number of test samples, by the number of all samples, where one set is divided.
  * @throws PithError E_DATA for one that is not there.
  */
 export async function readPart(
@@ -64,7 +64,7 @@ export async function readPart(
   throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${found}.`);
 }
 
-/** Of samples that are divided a fifth is for the test, drawn with the seed 0; the rest is to train on. */
+/** Number of test samples where one set is divided into two parts: a fifth. They are drawn with seed 0. */
 export const usuallyTested = (count: number): number => 0.2 * count;
 
 /** @throws PithError E_DATA for the training part of samples too few to have two; they are test samples. */

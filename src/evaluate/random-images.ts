@@ -67,10 +67,10 @@ function scaled(value: number, scale: readonly [number, number] | undefined, sam
 interface Grid {
   readonly lengths: readonly number[];
   readonly places: number;
-  /** Along each side, the first place of each cell. */
+  /** For each side: the first position of each cell. */
   readonly starts: readonly Uint32Array[];
   readonly cells: number;
-  /** Along each side, the cell of each place, times the stride of cells. */
+  /** For each side and each position along it: the index of its cell, times the stride of this side in the row-major grid of cells. */
   readonly steps: readonly Uint32Array[];
 }
 
@@ -86,7 +86,7 @@ function gridOf(lengths: readonly number[]): Grid {
   return { lengths, places: productOf(lengths), starts, cells: productOf(counts), steps };
 }
 
-/** Along a side, which of so many blocks each place lies in, times the stride of blocks. */
+/** For each position along a side: the index of the block that holds it, times the stride of this side in the row-major grid of blocks. */
 function stepsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
   const stride = productOf(counts.slice(axis + 1));
   return Uint32Array.from({ length }, (_, at) => Math.floor((at * (counts[axis] ?? 1)) / length) * stride);

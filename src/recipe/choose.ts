@@ -43,7 +43,7 @@ function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   return least && { place: least.place, by: "loss" };
 }
 
-/** Of several of least cost the one that lost least. */
+/** The result of least cost; of several with the same cost the one with the smallest drop. */
 const leastBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 

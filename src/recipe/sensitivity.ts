@@ -20,7 +20,7 @@ import {
   sensitivityFormat,
   sensitivityKinds,
 } from "../report/sensitivity.ts";
-import { type Store, type StoreOptions, storeOfJob, withStore } from "../run/store.ts";
+import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { version } from "../version.ts";
 import { Measuring } from "./measuring.ts";
 import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts";
@@ -92,7 +92,7 @@ export async function measureIn(
 ): Promise<void> {
   const context = quietly(completeContext(partialContext));
   const { batch, output } = options;
-  await withStore(model, storeOfJob(options), async (store) => {
+  await withStore(model, options, async (store) => {
     const measuring = await Measuring.open(store, model, task, { batch, output }, context);
     for (const one of measurements) {
       stopIfAsked(context.signal, `Stopped before ${wordsOf(one)}.`);

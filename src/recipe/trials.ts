@@ -4,7 +4,7 @@ import { levelOf } from "../evaluate/interval.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { Runner } from "../run/runner.ts";
-import { type Store, storeOfJob, withStore } from "../run/store.ts";
+import { type Store, withStore } from "../run/store.ts";
 import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { FigureRecords } from "./figure-records.ts";
@@ -83,7 +83,7 @@ export async function runIn(
   options: RunOptions & { readonly resumeFolder: string },
   context: Partial<Context> = {},
 ): Promise<void> {
-  await withStore(original, storeOfJob(options), async (store) => {
+  await withStore(original, options, async (store) => {
     const choice = isChoice([candidate], options);
     const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
     for (const one of trials.candidates) await runCandidate(one, false, trials);

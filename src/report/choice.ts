@@ -59,7 +59,7 @@ function reasonText(run: Run): string | undefined {
     case "download":
     case "target-size":
     case "faster":
-      return `${name} is ${by === "usual" && speedOf(run, place) === undefined ? "the smallest variant that takes about as much processor time as the original" : chosenFor[by]}${goal === undefined || by === "target-size" || by === "faster" ? "" : ", within the goal"}.${slowerText(run)}`;
+      return `${name} is ${chosenText(by, run)}.${slowerText(run)}`;
     case "none allowed":
       return `No variant ${within} reaches the required speed; ${name} is the fastest.`;
     case "loss":
@@ -67,6 +67,16 @@ function reasonText(run: Run): string | undefined {
     case "force":
       return `No variant is within the goal; ${name} is the smallest (--force).`;
   }
+}
+
+function chosenText(by: keyof typeof chosenFor, run: Run): string {
+  if (by === "target-size" || by === "faster") return chosenFor[by];
+  // A busy machine tells no speeds.
+  const isByWork = by === "usual" && speedOf(run, run.choice?.place) === undefined;
+  const reason = isByWork
+    ? "the smallest variant that takes about as much processor time as the original"
+    : chosenFor[by];
+  return run.goal === undefined ? reason : `${reason}, within the goal`;
 }
 
 const chosenFor = {

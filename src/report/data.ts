@@ -210,7 +210,7 @@ export interface Variant {
   readonly validation?: Validated | undefined;
   /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */
   readonly likeness?: Likeness | string;
-  /** Of a model with several outputs that was not trained by labels: those that the metric does not judge, on some of the samples, or why they were not compared. */
+  /** The outputs that the metric does not judge, compared with the original's on some of the samples, or why they were not. Undefined where there are none, and after training on labels. */
   readonly others?: Likeness | string;
   /** On each runtime that the result is for. */
   readonly targets?: readonly OnTarget[];

@@ -106,7 +106,7 @@ export async function openStore(original: Model, options: StoreOptions): Promise
   };
 }
 
-/** Opens a store, passes it to the work, and releases it. @throws what the work throws. */
+/** Opens a store, calls `work` with it, and releases it afterwards, also when `work` throws. */
 export async function withStore<T>(
   original: Model,
   options: StoreOptions,
@@ -119,9 +119,6 @@ export async function withStore<T>(
     await store.release();
   }
 }
-
-/** Of a job that leaves its results for the command that asked for it, which sees to the size of the folder. */
-export const storeOfJob = ({ resumeFolder, bucket }: StoreOptions): StoreOptions => ({ resumeFolder, bucket });
 
 async function resultsIn({ resumeFolder, resumeBytes, bucket }: StoreOptions): Promise<StoreOfResults> {
   if (resumeFolder === undefined) return temporaryStore();

@@ -39,7 +39,7 @@ function isNear(one: Usable, objective: Objective): boolean {
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
-/** Where no finalist is kept: those of the others that are allowed which lose least, and the fastest, where speeds are known. */
+/** Judged where no finalist is kept: of the other results within the objective the two of the smallest drop, and, where speeds are known, the two fastest. */
 export function reservesOf(
   tried: readonly Scored[],
   finalists: readonly Scored[],

@@ -1,6 +1,6 @@
 /**
- * What combinations that were not tried will come to, by those that were. Factors of speed multiply, drops add up, and so do shares of bytes, but for what no cut
- * makes smaller: the nodes, names and scales of a format.
+ * Predicts bytes, speed and drop of combinations that were not tried from those that were. Speed factors multiply, drops add up, and shares of bytes multiply, except for
+ * the part of a format that no structure makes smaller: nodes, names, scales.
  *
  *     bytes = (fixed + left(structure) · (left(numbers) − fixed)) · original        drop = drop(structure, healing) + drop(numbers)
  *

@@ -181,4 +181,15 @@ describe("for a size", () => {
     const first = sized(60).next(long);
     expect(names(first)).toEqual(["cut, four"]);
   });
+
+  test("files that come out a third larger than expected make a search look for as much less", () => {
+    const some = combinationsOf([
+      ...[0.5, 0.2, 0.1].map((left) => offer(`to ${left}`, "structure", { family: `to ${left}`, left })),
+      offer("four", "numbers", { left: 0.13 }),
+    ]);
+    const rounds = opened(objectiveOf({ targetSize: 30 }, undefined, { bytes: 1000 }), [], some);
+    expect(names(rounds.next(long))).toContain("to 0.2, four");
+    rounds.add(scored("to 0.5, four", { bytes: 85, drop: 0 }, some));
+    expect(names(rounds.next(long))).toEqual(["to 0.1, four"]);
+  });
 });

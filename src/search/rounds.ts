@@ -4,7 +4,7 @@ import type { Objective } from "../recipe/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";
 import { isUsable, type Scored } from "./record.ts";
-import { timeText, type Work } from "./work.ts";
+import type { Work } from "./work.ts";
 
 /** Combinations of a round. */
 const ofRound = 3;
@@ -83,21 +83,23 @@ export class Rounds {
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
-    const best = this.#best?.figures;
+    const [best, excess] = [this.#best?.figures, this.#excess];
     const nearest = Math.min(...this.#tried.flatMap((one) => (isUsable(one) ? [objective.misses(one.figures)] : [])));
     const found = all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
       if (!isDone(combination.name) && work.secondsOf(combination) > seconds) return [];
       const figures = forecast.of(combination);
       if (figures === undefined) return [];
-      const [misses, runs] = [objective.misses(figures), work.runsOf(combination)];
+      const runs = work.runsOf(combination);
       if (best === undefined) {
-        const reaches = objective.misses({ ...figures, bytes: figures.bytes * this.#excess }) <= objective.slack;
-        if (!reaches && misses >= nearest - leastGain) return [];
-        return [{ combination, misses: reaches ? 0 : misses, worth: 1 / runs }];
+        const misses = objective.misses({ ...figures, bytes: figures.bytes * excess });
+        if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
+        return misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];
       }
       const gain = objective.cost(best) - objective.cost(figures);
-      return misses > objective.slack || gain < leastGain ? [] : [{ combination, misses: 0, worth: gain / runs }];
+      return objective.misses(figures) > objective.slack || gain < leastGain
+        ? []
+        : [{ combination, misses: 0, worth: gain / runs }];
     });
     const reaching = found.filter(({ misses }) => misses === 0);
     return (reaching.length > 0 ? reaching : found)
@@ -119,12 +121,5 @@ export class Rounds {
       const figures = forecast.of(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack;
     });
-  }
-
-  /** "10 minutes at most. 120 of 480 combinations …" @param spent seconds, by an earlier process. */
-  timeText(minutes: number, spent: number): string {
-    const { all, work } = this.#of;
-    const seconds = all.map((one) => work.secondsOf(one));
-    return timeText(minutes, seconds, spent);
   }
 }

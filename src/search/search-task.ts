@@ -39,7 +39,7 @@ export interface SearchTask {
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
   readonly trials: Trials;
-  /** What is said of each of its steps begins so: the combination that is tried. */
+  /** Prefix of the stages that are reported: the combination that is being tried. */
   readonly stage: { name?: string };
   /** Ends what is being tried when the time is over. */
   readonly late: AbortController;
@@ -83,7 +83,7 @@ export async function openSearchTask(
   return { store, original, task, options, context, parts, all, trials, late, stage };
 }
 
-/** Of samples that are so few that all of them both search and judge. */
+/** Warns where there are too few samples for two halves, so that the same ones rank combinations and judge the finalists. */
 export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
   const text = `searched and judged on ${counted(test.count, "sample")}: give ${integer(2 * fewestSamples)} or more, of which half judge only`;

@@ -14,7 +14,7 @@ import { completeContext } from "../passes/pass.ts";
 import { objectiveOf } from "../recipe/objective.ts";
 import type { Compressed } from "../recipe/run.ts";
 import { type CandidateSteps, runCandidate } from "../recipe/variant.ts";
-import { storeOfJob, withStore } from "../run/store.ts";
+import { withStore } from "../run/store.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
@@ -87,7 +87,7 @@ export async function tryIn(
   name: string,
   given: Partial<Context> = {},
 ): Promise<void> {
-  await withStore(original, storeOfJob(options), async (store) => {
+  await withStore(original, options, async (store) => {
     const { trials, context } = await openSearchTask(store, original, task, options, completeContext(given));
     const candidate = trials.candidates.find((one) => one.name === name);
     if (candidate === undefined) throw new RangeError(`"${name}" is no combination`);
@@ -102,6 +102,7 @@ class Search {
   readonly #of: SearchTask;
   readonly #clock: Clock;
   readonly #budget: Budget;
+  readonly #work: Work;
   readonly #rounds: Rounds;
   readonly #scores: ScoresOptions;
   readonly #finals: Finals;
@@ -120,7 +121,8 @@ class Search {
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
     this.#budget = new Budget(options);
-    this.#rounds = new Rounds({ all, objective, forecast, work: new Work(evaluator.took), isDone });
+    this.#work = new Work(evaluator.took);
+    this.#rounds = new Rounds({ all, objective, forecast, work: this.#work, isDone });
     const { targets, about } = options;
     const timed = { machine: about?.machine, judging: trials.judging, threads: options.threads };
     this.#scores = { evaluator, objective, metric: task.metric, store, targets, timed };
@@ -129,11 +131,12 @@ class Search {
   }
 
   async run(): Promise<void> {
-    const { options, trials, context } = this.#of;
+    const { options, trials, context, all } = this.#of;
     const [budget, rounds] = [this.#budget, this.#rounds];
     // A request to the bucket for each combination would take longer than what it tells saves.
     const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
-    if (Number.isFinite(budget.minutes)) context.log({ id: "duration", text: rounds.timeText(budget.minutes, spent) });
+    if (Number.isFinite(budget.minutes))
+      context.log({ id: "duration", text: this.#work.timeText(all, budget.minutes, spent) });
     if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from earlier runs` });
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);

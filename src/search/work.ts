@@ -65,6 +65,21 @@ export class Work {
     }, judging);
   }
 
+  /**
+   * "10 minutes at most, then the best are judged and timed. 120 of 480 combinations, those that train longest, would take more than half of the time: `minutes: 30` tries some
+   * of them, too"
+   * @param spent seconds that an earlier process of the same search has spent.
+   */
+  timeText(all: readonly Combination[], minutes: number, spent: number): string {
+    const long = all.map((one) => this.secondsOf(one)).filter((seconds) => seconds > 30 * minutes);
+    const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
+    const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
+    const most = `${time} at most${before}, then the best are judged and timed`;
+    if (long.length === 0) return most;
+    const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
+    return `${most}. ${integer(long.length)} of ${counted(all.length, "combination")}, those that train longest, would take more than half of the time: \`minutes: ${enough}\` tries some of them, too`;
+  }
+
   #left(combination: Combination): readonly CombinationPart[] {
     return partsOf(combination).filter((_, at) => !this.#isDone(combination, at));
   }
@@ -80,14 +95,3 @@ const prefixOf = (combination: Combination, at: number): string =>
     .slice(0, at + 1)
     .map(({ name }) => name)
     .join(", ");
-
-/** "10 minutes at most, then the best are judged and timed. 120 of 480 combinations, those that train longest, would take more than half of the time: `minutes: 30` tries some of them, too" */
-export function timeText(minutes: number, seconds: readonly number[], spent = 0): string {
-  const long = seconds.filter((one) => one > 30 * minutes);
-  const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
-  const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
-  const most = `${time} at most${before}, then the best are judged and timed`;
-  if (long.length === 0) return most;
-  const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
-  return `${most}. ${integer(long.length)} of ${counted(seconds.length, "combination")}, those that train longest, would take more than half of the time: \`minutes: ${enough}\` tries some of them, too`;
-}

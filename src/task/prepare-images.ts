@@ -119,7 +119,7 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
   const set =
-    others === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that the model is fed with: `preprocess`.";
+    others === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that your application uses: `preprocess`.";
   return `guessed "${name}"${doubt}. ${set}`;
 }
 

@@ -4,19 +4,15 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { memory, take } from "../../src/data/index.ts";
 import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
-import { Miss, PithError } from "../../src/errors.ts";
+import { Miss } from "../../src/errors.ts";
 import { accuracy, crossEntropy, evaluate } from "../../src/evaluate/index.ts";
-import type { RunTarget } from "../../src/evaluate/run-target.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open } from "../../src/onnx/index.ts";
 import { definePass } from "../../src/passes/index.ts";
-import { divide } from "../../src/recipe/holdout.ts";
-import { compress, recipeFrom, recipeName, runRecipe } from "../../src/recipe/index.ts";
+import { compress, recipeFrom, runRecipe } from "../../src/recipe/index.ts";
 import { calibrationSamples } from "../../src/recipe/pass-steps.ts";
-import { refusal } from "../../src/recipe/refusal.ts";
-import { choiceSentence } from "../../src/report/choice.ts";
 import type { Measured } from "../../src/report/data.ts";
 import { reportPage } from "../../src/report/index.ts";
 import { toFloat32, toFloat64 } from "../../src/tensor/convert.ts";
@@ -446,143 +442,6 @@ describe("refused:", () => {
   });
 });
 
-describe("of several candidates", () => {
-  test("the smallest that keeps the goal is kept, and all are reported", async () => {
-    const formats = [
-      { scheme: "static" },
-      { scheme: "weights" },
-      { scheme: "weights", bits: 4 },
-      { scheme: "float16" },
-    ].map((quantize) => recipe({ quantize }));
-    const candidates = formats.map((one) => ({ name: recipeName(one), recipe: one }));
-    const options = { rounds: 3, goal: { maxDrop: 0.02 } };
-    const { run, result } = await compress(net, candidates, task, options);
-    expect(run.data).toMatchObject({ validation: 266, test: { count: 800 } });
-    expect(run.variants.map(({ comparison }) => comparison?.difference.count)).toEqual([534, 534, 534, 534]);
-    const kept = run.variants[run.chosen ?? -1]?.result?.bytes;
-    expect(result?.bytes).toHaveLength(kept ?? Number.NaN);
-    expect(run.latency?.models).toHaveLength(run.variants.length + 1);
-    expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
-  });
-
-  test("the files of the others on the front are returned where they are asked for", async () => {
-    const bits = [8, 1].map((bits) => recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }));
-    const candidates = bits.map((one) => ({ name: recipeName(one), recipe: one }));
-    const options = { rounds: 0, goal: { maxDrop: 0.95 }, front: true };
-    const { run, others } = await compress(net, candidates, task, options);
-    expect(run.chosen).toBe(1);
-    expect(others.map(({ place }) => place)).toEqual([0]);
-    expect(others[0]?.bytes).toHaveLength(run.variants[0]?.result?.bytes ?? Number.NaN);
-    expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
-  });
-
-  describe("the same is kept, however busy the machine:", () => {
-    const candidates = [0.1, 0.12].map((amount, place) => ({
-      name: place === 0 ? "larger" : "smaller",
-      recipe: recipe({ prune: { structured: true, layers: "fc1", amount } }),
-    }));
-    interface Times {
-      readonly median: number;
-      readonly low?: number;
-      readonly high?: number;
-      readonly work?: number;
-    }
-    /** Of the original, the larger and the smaller one: milliseconds of a run, and what processors work for it. */
-    const timed = (...times: readonly Times[]): RunTarget => ({
-      name: "node",
-      where: "a machine",
-      engine: createEngine(),
-      latency: async () => ({
-        models: times.map(({ median, low = median, high = median, work }) => ({
-          milliseconds: { median, low, high },
-          speedup: { median: 1 / median, low: 1 / high, high: 1 / low },
-          load: 1,
-          runs: { p50: median, p90: high },
-          ...(work === undefined ? {} : { processorTime: work }),
-        })),
-        rounds: 3,
-        repeats: 1,
-        threads: 1,
-      }),
-    });
-    const chosenOn = async (target: RunTarget) => {
-      const { run } = await compress(net, candidates, task, { targets: [target], goal: { maxDrop: 0.5 } });
-      return {
-        choice: run.choice,
-        sentence: choiceSentence(run),
-        busy: run.warnings.filter((text) => text.includes("busy")),
-      };
-    };
-
-    test("by speed, or processor time", async () => {
-      const quiet = timed({ median: 1, work: 1 }, { median: 0.3, work: 0.3 }, { median: 1.2, work: 1.2 });
-      const busy = timed(
-        { median: 9, low: 1, high: 90, work: 1.2 },
-        { median: 40, low: 0.3, high: 60, work: 0.4 },
-        { median: 2, low: 1, high: 90, work: 1.5 },
-      );
-      const { choice, sentence, busy: none } = await chosenOn(quiet);
-      expect(none).toEqual([]);
-      expect(choice).toEqual({ place: 0, by: "usual", over: 1 });
-      expect(sentence).toMatch(
-        / smaller is smaller \(.*\) and 0\.83 × as fast: --for size keeps it\. The result was chosen/,
-      );
-      const beside = await chosenOn({ ...busy, name: "wasm" });
-      expect(beside.choice).toEqual(choice);
-      expect(beside.sentence).toContain("and takes 1.25 × the processor time: --for size keeps it.");
-      expect(beside.busy).toEqual([
-        "The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: pith bench original model.onnx --target wasm",
-      ]);
-    });
-
-    test("and by size where that cannot be read, or nothing is timed", async () => {
-      const busy = timed(
-        { median: 9, low: 1, high: 90 },
-        { median: 0.1, low: 0.1, high: 0.2 },
-        { median: 50, high: 90 },
-      );
-      const latency = () => Promise.reject(new PithError("E_UNSUPPORTED", "Nothing is timed here."));
-      for (const target of [busy, { ...busy, latency }]) {
-        const { choice, sentence } = await chosenOn(target);
-        expect(choice).toEqual({ place: 1, by: "usual" });
-        expect(sentence).toContain("smaller is the smallest variant within the goal; speed was not measured.");
-      }
-    });
-  });
-
-  test("one that fails, grows, or lost the function is refused with its reason, and the others go on", async () => {
-    const named = (...steps: readonly object[]) => {
-      const one = recipe(...steps);
-      return { name: recipeName(one), recipe: one };
-    };
-    const candidates = [
-      named({ factorize: { layers: "nothing*", rank: 2 } }),
-      named({ train: { epochs: 1 } }),
-      named({ prune: { structured: true, amount: 0.95 } }),
-      named({ quantize: { scheme: "weights" } }),
-    ];
-    const { run } = await compress(net, candidates, task, { rounds: 1 });
-    expect(run.latency?.models.map((one) => one !== undefined)).toEqual([true, false, true, true, true]);
-    expect(run.chosen).toBe(3);
-    expect(run.variants.map(({ refused }) => refused)).toEqual([
-      expect.stringContaining("nothing*"),
-      "it is not smaller than the original",
-      undefined,
-      undefined,
-    ]);
-    expect(run.variants.map(({ verdict }) => verdict?.met)).toEqual([undefined, true, false, true]);
-  });
-
-  test("none may be good enough: nothing is kept", async () => {
-    const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
-    const candidates = [0, 1].map((index) => ({ name: `try ${index}`, recipe: lossy }));
-    const { run, result } = await compress(net, candidates, task, { ...quick, goal: { maxDrop: 0 } });
-    expect(run.chosen).toBeUndefined();
-    expect(result).toBeUndefined();
-    expect(run.latency).toBeUndefined();
-  });
-});
-
 describe("an output that the metric does not judge", () => {
   /** What is cut from it is not trained again: the loss is of the other one. */
   const steps = (training: object) =>
@@ -610,116 +469,6 @@ graph (input: float32[batch, 16]) -> (logits: float32[batch, 8], features: float
     });
     const { run } = await runRecipe(model, steps({ train: { epochs: 1 } }), task, { ...quick, force: true });
     expect(run.variants[0]?.others).toBeUndefined();
-  });
-});
-
-describe("validation samples", () => {
-  const seed = 5;
-  const count = 300;
-  const candidates = ["first", "second"].map((name) => ({
-    name,
-    recipe: recipe({ prune: { structured: true, amount: 0.34, layers: "fc1" } }),
-  }));
-  /** Inputs that no channel reads: a channel that goes saves more bytes than its record takes. */
-  const wide = (row: readonly number[]) => [...row, ...new Array<number>(61).fill(0)];
-  const rows = [
-    [1, 0, 0],
-    [0, 1, 0],
-    [0, 0, 0.5],
-  ].map(wide);
-  /** The third channel is the weakest, and the only one that tells the class of the samples that rely on it. */
-  const reliant = parseModel(`opset 21
-graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
-  fc1.weight: float32[3, 64] parameter = ${JSON.stringify(rows)}
-  fc2.weight: float32[2, 3] parameter = [[1, 0, 0], [0, 1, 1]]
-  hidden = Gemm "fc1" (input, fc1.weight) {transB=1}
-  active = Relu(hidden)
-  logits = Gemm "fc2" (active, fc2.weight) {transB=1}
-}
-`);
-
-  /** Every tenth of some samples relies on the third channel: without it, a tenth of these is wrong. */
-  function relying(samples: Uint32Array): Dataset {
-    const wrong = new Set(samples.filter((_, place) => place % 10 === 0));
-    const rows = Array.from({ length: count }, (_, at) =>
-      wrong.has(at) ? [1, 0.9, 1] : at % 2 === 0 ? [1, 0, 0] : [0, 1, 0],
-    );
-    const labels = rows.map((row, at) => (wrong.has(at) ? 1n : row[0] === 1 ? 0n : 1n));
-    return memory("relying", {
-      input: { type: "float32", dims: [count, 64], data: Float32Array.from(rows.flatMap(wide)) },
-      label: { type: "int64", dims: [count], data: BigInt64Array.from(labels) },
-    });
-  }
-
-  const { validation, test: tested } = divide(count, seed, false) ?? {
-    validation: new Uint32Array(),
-    test: new Uint32Array(),
-  };
-  const options = { ...quick, goal: { maxDrop: 0.05 } };
-  const run = (test: Dataset, more: object = {}) =>
-    compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });
-
-  test("what they chose is not kept where the others say no, which is said", async () => {
-    const { run: record, result } = await run(relying(tested));
-    expect([record.chosen, record.missed, result]).toEqual([undefined, 0, undefined]);
-    expect(record.data).toMatchObject({ validation: 100, test: { count } });
-    expect(record.variants[0]?.validation).toMatchObject({ comparison: { difference: { value: 0, count: 100 } } });
-    expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: -0.1, count: 200 });
-    expect(refusal(record)).toMatchObject({
-      code: "E_ACCURACY_LOST",
-      message: expect.stringMatching(
-        /^First was chosen on 100 validation samples; on the 200 test samples accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,
-      ),
-    });
-    const forced = await run(relying(tested), { force: true });
-    expect([forced.run.chosen, forced.run.missed]).toEqual([0, undefined]);
-  });
-
-  test("what they would not have chosen is kept where nothing else is better and the others let it pass", async () => {
-    const { run: record } = await run(relying(validation));
-    expect(record.variants[0]?.validation).toMatchObject({
-      verdict: { met: false, drop: { value: expect.closeTo(0.1) } },
-    });
-    expect(record.variants[0]?.comparison?.difference.value).toBe(0);
-    expect([record.chosen, record.missed]).toEqual([0, undefined]);
-    expect(record.choice).toEqual({ place: 0, by: "loss" });
-    expect(choiceSentence(record)).toBe(
-      "No variant is within the goal on the validation samples; first lost least there. The result was chosen among 2 variants on 100 validation samples. These figures come from the test samples, which were not used to choose.",
-    );
-  });
-
-  test("are none of a single recipe, nor where there are too few: then the same samples do both, which is said", async () => {
-    const data = relying(new Uint32Array());
-    const alone = await runRecipe(
-      reliant,
-      recipe({ prune: { structured: true, amount: 0.34 } }),
-      { test: data, metric: accuracy() },
-      quick,
-    );
-    expect(alone.run.data.validation).toBeUndefined();
-    expect(alone.run.original.estimate.count).toBe(count);
-    const { run: record } = await run(take(data, 89));
-    expect(record.data.validation).toBeUndefined();
-    expect(record.original.estimate.count).toBe(89);
-    expect(choiceSentence(record)).toContain(
-      "on the test samples themselves, because there are too few to hold out validation samples",
-    );
-  });
-
-  test("of a stream are its first ones, since neighbours are alike", async () => {
-    const { name, batches } = relying(Uint32Array.from({ length: 100 }, (_, at) => at));
-    const { run: record } = await run({ name, count: undefined, batches });
-    expect(record.variants[0]?.validation?.comparison.difference).toMatchObject({ value: -0.1, count: 100 });
-    expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: 0, count: 200 });
-  });
-
-  test("samples that are answered differently are found among those that judge", async () => {
-    const { run: record } = await run(relying(tested), { force: true });
-    const wrong = new Set(tested.filter((_, place) => place % 10 === 0));
-    expect(record.disagreements.length).toBeGreaterThan(5);
-    expect(
-      record.disagreements.every(({ sample, label, original }) => wrong.has(sample) && label === 1 && original === 1),
-    ).toBe(true);
   });
 });
 

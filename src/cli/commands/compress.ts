@@ -10,10 +10,10 @@ import { compressEach } from "../compress/each.ts";
 import { show, showEach } from "../compress/show.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
-import { isThere } from "../files.ts";
+import { isSamePlace, isThere } from "../files.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, saidOn } from "../model-folder.ts";
-import { requireFreeFolder, runFolder } from "../result-folder.ts";
+import { recipeFileName, requireFreeFolder, runFolder } from "../result-folder.ts";
 import { freshFlag, withSteps } from "../steps-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 
@@ -103,12 +103,15 @@ export default defineCommand({
       });
     requireMeaningfulDrop(options.maxDrop, metric);
     const places = placesOf(models, options.out);
-    for (const { model, out } of places)
+    for (const { model, out } of places) {
+      // A recipe that was edited where it was written stays there.
+      const isOwn = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
       await requireFreeFolder(out, runFolder, [
         ["the model itself", model],
         ["the data", data.path],
-        ["the recipe", recipe],
+        ["the recipe", isOwn ? undefined : recipe],
       ]);
+    }
     const shared = {
       ...{ recipe, data, metric, output, force },
       targets: target ?? [],

@@ -45,7 +45,7 @@ async function stoppedSearch(error: unknown, { model, out, command }: ModelInput
   const found =
     best === undefined || best.command.join(" ") !== command.join(" ")
       ? "Nothing new is written yet"
-      : `The best so far, ${best.name}, is in ${join(out, "model.onnx")}, not yet judged on other samples`;
+      : `${join(out, "model.onnx")} has the best result so far, ${best.name}, which was compared on the search samples only`;
   return new PithError("E_STOPPED", `compress ${model} was stopped. ${found}.`, { cause: error });
 }
 

@@ -142,9 +142,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
 }
 
-/**
- * Where nothing is kept, the reports alone.
- */
+/** Where nothing is kept, the reports alone. */
 async function write(
   { out, model }: CompressInput,
   run: Run,

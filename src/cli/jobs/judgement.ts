@@ -22,7 +22,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { type Change, unroundedBy } from "../../passes/pass.ts";
 import { judgeResult, type Lost } from "../../recipe/judgement.ts";
-import { type KeptFunction, keptAndLoads } from "../../recipe/kept-function.ts";
+import { type KeptFunction, keptAndLoads, type Training } from "../../recipe/kept-function.ts";
 import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
 import { runStep, trains } from "../../run/step.ts";
 import { keysOf } from "../options.ts";
@@ -106,7 +106,8 @@ async function functionOf(
     await requireLoads(running.engine, result, original);
     return undefined;
   }
-  const [test, trained] = [data?.task.test, trains(pass) ? ("labels" as const) : ("none" as const)];
+  const test = data?.task.test;
+  const trained: Training = trains(pass) ? "labels" : "none";
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
     const answered = compared?.answers.given.length ?? 0;
