@@ -3,7 +3,9 @@ import { namedIn, offer } from "../../test/search/combination.ts";
 import { combinationsOf } from "./combinations.ts";
 import { Work } from "./work.ts";
 
-const all = combinationsOf([offer("short", "numbers"), offer("long", "numbers", { runs: 100_000 })]);
+const codes = { pass: "quantize" };
+const all = combinationsOf([offer("short", "numbers", codes), offer("long", "numbers", { ...codes, runs: 100_000 })]);
+const step = { id: "quantize", name: "quantize", options: {}, changes: [], misses: [], history: undefined };
 const named = namedIn(all);
 // A run of a sample takes 10 ms; all are judged on 100, beside 200 runs of overhead.
 const work = () => new Work({ samples: 100, seconds: 1 });
@@ -13,12 +15,12 @@ test("what was not tried takes as long as the original's runs", () => {
   expect(work().secondsOf(named("long"))).toBeCloseTo(0.01 * (100 + 200 + 100_000), 9);
 });
 
-test("once its pass was seen, as long as that took for a run", () => {
+test("once its pass was seen, as many seconds a run as that took; judging as many as it took beside", () => {
   const known = work();
-  const [step] = [{ seconds: 2 }] as unknown as Parameters<Work["add"]>[1];
-  known.add(named("short"), step === undefined ? [] : [step], 3);
+  known.add(named("short"), [{ ...step, seconds: 2 }], 3);
+  // 3 − 2 seconds were no step: with the original (1 + 1) / (100 + 300) seconds a run, and 300 of them.
+  expect(known.secondsOf(named("long"))).toBeCloseTo(1.5 + 2 * 100_000, 9);
   expect(known.runsOf(named("short"))).toBe(300);
-  expect(known.runsOf(named("long"))).toBe(100_300);
 });
 
 test("combinations that take more than half of the time are counted, with the minutes that some of them need", () => {
