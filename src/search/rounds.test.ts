@@ -136,6 +136,16 @@ describe("for a speed", () => {
     expect(names(rounds.promising(long))).toEqual([]);
   });
 
+  test("before that, one of each family is tried, since what is expected of it is the least certain", () => {
+    const more = combinationsOf([...cuts, offer("layers", "structure", { left: 0.9 }), offer("codes", "numbers")]);
+    const rounds = opened(objectiveOf({ faster: 4 }, undefined, original), [], more);
+    rounds.add(scored("codes", { bytes: 250, speed: 2, drop: 0 }, more));
+    rounds.add(scored("to 0.3, codes", { bytes: 100, speed: 3, drop: 0.1 }, more));
+    expect(names(rounds.next(long))).toEqual(["layers, codes"]);
+    rounds.add(scored("layers, codes", { bytes: 225, speed: 1.8, drop: 0.1 }, more));
+    expect(names(rounds.next(long))).toEqual([]);
+  });
+
   test("once one reaches it the others are to lose less, and to be as fast within 5 %", () => {
     const rounds = faster(1.4);
     rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));

@@ -78,11 +78,13 @@ export class Rounds {
   /**
    * Those that are expected to gain something in time, the best for their work first. Until something reaches what is demanded: those that are expected to
    * reach it, if their bytes exceed what is expected of them as much as before, the cheapest first; where none is, those that are expected to come nearer than all before,
-   * the nearest first.
+   * or are of a family that was not tried, the nearest first.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
+    // What is expected of a family that was never tried is the least certain.
+    const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
     const nearest = Math.min(...this.#tried.flatMap((one) => (isUsable(one) ? [objective.misses(one.figures)] : [])));
     const found = all.flatMap((combination) => {
@@ -94,7 +96,8 @@ export class Rounds {
       if (best === undefined) {
         const misses = objective.misses({ ...figures, bytes: figures.bytes * excess });
         if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
-        return misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];
+        const isNew = combination.structure !== undefined && !families.has(combination.structure.family);
+        return isNew || misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];
       }
       const gain = objective.cost(best) - objective.cost(figures);
       return objective.misses(figures) > objective.slack || gain < leastGain
