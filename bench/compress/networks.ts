@@ -11,7 +11,7 @@ export interface Network {
   /** The file to test on, where `data` is a file that the network was trained on. */
   readonly test?: string;
   readonly preprocess?: string;
-  readonly metric?: "agreement" | "cross-entropy";
+  readonly metric?: "agreement" | "box-overlap" | "cross-entropy";
   readonly maxDrop: number;
   /** Python tools make theirs, too. */
   readonly peers?: true;
@@ -25,6 +25,12 @@ const cifar = { data: "data/cifar10", maxDrop: 0.01 } as const;
 const mnist = { data: "data/mnist", preprocess: "unit", maxDrop: 0.01 } as const;
 const language = { metric: "cross-entropy", factor: 1.3 } as const;
 const imagenet = { data: "data/images/imagenet", metric: "agreement", maxDrop: 0.03, factor: 1.3 } as const;
+const speech = {
+  data: "data/audio/silero_test.wav",
+  preprocess: "frame=512 context=64",
+  maxDrop: 0.01,
+  factor: 1,
+} as const;
 
 export const networks: readonly Network[] = [
   { name: "resnet20", model: "resnet20.onnx", ...cifar, preprocess: "imagenet", factor: 1.8, peers: true },
@@ -79,6 +85,18 @@ export const networks: readonly Network[] = [
   { name: "mnist_256x2", model: "vnncomp_mnist-net_256x2.onnx", ...mnist, factor: 1 },
   { name: "mnist_256x4", model: "vnncomp_mnist-net_256x4.onnx", ...mnist, factor: 1 },
   { name: "mnist_cntk", model: "mnist_cntk.onnx", data: "data/mnist", maxDrop: 0.01, factor: 1 },
+  // Random inputs tell nothing about these.
+  {
+    name: "ultraface",
+    model: "ultraface_slim320.onnx",
+    data: "data/images/imagenet",
+    preprocess: "scale=1 mean=127 std=128 resize=240x320",
+    metric: "box-overlap",
+    maxDrop: 0.03,
+    factor: 1,
+  },
+  { name: "silero_vad", model: "silero_vad.onnx", ...speech },
+  { name: "silero_vad_16k", model: "silero_vad_16k_op15.onnx", ...speech },
 ];
 
 /** Undefined where there is no such file. */

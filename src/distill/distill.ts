@@ -14,9 +14,9 @@ import { modelOption } from "../passes/modules.ts";
 import { described, option, understood } from "../passes/options.ts";
 import { keptLayers } from "../prune/index.ts";
 import { isFloat } from "../tensor/convert.ts";
+import { batchSize } from "../train/batch-size.ts";
 import { lossNames } from "../train/losses/index.ts";
 import { optimizers, usualRate } from "../train/optimizers.ts";
-import { ownBatch } from "../train/plan.ts";
 import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { betterTraining, train } from "../train/train.ts";
@@ -180,7 +180,7 @@ export const distill = definePass({
     // Texts that the student writes have no labels.
     const labelled = share === undefined && (await hasLabels(options.data));
     const loss = given ?? usual?.loss;
-    const size = options.batch ?? ownBatch(model, usualBatch) ?? usualBatch;
+    const size = options.batch ?? batchSize(model, usualBatch).size;
     const batchStatistics =
       options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));
     const optionsOf = ({ learningRate, ...own }: Settings) => ({

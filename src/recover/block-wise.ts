@@ -19,15 +19,16 @@ import { extract } from "../graph/extract.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
+import { batchSize } from "../train/batch-size.ts";
 import { meanSquaredError } from "../train/losses/index.ts";
-import { ownBatch } from "../train/plan.ts";
 import { train } from "../train/train.ts";
 import { survivorsOf } from "./kept-channels.ts";
 import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
-import { adopt, type Scope, type Stage, untrainable, walk } from "./stage.ts";
+import { adopt, type Scope, type Stage, untrainable, usualBatch, walk } from "./stage.ts";
 
 interface BlockWiseOptions {
-  readonly batch: number;
+  /** 64, or fewer where layers compute much. */
+  readonly batch: number | undefined;
   readonly learningRate: number;
   /** Steps for each part (200); the best weights on the way are taken. */
   readonly steps?: number;
@@ -86,7 +87,7 @@ async function trainPart(
   const store = scope.storage.store(part.name);
   try {
     const source = { own, inputs, theirs, target: target.name, survivors };
-    const batch = ownBatch(model, options.batch) ?? options.batch;
+    const batch = options.batch ?? batchSize(model, usualBatch).size;
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
     const miss = await fitPart(part.name, model, output.name, samples, scope, options);

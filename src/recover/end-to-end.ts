@@ -10,11 +10,11 @@ import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseOptions } from "../passes/pass.ts";
+import { batchSize } from "../train/batch-size.ts";
 import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
-import { ownBatch } from "../train/plan.ts";
 import { trainInPlace } from "../train/train.ts";
 import { trainOptions } from "../train/train-options.ts";
-import { adopt, type Stage, untrainable } from "./stage.ts";
+import { adopt, type Stage, untrainable, usualBatch } from "./stage.ts";
 
 /** The noise in an output beside its signal, for `train`: no labels are needed. */
 export function imitation(original: Model, output?: string): Loss {
@@ -34,7 +34,8 @@ export function imitation(original: Model, output?: string): Loss {
 export interface EndToEndOptions {
   readonly data: Dataset;
   readonly epochs: number;
-  readonly batch: number;
+  /** 64, or fewer where layers compute much. */
+  readonly batch: number | undefined;
   readonly learningRate: number;
   /** In place of `imitation`. */
   readonly loss: Loss | string | undefined;
@@ -56,7 +57,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const alarm = left === undefined ? undefined : setTimeout(() => timer.abort(), Math.max(0, left));
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
-        const size = ownBatch(trial, batch) ?? batch;
+        const size = batch ?? batchSize(trial, usualBatch).size;
         const imitated = loss ?? imitation(scope.original, output);
         const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });

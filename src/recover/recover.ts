@@ -59,7 +59,10 @@ const recoverEntries = v.strictObject({
     "samples that the stages before training are fitted on",
   ),
   epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
-  batch: described(v.optional(countOption, 64), "blocks and end-to-end: samples per batch"),
+  batch: option(
+    countOption,
+    "blocks and end-to-end: samples per batch (default: 64, or fewer where layers compute much)",
+  ),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
   log: option(v.string(), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),

@@ -32,6 +32,9 @@ export interface Stage {
   run(model: Model, scope: Scope): Promise<StageResult>;
 }
 
+/** Samples of a training step. */
+export const usualBatch = 64;
+
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
   return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }

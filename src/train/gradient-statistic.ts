@@ -6,10 +6,10 @@ import type { Dataset } from "../data/types.ts";
 import { stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
+import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
 import type { Loss } from "./loss.ts";
 import { sampleGradients } from "./per-sample.ts";
-import { ownBatch } from "./plan.ts";
 import { createStep } from "./step.ts";
 
 export interface GradientStatistic<R> {
@@ -31,7 +31,7 @@ export interface GradientOptions {
   readonly data: Dataset | string;
   /** So many are drawn; of a stream the first (256). */
   readonly samples?: number | undefined;
-  /** Samples of each gradient (64). */
+  /** Samples of each gradient (64, or fewer where layers compute much). */
   readonly batch?: number | undefined;
   readonly loss: Loss;
 }
@@ -57,13 +57,13 @@ export async function observeGradients<R>(
   model: Model,
   names: readonly string[],
   statistic: GradientStatistic<R>,
-  { data, samples = 256, batch: together = samplesTogether, loss }: GradientOptions,
+  { data, samples = 256, batch: given, loss }: GradientOptions,
   context: Partial<Context> = {},
 ): Promise<ReadonlyMap<string, R>> {
   const complete = completeContext(context);
   const dataset = await trainPart(data);
   const chosen = draw(dataset, samples, complete.seed);
-  const size = ownBatch(model, together) ?? together;
+  const size = given ?? batchSize(model, samplesTogether).size;
   const running = new Map<string, RunningGradients<R>>();
   const told = (name: string, gradient: Floats, count: number): void => {
     const one = running.get(name) ?? statistic.begin(name);

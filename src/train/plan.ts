@@ -4,13 +4,14 @@ import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
-import { draw, setAside } from "../data/select.ts";
+import { draw, firstBatch, setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, fixInputs } from "../passes/index.ts";
-import { dimsText, fixedDims } from "../tensor/dims.ts";
+import type { Context } from "../passes/index.ts";
+import { dimsText } from "../tensor/dims.ts";
+import { batchSize } from "./batch-size.ts";
 import { type Gradual, gradualOf } from "./gradual-options.ts";
 import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
@@ -89,7 +90,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const plan: Plan = {
     data,
     epochs,
-    size: batchOf(model, options.batch, data, context),
+    size: await batchOf(model, options.batch, data, context),
     accumulate,
     optimizer,
     learningRate,
@@ -124,12 +125,15 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   return plan;
 }
 
-function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): number {
+/** Of which the sizes of inputs are taken. */
+const fewSamples = 16;
+
+async function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): Promise<number> {
   const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
-  const own = given === undefined ? ownBatch(model, wanted) : undefined;
-  if (own === undefined) return wanted;
-  context.log({ id: "batch", text: `batches of ${own}: the model was exported with this batch size` });
-  return own;
+  if (given !== undefined) return wanted;
+  const { size, why } = batchSize(model, wanted, await firstBatch(data, fewSamples));
+  if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
+  return size;
 }
 
 /** Options in which a resumed training may differ from the checkpoint. */
@@ -201,19 +205,4 @@ export async function openData(
     );
   const { drawn, rest } = setAside(all, kept, seed);
   return { data: rest, validation: drawn };
-}
-
-/** The batch size that a constant in the model fixes; undefined if the model takes `wanted` samples. */
-export function ownBatch(model: Model, wanted: number): number | undefined {
-  const sizes = new Map(model.graph.feeds.map(({ name, type }) => [name, fixedDims(type?.dims)]));
-  const [own] = new Set([...sizes.values()].map((dims) => dims?.[0]));
-  if (own === undefined || own === wanted || [...sizes.values()].some((dims) => dims?.[0] !== own)) return undefined;
-  try {
-    const shapes = [...sizes].map(([name, dims = []]) => [name, [wanted, ...dims.slice(1)]]);
-    fixInputs(model.clone(), Object.fromEntries(shapes));
-    return undefined;
-  } catch (error) {
-    if (error instanceof PithError) return own;
-    throw error;
-  }
 }

@@ -40,7 +40,10 @@ const trainEntries = v.strictObject({
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
   ),
   epochs: described(v.optional(countOption, 5), "passes over the data"),
-  batch: option(countOption, `samples per batch (default: ${usualBatch}, or the fixed batch size of the model)`),
+  batch: option(
+    countOption,
+    `samples per batch (default: ${usualBatch}; fewer where layers compute much, or the fixed batch size of the model)`,
+  ),
   accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
   optimizer: described(
     v.optional(
