@@ -61,7 +61,7 @@ const recoverEntries = v.strictObject({
   epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
   batch: option(
     countOption,
-    "blocks and end-to-end: samples per batch (default: 64, or fewer where layers compute much)",
+    "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)",
   ),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),

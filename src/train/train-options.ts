@@ -42,7 +42,7 @@ const trainEntries = v.strictObject({
   epochs: described(v.optional(countOption, 5), "passes over the data"),
   batch: option(
     countOption,
-    `samples per batch (default: ${usualBatch}; fewer where layers compute much, or the fixed batch size of the model)`,
+    `samples per batch (default: ${usualBatch}, fewer of large inputs, or the fixed size of the model)`,
   ),
   accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
   optimizer: described(
