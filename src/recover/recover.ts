@@ -59,10 +59,7 @@ const recoverEntries = v.strictObject({
     "samples that the stages before training are fitted on",
   ),
   epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
-  batch: option(
-    countOption,
-    "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)",
-  ),
+  batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
   learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
   log: option(v.string(), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),
