@@ -40,9 +40,9 @@ export interface PartsOptions extends SourceReading {
    * samples up to 32 and half of them.
    */
   readonly calibrate?: number;
-  /** Samples to train on where the source has one part (0), as many as it could have to calibrate with; Infinity: four fifths of it. */
+  /** Number of training samples where the source has one part (0), at most as many as it could have to calibrate with; Infinity: four fifths of it. */
   readonly trainAlone?: number;
-  /** Of a source with one part that is trained on, so many are test samples at least, or half of it (0). */
+  /** Least number of test samples where one part is divided into training and test samples (0), but at most half of the part. */
   readonly leastTested?: number;
   /** Test samples, at most (all): of one part the same ones, whatever else is wanted of it. */
   readonly test?: number;

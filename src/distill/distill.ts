@@ -180,9 +180,10 @@ export const distill = definePass({
     // Texts that the student writes have no labels.
     const labelled = share === undefined && (await hasLabels(options.data));
     const loss = given ?? usual?.loss;
-    const size = options.batch ?? batchSize(model, usualBatch).size;
     const batchStatistics =
-      options.batchStatistics && size >= fewestForStatistics && hasRunningStatistics(model, infer(model));
+      options.batchStatistics &&
+      hasRunningStatistics(model, infer(model)) &&
+      (options.batch ?? batchSize(model, usualBatch).size) >= fewestForStatistics;
     const optionsOf = ({ learningRate, ...own }: Settings) => ({
       ...options,
       learningRate,

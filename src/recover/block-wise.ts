@@ -27,7 +27,7 @@ import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
 import { adopt, type Scope, type Stage, untrainable, usualBatch, walk } from "./stage.ts";
 
 interface BlockWiseOptions {
-  /** 64, or fewer where layers compute much. */
+  /** Samples of a step (64, or fewer of large inputs). */
   readonly batch: number | undefined;
   readonly learningRate: number;
   /** Steps for each part (200); the best weights on the way are taken. */

@@ -34,7 +34,7 @@ export function imitation(original: Model, output?: string): Loss {
 export interface EndToEndOptions {
   readonly data: Dataset;
   readonly epochs: number;
-  /** 64, or fewer where layers compute much. */
+  /** Samples of a step (64, or fewer of large inputs). */
   readonly batch: number | undefined;
   readonly learningRate: number;
   /** In place of `imitation`. */

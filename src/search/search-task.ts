@@ -39,7 +39,7 @@ export interface SearchTask {
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
   readonly trials: Trials;
-  /** Prefix of the stages that are reported: the combination that is being tried. */
+  /** Prefix of the names of stages: the combination that is being tried. */
   readonly stage: { name?: string };
   /** Ends what is being tried when the time is over. */
   readonly late: AbortController;

@@ -54,7 +54,7 @@ export interface TaskOptions {
   readonly calibrate?: number;
   /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: four fifths of it. */
   readonly trainAlone?: number;
-  /** Of data in one part that is trained on, samples to test on at least, or half of it (0): a search needs 200, of which half judge. */
+  /** Least number of test samples where one part is divided into training and test samples (0), but at most half of it. A search needs 200: it ranks combinations on half of them. */
   readonly leastTested?: number;
   /** Samples of each part, at most (all). */
   readonly samples?: number | undefined;

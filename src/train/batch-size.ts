@@ -1,4 +1,4 @@
-/** How many samples a training step takes at a time. */
+/** The batch size of a training step. */
 import { PithError } from "../errors.ts";
 import { bytes } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -6,7 +6,7 @@ import { fixInputs } from "../passes/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 
-/** Of values that layers compute. A step needs two to four times as many bytes: gradients, and copies for its kernels. */
+/** Bytes of all layer outputs of a batch. A step needs two to four times as many: gradients, and copies for its kernels. */
 const mostBytes = 1.25 * 2 ** 30;
 
 export interface BatchSize {
@@ -16,9 +16,9 @@ export interface BatchSize {
 }
 
 /**
- * The size that is wanted; less where the model holds its own in a constant, or where the values of so many samples need much memory. The memory
- * of the machine does not count: results are the same everywhere.
- * @param samples By the names of inputs: they have these sizes where the model leaves them open.
+ * The batch size to train with: `wanted`, or less where the model has a fixed batch size, or where its layers would compute more than `mostBytes`. It does
+ * not depend on the memory of the machine, so results are the same everywhere.
+ * @param samples inputs by name; dimensions that are symbolic in the model have the sizes found here.
  */
 export function batchSize(model: Model, wanted: number, samples: Batch = {}): BatchSize {
   const sizes = model.graph.feeds.map(({ name, type }) => {

@@ -31,7 +31,7 @@ export interface GradientOptions {
   readonly data: Dataset | string;
   /** So many are drawn; of a stream the first (256). */
   readonly samples?: number | undefined;
-  /** Samples of each gradient (64, or fewer where layers compute much). */
+  /** Batch size of each gradient (64, or fewer samples of large inputs). */
   readonly batch?: number | undefined;
   readonly loss: Loss;
 }

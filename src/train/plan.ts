@@ -125,7 +125,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   return plan;
 }
 
-/** Of which the sizes of inputs are taken. */
+/** Samples from which the sizes of symbolic dimensions are taken. */
 const fewSamples = 16;
 
 async function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): Promise<number> {

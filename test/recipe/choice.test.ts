@@ -64,7 +64,7 @@ describe("of several candidates", () => {
       readonly high?: number;
       readonly work?: number;
     }
-    /** Of the original, the larger and the smaller one: milliseconds of a run, and what processors work for it. */
+    /** Times of the original, the larger variant and the smaller one: milliseconds of a run, and of processor time. */
     const timed = (...times: readonly Times[]): RunTarget => ({
       name: "node",
       where: "a machine",
@@ -174,7 +174,7 @@ describe("validation samples", () => {
     [0, 1, 0],
     [0, 0, 0.5],
   ].map(wide);
-  /** The third channel is the weakest, and the only one that tells the class of the samples that rely on it. */
+  /** The third channel has the smallest weights, and is the only one that has the class of every tenth sample. */
   const reliant = parseModel(`opset 21
 graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
   fc1.weight: float32[3, 64] parameter = ${JSON.stringify(rows)}
@@ -185,7 +185,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
 }
 `);
 
-  /** Every tenth of some samples relies on the third channel: without it, a tenth of these is wrong. */
+  /** Every tenth of `samples` has its class in the third channel only: without this channel a tenth of them is wrong. */
   function relying(samples: Uint32Array): Dataset {
     const wrong = new Set(samples.filter((_, place) => place % 10 === 0));
     const rows = Array.from({ length: count }, (_, at) =>

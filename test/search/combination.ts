@@ -8,7 +8,7 @@ export const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = 
   ...more,
 });
 
-/** Finds combinations by name. @throws Error for a name that none has. */
+/** Finds combinations by name. @throws Error where no combination has the name. */
 export const namedIn =
   (all: readonly Combination[]) =>
   (name: string): Combination => {
@@ -17,7 +17,7 @@ export const namedIn =
     return found;
   };
 
-/** Predicts figures of combinations by name. @param tried figures by name; undefined: refused. @param goal the drop that is allowed. */
+/** A forecast that takes names. @param tried figures by name; undefined where the combination was refused. @param goal the greatest drop allowed. */
 export function forecastOf(
   all: readonly Combination[],
   tried: Readonly<Record<string, Figures | undefined>> = {},
