@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { commandPage } from "./generate/command-page.ts";
 import { commandList } from "./generate/commands.ts";
 import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
@@ -15,7 +16,7 @@ import { operatorPage } from "./generate/operators.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
 
-const generators: readonly Generator[] = [commandList, errorPage, kernels, operatorPage, recipeSchemaPage, surface];
+const generators: readonly Generator[] = [commandList, commandPage, errorPage, kernels, operatorPage, recipeSchemaPage, surface];
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const checking = process.argv.includes("--check");

@@ -1,5 +1,6 @@
 /** src/cli/commands.ts: what `pith --help` lists, so that it loads no command; from the commands and from the passes that are commands. */
 import { readdirSync } from "node:fs";
+import type { CommandDefinition } from "../../src/cli/command.ts";
 import { passCommand } from "../../src/cli/commands/pass.ts";
 import { steps } from "../../src/recipe/steps.ts";
 import type { Generator } from "./generator.ts";
@@ -13,6 +14,7 @@ const last = ["completion"];
 interface Line {
   readonly name: string;
   readonly summary: string;
+  readonly definition: CommandDefinition;
   /** The body of a function that gives the definition. */
   readonly load: string;
 }
@@ -22,7 +24,7 @@ export const commandList: Generator = {
 };
 
 /** A command of a pass that is more than that has a file of its own, and stands where the pass does. */
-async function allCommands(): Promise<readonly Line[]> {
+export async function allCommands(): Promise<readonly Line[]> {
   const own = await ownCommands();
   const passes = await passCommands();
   const names = new Set(passes.map(({ name }) => name));
@@ -41,7 +43,7 @@ async function ownCommands(): Promise<readonly Line[]> {
     const { default: definition } = await import(`../../src/cli/commands/${module}`);
     if (definition === undefined) continue;
     const { name, summary } = definition;
-    lines.push({ name, summary, load: `import("./commands/${module}")` });
+    lines.push({ name, summary, definition, load: `import("./commands/${module}")` });
   }
   return lines.toSorted((a, b) => place(a) - place(b));
 }
@@ -53,11 +55,12 @@ async function passCommands(): Promise<readonly Line[]> {
   const modules = await Promise.all(folders.map(async (path) => [path, await import(`../../src/${path}`)] as const));
   return [...steps.values()].flatMap((pass) => {
     if (pass.command === undefined) return [];
-    const { name, summary } = passCommand(pass);
+    const definition = passCommand(pass);
+    const { name, summary } = definition;
     for (const [path, exported] of modules) {
       const key = Object.keys(exported).find((key) => exported[key] === pass);
       if (key !== undefined)
-        return [{ name, summary, load: `command(async () => (await import("../${path}")).${key})` }];
+        return [{ name, summary, definition, load: `command(async () => (await import("../${path}")).${key})` }];
     }
     throw new Error(`No index.ts exports the pass ${name}.`);
   });

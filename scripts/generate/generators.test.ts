@@ -1,10 +1,14 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import ts from "typescript";
+import * as v from "valibot";
 import { expect, test } from "vitest";
+import { defineCommand } from "../../src/cli/command.ts";
 import { Miss } from "../../src/errors.ts";
 import type { FacetName, Op } from "../../src/ops/define.ts";
+import { option } from "../../src/passes/options.ts";
 import { temporaryFolder } from "../../test/temporary.ts";
+import { renderCommands } from "./command-page.ts";
 import { firstDifference } from "./difference.ts";
 import { readErrors } from "./errors.ts";
 import { renderOperators } from "./operators.ts";
@@ -89,5 +93,57 @@ export declare class Store {
 
 export { half as rounded };
 export declare function half(x: number): number;
+`);
+});
+
+test("the page of commands has the arguments, the options by group, the meanings of values and the examples of each", () => {
+  const meanings = { title: "Ways (--way)", rows: [["a|b", "either of <them>"]] } as const;
+  const walk = defineCommand({
+    name: "walk",
+    summary: "walk, as docs/data.md describes",
+    arguments: [{ name: "model.onnx", description: "the model" }],
+    options: v.object({
+      way: option(v.picklist(["a", "b"]), "how to walk", { meanings }),
+      far: option(v.number(), "distance", { group: "Evaluation:", short: "-f" }),
+    }),
+    deterministic: true,
+    examples: ["walk model.onnx --way a"],
+    run: () => Promise.resolve({ data: undefined, print: () => {} }),
+  });
+  const page = renderCommands([walk]);
+  expect(page).toContain("| [walk](#walk) | walk, as [data.md](data.md) describes |");
+  expect(page.slice(page.indexOf("## walk"))).toBe(`## walk
+
+Walk, as [data.md](data.md) describes.
+
+Usage: \`pith walk [options] <model.onnx>\`
+
+| argument | meaning |
+| --- | --- |
+| \`model.onnx\` | the model |
+
+**Options**
+
+| option | meaning |
+| --- | --- |
+| \`--way <choice>\` | how to walk (see below) |
+
+**Evaluation**
+
+| option | meaning |
+| --- | --- |
+| \`-f, --far <n>\` | distance |
+
+**Ways (--way)**
+
+| value | meaning |
+| --- | --- |
+| \`a\\|b\` | either of \\<them> |
+
+Examples:
+
+\`\`\`sh
+npx pith walk model.onnx --way a
+\`\`\`
 `);
 });

@@ -10,19 +10,21 @@ import { mistakes } from "./types.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = sourceFiles(root).flatMap((file) => examplesIn(root, file));
 
-/** The programs that a page shows, or a section of it. */
-const programs = (page: string, section?: string): readonly Example[] =>
-  codeBlocks(readFileSync(join(root, page), "utf8"), section).flatMap(({ language, text }) =>
+/** The programs that a page shows. */
+const programs = (page: string): readonly Example[] =>
+  codeBlocks(readFileSync(join(root, page), "utf8")).flatMap(({ language, text }) =>
     language === "ts" ? [{ file: page, of: "a program", code: text }] : [],
   );
 const guides = [
+  "README.md",
+  "docs/programs.md",
   "docs/training.md",
   "docs/low-rank.md",
   "docs/distillation.md",
   "docs/recipes.md",
   "docs/sensitivity.md",
 ];
-const shown = [...programs("README.md", "In code"), ...guides.flatMap((page) => programs(page))];
+const shown = guides.flatMap((page) => programs(page));
 
 const written = (code: string): Example => ({ file: "src/prune/rules.ts", of: "a test", code });
 /** What must be noticed, and what it is noticed as. */

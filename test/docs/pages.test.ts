@@ -1,0 +1,70 @@
+/** The pages that readers see: their links, their sentences, and the length of the read-me. */
+import { existsSync, readFileSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { anchors, links, sentences } from "./markdown.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const names = [
+  ...["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
+  ...(await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+];
+const pages = new Map(
+  await Promise.all(names.map(async (name) => [name, await readFile(join(root, name), "utf8")] as const)),
+);
+const isGenerated = (page: string): boolean => page.startsWith("<!-- Generated");
+
+describe("links", () => {
+  test.each([...pages])("%s: each leads to a file, and to a heading in it", (name, page) => {
+    const broken = links(page).filter((link) => {
+      const [file = "", anchor] = link.split("#");
+      const target = file === "" ? join(root, name) : join(root, dirname(name), file);
+      return !existsSync(target) || (anchor !== undefined && !anchors(readFileSync(target, "utf8")).has(anchor));
+    });
+    expect(broken).toEqual([]);
+  });
+
+  test("find the second of two headings of the same name", () => {
+    expect(anchors("# What `a` is, now\n## Data\n## Data\n")).toEqual(new Set(["what-a-is-now", "data", "data-1"]));
+  });
+});
+
+describe("sentences", () => {
+  /** Sentences above the limit that there still are. The number only falls. */
+  const allowed = 308;
+  const limit = 25;
+  const isLong = (sentence: string): boolean =>
+    sentence.split(/\s+/).filter((word) => /[\p{L}\p{N}]/u.test(word)).length > limit;
+
+  test(`have at most ${limit} words, except ${allowed} old ones`, () => {
+    const long = [...pages]
+      .filter(([, page]) => !isGenerated(page))
+      .flatMap(([name, page]) =>
+        sentences(page)
+          .filter(isLong)
+          .map((sentence) => `${name}: ${sentence}`),
+      );
+    expect(long.length, long.join("\n")).toBeLessThanOrEqual(allowed);
+  });
+
+  test("are those of paragraphs and items, without code, tables and headings", () => {
+    const page =
+      "# A title\n\nOne `a b c` here. And [two](x.md#y).\n\n```sh\nno sentence\n```\n\n| a | b |\n\n- an item\n- another\n";
+    expect(sentences(page)).toEqual(["One Code here.", "And [two].", "an item", "another"]);
+  });
+});
+
+test("the read-me has at most 90 lines", () => {
+  expect(pages.get("README.md")?.trimEnd().split("\n").length).toBeLessThanOrEqual(90);
+});
+
+test("the page about programs lists every entry point of the package", async () => {
+  const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { exports: object };
+  const entries = Object.keys(exports)
+    .filter((name) => !name.endsWith(".json"))
+    .map((name) => name.replace(/^\./, "pith"));
+  const listed = [...(pages.get("docs/programs.md") ?? "").matchAll(/^\| `(pith[\w/]*)` \|/gm)].map(([, name]) => name);
+  expect(listed.toSorted()).toEqual(entries.toSorted());
+});
