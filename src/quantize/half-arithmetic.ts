@@ -12,10 +12,13 @@
  * - those of layers and operator types that are left out, of types that ONNX fixes, and those whose entries ask for it (`needsFloat32`);
  * - those with a stored number that float16 cannot hold: beyond 65,504, or lost among the smallest; normalizations that scale or shift by such a
  *   number, x · s + (bias - mean · s) with s = scale / √(variance + ε), and what reads them;
- * - those that read floats made of integers, as sums of integer products and dequantized weights are: they may be large, and runtimes fuse these;
+ * - those that read floats made of integers, as sums of integer products and dequantized weights are: they may be large, and runtimes fuse these
+ *   (an operator that only selects by integers, as If, Where and Gather do, makes none);
  * - what lies between nodes that stay, where no weight is to be halved.
  *
  * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752, which the outcome says: the sum of two is still finite.
+ * In float32 such a sum has lost the score, so a row that is masked everywhere attends to all places equally. In float16 it would follow the scores:
+ * masked sums that a softmax reads are limited to −16,384 or more (`maskedSums`).
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
@@ -58,10 +61,12 @@ export async function quantizeToHalfArithmetic(
   const types = new Set(nodes.map(({ op }) => op));
   const chosen = new Set(selectLayers(all, options, types).map(({ node }) => node));
   const named = new Map(all.map((layer) => [layer.node, layer]));
-  const unfit = new Map([...(await unfitTensors(nodes, context)), ...(await unfitNormalizations(nodes, infer(model)))]);
+  const { unfit: unfitStored, endless } = await screenTensors(nodes, context);
+  const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const { halved, misses } = choose(model, {
     nodes,
     unfit,
+    endless,
     named,
     chosen,
     onlyChosen: options.layers !== undefined,
@@ -69,14 +74,19 @@ export async function quantizeToHalfArithmetic(
   });
   if (halved.size === 0) return { changes: [], misses };
   const changes = changesOf(halved, named);
+  const sums = maskedSums(halved, endless, infer(model));
   const clamped = await writeInHalf(model, halved);
+  for (const sum of sums) changes.push(limitMasked(model, sum));
   removeUnusedEverywhere(model);
   return { changes: [...changes, ...clamped], misses };
 }
 
-function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): readonly Change[] {
+function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): Change[] {
   const layers = new Set([...halved.keys()].flatMap((node) => named.get(node)?.name ?? []));
-  const [first, ...others] = [...halved.keys()].filter((node) => !named.has(node));
+  // An operator without float outputs (Shape) reads float16, but does not compute in it.
+  const [first, ...others] = [...halved].flatMap(([node, { outputs }]) =>
+    named.has(node) || outputs.length === 0 ? [] : [node],
+  );
   const more = others.length === 0 ? "" : `, as ${others.length} more operators that are no layers do`;
   return [
     ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
@@ -153,6 +163,8 @@ interface CastPlan {
   readonly nodes: readonly Node[];
   /** Values that float16 does not hold, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
+  /** Stored values with numbers that stand for infinity. */
+  readonly endless: ReadonlySet<Value>;
   readonly named: ReadonlyMap<Node, Layer>;
   readonly chosen: ReadonlySet<Node>;
   readonly onlyChosen: boolean;
@@ -160,7 +172,7 @@ interface CastPlan {
   readonly isLeft: (node: Node) => boolean;
 }
 
-function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft }: CastPlan) {
+function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen, isLeft }: CastPlan) {
   const inference = infer(model);
   const misses: Miss[] = [];
   const able = new Map<Node, Halves>();
@@ -174,18 +186,17 @@ function choose(model: Model, { nodes, unfit, named, chosen, onlyChosen, isLeft 
       misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
   }
   // In a second walk: a node that stays is a source only once that is known.
-  const sources = new Set<Value>();
-  for (const node of nodes)
-    if (!able.has(node) && madeOfIntegers(node))
-      for (const output of node.outputs) if (isFloat32(output)) sources.add(output);
-  for (const node of [...able.keys()]) {
-    if (!node.inputs.some((input) => input !== undefined && sources.has(input))) continue;
-    if (
-      node.inputs.some(
-        (input) => input?.tensor?.small !== undefined && toFloats(input.tensor.small).some(endlessInHalf),
-      )
-    )
-      continue;
+  const isMadeOfIntegers = (value: Value | undefined): boolean => {
+    const { producer } = value ?? {};
+    if (producer === undefined || able.has(producer) || !isFloat32(value)) return false;
+    const graphs = subgraphs(producer);
+    return graphs.length > 0
+      ? graphs.some(({ outputs }) => outputs.some(isMadeOfIntegers))
+      : makesFloatsOfIntegers(producer, inference);
+  };
+  for (const node of [...able.keys()].filter(({ inputs }) => inputs.some(isMadeOfIntegers))) {
+    // A mask is made of flags.
+    if (node.inputs.some((input) => input !== undefined && endless.has(input))) continue;
     able.delete(node);
     const layer = named.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads numbers that integers stand for", layer.name));
@@ -209,8 +220,15 @@ function heldBack(node: Node, unfit: ReadonlyMap<Value, string>): string | undef
 }
 
 /** Whether a node that stays turns integers into floats, or floats into integers and their scale. */
-function madeOfIntegers({ inputs: [first], outputs }: Node): boolean {
-  return [first, ...outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? ""));
+function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
+  if (![node.inputs[0], ...node.outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? "")))
+    return false;
+  // Floats that share the type of a float operand come from there: the integers say which.
+  const { domain, op } = node;
+  return (
+    entryOf(node)?.codes !== undefined ||
+    halvesOf(node, schemaAt(domain, op, inference.site(node).version)) === undefined
+  );
 }
 
 /** Takes out, and returns, what has float32 on all sides and no weight; and what makes no floats, unless its operands are float16. */
@@ -235,18 +253,21 @@ function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly
   });
 }
 
-/** Stored operands that float16 cannot hold. */
-async function unfitTensors(nodes: readonly Node[], context: Context): Promise<ReadonlyMap<Value, string>> {
+/** Reads the stored operands: finds those that float16 cannot hold, and those with numbers that stand for infinity. */
+async function screenTensors(nodes: readonly Node[], context: Context) {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
   const unfit = new Map<Value, string>();
+  const endless = new Set<Value>();
   for (const [index, value] of [...read].entries()) {
     context.progress(index, read.size);
-    const { tensor } = value ?? {};
-    const reason = tensor === undefined ? undefined : await unfitReason(tensor);
-    if (value !== undefined && reason !== undefined) unfit.set(value, reason);
+    if (value?.tensor === undefined) continue;
+    const numbers = toFloats(await value.tensor.read());
+    const reason = unfitReason(numbers);
+    if (reason !== undefined) unfit.set(value, reason);
+    if (isEndless(numbers)) endless.add(value);
   }
   context.progress(read.size, read.size);
-  return unfit;
+  return { unfit, endless };
 }
 
 /** What normalizations compute that scale or shift by numbers that float16 cannot hold. */
@@ -268,15 +289,79 @@ async function unfitNormalizations(nodes: readonly Node[], inference: Inference)
   return unfit;
 }
 
-async function unfitReason(tensor: Tensor): Promise<string | undefined> {
-  const numbers = toFloats(await tensor.read())
-    .map(withinHalf)
-    .filter(Number.isFinite);
+/** Whether finite numbers stand for infinity. */
+function isEndless(numbers: Float32Array | Float64Array): boolean {
+  return numbers.some((number, at, all) => Number.isFinite(number) && endlessInHalf(number, at, all));
+}
+
+function unfitReason(stored: Float32Array | Float64Array): string | undefined {
+  const numbers = stored.map(withinHalf).filter(Number.isFinite);
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (largest >= beyond) return `holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const lost = lostShare(numbers, toFloats(fromNumbers("float16", [numbers.length], numbers)));
   return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
+}
+
+/** Masked scores end here: sums with −32,752 lie below, and scores that count lie above. */
+const lowestScore = -halfFarAway / 2;
+
+/** The last sums of scores and numbers that stand for infinity before each softmax. Products lie neither before the softmax nor behind the mask. */
+function maskedSums(
+  halved: ReadonlyMap<Node, Halves>,
+  endless: ReadonlySet<Value>,
+  inference: Inference,
+): ReadonlySet<Node> {
+  const masked = new Set<Value | undefined>(endless);
+  const softmaxes: Node[] = [];
+  const through = new Set<Node>();
+  for (const node of halved.keys()) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    const cost = bound.cost();
+    const fill = filling(node)?.[1].small;
+    if (bound.distribution()?.form === "probabilities") softmaxes.push(node);
+    else if (!(cost instanceof Miss) && cost.macs === 0) through.add(node);
+    const isMasked =
+      fill === undefined
+        ? through.has(node) && node.inputs.some((input) => masked.has(input))
+        : isEndless(toFloats(fill));
+    if (isMasked) for (const output of node.outputs) masked.add(output);
+  }
+  const sums = new Set<Node>();
+  const before = new Set(softmaxes.map(({ inputs: [scores] }) => scores));
+  for (const value of before) {
+    const { producer } = value ?? {};
+    if (producer === undefined || !through.has(producer)) continue;
+    if (isSum(producer, inference) && producer.inputs.some((input) => masked.has(input))) sums.add(producer);
+    else for (const input of producer.inputs) before.add(input);
+  }
+  return sums;
+}
+
+/** Whether a node adds up, or joins, all of its inputs. */
+function isSum(node: Node, inference: Inference): boolean {
+  const bound = inference.at(node);
+  const products = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
+  const { inputs } = node;
+  return (
+    inputs.length > 1 &&
+    inputs.every((_, at) => products.some(([input, ...others]) => input === at && others.length === 0))
+  );
+}
+
+/** Makes all masked scores equal, as they are in float32. */
+function limitMasked(model: Model, node: Node): Change {
+  const [sum] = node.outputs;
+  const at = describe(node);
+  if (sum === undefined) throw new Error(`${at} has no output`);
+  const emit = emitter(node.graph, { by: "quantize", opsets: model.header.opsets });
+  const lowest = emit.constant(fromNumbers("float16", [], [lowestScore]), `${sum.name}_lowest`);
+  const limited = emit.named(`${sum.name}_limited`).Clip([sum, lowest]);
+  limited.type = sum.type;
+  replaceUses(sum, limited, limited.producer);
+  node.graph.sort();
+  return { at, what: `masked scores become ${lowestScore}, all equal as in float32`, decidedBy: "global" };
 }
 
 /** Writes nodes in float16. @returns What it says of numbers that became others. */

@@ -128,6 +128,55 @@ graph (x: float32[n, 4, 4], mask: int64[n, 4]) -> (y: float32[n, 4, 4]) {
     ]);
   });
 
+  describe("masked scores", () => {
+    const attention = (scores: string) =>
+      parseModel(`opset 17
+graph (x: float32[n, 4, 16], mask: int64[n, 4]) -> (y: float32[n, 4, 8]) {
+  one: float32[] = 1
+  lowest: float32[] = -1e30
+  endless: float32[] = -inf
+  axes: int64[1] = [1]
+  causal: float32[1, 4, 4] = [[[0, -1e30, -1e30, -1e30], [0, 0, -1e30, -1e30], [0, 0, 0, -1e30], [0, 0, 0, 0]]]
+  w: float32[16, 16] = random(seed 1)
+  v: float32[16, 8] = random(seed 2)
+  q = MatMul(x, w)
+  k = Transpose(x) {perm=[0, 2, 1]}
+  s = MatMul(q, k)
+  flags = Unsqueeze(mask, axes)
+  kept = Cast(flags) {to=1}
+  gone = Sub(one, kept)
+  far = Mul(gone, lowest)
+${scores}
+  p = Softmax(t) {axis=-1}
+  o = MatMul(p, x)
+  y = MatMul(o, v)
+}`);
+    const feeds = { x: numbersFor([2, 4, 16]), mask: int64([2, 4], [0, 0, 1, 1, 1, 1, 1, 1]) };
+    const limits = (model: Model) => [...model.graph.nodes()].filter(({ op }) => op === "Clip").length;
+
+    test.each([
+      ["one sum with both masks", "  both = Add(far, causal)\n  m = Max(both, lowest)\n  t = Add(s, m)", 'Add "t"'],
+      ["a sum for each mask", "  a = Add(s, far)\n  b = Add(a, causal)\n  t = Max(b, lowest)", 'Max "t"'],
+    ])("are equal in a row that attends to nothing: %s", async (_, scores, at) => {
+      const model = attention(scores);
+      const { changes } = await expectNear(model, feeds);
+      expect(limits(model)).toBe(1);
+      expect(changes.map(({ at, what }) => `${at}: ${what}`)).toContain(
+        `${at}: masked scores become -16376, all equal as in float32`,
+      );
+    });
+
+    test.each([
+      ["are selected", "  c = Cast(flags) {to=9}\n  t = Where(c, s, lowest)"],
+      ["are infinite", "  c = Cast(flags) {to=9}\n  m = Where(c, one, endless)\n  t = Add(s, m)"],
+      ["have no mask", "  t = Add(s, causal_bias)\n  causal_bias: float32[1, 4, 4] = random(seed 3)"],
+    ])("keep their sum as it is if they %s", async (_, scores) => {
+      const model = attention(scores);
+      await quantize(model, half);
+      expect(limits(model)).toBe(0);
+    });
+  });
+
   test("leaves out operator types, of layers and of others", async () => {
     for (const [type, most] of [
       ["Relu", 4],
@@ -159,6 +208,52 @@ graph (x: float32[n, 4], flag: bool[]) -> (y: float32[n, 4]) {
       const types = [...allNodes(copy.graph)].filter(({ op }) => op === "MatMul");
       expect(types.map(({ outputs: [output] }) => output?.type?.type)).toEqual(["float16", "float16"]);
     }
+  });
+
+  test("computes a layer in float16 if integers only select its inputs: the condition of a branch, the indices of a TopK", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 16]) -> (y) {
+  w1: float32[16, 32] = random(seed 1)
+  w2: float32[32, 32] = random(seed 2)
+  w3: float32[32, 8] = random(seed 3)
+  zero: int64[] = [0]
+  one: int64[] = [1]
+  axis: int64[1] = [0]
+  size: int64[1] = [8]
+  h = MatMul "fc1" (x, w1)
+  a = Relu(h)
+  shape = Shape(a)
+  rows = Gather(shape, zero)
+  single = Equal(rows, one)
+  q = If (single) {then_branch=graph () -> (t) { t = Squeeze(a, axis) }, else_branch=graph () -> (e) { e = Identity(a) }}
+  m = MatMul "fc2" (q, w2)
+  largest, places = TopK "top" (m, size) {axis=-1}
+  v: float32[8, 8] = random(seed 4)
+  y = MatMul "fc3" (largest, v)
+}`);
+    const { changes, misses } = await expectNear(model, { x: numbersFor([3, 16]) }, 50, { except: "TopK" });
+    expect(misses).toEqual([]);
+    expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
+      "fc1: computes in float16",
+      "fc2: computes in float16",
+      "fc3: computes in float16",
+      'Relu "a": computes in float16, as 2 more operators that are no layers do',
+    ]);
+  });
+
+  test("leaves a product in float32 if a branch hands it a dequantized weight", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[n, 16], flag: bool[]) -> (y) {
+  w: float32[16, 16] = random(seed 1)
+  codes: int8[16, 16] = random(seed 2, from -9 to 9)
+  scale: float32[] = 0.01
+  h = MatMul(x, w)
+  c = If (flag) {then_branch=graph () -> (t) { t = DequantizeLinear(codes, scale) }, else_branch=graph () -> (e) { e = Identity(w) }}
+  m = MatMul(h, c)
+  y = MatMul(m, w)
+}`);
+    await quantize(model, half);
+    expect(["h", "m"].map((name) => typeOf(model, name))).toEqual(["float16", "float32"]);
   });
 
   test("leaves numbers in float32 that float16 cannot hold, and layers that are left out", async () => {
