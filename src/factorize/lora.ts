@@ -24,7 +24,7 @@ import { save as saveFile } from "../onnx/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/index.ts";
 import { modelOption } from "../passes/modules.ts";
-import { countOption, described, option, selectionOptions } from "../passes/options.ts";
+import { countOption, described, option, positiveOption, selectionOptions } from "../passes/options.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
@@ -55,10 +55,7 @@ import { warnOfUnfused } from "./unfused.ts";
 const loraOptions = v.pipe(
   v.strictObject({
     rank: option(countOption, "rank of the adapters (default 8)"),
-    alpha: option(
-      v.pipe(v.number(), v.gtValue(0, "must be above 0")),
-      "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)",
-    ),
+    alpha: option(positiveOption, "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)"),
     from: option(
       modelOption("takes the path of saved adapters, or a model"),
       "insert these adapters, written by `save`, instead of new ones",

@@ -7,12 +7,13 @@ import {
   type LayerSelection,
   option,
   overridesOption,
+  positiveOption,
   selectionOptions,
 } from "../passes/options.ts";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 
-const fraction = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
+const fraction = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
 const rank = v.optional(v.union([countOption, v.picklist(["evbmf"])], 'is a whole number from 1, or "evbmf"'));
 const method = v.picklist(["auto", ...methods]);
 

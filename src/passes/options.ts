@@ -36,6 +36,11 @@ export const option = <S extends v.GenericSchema>(schema: S, text: string, facts
 /** A number of things: 1 or more. */
 export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
+export const positiveOption = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
+
+/** A time limit of at most 30 days. */
+export const minutesOption = v.pipe(positiveOption, v.maxValue(43_200, "must be at most 43200 (30 days)"));
+
 /** A size as hosts count it: a megabyte is a million bytes. */
 export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 300kB or 2MB"));
 

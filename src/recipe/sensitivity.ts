@@ -6,7 +6,7 @@
  * only be cut together are one.
  */
 import { stopIfAsked } from "../errors.ts";
-import { secondsSince } from "../evaluate/elapsed.ts";
+import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
 import type { Task } from "../evaluate/index.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -163,8 +163,8 @@ async function measuredAhead(
   for (const one of all) if ((await measuring.known(one)) === undefined) missing.push(one);
   if (missing.length === 0) return;
   const late = new AbortController();
-  const timer = Number.isFinite(seconds) ? setTimeout(() => late.abort(), 1000 * seconds) : undefined;
-  await ahead(missing, AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer));
+  const cancel = abortAfter(late, seconds);
+  await ahead(missing, AbortSignal.any([signal, late.signal])).finally(cancel);
   stopIfAsked(signal, "Stopped while layers were measured.");
 }
 

@@ -8,6 +8,7 @@
  */
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
+import { abortAfter } from "../evaluate/elapsed.ts";
 import type { Model } from "../graph/model.ts";
 import { parseOptions } from "../passes/pass.ts";
 import { batchSize } from "../train/batch-size.ts";
@@ -42,8 +43,8 @@ export interface EndToEndOptions {
   readonly output: string | undefined;
   /** File of the table of steps. */
   readonly log?: string | undefined;
-  /** When training has to end, in milliseconds from now; undefined if it takes the time it takes. */
-  left(): number | undefined;
+  /** Seconds from now until training has to end; infinite without a limit. */
+  secondsLeft(): number;
 }
 
 export function endToEnd(options: EndToEndOptions): Stage {
@@ -53,8 +54,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const trial = model.clone();
       const { data, epochs, batch, learningRate, loss, output, log } = options;
       const timer = new AbortController();
-      const left = options.left();
-      const alarm = left === undefined ? undefined : setTimeout(() => timer.abort(), Math.max(0, left));
+      const cancel = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
         const size = batch ?? batchSize(trial, usualBatch).size;
@@ -67,7 +67,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
         if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
           return { changed: 0, what: "", misses: [untrainable(error, "end-to-end")] };
       } finally {
-        clearTimeout(alarm);
+        cancel();
       }
       const changed = adopt(model, trial);
       return { changed, what: `${changed} tensors trained`, misses: [] };

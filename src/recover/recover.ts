@@ -16,12 +16,13 @@ import { collect, draw, firstBatch, setAside, take } from "../data/select.ts";
 import { openStorage } from "../data/store.ts";
 import type { Dataset, IndexedDataset } from "../data/types.ts";
 import { Miss, PithError } from "../errors.ts";
+import { secondsSince } from "../evaluate/elapsed.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { modelOption } from "../passes/modules.ts";
-import { countOption, described, option } from "../passes/options.ts";
+import { countOption, described, minutesOption, option, positiveOption } from "../passes/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { lossOption } from "../train/losses/parse.ts";
@@ -34,7 +35,6 @@ import { recoverMoves } from "./moves.ts";
 import { isNearer, type Score, scorer, scoreText } from "./score.ts";
 import type { Scope, Stage, StageResult } from "./stage.ts";
 
-const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
 
 const stageMeanings = [
@@ -53,14 +53,14 @@ const recoverEntries = v.strictObject({
     "last stage (default: least-squares; with minutes: end-to-end)",
     { meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } },
   ),
-  minutes: option(positive, "time limit in minutes: after it, no stage starts and training stops"),
+  minutes: option(minutesOption, "time limit in minutes: after it, no stage starts and training stops"),
   samples: described(
     v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
   ),
   epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
   batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
-  learningRate: described(v.optional(positive, 0.0005), "blocks and end-to-end: learning rate of Adam"),
+  learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
   log: option(v.string(), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),
   output: option(v.string(), "output to recover (default: logits, else the first float output)"),
@@ -135,8 +135,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   let accepted = await score(model);
   if (accepted.signalToNoise === Number.POSITIVE_INFINITY)
     return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
-  const left = (): number | undefined =>
-    options.minutes === undefined ? undefined : 60_000 * options.minutes - (performance.now() - started);
+  const secondsLeft = (): number => 60 * (options.minutes ?? Number.POSITIVE_INFINITY) - secondsSince(started);
   const match = await matchOriginal(model, original, context.engine);
   const scope: StageInputs = {
     match,
@@ -144,7 +143,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     data: fit,
     context,
     checked: check.count,
-    overdue: () => (left() ?? 1) <= 0,
+    overdue: () => secondsLeft() <= 0,
   };
   const { epochs, batch, learningRate, loss, output, log } = options;
   const stages = [
@@ -152,7 +151,7 @@ async function recoverModel(model: Model, options: Options, context: Context): P
     biasStage,
     solveLayers,
     blockWise({ batch, learningRate }),
-    endToEnd({ data: all, epochs, batch, learningRate, loss, output, log, left }),
+    endToEnd({ data: all, epochs, batch, learningRate, loss, output, log, secondsLeft }),
   ];
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();

@@ -5,7 +5,7 @@
  * Combinations are compared on one half of the test samples. Only the finalists are evaluated on the other half.
  */
 import { stopIfAsked } from "../errors.ts";
-import { secondsSince } from "../evaluate/elapsed.ts";
+import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
 import { type Task, usualDrop } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -178,18 +178,18 @@ class Search {
     const names = missing(next);
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
-    const timer = this.#stopWhenLate();
+    const cancel = this.#stopWhenLate();
     const within = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
-    await ahead.doRound(names, missing(others), within).finally(() => clearTimeout(timer));
+    await ahead.doRound(names, missing(others), within).finally(cancel);
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 
-  /** Not before there is something to show. */
-  #stopWhenLate(): ReturnType<typeof setTimeout> | undefined {
-    const { late } = this.#of;
-    const { untilLate } = this.#budget;
-    if (this.#rounds.best === undefined || !Number.isFinite(untilLate)) return undefined;
-    return setTimeout(() => late.abort(), 1000 * untilLate);
+  /** Stops what is being tried when the time is over, unless there is nothing to show yet. @returns a function that cancels this. */
+  #stopWhenLate(): () => void {
+    return abortAfter(
+      this.#of.late,
+      this.#rounds.best === undefined ? Number.POSITIVE_INFINITY : this.#budget.untilLate,
+    );
   }
 
   /** Undefined where the time is over before it is through. */
@@ -202,7 +202,7 @@ class Search {
     stage.name = `${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`;
     options.onStage?.(stage.name);
     const started = performance.now();
-    const timer = this.#stopWhenLate();
+    const cancel = this.#stopWhenLate();
     try {
       const attempt = await runCandidate(candidate, true, trials);
       const figures = await figuresOf(attempt, this.#scores);
@@ -212,7 +212,7 @@ class Search {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 

@@ -1,12 +1,12 @@
 /** The option `groupLasso` of a training: how strongly channels shrink, and which. */
 import * as v from "valibot";
+import { positiveOption } from "../passes/options.ts";
 
-const positive = v.pipe(v.number(), v.gtValue(0, "must be greater than 0"));
 const isShare = "takes a share above 0 and below 1, like 50%";
 
 const lassoObject = v.strictObject({
   /** λ. */
-  strength: positive,
+  strength: positiveOption,
   /** The share of the units of each group (channels, or several that are cut as one, such as a head) that shrinks, the weakest at each step (all). */
   amount: v.optional(v.pipe(v.number(isShare), v.gtValue(0, isShare), v.ltValue(1, isShare))),
   /** λ grows from 0 to its whole over the training (false). */
@@ -14,7 +14,7 @@ const lassoObject = v.strictObject({
 });
 
 /** λ, or more than that. */
-export const groupLassoSchema = v.union([positive, lassoObject]);
+export const groupLassoSchema = v.union([positiveOption, lassoObject]);
 
 export type GroupLasso = v.InferOutput<typeof lassoObject>;
 

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
-import { countOption, described, option, selectionOptions, understood } from "../passes/options.ts";
+import { countOption, described, option, positiveOption, selectionOptions, understood } from "../passes/options.ts";
 import { gradualSchema } from "./gradual-options.ts";
 import { groupLassoSchema } from "./group-lasso-options.ts";
 import { losses, lossOption } from "./losses/parse.ts";
@@ -14,7 +14,6 @@ import { type Schedule, schedules } from "./schedule.ts";
 /** The default batch size of models that take any. */
 export const usualBatch = 128;
 
-const positive = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 const isOptimizer = (value: unknown): boolean => typeof value === "object" && value !== null && "update" in value;
@@ -53,7 +52,7 @@ const trainEntries = v.strictObject({
     "optimization algorithm",
   ),
   learningRate: option(
-    positive,
+    positiveOption,
     `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
   ),
   rates: option(
@@ -80,7 +79,7 @@ const trainEntries = v.strictObject({
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
     "warm-up steps, or a fraction of all steps if below 1",
   ),
-  clip: option(positive, "clip the global gradient norm to this value"),
+  clip: option(positiveOption, "clip the global gradient norm to this value"),
   average: option(share, "exponential moving average of the weights, with this decay: 0.999"),
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
     meanings: {

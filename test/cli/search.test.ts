@@ -99,6 +99,7 @@ test.each([
   [["--for", "speed", "--faster", "2"], /--faster and --for each say what is looked for/],
   [["--minutes", "1", "--steps", "2"], /each say how long to search/],
   [["--minutes", "0"], /must be above 0/],
+  [["--minutes", "43201"], /--minutes: must be at most 43200 \(30 days\), got 43201/],
   [["--for", "fun"], /size, speed/],
 ])("refuses %j", async (words, message) => {
   expect(await searching(at("none"), ...words)).toMatchObject({ code: 2, err: expect.stringMatching(message) });

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import { bytesOf, countOption, option, sizeOption } from "../../passes/options.ts";
+import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
 import { purposes } from "../../recipe/objective.ts";
 import { searchedPasses } from "../../recipe/steps.ts";
@@ -26,7 +26,7 @@ const flags = v.object({
     short: "-r",
     value: "recipe.yaml",
   }),
-  minutes: option(v.pipe(v.number(), v.gtValue(0, "must be above 0")), "how long to search (default: 10)", {
+  minutes: option(minutesOption, "how long to search (default: 10)", {
     value: "n",
   }),
   steps: option(
@@ -47,11 +47,7 @@ const flags = v.object({
     },
   }),
   targetSize: option(sizeOption, "the most accurate model of at most this size", { value: "300kB" }),
-  faster: option(
-    v.pipe(v.number(), v.gtValue(0, "must be above 0")),
-    "the most accurate model that is so many times as fast",
-    { value: "n" },
-  ),
+  faster: option(positiveOption, "the most accurate model that is so many times as fast", { value: "n" }),
   techniques: option(v.array(v.string()), `combine only these: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
     value: "a,b",
   }),

@@ -2,7 +2,7 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { counted, duration, unitOfChange } from "../../evaluate/numbers.ts";
-import { countOption, option, selectionOptions } from "../../passes/options.ts";
+import { countOption, minutesOption, option, positiveOption, selectionOptions } from "../../passes/options.ts";
 import { quoted } from "../../report/sections.ts";
 import {
   dropText,
@@ -26,7 +26,7 @@ import type { Terminal } from "../terminal.ts";
 /** Layers that are listed of each kind, those first that lose most. */
 const layersShown = 20;
 
-const share = v.pipe(v.number(), v.gtValue(0, "must be above 0"), v.maxValue(1, "must be at most 1"));
+const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
 
 export default defineCommand({
   name: "sensitivity",
@@ -43,10 +43,7 @@ export default defineCommand({
       share,
       "share of the bytes that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
     ),
-    minutes: option(v.pipe(v.number(), v.gtValue(0, "must be above 0")), "begin no measurement after so many", {
-      value: "n",
-      percent: false,
-    }),
+    minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", { value: "n" }),
     ...elsewhereFlags("groups of measurements"),
     ...freshFlag,
     ...metricFlags,
