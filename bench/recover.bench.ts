@@ -135,7 +135,13 @@ async function measure(damage: Damage, network: Network): Promise<void> {
   }
   await alone(solveLayers, "least-squares alone", damaged, network);
   await alone(blockWise(training), "blocks alone", damaged, network);
-  const whole = { data: network.train, epochs, ...training, output: undefined, secondsLeft: () => Number.POSITIVE_INFINITY };
+  const whole = {
+    data: network.train,
+    epochs,
+    ...training,
+    output: undefined,
+    secondsLeft: () => Number.POSITIVE_INFINITY,
+  };
   const labelled = endToEnd({ ...whole, loss: "cross-entropy" });
   await alone(endToEnd({ ...whole, loss: undefined }), "end-to-end alone", damaged, network);
   await alone(labelled, "end-to-end with labels alone", damaged, network);

@@ -3,7 +3,7 @@
  * another goal, too.
  */
 import { rmdirSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
@@ -14,10 +14,10 @@ import { option } from "../passes/options.ts";
 import { claimFolder, makeFolder } from "../platform/node.ts";
 import { folderBytes, trimFolder } from "../platform/node-bounded.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
+import { isStoreName } from "../run/keys.ts";
 import { isThere } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Pith removes files in a folder of this name, so users must be unlikely to have one. */
 const folderName = "pith-steps";
 
 export const freshFlag = {
@@ -30,8 +30,8 @@ export const mostKept = (model: Model): number => Math.max(2e9, 20 * storedBytes
 /**
  * Makes such a folder inside the folder of the results, which it also makes, and calls the work with its path. An empty folder is removed at the end.
  * @param fresh whether the steps of earlier runs are removed first.
- * @throws PithError of the work: its hint names the folder where steps are kept in it; E_FILE where another process works in the folder: two processes would each replace
- * some of the files, and these would not fit each other.
+ * @throws PithError of the work: its hint names the folder where steps are kept in it; E_FILE if the folder is a symbolic link, or if another process works in it: two
+ * processes would each replace some of the files, and these would not fit each other.
  */
 export async function withSteps<T>(
   out: string,
@@ -40,6 +40,14 @@ export async function withSteps<T>(
 ): Promise<T> {
   const folder = join(out, folderName);
   const isOurs = !(await isThere(out)) || (await isThere(folder));
+  if ((await lstat(folder).catch(() => undefined))?.isSymbolicLink() === true)
+    throw new PithError(
+      "E_FILE",
+      `"${folder}" is a symbolic link. Pith keeps and removes steps only in a folder that it made.`,
+      {
+        hint: "Remove the link, or name another folder with -o.",
+      },
+    );
   await makeFolder(folder);
   const release = await claimFolder(folder, out);
   const sweep = (): void => {
@@ -53,11 +61,11 @@ export async function withSteps<T>(
   // Listeners run in the order in which they were added: the claim ends first.
   process.on("exit", sweep);
   try {
-    if (fresh) await trimFolder(folder, 0, new Set());
+    if (fresh) await trimFolder(folder, 0, isStoreName);
     const before = await stepsIn(folder);
     try {
       const result = await work(folder);
-      const kept = await folderBytes(folder);
+      const kept = await folderBytes(folder, isStoreName);
       if (kept > 0) terminal.note("steps", `steps kept: ${bytes(kept)} in ${folder}; --fresh begins anew`);
       return result;
     } catch (error) {
@@ -66,7 +74,7 @@ export async function withSteps<T>(
       const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
       const isWorthIt = error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
       if (isWorthIt) throw continued(error, folder);
-      if (before.length === 0) await trimFolder(folder, 0, new Set());
+      if (before.length === 0) await trimFolder(folder, 0, isStoreName);
       throw error;
     }
   } finally {

@@ -79,7 +79,8 @@ export const touchFile = async (_path: string): Promise<void> => {};
 export const trimFolder = async (
   _folder: string,
   _most: number,
-  _needed: ReadonlySet<string>,
+  _isOwn: (path: string) => boolean,
+  _needed?: ReadonlySet<string>,
 ): Promise<readonly string[]> => [];
 
 export const claimFolder = (folder: string): Promise<() => void> =>

@@ -2,13 +2,14 @@
  * Folders of bounded size, least recently used first. An entry is a file, or a folder of files that belong together. The access time tells when it was used;
  * the modification time stays, because a reader takes an open file for another one when that changes.
  */
-import { readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
+import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { isClaim } from "./node-claim.ts";
 import { isLeftBehind, temporaryOf } from "./node-leftovers.ts";
 
 interface Entry {
   readonly name: string;
+  /** The files of a folder that the caller made; undefined for a file. */
+  readonly files: readonly string[] | undefined;
   readonly bytes: number;
   readonly used: number;
 }
@@ -23,34 +24,35 @@ export async function touchFile(path: string): Promise<void> {
   }
 }
 
-/** Of everything in a folder but claims. */
-export async function folderBytes(folder: string): Promise<number> {
-  return (await entriesOf(folder)).reduce((sum, { bytes }) => sum + bytes, 0);
+/** Adds up the sizes of a folder's entries. @param isOwn as of `trimFolder`. */
+export async function folderBytes(folder: string, isOwn: (path: string) => boolean): Promise<number> {
+  return (await entriesOf(folder, isOwn)).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /**
  * Removes temporary files that dead processes have left, what is empty, and then what was used longest ago until no more than so many bytes are left.
- * To be called while nobody reads in the folder.
+ * Call it while nobody reads in the folder. It leaves symbolic links and the files of others.
+ * @param isOwn tells by the path below the folder whether the caller made an entry, or a file in an entry that is a folder.
  * @param needed names of entries that stay.
  * @returns the names of those that were removed.
  */
 export async function trimFolder(
   folder: string,
   most: number,
-  needed: ReadonlySet<string>,
+  isOwn: (path: string) => boolean,
+  needed: ReadonlySet<string> = new Set(),
 ): Promise<readonly string[]> {
   for (const name of await namesIn(folder)) {
     const temporary = temporaryOf(name);
     if (temporary !== undefined && (await isLeftBehind(join(folder, name), temporary.ending)))
-      await remove(join(folder, name));
+      await unlink(join(folder, name)).catch(() => {});
   }
-  const entries = await entriesOf(folder);
+  const entries = await entriesOf(folder, isOwn);
   let bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   const removed: string[] = [];
   for (const entry of entries.toSorted((a, b) => a.used - b.used)) {
     if (bytes <= most && entry.bytes > 0) continue;
-    const isInUse = needed.has(entry.name) || temporaryOf(entry.name) !== undefined;
-    if (isInUse || !(await remove(join(folder, entry.name)))) continue;
+    if (needed.has(entry.name) || !(await remove(folder, entry))) continue;
     bytes -= entry.bytes;
     removed.push(entry.name);
   }
@@ -59,32 +61,44 @@ export async function trimFolder(
 
 const namesIn = (folder: string): Promise<readonly string[]> => readdir(folder).catch(() => []);
 
-async function entriesOf(folder: string): Promise<readonly Entry[]> {
+/** The entries of a folder that the caller made. */
+async function entriesOf(folder: string, isOwn: (path: string) => boolean): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
   for (const name of await namesIn(folder)) {
-    const entry = isClaim(name) ? undefined : await entryAt(folder, name);
+    const entry = isOwn(name) ? await entryAt(folder, name, isOwn) : undefined;
     if (entry !== undefined) entries.push(entry);
   }
   return entries;
 }
 
-async function entryAt(folder: string, name: string): Promise<Entry | undefined> {
+async function entryAt(folder: string, name: string, isOwn: (path: string) => boolean): Promise<Entry | undefined> {
   const path = join(folder, name);
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return undefined;
-  if (!found.isDirectory()) return { name, bytes: found.size, used: Math.max(found.atimeMs, found.mtimeMs) };
-  const files = await Promise.all((await namesIn(path)).map((file) => stat(join(path, file)).catch(() => undefined)));
-  const bytes = files.reduce((sum, file) => sum + (file?.size ?? 0), 0);
-  return { name, bytes, used: Math.max(0, ...files.map((file) => file?.mtimeMs ?? 0)) };
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isFile() === true)
+    return { name, files: undefined, bytes: stats.size, used: Math.max(stats.atimeMs, stats.mtimeMs) };
+  if (stats?.isDirectory() !== true) return undefined;
+  const files: string[] = [];
+  let [bytes, used] = [0, 0];
+  for (const file of await namesIn(path)) {
+    if (!isOwn(`${name}/${file}`) && temporaryOf(file) === undefined) continue;
+    const found = await lstat(join(path, file)).catch(() => undefined);
+    if (found?.isFile() !== true) continue;
+    files.push(file);
+    bytes += found.size;
+    used = Math.max(used, found.mtimeMs);
+  }
+  return { name, files, bytes, used };
 }
 
-/** A file, or a folder of files. @returns whether it is gone. */
-async function remove(path: string): Promise<boolean> {
+/** @returns whether the entry was removed; a folder in which others have files stays. */
+async function remove(folder: string, { name, files }: Entry): Promise<boolean> {
+  const path = join(folder, name);
   try {
-    if ((await stat(path)).isDirectory()) {
-      for (const file of await namesIn(path)) await unlink(join(path, file));
+    if (files === undefined) await unlink(path);
+    else {
+      for (const file of files) await unlink(join(path, file));
       await rmdir(path);
-    } else await unlink(path);
+    }
     return true;
   } catch {
     return false;

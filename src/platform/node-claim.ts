@@ -39,11 +39,6 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
   });
 }
 
-/** Whether a file of this name says that a path is taken. */
-export function isClaim(file: string): boolean {
-  return temporaryOf(file)?.name.endsWith(".claim") === true;
-}
-
 /** Of two at the same moment, the one whose name comes first. */
 async function isFirst(own: string, name: string): Promise<boolean> {
   const folder = dirname(name);

@@ -19,7 +19,7 @@ import { PithError } from "../errors.ts";
 import { encode, open } from "../onnx/index.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { bestFile, lastFile, readCheckpoint } from "../train/checkpoint.ts";
-import { digestOf, keyText } from "./keys.ts";
+import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
 /** @param most bytes that stay there when it is trimmed; undefined: all do. */
@@ -34,8 +34,8 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
   };
   const trim = async (needed: readonly string[]): Promise<void> => {
     if (most === undefined) return;
-    for (const name of await trimFolder(folder, most, new Set(needed.map((digest) => `${digest}.onnx`))))
-      whole.delete(name.replace(/\.onnx$/, ""));
+    const removed = await trimFolder(folder, most, isStoreName, new Set(needed.map((digest) => `${digest}.onnx`)));
+    for (const name of removed) whole.delete(name.replace(/\.onnx$/, ""));
   };
   const has = async (digest: string): Promise<boolean> => {
     await used(modelAt(digest));

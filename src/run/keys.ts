@@ -14,4 +14,8 @@ export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<strin
   return hash.end();
 }
 
+/** Whether a store gives a file this name, relative to its folder. `<key>` alone is a folder of checkpoints. */
+export const isStoreName = (path: string): boolean =>
+  /^[0-9a-f]{64}(\.onnx|\.json|\/(last|best)\.onnx(_data.*)?)?$/.test(path);
+
 export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(plainText([computedBy, key]))]);

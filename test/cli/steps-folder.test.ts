@@ -1,10 +1,11 @@
 /** What `pith compress` keeps from one run to the next in the folder of its results. */
-import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { outliers } from "../outliers.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
@@ -45,10 +46,29 @@ test("--fresh runs all steps again", async () => {
   const { run, files, steps } = await setup();
   await run();
   const names = [...files().keys()];
-  writeFileSync(join(steps, "kept.json"), "{}");
+  writeFileSync(join(steps, `${"0".repeat(64)}.json`), "{}");
   const { code, err } = await run("--fresh");
   expect({ code, err }).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
   expect([...files().keys()].toSorted()).toEqual(names.toSorted());
+});
+
+test("--fresh removes only files of Pith from the folder of steps", async () => {
+  const { run, files, steps } = await setup();
+  mkdirSync(steps, { recursive: true });
+  for (const name of ["thesis.tex", "model.onnx"]) writeFileSync(join(steps, name), "mine");
+  expect(await run("--fresh")).toMatchObject({ code: 0 });
+  expect(await run("--fresh")).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
+  expect([...files().keys()]).toEqual(expect.arrayContaining(["thesis.tex", "model.onnx"]));
+});
+
+test("a folder of steps that is a symbolic link is refused", async () => {
+  const { run, out, steps } = await setup();
+  mkdirSync(out);
+  symlinkSync(temporaryFolder(), steps);
+  expect(await run("--fresh")).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^E_FILE: ".*pith-steps" is a symbolic link/m),
+  });
 });
 
 test("a model that was changed begins anew", async () => {
