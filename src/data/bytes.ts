@@ -53,28 +53,57 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
   return concatenated(parts);
 }
 
+/** Counts the bytes that are unpacked and kept. @throws PithError E_DATA above the limit */
+type MemoryCounter = (bytes: number) => void;
+
+/** Bytes of all packed arrays of a file: they are kept in memory, because packed bytes can only be read in order. */
+const maxUnpacked = 2 ** 31;
+
+/** Bytes that a stream takes while it unpacks: a piece of output, one on its way, and what zlib holds. */
+const streamMemory = 2 ** 19;
+
+/** A counter for one file. */
+export function archiveMemory(name: string): MemoryCounter {
+  let total = 0;
+  return (bytes) => {
+    total += bytes;
+    if (total > maxUnpacked)
+      throw new PithError("E_DATA", `${name} holds more than 2 GiB of compressed arrays.`, {
+        hint: "Save it without compression (numpy.savez, or .npy files): then rows are read when they are needed.",
+      });
+  };
+}
+
 /**
  * What a gzipped source holds, as bytes of their own: unpacked as far as they are asked for, and kept. Reading throws E_DATA where they are not `size`
  * bytes, or damaged; whether the checksum is theirs shows with the last of them.
+ * @param memory counts what is kept.
  * @param checksum the CRC-32 of what is deflated without gzip's header and end, as in zip archives.
  */
-export function unpacked(packed: ByteSource, size: number, checksum?: number): ByteSource {
+export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = packed;
   const parts = pieces(name, checksum === undefined ? chunksOf(packed) : asGzip(packed, size, checksum));
-  let kept = new Uint8Array(Math.min(size, 2 ** 16));
+  let kept = new Uint8Array();
   let count = 0;
-  let isWhole = false;
+  let [isBegun, isWhole] = [false, false];
   const upTo = async (end: number): Promise<void> => {
+    if (!isBegun) memory(streamMemory);
+    isBegun = true;
     // What lies behind the last byte is the checksum.
     while (count < end || (count === size && !isWhole)) {
       const { done, value } = await parts.next();
       if (done === true && count < size)
         throw new PithError("E_DATA", `${name} is cut off: it holds ${count} bytes of ${size}.`);
-      if (done === true) isWhole = true;
-      else if (count + value.length > size) throw new PithError("E_DATA", `${name} holds more than its ${size} bytes.`);
+      if (done === true) {
+        isWhole = true;
+        memory(-streamMemory);
+      } else if (count + value.length > size)
+        throw new PithError("E_DATA", `${name} holds more than its ${size} bytes.`);
       else {
         if (count + value.length > kept.length) {
-          const grown = new Uint8Array(Math.min(size, 2 * (count + value.length)));
+          const length = Math.min(size, 2 * (count + value.length));
+          memory(length - kept.length);
+          const grown = new Uint8Array(length);
           grown.set(kept.subarray(0, count));
           kept = grown;
         }

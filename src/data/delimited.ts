@@ -3,6 +3,7 @@
  * and of .tsv (a line is a record; quotation marks are text, unless they enclose a whole field).
  */
 import { PithError } from "../errors.ts";
+import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {
   readonly fields: readonly string[];
@@ -12,10 +13,11 @@ export interface TextRecord {
 
 /**
  * The records of a table; the separator is a tab if the first line has one, else a comma. Empty lines are skipped.
- * @throws PithError E_DATA for a quotation mark that is never closed.
+ * @throws PithError E_DATA for a quotation mark that is never closed, and for a line above 32 MiB.
  */
 export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
+  requireShortLines(source, name);
   const firstEnd = source.indexOf("\n");
   const tabs = source.slice(0, firstEnd < 0 ? undefined : firstEnd).includes("\t");
   return tabs ? tabRecords(source) : commaRecords(source, name);

@@ -6,7 +6,7 @@ import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { ByteSource, Dense } from "../tensor/types.ts";
-import { gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
+import { archiveMemory, gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
 import { type Column, type FiledRows, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
 import { classLabels } from "./labels.ts";
 import type { IndexedDataset, Part } from "./types.ts";
@@ -71,7 +71,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
   // The header says how much there is to unpack.
-  const bytes = packed ? unpacked(source, start + sizeOf(header)) : source;
+  const bytes = packed ? unpacked(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
   if (bytes.size <= heldAtMost) return held(parseIdx(await bytes.read(0, bytes.size), name));
   return filed(bytes, { start, type, dims, width, bigEndian: width > 1 });

@@ -1,9 +1,9 @@
 import { PithError } from "../errors.ts";
-import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { memory } from "./indexed.ts";
 import { classNumbers, classOrder, labelName, withLabel } from "./labels.ts";
-import { type Nested, nested, tensorOf } from "./nested.ts";
+import { linesOf, requireShortLines } from "./lines.ts";
+import { nested, TensorBuilder } from "./nested.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
 import type { TableOptions } from "./table.ts";
 import type { IndexedDataset } from "./types.ts";
@@ -14,19 +14,21 @@ import type { IndexedDataset } from "./types.ts";
  * @throws PithError E_DATA with the line that is no object or does not fit the first.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
-  const rows = text
-    .split("\n")
-    .flatMap((line, index) => (line.trim() === "" ? [] : [parseObject(line, `${name}, line ${index + 1}`)]));
-  const [first] = rows;
-  if (first === undefined) throw new PithError("E_DATA", `${name} has no lines.`);
-  const columns: Record<string, Dense> = {};
-  for (const key of Object.keys(first.object)) {
-    const cells = rows.map(({ object, place: line }) => {
-      const place = `${line}, "${key}"`;
-      return { ...nested(object[key], place), place };
-    });
-    columns[key] = stack(cells, `${name}, "${key}"`);
+  requireShortLines(text, name);
+  let builders: ReadonlyMap<string, TensorBuilder> | undefined;
+  for (const { line, number } of linesOf(text)) {
+    if (line.trim() === "") continue;
+    const place = `${name}, line ${number}`;
+    const row = parseObject(line, place);
+    builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder(`${name}, "${key}"`)]));
+    for (const [key, builder] of builders) {
+      const cell = `${place}, "${key}"`;
+      builder.add(nested(row[key], cell), cell);
+    }
   }
+  if (builders === undefined) throw new PithError("E_DATA", `${name} has no lines.`);
+  const columns: Record<string, Dense> = {};
+  for (const [key, builder] of builders) columns[key] = builder.build();
   const label = labelName(Object.keys(columns), options.inputs);
   const named = label === undefined ? undefined : columns[label];
   let { classes } = options;
@@ -37,26 +39,13 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   return memory(name, withLabel(columns, name, options.inputs), classes);
 }
 
-interface Cell extends Nested {
-  readonly place: string;
-}
-
-function parseObject(line: string, place: string): { readonly object: PlainObject; readonly place: string } {
+function parseObject(line: string, place: string): PlainObject {
   let parsed: unknown;
   try {
     parsed = JSON.parse(line);
   } catch (cause) {
     throw new PithError("E_DATA", `${place}: not JSON.`, { cause });
   }
-  if (isObject(parsed)) return { object: parsed, place };
+  if (isObject(parsed)) return parsed;
   throw new PithError("E_DATA", `${place}: expected an object, {"name": numbers, …}.`);
-}
-
-function stack(cells: readonly Cell[], place: string): Dense {
-  const shape = cells[0]?.dims ?? [];
-  for (const other of cells) {
-    if (sameDims(other.dims, shape)) continue;
-    throw new PithError("E_DATA", `${other.place}: dimensions [${other.dims}] where the first line has [${shape}].`);
-  }
-  return tensorOf({ dims: [cells.length, ...shape], values: cells.flatMap((one) => one.values) }, place);
 }

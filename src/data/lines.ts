@@ -80,6 +80,28 @@ function grown<A extends Float64Array | Uint32Array>(from: A, to: A): A {
   return to;
 }
 
+/** Characters of a line. What it holds takes some ten times as many bytes when it is parsed. */
+const maxLine = 2 ** 25;
+
+/** The lines of a text, one at a time, with their numbers from 1. */
+export function* linesOf(text: string): Generator<{ readonly line: string; readonly number: number }> {
+  for (let start = 0, number = 1; start <= text.length; number++) {
+    const next = text.indexOf("\n", start);
+    const end = next < 0 ? text.length : next;
+    yield { line: text.slice(start, end), number };
+    start = end + 1;
+  }
+}
+
+/** @throws PithError E_DATA for a line that is too long to be a sample, before any is parsed. */
+export function requireShortLines(text: string, name: string): void {
+  for (const { line, number } of linesOf(text))
+    if (line.length > maxLine)
+      throw new PithError("E_DATA", `${name}, line ${number}: the line is longer than 32 MiB.`, {
+        hint: "Store samples of this size in a .npy or .npz file.",
+      });
+}
+
 /** UTF-8 text. @throws PithError E_DATA for bytes that are none. */
 export function textOf(bytes: Uint8Array, name: string): string {
   requireText(bytes.subarray(0, chunk), name);

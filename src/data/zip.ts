@@ -6,7 +6,7 @@
 import { PithError } from "../errors.ts";
 import { viewOf } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { unpacked } from "./bytes.ts";
+import { archiveMemory, unpacked } from "./bytes.ts";
 
 const endMark = 0x06054b50;
 const end64Mark = 0x06064b50;
@@ -15,17 +15,24 @@ const localMark = 0x04034b50;
 /** The record at the end, and the longest comment behind it. */
 const endLength = 22;
 const longestComment = 65535;
+/** Bytes in front of the name in the header of a file. */
+const localLength = 30;
 /** Of sizes and places that do not fit 32 bits, which stand in a field of their own. */
 const overflown = 0xffffffff;
 const zip64Field = 1;
 const stored = 0;
 const deflated = 8;
 
-/** The contents of each file by name, in the order of the directory. @throws PithError E_DATA where `archive` is no zip archive. */
+/**
+ * The contents of each file by name, in the order of the directory.
+ * @throws PithError E_DATA if `archive` is not a zip archive, or two files share bytes of it: a small archive could hold one large file many times.
+ */
 export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
-  const { start, end } = await directoryOf(archive);
-  const view = viewOf(await archive.read(start, end));
+  const { start: directoryStart, end } = await directoryOf(archive);
+  const memory = archiveMemory(archive.name);
+  const view = viewOf(await archive.read(directoryStart, end));
   const entries = new Map<string, ByteSource>();
+  const extents: Extent[] = [];
   let at = 0;
   while (at + 46 <= view.byteLength && view.getUint32(at, true) === entryMark) {
     const lengths = [28, 30, 32].map((place) => view.getUint16(at + place, true));
@@ -40,15 +47,36 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
       extra,
     );
     const packing = view.getUint16(at + 10, true);
-    if (place + packedSize > archive.size || (packing === stored && size !== packedSize)) throw noArchive(archive);
+    if (packing === stored && size !== packedSize) throw noArchive(archive);
+    extents.push({ name, start: place, end: place + localLength + nameLength + packedSize });
     const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
     if (packing === stored) entries.set(name, packed);
-    else if (packing === deflated) entries.set(name, unpacked(packed, size, view.getUint32(at + 16, true)));
+    else if (packing === deflated) entries.set(name, unpacked(packed, size, memory, view.getUint32(at + 16, true)));
     else throw new PithError("E_DATA", `${archive.name}: ${name} is packed in a way that is not read (${packing}).`);
     at = next;
   }
   if (at !== view.byteLength) throw noArchive(archive);
+  requireSeparate(archive, extents, directoryStart);
   return entries;
+}
+
+/** The bytes of an archive that a file and the header before it take, at least. */
+interface Extent {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit: number): void {
+  const ordered = extents.toSorted((a, b) => a.start - b.start);
+  for (const [index, { name, end }] of ordered.entries()) {
+    const next = ordered[index + 1];
+    if (end <= (next?.start ?? limit)) continue;
+    const other = next === undefined ? "the directory" : `"${next.name}"`;
+    throw new PithError("E_DATA", `${archive.name}: "${name}" and ${other} share bytes of the zip archive.`, {
+      hint: "The file is damaged, or made to fill memory: get it again, or write it with numpy.savez.",
+    });
+  }
 }
 
 async function directoryOf(archive: ByteSource): Promise<{ readonly start: number; readonly end: number }> {
@@ -95,9 +123,9 @@ function completed(numbers: readonly number[], extra: DataView): readonly number
 function fileAt(archive: ByteSource, name: string, place: number, size: number): ByteSource {
   let first: Promise<number> | undefined;
   const begin = async (): Promise<number> => {
-    const header = viewOf(await archive.read(place, Math.min(archive.size, place + 30)));
-    if (header.byteLength < 30 || header.getUint32(0, true) !== localMark) throw noArchive(archive);
-    const start = place + 30 + header.getUint16(26, true) + header.getUint16(28, true);
+    const header = viewOf(await archive.read(place, Math.min(archive.size, place + localLength)));
+    if (header.byteLength < localLength || header.getUint32(0, true) !== localMark) throw noArchive(archive);
+    const start = place + localLength + header.getUint16(26, true) + header.getUint16(28, true);
     return within(archive, start, start + size).start;
   };
   return {

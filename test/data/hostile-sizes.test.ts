@@ -2,7 +2,7 @@
 import { crc32, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "#platform";
-import { readAll } from "../../src/data/bytes.ts";
+import { archiveMemory, readAll } from "../../src/data/bytes.ts";
 import { idxColumn } from "../../src/data/idx.ts";
 import { csv, jsonl, openWav, parseNpz } from "../../src/data/index.ts";
 import { npzColumns } from "../../src/data/npy.ts";
@@ -155,6 +155,52 @@ describe(".npz", () => {
   });
 });
 
+describe(".npz archives made to fill memory", () => {
+  const member = { name: "x.npy", content: npy("|u1", "1, 1000000", new Uint8Array(1e6)) };
+
+  /** Entries of the directory that all name the same bytes. */
+  function overlapping(copies: number, shift = 0): Uint8Array {
+    const [one, end] = [Buffer.from(zip([member])), 22];
+    const start = one.readUInt32LE(one.length - end + 16);
+    const entry = one.subarray(start, one.length - end);
+    const entries = Array.from({ length: copies }, (_, copy) => {
+      const changed = Buffer.from(entry);
+      changed.write(String.fromCharCode(97 + copy), 46);
+      changed.writeUInt32LE(copy * shift, 42);
+      return changed;
+    });
+    const tail = Buffer.from(one.subarray(one.length - end));
+    tail.writeUInt32LE(copies * entry.length, 12);
+    return Buffer.concat([one.subarray(0, start), ...entries, tail]);
+  }
+
+  test("are accepted with one entry for each range of bytes", async () => {
+    expect(Object.keys(await npzColumns(bytesSource(overlapping(1), "f")))).toEqual(["a"]);
+  });
+
+  test.each([0, 1])("are rejected if entries overlap, shifted by %d bytes", async (shift) => {
+    await expect(npzColumns(bytesSource(overlapping(20, shift), "f"))).rejects.toMatchObject({
+      code: "E_DATA",
+      message: 'f: "a.npy" and "b.npy" share bytes of the zip archive.',
+    });
+  });
+
+  test("are rejected if an entry reaches into the directory", async () => {
+    const file = Buffer.from(zip([member]));
+    const start = file.readUInt32LE(file.length - 22 + 16);
+    file.writeUInt32LE(file.readUInt32LE(start + 20) + 40, start + 20);
+    await expect(npzColumns(bytesSource(file, "f"))).rejects.toThrow('"x.npy" and the directory share bytes');
+  });
+
+  test("are rejected once their arrays need more than 2 GiB", () => {
+    const keep = archiveMemory("a.npz");
+    for (let array = 0; array < 4; array++) keep(2 ** 29);
+    keep(-(2 ** 29));
+    expect(() => keep(2 ** 29)).not.toThrow();
+    expect(() => keep(1)).toThrow("a.npz holds more than 2 GiB of compressed arrays.");
+  });
+});
+
 describe("gzip", () => {
   const idxBytes = (count: number, data: Uint8Array): Uint8Array => {
     const header = Buffer.alloc(8);
@@ -211,6 +257,21 @@ describe("tables", () => {
     [`${'{"a":'.repeat(1e5)}1${"}".repeat(1e5)}`, 't.jsonl, line 1, "x": expected numbers or text, got {a}.'],
   ])("of values that are nested too deep are refused", (value, message) => {
     expect(() => jsonl("t.jsonl", `{"x": ${value}}\n`)).toThrow(message);
+  });
+});
+
+describe("lines that are too long", () => {
+  const long = `[${"1,".repeat(2 ** 24)}1]`;
+
+  test.each([
+    ["a JSONL file", () => jsonl("t", `{"x": [1]}\n{"x": ${long}}\n`)],
+    ["a table", () => csv("t", `a,b\n${long}\n`)],
+  ])("are rejected in %s before they are parsed", (_, read) => {
+    expect(read).toThrow("t, line 2: the line is longer than 32 MiB.");
+  });
+
+  test("that differ from the first one are rejected before the lines behind them are parsed", () => {
+    expect(() => jsonl("t", '{"x": [1, 2]}\n{"x": [1]}\nnot JSON')).toThrow('t, line 2, "x": dimensions [1]');
   });
 });
 
