@@ -1,51 +1,57 @@
 /**
- * The image of a run: bytes against the metric. Each variant is a point with its name; the thin line is the 95 % interval of its own figure,
- * the thick one that of its paired difference from the original, which is what tells the two apart.
+ * The chart of a run: bytes against the metric. Each variant is a point with its name. The thin line is the interval of its metric value,
+ * the thick line the interval of its paired difference from the original.
  */
 import type { Unit } from "../evaluate/index.ts";
-import { bytes, figure } from "../evaluate/numbers.ts";
+import { bytes, figure, minus } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
 import { rowId } from "./search.ts";
+import { comparesWithOriginal } from "./verdict.ts";
 
 interface Point {
   readonly name: string;
   readonly kind: "original" | "chosen" | "variant" | "refused";
   readonly bytes: number;
   readonly value: number;
-  readonly low: number;
-  readonly high: number;
-  readonly paired: { readonly low: number; readonly high: number } | undefined;
+  readonly interval: Interval | undefined;
+  readonly paired: Interval | undefined;
 }
 
-const [width, height] = [980, 400];
-const margin = { top: 16, right: 20, bottom: 44, left: 62 };
+interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Width of the chart in its own units: for screens and for phones, whose text stays readable only in a narrow chart. */
+export const chartWidths = { wide: 980, narrow: 440 } as const;
+
+const height = 400;
+const margin = { top: 34, right: 20, bottom: 44, left: 62 };
 const pointRadius = 4.5;
 const lineHeight = 17;
-/** Sizes that differ more than this are drawn on a logarithmic axis: quarters and eighths of a file would lie in a corner of a linear one. */
-const widestLinear = 2;
-/** Room beside the outermost points, as a share of the axis between them. */
-const beside = 0.12;
-const nameLength = 30;
+/** Sizes that differ by more than this factor are drawn on a logarithmic axis: a linear one would crowd the small ones into a corner. */
+const maxLinearRatio = 2;
+/** Room next to the outermost points, as a share of the axis between them. */
+const padding = 0.12;
 const letterWidth = 7.2;
+/** A name takes at most this share of the width. */
+const nameShare = 0.22;
 const labelGap = 12;
 
-export function chart(run: Run): Markup {
+export function chart(run: Run, width: number): Markup {
   const points = pointsOf(run);
   const searched = searchedIn(run);
   const right = width - margin.right;
   const bottom = height - margin.bottom;
   const limit = goalLine(run);
   const values = searched.map(({ value }) => value);
-  const lows = [
-    ...values,
-    ...points.flatMap(({ low, paired }) => [low, ...(paired === undefined ? [] : [paired.low])]),
-  ];
-  const highs = [
-    ...values,
-    ...points.flatMap(({ high, paired }) => [high, ...(paired === undefined ? [] : [paired.high])]),
-  ];
+  const intervals = points.flatMap(({ value, interval, paired }) =>
+    [{ low: value, high: value }, interval ?? [], paired ?? []].flat(),
+  );
+  const lows = [...values, ...intervals.map(({ low }) => low)];
+  const highs = [...values, ...intervals.map(({ high }) => high)];
   const [bottomValue, topValue] = [
     Math.min(...lows, limit ?? Number.POSITIVE_INFINITY),
     Math.max(...highs, limit ?? Number.NEGATIVE_INFINITY),
@@ -58,12 +64,12 @@ export function chart(run: Run): Markup {
     [...points, ...searched].map((point) => point.bytes),
     margin.left,
     right,
-    7,
+    Math.round(width / 140),
   );
   const yTicks = ticks(low, high, 5);
   const { name, unit, better } = run.metric;
   const title = `${name} against bytes: ${points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`).join("; ")}`;
-  return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
+  return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 <g class="grid">${yTicks.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
 <g class="tick">${yTicks.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, yTicks)}</text>`)}
 ${sizeTexts(xAxis.ticks).map(
@@ -72,14 +78,14 @@ ${sizeTexts(xAxis.ticks).map(
 )}</g>
 <g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>${xAxis.ticks.map((tick) => html`<line x1="${px(xAxis.x(tick))}" x2="${px(xAxis.x(tick))}" y1="${bottom}" y2="${bottom + 4}"/>`)}
 <text x="${right}" y="${height - 6}" text-anchor="end">size of the file${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
-<text x="2" y="${margin.top - 4}">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
+<text x="2" y="14">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
 ${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
 ${searched.map(
   ({ at, name, isOnFront, bytes: size, value }) =>
     html`<a href="#${rowId(at)}"><circle class="searched ${isOnFront ? "front" : ""}" cx="${px(xAxis.x(size))}" cy="${px(y(value))}" r="3"><title>${name}: ${bytes(size)}, ${figure(unit, value)}</title></circle></a>`,
 )}
 ${drawnLast(points).map((point) => drawPoint(point, xAxis.x(point.bytes), y))}
-${drawLabels(points, xAxis.x, y, right, bottom)}
+${drawLabels(points, xAxis.x, y, right, bottom, Math.floor((nameShare * width) / letterWidth))}
 </svg>`;
 }
 
@@ -88,7 +94,8 @@ function pointsOf(run: Run): readonly Point[] {
     name: "original",
     kind: "original",
     bytes: run.original.bytes,
-    ...run.original.estimate,
+    value: run.original.estimate.value,
+    interval: comparesWithOriginal(run) ? undefined : run.original.estimate,
     paired: undefined,
   };
   const variants = run.variants.flatMap(({ name, result, comparison, refused }, index): readonly Point[] => {
@@ -101,17 +108,17 @@ function pointsOf(run: Run): readonly Point[] {
       low: Math.max(least, base + difference.low),
       high: Math.min(most, base + difference.high),
     };
-    return [{ name, kind, bytes: result.bytes, ...result.estimate, paired }];
+    return [{ name, kind, bytes: result.bytes, value: result.estimate.value, interval: result.estimate, paired }];
   });
   return [original, ...variants];
 }
 
-/** Drops beyond, in units of the goal, would leave no room for the others. */
-const mostDrops = 5;
+/** Candidates that lose more than this many times the goal are not drawn: they would leave no room for the others. */
+const maxDrops = 5;
 
-/** What was searched and lost not too much, by its place: what it says is the original's, less its drop. */
+/** Returns the candidates to draw, with their position in the search; their metric value is the original's minus the drop. */
 function searchedIn({ search, goal, original, metric }: Run) {
-  const most = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : mostDrops * goal.maxDrop;
+  const most = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
   const sign = metric.better === "higher" ? -1 : 1;
   return (search?.points ?? []).flatMap(({ name, bytes: size, drop, isOnFront }, at) =>
     size === undefined || drop === undefined || drop > most
@@ -138,12 +145,12 @@ interface Axis {
 
 function bytesAxis(sizes: readonly number[], left: number, right: number, wanted: number): Axis {
   const [smallest, largest] = [Math.max(1, Math.min(...sizes)), Math.max(1, ...sizes)];
-  if (largest / smallest <= widestLinear) {
-    const room = beside * (largest - smallest) || 0.1 * largest;
+  if (largest / smallest <= maxLinearRatio) {
+    const room = padding * (largest - smallest) || 0.1 * largest;
     const [start, end] = [Math.max(0, smallest - room), largest + room];
     return { x: linear(start, end, left, right), ticks: ticks(start, end, wanted), logarithmic: false };
   }
-  const room = beside * Math.log10(largest / smallest);
+  const room = padding * Math.log10(largest / smallest);
   const [low, high] = [Math.log10(smallest) - room, Math.log10(largest) + room];
   const powers = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
   const scale = linear(low, high, left, right);
@@ -152,23 +159,24 @@ function bytesAxis(sizes: readonly number[], left: number, right: number, wanted
   return { x: (size) => scale(Math.log10(Math.max(1, size))), ticks: shown, logarithmic: true };
 }
 
-function drawPoint({ kind, name, value, low, high, paired }: Point, x: number, y: (v: number) => number): Markup {
+function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y: (v: number) => number): Markup {
   const vertical = (from: number, to: number, style: string): Content =>
     html`<line class="${style}" x1="${px(x)}" x2="${px(x)}" y1="${px(y(from))}" y2="${px(y(to))}"/>`;
   const cap = (at: number): Content =>
     html`<line class="own" x1="${px(x - 4)}" x2="${px(x + 4)}" y1="${px(y(at))}" y2="${px(y(at))}"/>`;
-  return html`<g class="point ${kind}"><title>${name}</title>${vertical(low, high, "own")}${cap(low)}${cap(high)}${paired !== undefined && vertical(paired.low, paired.high, "paired")}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
+  return html`<g class="point ${kind}"><title>${name}</title>${interval !== undefined && [vertical(interval.low, interval.high, "own"), cap(interval.low), cap(interval.high)]}${paired !== undefined && vertical(paired.low, paired.high, "paired")}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Number and name beside each point, on the side with more room, moved apart where they would overlap. */
+/** Writes the name next to each point, on the side with more room, and moves names apart that would overlap. */
 function drawLabels(
   points: readonly Point[],
   x: (bytes: number) => number,
   y: (value: number) => number,
   right: number,
   bottom: number,
+  nameLength: number,
 ): Markup {
-  const texts = points.map(({ name }) => shortened(name));
+  const texts = points.map(({ name }) => truncate(name, nameLength));
   const xs = points.map((point) => x(point.bytes));
   const sides = points.map((_, index) => {
     const start = besideNeighbours(xs, xs[index] ?? 0, 1);
@@ -191,7 +199,7 @@ function drawLabels(
   })}</g>`;
 }
 
-/** Where a label begins: beside its point, and beyond the points and lines close by on that side. */
+/** Returns where a label begins: next to its point, and beyond the points and lines that are close on that side. */
 function besideNeighbours(xs: readonly number[], own: number, side: number): number {
   let at = own + side * labelGap;
   for (const x of xs.toSorted((a, b) => side * (a - b))) {
@@ -202,18 +210,19 @@ function besideNeighbours(xs: readonly number[], own: number, side: number): num
   return at;
 }
 
-function shortened(name: string): string {
-  return name.length > nameLength ? `${name.slice(0, nameLength - 1)}…` : name;
+/** Returns the first characters of a name, and an ellipsis if it is longer. */
+export function truncate(name: string, length: number): string {
+  return name.length > length ? `${name.slice(0, length - 1)}…` : name;
 }
 
-/** As few digits as tell the ticks apart. */
+/** Formats a tick with as few digits as distinguish it from the next one. */
 export function tickText(unit: Unit, tick: number, all: readonly number[]): string {
   const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
-  if (unit !== "share") return String(tick).replace("-", "−");
-  return `${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`;
+  if (unit !== "share") return minus(String(tick));
+  return minus(`${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`);
 }
 
-/** As many digits as tell the sizes apart: "1.0942 MB" beside "1.0944 MB". */
+/** Formats sizes with as many digits as distinguish them: "1.0942 MB" and "1.0944 MB". */
 function sizeTexts(sizes: readonly number[]): readonly string[] {
   const short = sizes.map((size) =>
     bytes(size)

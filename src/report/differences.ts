@@ -1,16 +1,16 @@
-/** What a report shows of the difference itself: samples that are answered differently, and the layers that say something else. */
+/** Differences between original and result: samples with different predictions, and layers with different outputs. */
 
 import { counted, integer, minus } from "../evaluate/numbers.ts";
 import type { Disagreement, LayerNoise, Run, RunData, SampleView, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
-/** Layers that are shown, and reasons why others are not. */
-const mostLayers = 10;
-const mostReasons = 5;
-/** Decibels at which a bar is empty: noise of a thousandth of the signal. */
-const quietest = 60;
+/** Maximum number of layers, and of reasons why others are missing. */
+const maxLayers = 10;
+const maxReasons = 5;
+/** Signal to noise in decibels at which a bar is empty: noise is a thousandth of the signal. */
+const emptyBar = 60;
 
-/** Samples on which the two differ, each with what they were asked. */
+/** Lists samples on which the predictions differ, each with its input. */
 export function disagreementsSection(run: Run): Markup | undefined {
   const { disagreements, data } = run;
   if (disagreements.length === 0) return undefined;
@@ -33,7 +33,7 @@ function examinedOf({ variants, chosen, examined = chosen }: Run): Variant | und
   return variants[examined ?? -1];
 }
 
-/** The variant that is looked at, by its name where there is no result. */
+/** Returns "result", or the name of the examined variant if nothing was kept. */
 function resultText(run: Run): string {
   return run.chosen === undefined ? (examinedOf(run)?.name ?? "result") : "result";
 }
@@ -41,18 +41,18 @@ function resultText(run: Run): string {
 function answers({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
   const called = (value: number): string => names?.[value] ?? `class ${value}`;
   const answer = (value: number): Markup => {
-    // −1 stands for no answer.
+    // −1 represents no prediction.
     if (value < 0) return html`<b>nothing</b>`;
     return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${called(value)}</b>`;
   };
-  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, labelled <b>${called(label)}</b>`}</p>
-<p>original says ${answer(original)}, result ${answer(variant)}</p>`;
+  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, label <b>${called(label)}</b>`}</p>
+<p>original: ${answer(original)}, result: ${answer(variant)}</p>`;
 }
 
 function view(shown: SampleView): Content {
   switch (shown.kind) {
     case "image":
-      // Only what this page made itself may stand as an address.
+      // Other addresses would load something from outside.
       return (
         /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&
         html`<img alt="" width="${shown.width}" height="${shown.height}" src="${shown.address}">`
@@ -67,26 +67,26 @@ function view(shown: SampleView): Content {
   }
 }
 
-/** The layers with the least signal to noise, and why others were not compared. */
+/** Lists the layers with the lowest signal-to-noise ratio, and why others were not compared. */
 export function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
   const changed = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
-  const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, mostLayers);
+  const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, maxLayers);
   const same = noise.layers.length - changed.length;
   return html`<h2>Layers changed most</h2>
-<p class="note">Signal to noise at the output of each layer, ${resultText(run)} against original, on ${integer(noise.samples)} of the test samples. Errors propagate: the cause is most likely the first layer with a low ratio.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
+<p class="note">Signal to noise at the output of each layer, ${resultText(run)} compared with the original, on ${integer(noise.samples)} test samples. Errors propagate: the first layer with a low ratio is the most likely cause.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
 ${loudest.length > 0 && noiseTable(loudest, noise.layers)}
 ${missesList(noise.misses)}`;
 }
 
 function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
   const row = (one: LayerNoise): Markup => {
-    const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(one) / quietest));
+    const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(one) / emptyBar));
     return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n">${minus(decibels(one).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${minus(one.cosine.toFixed(4))}</td><td class="n">${one.maxError.toPrecision(3)}</td></tr>`;
   };
   return html`<div class="wide"><table>
-<thead><tr><th class="n">place</th><th>layer</th><th class="n">signal to noise</th><th class="n">cosine</th><th class="n">largest error</th></tr></thead>
+<thead><tr><th class="n">position</th><th>layer</th><th class="n">signal to noise</th><th class="n">cosine</th><th class="n">largest error</th></tr></thead>
 <tbody>
 ${loudest.map(row)}
 </tbody></table></div>`;
@@ -95,7 +95,7 @@ ${loudest.map(row)}
 function missesList(misses: readonly { readonly at: string | undefined; readonly reason: string }[]): Content {
   const places = new Map<string, number>();
   for (const { reason } of misses) places.set(reason, (places.get(reason) ?? 0) + 1);
-  const reasons = [...places].slice(0, mostReasons).map(([reason, count]) => `${reason} (${integer(count)})`);
+  const reasons = [...places].slice(0, maxReasons).map(([reason, count]) => `${reason} (${integer(count)})`);
   return reasons.length > 0 && html`<p class="note">Not compared: ${reasons.join("; ")}.</p>`;
 }
 

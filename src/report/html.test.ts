@@ -47,35 +47,36 @@ describe("a report", () => {
     expect(reportPage({ ...exampleRun, variants })).toMatch(/>zeros<.*<td class="n">0\.0 %<.*<td class="n">90\.0 %</s);
   });
 
-  test("goes on from what was found to why and how", () => {
+  test("has its sections in the order of a reader's questions", () => {
     const parts = [
       "<svg",
       "Variants",
       "Samples with different predictions",
       "Layers changed most",
-      "What was refused",
-      "What was left as it was",
+      "Rejected variants",
+      "Skipped layers",
       "Setup",
+      "Steps",
     ];
     const places = parts.map((part) => page.indexOf(part === "<svg" ? part : `<h2>${part}`));
     expect(places.every((place) => place > 0)).toBe(true);
     expect(places).toEqual(places.toSorted((a, b) => a - b));
   });
 
-  test("shows what was answered differently: images as images, texts and numbers as text", () => {
+  test("shows samples with different predictions: images as images, texts and numbers as text", () => {
     expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
     expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
     expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
-    expect(page).toContain('original says <b class="good">class 3</b>, result <b class="bad">class 5</b>');
-    expect(page).toContain('original says <b class="">class 2</b>, result <b>nothing</b>');
+    expect(page).toContain('original: <b class="good">class 3</b>, result: <b class="bad">class 5</b>');
+    expect(page).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
   });
 
   test("classes have their names where the data names them, as text", () => {
     const named = reportPage({ ...exampleRun, data: { ...exampleRun.data, classes: { 3: "cat", 5: evilName } } });
     expect(faults(named)).toEqual([]);
-    expect(named).toContain(`original says <b class="good">cat</b>, result <b class="bad">${escapeText(evilName)}</b>`);
-    expect(named).toContain("labelled <b>cat</b>");
-    expect(named).toContain('original says <b class="">class 2</b>, result <b>nothing</b>');
+    expect(named).toContain(`original: <b class="good">cat</b>, result: <b class="bad">${escapeText(evilName)}</b>`);
+    expect(named).toContain("label <b>cat</b>");
+    expect(named).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
   });
 
   test.each([
@@ -89,7 +90,7 @@ describe("a report", () => {
     const { result } = like;
     const variants = sizes.map((size) => ({ ...like, result: { ...result, bytes: size } }));
     const run: Run = { ...exampleRun, original: { ...exampleRun.original, bytes: original }, variants, chosen: 0 };
-    const [chart = ""] = /<svg class="chart" viewBox="0 0 (\d+).*?<\/svg>/s.exec(reportPage(run)) ?? [];
+    const [chart = ""] = /<svg class="chart broad" viewBox="0 0 (\d+).*?<\/svg>/s.exec(reportPage(run)) ?? [];
     const width = Number(/viewBox="0 0 (\d+)/.exec(chart)?.[1]);
     const xs = [...chart.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x) / width);
     expect(xs).toHaveLength(1 + sizes.length);
@@ -99,7 +100,7 @@ describe("a report", () => {
     expect(Math.max(...xs)).toBeLessThan(0.98);
   });
 
-  test("an address that is no image of this page's own making is left out", () => {
+  test("omits an image whose address is not inline", () => {
     const shown = { kind: "image", address: "https://example.org/x.png", width: 1, height: 1 } as const;
     const html = reportPage({
       ...exampleRun,
@@ -109,7 +110,7 @@ describe("a report", () => {
     expect(html).not.toContain("example.org");
   });
 
-  test("names the layers with the least signal to noise first, with their places in the graph", () => {
+  test("lists the layers with the lowest signal to noise first, with their positions in the graph", () => {
     const table = /<h2>Layers changed most[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     const decibels = [...table.matchAll(/>([\d.]+) dB</g)].map(([, value]) => value);
     expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
@@ -137,7 +138,8 @@ describe("a report", () => {
       "1.98–2.34",
     ])
       expect(rows).toContain(text);
-    expect(page.match(/<g class="point/g)).toHaveLength(4);
+    const charts = page.match(/<svg class="chart (broad|narrow)".*?<\/svg>/gs) ?? [];
+    expect(charts.map((chart) => chart.match(/<g class="point/g)?.length)).toEqual([4, 4]);
   });
 
   test("names every layer, and a name that is a script stays a name", () => {
@@ -146,7 +148,7 @@ describe("a report", () => {
     expect(scripts(page)).toEqual([]);
   });
 
-  test("tells what was refused with the reason, equal reasons together", () => {
+  test("lists rejected variants with the reason, and groups equal reasons", () => {
     expect(page).toContain("nothing changed: every layer was refused");
     expect(page).toContain("quantize: rank below 41 needed to pay");
     expect(page.match(/rank below 41/g)).toHaveLength(1);
@@ -218,21 +220,53 @@ describe("a report", () => {
   });
 });
 
+test("gives the original no interval if the metric is agreement with the original", () => {
+  const { original, variants } = exampleRun;
+  const perfect = { value: 1, low: 0.98, high: 1, count: 200, confidence: 0.95 };
+  const compared = variants.map((variant) => ({
+    ...variant,
+    ...(variant.comparison && { comparison: { ...variant.comparison, truth: "original" as const } }),
+  }));
+  const html = reportPage({ ...exampleRun, original: { ...original, estimate: perfect }, variants: compared });
+  expect(html).not.toContain("98.0 % … 100");
+  expect(html).toContain("The original agrees with itself by definition.");
+  expect(html).toMatch(/<g class="point original"><title>original<\/title><circle/);
+  expect(page).toMatch(/<g class="point original"><title>original<\/title><line class="own"/);
+  expect(page).not.toContain("by definition");
+});
+
+test("names the confidence of both intervals in the caption of the chart", () => {
+  const variants = exampleRun.variants.map((variant) => ({
+    ...variant,
+    ...(variant.comparison && {
+      comparison: { ...variant.comparison, difference: { ...variant.comparison.difference, confidence: 0.9875 } },
+    }),
+  }));
+  expect(reportPage({ ...exampleRun, variants })).toContain(
+    "Thin line: 95 % confidence interval of its accuracy. Thick line: 98.8 % confidence interval of its difference",
+  );
+});
+
+test("breaks no line inside a flag", () => {
+  const html = reportPage({ ...exampleRun, warnings: ["int8 dynamic is smaller: --for size keeps it"] });
+  expect(html).toContain('<span class="flag">--for</span> size keeps it');
+});
+
 describe("other outcomes", () => {
   const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [] };
 
-  test("nothing kept: why, and what the variant that came nearest changes", () => {
+  test("says why nothing was kept, and shows what the nearest variant changes", () => {
     const refused = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
     const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, refused, examined: 3 });
     expect(html).toContain("<h1>Nothing was kept: every variant was refused.</h1>");
     expect(html).toContain(`<span class="badge bad">refused</span>${refused.message}</p>`);
     expect(html).toContain("on which original and prune + train + quantize differ, spread over them");
-    expect(html).toContain("at the output of each layer, prune + train + quantize against original,");
+    expect(html).toContain("at the output of each layer, prune + train + quantize compared with the original,");
     expect(html).not.toContain("<h2>Next</h2>");
     expect(faults(html)).toEqual([]);
   });
 
-  test("agreement ends at 100 %, and ticks of nearly equal sizes are told apart", () => {
+  test("ends the axis of an agreement at 100 %, and gives nearly equal sizes different ticks", () => {
     const { original, variants } = exampleRun;
     const perfect = { value: 1, low: 0.839, high: 1, count: 20, confidence: 0.95 };
     const sized = (bytes: number) => ({ ...original, bytes, estimate: perfect });
@@ -323,16 +357,18 @@ describe("other outcomes", () => {
     ];
     const html = reportPage({ ...exampleRun, search: { samples: 500, apart: true, points } });
 
-    test("has all that was tried in a table, with recipes and what they took", () => {
+    test("lists all candidates in a table, with their recipes", () => {
       expect(faults(html)).toEqual([]);
-      expect(html).toContain("Measured on 500 samples, none of which judged the variants above.");
+      expect(html).toContain("Measured on 500 samples, which are not among those of the variants above.");
       for (const { name } of points) expect(html).toContain(`<summary>${escapeText(name)}</summary>`);
       expect(html).toContain("quantize: { bits: 4 }");
       expect(html).toContain("it is not smaller than the original");
     });
 
-    test("draws what lost not too much as points that lead to their rows", () => {
-      const links = [...html.matchAll(/<a href="#(searched-\d)"><circle class="searched (front)?/g)];
+    test("draws candidates with a small drop as points that link to their rows", () => {
+      const links = [
+        ...html.slice(0, html.indexOf("</svg>")).matchAll(/<a href="#(searched-\d)"><circle class="searched (front)?/g),
+      ];
       expect(links.map(([, id, front]) => [id, front])).toEqual([
         ["searched-0", "front"],
         ["searched-1", undefined],

@@ -1,39 +1,39 @@
 /**
- * `report.html`: one file to mail. It says first what was gained and whether that is sure, then shows it: bytes against the figure, what was
- * tried, samples that are answered differently, layers that changed most; then it gives everything that it takes to doubt it or to
- * do it again: what was refused, machine, versions, seed and command; last what was done.
+ * `report.html`, one file that can be mailed. First the gain and the verdict; then the evidence: bytes against the metric, the variants,
+ * samples with different predictions, the layers that changed most. Last what it takes to repeat the run: machine, versions, seed, command.
  */
 
-import { chart } from "./chart.ts";
+import type { Estimate } from "../evaluate/index.ts";
+import { confidenceText } from "../evaluate/numbers.ts";
+import { chart, chartWidths } from "./chart.ts";
 import { verdictSentences } from "./choice.ts";
 import type { Run } from "./data.ts";
 import { disagreementsSection, noiseSection } from "./differences.ts";
-import { html } from "./markup.ts";
+import { html, withFlags } from "./markup.ts";
 import { page } from "./page.ts";
 import { searchSection } from "./search.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { variantsTable } from "./tables.ts";
-import { gainSentence, outcomeOf } from "./verdict.ts";
+import { comparesWithOriginal, gainSentence, outcomeOf } from "./verdict.ts";
 
 /**
- * A run as one HTML page that needs nothing else: no network, no other file; light and dark, on paper and on a phone. Whatever came from a
- * model file is escaped.
+ * Returns a run as one HTML page that needs no network and no other file, for screens, phones and paper. All text from a model file is
+ * escaped.
  * @example await writeFile("report.html", reportPage(run));
  */
 export function reportPage(run: Run): string {
   const { word, mood } = outcomeOf(run);
-  const pointCount = run.variants.filter(({ result }) => result !== undefined).length;
   const body = html`<main>
 <header>
 <div class="eyebrow">Compression of <span class="name">${run.original.name}</span></div>
 <h1>${gainSentence(run)}</h1>
-<p class="lead"><span class="badge ${mood}">${word}</span>${verdictSentences(run).join(" ")}</p>
-${run.warnings.map((warning) => html`<p class="doubt">${warning}</p>`)}
+<p class="lead"><span class="badge ${mood}">${word}</span>${withFlags(verdictSentences(run).join(" "))}</p>
+${run.warnings.map((warning) => html`<p class="doubt">${withFlags(warning)}</p>`)}
 ${keyFigures(run)}
 </header>
-<figure>${chart(run)}
-<figcaption>Each point is a model of the table below. Thin line: 95 % confidence interval of its ${run.metric.name}.${pointCount > 0 && " Thick line: the same for its difference from the original on the same samples, which is more precise."}${pointCount > 0 && run.goal !== undefined && ` A thick line that is entirely ${run.metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`}${run.search !== undefined && " Small points: combinations of the search; dark ones are on the Pareto front of bytes, change and speed. Each leads to its recipe and its time."}</figcaption></figure>
+<figure>${chart(run, chartWidths.wide)}${chart(run, chartWidths.narrow)}
+<figcaption>${caption(run)}</figcaption></figure>
 <h2>Variants</h2>
 ${variantsTable(run)}
 ${searchSection(run)}
@@ -42,7 +42,25 @@ ${noiseSection(run)}
 ${refusedSection(run)}
 ${circumstances(run)}
 ${doneSection(run)}
-<footer>Made by pith ${run.version}. Everything here was measured on the files as they are shipped.</footer>
+<footer>Made by pith ${run.version}. All values were measured on the files that ship.</footer>
 </main>`;
   return page({ title: `${run.original.name}: ${gainSentence(run)}`, style: reportStyle, body });
+}
+
+function caption(run: Run): string {
+  const { metric, goal, search } = run;
+  const [first] = run.variants.flatMap(({ comparison }) => comparison ?? []);
+  const level = (estimate: Pick<Estimate, "confidence">): string => confidenceText(estimate);
+  const exact = comparesWithOriginal(run) ? " The original agrees with itself by definition." : "";
+  const sentences = [
+    `Each point is a model of the table below. Thin line: ${level(run.original.estimate)} confidence interval of its ${metric.name}.${exact}`,
+    first &&
+      `Thick line: ${level(first.difference)} confidence interval of its difference from the original, sample by sample.`,
+    first &&
+      goal &&
+      `A thick line that is entirely ${metric.better === "higher" ? "above" : "below"} the dashed one shows that the goal is met.`,
+    search &&
+      "Small points: candidates of the search; dark ones are on the Pareto front of bytes, change and speed. Each links to its recipe.",
+  ];
+  return sentences.filter((sentence) => sentence !== undefined).join(" ");
 }

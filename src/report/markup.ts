@@ -19,6 +19,16 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
   return { markup: pieces.join("") };
 }
 
+/**
+ * Text in which no line breaks inside a flag.
+ * @example withFlags("--for size keeps it")
+ */
+export function withFlags(text: string): Content {
+  return text
+    .split(/(--[a-z][a-z-]*)/)
+    .map((piece, index) => (index % 2 === 1 ? html`<span class="flag">${piece}</span>` : piece));
+}
+
 /** Text of our own that is HTML, CSS or JavaScript already. Never pass anything that came from a file. */
 export function trusted(markup: string): Markup {
   return { markup };

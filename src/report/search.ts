@@ -1,9 +1,9 @@
-/** What a search has tried: a table, whose rows the points of the chart lead to. */
+/** The candidates of a search, as a table: points of the chart link to its rows. */
 import { bytes, change, changeInterval, counted, duration, times, unitOfChange } from "../evaluate/numbers.ts";
 import type { Run, SearchedPoint } from "./data.ts";
 import { html, type Markup } from "./markup.ts";
 
-/** Undefined where nothing was searched. */
+/** Returns undefined if there was no search. */
 export function searchSection({ search, goal, metric: { unit, better } }: Run): Markup | undefined {
   if (search === undefined) return undefined;
   const sign = better === "higher" ? -1 : 1;
@@ -20,7 +20,7 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
       recipe,
       samples = search.samples,
     } = point;
-    const few = samples < search.samples ? `, as ${counted(samples, "sample")} show` : "";
+    const few = samples < search.samples ? ` on the first ${counted(samples, "sample")}` : "";
     const missed =
       goal !== undefined && drop !== undefined && drop > goal.maxDrop ? `misses the goal${few}` : undefined;
     const lost =
@@ -31,13 +31,13 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
 <td class="n">${size === undefined ? "–" : bytes(size)}</td>${lost}<td class="n">${speed === undefined ? "–" : times(speed)}</td><td class="n">${duration(1000 * seconds)}</td></tr>`;
   };
   const lost = ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
-  return html`<h2>What was searched</h2>
-<p class="note">Measured on ${String(search.samples)} samples${search.apart && search.isInterim !== true ? ", none of which judged the variants above" : ""}. For accuracy the change is an estimate for other samples, by the answers that changed as well. Each name opens its recipe.</p>
-<div class="wide"><table><thead><tr><th>combination</th><th class="n">bytes</th><th class="n">${lost}</th><th class="n">speed, roughly</th><th class="n">took</th></tr></thead>
+  return html`<h2>Candidates</h2>
+<p class="note">Measured on ${String(search.samples)} samples${search.apart && search.isInterim !== true ? ", which are not among those of the variants above" : ""}. For accuracy, the change is an estimate that also uses the predictions that changed. Each name opens its recipe.</p>
+<div class="wide"><table><thead><tr><th>candidate</th><th class="n">bytes</th><th class="n">${lost}</th><th class="n">speed (rough)</th><th class="n">time</th></tr></thead>
 <tbody>${search.points.map(row)}</tbody></table></div>`;
 }
 
-/** Of a row, by its place among what was tried. */
+/** Id of a candidate's row. */
 export const rowId = (at: number): string => `searched-${at}`;
 
 const inOrder = (a: number, b: number) => ({ low: Math.min(a, b), high: Math.max(a, b) });

@@ -1,4 +1,4 @@
-/** The report's text: what was done, what was refused and why, and under which circumstances. */
+/** Sections of the report: steps, rejected variants, skipped layers, setup. */
 
 import {
   bytes,
@@ -18,13 +18,13 @@ import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { trainingChart } from "./training-chart.ts";
-import { chosenOf, targetLines, timesOf, timingText } from "./verdict.ts";
+import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "./verdict.ts";
 
-/** Names behind a reason, and options of a step, that are written out. */
-const mostNames = 40;
-const mostText = 300;
-/** Different changes of a step that are written out; run.json has each. */
-const mostChanges = 12;
+/** Maximum number of names after a reason, and maximum length of a text. */
+const maxNames = 40;
+const maxLength = 300;
+/** Maximum number of different changes of a step; run.json lists all. */
+const maxChanges = 12;
 
 export function keyFigures(run: Run): Markup {
   const chosen = chosenOf(run);
@@ -38,12 +38,13 @@ export function keyFigures(run: Run): Markup {
     if (text(after) === text(before)) return html`${text(after)}<small>unchanged</small>`;
     return html`${text(after)}<small>from ${text(before)}${after > 0 && `, ${times(before / after)}`}</small>`;
   };
-  const own = result?.estimate ?? original.estimate;
+  const estimate = result?.estimate ?? original.estimate;
+  const hasInterval = result !== undefined || !comparesWithOriginal(run);
   const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box(`compressed (brotli, quality ${run.brotliQuality})`, fromTo(original.brotli, result?.brotli, bytes))}
-${box(metric.name, figure(metric.unit, own.value), `${confidenceText(own)} interval ${figureInterval(metric.unit, own)}`)}
+${box(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;
@@ -52,7 +53,7 @@ ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.mac
 export function doneSection(run: Run): Markup | undefined {
   const chosen = chosenOf(run);
   if (chosen === undefined || chosen.steps.length === 0) return undefined;
-  return html`<h2>What was done</h2>
+  return html`<h2>Steps</h2>
 ${chosen.steps.map(
   (step) => html`<h3>${step.name}</h3>
 <p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
@@ -60,7 +61,7 @@ ${trainingChart(step)}${changesOf(step)}`,
 )}`;
 }
 
-/** What was not done, and why: variants that are no candidates, and layers that a step left alone. */
+/** Lists rejected variants and skipped layers, with the reasons. */
 export function refusedSection(run: Run): Markup | undefined {
   const variants = run.variants.filter(({ refused }) => refused !== undefined);
   const misses = run.variants.flatMap(({ steps }) =>
@@ -73,21 +74,21 @@ export function refusedSection(run: Run): Markup | undefined {
   if (variants.length === 0 && reasons.length === 0) return undefined;
   return html`${
     variants.length > 0 &&
-    html`<h2>What was refused, and why</h2>
+    html`<h2>Rejected variants</h2>
 <ul class="reasons">
 ${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
 </ul>`
   }
 ${
   reasons.length > 0 &&
-  html`<h2>What was left as it was, and why</h2>
+  html`<h2>Skipped layers</h2>
 <ul class="reasons">
-${reasons.slice(0, mostNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
+${reasons.slice(0, maxNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
 </ul>`
 }`;
 }
 
-/** Machine, versions, seed, data, command: what it takes to do it again. */
+/** Lists what it takes to repeat the run: machine, versions, seed, data, command. */
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
   const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
@@ -107,7 +108,7 @@ export function circumstances(run: Run): Markup {
 <dl class="facts">
 ${row("data", html`${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`)}
 ${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
-${data.chance !== undefined && row("chance", `${percent(data.chance)}: what the most frequent class alone would score`)}
+${data.chance !== undefined && row("chance", `${percent(data.chance)}, the score of always predicting the most frequent class`)}
 ${data.test.sha256 !== undefined && row(validation === undefined ? "test samples" : "validation and test samples", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
 ${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
 ${latency !== undefined && row("timing", `${timingText(latency)}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
@@ -134,7 +135,7 @@ export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly ori
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
 }
 
-/** "pith bench a.onnx out/model.onnx --target wasm": times files on the runtimes that they are for; unless said, on the native one. */
+/** Returns the command that times files on the runtimes that they are for: "pith bench a.onnx out/model.onnx --target wasm". */
 export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
   return `pith bench ${files.map(quoted).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
 }
@@ -143,12 +144,12 @@ function targetFlag(targets: readonly TargetName[]): string {
   return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
 }
 
-/** What to ask of the result where it is going to run, and on samples that it has not met. */
+/** Commands that check the result on its own machine and on new samples. */
 function nextSection(run: Run): Markup {
   const [before, after] = filesOf(run);
   const evaluate = `pith eval ${quoted(after)} --against ${quoted(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
   return html`<h2>Next</h2>
-<p class="note">Time both on the machine that will run them; evaluate them on samples that were not used here:</p>
+<p class="note">Time both models on the machine that will run them, and evaluate them on other samples:</p>
 <pre>${[benchCommand([before, after], run.targets), evaluate].join("\n")}</pre>`;
 }
 
@@ -165,18 +166,18 @@ function lossText({ history }: StepRecord): string {
   return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
-/** Equal changes together, with the places and who decided where it was not the step's own setting. */
+/** Groups equal changes; names what decided a change if it was not the step's option. */
 function changesOf({ changes }: StepRecord): Content {
-  if (changes.length === 0) return html`<p class="note">No change is listed.</p>`;
+  if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const item = ([what, of]: readonly [string, readonly Change[]]): Markup =>
     html`<li>${clipped(what)} <span class="note">${of.length > 1 && `${integer(of.length)} places`}</span><br>${namesText(of.map(({ at }) => at))}</li>`;
   const all = [...groupBy(changes, changeText)];
-  return html`<ul class="reasons">${all.slice(0, mostChanges).map(item)}</ul>
-${all.length > mostChanges && html`<p class="note">and ${integer(all.length - mostChanges)} more kinds of change; run.json has each.</p>`}`;
+  return html`<ul class="reasons">${all.slice(0, maxChanges).map(item)}</ul>
+${all.length > maxChanges && html`<p class="note">and ${integer(all.length - maxChanges)} more kinds of change; run.json has each.</p>`}`;
 }
 
 function namesText(names: readonly string[]): Content {
-  const shown = names.slice(0, mostNames);
+  const shown = names.slice(0, maxNames);
   const list = (some: readonly string[]): Content =>
     some.map((name, index) => [index > 0 && ", ", html`<span class="name">${clipped(name)}</span>`]);
   const more = names.length - shown.length;
@@ -184,7 +185,7 @@ function namesText(names: readonly string[]): Content {
 }
 
 function clipped(text: string): string {
-  return text.length > mostText ? `${text.slice(0, mostText)}…` : text;
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }
 
 export function quoted(word: string): string {

@@ -1,8 +1,8 @@
-/** What single layers lose, as data; and the page of `pith sensitivity`. */
+/** The result of `pith sensitivity`: how much each layer alone loses, as data and as a page. */
 import type { Estimate, Metric } from "../evaluate/index.ts";
 import { bytes, change, changeInterval, counted, figure, percent, unitOfChange } from "../evaluate/numbers.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import { px, tickText } from "./chart.ts";
+import { px, tickText, truncate } from "./chart.ts";
 import { html, type Markup } from "./markup.ts";
 import { page } from "./page.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
@@ -64,10 +64,10 @@ interface KindWords {
 const amount = (share: number): string => percent(share, 0);
 
 export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
-  prune: { title: "single weights set to zero", text: amount, isRising: true },
-  channels: { title: "channels cut", text: amount, isRising: true },
+  prune: { title: "individual weights set to zero", text: amount, isRising: true },
+  channels: { title: "channels removed", text: amount, isRising: true },
   bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
-  rank: { title: "low rank: share of the weights left", text: (ratio) => `rank ${percent(ratio, 0)}` },
+  rank: { title: "low rank: share of weights kept", text: (ratio) => `rank ${percent(ratio, 0)}` },
 };
 
 export interface SweptLayers {
@@ -115,35 +115,44 @@ export function sensitivityPage(found: Sensitivity): string {
   const kinds = sensitivityKinds.filter((kind) => found.rows.some((row) => row.kind === kind));
   const samples = data.count === undefined ? "samples" : `at most ${counted(data.count, "sample")}`;
   const body = html`<main>
-<header><div class="eyebrow">What each layer of <span class="name">${model}</span> can bear</div>
+<header><div class="eyebrow">Sensitivity of the layers of <span class="name">${model}</span></div>
 <h1>${headline(found)}</h1>
-<p class="lead">Each layer was changed by itself, and ${metric.name} measured beside the original (${figure(metric.unit, original.value)}) on ${samples} of ${data.name}: on as many as told the drop to a point, or to a quarter of itself.</p>
-${open > 0 && html`<p class="doubt">${counted(open, "setting")} not measured: the time was over.</p>`}
+<p class="lead">Each layer was changed alone, and ${metric.name} was compared with the original's (${figure(metric.unit, original.value)}) on ${samples} of ${data.name}. Sampling stopped once the drop was known to ±1 point or ±25 %.</p>
+${open > 0 && html`<p class="doubt">${counted(open, "setting")} not measured: the time limit was reached.</p>`}
 </header>
 ${kinds.map((kind) => sectionOf(found, kind))}
-${misses.length > 0 && html`<h2>What could not be changed</h2><ul class="reasons">${misses.map(({ kind, at, reason }) => html`<li><span class="name">${at ?? "the model"}</span> ${kindWords[kind].title}: ${reason}</li>`)}</ul>`}
-<footer>Made by pith ${version}, seed ${seed}. Drops of single layers do not add up: measure what a recipe makes of all of them.</footer>
+${misses.length > 0 && html`<h2>Skipped layers</h2><ul class="reasons">${misses.map(({ kind, at, reason }) => html`<li><span class="name">${at ?? "the model"}</span> ${kindWords[kind].title}: ${reason}</li>`)}</ul>`}
+<footer>Made by pith ${version}, seed ${seed}. Drops of layers do not add up: measure the model that a recipe produces.</footer>
 </main>`;
   return page({ title: `${model}: ${headline(found)}`, style: `${reportStyle}${style}`, body });
 }
 
-/** "conv1 bears least": the layer that loses most, of most kinds. */
+/** "conv1 is the most sensitive layer": the one that loses most, for most kinds of change. */
 export function headline(found: Sensitivity): string {
   if (found.rows.length === 0) return "No layer was measured";
   const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
   const firsts = sensitivityKinds.flatMap((kind) => sweptBy({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
   const [most] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
-  return most === undefined ? "No layer lost more than chance explains" : `${most[0]} bears least`;
+  return most === undefined
+    ? "No layer lost a statistically significant amount"
+    : `${most[0]} is the most sensitive layer`;
 }
 
 const style = `
-.sweep path { fill: none; stroke: var(--line); stroke-width: 1.3; } .sweep path.most { stroke: var(--accent); stroke-width: 1.8; }
-.sweep circle { fill: var(--line); } .sweep circle.most { fill: var(--accent); }
+.sweep g { --hue: var(--line); } .sweep path { fill: none; stroke: var(--hue); stroke-width: 1.3; } .sweep circle { fill: var(--hue); }
+.sweep g[class^=layer] path { stroke-width: 1.8; }
+.sweep .names text[class^=layer] { fill: var(--hue); } .sweep .names line[class^=layer] { stroke: var(--hue); }
+.sweep .layer0 { --hue: #1d5d86; } .sweep .layer1 { --hue: #b4541f; } .sweep .layer2 { --hue: #2b6b4b; }
+.sweep .layer3 { --hue: #7d4a9c; } .sweep .layer4 { --hue: #85600f; } .sweep .layer5 { --hue: #b03a5b; }
+@media (prefers-color-scheme: dark) {
+  .sweep .layer0 { --hue: #86b9de; } .sweep .layer1 { --hue: #f0a070; } .sweep .layer2 { --hue: #83c5a1; }
+  .sweep .layer3 { --hue: #c9a0e6; } .sweep .layer4 { --hue: #dcb766; } .sweep .layer5 { --hue: #f094ae; }
+}
 `;
 
 const [width, height] = [980, 320];
-const margin = { top: 24, right: 190, bottom: 40, left: 62 };
-/** Layers with a name in the picture. */
+const margin = { top: 34, right: 190, bottom: 40, left: 62 };
+/** Number of layers that have a name and a color in the chart. */
 const named = 6;
 const nameLength = 26;
 
@@ -155,12 +164,12 @@ function sectionOf(found: Sensitivity, kind: SensitivityKind): Markup {
       ? html`<td class="n">–</td>`
       : html`<td class="n">${dropText(unit, row.drop.value)}<small>${changeInterval(unit, row.drop).replaceAll("+", "")}, ${counted(row.drop.count, "sample")}</small></td>`;
   return html`<h2>${kindWords[kind].title}</h2>
-<figure>${picture(found, kind)}
-<figcaption>How much worse ${found.metric.name} is, layer by layer; those that lose most have their names.</figcaption></figure>
+<figure class="wide">${picture(found, kind)}
+<figcaption>Drop of ${found.metric.name} by layer. The layers that lose most are named.</figcaption></figure>
 <div class="wide"><table>
 <thead><tr><th>layer</th><th class="n">weights</th>${settings.map((setting) => html`<th class="n">${kindWords[kind].text(setting)}</th>`)}</tr></thead>
 <tbody>${layers.map(({ name, rows }) => html`<tr><td class="text"><span class="name">${name}</span></td><td class="n">${bytes(rows.find((row) => row !== undefined)?.bytes ?? 0)}</td>${rows.map(cell)}</tr>\n`)}</tbody></table></div>
-<p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, the most sensitive first.</p>`;
+<p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, most sensitive layer first.</p>`;
 }
 
 function picture(found: Sensitivity, kind: SensitivityKind): Markup {
@@ -181,26 +190,31 @@ function picture(found: Sensitivity, kind: SensitivityKind): Markup {
         row === undefined || !Number.isFinite(row.drop.value) ? [] : { at, drop: row.drop.value },
       ),
     ];
-    return { name, points, isNamed: place < named, last: points.at(-1) ?? { at: -1, drop: 0 } };
+    return {
+      name,
+      points,
+      look: place < named ? `layer${place}` : undefined,
+      last: points.at(-1) ?? { at: -1, drop: 0 },
+    };
   });
-  const labels = lines.filter(({ isNamed }) => isNamed);
+  const labels = lines.filter(({ look }) => look !== undefined);
   const places = spreadOut(
     labels.map(({ last }) => y(last.drop)),
     16,
     margin.top,
     bottom,
   );
-  const draw = ({ name, points, isNamed }: (typeof lines)[number]): Markup => {
+  const draw = ({ name, points, look }: (typeof lines)[number]): Markup => {
     const path = points.map(({ at, drop }, index) => `${index === 0 ? "M" : "L"}${px(x(at))} ${px(y(drop))}`).join("");
-    return html`<g><title>${name}</title><path class="${isNamed ? "most" : ""}" d="${path}"/>${points.slice(1).map(({ at, drop }) => html`<circle class="${isNamed ? "most" : ""}" cx="${px(x(at))}" cy="${px(y(drop))}" r="3"><title>${name}, ${kindWords[kind].text(settings[at] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
+    return html`<g class="${look ?? ""}"><title>${name}</title><path d="${path}"/>${points.slice(1).map(({ at, drop }) => html`<circle cx="${px(x(at))}" cy="${px(y(drop))}" r="3"><title>${name}, ${kindWords[kind].text(settings[at] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
   };
   const all = ticks(low, high, 5);
-  return html`<svg class="chart sweep" viewBox="0 0 ${width} ${height}" role="img" aria-label="Drop of ${metric} by layer: ${kindWords[kind].title}">
+  return html`<svg class="chart broad sweep" viewBox="0 0 ${width} ${height}" role="img" aria-label="Drop of ${metric} by layer: ${kindWords[kind].title}">
 <g class="grid">${all.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
 <g class="tick">${all.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, all)}</text>`)}
 <text x="${px(x(-1))}" y="${bottom + 18}" text-anchor="middle">unchanged</text>${settings.map((setting, at) => html`<text x="${px(x(at))}" y="${bottom + 18}" text-anchor="middle">${kindWords[kind].text(setting)}</text>`)}</g>
-<g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/><text x="2" y="${margin.top - 10}">↑ drop of ${metric}</text></g>
+<g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/><text x="2" y="14">↑ drop of ${metric}</text></g>
 ${lines.toReversed().map(draw)}
-<g class="names">${labels.map(({ name, last }, at) => html`<line x1="${px(x(last.at) + 4)}" y1="${px(y(last.drop))}" x2="${px(right + 10)}" y2="${px(places[at] ?? 0)}"/><text x="${px(right + 12)}" y="${px((places[at] ?? 0) + 4)}">${name.length > nameLength ? `${name.slice(0, nameLength - 1)}…` : name}</text>`)}</g>
+<g class="names">${labels.map(({ name, look = "", last }, at) => html`<line class="${look}" x1="${px(x(last.at) + 4)}" y1="${px(y(last.drop))}" x2="${px(right + 10)}" y2="${px(places[at] ?? 0)}"/><text class="${look}" x="${px(right + 12)}" y="${px((places[at] ?? 0) + 4)}">${truncate(name, nameLength)}</text>`)}</g>
 </svg>`;
 }

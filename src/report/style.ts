@@ -4,7 +4,7 @@
 export const tokens = `
 :root {
   color-scheme: light dark;
-  --paper: #fdfcfa; --ink: #1d1c1a; --soft: #69655d; --line: #e3dfd7; --wash: #f5f2ec;
+  --paper: #fdfcfa; --ink: #1d1c1a; --soft: #69655d; --line: #e3dfd7; --wash: #f5f2ec; --shade: #0000002e;
   --accent: #1d5d86; --accent-wash: #e8f0f5; --good: #2b6b4b; --doubt: #85600f; --bad: #9d3a30;
   --serif: "Iowan Old Style", "Palatino Linotype", Palatino, "Book Antiqua", Charter, Georgia, serif;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
@@ -12,7 +12,7 @@ export const tokens = `
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --paper: #171613; --ink: #e9e5dc; --soft: #a09a8e; --line: #37342e; --wash: #211f1b;
+    --paper: #171613; --ink: #e9e5dc; --soft: #a09a8e; --line: #37342e; --wash: #211f1b; --shade: #000000a0;
     --accent: #86b9de; --accent-wash: #1e2a33; --good: #83c5a1; --doubt: #dcb766; --bad: #e89a8f;
   }
 }
@@ -26,9 +26,9 @@ main { max-width: 66rem; margin: 0 auto; padding: clamp(1.25rem, 4vw, 3.5rem) cl
 h1 { font: 400 clamp(1.8rem, 5vw, 2.9rem)/1.15 var(--serif); letter-spacing: -.01em; margin: .35rem 0 .9rem; text-wrap: balance; }
 h2 { font: 400 1.35rem/1.3 var(--serif); margin: 3rem 0 .75rem; }
 h3 { font: 600 .95rem/1.4 var(--sans); margin: 1.5rem 0 .4rem; }
-p { margin: .4rem 0; max-width: 44rem; }
+p { margin: .4rem 0; max-width: 44rem; overflow-wrap: break-word; }
 .eyebrow { color: var(--soft); font-size: .87rem; }
-.lead { font-size: 1.07rem; }
+.lead { font-size: 1.07rem; } .flag { white-space: nowrap; }
 .note { color: var(--soft); font-size: .87rem; }
 .name { font-family: var(--mono); font-size: .86em; unicode-bidi: isolate; overflow-wrap: anywhere; }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: 1em; padding: 0 .7em; font-size: .87rem; margin-right: .4em; }
@@ -38,7 +38,14 @@ dl.figures > div { margin: 0 -1px -1px 0; border: 1px solid var(--line); padding
 dl.figures dt { color: var(--soft); font-size: .82rem; }
 dl.figures dd { margin: .1rem 0 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); white-space: normal; }
-.wide { overflow-x: auto; margin: 0 calc(-1 * clamp(0rem, 2vw, 1rem)); padding: 0 clamp(0rem, 2vw, 1rem); }
+.wide {
+  overflow-x: auto; margin: 0 calc(-1 * clamp(0rem, 2vw, 1rem)); padding: 0 clamp(0rem, 2vw, 1rem);
+  /* A shadow at an edge shows that the table continues there: the covers scroll with it, the shadows do not. */
+  background: linear-gradient(to right, var(--paper) 40%, transparent) 0 0 / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--paper) 40%, transparent) 100% 0 / 3rem 100% no-repeat local,
+    linear-gradient(to right, var(--shade), transparent) 0 0 / 1rem 100% no-repeat scroll,
+    linear-gradient(to left, var(--shade), transparent) 100% 0 / 1rem 100% no-repeat scroll;
+}
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums lining-nums; }
 th, td { text-align: left; vertical-align: top; padding: .42rem .8rem .42rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; font-size: .82rem; white-space: nowrap; vertical-align: bottom; border-bottom-color: var(--soft); }
@@ -58,6 +65,7 @@ dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5
 pre { background: var(--wash); border: 1px solid var(--line); padding: .7rem .9rem; margin: .6rem 0; font: .84rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 2.5rem 0 0; } figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; max-width: 46rem; }
 svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); font-variant-numeric: tabular-nums; }
+svg.narrow { display: none; }
 .chart .grid line { stroke: var(--line); } .chart .axis line { stroke: var(--soft); } .chart text { fill: var(--ink); }
 .chart .tick text, .chart .axis text { fill: var(--soft); font-size: 12px; }
 .chart .goal line { stroke: var(--bad); stroke-dasharray: 5 4; } .chart .goal text { fill: var(--bad); font-size: 12px; }
@@ -71,7 +79,7 @@ svg.chart { display: block; width: 100%; height: auto; font: 13px var(--sans); f
 .chart .names line { stroke: var(--soft); } .chart .names text.chosen { fill: var(--accent); font-weight: 600; } .chart .names text.refused { fill: var(--soft); }
 footer { margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .84rem; }
 @media (max-width: 40rem) {
-  figure { overflow-x: auto; } svg.chart { width: 44rem; }
+  .lead { font-size: 1rem; } svg.broad { display: none; } svg.narrow { display: block; } figure.wide svg.broad { display: block; width: 44rem; }
   dl.facts { grid-template-columns: 1fr; gap: 0; } dl.facts dd { margin-bottom: .5rem; }
   dl.figures { grid-template-columns: 1fr 1fr; }
 }

@@ -14,11 +14,12 @@ import {
 } from "../evaluate/numbers.ts";
 import type { Measured, Run, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
-import { markOf, passedOver, timesOf } from "./verdict.ts";
+import { comparesWithOriginal, markOf, passedOver, timesOf } from "./verdict.ts";
 
 export function variantsTable(run: Run): Markup {
   const { name, unit } = run.metric;
   const speeds = timesOf(run)?.models ?? [];
+  const exact = comparesWithOriginal(run);
   const withBrotli = [run.original, ...run.variants.map(({ result }) => result)].some(
     (one) => one?.brotli !== undefined,
   );
@@ -32,7 +33,7 @@ export function variantsTable(run: Run): Markup {
     withZeros && html`<td class="n">${one.zeros === undefined ? "–" : percent(one.zeros)}</td>`,
     withMacs &&
       html`<td class="n">${one.macs === undefined ? "–" : count(one.macs)}<small>${ratioOf(run.original.macs, one.macs)}</small></td>`,
-    html`<td class="n">${figure(unit, one.estimate.value)}<small>${figureInterval(unit, one.estimate)}</small></td>`,
+    html`<td class="n">${figure(unit, one.estimate.value)}<small>${!(exact && one === run.original) && figureInterval(unit, one.estimate)}</small></td>`,
   ];
   const speed = (index: number): Markup => {
     const one = speeds[index]?.speedup;

@@ -51,6 +51,11 @@ export function outcomeOf(run: Run): Outcome {
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
+/** Whether the metric compares with the original, whose own value is then perfect by definition and has no interval. */
+export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boolean {
+  return variants.some(({ comparison }) => comparison?.truth === "original");
+}
+
 /** The times that count; undefined where nothing was timed, or the machine was too busy. */
 export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;

@@ -7,6 +7,7 @@ import { type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn } from "../recipe/run.ts";
 import type { Run } from "../report/data.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
+import { searchParts } from "./parts.ts";
 import { recordOf, resolved, type Scored } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
 import type { AheadOptions, SearchTask } from "./search-task.ts";
@@ -66,7 +67,7 @@ export class Finals {
   }
 
   async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Compressed> {
-    const { store, original, task, options, parts, trials } = this.#of;
+    const { store, original, task, options, context, parts, trials } = this.#of;
     const candidates = some.map(({ combination, attempt }) => ({
       name: combination.name,
       recipe: resolved(combination, attempt, options.samples),
@@ -78,7 +79,9 @@ export class Finals {
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
     // The result has the figures of the original on these samples.
-    const judging = { ...own, goal, choice: false, compared, onMeasured: () => {} };
+    const seen = own.seen && own.seen.count === task.test.count ? searchParts(own.seen, context.seed) : undefined;
+    const shown = seen && { seen: test === parts.search ? seen.search : seen.test };
+    const judging = { ...own, ...shown, goal, choice: false, compared, onMeasured: () => {} };
     return compressIn(store, original, candidates, { ...task, test }, judging, by);
   }
 

@@ -1,6 +1,7 @@
 /** The search for the smallest model that keeps a goal: what it tries, what it looks at, what it returns. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { decode } from "fast-png";
 import { beforeAll, describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement, usualDrop } from "../../src/evaluate/index.ts";
@@ -18,11 +19,30 @@ import { temporaryFolder } from "../temporary.ts";
 let net: Model;
 let found: Compressed;
 const bests: Compressed[] = [];
+/** Each test sample as a stored image: its brightness depends on its label. */
+const brightnessOf = (label: number): number => 30 * label;
+const pictures = memory("pictures", {
+  image: {
+    type: "uint8",
+    dims: [800, 8, 8, 3],
+    data: Uint8Array.from({ length: 800 * 192 }, (_, index) => brightnessOf(Math.floor(index / 192) % 8)),
+  },
+});
 const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } } as const;
 
 beforeAll(async () => {
   net = await trained();
-  found = await search(net, task, { ...quick, onBest: async (best) => void bests.push(best) });
+  found = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
+});
+
+test("shows the stored images of the samples that the final candidates were evaluated on", () => {
+  const { disagreements } = found.run;
+  expect(disagreements.length).toBeGreaterThan(0);
+  for (const { label = 0, shown } of disagreements) {
+    if (shown?.kind !== "image") throw new Error("The sample has no image.");
+    const { data } = decode(Buffer.from(shown.address.split(",")[1] ?? "", "base64"));
+    expect(data[0]).toBe(brightnessOf(label));
+  }
 });
 
 test("formats of numbers come first, then what is cut and healed", () => {
