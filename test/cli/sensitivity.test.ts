@@ -22,7 +22,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   const { code, out: text, err } = await pith(...words, "--kinds", "prune,bits", "--budget", "85%");
   expect(code, err).toBe(0);
   expect(text).toMatch(
-    /^single weights set to zero: drop of accuracy in points\nlayer +20 % +40 % +60 % +80 %\nfc\d +\d/,
+    /^individual weights set to zero: drop of accuracy in points\nlayer +20 % +40 % +60 % +80 %\nfc\d +\d/,
   );
   expect(text).toContain("fewer bits");
   expect(text).toMatch(/\nnext: pith compress .*prune\.yaml\n$/);
@@ -34,7 +34,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   // Without two of its three greatest parts a layer of four numbers that count answers otherwise.
   expect(Math.max(...rows.map(({ drop }) => drop.value))).toBeGreaterThan(0.2);
   const page = read("sensitivity.html");
-  expect(page).toContain("<h2>single weights set to zero</h2>");
+  expect(page).toContain("<h2>individual weights set to zero</h2>");
   expect(page).toMatch(/<title>fc1, 80 %: [\d.−]+<\/title>/);
   expect(page).not.toMatch(/<script|https?:|NaN/);
   const [step] = parseRecipe(read("bits.yaml")).steps;

@@ -10,7 +10,7 @@ import { storeOf } from "./ahead.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
-/** Samples, unless `--samples` says how many: more would seldom change which layer bears least. */
+/** Samples, unless `--samples` says how many: more would seldom change which layer is the most sensitive. */
 const usualSamples = 1024;
 
 export interface SweepInput extends SharedInput {
