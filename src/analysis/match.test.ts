@@ -1,27 +1,91 @@
 import { describe, expect, test } from "vitest";
 import {
   convolutional,
+  expectEveryNumberOfLayers,
   expectInConvolutions,
   expectInTransformers,
   norms,
+  pairs,
   perceptron,
   texts,
   transformer,
 } from "../../test/distill/networks.ts";
 import { shared } from "../../test/shared.ts";
 import { Miss } from "../errors.ts";
+import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
+import { averagePool, conv2d, network, relu, residual } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
-import { type Matching, matchAttention, matchLayers } from "./match.ts";
+import { matchAttention, matchLayers } from "./match.ts";
 
-function pairs(student: Model, teacher: Model, by?: Matching): readonly (readonly [string, string])[] {
-  const matched = matchLayers(student, teacher, by);
-  if (matched instanceof Miss) throw new Error(matched.reason);
-  return matched.map((pair) => [pair.student.name, pair.teacher.name] as const);
-}
+/** Residual blocks in two resolutions: `a` before the pooling, `b` after it. */
+const staged = (first: number, second: number): Model => {
+  const block = () =>
+    residual({ a: conv2d(4, 4, 3, { padding: 1 }), relu: relu(), b: conv2d(4, 4, 3, { padding: 1 }) });
+  const blocks = (name: string, count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, at) => [`${name}${at}`, block()]));
+  return network(
+    {
+      stem: conv2d(3, 4, 3),
+      ...blocks("a", first),
+      pool: averagePool(2),
+      ...blocks("b", second),
+      end: conv2d(4, 2, 1),
+    },
+    { input: ["batch", 3, 10, 10], seed: 1 },
+  );
+};
 
 describe("layers are matched", () => {
+  test.each(["pre-norm", "post-norm"] as const)(
+    "the state after each layer with one after a layer, whatever number of layers is kept: %s",
+    async (order) => {
+      await expectEveryNumberOfLayers(transformer(5, 8, 2, 1, order));
+    },
+  );
+
+  test.each(["pre-norm", "post-norm"] as const)("a single layer of another width with the last one: %s", (order) => {
+    const [student, teacher] = [transformer(1, 8, 2, 1, order), transformer(3, 12, 3, 2, order)];
+    const [[own, other] = [], ...more] = pairs(student, teacher);
+    expect(more).toEqual([]);
+    expect(other?.replace("layer2", "layer0")).toBe(own);
+    expect(pairs(teacher, student).map(([, last]) => last)).toEqual([own, own, own]);
+    const attention = matchAttention(student, teacher);
+    if (attention instanceof Miss) throw new Error(attention.reason);
+    expect(attention.map((pair) => pair.teacher.scores.name)).toEqual([expect.stringContaining("layer2.")]);
+  });
+
+  test("the states of a student whose layers were factorized, by their names", async () => {
+    const teacher = transformer(4, 8, 2, 1, "post-norm");
+    const student = teacher.clone();
+    await factorize(student, { rank: 2, layers: ["words", "layer1.*", "layer3.*"], timing: false });
+    expect(pairs(student, teacher)).toEqual(pairs(teacher, teacher));
+  });
+
+  test("the last state of an encoder, which is an output of the model", () => {
+    const encoder = (layers: number): Model => {
+      const model = transformer(layers, 8, 2, 1, "post-norm");
+      const last = model.graph.value(pairs(model, model).at(-1)?.[0] ?? "");
+      if (last === undefined) throw new Error("no state");
+      model.graph.setOutputs([last]);
+      return model;
+    };
+    expect(pairs(encoder(2), encoder(4)).map(([, teacher]) => teacher)).toEqual([
+      expect.stringContaining("layer1."),
+      expect.stringContaining("layer3."),
+    ]);
+  });
+
+  test("stage by stage if both networks have the same number of resolutions", () => {
+    expect(pairs(staged(1, 1), staged(3, 1)).map(([, teacher]) => teacher)).toEqual(["a2.output", "b0.output"]);
+    expect(pairs(staged(2, 1), staged(2, 4)).map(([, teacher]) => teacher)).toEqual([
+      "a0.output",
+      "a1.output",
+      "b3.output",
+    ]);
+  });
+
   test("by block: the last of the student with the last of the teacher, whatever their numbers", () => {
     const layer = (at: number) => expect.stringContaining(`layer${at}.`);
     expect(pairs(transformer(2, 8, 2), transformer(6, 12, 3))).toEqual([
@@ -66,7 +130,7 @@ describe("layers are matched", () => {
     [{ fc0: "fc7" }, 'the teacher has no value, layer or block "fc7"; layers are fc0, fc1, fc2'],
     [
       "shape",
-      'blocks of the student have the shapes [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name them',
+      'blocks of the student have the shapes [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name the pairs',
     ],
   ] as const)("or say why not: %o", (by, reason) => {
     const found = matchLayers(perceptron([9, 3]), perceptron([16, 12, 3]), by);

@@ -1,20 +1,22 @@
 /**
- * Which layers of two models stand for each other: of a changed model and its original; of a student and the teacher that it learns from.
+ * Pairs layers of two models: of a changed model and its original, or of a student and its teacher.
  *
- * A changed model keeps the names of layers; where one became several in a row (low rank), the last of them makes the value that the one made.
+ * A changed model keeps the names of layers. If a layer became several in a row (low rank), the last of them computes the value of the original layer.
  *
- * Of a student and its teacher, blocks (`blocks.ts`) of several layers are paired: layers of a transformer, residual blocks. Networks without such blocks are paired layer
- * by layer. Block i of the student's n (from 0) learns from the teacher's block ⌈(i + 1) · m / n⌉ - 1 of m: the last learns from the last.
+ * Between student and teacher, the outputs of blocks (`blocks.ts`) are paired: transformer layers, residual blocks. Networks without such blocks are paired layer by
+ * layer. Both networks are divided into stages, in which blocks have outputs of one resolution. Block i of n in a stage of the student (from 0) is paired with block
+ * ⌈(i + 1) · m / n⌉ - 1 of m in the teacher's stage, so the last is paired with the last. If the numbers of stages differ, each network counts as one stage.
  */
 
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
+import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { type Attention, attentions } from "./attention.ts";
-import { blocks } from "./blocks.ts";
+import { type Block, blocks } from "./blocks.ts";
 import { valueAt } from "./channel-links.ts";
+import { downstream } from "./downstream.ts";
 import { type Inference, infer } from "./infer.ts";
 import { type Layer, layerAt, layers } from "./layers.ts";
 
@@ -26,14 +28,18 @@ export interface MatchedPair<T = Value> {
   readonly teacher: T;
 }
 
-/** Finds, among the layers of one model, those that stand for a layer of the other: of its name first. A table and the last layer that it is, too, have one name. */
+/**
+ * Returns a function that finds the layers of one model that correspond to a layer of the other: by name, then by output. An embedding table that is also the output layer
+ * gives two layers of one name.
+ */
 export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
   const made = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
   const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, made)];
   return (layer) => [...new Set([...(byName.get(layer.name) ?? []), ...(byOutput.get(made(layer)) ?? [])])];
 }
 
-const instead = 'name them: match: { "of the student": "of the teacher" }, or student=…, teacher=… of the loss';
+const instead =
+  'name the pairs: match: { "student layer": "teacher layer" }, or student=…, teacher=… in the text of the loss';
 
 /**
  * Pairs of values that a loss compares, in the order of the student.
@@ -57,30 +63,66 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
     }
     return found;
   }
-  const [ofStudent, ofTeacher] = [blockOutputsOf(student), blockOutputsOf(teacher)];
-  const [own, other] = [atSameGranularity(ofStudent, ofTeacher), atSameGranularity(ofTeacher, ofStudent)];
-  if (own.length === 0) return new Miss(`the student's graph shows no blocks: ${instead}`);
-  if (other.length === 0) return new Miss(`the teacher's graph shows no blocks: ${instead}`);
-  if (by === "shape") return byShape(own, other);
-  return byPlace(own, other);
+  const matched = matchedStates(student, teacher);
+  if (matched instanceof Miss) return matched;
+  const values = (states: readonly State[]): readonly Value[] => states.map(({ value }) => value);
+  if (by === "shape") return byShape(values(matched.student), values(matched.teacher));
+  return byStage(matched).map((pair) => ({ student: pair.student.value, teacher: pair.teacher.value }));
+}
+
+function byStage({ student, teacher }: MatchedPair<readonly State[]>): readonly MatchedPair<State>[] {
+  const [own, other] = [stagesOf(student), stagesOf(teacher)];
+  if (own.length !== other.length) return byPlace(student, teacher);
+  return own.flatMap((states, stage) => byPlace(states, other[stage] ?? []));
+}
+
+function stagesOf(states: readonly State[]): readonly (readonly State[])[] {
+  const stages: State[][] = [];
+  for (const state of states) {
+    const stage = stages.at(-1);
+    if (stage?.[0]?.resolution === state.resolution) stage.push(state);
+    else stages.push([state]);
+  }
+  return stages;
 }
 
 function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPair<T>[] {
-  return own.flatMap((student, at) => {
-    const teacher = other[Math.ceil(((at + 1) * other.length) / own.length) - 1];
+  return own.flatMap((student, index) => {
+    const teacher = other[Math.ceil(((index + 1) * other.length) / own.length) - 1];
     return teacher === undefined ? [] : [{ student, teacher }];
   });
 }
 
-/** The attentions of two networks, paired by relative position. */
+/** Pairs the attentions of two networks: those of paired blocks in their order, or all by relative position if blocks do not contain equally many. */
 export function matchAttention(student: Model, teacher: Model): readonly MatchedPair<Attention>[] | Miss {
-  const [own, other] = [student, teacher].map((model) => attentions(model, infer(model)));
-  const lacking = own?.length === 0 ? "student" : other?.length === 0 ? "teacher" : undefined;
-  if (own === undefined || other === undefined || lacking !== undefined)
+  const [own, other] = [attentions(student, infer(student)), attentions(teacher, infer(teacher))];
+  if (own.length === 0 || other.length === 0)
     return new Miss(
-      `the ${lacking}'s graph shows no attention: where it is one fused operator, run the recipe step \`lower-fused\` first, or name values: student=…, teacher=… of the loss`,
+      `the ${own.length === 0 ? "student" : "teacher"}'s graph shows no attention: if attention is one fused operator, run the recipe step \`lower-fused\` first; otherwise name values: student=…, teacher=… in the text of the loss`,
     );
-  return byPlace(own, other);
+  const matched = matchedStates(student, teacher);
+  if (matched instanceof Miss) return byPlace(own, other);
+  const [ownBlocks, otherBlocks] = [byBlock(student, own, matched.student), byBlock(teacher, other, matched.teacher)];
+  const pairs = byStage(matched).map((pair) => ({
+    student: ownBlocks.get(pair.student) ?? [],
+    teacher: otherBlocks.get(pair.teacher) ?? [],
+  }));
+  const isComplete =
+    pairs.every((pair) => pair.student.length === pair.teacher.length) &&
+    pairs.reduce((sum, pair) => sum + pair.student.length, 0) === own.length;
+  return isComplete ? pairs.flatMap((pair) => byPlace(pair.student, pair.teacher)) : byPlace(own, other);
+}
+
+/** Attentions by the first state that depends on them. */
+function byBlock(
+  model: Model,
+  all: readonly Attention[],
+  states: readonly State[],
+): ReadonlyMap<State | undefined, readonly Attention[]> {
+  return groupBy(all, ({ scores }) => {
+    const reached = downstream(model.graph, [scores], infer(model));
+    return states.find(({ value }) => reached.has(value));
+  });
 }
 
 /** The value of this name, or the output of the layer or block of this name. */
@@ -144,57 +186,159 @@ function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   );
 }
 
-/** Outputs of the blocks of a network, except outputs of the model: states between layers of a transformer, maps of residual blocks. */
-interface BlockOutputs {
-  readonly values: readonly Value[];
-  /** Layers of the block of each value. */
-  readonly sizes: readonly number[];
-  /** Layers of the smallest repeated block; undefined if none repeats. */
-  readonly repeated: number | undefined;
+/** The output of a block: a state between transformer layers, a map between residual blocks. */
+interface State {
+  readonly value: Value;
+  /** The dimensions of the value without samples and channels: height and width, or tokens. */
+  readonly resolution: string;
 }
 
-function blockOutputsOf(model: Model): BlockOutputs {
+interface BlockState extends State {
+  /** The nodes of the block, in their order. */
+  readonly nodes: readonly Node[];
+  readonly layers: number;
+}
+
+interface States {
+  readonly states: readonly BlockState[];
+  readonly blocks: readonly Block[];
+  /** The repeated block with the fewest layers. */
+  readonly repeated: Block | undefined;
+}
+
+function matchedStates(student: Model, teacher: Model): MatchedPair<readonly State[]> | Miss {
+  const other = statesOf(teacher);
+  const kept = other.states.length === 0 ? undefined : keptStates(student, teacher, other.states);
+  if (kept !== undefined) return { student: kept, teacher: other.states };
+  const own = statesOf(student);
+  const matched = { student: atGranularityOf(other, own), teacher: atGranularityOf(own, other) };
+  if (matched.student.length === 0) return new Miss(`the student's graph shows no blocks: ${instead}`);
+  if (matched.teacher.length === 0) return new Miss(`the teacher's graph shows no blocks: ${instead}`);
+  return matched;
+}
+
+/**
+ * Finds states by their names, in a student that was made from the teacher: fewer layers, factorized or quantized ones. Its own graph may no longer show repetitions.
+ * @returns undefined if the student has other layers than the teacher, or if a state depends on other layers than in the teacher.
+ */
+function keptStates(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
+  const inference = infer(student);
+  const [own, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
+  const names = new Set(theirs.map(({ name }) => name));
+  /** Parts of a factorized layer are called by its name and their own. */
+  const originalName = (name: string): string | undefined => {
+    if (names.has(name)) return name;
+    const end = name.lastIndexOf(".");
+    return end < 0 ? undefined : originalName(name.slice(0, end));
+  };
+  const originals = new Map(own.map(({ node, name }) => [node, originalName(name)]));
+  const left = new Set(originals.values());
+  if (left.has(undefined)) return undefined;
+  const leftNames = new Map(theirs.flatMap(({ node, name }) => (left.has(name) ? [[node, name] as const] : [])));
+  const kept: State[] = [];
+  let before = 0;
+  for (const state of states) {
+    const expected = namesBefore(state.value, leftNames);
+    if (expected.size === before) continue; // No layer of this block is left.
+    before = expected.size;
+    const value = student.graph.value(state.value.name);
+    if (value === undefined) return undefined;
+    const found = namesBefore(value, originals);
+    if (found.size !== expected.size || ![...expected].every((name) => found.has(name))) return undefined;
+    kept.push({ value, resolution: resolutionOf(value, inference) });
+  }
+  return kept;
+}
+
+/** The names of the layers that a value depends on. */
+function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {
+  const seen = new Set<Node>();
+  const open = [value];
+  while (open.length > 0) {
+    const node = open.pop()?.producer;
+    if (node === undefined || seen.has(node)) continue;
+    seen.add(node);
+    open.push(...usedValues(node));
+  }
+  return new Set([...seen].flatMap((node) => (names.has(node) ? [names.get(node)] : [])));
+}
+
+/** The states of a network. A state that is an output of the model counts if a repeated block computes it; outputs of other blocks are the answers. */
+function statesOf(model: Model): States {
   const { graph } = model;
   const inference = infer(model);
   const { blocks: all, repeats } = blocks(model, inference);
   const read = new Set(all.flatMap(({ inputs }) => inputs));
   const fewest = all.some((block) => block.layers.length > 1) ? 2 : 1;
-  const [values, sizes]: [Value[], number[]] = [[], []];
+  const repeated = repeats.flat().filter((block) => block.layers.length >= fewest);
+  const states: BlockState[] = [];
   let inBlock = false;
   for (const block of all) {
-    const made = block.outputs.find((value) => read.has(value));
+    const isState = fewest > 1 && repeated.includes(block);
+    const value = block.outputs.find((output) => read.has(output)) ?? (isState ? block.outputs[0] : undefined);
     const size = block.layers.length;
-    // An activation behind a block belongs to it if it keeps the shape; a final normalization, which has weights, does not.
-    const before = values.at(-1);
+    // An activation after a block belongs to it if it keeps the shape; a final normalization, which has weights, does not.
+    const before = states.at(-1);
     const [node, ...more] = block.nodes;
     const isPlain =
-      size === 0 && more.length === 0 && node?.inputs.some((value) => holdsNumbers(value, inference)) === false;
-    const continuesBlock = isPlain && before !== undefined && sizesOf(made) === sizesOf(before);
+      size === 0 && more.length === 0 && node?.inputs.some((input) => isArray(input, inference)) === false;
+    const continuesBlock = isPlain && before !== undefined && sizesOf(value) === sizesOf(before.value);
     inBlock = size > 0 ? size >= fewest : inBlock && continuesBlock;
-    if (made === undefined || !inBlock || graph.isOutput(made)) continue;
-    if (continuesBlock) values.pop();
-    else sizes.push(size);
-    values.push(made);
+    if (value === undefined || !inBlock || (graph.isOutput(value) && !isState)) continue;
+    const state = { value, nodes: block.nodes, layers: size, resolution: resolutionOf(value, inference) };
+    if (continuesBlock) states.pop();
+    states.push(continuesBlock ? { ...state, nodes: [...before.nodes, ...block.nodes], layers: before.layers } : state);
   }
-  const repeated = repeats.flatMap(([first]) => first?.layers.length ?? 0).filter((size) => size >= fewest);
-  return { values, sizes, repeated: repeated.length === 0 ? undefined : Math.min(...repeated) };
+  const [smallest] = repeated.sort((a, b) => a.layers.length - b.layers.length);
+  return { states, blocks: all, repeated: smallest };
 }
 
-function holdsNumbers(value: Value | undefined, inference: Inference): boolean {
+function isArray(value: Value | undefined, inference: Inference): boolean {
   const operand = value === undefined ? undefined : inference.operand(value);
   return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
 }
 
-/** A network without repetition (one transformer layer) falls into smaller blocks: they are joined until they hold as many layers as the other's. */
-function atSameGranularity({ values, sizes, repeated }: BlockOutputs, other: BlockOutputs): readonly Value[] {
-  if (repeated !== undefined || other.repeated === undefined) return values;
-  let held = 0;
-  return values.filter((_, at) => {
-    held += sizes[at] ?? 0;
-    const isWhole = held >= (other.repeated ?? 0);
-    if (isWhole) held = 0;
-    return isWhole;
-  });
+function resolutionOf(value: Value, inference: Inference): string {
+  const dims = value.type?.dims ?? [];
+  const channels = channelAxis(value, inference) ?? (dims.length > 3 ? 1 : dims.length - 1);
+  return dimsText(dims.filter((_, axis) => axis !== 0 && axis !== channels));
+}
+
+/** Joins the blocks of a network without repetition (one transformer layer) until they contain as many layers as a block of the other network. */
+function atGranularityOf({ repeated: like }: States, { states, blocks: all, repeated }: States): readonly BlockState[] {
+  if (repeated !== undefined || like === undefined) return states;
+  const joined: BlockState[] = [];
+  let [nodes, layerCount]: [Node[], number] = [[], 0];
+  for (const [index, state] of states.entries()) {
+    nodes.push(...state.nodes);
+    layerCount += state.layers;
+    const isOnlyBlock = joined.length === 0 && index === states.length - 1;
+    if (layerCount < like.layers.length && !isOnlyBlock) continue;
+    joined.push({ ...endLike(like, { ...state, nodes }, all), layers: layerCount });
+    [nodes, layerCount] = [[], 0];
+  }
+  return joined;
+}
+
+/** Chooses where a layer ends: before or after a normalization of its sum, by whichever last operators are most like those of a layer of the other network. */
+function endLike(like: Block, state: BlockState, all: readonly Block[]): BlockState {
+  const last = state.nodes.at(-1);
+  let end = state;
+  let best = state;
+  for (const block of all.slice(all.findIndex(({ nodes }) => nodes.at(-1) === last) + 1)) {
+    const [value] = block.outputs;
+    if (value === undefined || block.layers.length > 0 || sizesOf(value) !== sizesOf(state.value)) break;
+    end = { ...end, value, nodes: [...end.nodes, ...block.nodes] };
+    if (equalEnds(like.nodes, end.nodes) > equalEnds(like.nodes, best.nodes)) best = end;
+  }
+  return best;
+}
+
+/** The number of operators, from the end backwards, in which two sequences agree. */
+function equalEnds(a: readonly Node[], b: readonly Node[]): number {
+  let count = 0;
+  while (count < a.length && a.at(-1 - count)?.op === b.at(-1 - count)?.op) count++;
+  return count;
 }
 
 const sizesOf = (value: Value | undefined): string => dimsText(value?.type?.dims);

@@ -1,6 +1,7 @@
 /** Every loss of distillation finds what it compares, in transformers and in convolutional networks. */
 import { describe, expect, test } from "vitest";
 import {
+  expectEveryNumberOfLayers,
   expectInConvolutions,
   expectInTransformers,
   norms,
@@ -8,6 +9,8 @@ import {
   texts,
   transformer,
 } from "../../test/distill/networks.ts";
+import { shared } from "../../test/shared.ts";
+import { open } from "../onnx/index.ts";
 import { int64 } from "../tensor/dense.ts";
 import { imitations } from "./losses/table.ts";
 
@@ -41,4 +44,22 @@ describe("every loss finds what it compares", () => {
       expect(two.value).toBeCloseTo(one.value, 6);
     }
   });
+});
+
+const zoo = [
+  "hf_bert",
+  "hf_distilbert_op17",
+  "hf_t5_encoder",
+  "torch_encoder",
+  "hf_gpt2",
+  "hf_llama_gqa",
+  "llama_op13",
+];
+const files = [
+  ...[...zoo, "vit", "mixer"].map((name) => `zoo/${name}.onnx`),
+  ...["bert_sst2/onnx/model", "llama260k", "cct_cifar10", "vww_mobilenetv1_025"].map((name) => `models/${name}.onnx`),
+].flatMap((name) => shared(`data/${name}`) ?? []);
+
+test.each(files)("%s: pairs states of whole layers, whatever number of layers is kept", async (file) => {
+  await expectEveryNumberOfLayers(await open(file));
 });

@@ -1,6 +1,8 @@
 /** Small networks of which one learns from another, by any loss, and samples of theirs. */
 import { expect } from "vitest";
+import { type Matching, matchLayers } from "../../src/analysis/match.ts";
 import { distillation } from "../../src/distill/distillation.ts";
+import { Miss } from "../../src/errors.ts";
 import type { Model } from "../../src/graph/model.ts";
 import {
   attention,
@@ -17,6 +19,7 @@ import {
   select,
   sequential,
 } from "../../src/nn/index.ts";
+import { keepLayers } from "../../src/prune/index.ts";
 import { float32, int64 } from "../../src/tensor/dense.ts";
 import { createStep } from "../../src/train/index.ts";
 
@@ -33,24 +36,32 @@ export const perceptron = (widths: readonly number[], seed = 1): Model =>
     { input: ["batch", 6], seed },
   );
 
-export const transformer = (layers: number, width: number, heads: number, seed = 1): Model =>
-  network(
+/** @param order Where layers normalize: before attention and MLP (GPT-2, LLaMA), or after their residual sums (BERT). */
+export const transformer = (
+  layers: number,
+  width: number,
+  heads: number,
+  seed = 1,
+  order: "pre-norm" | "post-norm" = "pre-norm",
+): Model => {
+  const self = () => attention(width, heads, { mask: "attention_mask" });
+  const mlp = () => ({ up: linear(width, 2 * width), gelu: gelu(), down: linear(2 * width, width) });
+  const layer =
+    order === "pre-norm"
+      ? () => ({
+          attention: residual({ norm: layerNorm(width), self: self() }),
+          mlp: residual({ norm: layerNorm(width), ...mlp() }),
+        })
+      : () => ({
+          attention: residual({ self: self() }),
+          norm1: layerNorm(width),
+          mlp: residual(mlp()),
+          norm2: layerNorm(width),
+        });
+  return network(
     {
       words: embedding(20, width),
-      ...Object.fromEntries(
-        Array.from({ length: layers }, (_, at) => [
-          `layer${at}`,
-          sequential({
-            attention: residual({ norm: layerNorm(width), self: attention(width, heads, { mask: "attention_mask" }) }),
-            mlp: residual({
-              norm: layerNorm(width),
-              up: linear(width, 2 * width),
-              gelu: gelu(),
-              down: linear(2 * width, width),
-            }),
-          }),
-        ]),
-      ),
+      ...Object.fromEntries(Array.from({ length: layers }, (_, index) => [`layer${index}`, sequential(layer())])),
       first: select(1, 0),
       head: linear(width, 3),
     },
@@ -62,6 +73,7 @@ export const transformer = (layers: number, width: number, heads: number, seed =
       seed,
     },
   );
+};
 
 export const convolutional = (blocks: number, channels: number, seed = 1): Model =>
   network(
@@ -141,4 +153,27 @@ export async function expectInConvolutions(loss: string): Promise<void> {
   const { value, norm } = await norms(loss, own, other, images);
   expect(value).toSatisfy(Number.isFinite);
   expect(norm).toBeGreaterThan(0);
+}
+
+/** Names of matched values. */
+export function pairs(student: Model, teacher: Model, by?: Matching): readonly (readonly [string, string])[] {
+  const matched = matchLayers(student, teacher, by);
+  if (matched instanceof Miss) throw new Error(matched.reason);
+  return matched.map((pair) => [pair.student.name, pair.teacher.name] as const);
+}
+
+/**
+ * Keeps every possible number n of the m layers of a network, and expects the state after layer i of the student to be paired with the state after layer
+ * ⌈(i + 1) · m / n⌉ - 1 of the network.
+ */
+export async function expectEveryNumberOfLayers(teacher: Model): Promise<void> {
+  const states = pairs(teacher, teacher).map(([name]) => name);
+  for (let count = states.length - 1; count > 0; count--) {
+    const student = teacher.clone();
+    await keepLayers(student, { keep: count });
+    const kept = Array.from({ length: count }, (_, at) => Math.round((at * (states.length - 1)) / (count - 1 || 1)));
+    expect(pairs(student, teacher)).toEqual(
+      kept.map((layer, at) => [states[layer], states[Math.ceil(((at + 1) * states.length) / count) - 1]]),
+    );
+  }
 }
