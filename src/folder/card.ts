@@ -2,6 +2,7 @@
 import { clause } from "../errors.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import type { Purpose } from "../recipe/objective.ts";
+import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";
 import type { FileDtype } from "./run.ts";
@@ -35,7 +36,9 @@ export function withCard(before: string, card: Card): string {
   const start = before.lastIndexOf(begin);
   const stop = before.indexOf(end, start);
   if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
-  return before === "" ? `${metadataOf(card)}# ${card.name}\n\n${section}\n` : `${before.trimEnd()}\n\n${section}\n`;
+  return before === ""
+    ? `${metadataOf(card)}# ${escapeMarkdown(card.name)}\n\n${section}\n`
+    : `${before.trimEnd()}\n\n${section}\n`;
 }
 
 /** What the Hub reads of a card, as far as config.json says it: neither licence nor origin. */
@@ -49,14 +52,12 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
   const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
   const { rows, columns, notes: explained } = folderTable(found, originals);
   const unusable = fails === undefined ? [] : [`${clause(fails)}.`];
-  const notes = new Set([...explained, ...unusable, ...(madeWith === undefined ? [] : [`Made with \`${madeWith}\`.`])]);
-  const row = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  const table = [
-    row(columns.map(({ title }) => title)),
-    row(columns.map(({ align }) => (align === "right" ? "---:" : "---"))),
-    ...rows.map((one) => row(columns.map(({ text }) => text(one)))),
-  ];
+  const notes = new Set([...explained, ...unusable].map(escapeMarkdown));
+  if (madeWith !== undefined) notes.add(`Made with ${codeSpan(madeWith)}.`);
+  const table = markdownTable(
+    columns,
+    rows.map((row) => columns.map(({ text }) => escapeMarkdown(text(row)))),
+  );
   const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
   const runs = (at: string): string =>
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
@@ -84,7 +85,7 @@ ${runs(place)}
 \`\`\``;
   return `## Files for transformers.js
 
-${table.join("\n")}
+${table}
 
 ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
@@ -145,7 +146,7 @@ function fastestOf(found: readonly Records[string][]): string {
   const [fastest] = timed.sort((a, b) => b.factor - a.factor);
   if (fastest === undefined || timed.length < 2) return "";
   const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";
-  return `${which} in ${fastest.where}`;
+  return `${which} in ${escapeMarkdown(fastest.where)}`;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

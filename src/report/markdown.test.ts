@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { evilName, exampleRun } from "../../test/report/example-run.ts";
-import { reportMarkdown, variantsMarkdown } from "./markdown.ts";
+import { codeSpan, escapeMarkdown, reportMarkdown, variantsMarkdown } from "./markdown.ts";
 
 test("a row for the original and for each variant, all with the same number of cells", () => {
   const lines = variantsMarkdown(exampleRun).split("\n");
@@ -21,4 +21,21 @@ test("names cannot become markup or end a cell", () => {
   expect(text).not.toContain("<script>");
   expect(text.split("\n")[0]).toBe('### a\\|b \\# &#60;script&#62;alert("x")&#60;/script&#62; \\[x\\](y)');
   expect(text).toContain("\\| x** |");
+});
+
+test("underscores are escaped only at the edge of a word", () => {
+  expect(escapeMarkdown("onnx/model_q4f16.onnx _a_ __b__")).toBe("onnx/model_q4f16.onnx \\_a\\_ \\_\\_b\\_\\_");
+});
+
+test("the name of a metric cannot end a cell of the title", () => {
+  const text = variantsMarkdown({ ...exampleRun, metric: { ...exampleRun.metric, name: `a|b\n${evilName}` } });
+  expect(text.split("\n")[0]).toContain("a\\|b &#60;script&#62;");
+});
+
+test.each([
+  ["pith quantize bert_sst2", "`pith quantize bert_sst2`"],
+  ["a `<b>` c\nd", "`` a `<b>` c d ``"],
+  ["``", "``` `` ```"],
+])("the span of code of %j has a longer fence than its backticks", (text, span) => {
+  expect(codeSpan(text)).toBe(span);
 });

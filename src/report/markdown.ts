@@ -47,18 +47,37 @@ export function variantsMarkdown(run: Run): string {
     return [title + reason, ...cells(result), difference, speed(index + 1)];
   });
   const first = ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)];
-  return markdownTable(["", "bytes", "brotli", name, "change", "speed"], [first, ...rows]);
+  const numbers = ["bytes", "brotli", name, "change", "speed"].map((title) => ({ title, align: "right" as const }));
+  return markdownTable([{ title: "" }, ...numbers], [first, ...rows]);
 }
 
-/** A table of cells that are Markdown already; all columns but the first `texts` are of numbers. */
-export function markdownTable(titles: readonly string[], rows: readonly (readonly string[])[], texts = 1): string {
-  const rule = titles.map((_, column) => (column < texts ? "---" : "---:"));
+export interface MarkdownColumn {
+  /** Plain text. */
+  readonly title: string;
+  readonly align?: "right";
+}
+
+/** A table whose cells are Markdown already. */
+export function markdownTable(columns: readonly MarkdownColumn[], rows: readonly (readonly string[])[]): string {
+  const titles = columns.map(({ title }) => escapeMarkdown(title));
+  const rule = columns.map(({ align }) => (align === "right" ? "---:" : "---"));
   return [titles, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-/** Text without meaning to Markdown: no markup, no HTML, no ends of cells or lines, nothing that is not seen. */
+/** Returns text without meaning to Markdown: no markup, no HTML, no ends of cells or lines, nothing that is not seen. */
 export function escapeMarkdown(text: string): string {
-  return escapeUnprintable(text.replace(/[\r\n]+/g, " ")).replace(/[&<>\\`*_[\]|#~]/g, (character) =>
+  // An underscore inside a word is text.
+  return oneLine(text).replace(/[&<>\\`*[\]|#~]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, (character) =>
     "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
   );
 }
+
+/** Returns text as a span of code, in paragraphs and lists. */
+export function codeSpan(text: string): string {
+  const code = oneLine(text);
+  const runs = code.match(/`+/g) ?? [];
+  const fence = "`".repeat(1 + Math.max(0, ...runs.map((run) => run.length)));
+  return runs.length === 0 ? `${fence}${code}${fence}` : `${fence} ${code} ${fence}`;
+}
+
+const oneLine = (text: string): string => escapeUnprintable(text.replace(/[\r\n]+/g, " "));

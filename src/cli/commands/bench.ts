@@ -7,7 +7,7 @@ import type { TargetName } from "../../evaluate/run-target.ts";
 import { brotliQuality } from "../../evaluate/size.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
+import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
 import { inputsText } from "../../report/verdict.ts";
 import { defineCommand, type Session } from "../command.ts";
@@ -80,9 +80,10 @@ export default defineCommand({
     const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
     const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
     const titles = ["model", ...(runs.length > 1 ? ["target"] : []), ...figures];
+    const columns = titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const }));
     const busy = unusable.size === 0 ? [] : [unsteadyNote(["pith", ...session.line].map(quoted).join(" "))];
     const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
-    if (markdown !== undefined) await appendText(markdown, markdownText(titles, cells, notes));
+    if (markdown !== undefined) await appendText(markdown, markdownText(columns, cells, notes));
     return {
       data: {
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
@@ -91,10 +92,7 @@ export default defineCommand({
         compression: { brotli: brotliQuality },
       },
       print(terminal) {
-        terminal.table(
-          titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const })),
-          cells,
-        );
+        terminal.table(columns, cells);
         for (const line of notes) terminal.line(line);
       },
     };
@@ -194,14 +192,13 @@ const note =
   `10–90 % are the 10th and 90th percentile over rounds. Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality ${brotliQuality}, as servers compress on the fly.`;
 
 function markdownText(
-  titles: readonly string[],
+  columns: readonly MarkdownColumn[],
   rows: readonly (readonly string[])[],
   notes: readonly string[],
 ): string {
   const table = markdownTable(
-    titles,
+    columns,
     rows.map((row) => row.map(escapeMarkdown)),
-    titles.filter(isText).length,
   );
   return ["### pith bench", "", table, "", ...notes.map(escapeMarkdown), "", ""].join("\n");
 }

@@ -6,7 +6,7 @@ import { counted, difference, figure, figureInterval, integer, minus, told } fro
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
-import { escapeMarkdown } from "../../report/markdown.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
 import { targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
@@ -243,9 +243,10 @@ function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): st
     `### ${escapeMarkdown(model)}`,
     "",
     ...about,
-    "| | value | 95 % interval |",
-    "| --- | ---: | --- |",
-    ...rowsOf(result).map((cells) => `| ${cells.map(escapeMarkdown).join(" | ")} |`),
+    markdownTable(
+      [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
+      rowsOf(result).map((cells) => cells.map(escapeMarkdown)),
+    ),
     "",
     ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
     ...(result.targets.length === 0

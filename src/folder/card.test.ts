@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { withCard } from "./card.ts";
+
+const evil = "<img src=x onerror=alert(1)>\n# x|y `z`";
+
+test("names of files and of the folder cannot become markup in README.md", () => {
+  const file = `onnx/${evil}_quantized.onnx`;
+  const figures = { dtype: "q8" as const, source: evil, source_hash: "", made_from: "", bytes: 10, measured: evil };
+  const speeds = [{ target: "wasm", where: evil, factor: 2, low: 2, high: 2, milliseconds: 1 }];
+  const records = { [file]: { ...figures, speeds }, other: { ...figures, dtype: "q4" as const, speeds } };
+  const text = withCard("", {
+    name: evil,
+    config: { architectures: [`${evil}ForCausalLM`] },
+    originals: new Map([[`onnx/${evil}.onnx`, 20]]),
+    records,
+    chosen: "q8",
+    madeWith: `pith quantize ${evil}`,
+    fails: undefined,
+    tried: undefined,
+    purpose: undefined,
+  });
+  // Code is shown as it is, and ends with its fence.
+  const prose = text.replace(/^```js$.*?^```$/gms, "").replace(/`` .*? ``/g, "");
+  expect(prose).not.toContain("<img");
+  expect(text.match(/^# .*$/gm)).toEqual(["# &#60;img src=x onerror=alert(1)&#62; \\# x\\|y \\`z\\`"]);
+  const table = text.split("\n").filter((line) => line.startsWith("|"));
+  expect(table).toHaveLength(2 + 3);
+  expect(new Set(table.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
+});
