@@ -1,13 +1,16 @@
 /** What recipes and their steps are called in messages and reports. */
+import { groupBy } from "../tensor/group-by.ts";
 import { isRepeat, type Recipe } from "./recipe.ts";
 
 /** The ids of all steps as they are written, numbered where several have the same: "prune 1", "train", "prune 2". */
 export function stepNames({ steps }: Recipe): readonly string[] {
   const ids = steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])).map(({ id }) => id);
-  return ids.map((id, place) => {
-    const before = ids.slice(0, place).filter((other) => other === id).length;
-    const isOnly = before === 0 && !ids.slice(place + 1).includes(id);
-    return isOnly ? id : `${id} ${before + 1}`;
+  const groups = groupBy(ids, (id) => id);
+  const counts = new Map<string, number>();
+  return ids.map((id) => {
+    const number = (counts.get(id) ?? 0) + 1;
+    counts.set(id, number);
+    return groups.get(id)?.length === 1 ? id : `${id} ${number}`;
   });
 }
 

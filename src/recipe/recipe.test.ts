@@ -390,6 +390,49 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     expect(message).toBe("options: steps[1].train.epochs: expected at least 1, got 0.");
   });
 
+  test.each([
+    ["10,001 steps", `steps:\n${"  - train:\n".repeat(10_001)}`],
+    ["rounds of a repeat", `steps:\n  - repeat: 1000\n    steps: [${"{ train: }, ".repeat(11)}]\n`],
+    ["several repeats", `steps:\n${"  - { repeat: 1000, steps: [{ train: }, { train: }] }\n".repeat(6)}`],
+  ])("rejects more than 10,000 steps in all: %s", (_, text) => {
+    expect(wrong(text).message).toMatch(
+      /steps: expected at most 10,000 steps, counting those of each round, got 1\d,\d/,
+    );
+  });
+
+  test("accepts 10,000 steps, and names each", () => {
+    const recipe = recipeFrom({
+      steps: [{ repeat: 999, steps: Array(10).fill({ train: {} }) }, ...Array(10).fill({ prune: { amount: 0.5 } })],
+    });
+    expect(stepsOf(recipe)).toHaveLength(10_000);
+    const many = recipeFrom({ steps: Array(10_000).fill({ train: {} }) });
+    expect(stepsOf(many).at(-1)?.name).toBe("train 10000");
+  });
+
+  test("rejects a text of more than 1 MiB before it is read", () => {
+    expect(wrong(`${"#".repeat(2 ** 20)}\nsteps: [`)).toEqual({
+      message: "r.yaml: expected at most 1 MiB of text, got 1,048,585 characters.",
+      hint: 'Use "repeat" for steps that come again.',
+    });
+  });
+
+  test.each([
+    "steps:\n  - prune: &a { overrides: *a }\n",
+    "steps: &a\n  - repeat: 2\n    steps: *a\n",
+    "&a { steps: *a }",
+    `steps: ${"[".repeat(100)}${"]".repeat(100)}`,
+  ])("rejects %j, which contains itself or is nested too deeply", (text) => {
+    expect(wrong(text).message).toMatch(
+      /^r\.yaml:\d:\d+: steps: expected at most 20 levels, got a value nested deeper/,
+    );
+  });
+
+  test("rejects an object that contains itself", () => {
+    const steps: unknown[] = [];
+    steps.push({ repeat: 2, steps });
+    expect(failure(() => recipeFrom({ steps }, "options")).message).toContain("expected at most 20 levels");
+  });
+
   test("aliases that multiply are refused, not expanded", () => {
     const levels = Array.from({ length: 12 }, (_, level) => {
       const items = Array.from({ length: 12 }, () => (level === 0 ? "x" : `*a${level - 1}`)).join(", ");

@@ -115,8 +115,23 @@ export function recipeText(recipe: Recipe): string {
 
 const topNames = ["version", "samples", "steps"];
 
+/** Arrays and objects inside each other: options nest four levels deep. */
+const maxDepth = 20;
+
+/** @throws PithError E_OPTION for values that contain themselves, as YAML's references can, or are nested too deeply. */
+function requireTree(source: Source, value: unknown, path: Path = []): void {
+  if (typeof value !== "object" || value === null) return;
+  if (path.length > maxDepth) {
+    const reason = `expected at most ${maxDepth} levels, got a value nested deeper, or one that contains itself by a reference`;
+    fail(source, path.slice(0, 1), "value", reason);
+  }
+  const isList = Array.isArray(value);
+  for (const [key, inner] of Object.entries(value)) requireTree(source, inner, [...path, isList ? Number(key) : key]);
+}
+
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
+  requireTree(source, data);
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors find the schema of a JSON file by this.
@@ -142,13 +157,27 @@ function checkSamples(source: Source, samples: unknown): RecipeSamples {
   return fail(source, ["samples"], "value", `${form}, got ${JSON.stringify(samples)}`);
 }
 
+/** Steps that run, with those of each round of a repeat. */
+const maxSteps = 10_000;
+
 function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
   const last = list.length - 1;
+  const total = list.reduce<number>((sum, one) => sum + stepCount(one), 0);
+  if (total > maxSteps) {
+    const reason = `expected at most ${integer(maxSteps)} steps, counting those of each round, got ${integer(total)}`;
+    fail(source, ["steps"], "value", reason);
+  }
   return list.map((one, index) => {
     const path = ["steps", index];
     if (isObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
     return checkStep(source, path, one, passes, { isLast: index === last });
   });
+}
+
+/** Steps that an entry of the list runs, before it is checked. */
+function stepCount(entry: unknown): number {
+  if (!isObject(entry) || typeof entry.repeat !== "number" || !Array.isArray(entry.steps)) return 1;
+  return Math.max(1, entry.repeat * entry.steps.length);
 }
 
 const repeatNames = ["repeat", "steps"];
@@ -326,7 +355,14 @@ interface Source {
   at(path: Path, part: "key" | "value"): string;
 }
 
+/** Characters of a recipe. Reading more takes longer than users wait for a stop. */
+const maxText = 2 ** 20;
+
 function readSource(text: string, name: string): Source {
+  if (text.length > maxText) {
+    const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;
+    throw new PithError("E_OPTION", `${name}: ${reason}.`, { hint: 'Use "repeat" for steps that come again.' });
+  }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const place = (offset: number): string => {
