@@ -1,5 +1,5 @@
 /** Criteria, patterns, solvers and rounders of one's own, as modules: on the command line and in recipes. */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { open } from "../../src/onnx/index.ts";
@@ -158,9 +158,27 @@ describe("a rounder", () => {
     writeFileSync(at("rounded.yaml"), `steps:\n  - quantize: { scheme: weights, rounder: ${at("clipped.mjs")} }\n`);
     const out = at("rounded");
     const data = ["--data", at("uneven.csv"), "--force", "-o", out];
-    const { err } = await pith("compress", at("mixed.onnx"), "-r", at("rounded.yaml"), ...data);
+    const words = ["compress", at("mixed.onnx"), "-r", at("rounded.yaml"), ...data];
+    const { err } = await pith(...words, "--modules", `other.mjs,${at("clipped.mjs")}`);
     expect(err).not.toContain("E_");
     expect(await weight(join(out, "model.onnx"), "fc.weight_quantized")).toEqual(codes);
+  });
+
+  test.each([
+    ["quantize: { scheme: weights, rounder: FILE }", []],
+    ["repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 50%, curve: FILE } } }]", ["--modules", "other.mjs"]],
+  ])("does not run if only a recipe names it: %s", async (step, more) => {
+    writeFileSync(
+      at("evil.mjs"),
+      `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(at("ran"))}, "");`,
+    );
+    writeFileSync(at("evil.yaml"), `steps:\n  - ${step.replace("FILE", at("evil.mjs"))}\n`);
+    const data = ["--data", at("uneven.csv"), "--force", "-o", at("evil")];
+    expect(await pith("compress", at("mixed.onnx"), "-r", at("evil.yaml"), ...data, ...more)).toMatchObject({
+      code: 2,
+      err: `E_OPTION: ${at("evil.yaml")}: "${at("evil.mjs")}" is code that the command line does not name.\nhint: Code of a recipe runs with your rights. If you trust it: --modules ${at("evil.mjs")}\n`,
+    });
+    expect(existsSync(at("ran"))).toBe(false);
   });
 
   test("asks for samples where it looks at them", async () => {
@@ -272,7 +290,7 @@ test("in a recipe the same modules do the same", async () => {
 `,
   );
   const words = ["compress", at("mixed.onnx"), "-r", recipe, "--data", at("uneven.csv"), "--force", "-o", at("own")];
-  const { code, err } = await pith(...words);
+  const { code, err } = await pith(...words, "--modules", `${at("wanda.mjs")},${at("first.mjs")}`);
   expect(err).not.toContain("E_");
   expect([0, 1]).toContain(code);
   expect(await weight(at("own/model.onnx"))).toEqual([0, 0, 0, 0]);

@@ -258,7 +258,7 @@ export function* batches({ size }) {
     writeFileSync(at("mine.yaml"), `steps:\n  - prune: { amount: 90%, importance: ${mine} }\n`);
     const model = [at("outliers.onnx"), "--data", data];
     const commands = [
-      ["compress", ...model, "-r", at("mine.yaml"), "--force"],
+      ["compress", ...model, "-r", at("mine.yaml"), "--modules", mine, "--force"],
       ["sensitivity", ...model, "--kinds", "prune"],
     ];
     const results = (name: string, steps: string) => {

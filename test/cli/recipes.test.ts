@@ -1,5 +1,5 @@
 /** `pith compress -r` on several models: a folder of results for each, the same whatever `--jobs` is. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -80,4 +80,38 @@ test("models of one name, and several without a recipe, are refused", async () =
     err: expect.stringContaining("A search is for one model"),
   });
   expect(existsSync(at("twice")) || existsSync(at("none"))).toBe(false);
+});
+
+test.each([
+  ["a file elsewhere", () => at("elsewhere.csv"), 1],
+  ["a file above the folder", (out: string) => join(out, "..", "above.csv"), 1],
+  ["a file behind a link", (out: string) => join(out, "link", "linked.csv"), 1],
+  ["the folder itself", (out: string) => out, 1],
+  ["a file of one of two models", (out: string) => join(out, "dense", "run.csv"), 2],
+])("a recipe that writes %s is refused before anything runs", async (_, fileIn, count) => {
+  const out = at(`written-${count}`);
+  mkdirSync(out, { recursive: true });
+  if (!existsSync(join(out, "link"))) symlinkSync(at("."), join(out, "link"));
+  const file = fileIn(out);
+  const recipe = at("writing.yaml");
+  writeFileSync(recipe, `steps:\n  - train: { epochs: 1, log: ${file} }\n`);
+  const words = ["--data", at("points.csv"), "-r", recipe, "--force", "--jobs", "2", "-o", out];
+  const { code, err } = await pith("compress", ...models().slice(0, count), ...words);
+  const refused = expect.stringContaining(`${recipe}: train: "${file}" is outside of`);
+  expect({ code, err }).toMatchObject({ code: 2, err: refused });
+  expect(existsSync(at("elsewhere.csv"))).toBe(false);
+});
+
+test("a recipe writes into the folder of results", async () => {
+  const out = at("logged");
+  writeFileSync(at("logging.yaml"), `steps:\n  - train: { epochs: 1, log: ${join(out, "logs.csv")} }\n`);
+  const words = ["--data", at("points.csv"), "-r", at("logging.yaml"), "--force", "-o", out];
+  const { code, err } = await pith("compress", ...models().slice(0, 1), ...words);
+  expect(code, err).toBe(0);
+  expect(readFileSync(join(out, "logs.csv"), "utf8")).toMatch(/^step,epoch,loss/);
+});
+
+test("--modules without a recipe is refused", async () => {
+  const { err } = await pith("compress", ...models().slice(0, 1), "--data", at("points.csv"), "--modules", "a.mjs");
+  expect(err).toMatch(/^E_USAGE: --modules is for -r/);
 });

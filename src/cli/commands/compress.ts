@@ -26,6 +26,9 @@ const flags = v.object({
     short: "-r",
     value: "recipe.yaml",
   }),
+  modules: option(v.array(v.string()), "code that the recipe may run: criteria, rounders, curves", {
+    value: "mine.mjs",
+  }),
   minutes: option(minutesOption, "how long to search (default: 10)", {
     value: "n",
   }),
@@ -84,9 +87,11 @@ export default defineCommand({
   ],
   folders: ({ recipe }) => recipe === undefined,
   async run(words, options, session) {
-    const { recipe, metric, output, strict = false, force = false, fresh, target } = options;
+    const { recipe, modules = [], metric, output, strict = false, force = false, fresh, target } = options;
     const { minutes, steps, for: purpose, targetSize, faster, techniques, keep } = options;
     requireOneOfEach(options);
+    if (recipe === undefined && modules.length > 0)
+      throw new PithError("E_USAGE", "--modules is for -r: it names the code that the recipe may run.");
     const [path = ""] = words;
     if (recipe === undefined && words.length === 1 && (await isFolder(join(path, "onnx"))))
       return compressFolder(path, options, session);
@@ -109,7 +114,8 @@ export default defineCommand({
       ]);
     }
     const shared = {
-      ...{ recipe, data, metric, output, force },
+      ...{ data, metric, output, force },
+      recipe: recipe === undefined ? undefined : { path: recipe, modules },
       targets: target ?? [],
       goal: { maxDrop: options.maxDrop, strict },
       seed: session.seed,

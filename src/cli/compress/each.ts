@@ -54,8 +54,11 @@ async function doneAhead(inputs: readonly CompressInput[], session: Session): Pr
   const [{ recipe, jobs = 1, queue } = {}] = inputs;
   if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;
   const models = inputs.map(({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...one }) => one);
-  const places = await session.job<typeof recipesJob>("recipes", { recipe, models, jobs, queue }, `run ${recipe}`, {
-    keeps: true,
-  });
+  const places = await session.job<typeof recipesJob>(
+    "recipes",
+    { recipe, models, outs: inputs.map(({ out }) => out), jobs, queue },
+    `run ${recipe.path}`,
+    { keeps: true },
+  );
   return inputs.map((input, at) => ({ ...input, ...places[at] }));
 }

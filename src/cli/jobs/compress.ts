@@ -10,7 +10,7 @@ import { bytes, counted, figure } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
-import { type Candidate, type Compressed, compress, parseRecipe, recipeName, recipeText } from "../../recipe/index.ts";
+import { type Candidate, type Compressed, compress, recipeName, recipeText } from "../../recipe/index.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
 import { digestOf } from "../../run/keys.ts";
 import type { SearchOptions } from "../../search/index.ts";
@@ -19,20 +19,21 @@ import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import type { Work } from "../queue/kinds.ts";
+import { type RecipeFile, readRecipe } from "../recipe-file.ts";
 import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { type OpenedSearch, recipeFile, type SearchInput, withSearch } from "./open-search.ts";
+import { type OpenedSearch, type SearchInput, withSearch } from "./open-search.ts";
 
 /** Of the reports of a run that keeps nothing, where an earlier result lies. */
 const refusedFolder = "refused";
 
 export interface CompressInput extends SearchInput, Elsewhere {
   readonly out: string;
-  /** Path of a recipe; undefined: a model is searched for. */
-  readonly recipe: string | undefined;
+  /** Undefined: a model is searched for. */
+  readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
 }
 
@@ -42,7 +43,7 @@ export interface CompressOutput {
 }
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
-  const given = input.recipe === undefined ? undefined : await readRecipe(input.recipe);
+  const given = input.recipe === undefined ? undefined : await givenRecipe(input.recipe, input.out);
   return withSearch(input, context, given && [given.recipe], (opened) => compressed(input, given, opened, context));
 }
 
@@ -133,8 +134,8 @@ function named(run: Run, others: Compressed["others"]): Run {
   return { ...run, variants: run.variants.map((variant, place) => ({ ...variant, ...fileOf(place) })) };
 }
 
-async function readRecipe(path: string): Promise<Candidate> {
-  const recipe = parseRecipe(await recipeFile(path), path);
+async function givenRecipe(file: RecipeFile, out: string): Promise<Candidate> {
+  const { recipe } = await readRecipe(file, [out]);
   return { name: recipeName(recipe), recipe };
 }
 

@@ -1,9 +1,7 @@
 /** What each process of `pith compress` needs. */
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { trainedKey } from "../../data/trained-on.ts";
 import { createEngine } from "../../engine/index.ts";
-import { PithError } from "../../errors.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -82,13 +80,4 @@ async function openSearch(
       targets,
     },
   };
-}
-
-/** The text of a recipe. @throws PithError E_FILE */
-export async function recipeFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
-  }
 }

@@ -3,27 +3,30 @@ import { refusalIn, stopIfAsked } from "../../errors.ts";
 import { counted, integer } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { parseRecipe, recipeName } from "../../recipe/index.ts";
+import { recipeName } from "../../recipe/index.ts";
 import type { Work } from "../queue/kinds.ts";
+import { type RecipeFile, readRecipe } from "../recipe-file.ts";
 import { type Elsewhere, withAhead } from "./ahead.ts";
 import { openModel } from "./open-model.ts";
-import { recipeFile, type SearchInput } from "./open-search.ts";
+import type { SearchInput } from "./open-search.ts";
 import type { RecipeInput } from "./recipe.ts";
 
 export interface RecipesInput extends Elsewhere {
-  readonly recipe: string;
+  readonly recipe: RecipeFile;
   readonly models: readonly SearchInput[];
+  /** The folder of results of each model. */
+  readonly outs: readonly string[];
 }
 
 /** Where the results of each model lie. */
 export type RecipesOutput = readonly Pick<SearchInput, "resumeFolder" | "bucket">[];
 
 export default async function recipesJob(input: RecipesInput, context: JobContext): Promise<RecipesOutput> {
-  const { recipe: path, models, jobs, queue } = input;
-  const recipe = await recipeFile(path);
-  const name = recipeName(parseRecipe(recipe, path));
+  const { recipe: file, models, outs, jobs, queue } = input;
+  const { text, recipe } = await readRecipe(file, outs);
+  const name = recipeName(recipe);
   const kind = "recipe";
-  const inputs = models.map((one): RecipeInput => ({ ...one, recipe }));
+  const inputs = models.map((one): RecipeInput => ({ ...one, recipe: text }));
   const opened = (await Promise.all(inputs.map(ready))).flatMap((one) => one ?? []);
   const names = opened.map((_, at) => String(at));
   const workOf = (at: string, its: (input: RecipeInput) => RecipeInput): Work<RecipeInput> => {

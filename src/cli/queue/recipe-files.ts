@@ -36,8 +36,8 @@ function requireNoFiles({ id, options }: RecipeStep): void {
   });
 }
 
-/** Modules at any depth. */
-async function renamedIn(value: unknown, rename: Rename): Promise<unknown> {
+/** A value with other names of the modules in it, at any depth. */
+export async function renamedIn(value: unknown, rename: Rename): Promise<unknown> {
   if (typeof value === "string") return isCode(value) ? rename(value) : value;
   if (Array.isArray(value)) return Promise.all(value.map((one) => renamedIn(one, rename)));
   if (!isObject(value)) return value;

@@ -1,0 +1,81 @@
+/**
+ * Recipes in files, which may come from strangers: they run only modules that the command line names, and write only into the folder of results.
+ */
+import { readFile, realpath } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { enumerated, PithError } from "../errors.ts";
+import { isRepeat, parseRecipe, type Recipe, type RecipeStep } from "../recipe/recipe.ts";
+import { steps } from "../recipe/steps.ts";
+import { isSamePlace } from "./files.ts";
+import { renamedIn } from "./queue/recipe-files.ts";
+
+export interface RecipeFile {
+  readonly path: string;
+  /** Modules that the command line names. */
+  readonly modules: readonly string[];
+}
+
+/**
+ * Reads a recipe.
+ * @param outs folders of results.
+ * @throws PithError E_FILE; E_OPTION as `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
+ */
+export async function readRecipe(
+  { path, modules }: RecipeFile,
+  outs: readonly string[],
+): Promise<{ readonly text: string; readonly recipe: Recipe }> {
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
+  });
+  const recipe = parseRecipe(text, path);
+  await requireModules(recipe, path, modules);
+  for (const step of recipe.steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])))
+    for (const file of filesWritten(step))
+      for (const out of outs) await requireInside(out, file, `${path}: ${step.id}`);
+  return { text, recipe };
+}
+
+async function requireModules({ steps: all }: Recipe, owner: string, allowed: readonly string[]): Promise<void> {
+  const missing = new Set<string>();
+  await renamedIn(all, async (module) => {
+    const matches = await Promise.all(allowed.map((path) => isSamePlace(path, module)));
+    if (!matches.includes(true)) missing.add(module);
+    return module;
+  });
+  if (missing.size === 0) return;
+  const names = [...missing];
+  const what = names.length === 1 ? "is code" : "are code";
+  throw new PithError(
+    "E_OPTION",
+    `${owner}: ${enumerated(names.map((name) => `"${name}"`))} ${what} that the command line does not name.`,
+    {
+      hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}`,
+    },
+  );
+}
+
+function filesWritten({ id, options }: RecipeStep): readonly string[] {
+  const written = (steps.get(id)?.command?.writes ?? []).map((name) => options[name]);
+  return written.filter((file) => typeof file === "string");
+}
+
+async function requireInside(out: string, file: string, at: string): Promise<void> {
+  const [folder, path] = [await withoutLinks(resolve(out)), await withoutLinks(resolve(file))];
+  if (path.startsWith(folder + sep)) return;
+  const inside = join(out, basename(file));
+  throw new PithError(
+    "E_OPTION",
+    `${at}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
+    {
+      hint: `Write "${inside}" in the recipe.`,
+    },
+  );
+}
+
+/** An absolute path in which links are followed, as far as it exists. */
+async function withoutLinks(path: string): Promise<string> {
+  const above = dirname(path);
+  return realpath(path).catch(async () =>
+    above === path ? path : join(await withoutLinks(above), relative(above, path)),
+  );
+}
