@@ -1,5 +1,6 @@
 /** How long a changed model takes beside the one it was made of, both in memory. */
 import type { Engine } from "../engine/index.ts";
+import { refusalIn } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { leastTimes } from "./least-times.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
@@ -10,11 +11,33 @@ export interface RelativeTimer {
   release(): Promise<void>;
 }
 
-/** @throws PithError E_UNSUPPORTED, E_ENGINE where the model cannot be run on random inputs. */
-export async function relativeTimer(
+interface TimingContext {
+  readonly engine: Engine;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
+/** Processor time of a run on one thread, as a share of the original's; undefined if the model does not run on random inputs. */
+export async function relativeTime(
   original: Model,
-  { engine, seed, signal }: { readonly engine: Engine; readonly seed: number; readonly signal: AbortSignal },
-): Promise<RelativeTimer> {
+  changed: Model,
+  context: TimingContext,
+): Promise<number | undefined> {
+  let timer: RelativeTimer | undefined;
+  try {
+    timer = await relativeTimer(original, context);
+    const time = await timer.of(changed);
+    return Number.isFinite(time) ? time : undefined;
+  } catch (error) {
+    refusalIn(error);
+    return undefined;
+  } finally {
+    await timer?.release();
+  }
+}
+
+/** @throws PithError E_UNSUPPORTED, E_ENGINE where the model cannot be run on random inputs. */
+export async function relativeTimer(original: Model, { engine, seed, signal }: TimingContext): Promise<RelativeTimer> {
   const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), seed });
   const feeds = timedFeeds(original, shapes, seed);
   const session = await engine.load(original, { threads: 1 });

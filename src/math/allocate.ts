@@ -31,20 +31,9 @@ export function allocate<T>(
   budget: number,
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
-  const now: Taken<T>[] = items.map(({ whole }) => ({ cost: whole, loss: 0, offer: undefined }));
+  const now = unchanged(items);
   let left = fixed + items.reduce((sum, { whole }) => sum + whole, 0);
-  const moves = items.flatMap(({ whole, offers }, item) => {
-    const falling = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
-    const hull = lowerHull([
-      { cost: whole, loss: 0, offer: undefined },
-      ...falling.map((offer) => ({ cost: offer.cost, loss: offer.loss, offer })),
-    ]);
-    return hull.slice(1).map((to, index) => {
-      const from = hull[index] ?? to;
-      return { item, to, price: (to.loss - from.loss) / (from.cost - to.cost) };
-    });
-  });
-  for (const { item, to } of moves.toSorted((a, b) => a.price - b.price)) {
+  for (const { item, to } of movesOf(items)) {
     if (left <= budget) break;
     const others = left - (now[item]?.cost ?? 0);
     // The last move may stop at a dearer offer that is within the budget.
@@ -59,10 +48,45 @@ export function allocate<T>(
   return { taken: now.map(({ offer }) => offer), cost: left };
 }
 
+/**
+ * All choices that `allocate` passes through, from all items as they are to all at their cheapest: each next one moves one item to its next offer. For costs that do not add
+ * up, so that a caller measures what each choice costs.
+ */
+export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
+  const now = unchanged(items);
+  const offers = (): (Offer<T> | undefined)[] => now.map(({ offer }) => offer);
+  return [
+    offers(),
+    ...movesOf(items).map(({ item, to }) => {
+      now[item] = to;
+      return offers();
+    }),
+  ];
+}
+
 interface Taken<T> {
   readonly cost: number;
   readonly loss: number;
   readonly offer: Offer<T> | undefined;
+}
+
+const unchanged = <T>(items: readonly Item<T>[]): Taken<T>[] =>
+  items.map(({ whole }) => ({ cost: whole, loss: 0, offer: undefined }));
+
+/** Each step from an item's offer to its next on the hull, the cheapest Δ loss / Δ cost first. */
+function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Taken<T> }[] {
+  const moves = items.flatMap(({ whole, offers }, item) => {
+    const falling = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
+    const hull = lowerHull([
+      { cost: whole, loss: 0, offer: undefined },
+      ...falling.map((offer) => ({ cost: offer.cost, loss: offer.loss, offer })),
+    ]);
+    return hull.slice(1).map((to, index) => {
+      const from = hull[index] ?? to;
+      return { item, to, price: (to.loss - from.loss) / (from.cost - to.cost) };
+    });
+  });
+  return moves.toSorted((a, b) => a.price - b.price);
 }
 
 /** The lower convex hull of points that are sorted by falling cost. */

@@ -1,6 +1,6 @@
 /** How much has to go so that a model costs no more than it may: multiply-accumulates, parameters, bytes of its file, or time on this machine. */
-import { cost } from "../analysis/cost.ts";
 import { cut, type Removal } from "../analysis/cut.ts";
+import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { infer } from "../analysis/infer.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../errors.ts";
@@ -9,7 +9,7 @@ import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { encodedSize } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
-import { dimValue, elementCount, isSymbolic } from "../tensor/dims.ts";
+import { elementCount } from "../tensor/dims.ts";
 
 export interface CostBound {
   readonly kind: keyof typeof kinds;
@@ -124,20 +124,10 @@ const kinds = {
   },
 } satisfies Record<string, Kind>;
 
-/** Where no file says how large named dimensions are: one sample, and sequences and sides of this length. */
-const usualSize = 64;
-
 function macsOf(model: Model): number {
-  const { macs, misses } = cost(model, infer(model));
-  const sizes: Record<string, number> = {};
-  for (const { type } of model.graph.feeds)
-    for (const [axis, dim] of (type?.dims ?? []).entries())
-      if (isSymbolic(dim)) sizes[dim.text] ??= axis === 0 ? 1 : usualSize;
-  const value = macs === undefined ? undefined : dimValue(macs, sizes);
-  if (value !== undefined) return value;
-  const [first] = misses;
-  const why = first === undefined ? "they depend on sizes that are not known" : reasonText(first);
-  throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${why}.`, {
+  const macs = fixedMacs(model);
+  if (!(macs instanceof Miss)) return macs;
+  throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
     hint: "Give a share of the parameters, or an amount.",
   });
 }

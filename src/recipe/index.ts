@@ -2,11 +2,12 @@
 
 export {
   type Sensitivity,
+  type SensitivityCost,
   type SensitivityKind,
   type SensitivityRow,
   sensitivityKinds,
 } from "../report/sensitivity.ts";
-export { type Allocation, allocationFrom } from "./allocation.ts";
+export { type Allocation, type AllocationOptions, allocationFrom } from "./allocation.ts";
 export { type ChannelsExplanation, type Explanation, explain, type TechniqueExplanation } from "./explain.ts";
 export { recipeName } from "./names.ts";
 export {

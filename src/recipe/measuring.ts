@@ -1,15 +1,17 @@
 /** Single measurements of a sweep: a model with some layers changed, beside its original, on no more samples than its drop takes to be known. */
+import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import { answersWithNaN, type Estimate, judge, type Task, usualDrop } from "../evaluate/index.ts";
+import { relativeTime } from "../evaluate/relative-time.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";
-import { kindWords, type SensitivityRow } from "../report/sensitivity.ts";
+import { isResolved, kindWords, type SensitivityRow } from "../report/sensitivity.ts";
 import type { Store } from "../run/store.ts";
 import { judgingOf, partsOf } from "./data-parts.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
@@ -21,7 +23,7 @@ type LogEvent = Parameters<Context["log"]>[0];
 
 /** What a measurement found: the drop, or why there is none. */
 export type Found =
-  | Pick<SensitivityRow, "drop" | "saved">
+  | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
 
 /** What is kept of a measurement, with what was said on the way: it is said again by each process that reads the record. */
@@ -30,11 +32,13 @@ interface MeasurementRecord {
   readonly said: readonly LogEvent[];
 }
 
+export interface SweepCosts {
+  /** Also measures how much processor time each setting saves (false). */
+  readonly timed?: boolean | undefined;
+}
+
 /** Samples of the first look: enough for a drop of many points. */
 const firstLook = 128;
-/** By which a drop may be uncertain, as a share of itself. */
-const uncertain = 1 / 4;
-
 interface MeasuredOriginal {
   /** The original with its weights as initializers, as passes expect them. */
   readonly model: Model;
@@ -44,6 +48,8 @@ interface MeasuredOriginal {
   readonly looks: Looks;
   /** Everything that a measurement depends on beside its layers and its setting. */
   readonly judging: unknown;
+  /** Whether the processor time is measured, too. */
+  readonly timed: boolean;
   readonly context: Context;
   readonly said: LogEvent[];
 }
@@ -60,7 +66,7 @@ export class Measuring {
     store: Store,
     original: Model,
     task: Task,
-    options: Pick<PairedMetricsOptions, "batch" | "output">,
+    { timed = false, ...options }: Pick<PairedMetricsOptions, "batch" | "output"> & Pick<SweepCosts, "timed">,
     given: Context,
   ): Promise<Measuring> {
     const said: LogEvent[] = [];
@@ -78,7 +84,7 @@ export class Measuring {
     requireFunction(first, task);
     const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
     const { original: estimate } = first.original.comparison;
-    return new Measuring({ model, original: estimate, store, task, looks, judging, context, said });
+    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said });
   }
 
   get model(): Model {
@@ -107,21 +113,27 @@ export class Measuring {
   async #found({ unit, setting }: Measurement): Promise<Found> {
     const changed = await changedBy(unit, setting, this.model, this.#of.context);
     if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
-    return { drop: await this.#dropOf(changed), saved: await savedBy(unit, this.model, changed) };
+    const [before, after] = [this.model, changed].map(fixedMacs);
+    const time = this.#of.timed ? await relativeTime(this.model, changed, this.#of.context) : undefined;
+    return {
+      drop: await this.#dropOf(changed),
+      saved: await savedBy(unit, this.model, changed),
+      ...(typeof before === "number" && typeof after === "number" && before > 0
+        ? { savedMacs: 1 - after / before }
+        : {}),
+      ...(time === undefined ? {} : { savedTime: 1 - time }),
+    };
   }
 
   async #dropOf(model: Model): Promise<Estimate> {
     const enough = usualDrop(this.#of.task.metric, this.original.value);
     const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: enough }).drop;
-    const isSettled = (found: PairedResult): boolean => {
-      const { value, low, high } = lost(found);
-      return (high - low) / 2 <= Math.max(enough, uncertain * Math.abs(value));
-    };
+    const isSettled = (found: PairedResult): boolean => isResolved(lost(found), enough);
     return lost((await this.#of.looks.look(model, isSettled)).compared);
   }
 
   #key({ unit: { kind, layers }, setting }: Measurement): unknown {
-    return { sensitivity: this.#of.judging, kind, layers, setting };
+    return { sensitivity: this.#of.judging, kind, layers, setting, ...(this.#of.timed ? { timed: true } : {}) };
   }
 }
 
@@ -145,11 +157,17 @@ async function changedBy(
   const model = original.clone();
   const changes = await applied(kind, layers, setting, model, context);
   if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
-  if (isPruned(model)) await remove(model);
+  await foldPruned(model);
   return model;
 }
 
-async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
+/** Sets pruned weights to zero in place of their masks. */
+export async function foldPruned(model: Model): Promise<void> {
+  if (isPruned(model)) await remove(model);
+}
+
+/** Bytes that are stored no more; of single weights those of new zeros. */
+export async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
   if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
   const zeros = async (model: Model): Promise<number> => {
     const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>

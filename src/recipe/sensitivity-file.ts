@@ -36,6 +36,8 @@ const schema = v.object({
       drop: estimate,
       bytes,
       saved: v.number(),
+      savedMacs: v.optional(v.number()),
+      savedTime: v.optional(v.number()),
     }),
   ),
   misses: v.pipe(

@@ -22,11 +22,11 @@ import {
 } from "../report/sensitivity.ts";
 import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { version } from "../version.ts";
-import { Measuring } from "./measuring.ts";
+import { Measuring, type SweepCosts } from "./measuring.ts";
 import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts";
 import { sweeps } from "./sweeps.ts";
 
-export interface SensitivityOptions extends LayerSelection, StoreOptions {
+export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepCosts {
   /** What is tried on each layer (all four). */
   readonly kinds?: readonly SensitivityKind[] | undefined;
   /** Layers whose names differ in numbers only are changed together, as those of the blocks of a transformer (false). */
@@ -86,14 +86,14 @@ export function sweep(
 export async function measureIn(
   model: Model,
   task: Task,
-  options: Pick<SensitivityOptions, "batch" | "output" | "bucket"> & { readonly resumeFolder: string },
+  options: Pick<SensitivityOptions, "batch" | "output" | "bucket" | "timed"> & { readonly resumeFolder: string },
   measurements: readonly Measurement[],
   partialContext: Partial<Context> = {},
 ): Promise<void> {
   const context = quietly(completeContext(partialContext));
-  const { batch, output } = options;
+  const { batch, output, timed } = options;
   await withStore(model, options, async (store) => {
-    const measuring = await Measuring.open(store, model, task, { batch, output }, context);
+    const measuring = await Measuring.open(store, model, task, { batch, output, timed }, context);
     for (const one of measurements) {
       stopIfAsked(context.signal, `Stopped before ${wordsOf(one)}.`);
       if ((await measuring.known(one)) === undefined) await measuring.measure(one);
@@ -109,11 +109,11 @@ async function sweepIn(
   context: Context,
   started: number,
 ): Promise<Sensitivity> {
-  const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, ahead } = options;
+  const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, timed, ahead } = options;
   const { layers, except } = options;
   const { metric, test } = task;
   const inside = quietly(context);
-  const measuring = await Measuring.open(store, original, task, { batch, output }, inside);
+  const measuring = await Measuring.open(store, original, task, { batch, output, timed }, inside);
   const { model } = measuring;
   const { units, misses } = await unitsOf(model, kinds, alike, { layers, except }, inside);
   const found = new Map<Unit, Map<number, SensitivityRow>>(units.map((unit) => [unit, new Map()]));

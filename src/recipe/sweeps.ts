@@ -16,6 +16,8 @@ export interface Sweep {
   readonly settings: readonly number[];
   /** The setting that changes most layers: of few channels a small share is none, and of what has zeros one that is zeros. */
   readonly widest: number;
+  /** The setting that changes nothing, where those between two settings can be had, too. */
+  readonly none?: number;
   /** Whether layers may change with the one that is named. */
   readonly isCoupled?: true;
   /** Whether numbers that go stay in the file as zeros. */
@@ -30,12 +32,21 @@ const amounts = [0.2, 0.4, 0.6, 0.8];
 const amount = (share: number): OptionValues => ({ amount: share });
 
 export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
-  prune: { pass: prune, shared: { amount: 0 }, settings: amounts, widest: 0.8, storesZeros: true, own: amount },
+  prune: {
+    pass: prune,
+    shared: { amount: 0 },
+    settings: amounts,
+    widest: 0.8,
+    none: 0,
+    storesZeros: true,
+    own: amount,
+  },
   channels: {
     pass: prune,
     shared: { structured: true, amount: 0 },
     settings: amounts,
     widest: 0.8,
+    none: 0,
     isCoupled: true,
     own: amount,
   },
@@ -53,6 +64,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     shared: { timing: false },
     settings: [0.75, 0.5, 0.25],
     widest: 0.75,
+    none: 1,
     own: (ratio) => ({ ratio }),
   },
 };

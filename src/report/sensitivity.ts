@@ -1,6 +1,16 @@
 /** The result of `pith sensitivity`: how much each layer alone loses, as data and as a page. */
-import type { Estimate, Metric } from "../evaluate/index.ts";
-import { bytes, change, changeInterval, counted, figure, percent, unitOfChange } from "../evaluate/numbers.ts";
+import { type Estimate, type Metric, usualDrop } from "../evaluate/index.ts";
+import {
+  allowance,
+  bytes,
+  change,
+  changeInterval,
+  counted,
+  figure,
+  integer,
+  percent,
+  unitOfChange,
+} from "../evaluate/numbers.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { px, tickText, truncate } from "./chart.ts";
 import { html, type Markup } from "./markup.ts";
@@ -11,6 +21,10 @@ import { reportStyle } from "./style.ts";
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
 /** Single weights, whole channels, bits of a weight, share of the weights that a chain of thin layers has. */
 export type SensitivityKind = (typeof sensitivityKinds)[number];
+
+/** What recipes can have a budget of: bytes of the stored numbers, multiply-accumulates, or processor time on one thread. */
+export const sensitivityCosts = ["bytes", "macs", "time"] as const;
+export type SensitivityCost = (typeof sensitivityCosts)[number];
 
 export const sensitivityFormat = 1;
 
@@ -26,6 +40,10 @@ export interface SensitivityRow {
   readonly bytes: number;
   /** Bytes by which all stored numbers are fewer; of single weights those that are zero now. */
   readonly saved: number;
+  /** Share of the model's multiply-accumulates that is saved; undefined if they cannot be counted. */
+  readonly savedMacs?: number | undefined;
+  /** Share of the model's processor time that is saved, on this machine; undefined if it was not measured. */
+  readonly savedTime?: number | undefined;
 }
 
 export interface Sensitivity {
@@ -36,7 +54,7 @@ export interface Sensitivity {
   /** Of all stored numbers of the model. */
   readonly bytes: number;
   readonly metric: Pick<Metric, "name" | "unit" | "better">;
-  /** The original's figure, on the samples of the first look. */
+  /** The original's metric value, on the first samples. */
   readonly original: Estimate;
   readonly data: { readonly name: string; readonly count: number | undefined };
   readonly seed: number;
@@ -109,15 +127,48 @@ export function dropText(unit: Metric["unit"], value: number): string {
   return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
 }
 
+/** Share of a drop to which it is known if it is large. */
+export const relativeResolution = 1 / 4;
+
+/** The drop to which settings are told apart: the one that commands allow by default. */
+export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | "original">): number {
+  return usualDrop(metric, original.value);
+}
+
+/** Whether a drop is known well enough to choose a setting by it. */
+export function isResolved({ value, low, high }: Estimate, resolution: number): boolean {
+  return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
+}
+
+/**
+ * "45 of 60 drops are known only to ±3.7 points: …": the warning where samples ran out before drops were known; undefined if all are known. The width of an interval
+ * falls with the root of the number of samples.
+ */
+export function unresolvedText(found: Sensitivity): string | undefined {
+  const resolution = resolutionOf(found);
+  const open = found.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
+  if (open.length === 0) return undefined;
+  const widths = open.map(({ drop: { low, high } }) => (high - low) / 2).toSorted((a, b) => a - b);
+  const width = widths[Math.floor(widths.length / 2)] ?? Number.NaN;
+  const { unit } = found.metric;
+  const measured = `${integer(open.length)} of ${counted(found.rows.length, "drop")}`;
+  if (!Number.isFinite(width)) return `${measured} cannot be told from chance: there are too few test samples.`;
+  const count = Math.max(...open.map(({ drop }) => drop.count));
+  const enough = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
+  return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(enough)} samples tell ±${allowance(unit, resolution)}.`;
+}
+
 /** What was measured, as one HTML page that needs nothing else. */
 export function sensitivityPage(found: Sensitivity): string {
   const { model, metric, original, data, misses, open, seed, version } = found;
   const kinds = sensitivityKinds.filter((kind) => found.rows.some((row) => row.kind === kind));
   const samples = data.count === undefined ? "samples" : `at most ${counted(data.count, "sample")}`;
+  const unresolved = unresolvedText(found);
   const body = html`<main>
 <header><div class="eyebrow">Sensitivity of the layers of <span class="name">${model}</span></div>
 <h1>${headline(found)}</h1>
-<p class="lead">Each layer was changed alone, and ${metric.name} was compared with the original's (${figure(metric.unit, original.value)}) on ${samples} of ${data.name}. Sampling stopped once the drop was known to ±1 point or ±25 %.</p>
+<p class="lead">Each layer was changed alone, and ${metric.name} was compared with the original's (${figure(metric.unit, original.value)} on the first ${counted(original.count, "sample")}) on ${samples} of ${data.name}. Sampling stopped once the drop was known to ±${allowance(metric.unit, resolutionOf(found))} or ±25 %.</p>
+${unresolved !== undefined && html`<p class="doubt">${unresolved}</p>`}
 ${open > 0 && html`<p class="doubt">${counted(open, "setting")} not measured: the time limit was reached.</p>`}
 </header>
 ${kinds.map((kind) => sectionOf(found, kind))}

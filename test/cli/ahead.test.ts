@@ -24,6 +24,7 @@ const poolOf = (model: string, resumeFolder: string) =>
         seed: 0,
         metric: "accuracy",
         output: undefined,
+        timed: false,
         measurements: [{ unit: { kind: "prune", layers: ["fc1"], bytes: 16 }, setting: 0.4 }],
       },
     }),

@@ -78,6 +78,20 @@ test("with --json the same as data; what an author has changed stays", async () 
   expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh begins anew`);
 });
 
+test("writes recipes for a budget of multiply-accumulates, and warns if it is out of reach", async () => {
+  const out = at("macs");
+  const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out, "--kinds", "channels,bits"];
+  const { code, err } = await pith(...words, "--cost", "macs", "--budget", "1%");
+  expect(code, err).toBe(0);
+  // Fewer bits leave as many operations.
+  expect(filesIn(out)).toEqual(["channels.yaml", "sensitivity.html", "sensitivity.json"]);
+  const [, left] =
+    /leave (\d+) % of the multiply-accumulates/.exec(readFileSync(join(out, "channels.yaml"), "utf8")) ?? [];
+  expect(err).toContain(
+    `channels.yaml leaves ${left} % of the multiply-accumulates, more than the 1 % of --budget: harsher settings were not measured`,
+  );
+});
+
 test("is the same, however many processes measure; what they have measured is not measured again", async () => {
   const words = (out: string, ...more: readonly string[]): string[] => [
     ...["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "--kinds", "prune,bits", "-o", at(out), ...more],

@@ -2,8 +2,10 @@
 
 import { readdirSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { fixedMacs } from "../../src/analysis/fixed-macs.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { accuracy, evaluate } from "../../src/evaluate/index.ts";
+import { storedBytes } from "../../src/graph/graph.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { encodeToBytes } from "../../src/onnx/index.ts";
 import { prune } from "../../src/prune/index.ts";
@@ -163,7 +165,7 @@ test("a model that does no better than chance is refused", async () => {
 
 describe("an allocation", () => {
   test("of ranks loses less than the same rank for all, in fewer bytes", async () => {
-    const own = allocationFrom(found, "rank");
+    const own = await allocationFrom(model, found, "rank");
     const uniform = await resultOf(recipeFrom({ steps: [{ factorize: { ratio: 0.5 } }] }));
     const allocated = await resultOf(own?.recipe ?? expect.fail());
     expect(allocated.bytes).toBeLessThan(uniform.bytes);
@@ -171,21 +173,56 @@ describe("an allocation", () => {
   });
 
   test("of amounts loses less than the same amount for all, with as many zeros", async () => {
-    const saved = (rows: Sensitivity["rows"]) => rows.reduce((sum, row) => sum + row.saved, 0);
     const half = found.rows.filter(({ kind, setting }) => kind === "prune" && setting === 0.6);
-    const own = allocationFrom(found, "prune", found.bytes - saved(half));
+    const saved = half.reduce((sum, row) => sum + row.saved, 0);
+    const own = await allocationFrom(model, found, "prune", { budget: 1 - saved / found.bytes });
     const uniform = await resultOf(recipeFrom({ steps: [{ prune: { amount: 0.6 } }] }));
     const allocated = await resultOf(own?.recipe ?? expect.fail());
     expect(allocated.zeros).toBeGreaterThanOrEqual(uniform.zeros - 1e-3);
     expect(allocated.accuracy).toBeGreaterThan(uniform.accuracy + 0.03);
   });
 
-  test("costs no more than its budget, and names layers that have a setting", () => {
-    const own = allocationFrom(found, "bits", 0.25 * found.bytes);
-    expect(own?.bytes).toBeLessThanOrEqual(0.25 * found.bytes);
+  test("costs no more than its budget, and names layers that have a setting", async () => {
+    const own = await allocationFrom(model, found, "bits", { budget: 0.25 });
+    expect(own?.share).toBeLessThanOrEqual(0.25);
     expect(own?.recipe.steps[0]).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
-    expect(allocationFrom(found, "bits", found.bytes)).toBeUndefined();
-    expect(allocationFrom({ ...found, rows: [] }, "bits")).toBeUndefined();
+    expect(await allocationFrom(model, found, "bits", { budget: 1 })).toBeUndefined();
+    expect(await allocationFrom(model, { ...found, rows: [] }, "bits")).toBeUndefined();
+  });
+
+  // Two layers that feed each other share what they save when both are cut.
+  test.each([
+    ["channels", "bytes", 0.5],
+    ["channels", "macs", 0.35],
+    ["rank", "bytes", 0.6],
+    ["rank", "macs", 0.6],
+    ["prune", "bytes", 0.45],
+    ["bits", "bytes", 0.22],
+  ] as const)("of %s keeps its budget of %s, counted on the result", async (kind, cost, budget) => {
+    const own = await allocationFrom(model, found, kind, { budget, cost });
+    const { model: result, run } = await runRecipe(model, own?.recipe ?? expect.fail(), task, {
+      force: true,
+      rounds: 0,
+    });
+    const zeros = kind === "prune" ? (run.variants[0]?.result?.zeros ?? 0) : 0;
+    const costOf = (net: Model): number => (cost === "macs" ? Number(fixedMacs(net)) : storedBytes(net.graph));
+    const left = costOf(result) / costOf(model) - zeros;
+    expect(left).toBeCloseTo(own?.share ?? Number.NaN, 2);
+    expect(left).toBeLessThanOrEqual(budget + 0.005);
+    expect(left).toBeGreaterThan(budget - 0.04);
+  });
+
+  test("of processor time needs times, and keeps the budget", async () => {
+    expect(await allocationFrom(model, found, "channels", { budget: 0.9, cost: "time" })).toBeUndefined();
+    const saving = found.rows.map((row) => ({ ...row, savedTime: row.saved / found.bytes }));
+    const own = await allocationFrom(model, { ...found, rows: saving }, "channels", { budget: 0.99, cost: "time" });
+    expect(own?.rows.length).toBeGreaterThan(0);
+  });
+
+  test("that the harshest settings do not reach says what they leave", async () => {
+    const own = await allocationFrom(model, found, "channels", { budget: 0.01 });
+    expect(own?.share).toBeGreaterThan(0.01);
+    expect(own?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8]);
   });
 });
 

@@ -2,13 +2,21 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { counted, duration, unitOfChange } from "../../evaluate/numbers.ts";
-import { countOption, minutesOption, option, positiveOption, selectionOptions } from "../../passes/options.ts";
+import {
+  countOption,
+  described,
+  minutesOption,
+  option,
+  positiveOption,
+  selectionOptions,
+} from "../../passes/options.ts";
 import { quoted } from "../../report/sections.ts";
 import {
   dropText,
   headline,
   kindWords,
   type Sensitivity,
+  sensitivityCosts,
   sensitivityKinds,
   sweptBy,
 } from "../../report/sensitivity.ts";
@@ -41,7 +49,11 @@ export default defineCommand({
     alike: option(v.boolean(), "change layers together whose names differ in numbers only"),
     budget: option(
       share,
-      "share of the bytes that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
+      "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
+    ),
+    cost: described(
+      v.optional(v.picklist(sensitivityCosts), "bytes"),
+      "what --budget is a share of: bytes, MACs, or time on one thread",
     ),
     minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", { value: "n" }),
     ...elsewhereFlags("groups of measurements"),
@@ -58,7 +70,7 @@ export default defineCommand({
     "sensitivity bert.onnx --data reviews.tsv --kinds bits,rank --alike",
   ],
   async run([path = ""], options, session) {
-    const { kinds, alike, budget, minutes, fresh, metric, output } = options;
+    const { kinds, alike, budget, cost, minutes, fresh, metric, output } = options;
     const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
     const data = dataRequest(options);
     if (data === undefined)
@@ -83,6 +95,8 @@ export default defineCommand({
       alike,
       minutes,
       budget,
+      cost,
+      timed: cost === "time",
       seed: session.seed,
       ...elsewhereOf(options),
     };

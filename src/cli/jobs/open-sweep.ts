@@ -16,25 +16,29 @@ const usualSamples = 1024;
 export interface SweepInput extends SharedInput {
   readonly metric: MetricName;
   readonly output: string | undefined;
+  /** Whether the processor time of each setting is measured. */
+  readonly timed: boolean;
 }
 
 export interface OpenedSweep {
   readonly model: Model;
   readonly task: OpenedTask;
-  readonly options: Pick<SensitivityOptions, "batch" | "output" | "bucket"> & { readonly resumeFolder: string };
+  readonly options: Pick<SensitivityOptions, "batch" | "output" | "bucket" | "timed"> & {
+    readonly resumeFolder: string;
+  };
   readonly running: Partial<Context>;
 }
 
 export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
   const engine = createEngine();
   const model = await openModel(input.model, context);
-  const { metric, output, data } = input;
+  const { metric, output, timed, data } = input;
   const request = { ...data, samples: data.samples ?? usualSamples };
   const task = await openRequest(engine, model, request, { metric, output }, input, context);
   return {
     model,
     task,
-    options: { batch: data.batch, output, ...(await storeOf(input)) },
+    options: { batch: data.batch, output, timed, ...(await storeOf(input)) },
     running: contextOf(engine, input, context),
   };
 }

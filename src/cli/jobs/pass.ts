@@ -12,10 +12,10 @@ import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine } from "../../engine/index.ts";
-import { Miss, refusalIn, stopIfAsked } from "../../errors.ts";
+import { Miss, stopIfAsked } from "../../errors.ts";
 import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
 import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
-import { type RelativeTimer, relativeTimer } from "../../evaluate/relative-time.ts";
+import { relativeTime } from "../../evaluate/relative-time.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Together } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
@@ -286,23 +286,8 @@ async function plannedOf(
 ): Promise<PlannedCost | undefined> {
   const { parameters, macs } = await countsOf(result);
   if (!computesOther(before, { macs })) return undefined;
-  const time = before.bytes > largestTimed ? undefined : await timeOf(original, result, context);
+  const time = before.bytes > largestTimed ? undefined : await relativeTime(original, result, context);
   return { parameters, macs, time, uneven: unevenChannels(original, result) };
-}
-
-/** Undefined where the model does not run on random inputs. */
-async function timeOf(original: Model, result: Model, context: Context): Promise<number | undefined> {
-  let timer: RelativeTimer | undefined;
-  try {
-    timer = await relativeTimer(original, context);
-    const time = await timer.of(result);
-    return Number.isFinite(time) ? time : undefined;
-  } catch (error) {
-    refusalIn(error);
-    return undefined;
-  } finally {
-    await timer?.release();
-  }
 }
 
 const names = v.optional(v.union([v.string(), v.array(v.string())]));

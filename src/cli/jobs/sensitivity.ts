@@ -7,7 +7,15 @@ import type { JobContext } from "../../job/job.ts";
 import { type Allocation, allocationFrom, recipeText } from "../../recipe/index.ts";
 import { type SweepOptions, sweep } from "../../recipe/sensitivity.ts";
 import type { Measurement } from "../../recipe/sweep-units.ts";
-import { type Sensitivity, type SensitivityKind, sensitivityKinds, sensitivityPage } from "../../report/sensitivity.ts";
+import {
+  kindWords,
+  type Sensitivity,
+  type SensitivityCost,
+  type SensitivityKind,
+  sensitivityKinds,
+  sensitivityPage,
+  unresolvedText,
+} from "../../report/sensitivity.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import type { Work } from "../queue/kinds.ts";
@@ -24,8 +32,9 @@ export interface SensitivityInput extends SweepInput, Elsewhere {
   readonly except: string | string[] | undefined;
   readonly alike: boolean | undefined;
   readonly minutes: number | undefined;
-  /** Share of the bytes that a recipe may leave. */
+  /** Share of the cost that a recipe may leave. */
   readonly budget: number | undefined;
+  readonly cost: SensitivityCost;
 }
 
 export interface SensitivityOutput {
@@ -38,7 +47,7 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   const opened = await openSweep(input, context);
   const { model, task, running } = opened;
   context.stage("layers");
-  const { out, kinds, layers, except, alike, minutes, budget } = input;
+  const { out, kinds, layers, except, alike, minutes, budget, cost } = input;
   const options = { ...opened.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
   const measured = await measuredFor(input, model, context, (more) =>
     sweep(model, task, { ...options, ...more }, running),
@@ -47,11 +56,19 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
     ...measured,
     misses: measured.misses.map((miss) => ({ ...miss, reason: onCommandLine(miss.reason) })),
   };
-  const recipes = sensitivityKinds.flatMap((kind): readonly (readonly [string, Uint8Array])[] => {
-    const allocation = allocationFrom(found, kind, budget === undefined ? undefined : budget * found.bytes);
-    return allocation === undefined ? [] : [[`${kind}.yaml`, bytesOfText(textOf(allocation, found))]];
-  });
+  const recipes: (readonly [string, Uint8Array])[] = [];
+  for (const [at, kind] of sensitivityKinds.entries()) {
+    context.progress(at, sensitivityKinds.length, kindWords[kind].title);
+    const allocation = await allocationFrom(model, found, kind, { budget, cost }, running);
+    if (allocation === undefined) continue;
+    const over =
+      budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
+    if (over !== undefined) context.log({ id: "budget", text: over, level: "warning" });
+    recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, found, cost))]);
+  }
   stopIfAsked(context.signal, "Stopped before anything was written.");
+  const unresolved = unresolvedText(found);
+  if (unresolved !== undefined) context.log({ id: "unresolved", text: unresolved, level: "warning" });
   const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;
   const written = await writeResults(out, found, [page, ...recipes], context, sweptFolder);
   return { found, preprocessing: task.preprocessing, written };
@@ -64,8 +81,8 @@ function measuredFor(
   context: JobContext,
   work: (more: Pick<SweepOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<Sensitivity>,
 ): Promise<Sensitivity> {
-  const { model: path, resumeFolder, data, seed, metric, output, jobs, queue } = input;
-  const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output };
+  const { model: path, resumeFolder, data, seed, metric, output, timed, jobs, queue } = input;
+  const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
   const kind = "measurements";
   const portions = new Map<string, readonly Measurement[]>();
   const workOf = (name: string, its: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
@@ -102,7 +119,17 @@ function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<stri
   );
 }
 
-function textOf({ recipe, bytes }: Allocation, found: Sensitivity): string {
-  const share = percent(bytes / found.bytes, 0);
-  return `# Settings with the least sum of losses of single layers, at about ${share} of the bytes of ${JSON.stringify(found.model)}.\n${recipeText(recipe)}`;
+const costWords: Readonly<Record<SensitivityCost, string>> = {
+  bytes: "the bytes",
+  macs: "the multiply-accumulates",
+  time: "the processor time",
+};
+
+const leftText = ({ share }: Allocation, cost: SensitivityCost): string => `${percent(share, 0)} of ${costWords[cost]}`;
+
+const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
+  `${kind}.yaml leaves ${leftText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
+
+function textOf(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
+  return `# Settings with the lowest sum of losses of single layers that leave ${leftText(allocation, cost)} of ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
 }

@@ -1,0 +1,57 @@
+/**
+ * Whether recipes of `sensitivity` keep their budget: what the whole network is left with, for each kind of change, cost and budget.
+ *
+ *     npm run bench -- sensitivity [--models resnet20,cct_cifar10] [--samples 128] [--time]
+ *
+ * Exit code 1 if a budget that can be reached is exceeded, or missed by more than 5 points.
+ */
+import { parseArgs } from "node:util";
+import { take } from "../src/data/select.ts";
+import { percent } from "../src/evaluate/numbers.ts";
+import { open } from "../src/onnx/index.ts";
+import { allocationFrom, sensitivity } from "../src/recipe/index.ts";
+import { sensitivityCosts, sensitivityKinds } from "../src/report/sensitivity.ts";
+import { filesOf, networks } from "./compress/networks.ts";
+import { taskOf } from "./compress/task.ts";
+import { heading, line, table } from "./lib/print.ts";
+
+const { values } = parseArgs({
+  options: {
+    models: { type: "string", default: "resnet20,mobilenetv3_cifar10,cct_cifar10,bert_sst2,resnet8" },
+    samples: { type: "string", default: "128" },
+    time: { type: "boolean", default: false },
+  },
+});
+const seed = 0;
+const budgets = [0.3, 0.5, 0.7, 0.85];
+const mostBelow = 0.05;
+
+heading("What recipes of sensitivity leave of a budget", seed);
+for (const name of values.models.split(",")) {
+  const network = networks.find((one) => one.name === name);
+  if (network === undefined) throw new RangeError(`"${name}" is none of ${networks.map((one) => one.name)}`);
+  const files = filesOf(network);
+  if (files === undefined) {
+    line(`  ${name}: not measured: the shared folder (../shared, or PITH_SHARED) does not have it`);
+    continue;
+  }
+  const model = await open(files.model);
+  const { test, metric } = await taskOf(model, files.data, network, seed);
+  const found = await sensitivity(model, { test: take(test, Number(values.samples)), metric }, { timed: values.time });
+  const rows: string[][] = [];
+  for (const kind of sensitivityKinds)
+    for (const cost of sensitivityCosts) {
+      const harshest = await allocationFrom(model, found, kind, { budget: 0, cost });
+      if (harshest === undefined) continue;
+      const cells: string[] = [];
+      for (const budget of budgets) {
+        const left = (await allocationFrom(model, found, kind, { budget, cost }))?.share ?? 1;
+        const isKept = left <= Math.max(budget, harshest.share) && left >= budget - mostBelow;
+        if (!isKept) process.exitCode = 1;
+        cells.push(`${percent(left)}${isKept ? "" : " MISSED"}`);
+      }
+      rows.push([kind, cost, percent(harshest.share), ...cells]);
+    }
+  line(`\n${name}`);
+  table(["kind", "cost", ">harshest", ...budgets.map((budget) => `>${percent(budget, 0)}`)], rows);
+}

@@ -1,0 +1,22 @@
+/** Multiply-accumulates as one number. */
+import { Miss, reasonText } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { dimValue, isSymbolic } from "../tensor/dims.ts";
+import { cost } from "./cost.ts";
+import { infer } from "./infer.ts";
+
+/** Of sequences, and of sides of images, whose size no file states. */
+const defaultSize = 64;
+
+/** Counts the multiply-accumulates of one sample. Named dimensions beside the batch have 64 elements. @returns why they cannot be counted. */
+export function fixedMacs(model: Model): number | Miss {
+  const { macs, misses } = cost(model, infer(model));
+  const sizes: Record<string, number> = {};
+  for (const { type } of model.graph.feeds)
+    for (const [axis, dim] of (type?.dims ?? []).entries())
+      if (isSymbolic(dim)) sizes[dim.text] ??= axis === 0 ? 1 : defaultSize;
+  const value = macs === undefined ? undefined : dimValue(macs, sizes);
+  if (value !== undefined) return value;
+  const [first] = misses;
+  return new Miss(first === undefined ? "they depend on sizes that are not known" : reasonText(first));
+}
