@@ -16,7 +16,15 @@ import { operatorPage } from "./generate/operators.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
 
-const generators: readonly Generator[] = [commandList, commandPage, errorPage, kernels, operatorPage, recipeSchemaPage, surface];
+const generators: readonly Generator[] = [
+  commandList,
+  commandPage,
+  errorPage,
+  kernels,
+  operatorPage,
+  recipeSchemaPage,
+  surface,
+];
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const checking = process.argv.includes("--check");

@@ -57,7 +57,7 @@ function* refusedEnds(
     for (const { end, reason, kind } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node), kind) };
     yield* unfollowed(rule, rule.node, outputs);
     yield* unmentioned(rule, rule.node, labels);
-    const reason = "they lie in one axis with others that go in their place";
+    const reason = "they share an axis with channels that are removed instead";
     for (const link of rule.links)
       if (closed.has(link)) yield { end: link.from, miss: new Miss(reason, describe(rule.node)) };
   }
@@ -76,7 +76,7 @@ function* unfollowed({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): 
       const dim = other.value.type?.dims?.[other.axis];
       const why =
         typeof dim === "number"
-          ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to be followed`
+          ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to trace`
           : "an axis whose size is not known";
       yield { end, miss: new Miss(`they reach ${why}`, describe(node)) };
     }
@@ -104,7 +104,7 @@ function* wholeAxes(labels: Labels): Generator<RefusedEnd> {
     const first = label[0] ?? -1;
     if (first < 0 || !label.every((unit) => unit >= 0 && labels.find(unit) === labels.find(first))) continue;
     const at = value.producer === undefined ? value.name : describe(value.producer);
-    const reason = `they can only be removed together, which would leave nothing of axis ${axis}`;
+    const reason = `they can only be removed together, which would empty axis ${axis}`;
     yield { end: { value, axis }, miss: new Miss(reason, at) };
   }
 }

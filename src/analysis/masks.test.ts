@@ -53,7 +53,7 @@ test.each([
   ["free", 'its weight is tied to "copy"'],
   ["a", "its weight is not stored in the main graph"],
   ["coarse", "its weight is bfloat16, not float32 or float64 or float16"],
-  ["ones", "its weight holds constants, which are not trained"],
+  ["ones", "its weight contains constants, which are not trained"],
 ])("whether %s can be pruned", (name, reason) => {
   const learned = parametersOf(model, infer(model));
   expect(requireStored(value(name), { ...weightNeeds.prune, learned })?.reason).toBe(reason);

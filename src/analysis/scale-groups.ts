@@ -113,7 +113,7 @@ function labelled(
     if (label[index] === -1)
       refuse(
         positions.map((position) => reached[position] ?? -1),
-        new Miss("one weight stands for several channels", describe(node)),
+        new Miss("one weight represents several channels", describe(node)),
       );
   }
   const power = powers.get(factor.end.value)?.get(factor.end.axis) ?? 1;
@@ -126,7 +126,7 @@ function refuseEnds({ graph }: Model, passages: readonly Passage[], labels: Labe
   for (const { value, label } of labels.ends()) {
     if (outputs.has(value)) refuse(label, new Miss("it is an output of the model", value.name));
     if (inputs.has(value)) refuse(label, new Miss("it is an input of the model", value.name));
-    if (value.tensor !== undefined) refuse(label, new Miss("a stored tensor cannot take it", value.name));
+    if (value.tensor !== undefined) refuse(label, new Miss("a stored tensor cannot absorb it", value.name));
     for (const { node } of value.uses)
       if (node.graph !== graph) refuse(label, new Miss("a subgraph reads it", describe(node)));
   }
@@ -160,7 +160,7 @@ function passageOf(node: Node, inference: Inference): Passage {
   const bound = inference.at(node);
   if (bound instanceof Miss) return { ...passage, reason: bound.reason };
   const homogeneous = bound.homogeneous();
-  if (homogeneous === undefined) return { ...passage, reason: "factors do not go through it" };
+  if (homogeneous === undefined) return { ...passage, reason: "it does not commute with scale factors" };
   const axes = bound.axes();
   if (axes instanceof Miss) return { ...passage, reason: axes.reason };
   const links = [...axes.links, ...(homogeneous.links ?? [])].flatMap((link) => ("from" in link ? [link] : []));
@@ -175,7 +175,7 @@ function passageOf(node: Node, inference: Inference): Passage {
     scaled: parts.flatMap((part) => part.scaled ?? []),
     starts: parts.flatMap((part) => part.starts ?? []),
     open: new Set(parts.flatMap((part) => part.open.map(endKey))),
-    reason: "it needs these numbers as they are",
+    reason: "it requires these values unchanged",
   };
 }
 

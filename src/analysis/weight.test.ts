@@ -38,7 +38,7 @@ test.each([
     "a kernel that is transposed",
     "factorize",
     ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = ConvTranspose(u, w)"],
-    "its operator cannot be written as several in a row",
+    "its operator cannot be written as a chain of layers",
   ],
   [
     "laid out by the shape in a Constant node",
@@ -83,7 +83,7 @@ test.each(["factorize", "solve", "fuse"] as const)("a weight that is an output o
   const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y, w) {\n  ${stored}\n  ${product}\n}`);
   const [layer] = layers(model, infer(model));
   if (layer === undefined) throw new Error("no layer");
-  expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is an output of the model, too");
+  expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is also an output of the model");
   expect(requireWeight(layer, weightNeeds.prune)).toBeUndefined();
 });
 

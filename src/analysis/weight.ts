@@ -194,7 +194,7 @@ export function requireStored(
   if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
   const tied = untied === true ? tiedName(value) : undefined;
   if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
-  return learned?.has(value) === false ? new Miss(`${what} holds constants, which are not trained`) : undefined;
+  return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
 }
 
 /** Why a layer's weight does not give what a technique needs, if so, as far as the graph tells: the one list of such reasons. */
@@ -214,7 +214,7 @@ export function requireProduct({ role, name, effective }: Layer): Miss | undefin
 }
 
 function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds): string | undefined {
-  if (inside !== true && isInside(layer)) return "it lies in a graph inside a node";
+  if (inside !== true && isInside(layer)) return "it is in a subgraph";
   const { effective, weight, role } = layer;
   const storage = weightStorage(layer);
   const type = effective.type?.type;
@@ -225,8 +225,8 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
   const other =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
   if (other !== undefined) return other.reason;
-  if (product === "chain" && role.chain === undefined) return "its operator cannot be written as several in a row";
-  if (layer.isScale) return "it holds scales of a table that is quantized already";
+  if (product === "chain" && role.chain === undefined) return "its operator cannot be written as a chain of layers";
+  if (layer.isScale) return "it contains the scales of a table that is quantized already";
   const unread = whyNotStored(effective);
   if (unread !== undefined) return `its weight ${unread.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";
@@ -239,7 +239,7 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
     (readers !== undefined || product === "chain") &&
     [weight, effective].some((value) => value.graph.isOutput(value))
   )
-    return "its weight is an output of the model, too";
+    return "its weight is also an output of the model";
   if (readers !== undefined && (weight.uses.size > readers || effective.uses.size > readers))
     return "its weight is shared";
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;

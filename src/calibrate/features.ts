@@ -34,7 +34,7 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   const no = (reason: string): Miss => new Miss(reason, name);
   if (output === undefined || dims === undefined) return no("its weight has no known size");
   if (role.packed !== undefined) return no("its weight is packed");
-  if (isInside(layer)) return no("it lies in a graph inside a node");
+  if (isInside(layer)) return no("it is in a subgraph");
   const other = requireProduct(layer);
   if (other !== undefined) return other;
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");

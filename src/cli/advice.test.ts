@@ -55,7 +55,7 @@ test("hints are of what can help: layers that were changed, what makes up for a 
     );
   const anyway = "or write it anyway: --force";
   expect(advice(["b"], ["a", "b"], 0.9, { except: "c" })).toBe(
-    `Use a smaller amount, leave that layer as it is: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
+    `Use a smaller amount, skip that layer: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
   );
   expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
   const judged = (because: "goal" | "function" | "target", assumesScores: boolean) =>

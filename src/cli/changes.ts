@@ -62,7 +62,7 @@ export function sparedLines({ spared, attempts }: Sparing, dim: Paint): string[]
     text: sparedAs(one),
   }));
   const bytes = spared.reduce((sum, one) => sum + one.bytes, 0);
-  const title = `spared (${integer(spared.length)}), so that the goal holds: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
+  const title = `kept at higher precision (${integer(spared.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
   return listed(title, lines, dim);
 }
 

@@ -16,7 +16,7 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]>
 export const commands: readonly Listed[] = [
   {
     name: "inspect",
-    summary: "what is in a model: inputs, outputs, operators, layers, sizes",
+    summary: "show inputs, outputs, operators, layers and sizes of a model",
     load: () => import("./commands/inspect.ts"),
   },
   {
@@ -46,22 +46,22 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "compress",
-    summary: "search all techniques for the smallest model within the goal, write it with a report",
+    summary: "search for the smallest model that meets an accuracy goal, and write it with a report",
     load: () => import("./commands/compress.ts"),
   },
   {
     name: "explain",
-    summary: "why a layer or a channel stays as it is, and what would have to change",
+    summary: "explain why a technique skips a layer or a channel, and what would change that",
     load: () => import("./commands/explain.ts"),
   },
   {
     name: "sensitivity",
-    summary: "measure what each layer alone loses, and write recipes that spare the sensitive ones",
+    summary: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
     load: () => import("./commands/sensitivity.ts"),
   },
   {
     name: "worker",
-    summary: "do the jobs of commands with `--queue` on other machines, until it is stopped",
+    summary: "run jobs of commands that use `--queue`, until stopped",
     load: () => import("./commands/worker.ts"),
   },
   {
@@ -81,7 +81,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "factorize",
-    summary: "replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
+    summary: "replace layers by low-rank factors (truncated SVD, Tucker-2)",
     load: () => command(async () => (await import("../factorize/index.ts")).factorize),
   },
   {
@@ -106,7 +106,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "completion",
-    summary: "print what makes a shell complete commands, flags and their values",
+    summary: "print a script that completes commands, flags and values in a shell",
     load: () => import("./commands/completion.ts"),
   },
 ];

@@ -16,19 +16,23 @@ export const dataFlags = {
     value: "path",
     group,
   }),
-  part: option(v.picklist(["test", "train", "all"]), "part to test on (default: test; all where there are no parts)", {
-    group,
-  }),
+  part: option(
+    v.picklist(["test", "train", "all"]),
+    "split to test on (default: test; all samples if there are no splits)",
+    {
+      group,
+    },
+  ),
   preprocess: option(
     v.string(),
     'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
     { value: "how", group },
   ),
-  set: option(v.array(v.string()), "value of an input that the data does not contain: sr=16000", {
+  set: option(v.array(v.string()), "value of an input that is not in the data: sr=16000", {
     value: "input=value",
     group,
   }),
-  states: option(v.array(v.string()), "output that is fed back as an input: stateN=state (default: guessed)", {
+  states: option(v.array(v.string()), "output fed back as an input: stateN=state (default: guessed)", {
     value: "output=input",
     group,
   }),

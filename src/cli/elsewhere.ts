@@ -6,11 +6,11 @@ import type { Elsewhere } from "./jobs/ahead.ts";
 
 /** @param units what a process does one of at a time: "combinations". */
 export const elsewhereFlags = (units: string) => ({
-  jobs: option(countOption, `${units} at a time, each in a process of its own (default: 1)`, { value: "n" }),
-  queue: option(v.string(), "workers on other machines do the work (`pith worker`)", { value: "redis://host" }),
+  jobs: option(countOption, `${units} in parallel, each in its own process (default: 1)`, { value: "n" }),
+  queue: option(v.string(), "run the work on other machines (`pith worker`)", { value: "redis://host" }),
   store: option(
     v.string(),
-    "folder or bucket (s3://bucket/prefix) that those machines reach, with models, data and results",
+    "folder or bucket (s3://bucket/prefix) shared by these machines, for models, data and results",
     { value: "folder/" },
   ),
 });
@@ -31,7 +31,7 @@ export function elsewhereOf({ jobs = 1, queue, store, fresh }: ElsewhereOptions)
     );
   if (queue !== undefined && fresh === true)
     throw new PithError("E_USAGE", "--fresh is for work without --queue: other commands may use what is in --store.", {
-      hint: "To begin anew while no command runs, remove the folder runs/ in it.",
+      hint: "To start again, remove its folder runs/ while no command runs.",
     });
   return { jobs, queue: queue === undefined || store === undefined ? undefined : { url: queue, store } };
 }

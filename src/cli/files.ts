@@ -61,7 +61,7 @@ export async function requireOther(
   for (const [what, path] of inputs) {
     if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
     throw new PithError("E_OPTION", `"${out}" is ${what}: the result would overwrite it.`, {
-      hint: "Name another file.",
+      hint: "Choose another file.",
     });
   }
 }
@@ -69,8 +69,8 @@ export async function requireOther(
 /** @throws PithError E_OPTION if something is there, under a name that nobody gave, that is no page that Pith wrote. */
 export async function requireOwnPage(out: string): Promise<void> {
   if (!(await isThere(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
-  throw new PithError("E_OPTION", `"${out}" is there, and Pith did not write it.`, {
-    hint: "Name another file with -o.",
+  throw new PithError("E_OPTION", `"${out}" exists, and was not written by Pith.`, {
+    hint: "Choose another file with -o.",
   });
 }
 

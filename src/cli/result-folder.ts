@@ -68,8 +68,8 @@ async function requireOwnResults(out: string, { record, needed }: ResultFolder):
   if (name !== undefined)
     throw new PithError(
       "E_OPTION",
-      `"${join(out, name)}" would be lost: Pith did not write it, or it was changed since.`,
-      { hint: "Name another folder with -o." },
+      `"${join(out, name)}" was not written by Pith, or was changed since, and would be overwritten.`,
+      { hint: "Choose another folder with -o." },
     );
 }
 

@@ -21,7 +21,7 @@ import type { Terminal } from "./terminal.ts";
 const folderName = "pith-steps";
 
 export const freshFlag = {
-  fresh: option(v.boolean(), "begin anew: remove the steps that earlier runs have kept in the folder"),
+  fresh: option(v.boolean(), "start again: remove steps kept from earlier runs"),
 };
 
 /** Bytes of finished steps that are kept for a model: enough for some hundred combinations of a small model, and twenty of a large one. */
@@ -66,7 +66,7 @@ export async function withSteps<T>(
     try {
       const result = await work(folder);
       const kept = await folderBytes(folder, isStoreName);
-      if (kept > 0) terminal.note("steps", `steps kept: ${bytes(kept)} in ${folder}; --fresh begins anew`);
+      if (kept > 0) terminal.note("steps", `steps kept: ${bytes(kept)} in ${folder}; --fresh starts again`);
       return result;
     } catch (error) {
       const kept = await stepsIn(folder);

@@ -192,7 +192,7 @@ describe("a failure", () => {
     expect(error).toMatchObject({
       code: "E_DATA",
       message: expect.stringMatching(/broken6\.png: the PNG image is damaged or cut off/),
-      hint: "Take it out of the data, or replace it.",
+      hint: "Remove it from the data, or replace it.",
     });
     expect(found).toHaveLength(3);
   });

@@ -278,11 +278,13 @@ graph (input: float32[batch, 4]) -> (logits) {
     expect([...net.graph.nodes()].length).toBe(before.length - 3);
   });
 
-  test("a network of which nothing can be cut, with the reasons", async () => {
+  test("a network of which nothing can be removed, with the reasons", async () => {
     const net = network({ fc: linear(4, 3), relu: relu() }, { input: ["batch", 4], seed: 1 });
     await expect(distill(net, { shrink: 0.5, ...still })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: expect.stringMatching(/^`shrink`: no channels can be cut: fc: its channels cannot be cut: .*output/),
+      message: expect.stringMatching(
+        /^`shrink`: no channels can be removed: fc: its channels cannot be removed: .*output/,
+      ),
     });
   });
 

@@ -33,7 +33,7 @@ export async function makeStudent(
   }
   if (shrink !== undefined) {
     const outcome = await prune(model, { structured: shrink }, context);
-    changes.push(...requireChanges(outcome, "`shrink`: no channels can be cut"));
+    changes.push(...requireChanges(outcome, "`shrink`: no channels can be removed"));
   }
   return changes;
 }

@@ -102,7 +102,7 @@ export async function insert(
 function refusal(layer: Layer): Miss | undefined {
   const { packed, data } = layer.role;
   const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
-  if (isInside(layer)) return new Miss("it lies in a graph inside a node", layer.name);
+  if (isInside(layer)) return new Miss("it is in a subgraph", layer.name);
   if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
   return type === "float32" || type === "float64" || type === "float16"
     ? requireProduct(layer)

@@ -79,7 +79,7 @@ export async function baseOf(run: FolderRun, name: string): Promise<Base> {
   const changed = inPlace || (await isAuthored(out, name, written));
   if (changed && !inPlace && !said.has(name)) {
     said.add(name);
-    const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's part of it is replaced`;
+    const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
     context.log({ id: "kept", text });
   }
   return { name, path: joinPath(changed ? out : folder, name), isAuthored: changed };

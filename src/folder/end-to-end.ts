@@ -141,7 +141,7 @@ export async function continueEach(
 export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
   const first = blamed === undefined ? "" : ` ${blamed}.`;
-  return `Of ${tokens} tokens of texts that were continued only ${same} are those of the original.${first}`;
+  return `Only ${same} of ${tokens} generated tokens equal the original's.${first}`;
 }
 
 /** The share of tokens that are the original's, of what continues texts. */
@@ -154,7 +154,7 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 
 /** What `batchText` says. */
 export const batchNote =
-  "Same in batch: of so many samples drawn at random the cosine of the answer that differs most, alone and in a padded batch; of texts that go on, the share of tokens that are the same.";
+  "Same in batch: random samples, run alone and in a padded batch. The value is the lowest cosine of the outputs; for generated texts, the share of equal tokens.";
 
 /** "yes, of 64" samples, "no (0.9942 of 64)"; of texts "no (98.9 % of 192)" tokens. */
 export function batchText({ batch, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {

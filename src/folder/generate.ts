@@ -136,7 +136,7 @@ function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = fals
         [own.length, own[0]?.length ?? 0],
         own.flat(),
       );
-    else if (!some) throw new PithError("E_UNSUPPORTED", `A text says nothing of the input "${name}".`);
+    else if (!some) throw new PithError("E_UNSUPPORTED", `A text gives no value for the input "${name}".`);
   }
   return feeds;
 }

@@ -171,7 +171,7 @@ function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[
       for (const [place, own] of x.entries()) {
         const other = y[place] ?? 0;
         if (!Number.isFinite(own)) continue;
-        if (!Number.isFinite(other)) return `its output "${name}" is not a number where the original's is.`;
+        if (!Number.isFinite(other)) return `its output "${name}" is NaN where the original's is not.`;
         power.signal += own * own;
         power.noise += (own - other) ** 2;
       }
@@ -187,7 +187,7 @@ function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[
 function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
   if (tokens !== undefined) return lostEndToEnd({ tokens, same });
   if (signalToNoise === undefined || signalToNoise >= leastDecibels) return undefined;
-  return `on the texts less than half of what the original says is left (signal to noise ${figure("dB", signalToNoise)}).`;
+  return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
 }
 
 /** "31.2 dB", "97.4 % of 192": how near its answers are to those with the originals, in a cell. */
@@ -202,5 +202,5 @@ export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
   if (outcome === "unused" || outcome === "fails") return `${clause(reason)}.`;
   if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
-  return `transformers.js ${version} loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.`;
+  return `transformers.js ${version} loads and runs these files. The column shows the signal-to-noise ratio of its outputs, or the share of equal tokens, compared with the originals.`;
 }

@@ -106,7 +106,7 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
   const variants = names.filter((name) => name.endsWith(".onnx"));
   if (variants.length > 0)
     return new PithError("E_FILE", `"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
-      hint: "It belongs beside them, in float32, as onnx/model.onnx.",
+      hint: "Put it next to them, in float32, as onnx/model.onnx.",
     });
   const top = await listFolder(folder).catch((): string[] => []);
   const model = top.find((name) => name.endsWith(".onnx"));
@@ -119,7 +119,7 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
     return new PithError("E_FILE", text, { hint });
   }
   const [other] = top.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
-  return new PithError("E_FILE", `"${folder}" holds no ONNX model.`, {
+  return new PithError("E_FILE", `"${folder}" contains no ONNX model.`, {
     hint: other?.hint ?? "transformers.js looks for onnx/model.onnx beside config.json.",
   });
 }
@@ -143,7 +143,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   const { folder, out, context, written } = run;
   const left = await leftIn(folder, files);
   if (left.length > 0) {
-    const text = `not copied, because transformers.js does not load it: ${enumerated(left, mostNamed)}`;
+    const text = `not copied (transformers.js does not load it): ${enumerated(left, mostNamed)}`;
     context.log({ id: "left", text });
   }
   // The result of a search stays where it is.

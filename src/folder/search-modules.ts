@@ -41,8 +41,7 @@ export async function searchModules(run: FolderRun): Promise<void> {
   const { options, context, modules, records, rows, inPlace } = run;
   if (options.search === undefined) return;
   if (inPlace) {
-    const text =
-      "nothing is searched, because the result would take the place of the original: write to another folder";
+    const text = "no search, because the result would replace the original: choose another folder with -o";
     return context.log({ id: "search", text, level: "warning" });
   }
   const fronts: Front[] = [];

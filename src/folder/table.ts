@@ -60,7 +60,7 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 }
 
 const decibelsNote =
-  "dB: signal-to-noise ratio of the outputs against the original's; 20 dB are a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are refused.";
+  "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
 
 /** All of them are in quantize_config.json. */
 const mostSpared = 8;
@@ -117,10 +117,10 @@ export function folderTable<R extends Row>(
   });
   const notes = [
     timed.length > 0 &&
-      `Speed in ${timed.join(", ")}: times as fast as the original (10th to 90th percentile), for one sample; sequences have 128 tokens, or what the tokenizer allows.`,
+      `Speed in ${timed.join(", ")}: compared with the original (10th to 90th percentile), for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
     slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
-      "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
+      "In brackets: the 95 % interval of the difference from the original; for shares in points.",
     shows((text) => / dB\b/.test(text)) && decibelsNote,
     rows.some(({ brotli }) => brotli !== undefined) &&
       `brotli: size after compression with brotli at quality ${brotliQuality}.`,
@@ -131,7 +131,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []
-        : `${file.replace(/^onnx\//, "")} was repaired, without which it would be refused: ${counted(spared.length, "layer")} of more bits than its dtype says. ${enumerated(spared, mostSpared)}.`,
+        : `${file.replace(/^onnx\//, "")} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${enumerated(spared, mostSpared)}.`,
     ),
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined

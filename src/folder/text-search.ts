@@ -51,7 +51,7 @@ export async function searchTogether(
       const found = await continueEach(engine, result, prompts, { ...options, forced });
       const [tokens, same] = [wanted.length, found.flat().filter((token, at) => token === wanted[at]).length];
       const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
-      const text = `${same} of ${tokens} tokens are those of the original`;
+      const text = `${same} of ${tokens} tokens equal the original's`;
       if (holds === "no") return { holds, text };
       const byItself = await alone.measure(model);
       return order.indexOf(byItself.holds) < order.indexOf(holds) ? byItself : { holds, text };

@@ -56,7 +56,7 @@ export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<vo
   const repaired = rowNow();
   if (repaired !== undefined && (await holdTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
   const { reason = "", ...refused } = rows.get(file) ?? { dtype, file, verdict: "refused" };
-  const tried = repaired?.spared && ` That is with ${counted(repaired.spared.length, "layer")} spared.`;
+  const tried = repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
   rows.set(file, { ...refused, reason: tried === undefined ? `${lost} ${reason}` : `${reason}${tried}` });
 }
 

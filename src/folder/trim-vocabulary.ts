@@ -95,7 +95,9 @@ export async function trimFolder(
 ): Promise<TrimmedFolder> {
   const context = completeContext(partial);
   if ((await fileKind(out)) !== undefined && (await listFolder(out)).length > 0)
-    throw new PithError("E_OPTION", `"${out}" holds files already.`, { hint: "Name a folder that is not there." });
+    throw new PithError("E_OPTION", `"${out}" already contains files.`, {
+      hint: "Choose a folder that does not exist.",
+    });
   const names = basesIn(await listFolder(joinPath(folder, "onnx")).catch((): string[] => []));
   if (names.length === 0)
     throw new PithError("E_FILE", `"${folder}" has no model in onnx/.`, {
@@ -111,7 +113,7 @@ export async function trimFolder(
   if (kept.length >= tokenizer.vocabularySize)
     throw new PithError(
       "E_UNSUPPORTED",
-      `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can go.`,
+      `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
     );
   const trimmed = trimmedTokenizer(contents, kept);
   const smaller = tokenizerOf(folder, trimmed, configs);
@@ -130,7 +132,7 @@ export async function trimFolder(
     const { changes, misses, hasTables, size, scores } = await trimVocabulary(model, kept);
     const [miss] = misses;
     if (miss !== undefined && hasTables)
-      throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be made smaller: ${reasonText(miss)}.`);
+      throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be reduced: ${reasonText(miss)}.`);
     if (size !== undefined) sizes.add(size);
     await dropNotes(model, {}, context);
     const pair = { file, original, model, scores };
@@ -153,7 +155,7 @@ export async function trimFolder(
 async function contentsOf(folder: string): Promise<TokenizerContents> {
   const file = await readSettings(joinPath(folder, tokenizerName));
   if (file === undefined)
-    throw new PithError("E_FILE", `"${folder}" has no ${tokenizerName}: which tokens texts have is not known.`);
+    throw new PithError("E_FILE", `"${folder}" has no ${tokenizerName}: texts cannot be tokenized.`);
   return { file, settings: (await readSettings(joinPath(folder, settingsName))) ?? {} };
 }
 
@@ -258,9 +260,9 @@ async function compare(
   if (difference <= most) return { texts: count, difference };
   throw new PithError(
     "E_ACCURACY_LOST",
-    `${file} answers otherwise: ${difference.toExponential(1)} apart on ${count} texts.`,
+    `${file} gives different outputs: ${difference.toExponential(1)} apart on ${count} texts.`,
     {
-      hint: "It may compute with the ids of tokens, beside looking them up.",
+      hint: "It may compute with token ids instead of only looking them up.",
     },
   );
 }

@@ -121,7 +121,7 @@ async function readHeaderFields(
   }
   // Before IR version 3 there was one operator set, and nothing to import.
   if (header.opsets.size === 0 && header.irVersion >= 3) {
-    throw new PithError("E_MODEL", "it does not say in which operator set it is written (opset_import is missing).", {
+    throw new PithError("E_MODEL", "its operator set is missing (opset_import).", {
       hint: "Set it where the model is made, onnx.helper.make_model(graph, opset_imports=[…]), or export it again.",
     });
   }

@@ -62,7 +62,7 @@ export async function readExternal(
   const entries = new Map(fields.map(readEntry));
   const location = entries.get("location");
   if (location === undefined || location === "") {
-    throw new PithError("E_MODEL", `${place}: its elements lie in another file, which is not named.`);
+    throw new PithError("E_MODEL", `${place}: its elements are stored in another file, which is not named.`);
   }
   if (files.count >= filesLimit && !files.has(location)) {
     throw new PithError("E_UNSUPPORTED", `${place}: the model keeps its weights in more than ${filesLimit} files.`);

@@ -79,7 +79,7 @@ export class LazyFile {
     if (this.#carried > carriedLimit) {
       throw new PithError(
         "E_UNSUPPORTED",
-        `at byte ${field.from}: everything but the weights of the graph takes more than ${carriedLimit} bytes.`,
+        `at byte ${field.from}: all parts except the weights take more than ${carriedLimit} bytes.`,
       );
     }
     return { ...field, whole: await this.source.read(field.from, field.end) };

@@ -140,7 +140,7 @@ export async function readTensor(
   const carried = joinCarried(shell);
   const beside = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
   if (isExternal) {
-    if (type === "string") throw new PithError("E_MODEL", `${place}: strings cannot lie in another file.`);
+    if (type === "string") throw new PithError("E_MODEL", `${place}: strings cannot be stored in another file.`);
     const stored = await readExternal(outside, bytesFor(type, elementCount(dims)), external, place);
     const bytes = stored.end - stored.start;
     const small =

@@ -92,7 +92,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const [, mean, variance] = outputs;
   if (x === undefined || scale === undefined || up === undefined || mean === undefined || variance === undefined)
     return new Miss("its statistics are not outputs");
-  if (more.some((value) => value !== undefined)) return new Miss("something depends on the statistics of the batch");
+  if (more.some((value) => value !== undefined)) return new Miss("another node uses the batch statistics");
   const dims = fixed(x);
   const [channels = 1] = dims.slice(1);
   const type = typeOf(x) === "float64" ? "float64" : "float32";
@@ -174,10 +174,9 @@ export const BatchNormalization = defineOp<Settings>({
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
   // In an optimized session of float16, ONNX Runtime 1.30 writes the next statistics over the stored ones: each run begins with those of the last.
-  needsFloat32: ({ outputs }) =>
-    outputs.length > 1 ? "its statistics are carried from run to run in float16" : undefined,
+  needsFloat32: ({ outputs }) => (outputs.length > 1 ? "its running statistics are float16" : undefined),
   affine: (s, site) => {
-    if (s.training) return new Miss("uses the statistics of the batch", undefined, "normalization");
+    if (s.training) return new Miss("uses batch statistics", undefined, "normalization");
     if (s.perElement) return perElement;
     if (site.outputs > 1) return new Miss("its statistics are outputs", undefined, "normalization");
     return {

@@ -29,7 +29,7 @@ const joins = (name: "com.microsoft.QLinearAdd" | "com.microsoft.QLinearMul") =>
   inputs: [0, 1],
   onCodes: (emit, operands, y) => emit[name]([...operands.flatMap(parts), y.scale, y.zeroPoint]),
 });
-const leavesHalf = "its squares and powers may leave the range of float16";
+const leavesHalf = "its squares and powers can exceed the range of float16";
 const flat = new Miss("is constant almost everywhere");
 const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 

@@ -41,7 +41,7 @@ export const DeformConv = defineOp({
   },
   axes: (s) =>
     s.group !== 1 || s.offsetGroups !== 1
-      ? new Miss("a deformable convolution with groups is not cut")
+      ? new Miss("channels of a grouped deformable convolution are not removed")
       : [
           { from: ["in0", 0], to: ["out0", 0] },
           { from: ["in0", 0], to: ["in2", 0] },

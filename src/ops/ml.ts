@@ -8,7 +8,7 @@ import type { DataType } from "../tensor/types.ts";
 import { defineOp, type Op, type OpDef, type Site } from "./define.ts";
 import { sameAxes, shaped } from "./shared/rules.ts";
 
-const learnt = new Miss("holds its parameters in attributes");
+const learnt = new Miss("stores its parameters in attributes");
 
 /** Features stay features; those of a row depend on each other, or each has numbers of its own. */
 function preprocessing(name: string, infer: OpDef<null>["infer"] = (_, site) => shaped(site, (dims) => dims)): Op {

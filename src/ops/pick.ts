@@ -163,7 +163,7 @@ export const TopK = defineOp({
   },
   // The values that were picked are single elements of x; of equal ones, those that the runtime picked, which are the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], up }) => {
-    if (positions === undefined) return new Miss("the positions of what it picks are not an output");
+    if (positions === undefined) return new Miss("the positions that it selects are not an output");
     const dims = fixed(x);
     const zeros = filled(emit, typeOf(x), dims, 0);
     return [emit.ScatterElements([zeros, positions, up], { axis: wrapAxis(s.axis, dims.length), reduction: "add" })];

@@ -137,7 +137,7 @@ const LpPool = defineOp({
   // The mean over a window, in which padding counts as 0, times the window's size.
   lower: (s, emit, [x]) => {
     if (s.ceil || s.dilations.some((step) => step !== 1))
-      return new Miss("its windows are cut off by the border (ceil_mode) or dilated");
+      return new Miss("its windows are clipped at the border (ceil_mode) or dilated");
     const { kernel, strides, p } = s;
     const power = p === 1 ? emit.Abs([x]) : p === 2 ? emit.Mul([x, x]) : emit.Pow([emit.Abs([x]), p]);
     const settings = { kernel_shape: kernel, strides, count_include_pad: 1, ...padding(s) };

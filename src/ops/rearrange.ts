@@ -98,7 +98,7 @@ function blockLinks({ size, inside }: Blocks, deep: "in0" | "out0", channels: Di
           to: [deep, 1],
           map: (c) => Array.from({ length: parts }, (_, k) => (inside ? c * parts + k : k * channels + c)),
         }
-      : { refuses: [wide, 1], reason: "how many channels there are is not known" };
+      : { refuses: [wide, 1], reason: "the number of channels is not known" };
   return [{ from: ["in0", 0], to: ["out0", 0] }, own, along(2), along(3)];
 }
 

@@ -101,7 +101,7 @@ function reduction(row: Row): Op {
   const { derivative } = row;
   return defineOp<Settings>({
     name: row.name,
-    needsFloat32: () => (row.picks === true ? undefined : "it adds up, or multiplies, many numbers"),
+    needsFloat32: () => (row.picks === true ? undefined : "it sums or multiplies many values"),
     ...(row.picks === true ? { quantize: () => ({ kind: "transparent" }) } : {}),
     read,
     infer: (s, site) => {

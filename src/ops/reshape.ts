@@ -97,7 +97,7 @@ function mixedLinks(
     ...tie(-1, (index, short, times) => range(times).map((time) => time * short + index)),
   ];
   const tied = new Set(links.flatMap((link) => ("from" in link ? [String(link.from), String(link.to)] : [])));
-  const reason = "they are spread over several axes";
+  const reason = "its elements are spread over several axes";
   const ends = [...left.map((axis) => ["in0", axis] as const), ...right.map((axis) => ["out0", axis] as const)];
   return [...links, ...ends.flatMap((end): AxisLink[] => (tied.has(String(end)) ? [] : [{ refuses: end, reason }]))];
 }

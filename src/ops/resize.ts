@@ -172,7 +172,7 @@ function renewed(name: string, s: Settings, emit: Emit, x: Value, scales: Value 
   // Upsample takes no scale below 1.
   const longer = name === "Upsample" || s.scales?.every((scale) => scale >= 1);
   if (s.mode === "nearest" && !longer && !s.scales?.every((scale) => scale <= 1))
-    return new Miss("it shortens some axes and lengthens others, or its scales are computed at run time");
+    return new Miss("it downsamples some axes and upsamples others, or its scales are computed at run time");
   const factors = scales ?? emit.constant(fromNumbers("float32", [s.axes.length], s.scales ?? []), "scales");
   return emit.Resize([x, emit.constant(fromNumbers("float32", [0], []), "region"), factors], {
     mode: s.mode,
@@ -203,7 +203,7 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
     const along: AxisScale = { input, output, scale: fround(scale), region };
     if (input === output && scale === 1 && s.coordinates !== "tf_crop_and_resize") continue;
     if (input === 0 || output === 0 || (s.mode !== "nearest" && input * output > largestMatrix))
-      return new Miss("an axis is too long to be written out");
+      return new Miss("an axis is too long to unroll");
     const places = Array.from({ length: output }, (_, place) => place);
     const coordinates = places.map((place) => coordinate(s.coordinates, place, along));
     if (s.mode === "nearest") {

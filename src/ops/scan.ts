@@ -70,7 +70,7 @@ const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
 function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
   return defineOp<Settings>({
     name,
-    needsFloat32: () => "it adds up, or multiplies, many numbers",
+    needsFloat32: () => "it sums or multiplies many values",
     read: (site) => ({
       exclusive: integer(site, "exclusive", 0) !== 0,
       reverse: integer(site, "reverse", 0) !== 0,

@@ -17,7 +17,7 @@ import { itemsOf, longest, readCut, readPlace, splitPieces, within } from "./sha
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
-const unknown = new Miss("which tensors its sequence holds is not known before it runs");
+const unknown = new Miss("the tensors of its sequence are not known before it runs");
 
 const rest = { axes: new Miss("moves tensors in and out of a sequence"), gradient: unknown };
 
@@ -55,7 +55,7 @@ const listed = <T>(output: T | Miss): readonly T[] | Miss => (output instanceof 
 function firstSequence(site: Site): Sequence | Miss {
   const container = site.inputs[0]?.container;
   const inside = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
-  return inside?.kind === "sequence" ? inside : new Miss("input 0 is no sequence");
+  return inside?.kind === "sequence" ? inside : new Miss("input 0 is not a sequence");
 }
 
 function placeAt(site: Site, input: number, length: number | undefined): number | undefined {
@@ -82,7 +82,7 @@ export const SequenceEmpty = sequenceOperator({
   name: "SequenceEmpty",
   read: (site) => {
     const type = elementType(site, "dtype", "float32");
-    return type === undefined ? new Miss("holds elements of a type that is not known") : { type, dims: undefined };
+    return type === undefined ? new Miss("contains elements of an unknown type") : { type, dims: undefined };
   },
   infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
 });
@@ -175,7 +175,7 @@ export const SplitToSequence = sequenceOperator({
   read: readCut,
   lower: (s, emit, [x]) => {
     const pieces = x === undefined ? undefined : splitPieces(emit, x, s);
-    return pieces === undefined ? new Miss("how many pieces it cuts is not known") : constructed(emit, pieces);
+    return pieces === undefined ? new Miss("the number of pieces is not known") : constructed(emit, pieces);
   },
   infer: ({ axis, keep }, site) => {
     const [operand, split] = site.inputs;

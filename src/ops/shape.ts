@@ -86,7 +86,7 @@ function constantFacts(site: Site): Inferred | undefined | Miss {
   const tensor = constantTensor(site.attribute);
   if (tensor !== undefined) return storedFacts(tensor.type, tensor.dims, tensor.small);
   return site.attribute("sparse_value") === undefined
-    ? new Miss("holds a constant of a kind that is not read")
+    ? new Miss("contains a constant of an unsupported kind")
     : undefined;
 }
 

@@ -302,7 +302,7 @@ export const Pad = defineOp({
   wants: (_, __, output) => handedOn(output, 0),
   quantize: (s) =>
     s.mode === "constant" && !s.fillsZero
-      ? new Miss("fills with another number than 0")
+      ? new Miss("fills with a value other than 0")
       : {
           kind: "transparent",
           onCodes: (emit, [codes, pads, , axes], zeroPoint) =>

@@ -23,7 +23,7 @@ const flat = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
 
 /** Of a variance, or into one: squares go beyond float16, and what is added against a division by zero goes below it. */
-const needsFloat32 = () => "its numbers may leave the range of float16";
+const needsFloat32 = () => "its values can exceed the range of float16";
 const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
 export const unaryOperators: readonly Op[] = [

@@ -49,7 +49,7 @@ export async function shiftOf(
     return new Miss("its weight or its bias is computed", at);
   const feeds = [constants, new Float64Array(constants.length)].map((numbers) => [float32(dims, numbers)]);
   const [[moved] = [], [still] = []] = await runPart(model, [output], [data], feeds, engine);
-  if (moved === undefined || still === undefined) return new Miss("ONNX Runtime cannot compute what they are", at);
+  if (moved === undefined || still === undefined) return new Miss("ONNX Runtime cannot compute their values", at);
   const [more, less] = [toFloat64(moved), toFloat64(still)];
   const rank = moved.dims.length;
   const axis = layer.role.outputAxis < 0 ? layer.role.outputAxis + rank : layer.role.outputAxis;
@@ -63,7 +63,7 @@ export async function shiftOf(
     // Written so that NaN is refused.
     if (!(Math.abs(shift - (vector[channel] ?? 0)) <= 1e-6 * largest))
       return new Miss(
-        "they are constant, not 0, and zero padding, or what lies before, makes it differ from place to place",
+        "they are constant, not 0, but zero padding or an earlier layer makes the sum vary by position",
         at,
       );
   }

@@ -38,7 +38,7 @@ import { protectedValues } from "./protected.ts";
  */
 export const dropDeadChannels = definePass({
   id: "drop-dead-channels",
-  summary: "Cut channels that are constant, into the biases behind them",
+  summary: "Remove constant channels; fold them into the next biases",
   options: noOptions,
   async run(model, _, { engine, signal }) {
     const changes: Change[] = [];
@@ -61,7 +61,7 @@ export const dropDeadChannels = definePass({
         if (gone instanceof Miss) misses.push(new Miss(gone.reason, gone.at === "" ? name : gone.at));
         else {
           const what = `${gone} constant ${gone === 1 ? "channel" : "channels"} cut`;
-          changes.push({ at: name, what, kind: "constant channels cut", decidedBy: "global" });
+          changes.push({ at: name, what, kind: "constant channels removed", decidedBy: "global" });
           more = true;
           break;
         }
@@ -161,12 +161,12 @@ async function drop(
     const shift = await shiftOf(model, inference, node, data, dense.dims, onlyDead(data, dense), engine);
     if (shift instanceof Miss) refused = shift;
     else if (shift !== undefined && makes)
-      refused = new Miss("they are constant, not 0, and the layer that reads them makes them, too", describe(node));
+      refused = new Miss("they are constant, not 0, and the layer that reads them also produces them", describe(node));
     else if (shift !== undefined) shifts.push(shift);
     if (refused !== undefined) break;
   }
   const going = refused === undefined ? dead : silent;
-  if (going.size === 0) return refused ?? new Miss("nothing is left to cut");
+  if (going.size === 0) return refused ?? new Miss("nothing is left to remove");
   const done = await cut(model, [{ group, units: going }]);
   if (done instanceof Miss) return done;
   for (const shift of refused === undefined ? shifts : []) await addBehind(model, done, shift);
@@ -207,14 +207,14 @@ function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
     const carries = node.outputs.some((output) => output !== undefined && carrying.has(output));
     if (!carries || making.has(node)) {
       if (isRounded(node))
-        return new Miss("its output is quantized later, and a cut would change the rounding", describe(node));
+        return new Miss("its output is quantized later, and removal would change the rounding", describe(node));
       readers.push({ node, data, makes: making.has(node) });
       continue;
     }
     const bound = inference.at(node);
     const other = node.inputs.find((input) => input !== undefined && !carrying.has(input) && !isStored(input));
     if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || bound instanceof Miss)
-      return new Miss("it computes more than a constant of them", describe(node));
+      return new Miss("it computes more than a constant from them", describe(node));
     byElement &&= entryOf(node)?.byElement === true || !(bound.affine() instanceof Miss);
   }
   const isWindow = (node: Node): boolean => {
@@ -247,6 +247,6 @@ async function constantsOf(
   });
   const [results] = await runPart(model, wanted, inputs, [feeds], engine);
   return results === undefined
-    ? new Miss("ONNX Runtime cannot compute what they are")
+    ? new Miss("ONNX Runtime cannot compute their values")
     : new Map(wanted.flatMap((value, at) => (results[at] === undefined ? [] : [[value, results[at]] as const])));
 }

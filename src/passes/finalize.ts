@@ -18,7 +18,7 @@ import { type Change, definePass, noOptions } from "./pass.ts";
  */
 export const finalize = definePass({
   id: "finalize",
-  summary: "Fold masks in, and remove the marks for training (trainable, frozen, state)",
+  summary: "Fold masks into weights, and remove training roles (trainable, frozen, state)",
   options: noOptions,
   async run(model, _, context) {
     const changes: Change[] = [];

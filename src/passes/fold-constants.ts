@@ -37,7 +37,7 @@ export const foldConstants = definePass({
     growth: described(
       v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), mostGrowth),
       // Small enough not to matter in a file, large enough for index arithmetic.
-      "bytes by which a result may exceed what it is computed from",
+      "maximum growth of a folded result over its inputs, in bytes",
     ),
   }),
   async run(model, { growth }, context) {

@@ -33,7 +33,7 @@ export const lowerFused = definePass({
   options: v.strictObject({
     operators: described(
       v.optional(v.array(v.string()), ["com.microsoft.*"]),
-      "operators to lower: names or patterns, with the domain in front unless it is ai.onnx",
+      "operators to lower: names or patterns; prefix the domain if it is not ai.onnx",
     ),
   }),
   async run(model, { operators: patterns }) {

@@ -135,28 +135,28 @@ describe("factors stay", () => {
     [
       "before what is not homogeneous",
       "  h = MatMul(x, w)\n  s = Sigmoid(h)\n  y = MatMul(s, v)",
-      "factors do not go through it",
+      "it does not commute with scale factors",
     ],
     [
       "before an added number",
       "  c: float32[] = 1\n  h = MatMul(x, w)\n  s = Add(h, c)\n  y = MatMul(s, v)",
-      "it needs these numbers as they are",
+      "it requires these values unchanged",
     ],
     [
       "before an upper bound",
       "  l: float32[] = 0\n  u: float32[] = 6\n  h = MatMul(x, w)\n  s = Clip(h, l, u)\n  y = MatMul(s, v)",
-      "factors do not go through it",
+      "it does not commute with scale factors",
     ],
     [
       "in what is squared",
       "  h = MatMul(x, w)\n  s = Mul(h, h)\n  y = MatMul(s, v)",
-      "it needs these numbers as they are",
+      "it requires these values unchanged",
     ],
     ["at an output", "  h = MatMul(x, w)\n  y = Relu(h)", "it is an output of the model"],
     [
       "before a weight that something else reads",
       "  h = MatMul(x, w)\n  a = MatMul(h, v)\n  b = MatMul(v, k)\n  c = ReduceSum(b) {keepdims=0}\n  y = Mul(a, c)",
-      "a stored tensor cannot take it",
+      "a stored tensor cannot absorb it",
     ],
   ])("%s", async (_, body, reason) => {
     const model = graph(

@@ -60,8 +60,8 @@ export async function defaultExport(file: string, at: string): Promise<unknown> 
     throw refusalIn(cause).reworded({ at });
   });
   if (module.default === undefined) {
-    const hint = 'What it exports is taken where it is "export default".';
-    throw new PithError("E_OPTION", `${at}: ${file} exports nothing as its default.`, { hint });
+    const hint = 'Export it with "export default".';
+    throw new PithError("E_OPTION", `${at}: ${file} has no default export.`, { hint });
   }
   return module.default;
 }

@@ -33,8 +33,8 @@ export function answerOf<T>(whose: string, method: () => T): T {
   }
   if (!(answer instanceof Promise)) return answer;
   answer.catch(() => {});
-  throw new PithError("E_OPTION", `${whose} gave a promise: its answer is needed at once.`, {
-    hint: "Make the function one without `async`.",
+  throw new PithError("E_OPTION", `${whose} returned a promise, but must return the result directly.`, {
+    hint: "Remove `async` from the function.",
   });
 }
 

@@ -32,7 +32,7 @@ test("each reader of a bias gets one of its own, which is the same tensor until 
   expect((await partVectors(model)).changes).toEqual([]);
 });
 
-test("layers that only share a bias can be cut one without the other", async () => {
+test("layers that only share a bias can be removed one without the other", async () => {
   const free = (model: ReturnType<typeof network>) =>
     channelGroups(model, infer(model)).map(
       (group) => `${group.layers.map(({ name }) => name)} ${removable(group).length}`,

@@ -10,7 +10,7 @@ import { type Change, definePass, noOptions } from "./pass.ts";
 
 export const partVectors = definePass({
   id: "part-vectors",
-  summary: "Store vectors that several nodes read once for each",
+  summary: "Store a separate copy of a shared vector for each node",
   options: noOptions,
   async run({ graph }) {
     const changes: Change[] = [];
@@ -25,7 +25,7 @@ export const partVectors = definePass({
         graph.setInput(node, input, graph.addTensor(value.name, tensor));
         changes.push({
           at: describe(node),
-          what: `a vector of its own for "${value.name}"`,
+          what: `a separate vector for "${value.name}"`,
           kind: "vector parted",
           decidedBy: "global",
         });

@@ -31,7 +31,7 @@ describe("a model that a pass is at work on", () => {
     const model = network();
     const context = { seed: 1 };
     const first = nested(model, {}, context);
-    await expect(simple(model, {}, context)).rejects.toThrow("simple: another pass is at work on this model.");
+    await expect(simple(model, {}, context)).rejects.toThrow("simple: another pass is changing this model.");
     await expect(simple(model.clone(), {}, context)).resolves.toBe(nothing);
     await expect(first).resolves.toBe(nothing);
     await expect(simple(model)).resolves.toBe(nothing);

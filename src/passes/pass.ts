@@ -220,8 +220,8 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     if (description.reference === "original" && given.original === undefined)
       given.original = await context.open("original").catch((error: unknown) => void refusalIn(error));
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
-      throw new PithError("E_OPTION", `${id}: another pass is at work on this model.`, {
-        hint: "Await that one first. A pass that calls another one hands on its context.",
+      throw new PithError("E_OPTION", `${id}: another pass is changing this model.`, {
+        hint: "Await the first pass. A pass that calls another passes its own context.",
       });
     const inside: Context & Inside = { ...context, [changing]: model.graph };
     const before = new Set(model.graph.nodes());
@@ -290,10 +290,10 @@ function leaveDefaults(model: Model): void {
 
 function checkContract(id: string, model: Model, { changes }: Outcome, before: string, faulty: boolean): void {
   const [fault] = faulty ? [] : verify(model);
-  if (fault !== undefined) throw new Error(`${id} left an illegal graph: ${fault}`);
+  if (fault !== undefined) throw new Error(`${id} produced an invalid graph: ${fault}`);
   infer(model);
   if (changes.length === 0 && structureHash(model) !== before)
-    throw new Error(`${id} reports no change, and made one.`);
+    throw new Error(`${id} changed the model but reported no change.`);
 }
 
 /**

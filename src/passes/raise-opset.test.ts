@@ -230,7 +230,7 @@ graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
       expect([...net.graph.nodes()].map((node) => node.op)).toEqual(["Resize"]);
       expect(verify(net)).toEqual([]);
     }
-    expect(() => raiseOpset(computed(10, "Resize", "nearest"), 13)).toThrow(/cannot be carried from opset 10 to 13/);
+    expect(() => raiseOpset(computed(10, "Resize", "nearest"), 13)).toThrow(/cannot be converted from opset 10 to 13/);
   });
 
   it.each([11, 13])("counts the parts of a Split without sizes, of opset %i", async (opset) => {
@@ -258,7 +258,7 @@ graph (x: float32[1, 2, 3], s: float32[3]) -> (y) {
 }`);
     infer(net);
     const before = printModel(net);
-    expect(() => raiseOpset(net, 13)).toThrow(/Resize "y" cannot be carried from opset 10 to 13/);
+    expect(() => raiseOpset(net, 13)).toThrow(/Resize "y" cannot be converted from opset 10 to 13/);
     expect(printModel(net)).toBe(before);
   });
 

@@ -85,7 +85,7 @@ function carryOut(model: Model, from: number, version: number, { moves, lowered 
 function refused(node: Node, from: number, version: number, reason: string): PithError {
   return new PithError(
     "E_UNSUPPORTED",
-    `${describe(node)} cannot be carried from opset ${from} to ${version}: ${reason}`,
+    `${describe(node)} cannot be converted from opset ${from} to ${version}: ${reason}`,
     { hint: `Export the model with opset ${version} or newer.` },
   );
 }

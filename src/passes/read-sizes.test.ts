@@ -52,7 +52,7 @@ describe("sizes read off the inputs", () => {
     expect((await readSizes(model)).changes).toEqual([]);
   });
 
-  test("what was read can be cut", async () => {
+  test("what was read can be removed", async () => {
     const free = (model: Model): readonly number[] =>
       channelGroups(model, infer(model)).map((group) => removable(group).length);
     expect(free(heads())).toEqual([0, 0]);

@@ -14,7 +14,7 @@ import { removeUnusedEverywhere } from "./remove-unused.ts";
 
 export const readSizes = definePass({
   id: "read-sizes",
-  summary: "Read sizes that have a name off the inputs",
+  summary: "Read named sizes from the inputs",
   options: noOptions,
   async run(model) {
     const { graph } = model;

@@ -97,7 +97,7 @@ function fixHint(dims: Dims = []): string {
     return `Fix the sizes of named dimensions as well, with \`fix\`: ${sizes.join(",")}.`;
   }
   const known = dims.reduce<number>((product, dim) => (isSymbolic(dim) ? product : product * dim), 1);
-  return open.length === 0 ? `It takes ${known} numbers.` : `It takes a multiple of ${known} numbers.`;
+  return open.length === 0 ? `It takes ${known} numbers.` : `It requires a multiple of ${known} numbers.`;
 }
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];

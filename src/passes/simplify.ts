@@ -1,5 +1,5 @@
 /**
- * The same function in fewer nodes: all clean-ups in turn, until none finds anything.
+ * Compute the same function with fewer nodes: all clean-ups in turn, until none finds anything.
  *
  * Every pass is right by itself, so the order only decides how soon the end is reached. Roles are honoured by each: a model in the middle of
  * pruning or training stays trainable as it was, unless it is said that this is over.
@@ -53,14 +53,14 @@ const most = 50;
  */
 export const simplify = definePass({
   id: "simplify",
-  summary: "The same function in fewer nodes",
+  summary: "Compute the same function with fewer nodes",
   options: v.strictObject({
     set: setOption,
     fix: fixOption,
     keepOutputs: keepOption,
     finalize: described(
       v.optional(v.boolean(), false),
-      "end of training and pruning: fold masks, remove the marks for training",
+      "after training and pruning: fold masks, remove training roles",
     ),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {

@@ -61,7 +61,7 @@ async function unpacked(
   const work = infer(part);
   const inputs = node.inputs.map((value) => part.graph.outputs[stored.indexOf(value)]);
   const matrix = packed.matrix(emitInto(part, { onNode: work.visit }), inputs);
-  if (matrix instanceof Miss) return new Miss(`its weight is packed, and ${matrix.reason}`, name);
+  if (matrix instanceof Miss) return new Miss(`its weight is packed: ${matrix.reason}`, name);
   const dense = (await evaluate(part, [matrix], engine)).get(matrix);
   return dense === undefined ? new Miss("its weight could not be evaluated", name) : numbersOf(dense);
 }
@@ -71,7 +71,7 @@ const numbersOf = (dense: Dense): WeightNumbers => ({ dims: dense.dims, values: 
 async function decoded(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
   const { name, role } = layer;
   const { scales, zeroPoint } = meaningOf(model, layer, infer(model));
-  if (scales.length === 0) return new Miss("nothing tells the scale of its codes", name);
+  if (scales.length === 0) return new Miss("the scale of its quantized values is not known", name);
   const read = async (value: Value): Promise<Float64Array> => toFloat64(await readStoredValue(model, value, engine));
   // A table may have a scale for each row.
   const axes = role.kind === "lookup" ? [role.in, role.out] : [role.out];
@@ -92,7 +92,7 @@ async function decoded(model: Model, layer: Layer, codes: Dense, engine: Engine)
   ];
   return fits.every(Boolean)
     ? { dims: codes.dims, values }
-    : new Miss("the scales of its codes do not lie along its channels", name);
+    : new Miss("the scales of its quantized values are not per channel", name);
 }
 
 interface Meaning {

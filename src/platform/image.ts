@@ -51,7 +51,7 @@ export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
     pixels > mostPixels
       ? `: larger images than ${mostPixels / 2 ** 20} megapixels are not read`
       : `, and has ${bytes.length} bytes`;
-  throw new PithError("E_DATA", `${text}${limit}.`, { hint: "Take it out of the data, or replace it." });
+  throw new PithError("E_DATA", `${text}${limit}.`, { hint: "Remove it from the data, or replace it." });
 }
 
 function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
@@ -59,7 +59,7 @@ function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
   if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "PNG";
   if (textAt(bytes, 0) === "RIFF" && textAt(bytes, 8) === "WEBP") return "WebP";
   const found = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG nor a WebP image";
-  throw new PithError("E_DATA", `${name} ${found}.`, { hint: "Convert it, or take it out of the data." });
+  throw new PithError("E_DATA", `${name} ${found}.`, { hint: "Convert it, or remove it from the data." });
 }
 
 function textAt(bytes: Uint8Array, start: number): string {
@@ -98,7 +98,7 @@ export function damaged(format: string, name: string, cause: unknown): PithError
   const reason = messageOf(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
   return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {
     cause,
-    hint: "Take it out of the data, or replace it.",
+    hint: "Remove it from the data, or replace it.",
   });
 }
 

@@ -155,7 +155,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
       hint: "External data must be files of their own in the model's folder. A link may lead to another place in it, or into the folder of the file that the model itself is a link to.",
     });
   const parts = location.split(/[/\\]/);
-  if (location === "" || location.includes("\0")) throw refuse("that is no file name");
+  if (location === "" || location.includes("\0")) throw refuse("which is not a file name");
   if (isAbsolute(location) || /^[A-Za-z]:/.test(location) || parts[0] === "") throw refuse("an absolute path");
   if (parts.includes("..")) throw refuse("the path leaves the model's folder");
   const path = join(dirname(owner), location);

@@ -127,7 +127,10 @@ async function stage(path: string, links: Links): Promise<Staged> {
   const target = links === "followed" ? await realpath(path).catch(() => path) : path;
   const old = await stat(target).catch(() => undefined);
   if (old !== undefined && !old.isFile()) {
-    throw new PithError("E_FILE", `"${path}" cannot be written: it is ${old.isDirectory() ? "a folder" : "no file"}.`);
+    throw new PithError(
+      "E_FILE",
+      `"${path}" cannot be written: it is ${old.isDirectory() ? "a folder" : "not a file"}.`,
+    );
   }
   const mode = old === undefined ? undefined : old.mode & 0o777;
   // To rename asks for rights to the folder only.

@@ -58,7 +58,8 @@ function tooMany(count: number, able: number, all: number, misses: readonly Miss
     "E_OPTION",
     `${counted(count, "layer")} cannot be dropped: ${can}${why === "" ? "" : ` (${why})`}, and one stays.`,
     {
-      hint: able === 0 ? "Channels can be cut instead, with `structured`." : `Drop at most ${Math.min(able, all - 1)}.`,
+      hint:
+        able === 0 ? "Channels can be removed instead, with `structured`." : `Drop at most ${Math.min(able, all - 1)}.`,
     },
   );
 }

@@ -55,7 +55,7 @@ export function eligible(model: Model, given: Eligibility): EligibleGroups {
       const [{ reason, at, kind }] = refused;
       const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
       const remedy = kind === ofStatistics ? "; `pith prune --through-norms` cuts through it" : "";
-      misses.push(...missesOf(group, `${which} cannot be cut: ${reason}${remedy}`, at));
+      misses.push(...missesOf(group, `${which} cannot be removed: ${reason}${remedy}`, at));
     }
     if (removable(group).length > 0) groups.push(group);
   }

@@ -230,7 +230,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
     for (const rule of [l1Unstructured, globalUnstructured]) {
       const { changes, misses } = await rule(net.clone(), { amount: 0.5 });
       expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
-      expect(misses).toEqual([{ at: "sum", reason: "its weight holds constants, which are not trained" }]);
+      expect(misses).toEqual([{ at: "sum", reason: "its weight contains constants, which are not trained" }]);
     }
     await prune(net, { amount: 0.5 });
     expect(await numbers(net, "ones")).toEqual([1, 1, 1, 1]);

@@ -26,7 +26,7 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   const stacks = blocks(model, infer(model)).repeats;
   if (stacks.length > 0) return stacks;
   throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
-    hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be cut instead: `pith prune --structured`, `pith distill --shrink`.",
+    hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be removed instead: `pith prune --structured`, `pith distill --shrink`.",
   });
 }
 

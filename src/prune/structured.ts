@@ -131,7 +131,7 @@ function withoutRefused(
   for (const removal of chosen) {
     const miss = refusesCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
-    else refused.push(...missesOf(removal.group, `its channels cannot be cut: ${miss.reason}`, miss.at));
+    else refused.push(...missesOf(removal.group, `its channels cannot be removed: ${miss.reason}`, miss.at));
   }
   return { removals, refused };
 }

@@ -26,7 +26,7 @@ const float16 = { scheme: "float16", arithmetic: "float16" } as const;
 const table = {
   q8: {
     suffix: "_quantized",
-    meaning: "integer arithmetic, weights of the type that is fast",
+    meaning: "integer arithmetic, with the faster weight type",
     steps: [{ scheme: "dynamic" }],
   },
   int8: {
@@ -40,15 +40,15 @@ const table = {
     steps: [{ scheme: "dynamic", weights: "uint8" }],
   },
   q4: { suffix: "_q4", meaning: "4-bit weights in blocks of 32", steps: [q4] },
-  q4f16: { suffix: "_q4f16", meaning: "q4, and the rest as fp16", steps: [q4, float16] },
+  q4f16: { suffix: "_q4f16", meaning: "q4, all other weights fp16", steps: [q4, float16] },
   bnb4: {
     suffix: "_bnb4",
     meaning: "4-bit weights of normally distributed values (nf4) in blocks of 64; not for WebGPU",
     steps: [{ scheme: "weights", weights: "nf4", bits: 4, block: 64 }],
   },
   q2: { suffix: "_q2", meaning: "2-bit weights in blocks of 32, 4-bit tables", rare: true, steps: [q2] },
-  q2f16: { suffix: "_q2f16", meaning: "q2, and the rest as fp16", rare: true, steps: [q2, float16] },
-  fp16: { suffix: "_fp16", meaning: "half precision, arithmetic too", steps: [float16] },
+  q2f16: { suffix: "_q2f16", meaning: "q2, all other weights fp16", rare: true, steps: [q2, float16] },
+  fp16: { suffix: "_fp16", meaning: "half precision, including arithmetic", steps: [float16] },
 } as const satisfies Record<string, Dtype>;
 
 /** A variant of a model, as transformers.js calls it. */

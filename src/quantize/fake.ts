@@ -49,16 +49,10 @@ const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v
 const fakeQuantizeSettings = v.strictObject({
   scheme: described(
     v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
-    "weights: round weights; static: activations too, with ranges measured on data",
+    "weights: quantize weights; static: also activations, with ranges measured on data",
   ),
-  bits: described(
-    v.optional(bits),
-    "bits of a weight, 2 to 8, which `quantize` stores in 8 (8; static: 7, for integer arithmetic); activations have 8",
-  ),
-  learnScales: described(
-    v.optional(v.boolean(), false),
-    "train the scales too (learned step sizes), not only the weights",
-  ),
+  bits: described(v.optional(bits), "bits per weight, 2 to 8, stored as 8 by `quantize` (default: 8; static: 7)"),
+  learnScales: described(v.optional(v.boolean(), false), "also train the scales (learned step size quantization)"),
   rounder,
   perChannel,
   ...selectionOptions("round"),
@@ -173,7 +167,7 @@ async function fakeStatic(
     const rounding = { scale: [found.scale], ...range, ...trainedFor(options, features.get(value)) };
     const { result, division } = round(emit, name, value, rounding, []);
     replaceUses(value, result, division);
-    const what = `rounded as ${options.activations}${options.learnScales ? ", a scale to train" : ""}`;
+    const what = `rounded as ${options.activations}${options.learnScales ? ", with a trainable scale" : ""}`;
     changes.push({ at: name, what, decidedBy: "global" });
   }
   model.graph.sort();
@@ -219,7 +213,7 @@ async function roundWeights(
     const rounded = shared ?? (await roundWeight(model, emit, layer, own, context, rounding));
     if (shared === undefined) made.set(effective, [...others, rounded]);
     model.graph.setInput(node, role.input, rounded.result);
-    const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", to train" : ""}`;
+    const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", trainable" : ""}`;
     const by = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
     const what = `weight rounded to ${own.bits} bits, ${kind}${by}`;
     changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });

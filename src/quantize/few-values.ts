@@ -53,8 +53,8 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
     const codes = emit.constant(bytes, `${name}_codes`, buffer);
     replaceUses(value, numbersOf(emit, values, digits, codes, tensor.dims));
     graph.removeValue(value);
-    const what = `${found.values.length} different numbers, stored exactly in codes of ${bits} bit${bits === 1 ? "" : "s"}`;
-    changes.push({ at: name, kind: "stored in codes", what, decidedBy: "global" });
+    const what = `${found.values.length} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`;
+    changes.push({ at: name, kind: "stored as quantized values", what, decidedBy: "global" });
   }
   return changes;
 }

@@ -96,9 +96,9 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (type === "float16" && largest >= beyond)
-    return `it holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+    return `its largest value is ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const lost = lostShare(numbers, toFloats(fromNumbers(type, dims, numbers)));
-  if (lost > mostLost) return `its numbers are too small: ${type} would lose ${(100 * lost).toFixed(0)} % of them`;
+  if (lost > mostLost) return `its values are too small: ${type} would lose ${(100 * lost).toFixed(0)} % of them`;
   raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
   const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);

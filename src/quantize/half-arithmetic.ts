@@ -87,7 +87,7 @@ function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, L
   const [first, ...others] = [...halved].flatMap(([node, { outputs }]) =>
     named.has(node) || outputs.length === 0 ? [] : [node],
   );
-  const more = others.length === 0 ? "" : `, as ${others.length} more operators that are no layers do`;
+  const more = others.length === 0 ? "" : `, as ${others.length} more operators without weights do`;
   return [
     ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
     ...(first === undefined
@@ -129,7 +129,7 @@ export function halvesAt(node: Node, inference: Inference): Halves | Miss {
     const isHalf = found !== undefined && !(found instanceof Miss) && found[index]?.type === "float16";
     return isFloat32(output) && isHalf && !halves.outputs.includes(index);
   });
-  return follows ? new Miss("an output that ONNX gives a type of its own would become float16, too") : halves;
+  return follows ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
 }
 
 /** By the types of the operator: undefined where ONNX, or another type that an operand has to agree with, fixes all of it. */
@@ -199,10 +199,10 @@ function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen
     if (node.inputs.some((input) => input !== undefined && endless.has(input))) continue;
     able.delete(node);
     const layer = named.get(node);
-    if (layer !== undefined) misses.push(new Miss("it reads numbers that integers stand for", layer.name));
+    if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
   }
   const between = leaveBetween(nodes, able).flatMap((node) => named.get(node)?.name ?? []);
-  const few = `its weight has fewer than ${fewestElements} numbers, and all around it stays in float32`;
+  const few = `its weight has fewer than ${fewestElements} elements, and its neighbors stay in float32`;
   misses.push(...between.map((layer) => new Miss(few, layer)));
   return { halved: able, misses };
 }
@@ -298,7 +298,7 @@ function unfitReason(stored: Float32Array | Float64Array): string | undefined {
   const numbers = stored.map(withinHalf).filter(Number.isFinite);
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
-  if (largest >= beyond) return `holds ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  if (largest >= beyond) return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
   const lost = lostShare(numbers, toFloats(fromNumbers("float16", [numbers.length], numbers)));
   return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
 }

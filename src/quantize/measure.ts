@@ -206,7 +206,7 @@ function unevenJoins(
     return [
       [
         node,
-        `stays in float: it joins ranges of ${short(least)} and ${short(most)}, and one scale would not resolve both`,
+        `stays in float: it concatenates ranges of ${short(least)} and ${short(most)}, and one scale would not resolve both`,
       ],
     ];
   });
@@ -352,7 +352,11 @@ function isCountable({ min, max }: ValueRange = nothing): boolean {
 }
 
 export function missingData(owner: "quantize" | "fake-quantize"): PithError {
-  return new PithError("E_OPTION", `${owner}: "data": the static scheme measures ranges on data, and got none.`, {
-    hint: `Give a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
-  });
+  return new PithError(
+    "E_OPTION",
+    `${owner}: "data": the static scheme measures ranges on data, but no data is given.`,
+    {
+      hint: `Pass a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
+    },
+  );
 }

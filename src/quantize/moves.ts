@@ -38,7 +38,7 @@ export const quantizeMoves: Moves = (request) => {
     return move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, table);
   };
   const fitting = (most: number): Move => ({
-    ...move(`bits by layer in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
+    ...move(`mixed precision in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / whole,
     runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
     bytes: most,

@@ -47,7 +47,7 @@ const entries = v.strictObject({
       ["weights", "dynamic", "static", "float16", "bfloat16"],
       'expected "weights", "dynamic", "static", "float16" or "bfloat16"',
     ),
-    "what is stored, and computed, in fewer bits",
+    "what to store and compute in fewer bits",
     {
       meanings: {
         title: "Schemes (--scheme)",
@@ -55,8 +55,8 @@ const entries = v.strictObject({
           ["weights", "8-bit weights, arithmetic in float"],
           ["dynamic", "8-bit weights and activations, integer arithmetic, ranges computed at run time"],
           ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
-          ["float16", "all numbers in half precision"],
-          ["bfloat16", "all weights stored in half the bits of float32, with its range"],
+          ["float16", "all values in half precision"],
+          ["bfloat16", "all weights as bfloat16: half the size of float32, same range"],
         ],
       },
       instead: {
@@ -67,7 +67,7 @@ const entries = v.strictObject({
     },
   ),
   /** In place of a scheme, a variant by the name that transformers.js gives it. */
-  dtype: option(v.picklist(dtypeNames), "a variant as transformers.js calls it, in place of a scheme", {
+  dtype: option(v.picklist(dtypeNames), "transformers.js variant, instead of a scheme", {
     meanings: {
       title: "Variants (--dtype)",
       rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
@@ -76,42 +76,37 @@ const entries = v.strictObject({
   /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
   arithmetic: described(
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
-    "scheme float16: type of arithmetic, for GPUs float16",
+    "scheme float16: type to compute in (float16 for GPUs)",
   ),
   /**
    * Bits of a weight (8). Of 4 and 2 matrix products and embedding tables have blocks (tables never below 4 bits), other layers a scale for each output. 3, 5 and 6 are
    * stored in the next wider integers of ONNX, 4 and 8 bits, a scale for each output, and compress to less; palettes of 1 to 8 bits are packed.
    * Of int8 that is multiplied by activations 7: sums of products are the same on every processor. With 8 they overflow on x86 processors without VNNI.
    */
-  bits: option(bits, "bits of a weight: 8 to 2 (integer arithmetic: 8, 7 or 4); palettes any", {
+  bits: option(bits, "bits per weight, 8 to 2 (integer arithmetic: 8, 7 or 4; palettes: any)", {
     value: "n",
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, at) => [String(9 + at), halves])),
   }),
   /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
-  block: option(block, "inputs of a matrix product that share a scale (32 for fewer than 8 bits)", {
+  block: option(block, "weights of a row that share a scale (default below 8 bits: 32)", {
     value: "n",
   }),
   /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
-  onnxOnly: described(
-    v.optional(v.boolean(), false),
-    "operators of ONNX alone, blocks in convolutions too (default: those of ONNX Runtime)",
-  ),
+  onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions"),
   /** Blocks have zero points, too (false; rounders that find them write them in any case). */
-  zeroPoints: described(v.optional(v.boolean(), false), "blocks with zero points (k-quant finds them anyway)"),
+  zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block (k-quant always does)"),
   /**
    * How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it.
    * Left out: "gptaq" for weights of fewer than 8 bits where there is `data`, else "nearest".
    */
-  rounder: option(rounders.schema, "how weights are rounded, or a module (few bits with --data: gptaq, else nearest)", {
+  rounder: option(rounders.schema, "rounding method, or a module (default: nearest; low-bit with --data: gptaq)", {
     value: "rounder",
     meanings: rounders.meanings,
   }),
   /** One scale per output channel of a weight, instead of one per weight (true). */
-  perChannel: described(
-    v.optional(v.boolean(), true),
-    "one scale per output channel of a weight, instead of one per weight",
-    { negated: "per-tensor weight scales, instead of one scale per output channel" },
-  ),
+  perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
+    negated: "per-tensor weight scales, instead of one scale per output channel",
+  }),
   ...selectionOptions("quantize"),
   /** For single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
   overrides: overridesOption({
@@ -128,14 +123,14 @@ const entries = v.strictObject({
    * What codes stand for (int8; dynamic: the type that the operator's kernel is fast with). Scheme "weights": "float8" (E4M3), "nf4" and "fp4" (4 bits,
    * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
    */
-  weights: option(weights, "what codes of weights stand for (default: int8; for dynamic, the faster one)", {
+  weights: option(weights, "type of quantized weights (default: int8; dynamic: the faster type)", {
     meanings: {
       title: "Codes (--weights)",
       rows: [
         ["int8, uint8", "integers"],
         ["float8", "floats of 8 bits (E4M3)"],
-        ["nf4, fp4", "floats of 4 bits, as bitsandbytes has them: matrix products"],
-        ["palette", "the values that represent the weight best, 2 to the power of --bits"],
+        ["nf4, fp4", "4-bit floats as in bitsandbytes (matrix products only)"],
+        ["palette", "a codebook per weight with 2 to the power of --bits values"],
       ],
     },
   }),
@@ -148,7 +143,7 @@ const entries = v.strictObject({
       rows: [
         ["min-max", "all numbers"],
         ["average", "a moving average of the range of each batch"],
-        ["percentile", "all but one number in 100,000: try it first where min-max loses too much"],
+        ["percentile", "clip one value in 100,000: try it first if min-max loses too much"],
         ["mse", "least squared error"],
         ["entropy", "least Kullback-Leibler divergence"],
       ],
@@ -157,12 +152,12 @@ const entries = v.strictObject({
   /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
   integerForm: described(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
-    "static: float operators between roundings, or operators on codes",
+    "static: QDQ format, or operators on quantized values",
   ),
   /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
   symmetric: described(
     v.optional(v.boolean(), false),
-    "static: ranges of activations are centred at 0, as some accelerators want them",
+    "static: symmetric activation ranges, as some accelerators require",
   ),
   /**
    * Activations and weights of integer arithmetic are brought to ranges that round with less error, by factors that move between layers and leave what the model computes as it
@@ -170,25 +165,25 @@ const entries = v.strictObject({
    */
   equalize: described(
     v.optional(v.boolean(), true),
-    "before rounding, move outliers between layers where that takes error from the answers",
+    "migrate outliers between layers before quantizing, if it lowers the output error",
     {
-      negated: "leave outliers, ranges and residual streams as they are (docs/quantization.md)",
+      negated: "skip equalization, rotation and bias absorption (docs/quantization.md)",
     },
   ),
   /**
    * What rounding did to the mean of each channel goes back into biases, where that takes noise from answers to other samples: "full" layer after layer, each behind those
-   * that are right already, "fast" by what comes into each layer of the original ("full"; static, and weights where there is `data`).
+   * that are right already, "fast" from the original model's layer inputs ("full"; static, and weights where there is `data`).
    */
   biasCorrection: described(
     v.optional(v.picklist(["full", "fast", "none"]), "full"),
-    "with data: what rounding did to means goes back into biases",
+    "with data: correct biases for the mean quantization error",
     {
       value: "how",
       meanings: {
         title: "Bias correction (--bias-correction)",
         rows: [
-          ["full", "layer after layer, each behind those that are right already"],
-          ["fast", "by what comes into each layer of the original"],
+          ["full", "layer by layer, on activations of the already corrected model"],
+          ["fast", "from the original model's layer inputs"],
           ["none", "biases stay"],
         ],
       },
@@ -201,7 +196,7 @@ const entries = v.strictObject({
   /** So many samples of it (200). */
   samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
   /** Runtimes that the result is for: what no version of one of them can run is not written. The pass runs it on none of them. */
-  target: v.optional(targetOption("runtimes that the result is for, on which it is compared with the original")),
+  target: v.optional(targetOption("runtimes of the result, on which it is compared with the original")),
 });
 
 export const quantizeOptions = v.pipe(
@@ -221,7 +216,7 @@ export const calibrationNeed = {
     scheme === "static"
       ? "the ranges of activations are measured on samples"
       : rounders.looksAtSamples(rounder)
-        ? "the rounder looks at what comes into layers"
+        ? "the rounding method uses layer inputs"
         : undefined,
   helps: (options: OptionValues) => roundsByAnswers(options),
 };
@@ -281,7 +276,7 @@ export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly
     const own = first?.[key] ?? (key === "bits" ? usual : undefined);
     if (rest[key] === undefined || rest[key] === own) continue;
     const text = `quantize: \`${key}\` is ${own ?? "not free"} in the dtype "${dtype}", got ${rest[key]}.`;
-    throw new PithError("E_OPTION", text, { hint: "A `scheme` in place of the dtype leaves the choice." });
+    throw new PithError("E_OPTION", text, { hint: "Use `scheme` instead of `dtype` to choose it." });
   }
   return steps.map((step) => {
     // What is said of integers says nothing of half precision, of which a step before has left less.
@@ -320,7 +315,7 @@ export function checkTogether(options: QuantizeSettings): void {
   if (rounders.of(rounder) !== nearest && all.every((own) => !areCodes(own.weights)))
     throw no(
       `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
-      "Each number goes to the nearest one.",
+      "Weights are rounded to the nearest of these values.",
     );
   for (const { weights: codes, bits, block } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
@@ -330,22 +325,25 @@ export function checkTogether(options: QuantizeSettings): void {
           `\`bits\`: the scheme "${scheme}" takes ${able.slice(0, -1).join(", ")} or ${able.at(-1)}, got ${bits}.`,
           scheme === "weights"
             ? '`weights: "palette"` takes 1 to 8.'
-            : 'The scheme "weights" takes fewer; it computes in float.',
+            : 'The scheme "weights" supports fewer bits; it computes in float.',
         );
       if (block !== undefined && ![8, 7, 4, 2].includes(bits))
-        throw no(`\`block\`: codes in blocks have 8, 4 or 2 bits, got ${bits}.`, "Without it each output has a scale.");
+        throw no(
+          `\`block\`: blocks support 8, 4 or 2 bits, got ${bits}.`,
+          "Without it, each output channel has a scale.",
+        );
       continue;
     }
     if (scheme !== "weights")
       throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
     if (codes !== "palette" && bits !== 8 && !(bits === 4 && codes !== "float8"))
-      throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "`bits` may be left out.");
+      throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "Omit `bits`.");
   }
   const inCodes = scheme === "static" && !all.some((own) => own.bits === 2 || own.block !== undefined);
   if (scheme !== "weights" && packed && !inCodes)
     throw no(
       `\`bits\` below ${isInteger ? 7 : 8} and \`block\` are not available in the scheme "${scheme}".`,
-      'The scheme "weights" stores matrix products in blocks of few bits.',
+      'The scheme "weights" stores matrix products in low-bit blocks.',
     );
   if (all.some((own) => own.bits === 2 && own.onnxOnly && own.weights !== "palette"))
     throw no(
@@ -357,23 +355,22 @@ export function checkTogether(options: QuantizeSettings): void {
     all.every((own) => own.block === undefined && ![4, 2].includes(own.bits))
   )
     throw no(
-      `\`rounder\`: "${rounders.of(rounder).id}" finds zero points of blocks, and there are none.`,
+      `\`rounder\`: "${rounders.of(rounder).id}" computes zero points of blocks, but the options select no blocks.`,
       "`bits: 4` and `bits: 2` store matrix products in blocks, and so does 8 bits with `block: 32`.",
     );
   if (scheme !== "float16" && options.arithmetic === "float16")
     throw no(
       `\`arithmetic\` is not available in the scheme "${scheme}".`,
-      'Quantize to the scheme "float16" afterwards: what is stored in few bits stays so.',
+      'Quantize to the scheme "float16" afterwards: low-bit weights stay as they are.',
     );
   const isHalf = scheme === "float16" || scheme === "bfloat16";
   if (isHalf && options.overrides !== undefined)
     throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
-  if (isHalf && rounders.of(rounder) !== nearest)
-    throw no(`\`rounder\`: ${scheme} has one way of rounding, to the nearest number.`);
+  if (isHalf && rounders.of(rounder) !== nearest) throw no(`\`rounder\`: ${scheme} always rounds to nearest.`);
   if (scheme !== "static" && options.integerForm === "qoperator")
     throw no(
       `\`integerForm\` is not available in the scheme "${scheme}".`,
-      'The scheme "static" has roundings that operators on codes can stand for.',
+      'The scheme "static" has QuantizeLinear nodes that these operators replace.',
     );
   if (scheme === "dynamic" && activations !== "uint8")
     throw no(

@@ -132,7 +132,7 @@ export function place(
         const isAnswer =
           !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
         const unread = whyFloat(node, operands);
-        const reason = apart.get(node) ?? (isAnswer ? "stays in float: the model answers with its numbers" : unread);
+        const reason = apart.get(node) ?? (isAnswer ? "stays in float: it is an output of the model" : unread);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))

@@ -75,7 +75,7 @@ export function layerPlan(
     if (form instanceof Miss) why ??= `not ${what}: ${form.reason}`;
     else if (form !== undefined) return { layer, decidedBy, form, why };
   }
-  return new Miss(why ?? "no format is for it", layer.name);
+  return new Miss(why ?? "no format supports it", layer.name);
 }
 
 /** Whether a layer computes in float in the scheme that computes on integers, with its weight as codes: rows are picked of tables. */
@@ -101,7 +101,7 @@ function withTables(plans: readonly LayerPlan[], inference: Inference): readonly
         ? {
             ...plan,
             form: plan.form.otherwise,
-            why: `not blocks: it is the weight of "${miss.at}" too, where ${miss.reason}`,
+            why: `not blocks: it is also the weight of "${miss.at}", where ${miss.reason}`,
           }
         : plan;
     const forms = own === plan ? first : tiedTo(own);

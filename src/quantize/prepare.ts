@@ -28,7 +28,7 @@ import { isHeldOrInteger, place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
 /** What to take for layers of graphs inside nodes: values there are not measured. */
-export const quantizedInside = 'take the scheme "dynamic" or "weights", which quantize them';
+export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
 
 /** What a scheme would take on. */
 export interface Coverage {

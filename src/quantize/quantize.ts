@@ -88,7 +88,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     for (const step of steps) checkTogether(step);
     const [first] = steps;
     if (options.rounder === undefined && first !== undefined && rounders.looksAtSamples(first.rounder)) {
-      const text = `layer after layer, weights are rounded towards the original's answers to the calibration samples (${first.rounder}); --rounder mse takes seconds`;
+      const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${first.rounder}); --rounder mse takes seconds`;
       context.log({ id: "rounder", text, level: "note" });
     }
     await storeForm(model, context);

@@ -43,12 +43,12 @@ export function whyUnfit(
   if (largest > 0 && step < smallestScale)
     return `is at most ${largest.toExponential(1)}: too small for a float32 scale`;
   if (!isUnresolved(lost, kind)) return undefined;
-  return `ranges from ${short(min)} to ${short(max)}: ${bits} bits would not resolve most of its numbers`;
+  return `ranges from ${short(min)} to ${short(max)}: ${bits} bits would not resolve most of its values`;
 }
 
 export function whyNotFinite({ min, max }: ValueRange): string | undefined {
   if (Number.isNaN(min) || Number.isNaN(max)) return "holds NaN";
-  return Number.isFinite(min) && Number.isFinite(max) ? undefined : "holds infinite numbers";
+  return Number.isFinite(min) && Number.isFinite(max) ? undefined : "contains infinite values";
 }
 
 /** The share of its bulk that a stored value loses. */

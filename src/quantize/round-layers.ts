@@ -42,7 +42,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   const misses: Miss[] = [];
   const chosen = selectLayers(allLayers(model, infer(model)), options);
   if (chosen.length > 0 && chosen.every((layer) => ["quantized", "packed"].includes(weightStorage(layer)))) {
-    const text = "all weights are quantized already: quantize the model in floats that they were made of";
+    const text = "all weights are quantized already: use the float model that they were made from";
     context.log({ id: "quantized", text, level: "warning" });
   }
   const unseen = new Set<string>();
@@ -98,7 +98,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
 function whyUnseen(layer: Layer, blocks: BlockSettings | undefined): string | undefined {
   const seen = featuresOf(layer);
   if (seen instanceof Miss) return seen.reason;
-  return blocks === undefined || inputsInRows(layer) ? undefined : "blocks of its rows are not of its inputs alone";
+  return blocks === undefined || inputsInRows(layer) ? undefined : "its blocks would cross its inputs";
 }
 
 function stepsIn(dense: Dense, axis: number, found: ReturnType<typeof channelRanges>) {

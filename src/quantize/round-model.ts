@@ -58,10 +58,10 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
   for (const layer of all) {
     const { own } = ownOptions<QuantizeSettings & { readonly float?: boolean | undefined }>(options, layer);
-    if (own.float === true) known.set(layer.name, "stays in float: its override says so");
+    if (own.float === true) known.set(layer.name, "stays in float: set by an override");
   }
   for (const { name, weight } of all)
-    if (fixed.has(weight)) known.set(name, "its table holds fixed positions, which are not trained");
+    if (fixed.has(weight)) known.set(name, "its table contains fixed positions, which are not trained");
   const quantized = async (fit: typeof options, evidence: RoundingSource) =>
     schemes[scheme](model, fit, context, { ...evidence, existing: await roundingsIn(model) });
   const blocksOf = (layer: Layer) => {

@@ -17,14 +17,10 @@ export function reportUnresolved(
   const example = `"${first?.name}" from ${short(min)} to ${short(max)}`;
   const others = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
   const advice = [
-    ...(equalize === false
-      ? ["leave out `equalize: false`, since equalization makes the ranges of channels alike"]
-      : []),
-    ...(ranges === "min-max"
-      ? ['`ranges: "average"` or "percentile" cut rare outliers off (compare the accuracy)']
-      : []),
+    ...(equalize === false ? ["omit `equalize: false`, because equalization makes channel ranges similar"] : []),
+    ...(ranges === "min-max" ? ['`ranges: "average"` or "percentile" clip rare outliers (compare the accuracy)'] : []),
   ];
   const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
-  const text = `${counted(unresolved.size, "activation")} in float, because 8 bits over so wide a range do not resolve most of the numbers (${example}${others}). This costs speed, not accuracy.${remedy}`;
+  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide for 8 bits to resolve most values (${example}${others}). This costs speed, not accuracy.${remedy}`;
   log({ id: "unresolved", text });
 }

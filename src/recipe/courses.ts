@@ -12,7 +12,7 @@ import { type Course, valueIn } from "./curves.ts";
 const end = v.pipe(v.number(), v.finite("expected a finite number"));
 
 const courseOptions = {
-  from: described(end, "where it begins: the value before the first round"),
+  from: described(end, "start value, before the first round"),
   to: described(end, "the value in the last round"),
   curve: option(
     v.union([
@@ -61,7 +61,7 @@ export async function withCurves(pass: AnyPass, options: OptionValues): Promise<
     const at = `${pass.id}: "curve"`;
     const curve = await defaultExport(course.curve, at);
     if (typeof curve !== "function")
-      throw new PithError("E_OPTION", `${at}: ${course.curve} exports no function as its default.`, {
+      throw new PithError("E_OPTION", `${at}: ${course.curve} has no function as its default export.`, {
         hint: "export default (t) => t ** 2, for example: from 0 to 1, and to 1 at 1.",
       });
     opened.set(given, { ...course, curve: (t) => Number(Reflect.apply(curve, undefined, [t])) });

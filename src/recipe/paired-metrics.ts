@@ -84,7 +84,7 @@ export class PairedMetrics {
     const metrics = new PairedMetrics(truth, task, options, context, rows);
     if (metrics.namesOneClass) {
       const samples = counted(rows.said.given.length, "sample");
-      const text = `the original names the same class for all ${samples}, so that ${task.metric.name} shows little: ${ofNumbers}`;
+      const text = `the original names the same class for all ${samples}, so ${task.metric.name} shows little: ${ofNumbers}`;
       context.log({ id: "one-class", text, level: "warning" });
     }
     return metrics;

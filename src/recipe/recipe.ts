@@ -249,13 +249,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   const at = [...path, "judge"];
   if (judge === "spare" && pass.milderForms !== undefined) return { id, options: given, judge };
   if (judge === "spare")
-    fail(
-      source,
-      at,
-      "value",
-      `${id} has no milder forms of single layers, in which some could be spared`,
-      "quantize has.",
-    );
+    fail(source, at, "value", `${id} has no higher-precision form for single layers`, "quantize has.");
   if (typeof judge !== "boolean") fail(source, at, "value", `expected true, false or spare, got ${kindOf(judge)}`);
   if (!judge && place.isLast) {
     fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");

@@ -60,11 +60,11 @@ export function parseSensitivity(text: string, name = "sensitivity.json"): Sensi
   try {
     data = JSON.parse(text);
   } catch (cause) {
-    throw new PithError("E_DATA", `${name} is no JSON.`, { cause });
+    throw new PithError("E_DATA", `${name} is not JSON.`, { cause });
   }
   const result = v.safeParse(schema, data);
   if (result.success) return result.output;
   const [issue] = result.issues;
   const at = v.getDotPath(issue) ?? "the whole";
-  throw new PithError("E_DATA", `${name} is not what pith sensitivity writes: ${at}: ${issue.message}.`);
+  throw new PithError("E_DATA", `${name} was not written by pith sensitivity: ${at}: ${issue.message}.`);
 }

@@ -47,7 +47,7 @@ export async function sparedStep(
     const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
     context.log({
       id: "sparing",
-      text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers that cost most`,
+      text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers with the largest error`,
     });
     const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
     const request = {

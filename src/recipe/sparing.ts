@@ -91,7 +91,7 @@ export async function spare(
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues; readonly sparing: Sparing } | Miss> {
   const { original, plain, options, search } = request;
   const { moves, shares } = await movesOf(request, context);
-  if (moves.length === 0) return new Miss("none of its layers has a milder form");
+  if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");
   const attempts: SparingAttempt[] = [];
   let kept: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
   let closest = "";

@@ -90,7 +90,7 @@ export async function applied(
     const { changes, misses } = await runStep(pass, model, options, {}, context);
     const [{ reason, by } = new Miss("nothing changes")] = misses;
     if (changes.length === 0) return new Miss(reason, by);
-    return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format is for it");
+    return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format supports it");
   } catch (error) {
     return new Miss(refusalIn(error).message);
   }

@@ -88,7 +88,7 @@ test("of an amount the weakest channels shrink alone, and less at the beginning 
   expect(await factorsOf({ amount: 0.01 }, 1)).toEqual(Array(8).fill(1));
 });
 
-test("channels that cannot be cut are none of the weakest", () => {
+test("channels that cannot be removed are none of the weakest", () => {
   const model = parseModel(`opset 21
 graph (input: float32[batch, 3]) -> (y, z) {
   w: float32[3, 8] = random(seed 1)

@@ -94,7 +94,7 @@ describe("train of a model that was pruned", () => {
     expect(err).not.toContain("swapped");
     // The rate of 1e-6 lost nothing: pruning did.
     expect(err).toMatch(
-      /\nhint: Train longer \(--epochs\), begin with a model that lost less than \S+thin\.onnx, allow more \(--max-drop\), or write it anyway: --force\.\n$/,
+      /\nhint: Train longer \(--epochs\), start from a model that lost less than \S+thin\.onnx, allow more \(--max-drop\), or write it anyway: --force\.\n$/,
     );
     expect(err).toMatch(
       /Nothing is written if accuracy is worse than the 100\.0 % of \S+hidden\.onnx by more than 1\.0 points/,

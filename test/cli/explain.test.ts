@@ -21,7 +21,12 @@ graph (x: float32[n, 2]) -> (y) {
   );
   const { code, out } = await pith("explain", path, "first", "--channel", "1");
   expect(code).toBe(0);
-  for (const part of ["first  MatMul, [2, 4], 8 weights", "4 of 4 can be cut", "--structured 50% and more", "8 bits"])
+  for (const part of [
+    "first  MatMul, [2, 4], 8 weights",
+    "4 of 4 can be removed",
+    "--structured 50% and more",
+    "8 bits",
+  ])
     expect(out).toContain(part);
   const { out: kept } = await pith("explain", path, "second");
   expect(kept).toContain("3 channels cannot: they are an output of the model (y)");

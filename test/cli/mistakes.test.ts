@@ -118,13 +118,10 @@ describe("flags", () => {
       ["factorize", "--rank", "2", "--budget", "0.5"],
       "E_OPTION: Give at most one of --rank, --energy, --ratio and --budget.",
     ],
-    [
-      ["quantize"],
-      "E_OPTION: Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.",
-    ],
+    [["quantize"], "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16."],
     [
       ["quantize", "--scheme", "weights", "--dtype", "q4"],
-      "E_OPTION: --scheme and --dtype both say what to store in fewer bits: give one of them.",
+      "E_OPTION: --scheme and --dtype cannot be combined: use one of them.",
     ],
     [["quantize", "--scheme", "weights", "--batch", "0"], "E_OPTION: --batch: expected at least 1, got 0."],
     [["distill", "--shrink", "100%", "--data", "random"], "E_OPTION: --shrink: must be below 1 (100 %), got 1."],
@@ -202,7 +199,7 @@ describe("what is read is never written over:", () => {
     expect(await pith(...given)).toEqual({
       code: 2,
       out: "",
-      err: `E_OPTION: "${given.at(-1)}" is ${what}: the result would overwrite it.\nhint: Name another file.\n`,
+      err: `E_OPTION: "${given.at(-1)}" is ${what}: the result would overwrite it.\nhint: Choose another file.\n`,
     });
   });
 

@@ -120,7 +120,7 @@ test("where a pattern loses too much, the hint is not a smaller amount", async (
     at("lost.onnx"),
   );
   expect(err).toContain("E_ACCURACY_LOST");
-  expect(err).toContain("hint: Leave that layer as it is: --except fc");
+  expect(err).toContain("hint: Skip that layer: --except fc");
   expect(err).not.toContain("smaller amount");
 });
 
@@ -188,7 +188,7 @@ describe("a rounder", () => {
     );
     writeFileSync(at("looking.mjs"), looking);
     const { code, err } = await pith(...words(at("looking.mjs")), "-o", at("none.onnx"));
-    expect(err).toContain("quantize needs --data here: the rounder looks at what comes into layers.");
+    expect(err).toContain("quantize needs --data here: the rounding method uses layer inputs.");
     expect(code).toBe(2);
   });
 
@@ -214,9 +214,9 @@ describe("what a method does wrong is said to be its own", () => {
     [
       importance,
       "scores: async ({ values }) => values",
-      'The importance "own" gave a promise: its answer is needed at once.',
+      'The importance "own" returned a promise, but must return the result directly.',
     ],
-    [importance, "scores: async () => { throw 1; }", "gave a promise"],
+    [importance, "scores: async () => { throw 1; }", "returned a promise"],
     [
       importance,
       "scores() {}",
@@ -228,10 +228,10 @@ describe("what a method does wrong is said to be its own", () => {
     [importance, `${looking(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
     [importance, `${looking("3")}, scores() {}`, "failed: running.add is not a function"],
     [importance, `${byGradient(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
-    [importance, `${byGradient("{ async add() {}, end() {} }")}, scores() {}`, "gave a promise"],
+    [importance, `${byGradient("{ async add() {}, end() {} }")}, scores() {}`, "returned a promise"],
     [importance, "evidence: null, scores() {}", "a criterion { id, scores or units }"],
     [pattern, `choose${throwing}`, 'The pattern "own" failed: no luck.'],
-    [pattern, "choose: async (scores, kept) => kept", 'The pattern "own" gave a promise'],
+    [pattern, "choose: async (scores, kept) => kept", 'The pattern "own" returned a promise'],
     [pattern, "choose() {}", 'The pattern "own" did not give a 0 or a 1 for each entry of layer "fc".'],
     [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => 0.5))", "did not give a 0 or a 1"],
     [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => -1))", "did not give a 0 or a 1"],

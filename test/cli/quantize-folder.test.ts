@@ -111,13 +111,10 @@ test("blocks mean weights, where no scheme is named", async () => {
 
 test.each([
   [["onnx/model.onnx", "--dtype", "q8,q4"], "E_USAGE: Several variants, and --chunk, are for the folder of a model"],
-  [
-    ["", "--dtype", "q8", "--scheme", "weights"],
-    "E_OPTION: --scheme and --dtype both say what to store in fewer bits: give one of them.",
-  ],
+  [["", "--dtype", "q8", "--scheme", "weights"], "E_OPTION: --scheme and --dtype cannot be combined: use one of them."],
   [
     [""],
-    "E_OPTION: Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.\nhint: For a transformers.js folder: --dtype q8.",
+    "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.\nhint: For a transformers.js folder: --dtype q8.",
   ],
   [["", "--dtype", "q8", "--dry-run"], "model.onnx --dtype q8 --dry-run."],
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],

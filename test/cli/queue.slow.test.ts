@@ -221,8 +221,8 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     for (const kind of ["pass", "../../evil", "combination"])
       await queue.add(kind, { version, kind, name: `the ${kind}`, input });
     for (const sentence of [
-      'failed: the pass of passwd: The queue asks for "pass", which is no job that a worker does.',
-      'The queue asks for "../../evil", which is no job that a worker does.',
+      'failed: the pass of passwd: The queue asks for "pass", which is not a supported job.',
+      'The queue asks for "../../evil", which is not a supported job.',
       'failed: the combination of passwd: The queue names "../../etc/passwd", which is not in the store.',
     ])
       await until(() => said().includes(sentence));

@@ -60,7 +60,7 @@ describe.each(results)("%s", (name) => {
       if (needed.includes(name)) {
         expect({ code, err }).toEqual({
           code: 2,
-          err: expect.stringContaining(`E_OPTION: "${join(out, name)}" would be lost`),
+          err: expect.stringContaining(`E_OPTION: "${join(out, name)}" was not written by Pith, or was changed since`),
         });
         expect(readdirSync(out)).toEqual(there);
       } else {
@@ -115,7 +115,7 @@ describe("a page", () => {
     const { code, err } = await pith("plot", at("mixed.onnx"));
     expect({ code, err }).toEqual({
       code: 2,
-      err: `E_OPTION: "${page}" is there, and Pith did not write it.\nhint: Name another file with -o.\n`,
+      err: `E_OPTION: "${page}" exists, and was not written by Pith.\nhint: Choose another file with -o.\n`,
     });
     expect(textOf(page)).toContain("by the author");
     expect((await pith("plot", at("mixed.onnx"), "-o", page)).out).toMatch(/ \(replaced\)\n$/);

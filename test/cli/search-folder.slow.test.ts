@@ -90,7 +90,7 @@ test("with few texts the dtypes alone are tried, which is said", async () => {
   const out = at("few");
   const { code, err, files } = await compress("t5", out, "--text", "w1 w2", "--for", "size");
   expect(code, err).toBe(0);
-  expect(err).toContain("1 text: the dtypes alone are tried. 16 or more let all techniques be searched");
+  expect(err).toContain("1 text: only the dtypes are tried. 16 or more texts allow a search over all techniques");
   expect(Object.values(files).map(({ dtype }) => dtype)).not.toContain("searched");
 });
 

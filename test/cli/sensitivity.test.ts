@@ -75,7 +75,7 @@ test("with --json the same as data; what an author has changed stays", async () 
   writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
   const { err } = await pith(...words);
   expect(err).toContain("prune.yaml stays as it is");
-  expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh begins anew`);
+  expect(err).toContain(`in ${join(out, "pith-steps")}; --fresh starts again`);
 });
 
 test("writes recipes for a budget of multiply-accumulates, and warns if it is out of reach", async () => {

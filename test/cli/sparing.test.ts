@@ -29,9 +29,9 @@ describe("a layer that rounding ruins", () => {
   test("stays in float, and the command says that it looks for it, which one, why, and what that costs", async () => {
     const { code, out, err } = await pith(...words("--scheme", "weights", ...data()));
     expect(code, err).toBe(0);
-    expect(err).toMatch(/^\d+\.\d points lost, 1\.0 points allowed: looking for the layers that cost most$/m);
+    expect(err).toMatch(/^\d+\.\d points lost, 1\.0 points allowed: looking for the layers with the largest error$/m);
     expect(out).toMatch(
-      /^spared \(1\), so that the goal holds: \+1\d\.\d kB, found in \d attempts?:\n {2}fc2: in float, as it alone makes [\d.]+ % of the error; \+1\d\.\d kB$/m,
+      /^kept at higher precision \(1\) to meet the goal: \+1\d\.\d kB, found in \d attempts?:\n {2}fc2: in float, as it alone makes [\d.]+ % of the error; \+1\d\.\d kB$/m,
     );
     expect(out).toMatch(/^tested on: points\.csv \(267; 133 others chose the bits of layers\)$/m);
     rmSync(at("out.onnx"));
@@ -79,7 +79,7 @@ describe("a layer that rounding ruins", () => {
     });
     const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
     expect(out).toMatch(
-      /^model_quantized\.onnx was repaired, .*: 1 layer of more bits than its dtype says\. fc2: in float/m,
+      /^model_quantized\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: in float/m,
     );
     expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
   });
@@ -93,7 +93,7 @@ describe("a layer that rounding ruins", () => {
       expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: 8 bits, as it alone makes/)] }),
     ]);
     expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
-      /^model_bnb4\.onnx was repaired, .* fc2: 8 bits, as it alone makes/m,
+      /^model_bnb4\.onnx meets the check only with .* fc2: 8 bits, as it alone makes/m,
     );
   });
 });
@@ -106,8 +106,8 @@ test("of a folder that continues texts, what loses their tokens is repaired, and
   const line = ["quantize", model, "--dtype", "q8", "--text", at("lines.txt"), "-o", join(folder, "decoder.web")];
   const { code, out, err } = await pith(...line);
   expect(code, err).toBe(0);
-  expect(err).toContain("tokens of texts are lost: looking for the layers that cost most");
-  expect(out).toMatch(/^model_quantized\.onnx was repaired, .*: 1 layer .* head: in float, /m);
+  expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
+  expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: in float, /m);
   const refused = await pith(...line, "--no-spare");
   expect(refused).toMatchObject({
     code: 1,
@@ -132,10 +132,10 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
   await save(parseModel(text), at("three.onnx"));
   const { out } = await pith("quantize", at("three.onnx"), "--scheme", "weights", "--bits", "2", "-o", at("two.onnx"));
   expect(out).toMatch(
-    /^spared \(3\).*(\n {2}.*){3}\nEvery layer is spared: none holds what was asked for\. With --data few bits are rounded by samples, and more layers hold\.$/m,
+    /^kept at higher precision \(3\).*(\n {2}.*){3}\nEvery layer is spared: none holds what was asked for\. With --data few bits are rounded by samples, and more layers hold\.$/m,
   );
   const again = await pith("quantize", at("two.onnx"), "--scheme", "weights", "-o", at("again.onnx"));
-  expect(again.err).toContain("all weights are quantized already: quantize the model in floats that they were made of");
+  expect(again.err).toContain("all weights are quantized already: use the float model that they were made from");
 });
 
 test("nothing is spared where nothing is lost", async () => {

@@ -34,7 +34,7 @@ test("a run with another goal runs no step again, and each says how much is kept
   const { run, files, steps } = await setup();
   const first = await run("--max-drop", "1%");
   expect(first).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
-  const said = /^steps kept: (.*) in (.*); --fresh begins anew$/m.exec(first.err);
+  const said = /^steps kept: (.*) in (.*); --fresh starts again$/m.exec(first.err);
   expect(said?.slice(1)).toEqual([expect.stringMatching(/^[\d.]+ .?B$/), steps]);
   const before = files();
   const second = await run("--max-drop", "50%");

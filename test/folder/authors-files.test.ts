@@ -269,6 +269,6 @@ test("what transformers.js does not load is not copied, and that is said", async
     await writeFile(source(name), name);
   await mkdir(source("assets"));
   expect((await run()).said).toEqual([
-    "left: not copied, because transformers.js does not load it: assets, notes.md, pytorch_model.bin and onnx/model.html",
+    "left: not copied (transformers.js does not load it): assets, notes.md, pytorch_model.bin and onnx/model.html",
   ]);
 });

@@ -67,7 +67,7 @@ test("a model has all tokens of itself, and one that ignores the mask is another
 test("another model is told by its tokens, and the layer that differs is named", async () => {
   const found = await compareEndToEnd(createEngine(), models(decoder()), models(decoder(30)), held);
   expect(lostEndToEnd(found)).toMatch(
-    /^Of 48 tokens of texts that were continued only \d+ are those of the original\. First to blame is layer ".+" \(\d+ % of the error by itself\)\.$/,
+    /^Only \d+ of 48 generated tokens equal the original's\. First to blame is layer ".+" \(\d+ % of the error by itself\)\.$/,
   );
 });
 
@@ -174,6 +174,6 @@ graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all],
   const alone = generatorOf(new Map([["decoder_model_merged", rest]]));
   if (alone === undefined) throw new Error("no generator");
   await expect(generate(engine, alone, prompts, options)).rejects.toThrow(
-    'A text says nothing of the input "inputs_embeds".',
+    'A text gives no value for the input "inputs_embeds".',
   );
 });

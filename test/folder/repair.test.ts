@@ -36,7 +36,7 @@ test("what loses too much is repaired, and card and record say which layers stay
     { dtype: "q4", verdict: "kept", spared },
   ]);
   expect(await written("README.md")).toMatch(
-    /^model_q4\.onnx was repaired, without which it would be refused: 1 layer of more bits than its dtype says\. fc2: in float, .*\.$/m,
+    /^model_q4\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: in float, .*\.$/m,
   );
   const { files } = JSON.parse(await written("quantize_config.json"));
   expect(files["onnx/model_q4.onnx"]).toMatchObject({ spared });
@@ -124,7 +124,7 @@ describe("what loses the tokens of texts, though it is near on random inputs,", 
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
     const lost = "Of 100 tokens of texts that were continued only 1 are those of the original.";
     expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([
-      { verdict: "refused", reason: `${lost} That is with 1 layer spared.` },
+      { verdict: "refused", reason: `${lost} This includes 1 layer at higher precision.` },
       { verdict: "refused", reason: `${lost} None of its layers has a milder form.` },
     ]);
     expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);

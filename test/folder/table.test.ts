@@ -26,9 +26,9 @@ test("a metric is named in the title, and its interval is in the only brackets o
     ["int8", "c.onnx", "1.00 kB", "98.3 % of 60 (99.7 %: −8.9 … +4.5)"],
   ]);
   expect(notes).toEqual([
-    "In brackets: the 95 % interval of the difference from the original, unless it says otherwise; of shares in points.",
+    "In brackets: the 95 % interval of the difference from the original; for shares in points.",
     expect.stringMatching(
-      /^dB: signal-to-noise ratio .* 20 dB are a relative error of 10 %, .* below 3 dB are refused\.$/,
+      /^dB: signal-to-noise ratio .* 20 dB is a relative error of 10 %, .* below 3 dB are rejected\.$/,
     ),
     "Answers are the same alone and in a padded batch: yes, of 64 that were tried.",
   ]);
@@ -109,7 +109,7 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^In brackets/),
-    expect.stringMatching(/^Same in batch: of so many samples drawn at random the cosine/),
+    expect.stringMatching(/^Same in batch: random samples, run alone and in a padded batch/),
   ]);
 });
 
@@ -146,7 +146,7 @@ test("speeds on several targets have a column each, and a note says where, and w
     ["q4", "b", "", "0.95 × (0.85–1.05)"],
   ]);
   expect(notes).toEqual([
-    expect.stringMatching(/^Speed in the place of node, the place of wasm: times as fast as the original/),
+    expect.stringMatching(/^Speed in the place of node, the place of wasm: compared with the original/),
     "Slower than the original: q8 on wasm.",
   ]);
 });
@@ -173,9 +173,9 @@ test("speeds have their place in a note, and transformers.js its version", () =>
     ["q4", "b", "", ""],
   ]);
   expect(notes).toEqual([
-    expect.stringMatching(/^Speed in Node: times as fast as the original/),
+    expect.stringMatching(/^Speed in Node: compared with the original/),
     expect.stringMatching(/^dB: signal-to-noise ratio/),
-    "transformers.js 4.3.1 loads and runs these files: signal to noise of its answers against the originals', or the share of tokens that are the same.",
+    "transformers.js 4.3.1 loads and runs these files. The column shows the signal-to-noise ratio of its outputs, or the share of equal tokens, compared with the originals.",
     "Not tried with transformers.js: no class.",
   ]);
 });

@@ -552,7 +552,7 @@ describe("what is asked for", () => {
     await simplify(model, { set, fix: { s77: 1 } }, { engine });
     expect(model.graph.outputs.map(({ tensor }) => tensor?.dims)).toEqual([[1, 3]]);
     const odd = simplify(parseModel(text.replaceAll("s77", "2")), { set }, { engine });
-    await expect(odd).rejects.toMatchObject({ hint: "It takes a multiple of 2 numbers." });
+    await expect(odd).rejects.toMatchObject({ hint: "It requires a multiple of 2 numbers." });
   });
 });
 

@@ -137,9 +137,9 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     const model = cnn();
     const { changes } = await quantize(model, { scheme: "weights", bits: 4, overrides: { fc: { bits: 8 } } });
     expect(changes.map(({ at, what, bits, decidedBy }) => [at, bits, decidedBy, what])).toEqual([
-      ["conv1", 4, "global", "weight as int4, per-channel scales, not blocks: these are for matrix products"],
-      ["conv2", 4, "global", "weight as int4, per-channel scales, not blocks: these are for matrix products"],
-      ["conv3", 4, "global", "weight as int4, per-channel scales, not blocks: these are for matrix products"],
+      ["conv1", 4, "global", "weight as int4, per-channel scales, not blocks: these formats require a matrix product"],
+      ["conv2", 4, "global", "weight as int4, per-channel scales, not blocks: these formats require a matrix product"],
+      ["conv3", 4, "global", "weight as int4, per-channel scales, not blocks: these formats require a matrix product"],
       ["fc", 8, "layer", "weight as int8, per-channel scales"],
     ]);
   });
@@ -148,14 +148,14 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits`: the scheme "dynamic" takes 8 or 7, got 4/],
     [
       { scheme: "weights", rounder: "k-quant" },
-      /^quantize: `rounder`: "k-quant" finds zero points of blocks, and there are none/,
+      /^quantize: `rounder`: "k-quant" computes zero points of blocks, but the options select no blocks/,
     ],
     [
       { scheme: "weights", bits: 3, rounder: "k-quant" },
-      /^quantize: `rounder`: "k-quant" finds zero points of blocks, and there are none/,
+      /^quantize: `rounder`: "k-quant" computes zero points of blocks, but the options select no blocks/,
     ],
     [{ scheme: "dynamic", bits: 3 }, /takes 8 or 7, got 3/],
-    [{ scheme: "weights", bits: 3, block: 32 }, /`block`: codes in blocks have 8, 4 or 2 bits, got 3/],
+    [{ scheme: "weights", bits: 3, block: 32 }, /`block`: blocks support 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
   ] as const)("%j is refused", async (options, message) => {
     await expect(quantize(mlp(), options as never)).rejects.toThrow(message);

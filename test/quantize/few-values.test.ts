@@ -31,7 +31,7 @@ test.each([
   const before = await run(model, { x: float32([1, size], new Float32Array(size)) });
   const { changes } = await quantize(model, { scheme: "weights" });
   expect(changes.find(({ at }) => at === "table")?.what).toBe(
-    `${count} different numbers, stored exactly in codes of ${bits} bit${bits === 1 ? "" : "s"}`,
+    `${count} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`,
   );
   const again = await reopened(model);
   const codes = [...again.graph.values()].find(({ name }) => name === "table_codes");

@@ -127,7 +127,7 @@ graph (ids: int64[batch, length]) -> (y: float32[batch, length, 8]) {
     expect(misses.map(({ reason }) => reason)).toEqual([
       "its weight is quantized already (uint8)",
       "its weight is quantized already (uint8)",
-      "it holds scales of a table that is quantized already",
+      "it contains the scales of a table that is quantized already",
     ]);
   },
 );

@@ -152,7 +152,7 @@ graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
 }`);
   const data = memory("x", { x: numbersFor([4, 5, 32]) });
   const { misses } = await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder: seeing, data });
-  expect(misses).toMatchObject([{ at: "heads", reason: "blocks of its rows are not of its inputs alone" }]);
+  expect(misses).toMatchObject([{ at: "heads", reason: "its blocks would cross its inputs" }]);
 });
 
 test("what comes into a layer in a branch is not seen: it stays where a rounder needs that", async () => {
@@ -173,7 +173,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 8]) {
   const data = memory("x", { x: alike });
   const { changes, misses } = await quantize(model, { scheme: "weights", rounder: seeing, data });
   expect(changes.map(({ at }) => at)).toEqual(["outside"]);
-  expect(misses).toMatchObject([{ at: "inside", reason: "it lies in a graph inside a node" }]);
+  expect(misses).toMatchObject([{ at: "inside", reason: "it is in a subgraph" }]);
 });
 
 describe("evidence of layers behind ones that are rounded already", () => {

@@ -237,7 +237,7 @@ graph (x: float32[n, 16]) -> (y) {
       "fc1: computes in float16",
       "fc2: computes in float16",
       "fc3: computes in float16",
-      'Relu "a": computes in float16, as 2 more operators that are no layers do',
+      'Relu "a": computes in float16, as 2 more operators without weights do',
     ]);
   });
 
@@ -271,7 +271,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 }`);
     const { changes, misses } = await expectNear(model, { x: float32([1, 2], [1, 2]) }, 50, { except: "left" });
     expect(misses).toMatchObject([
-      { at: "big", reason: '"big.weight" holds 7.00e+4; the largest float16 is 65,504' },
+      { at: "big", reason: '"big.weight" contains 7.00e+4; the largest float16 is 65,504' },
       { at: "small", reason: expect.stringContaining("float16 would lose 100 % of it") },
     ]);
     expect(changes[0]).toMatchObject({ at: "fc", what: "computes in float16" });
@@ -330,7 +330,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     const { misses } = await expectNear(weights, { x: numbersFor([3, 64]) }, 35);
     expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
       "fc1",
-      "it reads numbers that integers stand for",
+      "it reads values represented by integers",
     ]);
   });
 
@@ -341,7 +341,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     }`);
     const { changes, misses } = await quantize(model, half);
     expect(changes).toEqual([]);
-    expect(misses).toMatchObject([{ reason: expect.stringMatching(/fewer than 64 numbers/), at: "y" }]);
+    expect(misses).toMatchObject([{ reason: expect.stringMatching(/fewer than 64 elements/), at: "y" }]);
   });
 
   test("leaves the inputs of operators whose type is fixed", async () => {
@@ -368,7 +368,7 @@ graph (x: float32[n, 5, 8]) -> (y: float32[5, n, 3]) {
     const { misses } = await expectNear(model, { x: numbersFor([2, 5, 8]) });
     expect(misses).toMatchObject([
       { at: 'Transpose "t"', reason: expect.stringContaining("crashes") },
-      { at: "y", reason: expect.stringContaining("fewer than 64 numbers") },
+      { at: "y", reason: expect.stringContaining("fewer than 64 elements") },
     ]);
   });
 

@@ -104,7 +104,7 @@ test.each([
 test("rows that are no whole blocks have 8 bits, and say why", async () => {
   const { changes } = await quantize(blocked(40), { scheme: "weights", overrides: { embed: { bits: 4 } } });
   expect(changes.map(({ what, bits }) => [what, bits])).toEqual([
-    ["weight as int8, a scale per row, not blocks: rows of 40 numbers are no whole blocks of 32", 8],
+    ["weight as int8, a scale per row, not blocks: rows of 40 numbers are not a multiple of the block size 32", 8],
   ]);
 });
 
@@ -176,11 +176,11 @@ graph (ids: int64[n, 3]) -> (e: float32[...]) {
 }`);
   expect(await quantize(make(), { scheme: "weights" })).toMatchObject({
     changes: [],
-    misses: [{ at: "waves", reason: "its table holds fixed positions, which are not trained" }],
+    misses: [{ at: "waves", reason: "its table contains fixed positions, which are not trained" }],
   });
   expect(await prune(make(), { amount: 0.5 })).toMatchObject({
     changes: [],
-    misses: [{ at: "waves", reason: "its weight holds constants, which are not trained" }],
+    misses: [{ at: "waves", reason: "its weight contains constants, which are not trained" }],
   });
   expect((await quantize(make(), { scheme: "weights", layers: "waves" })).changes).toHaveLength(1);
 });

@@ -194,9 +194,9 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
     const [line, ...others] = await told({ equalize: false });
     expect(others).toEqual([]);
     expect(line).toMatch(
-      /^\d activations? in float, because 8 bits .* \("\w+" from -\S+ to 30000.*\)\. This costs speed, not accuracy\./,
+      /^\d activations? in float: their range is too wide .* \("\w+" from -\S+ to 30000.*\)\. This costs speed, not accuracy\./,
     );
-    expect(line).toContain("leave out `equalize: false`");
+    expect(line).toContain("omit `equalize: false`");
     expect(line).toContain('`ranges: "average"`');
     expect(await told({})).toEqual([expect.not.stringContaining("equalize")]);
   });
@@ -250,7 +250,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     const { reasons, error, integers } = await leftInFloat(text, { x });
     expect(error).toBeLessThan(0.01);
     expect(integers).toBe(2);
-    expect(reasons).toEqual([expect.stringMatching(/^second: "b" holds infinite numbers/)]);
+    expect(reasons).toEqual([expect.stringMatching(/^second: "b" contains infinite values/)]);
   });
 
   test("what a product gives with -1e9 in its bias, and the product computes on integers", async () => {
@@ -287,7 +287,7 @@ describe("what 8 bits do not resolve stays in float", () => {
   y = Relu (g)`);
     const { reasons, error } = await leftInFloat(text, { x });
     expect(error).toBeLessThan(0.01);
-    expect(reasons).toEqual(['second: "b" holds infinite numbers']);
+    expect(reasons).toEqual(['second: "b" contains infinite values']);
   });
 
   test("numbers for which there is no float32 scale", async () => {
@@ -365,7 +365,7 @@ graph (x: float32[n, 1, 8], past: float32[n, t, 12]) -> (y: float32[]) {
     );
     const { misses } = await fakeQuantize(model, { scheme: "static", data: memory("rows", { x }) });
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-      expect.stringMatching(/^second: "b" holds infinite numbers/),
+      expect.stringMatching(/^second: "b" contains infinite values/),
     ]);
   });
 });

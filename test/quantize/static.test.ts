@@ -143,7 +143,7 @@ describe("types", () => {
 
   test("a layer may stay in float", async () => {
     const { model, misses } = await made({ overrides: { conv2: { float: true } } });
-    expect(misses).toEqual([expect.objectContaining({ at: "conv2", reason: "stays in float: its override says so" })]);
+    expect(misses).toEqual([expect.objectContaining({ at: "conv2", reason: "stays in float: set by an override" })]);
     expect(model.graph.value("conv2.weight")?.tensor?.type).toBe("float32");
   });
 
@@ -452,7 +452,7 @@ graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 8, 6, 6]) {
 
   test("with another number it stays in float, and says so", async () => {
     const { model, misses } = await quantized(padded("1, 1", ", filler)"));
-    expect(misses.map(({ reason }) => reason)).toEqual(["fills with another number than 0"]);
+    expect(misses.map(({ reason }) => reason)).toEqual(["fills with a value other than 0"]);
     const pad = [...model.graph.nodes()].find(({ op }) => op === "Pad");
     expect(pad?.inputs[0]?.type?.type).toBe("float32");
   });
@@ -511,7 +511,7 @@ graph (x: float32[batch, 8]) -> (y) {
     const { model, changes, misses } = await quantized(text);
     expect(changes).not.toContain('Concat "join"');
     expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(
-      /^stays in float: it joins ranges of 0.994 and/,
+      /^stays in float: it concatenates ranges of 0.994 and/,
     );
     const scores = (all: Float64Array) => all.filter((_, at) => at % 6 >= 4);
     const [before, after] = [await run(parseModel(text), { x }), await run(model, { x })];
@@ -522,7 +522,7 @@ graph (x: float32[batch, 8]) -> (y) {
     const model = parseModel(detector(300, "y = Identity(c)"));
     await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
     const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
-    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(/^stays in float: it joins ranges of/);
+    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(/^stays in float: it concatenates ranges of/);
   });
 
   test.each([

@@ -141,7 +141,7 @@ test("a course of one's own: a function, or a module that exports it", async () 
     expect(await zerosAlong(file)).toEqual(along);
     await expect(zerosAlong(wrong)).rejects.toMatchObject({
       code: "E_OPTION",
-      message: `prune: "curve": ${wrong} exports no function as its default.`,
+      message: `prune: "curve": ${wrong} has no function as its default export.`,
     });
     expect(() =>
       recipeFrom({ steps: [{ repeat: 2, steps: [{ prune: { amount: { from: 0, to: 1, curve: "cubi" } } }] }] }),

@@ -4,7 +4,7 @@ import { scripts, shells } from "../completion/scripts.ts";
 
 export default defineCommand({
   name: "completion",
-  summary: "print what makes a shell complete commands, flags and their values",
+  summary: "print a script that completes commands, flags and values in a shell",
   arguments: [{ name: "shell", description: "the shell", choices: shells }],
   options: v.object({}),
   folders: () => true,

@@ -22,45 +22,45 @@ const flags = v.object({
     short: "-o",
     value: "out/",
   }),
-  recipe: option(v.string(), "file with the steps, in YAML or JSON (default: combinations of all techniques)", {
+  recipe: option(v.string(), "recipe with the steps, YAML or JSON (default: search)", {
     short: "-r",
     value: "recipe.yaml",
   }),
   modules: option(v.array(v.string()), "code that the recipe may run: criteria, rounders, curves", {
     value: "mine.mjs",
   }),
-  minutes: option(minutesOption, "how long to search (default: 10)", {
+  minutes: option(minutesOption, "search time in minutes (default: 10)", {
     value: "n",
   }),
   steps: option(
     countOption,
-    "try so many combinations instead; with --for size the same result however fast the machine is",
+    "candidates to try, instead of a time limit (reproducible with --for size)",
     {
       value: "n",
     },
   ),
-  for: option(v.picklist(purposes), "what is looked for (default: the smallest that is about as fast)", {
+  for: option(v.picklist(purposes), "objective (default: smallest that is about as fast as the original)", {
     meanings: {
       title: "Purposes (--for)",
       rows: [
-        ["size", "the smallest file, even where it is slower"],
-        ["speed", "the fastest model that is no larger"],
+        ["size", "the smallest file, even if slower"],
+        ["speed", "the fastest model that is not larger"],
         ["download", "the smallest file after compression (brotli)"],
       ],
     },
   }),
   targetSize: option(sizeOption, "the most accurate model of at most this size", { value: "300kB" }),
-  faster: option(positiveOption, "the most accurate model that is so many times as fast", { value: "n" }),
-  techniques: option(v.array(v.string()), `combine only these: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
+  faster: option(positiveOption, "the most accurate model with this speedup, such as 2", { value: "n" }),
+  techniques: option(v.array(v.string()), `techniques to combine: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
     value: "a,b",
   }),
-  keep: option(v.picklist(["front"]), "also write other finalists on the front of bytes, accuracy and speed", {
+  keep: option(v.picklist(["front"]), "also write other finalists on the Pareto front of bytes, accuracy and speed", {
     value: "front",
   }),
-  ...elsewhereFlags("combinations, or models of a recipe,"),
+  ...elsewhereFlags("candidates, or models of a recipe,"),
   ...freshFlag,
-  target: v.optional(targetOption("runtimes that the result is for: right on all of them, timed on the first")),
-  text: textFlag("of a folder: sample sentences, or a file with one per line (short for --data)"),
+  target: v.optional(targetOption("runtimes of the result: checked on all, timed on the first")),
+  text: textFlag("sample sentences, or a file with one per line (model folders; short for --data)"),
   ...metricFlags,
   ...goalFlags,
   ...dataFlags,
@@ -69,7 +69,7 @@ type Options = v.InferOutput<typeof flags>;
 
 export default defineCommand({
   name: "compress",
-  summary: "search all techniques for the smallest model within the goal, write it with a report",
+  summary: "search for the smallest model that meets an accuracy goal, and write it with a report",
   arguments: [
     {
       name: "model.onnx",
@@ -156,10 +156,10 @@ const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly 
 /** @throws PithError E_USAGE where two flags say the same. */
 function requireOneOfEach(options: Options): void {
   if (namesOf(options, ["minutes", "steps"]).length > 1)
-    throw new PithError("E_USAGE", "--minutes and --steps each say how long to search: give one of them.");
+    throw new PithError("E_USAGE", "--minutes and --steps cannot be combined: each limits the search. Use one of them.");
   const aims = namesOf(options, ["targetSize", "faster", "for"]);
   if (aims.length > 1)
-    throw new PithError("E_USAGE", `${aims.slice(0, 2).join(" and ")} each say what is looked for: give one of them.`);
+    throw new PithError("E_USAGE", `${aims.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`);
 }
 
 /** @throws PithError E_USAGE for flags of folders, of a search beside a recipe, and for a search of several models. */
@@ -170,8 +170,8 @@ function requireSingle(models: readonly string[], options: Options): void {
     throw new PithError("E_USAGE", "A search is for one model; a recipe (-r) runs on several.");
   const searching = namesOf(options, ["for", ...ofSearch]);
   if (recipe !== undefined && searching.length > 0)
-    throw new PithError("E_USAGE", `A recipe says what is done. Only a search takes ${searching.join(", ")}.`, {
-      hint: "Leave out -r, or these.",
+    throw new PithError("E_USAGE", `A recipe already lists the steps; only a search accepts ${searching.join(", ")}.`, {
+      hint: "Omit -r, or these flags.",
     });
 }
 

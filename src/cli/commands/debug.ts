@@ -21,10 +21,10 @@ export default defineCommand({
   summary: "find the layers in which a compressed model differs from its original",
   arguments: [
     { name: "original.onnx", description: "the original" },
-    { name: "model.onnx", description: "what was made of it" },
+    { name: "model.onnx", description: "the compressed model" },
   ],
   options: v.object({
-    out: option(v.string(), "write all layers as a picture and a table, too", { short: "-o", value: "debug.html" }),
+    out: option(v.string(), "also write all layers as a chart and a table", { short: "-o", value: "debug.html" }),
     output: metricFlags.output,
     ...dataFlags,
   }),

@@ -9,13 +9,13 @@ import type explainJob from "../jobs/explain.ts";
 
 export default defineCommand({
   name: "explain",
-  summary: "why a layer or a channel stays as it is, and what would have to change",
+  summary: "explain why a technique skips a layer or a channel, and what would change that",
   arguments: [
     { name: "model.onnx", description: "the model" },
-    { name: "layer", description: "a layer, as pith inspect names it" },
+    { name: "layer", description: "layer name, as printed by pith inspect" },
   ],
   options: v.object({
-    channel: option(v.pipe(v.number(), v.integer(), v.minValue(0)), "one of its output channels, from 0"),
+    channel: option(v.pipe(v.number(), v.integer(), v.minValue(0)), "output channel of the layer, from 0"),
   }),
   examples: ["explain resnet20.onnx layer1.0.conv1", "explain resnet20.onnx layer1.0.conv1 --channel 3"],
   async run([model = "", layer = ""], { channel }, session) {
@@ -51,7 +51,7 @@ function channelLines({
 }: ChannelsExplanation): readonly string[] {
   const coupled = together.length === 0 ? "" : `, together with those of ${enumerated(together, 6)}`;
   return [
-    `channels: ${free} of ${count} can be cut${coupled}`,
+    `channels: ${free} of ${count} can be removed${coupled}`,
     ...reasons.map(({ channels, reason }) => `  ${counted(channels, "channel")} cannot: ${reason}`),
     ...(freeThroughNorms > free
       ? [`  with --through-norms ${freeThroughNorms} of ${count} can; the result needs pith recover`]

@@ -113,7 +113,7 @@ export async function variantsOf(
   const samples = mainOf(bases).isAlone && !isText ? data : undefined;
   if (maxDrop !== undefined && samples === undefined)
     throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that answers alone.", {
-      hint: "What continues texts is refused where fewer than half of the tokens are the original's.",
+      hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
     });
   const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };
   const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
@@ -127,7 +127,7 @@ export async function variantsOf(
   if (keepSmallest === true && samples === undefined)
     session.terminal.note(
       "goal",
-      "no goal is judged without --data: refused is only what is far from the original on random inputs, or loses most tokens of texts",
+      "without --data there is no accuracy goal: only files that differ strongly on random inputs or lose most tokens are rejected",
       "warning",
     );
   const set = parseSettings(given.set ?? []);
@@ -184,7 +184,7 @@ export async function variantsOf(
   if (search !== undefined && tooFew)
     session.terminal.note(
       "search",
-      `${counted(texts.length, "text")}: the dtypes alone are tried. ${fewestTexts} or more let all techniques be searched`,
+      `${counted(texts.length, "text")}: only the dtypes are tried. ${fewestTexts} or more texts allow a search over all techniques`,
     );
   const originals = await originalBytes(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
@@ -278,6 +278,6 @@ function ofOneFile(error: unknown): unknown {
 /** What a run that was stopped leaves. */
 function stopped(error: unknown, out: string): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const text = `Stopped. The files that were finished stay in "${out}"; the same command goes on from there.`;
+  const text = `Stopped. Finished files are kept in "${out}"; the same command continues.`;
   return new PithError("E_STOPPED", text, { cause: error });
 }

@@ -6,7 +6,7 @@ import type inspectJob from "../jobs/inspect.ts";
 
 export default defineCommand({
   name: "inspect",
-  summary: "what is in a model: inputs, outputs, operators, layers, sizes",
+  summary: "show inputs, outputs, operators, layers and sizes of a model",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
     weights: option(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),

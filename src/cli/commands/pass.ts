@@ -28,25 +28,27 @@ import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
-    student: option(v.string(), "the student, in place of the argument model.onnx", { value: "model.onnx" }),
-    original: option(v.string(), "the model before pruning, which the result is judged against (default: model.onnx)", {
+    student: option(v.string(), "student model, instead of the argument model.onnx", { value: "model.onnx" }),
+    original: option(v.string(), "model before pruning, to compare the result with (default: model.onnx)", {
       value: "original.onnx",
     }),
     out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
-    dryRun: option(v.boolean(), "print what would be done to each layer, and write nothing"),
+    dryRun: option(v.boolean(), "print the planned change of each layer, and write nothing"),
     ...metricFlags,
     ...goalFlags,
-    spare: described(v.optional(v.boolean(), true), "layers that cost most keep more bits where too much is lost", {
-      group: "Evaluation:",
-      negated: "refuse what loses too much, instead of leaving the layers that cost most in more bits",
-    }),
-    targetSize: option(
-      sizeOption,
-      "bytes of the file, at most: each layer gets 8 to 2 bits, so that they lose least together",
-      { value: "300kB" },
+    spare: described(
+      v.optional(v.boolean(), true),
+      "keep layers with the largest error at higher precision if too much is lost",
+      {
+        group: "Evaluation:",
+        negated: "fail if accuracy drops too far, instead of raising the precision of layers",
+      },
     ),
+    targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
+      value: "300kB",
+    }),
     ...dataFlags,
-    calibrationSamples: option(countOption, "samples to look at before testing on others", { value: "n" }),
+    calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
   });
 
 export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {

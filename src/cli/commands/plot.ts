@@ -15,7 +15,7 @@ export default defineCommand({
   options: v.object({
     out: option(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" }),
     amount: v.optional(
-      described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer that is marked initially"),
+      described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer marked at first"),
       0.5,
     ),
   }),

@@ -17,11 +17,9 @@ const single = passCommand(prune);
 
 const options = v.object({
   ...single.options.entries,
-  vocabulary: option(
-    v.array(v.string()),
-    "of a model folder: keep only the tokens that occur in these texts (.txt, .csv, …)",
-    { value: "texts" },
-  ),
+  vocabulary: option(v.array(v.string()), "keep only tokens that occur in these texts (model folders; .txt, .csv, …)", {
+    value: "texts",
+  }),
 });
 
 export default defineCommand({

@@ -31,11 +31,7 @@ const options = v.object({
     },
   }),
   text: textFlag("sample sentences, or a file with one per line (short for --data)"),
-  chunk: option(
-    sizeOption,
-    "of a folder: bytes of a file, at most; what is larger has its weights in several beside it",
-    { value: "24MB" },
-  ),
+  chunk: option(sizeOption, "maximum file size (folders); larger models use external data files", { value: "24MB" }),
 });
 
 type Options = v.InferOutput<typeof options>;
@@ -52,7 +48,7 @@ export default defineCommand({
       const asked = withCalibration(given, rest);
       const { scheme } = asked.passed;
       if (dtype !== undefined && scheme !== undefined)
-        throw new PithError("E_OPTION", "--scheme and --dtype both say what to store in fewer bits: give one of them.");
+        throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");
       const isSized = rest.targetSize !== undefined;
       const meant = dtype === undefined && scheme === undefined && (isSized || isOfWeights(asked.passed));
       if (isSized && !meant && scheme !== "weights")
@@ -61,7 +57,7 @@ export default defineCommand({
       if (dtype === undefined && session.passed.scheme === undefined)
         throw new PithError(
           "E_OPTION",
-          "Say what to store in fewer bits: --scheme static (with --data), dynamic, weights or float16.",
+          "Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.",
           {
             hint: [
               "For a transformers.js folder: --dtype q8.",

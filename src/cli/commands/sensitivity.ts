@@ -38,15 +38,15 @@ const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
 
 export default defineCommand({
   name: "sensitivity",
-  summary: "measure what each layer alone loses, and write recipes that spare the sensitive ones",
-  arguments: [{ name: "model.onnx", description: "the model, which stays as it is" }],
+  summary: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
+  arguments: [{ name: "model.onnx", description: "the model (not changed)" }],
   options: v.object({
     out: option(v.string(), "folder to write (default: model.sensitivity)", { short: "-o", value: "out/" }),
-    kinds: option(v.array(v.picklist(sensitivityKinds)), "what is tried on each layer (default: all)", {
+    kinds: option(v.array(v.picklist(sensitivityKinds)), "techniques to measure (default: all)", {
       meanings: { title: "Kinds (--kinds)", rows: sensitivityKinds.map((kind) => [kind, kindWords[kind].title]) },
     }),
     ...selectionOptions("measure"),
-    alike: option(v.boolean(), "change layers together whose names differ in numbers only"),
+    alike: option(v.boolean(), "group layers whose names differ only in numbers"),
     budget: option(
       share,
       "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
@@ -56,7 +56,7 @@ export default defineCommand({
       "what --budget is a share of: bytes, MACs, or time on one thread",
     ),
     minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", { value: "n" }),
-    ...elsewhereFlags("groups of measurements"),
+    ...elsewhereFlags("measurements"),
     ...freshFlag,
     ...metricFlags,
     ...dataFlags,

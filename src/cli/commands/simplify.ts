@@ -23,7 +23,7 @@ export default defineCommand({
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension for the comparison with the original", "name=n"),
-    finalize: option(v.boolean(), "end of training and pruning: fold masks, remove the marks for training"),
+    finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
     force: option(v.boolean(), "write the result even if it differs from the original"),
   }),
   examples: [

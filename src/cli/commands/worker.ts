@@ -11,20 +11,20 @@ import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
   name: "worker",
-  summary: "do the jobs of commands with `--queue` on other machines, until it is stopped",
+  summary: "run jobs of commands that use `--queue`, until stopped",
   arguments: [
     { name: "redis://host", description: "the queue: Valkey or Redis; rediss://user:password@host with TLS" },
   ],
   options: v.object({
-    store: described(v.string(), "folder or bucket that all machines reach, with models, data and results", {
+    store: described(v.string(), "folder or bucket shared by all machines, for models, data and results", {
       value: "folder/",
     }),
     modules: option(
       v.array(v.string()),
-      "code that jobs may run: data sets that are modules, and own criteria, rounders, curves in recipes",
+      "modules that jobs may run: data sets, custom criteria, rounding methods, curves",
       { value: "rows.mjs" },
     ),
-    jobs: option(countOption, "jobs at a time, each in a process of its own (default: 1)", { value: "n" }),
+    jobs: option(countOption, "parallel jobs, each in its own process (default: 1)", { value: "n" }),
   }),
   deterministic: true,
   examples: [

@@ -39,7 +39,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
   if (inside.graphs > 0) {
     const held = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
-      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; of the techniques quantize alone changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
+      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; only quantize changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
   }
   const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
@@ -51,7 +51,7 @@ function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Te
   if (shared.length > shownMisses)
     terminal.line(`shared: and ${integer(shared.length - shownMisses)} more (--json has all)`);
   if (replaceable.length > 0) {
-    terminal.line(`${integer(replaceable.length)} initializers are also graph inputs: the caller may override them`);
+    terminal.line(`${integer(replaceable.length)} initializers are also graph inputs: callers can override them`);
   }
 }
 
@@ -103,11 +103,11 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
   }));
   const shown = rows.length > mostRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...left, ...columns("", "parameters", "MACs", "can be cut", "rank").slice(1)],
+    [...left, ...columns("", "parameters", "MACs", "can be removed", "rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
-    terminal.line(terminal.color.dim("rank: factorized to a rank up to this, the layer becomes smaller"));
+    terminal.line(terminal.color.dim("rank: maximum rank at which factorizing still saves bytes"));
   if (shown.length < rows.length) {
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
@@ -145,7 +145,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
     ]),
   );
   terminal.line(
-    terminal.color.dim("rank 95 %: the number of singular values that hold 95 % of the energy (sum of squares)"),
+    terminal.color.dim("rank 95 %: the number of singular values that contain 95 % of the energy (sum of squares)"),
   );
 }
 
@@ -172,7 +172,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
       ? [
           `prune --structured ${percent(channels.share, 0).replace(" ", "")}`,
           ...sizes(channels),
-          `${among(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be cut`,
+          `${among(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed`,
         ]
       : [],
     lowRank.layers > 0
@@ -191,7 +191,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   );
   for (const held of [...reasons.values()].slice(0, shownMisses)) {
     const others = held.length === 1 ? "" : `; so in ${counted(held.length, "layer")}`;
-    terminal.line(`channels that cannot be cut: ${reasonText(held[0])}${others}`);
+    terminal.line(`channels that cannot be removed: ${reasonText(held[0])}${others}`);
   }
 }
 

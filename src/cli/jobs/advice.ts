@@ -56,13 +56,13 @@ export function lostAdvice(
   const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options, lostBefore);
   const spread = blamed !== undefined && isSpread(blamed);
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
-  const without = first === undefined ? undefined : `leave that layer as it is: --except ${exceptText(options, first)}`;
+  const without = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
   // What trains what is left makes up for a loss of all layers together.
   const state = { trainable, holds: false };
   const next = spread ? pass.command?.next?.(options, nextFiles(model, out, data, state))[0] : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
-    ...(lostBefore ? [`begin with a model that lost less than ${model}`] : []),
+    ...(lostBefore ? [`start from a model that lost less than ${model}`] : []),
     ...(without === undefined ? [] : [without]),
     ...(because === "target" ? ["try another version of ONNX Runtime"] : []),
     ...(data === undefined

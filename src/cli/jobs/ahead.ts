@@ -103,7 +103,7 @@ async function onQueue(
   if (modules.length > 0)
     context.log({
       id: "modules",
-      text: `only workers that were started with${flag} do this; what others refuse is done here`,
+      text: `only workers started with${flag} run these jobs; the rest runs here`,
     });
   const pool = new Pool({
     // All jobs of a round are queued at once, as more workers may come.

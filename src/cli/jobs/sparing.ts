@@ -45,7 +45,7 @@ export async function judgedSparing(
   }
   const alone = judged === undefined || lost === undefined ? lost?.text : lossText(judged);
   const found = together === undefined ? alone : "tokens of texts are lost";
-  const text = `${found}: looking for the layers that cost most`;
+  const text = `${found}: looking for the layers with the largest error`;
   context.log({ id: "sparing", text });
   context.stage("sparing");
   const { apart, request, inside } = await requestOf(step, begin);
@@ -125,4 +125,5 @@ function lossText({ comparison: { unit }, verdict: { drop }, goal }: NonNullable
   return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
 }
 
-export const alreadySpared = ({ spared }: Sparing): string => `That is with ${counted(spared.length, "layer")} spared`;
+export const alreadySpared = ({ spared }: Sparing): string =>
+  `This includes ${counted(spared.length, "layer")} at higher precision`;

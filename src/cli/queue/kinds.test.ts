@@ -20,9 +20,7 @@ test.each(["combination", "measurements"])("a worker does a job of the kind %s",
 });
 
 test.each(["pass", "eval", "../../../evil", "constructor", ""])("a worker refuses the kind %j", async (kind) => {
-  await expect(taken({ kind, input })).rejects.toThrow(
-    `The queue asks for "${kind}", which is no job that a worker does.`,
-  );
+  await expect(taken({ kind, input })).rejects.toThrow(`The queue asks for "${kind}", which is not a supported job.`);
 });
 
 test("a data set that is a module is refused for every kind", async () => {

@@ -46,7 +46,7 @@ export async function withModules<I extends SharedInput>(
   rename: Rename,
 ): Promise<I> {
   if (!Object.hasOwn(kinds, kind))
-    throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is no job that a worker does.`);
+    throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is not a supported job.`);
   const { path } = input.data;
   const own = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
   return kinds[kind]?.withModules?.(own, rename) ?? own;

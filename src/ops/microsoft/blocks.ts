@@ -135,7 +135,8 @@ const runOf = (at: number, run: number, size: number): number[] =>
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.prepacked) return prepacked;
   if (site.inputs[4] !== undefined) return reordered;
-  if (site.inputs[1]?.dims?.length !== 3) return new Miss("its codes do not lie as outputs × blocks × bytes");
+  if (site.inputs[1]?.dims?.length !== 3)
+    return new Miss("its quantized values are not stored as outputs × blocks × bytes");
   const last = dims.length - 1;
   const count = Math.ceil(s.inputs / s.block);
   const bitsAt = (input: number): number =>
@@ -274,7 +275,7 @@ export const MatMulBnb4 = microsoftOp({
       matrix,
     });
   },
-  axes: new Miss("the codes of all its channels lie in one row, whose blocks do not end with a channel"),
+  axes: new Miss("the quantized values of all channels share one row, and blocks cross channel boundaries"),
   lower: (s, emit, inputs) => {
     const matrix = bnb4Matrix(s, emit, inputs);
     return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], matrix, undefined)];
@@ -298,7 +299,7 @@ function rowsOf(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRol
   const { dims, gather, bits = 4 } = s;
   const [rows, width] = dims;
   if (table?.stored !== true || indices?.stored !== false || gather !== 0 || dims.length !== 2)
-    return new Miss("is no lookup of rows of a stored table");
+    return new Miss("does not look up rows of a stored table");
   const matrix: PackedWeight["matrix"] = (emit, values) => tableOf(s, emit, values);
   const packed = { outputs: width ?? 0, inputs: rows ?? 0, bits, matrix };
   const outputAxis = indices.dims?.length ?? -1;
@@ -343,7 +344,7 @@ function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const picked = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
   const others = s.dims.flatMap((size, axis): AxisLink[] => {
     if (axis === s.gather)
-      return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are picked by their place" }));
+      return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are selected by position" }));
     const out: AxisEnd = ["out0", axis < s.gather ? axis : axis - 1 + indices.length];
     const share = axis === last ? perByte : 1;
     const block = axis === s.quantized ? s.block : 1;

@@ -154,7 +154,7 @@ export const CropAndResize = typed({
     ];
     return shaped(site, follow, undefined, [0, 1]);
   },
-  why: "cuts boxes out of images",
+  why: "crops boxes from images",
 });
 
 export const MaxpoolWithMask = typed<Window>({
@@ -175,6 +175,6 @@ function experts(name: string, parameters: readonly number[], why: string): Op {
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
-  experts("MoE", [2, 3, 4, 5, 6, 7], "sends each token to a few of its experts"),
-  experts("QMoE", [4, 7], "sends each token to a few of its experts, whose weights are stored quantized"),
+  experts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
+  experts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
 ];

@@ -105,7 +105,7 @@ function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
 }
 
 export const inOrder: Pair = {
-  what: "elements are picked in the order in which they lie",
+  what: "elements are selected in storage order",
   first: ["Reshape", "Flatten"],
   second: ["Gather"],
   fuse(scope) {

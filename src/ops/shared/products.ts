@@ -75,7 +75,7 @@ export function perChannel(site: Site, inputs: readonly number[], axis: number):
   for (const input of inputs) {
     const dims = site.inputs[input]?.dims ?? [];
     if (dims.every((dim) => dim === 1)) continue;
-    if (dims.length > 1) return new Miss("its scales or zero points lie along several axes");
+    if (dims.length > 1) return new Miss("its scales or zero points vary along several axes");
     links.push({ from: [`in${input}`, 0], to: ["out0", axis] });
   }
   return links;

@@ -54,7 +54,7 @@ export const absorbBiases: Transformation = {
         return true;
       });
       if (gain === undefined) continue;
-      const what = `what its channels never fall below goes into the biases behind: ${gain}`;
+      const what = `channel minimums absorbed into the next biases: ${gain}`;
       changes.push({ at: pair.layer.name, what, kind: movedFactors, decidedBy: "global" });
     }
     return changes;

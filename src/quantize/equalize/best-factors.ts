@@ -67,7 +67,7 @@ interface FactorReaders {
 interface FactorChoice {
   /** Of the layers that read the group. */
   readonly error: number;
-  /** "37 % less error of rounding" */
+  /** "37 % less quantization error" */
   readonly gain: string;
   readonly factors: Float64Array;
 }
@@ -98,7 +98,7 @@ export async function bestFactors(
   for (const factors of search.candidates(group, readers)) {
     const error = await errorOf(factors);
     if (error < (best?.error ?? (1 - search.leastGain) * before)) {
-      const gain = `${Math.round((1 - error / before) * 100)} % less error of rounding`;
+      const gain = `${Math.round((1 - error / before) * 100)} % less quantization error`;
       best = { error, gain, factors };
     }
   }

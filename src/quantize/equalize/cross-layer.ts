@@ -83,7 +83,7 @@ async function equalizeRanges(
     .filter(({ effective }) => moved.has(effective))
     .map(({ name }) => ({
       at: name,
-      what: "channels brought to the range of its neighbours",
+      what: "channel ranges equalized across layers",
       kind: movedFactors,
       decidedBy: "global",
     }));

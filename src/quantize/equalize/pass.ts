@@ -16,7 +16,7 @@ import { moveFactors, storeForm } from "../round-model.ts";
  */
 export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   id: "equalize",
-  summary: "Move factors between layers, so that rounding them afterwards errs less",
+  summary: "Move scales between layers to lower the quantization error",
   options: quantizeOptions,
   data: calibrationNeed,
   async run(model, options, context) {

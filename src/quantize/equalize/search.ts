@@ -83,7 +83,7 @@ export const searchFactors =
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         for (const { layer, unitOf } of readers) scaleSeen(seen, layer, unitOf, best.factors);
-        const what = `what it reads is scaled by channel, its weight inversely: ${best.gain}`;
+        const what = `inputs scaled by channel, weight inversely: ${best.gain}`;
         changes.push(
           ...readers.map(({ layer }) => ({ at: layer.name, what, kind: movedFactors, decidedBy: "global" }) as const),
         );
@@ -95,7 +95,7 @@ export const searchFactors =
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         multiplyInput(model, layer, best.factors);
-        const what = `a node scales what it reads by channel, its weight inversely: ${best.gain}`;
+        const what = `inputs scaled by channel in a node, weight inversely: ${best.gain}`;
         changes.push({ at: layer.name, what, kind: movedFactors, decidedBy: "global" });
       }
       return changes;

@@ -33,7 +33,7 @@ export const inStandardBlocks: Format = {
   formOf(layer, own, inference) {
     const settings = blocksIn(own);
     if (settings === undefined || !own.onnxOnly) return undefined;
-    if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of them", layer.name);
+    if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of them", layer.name);
     const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
     const target = matrixAt(layer, inference);
     if (!(target instanceof Miss)) return productForm(settings, target);

@@ -30,7 +30,7 @@ export const inFloat8: Format = {
   what: "float8",
   formOf(layer, own) {
     if (own.weights !== "float8") return undefined;
-    if (layer.role.kind === "lookup") return new Miss("no operator of ONNX picks rows of it", layer.name);
+    if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of it", layer.name);
     return lackOf(lacks, own) ?? float8Form(own.perChannel);
   },
 };

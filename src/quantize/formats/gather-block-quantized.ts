@@ -37,7 +37,8 @@ export const inRowsOfBlocks: Format = {
     if (asked === undefined || own.onnxOnly || layer.role.kind !== "lookup") return undefined;
     const { block } = asked;
     const width = layer.outputs;
-    if (width % block > 0) return new Miss(`rows of ${width} numbers are no whole blocks of ${block}`, layer.name);
+    if (width % block > 0)
+      return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
     // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
     const bits = asked.bits === 2 ? 4 : asked.bits;
     // ONNX Runtime 1.24 reads zero points of 4 bits as if no row began a byte, which is right where two blocks of a row share each byte.

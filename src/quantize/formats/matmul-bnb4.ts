@@ -28,7 +28,7 @@ export const inBnb4: Format = {
   what: "4-bit floats",
   formOf(layer, { weights, block = usualBlock }, inference) {
     if (weights !== "nf4" && weights !== "fp4") return undefined;
-    if (layer.role.kind === "lookup") return new Miss("they are for matrix products", layer.name);
+    if (layer.role.kind === "lookup") return new Miss("they require a matrix product", layer.name);
     const target = matrixAt(layer, inference);
     return target instanceof Miss ? target : bnb4Form(weights, block, target);
   },

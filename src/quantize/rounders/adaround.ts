@@ -12,7 +12,7 @@ const steps = 500;
  */
 export const adaround = {
   id: "adaround",
-  summary: "each number up or down, as the answers of its layer change least (AdaRound; needs samples)",
+  summary: "AdaRound: round each weight up or down to preserve the layer's outputs (needs samples)",
   evidence: reconstruction,
   of: "both",
   blind: true,

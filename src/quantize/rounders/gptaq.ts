@@ -15,7 +15,7 @@ import { scalesByAnswers } from "./sequential-mse.ts";
  */
 export const gptaq = {
   id: "gptaq",
-  summary: "gptq, towards what the original answers on the same samples (needs samples)",
+  summary: "GPTQ towards the original model's layer outputs (needs samples)",
   evidence: reconstruction,
   of: "both",
   blind: true,

@@ -57,7 +57,7 @@ export const codesBy =
  */
 export const gptq = {
   id: "gptq",
-  summary: "numbers make good what rounding the others took (optimal brain surgeon; needs samples)",
+  summary: "quantize by column; remaining weights compensate for the error (needs samples)",
   evidence: gramMatrices(),
   of: "changed",
   blind: true,

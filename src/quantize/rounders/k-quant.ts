@@ -14,7 +14,7 @@ const trials = 20;
 
 export const kQuant = {
   id: "k-quant",
-  summary: "scales of blocks by weighted least squares, without data",
+  summary: "block scales by weighted least squares, without data",
   zeroPoints: true,
   scales({ slices, numbers }: SlicedWeight, { high }: Grid): readonly ScaleAndZeroPoint[] {
     return Array.from({ length: slices }, (_, slice) => fitted(numbers(slice), high));

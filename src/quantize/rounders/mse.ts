@@ -17,7 +17,7 @@ const smallest = 10;
 
 export const mse = {
   id: "mse",
-  summary: "scales of least mean squared error: outliers are clipped",
+  summary: "scales with the lowest mean squared error; clips outliers",
   scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
 };
 

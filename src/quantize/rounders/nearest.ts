@@ -6,7 +6,7 @@ import { rangeOf } from "../sliced-weight.ts";
 /** Scales over the whole range of the numbers, each of which goes to the nearest code: nothing is cut off, as ONNX Runtime does it. Numbers on a grid of few enough steps stay. */
 export const nearest = {
   id: "nearest",
-  summary: "scales over the whole range: nothing is clipped",
+  summary: "round to nearest; scales cover the whole range, without clipping",
   scales({ matrices, slices, numbers }: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] {
     if (grid.block === undefined)
       return Array.from({ length: slices }, (_, slice) => {

@@ -75,7 +75,7 @@ function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {
 
 export const sequentialMse = {
   id: "sequential-mse",
-  summary: "scales of least error in the answers of each layer (needs samples)",
+  summary: "scales with the lowest error in the layer's outputs (needs samples)",
   evidence: reconstruction,
   of: "changed",
   blind: true,

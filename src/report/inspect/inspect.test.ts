@@ -179,7 +179,7 @@ graph (x: float32[N, 3], at: int64[N]) -> (y) {
   expect(found.blocks.all.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(6);
 });
 
-test("channels that prune can free, by storing a size that is read off a weight, can be cut", async () => {
+test("channels that prune can free, by storing a size that is read off a weight, can be removed", async () => {
   const network = (size: string): string => `opset 21
 graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) {
   c1.weight: float32[4, 2, 1, 1] = random(seed 1)
@@ -206,7 +206,7 @@ graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   expect(found.savings.channels).toMatchObject({ layers: 0, cuttable: 0, channels: 3 });
   expect(found.layers[0]).toMatchObject({
     cuttable: 0,
-    kept: { reason: "they can only be removed together, which would leave nothing of axis 0", at: "c1.weight" },
+    kept: { reason: "they can only be removed together, which would empty axis 0", at: "c1.weight" },
   });
 });
 

@@ -325,8 +325,8 @@ describe("the arithmetic in the page", () => {
 
   test("a reason that is too long for a box loses its end, at a word", () => {
     expect(page.cutOff("its weight is quantized already (int8)", 40)).toBe("its weight is quantized already (int8)");
-    expect(page.cutOff("its weight holds constants, which are not trained", 40)).toBe(
-      "its weight holds constants, which are …",
+    expect(page.cutOff("its weight contains constants, which are not trained", 40)).toBe(
+      "its weight contains constants, which …",
     );
     expect(page.cutOff("its weight holds constants, which", 28)).toBe("its weight holds constants …");
   });
