@@ -46,7 +46,7 @@ test("tokens of texts that go on are counted, and too few are refused", async ()
   const { model } = await found(15);
   if (model === undefined || "refused" in model) throw new Error("refused");
   expect(loaderText(model)).toBe("93.8 % of 16");
-  expect(await found(1)).toEqual({ model: { refused: expect.stringContaining("Of 16 tokens") } });
+  expect(await found(1)).toEqual({ model: { refused: expect.stringContaining("Only 1 of 16 generated tokens") } });
 });
 
 test("what is not loaded, does not run, or gives no numbers is refused with the reason", async () => {
@@ -59,7 +59,7 @@ test("what is not loaded, does not run, or gives no numbers is refused with the 
     refused: "transformers.js 4.3.1 does not run it: Missing the following inputs: a",
   });
   expect(await refused(gives([1, Number.NaN]))).toEqual({
-    refused: expect.stringContaining('its output "logits" is not a number where the original\'s is'),
+    refused: expect.stringContaining('its output "logits" is NaN where the original\'s is not'),
   });
   expect(await refused(gives([1]))).toEqual({ refused: expect.stringContaining("another shape") });
 });

@@ -236,7 +236,7 @@ describe("kept is of each module", () => {
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toContain("| 3.00 × (3.00–3.00) |");
-    expect(card).toContain("Speed in Node: times as fast as the original (10th to 90th percentile), for one sample;");
+    expect(card).toContain("Speed in Node: compared with the original (10th to 90th percentile), for one sample.");
     expect(card).not.toContain("WebGPU");
     expect(card).toContain(": the smallest that takes about as much processor time as the original, or less.");
     expect(await verdicts("size")).toEqual(["passed over", "kept", "passed over"]);
@@ -273,7 +273,9 @@ describe("kept is of each module", () => {
     const rows = await run({ make, together, keepSmallest: true });
     expect(rows.find(({ verdict }) => verdict === "refused")).toMatchObject({
       file: "onnx/decoder_model_merged_q4.onnx",
-      reason: expect.stringMatching(/only 1 are those of the original\. First to blame is layer "a"\.$/),
+      reason: expect.stringMatching(
+        /^Only 1 of \d+ generated tokens equal the original's\. First to blame is layer "a"\.$/,
+      ),
     });
     expect(await loaderOf()).toEqual({ dtype: { decoder_model_merged: "q8", encoder_model: "q8", model: "q8" } });
     expect(await readFile(at("out", "README.md"), "utf8")).toContain('{ dtype: "q8" }');
@@ -382,8 +384,8 @@ describe("refused", () => {
   test.each([
     ["model.onnx", /"model\.onnx" is not in a folder "onnx"/, /^mkdir .*onnx && mv /],
     ["onnx/model_q4.onnx", /has only variants \(model_q4\.onnx\)/, /in float32, as onnx\/model\.onnx/],
-    ["model.safetensors", /holds no ONNX model/, /optimum-cli export onnx/],
-    ["config.json", /holds no ONNX model/, /looks for onnx\/model\.onnx/],
+    ["model.safetensors", /contains no ONNX model/, /optimum-cli export onnx/],
+    ["config.json", /contains no ONNX model/, /looks for onnx\/model\.onnx/],
   ])("is a folder with %s alone, and told what to do", async (name, message, hint) => {
     await write(name, "");
     const error = await run().catch((error: unknown) => error);

@@ -122,10 +122,10 @@ describe("what loses the tokens of texts, though it is near on random inputs,", 
 
   test("stays refused where it loses those that judge, or has no milder forms", async () => {
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
-    const lost = "Of 100 tokens of texts that were continued only 1 are those of the original.";
+    const lost = "Only 1 of 100 generated tokens equal the original's.";
     expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([
       { verdict: "refused", reason: `${lost} This includes 1 layer at higher precision.` },
-      { verdict: "refused", reason: `${lost} None of its layers has a milder form.` },
+      { verdict: "refused", reason: `${lost} None of its layers has a higher-precision form.` },
     ]);
     expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
   });

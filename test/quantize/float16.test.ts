@@ -64,7 +64,9 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
       expect(y && toNumbers(y)).toEqual(toNumbers(after));
     }
     await expect(quantize(mlp(), { scheme: "bfloat16", arithmetic: "float16" })).rejects.toThrow("`arithmetic`");
-    await expect(quantize(mlp(), { scheme: "bfloat16", rounder: "mse" })).rejects.toThrow("bfloat16 always rounds to nearest");
+    await expect(quantize(mlp(), { scheme: "bfloat16", rounder: "mse" })).rejects.toThrow(
+      "bfloat16 always rounds to nearest",
+    );
   });
 
   test("take half the bytes of a file, embeddings included", async () => {

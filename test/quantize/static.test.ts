@@ -522,7 +522,9 @@ graph (x: float32[batch, 8]) -> (y) {
     const model = parseModel(detector(300, "y = Identity(c)"));
     await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
     const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
-    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(/^stays in float: it concatenates ranges of/);
+    expect(misses.find(({ at }) => at === 'Concat "join"')?.reason).toMatch(
+      /^stays in float: it concatenates ranges of/,
+    );
   });
 
   test.each([

@@ -32,13 +32,9 @@ const flags = v.object({
   minutes: option(minutesOption, "search time in minutes (default: 10)", {
     value: "n",
   }),
-  steps: option(
-    countOption,
-    "candidates to try, instead of a time limit (reproducible with --for size)",
-    {
-      value: "n",
-    },
-  ),
+  steps: option(countOption, "candidates to try, instead of a time limit (reproducible with --for size)", {
+    value: "n",
+  }),
   for: option(v.picklist(purposes), "objective (default: smallest that is about as fast as the original)", {
     meanings: {
       title: "Purposes (--for)",
@@ -156,10 +152,16 @@ const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly 
 /** @throws PithError E_USAGE where two flags say the same. */
 function requireOneOfEach(options: Options): void {
   if (namesOf(options, ["minutes", "steps"]).length > 1)
-    throw new PithError("E_USAGE", "--minutes and --steps cannot be combined: each limits the search. Use one of them.");
+    throw new PithError(
+      "E_USAGE",
+      "--minutes and --steps cannot be combined: each limits the search. Use one of them.",
+    );
   const aims = namesOf(options, ["targetSize", "faster", "for"]);
   if (aims.length > 1)
-    throw new PithError("E_USAGE", `${aims.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`);
+    throw new PithError(
+      "E_USAGE",
+      `${aims.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`,
+    );
 }
 
 /** @throws PithError E_USAGE for flags of folders, of a search beside a recipe, and for a search of several models. */
