@@ -81,7 +81,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "factorize",
-    summary: "replace layers by low-rank factors (truncated SVD, Tucker-2)",
+    summary: "replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
     load: () => command(async () => (await import("../factorize/index.ts")).factorize),
   },
   {
