@@ -50,6 +50,8 @@ export interface Session {
   readonly line: readonly string[];
   /** The flags of `passed` that were given. */
   readonly passed: Readonly<Record<string, unknown>>;
+  /** The folders by which models were named, by the file of the model in each. */
+  readonly folders: ReadonlyMap<string, string>;
   /**
    * Runs a job (`jobs/<module>.ts`, or a module by its address) in a process of its own, its progress shown. `name` is what messages call it;
    * `keeps`: when it is stopped, it takes its time to keep what it has done.
@@ -121,11 +123,20 @@ export function buildCommand<S extends v.GenericSchema>(
     const given = passed === undefined ? {} : givenFlags(command, passed);
     for (const key of reserved) delete given[key];
     await execute({ json, seed, passed: given }, async (session) => {
-      const taken = saidOn(session.terminal);
+      const folders = new Map<string, string>();
+      const fileOf = async (path: string): Promise<string> => {
+        const file = await modelAt(path, saidOn(session.terminal));
+        if (file !== path) folders.set(file, path);
+        return file;
+      };
       const models: string[] = [];
-      const options = await modelsOfFlags(readFlags(command, own), taken);
-      for (const word of words) models.push(definition.folders?.(options) === true ? word : await modelAt(word, taken));
-      return definition.run(models, options, { ...session, passed: await modelsOfFlags(session.passed, taken) });
+      const options = await modelsOfFlags(readFlags(command, own), fileOf);
+      for (const word of words) models.push(definition.folders?.(options) === true ? word : await fileOf(word));
+      return definition.run(models, options, {
+        ...session,
+        folders,
+        passed: await modelsOfFlags(session.passed, fileOf),
+      });
     });
   });
 }

@@ -22,7 +22,8 @@ export const saidOn =
         : `a folder: the original in it is ${file}; beside it lie variants, which are named by their files: ${variants.join(", ")}`,
     );
 
-const modelFlags: readonly string[] = ["against", "original", "student", "teacher"];
+/** Flags whose values are models. */
+const modelFlags = ["against", "original", "student", "teacher", "otherTeachers", "errorOf", "from"];
 
 /**
  * The path, or that of the model in the folder that it names, if there is exactly one: the original, where variants of it lie beside it. What
@@ -45,11 +46,15 @@ export async function modelAt(path: string, taken: Taken): Promise<string> {
   return file;
 }
 
-/** The values of flags, those that name models by their files. */
-export async function modelsOfFlags<T>(flags: T, taken: Taken): Promise<T> {
+/** Returns the values of flags, in which models are named by their files. */
+export async function modelsOfFlags<T>(flags: T, fileOf: (path: string) => Promise<string>): Promise<T> {
   if (typeof flags !== "object" || flags === null) return flags;
-  const files: Record<string, string> = {};
-  for (const [flag, value] of Object.entries(flags))
-    if (modelFlags.includes(flag) && typeof value === "string") files[flag] = await modelAt(value, taken);
+  const files: Record<string, unknown> = {};
+  const isPath = (value: unknown): value is string => typeof value === "string";
+  for (const [flag, value] of Object.entries(flags)) {
+    if (!modelFlags.includes(flag)) continue;
+    if (isPath(value)) files[flag] = await fileOf(value);
+    else if (Array.isArray(value) && value.every(isPath)) files[flag] = await Promise.all(value.map(fileOf));
+  }
   return { ...flags, ...files };
 }

@@ -60,7 +60,8 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     }
   };
   const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
-    const session: Session = { terminal, signal, seed: options.seed, line: words, passed: options.passed, job };
+    const { seed, passed } = options;
+    const session: Session = { terminal, signal, seed, line: words, passed, folders: new Map(), job };
     const result = await body(session);
     terminal.close();
     if (options.json) terminal.document(result.data);

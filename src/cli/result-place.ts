@@ -1,36 +1,70 @@
 /**
- * Where the result of a command goes: into a file; or, where the model was named by a folder as transformers.js lays it out, into a folder like it:
+ * Where a command writes its result: into a file, or into a folder if the model was named by a folder as transformers.js lays it out, or if `--out` names a folder.
  *
  *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
  */
+import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { PithError } from "../errors.ts";
+import { isVariant } from "../folder/layout.ts";
+import type { Session } from "./command.ts";
 import { besideFolder, outputName } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
-/** Said of the argument that names the model. */
+/** The part of the help of an argument that names a model. */
 export const folderForFolder = "a folder that transformers.js loads gives a folder";
 
 export interface ResultPlace {
   /** The file of the result. */
   readonly out: string;
-  /** The folder that it belongs to, and the one that it was made of. */
-  readonly folder?: { readonly out: string; readonly source: string };
+  /** The folder that the result belongs to, and the folder whose other files are copied into it. */
+  readonly folder?: { readonly out: string } & SourceFolder;
+}
+
+/** A folder with a model, tokenizer and configuration. */
+interface SourceFolder {
+  readonly source: string;
+  /** The path of the model in the folder. */
+  readonly file: string;
+}
+
+interface NamedModels {
+  /** The file of the model that is changed. */
+  readonly model: string;
+  /** The model that it is compared with or learns from. */
+  readonly aim?: unknown;
+  /** The folders by which models were named, by their files. */
+  readonly folders: Session["folders"];
 }
 
 /**
- * @param word what was named: the model, or its folder.
- * @param named by `--out`: a file, or, of a folder, a folder.
- * @param suffix of the name that the result gets otherwise: ".pruned".
+ * Decides where a result is written.
+ * @param named the value of `--out`: a file, or a folder if the model is in one.
+ * @param suffix of the result's name if `--out` is not given: ".pruned".
  */
-export function resultPlace(word: string, model: string, named: string | undefined, suffix: string): ResultPlace {
-  const inFolder = join("onnx", "model.onnx");
-  if (model !== join(word, inFolder) || /\.onnx$/i.test(named ?? ""))
-    return { out: named ?? outputName(model, suffix) };
-  const out = named ?? besideFolder(word, suffix);
-  return { out: join(out, inFolder), folder: { out, source: word } };
+export function resultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
+  const found = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
+  const isLoaded = found !== undefined && dirname(found.file) === "onnx";
+  if (found === undefined || (named === undefined && !isLoaded))
+    return { out: named ?? outputName(models.model, suffix) };
+  const out = named ?? besideFolder(found.source, suffix);
+  return { out: join(out, found.file), folder: { ...found, out } };
+}
+
+function sourceFolder({ model, aim, folders }: NamedModels, named: string | undefined): SourceFolder | undefined {
+  const namedFolder = folders.get(model);
+  if (namedFolder !== undefined) return { source: namedFolder, file: relative(namedFolder, model) };
+  if (named === undefined || !isFolderName(named)) return undefined;
+  const [inside, name] = [dirname(model), basename(model)];
+  if (basename(inside) === "onnx" && !isVariant(name)) return { source: dirname(inside), file: join("onnx", name) };
+  const aimFolder = typeof aim === "string" ? folders.get(aim) : undefined;
+  return aimFolder === undefined ? undefined : { source: aimFolder, file: relative(aimFolder, String(aim)) };
+}
+
+function isFolderName(path: string): boolean {
+  return /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** @throws PithError E_FILE before any work is done, if the result could not be written. */
@@ -38,14 +72,14 @@ export async function requireWritablePlace({ out, folder }: ResultPlace): Promis
   if (folder === undefined) return requireWritable(out);
   await requireOutside(folder.source, folder.out);
   await requireWritableFolder(folder.out, []);
-  await requireWritableFolder(dirname(out), ["model.onnx"]);
+  await requireWritableFolder(dirname(out), [basename(out)]);
 }
 
-/** Copies into the folder of a result what belongs to the model there. */
-export async function completePlace({ out, folder }: ResultPlace, terminal: Terminal): Promise<void> {
+/** Copies the files that belong to the model into the folder of its result. */
+export async function completePlace({ folder }: ResultPlace, terminal: Terminal): Promise<void> {
   if (folder === undefined) return;
   const { copyBeside } = await import("../folder/originals.ts");
-  await copyBeside(folder.source, folder.out, basename(out, ".onnx"), {
+  await copyBeside(folder.source, folder.out, folder.file, {
     log: ({ id, text, level }) => terminal.note(id, text, level),
   });
 }

@@ -15,7 +15,7 @@ import { moduleSource } from "./module.ts";
 import { npyColumn, npzColumns } from "./npy.ts";
 import { ofPart, ofParts, ofSamples, partsOf, type Source } from "./source.ts";
 import { csv } from "./table.ts";
-import type { TextTokenizer } from "./tokenizer.ts";
+import { noTokenizer, type TextTokenizer } from "./tokenizer.ts";
 import { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
 import { openWav } from "./wav.ts";
@@ -27,7 +27,12 @@ export interface Reading {
   /** The names of its classes, for labels that are names. */
   readonly classes?: readonly string[] | undefined;
   /** It is a language model: text is one running text, in windows of so many tokens (128). */
-  readonly running?: { readonly tokenizer: TextTokenizer | undefined; readonly length?: number };
+  readonly running?: {
+    readonly tokenizer: TextTokenizer | undefined;
+    readonly length?: number;
+    /** The sidecar files that were not copied to the model. */
+    readonly missingFiles?: string | undefined;
+  };
   readonly frames?: FrameOptions | undefined;
   /** Called with what is left out, as a sentence. */
   readonly warn?: ((text: string) => void) | undefined;
@@ -70,12 +75,10 @@ export async function openSingle(path: string, reading: Reading): Promise<Source
 
 async function openText(source: ByteSource, { running }: Reading): Promise<Dataset> {
   if (running === undefined) return textLines(source);
-  const { tokenizer, length = usualWindow } = running;
+  const { tokenizer, length = usualWindow, missingFiles } = running;
   const { name } = source;
   if (tokenizer !== undefined) return tokensOfText(name, textOf(await readAll(source), name), tokenizer, length);
-  throw new PithError("E_DATA", `${name} is text, and there is no tokenizer.json beside the model.`, {
-    hint: "Put the tokenizer.json of the model beside it or in the folder above; or give token ids, in a file called name_u16le.bin.",
-  });
+  throw noTokenizer(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
 }
 
 export async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {

@@ -128,7 +128,7 @@ describe("tokenize", () => {
     const none = made(text, bert, { tokenizer: undefined });
     await expect(none).rejects.toThrow("there is no tokenizer.json beside the model");
     const numbers: Dense = { type: "float32", dims: [1, 2], data: new Float32Array(2) };
-    await expect(made({ x: numbers }, bert)).rejects.toThrow("holds no text");
+    await expect(made({ x: numbers }, bert)).rejects.toThrow("contains no text");
     const floats = made(text, [input("x", [b, t], "float32")]);
     await expect(floats).rejects.toThrow('None of the inputs "x" takes token ids');
     const fixed = made(text, [input("input_ids", [b, t]), input("past", [b, 8, 4], "float32")]);

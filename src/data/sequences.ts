@@ -13,7 +13,7 @@ import { imageFiles } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
 import { attentionMask } from "./rows.ts";
-import { createTokenizer, type Encoding, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
+import { createTokenizer, type Encoding, noTokenizer, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
 export interface SequenceOptions {
@@ -21,6 +21,8 @@ export interface SequenceOptions {
   readonly tokenizer?: TextTokenizer | undefined;
   /** The most tokens of a text; what is longer is cut. Otherwise what the model was trained for. */
   readonly length?: number | undefined;
+  /** The sidecar files that were not copied to the model. */
+  readonly missingFiles?: string | undefined;
   /** The model predicts the next token: labels follow from the tokens. */
   readonly language?: boolean;
 }
@@ -195,13 +197,8 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   }
   const columns = textColumns(batch, owner);
   const { tokenizer } = options;
-  if (columns === undefined || tokenizer === undefined) {
-    const missing =
-      columns === undefined ? "holds no text" : "is text, and there is no tokenizer.json beside the model";
-    throw new PithError("E_DATA", `${owner} ${missing}.`, {
-      hint: "Put the tokenizer.json of the model beside it, or in the folder above.",
-    });
-  }
+  if (columns === undefined) throw new PithError("E_DATA", `${owner} contains no text.`);
+  if (tokenizer === undefined) throw noTokenizer(owner, options.missingFiles);
   const declared = target.type?.dims?.[1];
   const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
   const [first, second] = columns.map((name) => batch[name]);

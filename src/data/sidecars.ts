@@ -1,10 +1,10 @@
 /** What the files beside a model say of it, and what its inputs say: how data is to be read for it. */
-import { fileKind, folderOf, joinPath } from "#platform";
+import { fileKind, fileNameOf, folderOf, joinPath, realPath } from "#platform";
 import type { Model } from "../graph/model.ts";
 import type { ModelInput } from "./bind.ts";
 import type { FrameOptions } from "./frames.ts";
 import type { OpenDatasetOptions } from "./open.ts";
-import type { PreprocessingSpec } from "./preprocessing-spec.ts";
+import type { PreprocessingSpec, Recording } from "./preprocessing-spec.ts";
 import { fromPreprocessorConfig, type Preprocessing } from "./presets.ts";
 import { isLanguageModel, tokenInput } from "./sequences.ts";
 import { findStates } from "./states.ts";
@@ -19,6 +19,8 @@ export interface Sidecars {
   readonly classes: readonly string[] | undefined;
   /** "BertForSequenceClassification": architectures of config.json. */
   readonly architecture: string | undefined;
+  /** The files that were not copied to the model when it was written, with the folder that they are in. */
+  readonly missingFiles?: string | undefined;
 }
 
 /**
@@ -69,6 +71,24 @@ export async function sidecarsMissingAt(modelPath: string, folder: string): Prom
   return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
 }
 
+/** The key under which a model's metadata says which sidecar files were not copied to it, and from which folder: "minilm/config.json, minilm/tokenizer.json". */
+const missingKey = "pith.sidecars";
+
+/** The recorded files, as text. */
+export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
+
+/**
+ * Records in a model which sidecar files of its source its new folder lacks. The name of the folder is recorded, not its path.
+ * @returns The paths of the files.
+ */
+export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
+  const missing = await sidecarsMissingAt(source, folderOf(out));
+  const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
+  const text = missing.map(([name], index) => joinPath(folders[index] ?? "", name)).join(", ");
+  if (text !== "") model.header.metadata.set(missingKey, text);
+  return missing.map(([, path]) => path);
+}
+
 type Named = readonly [name: string, path: string];
 
 async function sidecarsAt(folder: string): Promise<readonly Named[]> {
@@ -97,7 +117,7 @@ export function readingFor(
   rate?: number,
 ): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
-  const { tokenizer, classes, architecture } = beside;
+  const { tokenizer, classes, architecture, missingFiles } = beside;
   const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
   const { length } = stated;
   const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
@@ -107,7 +127,7 @@ export function readingFor(
   return {
     inputs: feeds,
     classes,
-    ...(language ? { running: { tokenizer, length: window } } : {}),
+    ...(language ? { running: { tokenizer, length: window, missingFiles } } : {}),
     frames,
     ...(stateful ? { inOrder: true } : {}),
   };

@@ -62,6 +62,21 @@ export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer 
   return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));
 }
 
+/** @param missingFiles the sidecar files that were not copied to the model, as it records them. */
+export function noTokenizer(
+  name: string,
+  missingFiles: string | undefined,
+  otherAdvice: readonly string[] = [],
+): PithError {
+  const advice =
+    missingFiles === undefined
+      ? "Put the tokenizer.json of the model beside it, or in the folder above."
+      : `Copy the files of the original to the folder of the model: ${missingFiles}.`;
+  return new PithError("E_DATA", `${name} is text, and there is no tokenizer.json beside the model.`, {
+    hint: [advice, ...otherAdvice].join(" "),
+  });
+}
+
 /** A JSON file that holds an object; undefined if it is not there. @throws PithError E_DATA if it holds something else. */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;

@@ -58,28 +58,28 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 }
 
 /**
- * Copies the files beside a changed model into its new folder: the other models, tokenizer, configuration, licence. Entries of config.json about
- * quantized variants are left out, because the new folder has none.
- * @param changed the model's name in both folders, without ".onnx".
+ * Copies the files beside a changed model into its new folder: the other models, tokenizer, configuration, license. Entries of config.json about quantized variants are
+ * left out, because the new folder has none.
+ * @param file the path of the model in both folders: "onnx/model.onnx", or "model.onnx", beside which other models are not copied.
  */
 export async function copyBeside(
   folder: string,
   out: string,
-  changed: string,
+  file: string,
   { log }: Pick<Context, "log">,
 ): Promise<void> {
-  const names = await listFolder(joinPath(folder, "onnx"));
-  const bases = basesIn(names);
+  const [inside, changed] = [folderOf(file), fileNameOf(file).replace(/\.onnx$/, "")];
+  const names = await listFolder(joinPath(folder, inside));
+  const bases = inside === "onnx" ? basesIn(names) : [changed];
   const copies = await sidecarsIn(folder);
   for (const base of bases.filter((one) => one !== changed)) {
-    const model = await open(joinPath(folder, "onnx", `${base}.onnx`));
+    const model = await open(joinPath(folder, inside, `${base}.onnx`));
     copies.push(...(await filesOf(folder, base, model, names)));
   }
   const config = await readSettings(joinPath(folder, configName));
   const written: FileHashes = new Map();
   if (config !== undefined) {
-    const there = [...(await listFolder(joinPath(out, "onnx"))), ...copies.map(({ path }) => fileNameOf(path))];
-    const file = joinPath("onnx", `${changed}.onnx`);
+    const there = [...(await listFolder(joinPath(out, inside))), ...copies.map(({ path }) => fileNameOf(path))];
     const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
     const isFewer = before !== after && config.num_hidden_layers === before;
     if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });

@@ -20,6 +20,7 @@ import {
 import { leastToCalibrate } from "../data/parts.ts";
 import { preprocessingKey, recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch, setAside } from "../data/select.ts";
+import { missingSidecars } from "../data/sidecars.ts";
 import { trainedEntry, trainedKey, trainedOn } from "../data/trained-on.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
@@ -97,7 +98,7 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
       architecture: found.architecture ?? more.architecture,
     };
   }
-  return found;
+  return { ...found, missingFiles: models.map(missingSidecars).find((files) => files !== undefined) };
 }
 
 export interface OpenedTask extends Task, Preparation {

@@ -137,7 +137,7 @@ async function prepareFor(
     }
     case "tokens": {
       const language = readingOf(model, known).running !== undefined;
-      const { tokenizer } = beside;
+      const { tokenizer, missingFiles } = beside;
       const { length } = stated;
       const name = tokensText(first, beside, length);
       const unknown = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
@@ -151,7 +151,7 @@ async function prepareFor(
         labelled: labelled || language,
         record: { length },
         texts: unusualTextColumn(await firstBatch(dataset, cellsSeen), dataset.name),
-        ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length })),
+        ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length, missingFiles })),
       };
     }
     case "sound": {

@@ -30,7 +30,7 @@ async function searched(choice: Choice) {
   };
   const session = {
     ...{ terminal: new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" }), seed: 0, line: [] },
-    ...{ signal: new AbortController().signal, passed: {} },
+    ...{ signal: new AbortController().signal, passed: {}, folders: new Map() },
     job: (_: string | URL, input: CompressInput) => {
       asked.push(input);
       return Promise.resolve(output as never);

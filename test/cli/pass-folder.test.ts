@@ -7,7 +7,7 @@ import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { given } from "./model-folders.ts";
+import { given, texts } from "./model-folders.ts";
 import { pith } from "./run.ts";
 
 const root = temporaryFolder();
@@ -94,6 +94,69 @@ describe("a folder that is pruned", () => {
   });
 });
 
+describe("a result of a model that a flag names", () => {
+  const loaded = (name: string) => given(root, name, network, "config.json", "LICENSE");
+  const copied = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx")];
+  const training = ["--shrink", "50%", "--data", "random", "--samples", "40", "--epochs", "1", "--force"];
+
+  test.each(["--teacher", "--student"])("is a folder if the folder is named by %s", async (flag) => {
+    const [folder, out] = [await loaded(`model of ${flag}`), join(root, `out of ${flag}`)];
+    const teacher = flag === "--teacher" ? [] : ["--teacher", await loaded(`teacher beside ${flag}`)];
+    expect(await pith("distill", flag, folder, ...teacher, ...training, "-o", `${out}/`)).toMatchObject({ code: 0 });
+    expect(await filesOf(out)).toEqual(copied);
+  });
+
+  test("has the files of the teacher's folder if the student is a file alone", async () => {
+    const [folder, out, student] = [await loaded("teacher"), join(root, "taught"), join(root, "student.onnx")];
+    await save(parseModel(network), student);
+    const line = ["distill", student, "--teacher", folder, ...training, "-o"];
+    expect(await pith(...line, `${out}/`)).toMatchObject({ code: 0 });
+    expect(await filesOf(out)).toEqual(copied);
+    expect(await pith(...line, join(root, "taught.onnx"))).toMatchObject({ code: 0 });
+  });
+});
+
+describe("a model that is named by its file in a folder", () => {
+  test("gives a folder if --out names one, and a file if it does not", async () => {
+    const [folder, out] = [await folderCalled("inside"), join(root, "inside.out")];
+    const model = join(folder, "onnx", "model.onnx");
+    expect(await pith("simplify", model, "-o", `${out}/`)).toMatchObject({ code: 0 });
+    expect(await filesOf(out)).toEqual(result);
+    expect(await pith("prune", model, ...half, "-o", join(root, "inside.onnx"))).toMatchObject({ code: 0 });
+    const alone = join(root, "alone.onnx");
+    await save(parseModel(network), alone);
+    expect(await pith("prune", alone, ...half, "-o", `${join(root, "none")}/`)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("that is the name of a folder, not of a file"),
+    });
+  });
+
+  test("gives a folder of the same form if it lies at the top of its folder", async () => {
+    const [folder, out] = [join(root, "flat"), join(root, "flat.out")];
+    await mkdir(folder);
+    await save(parseModel(network), join(folder, "model.onnx"));
+    for (const name of ["config.json", "tokenizer.json", "notes.txt"]) await writeFile(join(folder, name), "{}");
+    expect(await pith("prune", folder, ...half, "-o", out)).toMatchObject({ code: 0 });
+    expect(await filesOf(out)).toEqual(["config.json", "model.onnx", "tokenizer.json"]);
+  });
+});
+
+test("a result that is one file elsewhere says which files it lacks, and so does the command that needs them", async () => {
+  const folder = await given(root, "left", texts, "config.json", "tokenizer.json");
+  const out = join(root, "left alone.onnx");
+  const made = await pith("simplify", folder, "-o", out);
+  expect(made.err).toContain(
+    `not copied to the result: ${join(folder, "config.json")}, ${join(folder, "tokenizer.json")}`,
+  );
+  await writeFile(join(root, "texts.csv"), "text,label\ngood,1\nbad,0\n");
+  expect(await pith("eval", out, "--data", join(root, "texts.csv"))).toMatchObject({
+    code: 1,
+    err: expect.stringContaining(
+      `Copy the files of the original to the folder of the model: ${join("left", "config.json")}, ${join("left", "tokenizer.json")}.`,
+    ),
+  });
+});
+
 /** Layers that add to what they read, each with a cache of its own. */
 const cached = (layers: number): string => {
   const all = Array.from({ length: layers }, (_, at) => at);
@@ -111,16 +174,16 @@ test.each([
   await writeFile(join(folder, "config.json"), JSON.stringify({ num_hidden_layers: before }));
   await given(root, `fewer ${before}`, cached(2));
   const said: string[] = [];
-  await copyBeside(folder, out, "model", { log: ({ text }) => said.push(text) });
+  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => said.push(text) });
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toEqual({ num_hidden_layers: after });
   expect(said).toHaveLength(before === after ? 0 : 1);
   // A result that loses another number replaces it, but not what an author has added.
   await given(root, `fewer ${before}`, cached(1));
-  await copyBeside(folder, out, "model", { log: () => {} });
+  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: () => {} });
   const again = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
   expect(again).toEqual({ num_hidden_layers: before === after ? before : 1 });
   await writeFile(join(out, "config.json"), JSON.stringify({ ...again, mine: true }));
-  await copyBeside(folder, out, "model", { log: ({ text }) => said.push(text) });
+  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => said.push(text) });
   expect(said.at(-1)).toMatch(/config\.json stays as it is/);
 });
 

@@ -138,6 +138,7 @@ export async function variantsOf(
       command: "quantize",
       model: source,
       out: file,
+      copiesSidecars: true,
       fileBytes,
       seed: session.seed,
       ...settings,

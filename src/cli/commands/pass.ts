@@ -100,7 +100,11 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
       if (data === undefined) await requireNoSamples(pass, passed);
-      const place = resultPlace(word ?? model, model, options.out, command.suffix(passed));
+      const folders = new Map([
+        ...session.folders,
+        ...(word === undefined || word === found ? [] : [[model, word] as const]),
+      ]);
+      const place = resultPlace({ model, aim, folders }, options.out, command.suffix(passed));
       const { out } = place;
       const files = await openPlaces(pass, passed, place, { model, aim, data });
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
@@ -118,7 +122,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       // A pass may have an option of this name, which says how much of the model is cut.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const targetBytes = choosesBits ? bytesOf(targetSize) : undefined;
-      const input = { command: name, model, original, out, seed, targetBytes, ...settings };
+      const copiesSidecars = place.folder !== undefined;
+      const input = { command: name, model, original, out, copiesSidecars, seed, targetBytes, ...settings };
       const keeps = passed.checkpoint !== undefined;
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
       const result = await withoutLeftovers([out], work).catch((error: unknown) => {

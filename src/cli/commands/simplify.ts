@@ -35,7 +35,11 @@ export default defineCommand({
   folders: () => true,
   async run([word = ""], options, session) {
     const model = await modelAt(word, saidOn(session.terminal));
-    const place = resultPlace(word, model, options.out, ".simplified");
+    const place = resultPlace(
+      { model, folders: new Map(model === word ? [] : [[model, word]]) },
+      options.out,
+      ".simplified",
+    );
     const { out } = place;
     const set = settings(options.set);
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
@@ -44,7 +48,18 @@ export default defineCommand({
     await requireWritablePlace(place);
     const replaced = await isThere(out);
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
-    const input = { model, out, set, fix, keepOutputs, finalize, sizes, force, seed: session.seed };
+    const input = {
+      model,
+      out,
+      copiesSidecars: place.folder !== undefined,
+      set,
+      fix,
+      keepOutputs,
+      finalize,
+      sizes,
+      force,
+      seed: session.seed,
+    };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
     const result = await withoutLeftovers([out], job);
     await completePlace(place, session.terminal);

@@ -1,16 +1,18 @@
 /** Opening the models that a command names, with what their files contradict themselves in as warnings. */
 
+import { folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { isCopy } from "../../data/file-hash.ts";
+import { recordMissingSidecars } from "../../data/sidecars.ts";
 import type { Engine } from "../../engine/index.ts";
 import { enumerated } from "../../errors.ts";
 import { passKey } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open } from "../../onnx/index.ts";
+import { open, save } from "../../onnx/index.ts";
 import type { Context } from "../../passes/index.ts";
 import { quoted } from "../../report/sections.ts";
 import { filesOf } from "../files.ts";
@@ -22,6 +24,29 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
   // The engine refuses values of sizes that no machine has, where they are known.
   infer(model);
   return model;
+}
+
+interface Writing {
+  /** The path of the model that the result was made from. */
+  readonly model: string;
+  readonly out: string;
+  /** The command copies the files beside the model to the result. */
+  readonly copiesSidecars: boolean;
+  readonly fileBytes?: number | undefined;
+}
+
+/** Writes a result. If tokenizer or configuration of the model are not where commands look for those of the result, the result records their names. */
+export async function saveResult(
+  result: Model,
+  { model, out, copiesSidecars, fileBytes }: Writing,
+  { log }: Pick<JobContext, "log">,
+): Promise<void> {
+  const missing = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
+  await makeFolder(folderOf(out));
+  await save(result, out, { fileBytes });
+  if (missing.length === 0) return;
+  const text = `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them beside the model: pass a folder to \`--out\` to copy them`;
+  log({ id: "sidecars", text });
 }
 
 interface ModelAtPath {

@@ -1,7 +1,6 @@
 /** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
 
 import * as v from "valibot";
-import { folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
@@ -20,7 +19,7 @@ import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Together } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open, save } from "../../onnx/index.ts";
+import { open } from "../../onnx/index.ts";
 import type { AnyPass, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { isPruned } from "../../prune/index.ts";
@@ -37,7 +36,7 @@ import { requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
-import { contextOf, openModel, warnOfDefaults, warnOfOrder } from "./open-model.ts";
+import { contextOf, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
@@ -50,6 +49,8 @@ export interface PassInput {
   /** Path of the model before it was pruned, which the result is judged against; for passes that have no reference of their own. */
   readonly original?: string | undefined;
   readonly out: string;
+  /** The command copies the files beside the model to the result. */
+  readonly copiesSidecars: boolean;
   /** Flags of the pass, as given: it checks them itself. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
@@ -251,8 +252,7 @@ async function write(
   context: JobContext,
 ): Promise<WrittenOutput> {
   context.stage("write");
-  await makeFolder(folderOf(input.out));
-  await save(result, input.out, { fileBytes: input.fileBytes });
+  await saveResult(result, input, context);
   warnOfDefaults(original, context);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);

@@ -1,5 +1,4 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
-import { folderOf, makeFolder } from "#platform";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
@@ -9,16 +8,18 @@ import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check
 import { allGraphs, allValues } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import { open, save } from "../../onnx/index.ts";
+import { open } from "../../onnx/index.ts";
 import { type Change, fixDimensions, setInputs, simplify } from "../../passes/index.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { openModel, warnOfDefaults } from "./open-model.ts";
+import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
 export interface SimplifyInput {
   readonly model: string;
   readonly out: string;
+  /** The command copies the files beside the model to the result. */
+  readonly copiesSidecars: boolean;
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
   readonly keepOutputs: readonly string[];
@@ -77,8 +78,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     throw differs(comparison);
   stopIfAsked(signal, "Stopped before anything was written.");
   context.stage("write");
-  await makeFolder(folderOf(input.out));
-  await save(model, input.out);
+  await saveResult(model, input, context);
   warnOfDefaults(original, context);
   const written = await open(input.out);
   return {
