@@ -92,6 +92,7 @@ export function defineCommand<S extends v.GenericSchema>(definition: CommandDefi
 export function buildCommand<S extends v.GenericSchema>(
   definition: CommandDefinition<S>,
   execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
+  program = "pith",
 ): Command {
   const command = new Command(definition.name);
   command.summary(definition.summary).description(`${capitalized(definition.summary)}.`);
@@ -114,7 +115,10 @@ export function buildCommand<S extends v.GenericSchema>(
       return `\n${title}\n${rows.map(([name, meaning]) => help.formatItem(name, wide, meaning, help)).join("\n")}`;
     });
   }
-  command.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  $ pith ${line}`).join("\n")}`);
+  command.addHelpText(
+    "after",
+    `\nExamples:\n${definition.examples.map((line) => `  $ ${program} ${line}`).join("\n")}`,
+  );
   const guide = guideOf(definition.name);
   if (guide !== undefined) command.addHelpText("after", `\nGuide: ${guide}`);
   return command.action(async () => {

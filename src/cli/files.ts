@@ -30,8 +30,7 @@ export function outputName(path: string, suffix: string): string {
 
 /** What the commands that go on with a result are given. */
 export function nextFiles(
-  model: string,
-  out: string,
+  { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
   data: { readonly path: string } | undefined,
   { trainable, holds }: Pick<NextFiles, "trainable" | "holds">,
 ): NextFiles {
@@ -39,9 +38,9 @@ export function nextFiles(
     trainable,
     holds,
     model: quoted(model),
+    original: typeof original === "string" ? quoted(original) : undefined,
     written: quoted(out),
     data: data === undefined ? "SAMPLES" : quoted(data.path),
-    derived: (suffix) => quoted(outputName(out, suffix)),
   };
 }
 

@@ -5,7 +5,10 @@ import * as module from "node:module";
 // From Node 22 on, compiled code is kept for the next start. What is to profit from it must be imported afterwards.
 const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
 enableCompileCache?.();
-const { exitCode, runProgram } = await import("./program.ts");
+const [{ exitCode, runProgram }, { invocation }] = await Promise.all([
+  import("./program.ts"),
+  import("./invocation.ts"),
+]);
 
 const controller = new AbortController();
 /** Exit codes as those of programs that the signal itself has ended: 128 + its number. */
@@ -42,6 +45,7 @@ const code = await runProgram(process.argv.slice(2), {
   err: process.stderr,
   signal: controller.signal,
   env: process.env,
+  program: invocation(process.env),
 });
 isDone = true;
 process.exitCode = stoppedBy === undefined ? code : codes[stoppedBy];

@@ -19,6 +19,8 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   /** What the user says of the terminal. */
   readonly env?: Environment;
+  /** What the user types to start Pith (default: "pith"). */
+  readonly program?: string;
   /** Other commands than Pith's own: for tests. */
   readonly commands?: readonly Listed[];
   /** Runs jobs where they have no process of their own: for tests. */
@@ -121,10 +123,10 @@ function flagsOf(command: Command): ReadonlySet<string> {
 
 async function buildProgram(
   words: readonly string[],
-  { out, err, commands: listing = commands }: Surroundings,
+  { out, err, commands: listing = commands, program: name = "pith" }: Surroundings,
   execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
 ): Promise<Command> {
-  const program = new Command("pith");
+  const program = new Command(name);
   program
     .description(
       "Make ONNX models smaller, and check that they still work: prune, quantize, distill, factorize, measure.",
@@ -137,7 +139,7 @@ async function buildProgram(
   for (const listed of listing) {
     if (asked.includes(listed.name)) {
       const [{ buildCommand }, { default: definition }] = await Promise.all([import("./command.ts"), listed.load()]);
-      program.addCommand(buildCommand(definition, execute));
+      program.addCommand(buildCommand(definition, execute, name));
     } else program.command(listed.name).summary(listed.summary);
   }
   for (const command of [program, ...program.commands]) {
@@ -233,7 +235,7 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
   return new PithError("E_STOPPED", `${command} was stopped while ${doing}.`, options);
 }
 
-function openTerminal({ out, err, env = {} }: Surroundings, json: boolean): Terminal {
+function openTerminal({ out, err, env = {}, program }: Surroundings, json: boolean): Terminal {
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
-  return new Terminal({ out, err, json, env, about });
+  return new Terminal({ out, err, json, env, about, program });
 }

@@ -18,15 +18,24 @@ class Memory implements Stream {
   }
 }
 
-function terminal(options: { tty?: boolean; json?: boolean; env?: Environment } = {}): {
+function terminal(options: { tty?: boolean; json?: boolean; env?: Environment; program?: string } = {}): {
   out: Memory;
   err: Memory;
   terminal: Terminal;
 } {
-  const { tty = false, json = false, env = {} } = options;
+  const { tty = false, json = false, env = {}, program } = options;
   const [out, err] = [new Memory(tty), new Memory(tty)];
-  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux" }) };
+  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", program }) };
 }
+
+test("command lines in results, notes and errors can be typed, also where only npx finds Pith", () => {
+  const { out, err, terminal: shown } = terminal({ program: "npx pith" });
+  shown.line("next: pith bench a.onnx b.onnx");
+  shown.note("x", "`pith simplify` stores it");
+  shown.fail(new PithError("E_USAGE", "Unknown command.", { hint: "See pith --help." }));
+  expect(out.text).toBe("next: npx pith bench a.onnx b.onnx\n");
+  expect(err.text).toBe("`npx pith simplify` stores it\nE_USAGE: Unknown command.\nhint: See npx pith --help.\n");
+});
 
 const escapeCode = "\u001b";
 

@@ -10,6 +10,7 @@ import picocolors from "picocolors";
 import { PithError } from "../errors.ts";
 import { clock, count, integer } from "../evaluate/numbers.ts";
 import type { JobEvent } from "../job/job.ts";
+import { asTyped } from "./invocation.ts";
 import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
 import { type Column, tableLines } from "./table.ts";
 
@@ -30,6 +31,8 @@ export interface TerminalOptions {
   readonly env: Environment;
   /** What an internal fault should name: version and platform. */
   readonly about: string;
+  /** What the user types to start Pith (default: "pith"). */
+  readonly program?: string | undefined;
 }
 
 const redraw = 100;
@@ -63,7 +66,7 @@ export class Terminal {
 
   line(text = ""): void {
     this.#clear();
-    this.#options.out.write(`${unmarked(printable(text, { colors: true }))}\n`);
+    this.#options.out.write(`${unmarked(printable(this.#typed(text), { colors: true }))}\n`);
   }
 
   /** As it is: of Pith's own words alone. */
@@ -104,7 +107,7 @@ export class Terminal {
 
   /** A remark beside the result. The id of a warning is shown: it can be looked up. */
   note(id: string, text: string, level: "note" | "warning" = "note"): void {
-    const shown = printable(text);
+    const shown = printable(this.#typed(text));
     if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }
@@ -116,7 +119,9 @@ export class Terminal {
 
   fail(error: unknown): void {
     if (error instanceof PithError) {
-      const { code, message, hint } = error;
+      const { code } = error;
+      const message = this.#typed(error.message);
+      const hint = error.hint === undefined ? undefined : this.#typed(error.hint);
       const more = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
       const text = `${this.#errorColor.red(code)}: ${printable(message)}${more}`;
       this.#error(this.json ? printable(JSON.stringify({ error: { code, message, hint } })) : text);
@@ -133,6 +138,10 @@ export class Terminal {
 
   close(): void {
     this.#clear();
+  }
+
+  #typed(text: string): string {
+    return asTyped(text, this.#options.program ?? "pith");
   }
 
   #error(text: string): void {

@@ -117,11 +117,11 @@ export async function judgedBatch(
       samples: noteSamples,
     }).catch(refusalIn);
     if (found instanceof PithError || found instanceof Miss || !(found.worst < sameDirection)) continue;
-    const differs = `the output for a sample alone differs from that in a batch of ${size} (cosine ${cosineText(found.worst)} at worst, ${found.samples} samples)`;
+    const depends = `The outputs depend on the batch: alone and in a batch of ${size}, the cosine is ${cosineText(found.worst)} at worst (${found.samples} samples)`;
     const note =
       batch === undefined
-        ? `${metric} is measured one sample at a time: ${differs}. To measure in batches: \`batch: ${size}\`.`
-        : `${metric} is measured in batches of ${size}, and is valid for this size only: ${differs}. To measure single samples: \`batch: 1\`.`;
+        ? `${depends}. So ${metric} is measured one sample at a time; \`batch: ${size}\` measures in batches.`
+        : `${depends}. So ${metric} is valid for batches of ${size} only; \`batch: 1\` measures single samples.`;
     return { batch: batch ?? 1, note };
   }
   return { batch: size, note: undefined };

@@ -117,9 +117,15 @@ export function differenceWithInterval(unit: Unit, found: Estimate): string {
     : `${moved} (${samples}, too few for an interval)`;
 }
 
-/** 1.0 points: how large a difference may be. */
+/** 1.0 points: how large a loss is, or may be. */
 export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");
+}
+
+/** 95 % interval −0.6 … 3.6: that of a loss. */
+export function lossInterval(unit: Unit, loss: Estimate): string {
+  if (!Number.isFinite(loss.low) && !Number.isFinite(loss.high)) return "too few samples for an interval";
+  return `${confidenceText(loss)} interval ${changeInterval(unit, loss).replaceAll("+", "")}`;
 }
 
 /** What a difference counts: "points" for shares, else what the figure counts. */

@@ -110,7 +110,7 @@ export const lora = definePass({
       "lora model.quantized.onnx --error-of model.onnx --rank 16",
     ],
     next: ({ merge }, { written, data }) =>
-      merge === true ? [] : [`train ${written} --layers "*.lora.*" --data ${data}`],
+      merge === true ? undefined : `train ${written} --layers "*.lora.*" --data ${data}`,
   },
   async run(model, options, context) {
     if (options.merge) return merge(model, options, context);

@@ -151,17 +151,15 @@ export interface PassCommand {
   readonly examples: readonly string[];
   /** Whether what is pruned stays in the file as zeros. */
   storesZeros?(options: OptionValues): boolean;
-  /** Command lines without the leading `pith` to go on with, in their order; a comment of a shell may follow. */
-  next?(options: OptionValues, files: NextFiles): readonly string[];
+  /** The command line to go on with, without the leading `pith`; a comment of a shell may follow. */
+  next?(options: OptionValues, files: NextFiles): string | undefined;
 }
-
-/** The command line that folds in the masks of a file. */
-export const foldingMasks = (file: string): string =>
-  `simplify ${file} --finalize  # folds in the masks, which double the file until then`;
 
 /** Words of a command line, quoted for a shell. */
 export interface NextFiles {
   readonly model: string;
+  /** The original that the command was given beside the model. */
+  readonly original: string | undefined;
   readonly written: string;
   /** The samples as they were given, else a word that stands for them. */
   readonly data: string;
@@ -169,8 +167,6 @@ export interface NextFiles {
   readonly trainable: boolean;
   /** Whether samples showed that it keeps its goal. */
   readonly holds: boolean;
-  /** What the next command writes unless told otherwise, by its suffix: ".trained". */
-  derived(suffix: string): string;
 }
 
 export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {

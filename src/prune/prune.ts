@@ -21,7 +21,7 @@ import { hasFloatWeights } from "../analysis/weight.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, definePass, foldingMasks, type Outcome, type Pass } from "../passes/pass.ts";
+import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Allocation } from "./allocations/allocation.ts";
 import { allocations } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
@@ -83,17 +83,12 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       "prune bert_sst2/onnx/model.onnx --drop-layers 1 --data sst2.tsv --force",
     ],
     storesZeros: ({ structured = false, dropLayers }) => structured === false && dropLayers === undefined,
-    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, holds, derived }) {
+    next({ structured = false, keepMasks, dropLayers }, { model, written, data, trainable, holds }) {
       if (structured !== false || dropLayers !== undefined)
         return trainable && !holds
-          ? [
-              `recover ${written} --original ${model} --data ${data}  # labels are not needed`,
-              `train ${derived(".recovered")} --original ${model} --data ${data} --learning-rate 3e-4`,
-            ]
-          : [];
-      return keepMasks === true
-        ? [`train ${written} --data ${data}  # the zeros stay`, foldingMasks(derived(".trained"))]
-        : [];
+          ? `recover ${written} --original ${model} --data ${data}  # labels are not needed`
+          : undefined;
+      return keepMasks === true ? `train ${written} --data ${data}  # the zeros stay` : undefined;
     },
   },
   async run(model, given, context) {

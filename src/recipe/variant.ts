@@ -159,7 +159,8 @@ async function takeStep(
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");
-    return evaluator.measure(output, `${candidate}, after ${name}`, goal);
+    // A recipe of one step is called as its step.
+    return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
   };
   if (judged) evaluation = await measure(plain);
   const spared = evaluation && (await sparedStep(step, input, plain, evaluation, goal, run));

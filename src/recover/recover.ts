@@ -110,6 +110,10 @@ export const recover = definePass({
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
       "recover small.onnx --original large.onnx --data photos/ --minutes 10",
     ],
+    next: (_, { original, written, data, trainable, holds }) =>
+      original === undefined || !trainable || holds
+        ? undefined
+        : `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`,
   },
   run: recoverModel,
 });

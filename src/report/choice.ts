@@ -15,80 +15,99 @@ export function verdictSentences(run: Run): readonly string[] {
 
 /** Why the result is the one that is kept, and on which samples it was chosen; undefined where there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
+  const chosen = chosenOf(run);
+  if (chosen === undefined) return undefined;
+  const clause = choiceClause(run);
+  const reason = clause === undefined ? undefined : `${chosen.name} is ${clause}.${slowerText(run)}`;
+  const sentences = [reason, samplesSentence(run), lostSentence(run)].filter((text) => text !== undefined);
+  return sentences.length === 0 ? undefined : sentences.join(" ");
+}
+
+/** On which samples the result was chosen, and what follows from it; undefined where there was no choice. */
+function samplesSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
-  if (chosenOf(run) === undefined) return undefined;
-  const reason = reasonText(run);
-  if (measured < 2 && run.search === undefined) return reason;
   if (run.search !== undefined) {
     const { points, samples, apart, isInterim } = run.search;
-    const [tried, on] = [counted(points.length, "combination"), counted(samples, "sample")];
-    const were = points.length === 1 ? "was" : "were";
+    const tried = `${counted(points.length, "candidate")} ${points.length === 1 ? "was" : "were"} compared on ${counted(samples, "sample")}`;
     if (isInterim === true)
-      return `This is the best so far of a search that is not over: ${tried} ${were} compared on ${on}, and it is not judged on other samples yet. The same command continues.`;
-    const other = apart
-      ? "other samples"
-      : "the same samples, because they are fewer than 200 or a stream: its metric looks slightly better than it is";
-    const searched = `${tried} ${were} compared on ${on}, and the best ${measured} on ${other}.`;
-    return [reason, searched, lostSentence(run)].filter((text) => text !== undefined).join(" ");
+      return `This is the best so far: the search is not over, and no other samples have judged it. ${tried}. The same command continues.`;
+    return apart ? `${tried}, and the best ${measured} on other samples.` : sameSamplesWarning(run);
   }
+  if (measured < 2) return undefined;
   const { validation } = run.data;
-  const where =
-    validation === undefined
-      ? "the test samples themselves, because there are too few to hold out validation samples: its metric looks slightly better than it is."
-      : `${integer(validation)} validation samples. These figures come from the test samples, which were not used to choose.`;
-  const choice = `The result was chosen among ${measured} variants on ${where}`;
-  return reason === undefined ? choice : `${reason} ${choice}`;
+  return validation === undefined
+    ? sameSamplesWarning(run)
+    : `${integer(validation)} validation samples chose it among ${measured} variants, and the test samples evaluated it.`;
 }
 
-/** "int8 dynamic is smaller (292 kB), but takes 3.90 × the processor time." */
-function reasonText(run: Run): string | undefined {
-  const { choice, variants, goal } = run;
+/** From so many test samples on, a search and a recipe let other samples choose than evaluate (`searchParts`, `divide`). */
+const enoughSamples = { search: 200, recipe: 90 } as const;
+
+/** That the samples that chose the result evaluated it, too; undefined where they did not. */
+export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
+  const isSame =
+    search === undefined
+      ? data.validation === undefined && variants.filter(({ result }) => result !== undefined).length > 1
+      : !search.apart && search.isInterim !== true;
+  if (!isSame) return undefined;
+  const { count } = data.test;
+  const enough = search === undefined ? enoughSamples.recipe : enoughSamples.search;
+  const isFew = count !== undefined && count < enough;
+  const samples = isFew ? `Only ${counted(count, "test sample")}, so the same ones` : "The same samples";
+  const more = isFew ? `; provide ${enough} or more` : "";
+  return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${more}.`;
+}
+
+/** "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined where there was no choice. */
+export function choiceClause(run: Run): string | undefined {
+  const { choice, goal } = run;
   if (choice === undefined) return undefined;
   const { by, place } = choice;
-  const name = variants[place]?.name ?? "";
-  const within = goal === undefined ? "that can be used" : "within the goal";
-  if (by === "usual" && speedOf(run, place) === undefined && workAt(run, place) === undefined)
-    return `${name} is the smallest variant ${within}; speed was not measured.`;
+  const within = goal === undefined ? [] : ["within the goal"];
+  const isUntimed = speedOf(run, place) === undefined && workAt(run, place) === undefined;
   switch (by) {
     case "only":
-      return `${name} is the only variant ${within}.`;
-    case "size":
-      return `${name} is the smallest variant ${within}.`;
+      return `the only ${noun(run)} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
+      if (isUntimed) return `${amongAll("the smallest", run, within)}; speed was not measured`;
+      return amongAll("the smallest", run, [
+        ...within,
+        // A busy machine tells no speeds.
+        speedOf(run, place) === undefined
+          ? "takes about as much processor time as the original"
+          : "about as fast as the original",
+      ]);
+    case "size":
+      return amongAll("the smallest", run, within);
     case "speed":
+      return amongAll("the fastest", run, within);
     case "download":
+      return amongAll("the smallest download", run, within);
     case "target-size":
+      return amongAll("the most accurate", run, [...within, "of the requested size"]);
     case "faster":
-      return `${name} is ${chosenText(by, run)}.${slowerText(run)}`;
+      return amongAll("the most accurate", run, [...within, "as fast as requested"]);
     case "none allowed":
-      return `No variant ${within} reaches the required speed; ${name} is the fastest.`;
+      return `the fastest, because no ${noun(run)}${goal === undefined ? "" : " within the goal"} reaches the required speed`;
     case "loss":
-      return `No variant is within the goal on the ${run.data.validation === undefined ? "test" : "validation"} samples; ${name} lost least there.`;
+      return `the one that lost least, because none is within the goal on the ${run.data.validation === undefined ? "test" : "validation"} samples`;
     case "force":
-      return `No variant is within the goal; ${name} is the smallest (--force).`;
+      return "the smallest, because none is within the goal (--force)";
   }
 }
 
-function chosenText(by: keyof typeof chosenFor, run: Run): string {
-  if (by === "target-size" || by === "faster") return chosenFor[by];
-  // A busy machine tells no speeds.
-  const isByWork = by === "usual" && speedOf(run, run.choice?.place) === undefined;
-  const reason = isByWork
-    ? "the smallest variant that takes about as much processor time as the original"
-    : chosenFor[by];
-  return run.goal === undefined ? reason : `${reason}, within the goal`;
+const noun = ({ search }: Run): string => (search === undefined ? "variant" : "candidate");
+
+/** "the smallest of 13 candidates that is within the goal and about as fast as the original" */
+function amongAll(superlative: string, run: Run, conditions: readonly string[]): string {
+  const all = run.search?.points.length ?? run.variants.length;
+  const among = all > 1 ? `${superlative} of ${counted(all, noun(run))}` : `${superlative} ${noun(run)}`;
+  const that = conditions.join(" and ").replace(/^(?!takes)/, "is ");
+  return conditions.length === 0 ? among : `${among} that ${that}`;
 }
 
-const chosenFor = {
-  usual: "the smallest variant that is about as fast as the original",
-  speed: "the fastest variant",
-  download: "the smallest download",
-  "target-size": "the most accurate of those tried that have that size",
-  faster: "the most accurate of those tried that are so fast",
-} as const;
-
 /** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */
-function slowerText(run: Run): string {
+export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smaller = over === undefined ? undefined : run.variants[over];
   if (smaller?.result === undefined) return "";

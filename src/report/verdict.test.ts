@@ -32,53 +32,50 @@ const open: Verdict = {
 describe("the sentence of a goal", () => {
   const said = (verdict: Partial<Verdict>, validation?: number) =>
     verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
-  const goal = "The goal of losing at most 1.0 points is";
+  const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
+  const byChance = `${loss} With 667 samples this could be chance`;
 
   test("says so where no number of samples that one has would decide", () => {
-    const never = `${goal} met by the estimate; so small a difference cannot be decided with samples.`;
-    expect(said({ samples: 4_610_063 })).toBe(never);
+    const never = "no realistic number of samples would settle it.";
+    expect(said({ samples: 4_610_063 })).toBe(`${byChance}; ${never}`);
     const few = { ...open.drop, count: 64 };
-    expect(said({ samples: 21_321, drop: few })).toBe(never);
-    expect(said({ samples: 6_000, drop: few })).toContain(
-      "6,000 test samples would be enough to decide, more than the 64",
-    );
+    expect(said({ samples: 21_321, drop: few })).toContain(never);
+    expect(said({ samples: 6_000, drop: few })).toContain("about 6,000 samples would settle it, more than the 64");
   });
 
   test("says how many test samples would be enough to decide, those for validation included", () => {
-    expect(said({})).toBe(
-      `${goal} met by the estimate; 900 test samples would be enough to decide, more than the 667 there are.`,
-    );
-    expect(said({}, 333)).toBe(
-      `${goal} met by the estimate; 1,350 test samples would be enough to decide, more than the 1,000 there are.`,
-    );
+    expect(said({})).toBe(`${byChance}; about 900 samples would settle it, more than the 667 there are.`);
+    expect(said({}, 333)).toBe(`${byChance}; about 1,350 samples would settle it, more than the 1,000 there are.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
     expect(goalSentence(run)).toMatch(
-      /met by the estimate; 28,500 test samples would be enough to decide, more than the [\d,]+ there are\.$/,
+      /could be chance; about 28,500 samples would settle it, more than the [\d,]+ there are\.$/,
     );
   });
 
   test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
     const others = (available: number, validation?: number) =>
       verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, validation });
-    expect(others(8000)).toBe(`${goal} met by the estimate; --samples 4772 would be enough to decide.`);
-    expect(others(8000, 333)).toBe(`${goal} met by the estimate; --samples 7155 would be enough to decide.`);
-    expect(others(4000)).toBe(
-      `${goal} met by the estimate; 4,772 test samples would be enough to decide, more than the 4,000 there are.`,
-    );
+    expect(others(8000)).toBe(`${byChance}; --samples 4772 would settle it.`);
+    expect(others(8000, 333)).toBe(`${byChance}; --samples 7155 would settle it.`);
+    expect(others(4000)).toBe(`${byChance}; about 4,772 samples would settle it, more than the 4,000 there are.`);
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: undefined, available: 50_000 } };
-    expect(goalSentence(run)).toMatch(/met by the estimate; --samples 19000 would be enough to decide\.$/);
+    expect(goalSentence(run)).toMatch(/could be chance; --samples 19000 would settle it\.$/);
   });
 
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
-    expect(said({ verdict: "kept" })).toBe(`${goal} met, at 95 % confidence.`);
-    expect(said({ verdict: "lost", met: false })).toBe(`${goal} missed, at 95 % confidence.`);
-    expect(said({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toBe(
-      `${goal} met, at 99.7 % confidence.`,
-    );
-    expect(said({ met: false })).toContain("met by the estimate, which --strict does not accept; 900");
+    expect(said({ verdict: "kept" })).toBe(`${loss} The goal is met.`);
+    expect(said({ verdict: "lost", met: false })).toBe(`${loss} The goal is missed.`);
+    expect(said({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toContain("99.7 % interval");
+    expect(said({ met: false })).toContain("--strict requires the whole interval to meet the goal; about 900");
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
-    expect(said(beyond)).toContain("missed by the estimate, but not statistically significant; 900");
-    expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toBe(`${goal} missed by the estimate.`);
+    expect(said(beyond)).toBe(
+      "Measured loss: 2.0 points (goal: 1.0), 95 % interval −0.4 … 3.0. With 667 samples this could be chance; about 900 samples would settle it, more than the 667 there are.",
+    );
+    expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(/ 0\.1 … 3\.0\. The goal is missed\.$/);
+    const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+    expect(said({ drop: { ...open.drop, value: -0.004, low, high }, samples: undefined })).toBe(
+      "Measured loss: −0.4 points (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
+    );
   });
 
   test("of an original at chance says that nothing can be seen, in every form of the report", () => {
@@ -130,18 +127,26 @@ describe("why a variant is kept is told in every form of the report:", () => {
     const sentence = choiceSentence(run) ?? "";
     expect(reportPage(run).replaceAll(/<span class="flag">(.*?)<\/span>/g, "$1")).toContain(sentence);
     expect(reportMarkdown(run)).toContain(escapeMarkdown(sentence));
-    return sentence.replace(/ ?The result was chosen among .*$/, "");
+    return sentence.replace(/ ?The same samples chose .*$/, "");
   };
 
   test("its size", () => {
-    expect(reason({ place: 3, by: "size" })).toBe("prune + train + quantize is the smallest variant within the goal.");
-    expect(reason({ place: 3, by: "size" }, { goal: undefined })).toContain("the smallest variant that can be used.");
-    expect(reason({ place: 0, by: "only" })).toBe("quantize is the only variant within the goal.");
+    expect(reason({ place: 3, by: "size" })).toBe(
+      "prune + train + quantize is the smallest of 4 variants that is within the goal.",
+    );
+    expect(reason({ place: 3, by: "size" }, { goal: undefined })).toContain("is the smallest of 4 variants.");
+    expect(reason({ place: 0, by: "only" })).toBe("quantize is the only variant that is within the goal.");
     expect(reason({ place: 3, by: "force" })).toBe(
-      "No variant is within the goal; prune + train + quantize is the smallest (--force).",
+      "prune + train + quantize is the smallest, because none is within the goal (--force).",
     );
     expect(reason({ place: 3, by: "loss" })).toBe(
-      "No variant is within the goal on the test samples; prune + train + quantize lost least there.",
+      "prune + train + quantize is the one that lost least, because none is within the goal on the test samples.",
+    );
+    expect(reason({ place: 0, by: "none allowed" })).toBe(
+      "quantize is the fastest, because no variant within the goal reaches the required speed.",
+    );
+    expect(reason({ place: 0, by: "faster" }, { goal: undefined })).toBe(
+      "quantize is the most accurate of 4 variants that is as fast as requested.",
     );
   });
 
@@ -150,8 +155,8 @@ describe("why a variant is kept is told in every form of the report:", () => {
     const times = latency.models.map((one, place) => one && { ...one, processorTime: [4, 1, 0, 2, 15.6][place] ?? 0 });
     const choice = { place: 0, by: "usual", over: 3 } as const;
     const busy = { ...latency, models: times, unsteady: true };
-    const kept = "quantize is the smallest variant that is about as fast as the original, within the goal.";
-    const byWork = kept.replace("is about as fast as", "takes about as much processor time as");
+    const kept = "quantize is the smallest of 4 variants that is within the goal and about as fast as the original.";
+    const byWork = kept.replace("and about as fast as", "and takes about as much processor time as");
     expect(reason(choice, { latency: busy })).toBe(
       `${byWork} prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time: --for size keeps it.`,
     );
@@ -159,7 +164,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
       `${kept} prune + train + quantize is smaller (440 kB) and 2.20 × as fast: --for size keeps it.`,
     );
     expect(reason({ place: 0, by: "usual" }, { latency: undefined })).toBe(
-      "quantize is the smallest variant within the goal; speed was not measured.",
+      "quantize is the smallest of 4 variants that is within the goal; speed was not measured.",
     );
   });
 
@@ -170,7 +175,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
     const [, failed] = exampleRun.variants;
     const two = failed === undefined ? [] : [...variants, failed];
     expect(choiceSentence({ ...exampleRun, chosen: 0, variants: two, choice: { place: 0, by: "only" } })).toBe(
-      "quantize is the only variant within the goal.",
+      "quantize is the only variant that is within the goal.",
     );
   });
 });
@@ -197,7 +202,8 @@ test("of a result that answers all samples as the original, how much disagreemen
       same,
       same.map((_, index) => Number(index >= other)),
     );
-    return accuracySentence({ ...exampleRun, variants: exampleRun.variants.map((one) => ({ ...one, comparison })) });
+    const variants = exampleRun.variants.map((one) => ({ ...one, comparison }));
+    return accuracySentence({ ...exampleRun, variants, goal: undefined });
   };
   expect(saidOf(20, 0)).toBe("The result agrees with the original on all 20 samples (95 %: at least 83.9 %).");
   expect(saidOf(1000, 20)).toMatch(
@@ -323,7 +329,7 @@ test("a refusal says what the figure was, what it is, the interval, and what is 
   const even = compared(800, 1, 1);
   const strict = { maxDrop: 0.003, strict: true };
   expect(lossText(even, judge(even, strict), strict)).toMatch(
-    /; 0\.3 points allowed, and --strict demands that the interval shows it: [\d,]+ test samples would be enough to decide, more than the 800 there are$/,
+    /; 0\.3 points allowed, and --strict requires the whole interval to be within that; about [\d,]+ samples would settle it, more than the 800 there are$/,
   );
 });
 
@@ -345,7 +351,7 @@ describe("beside the model that a result was to come near to", () => {
 
   test("the sentence of a goal names the model that it is about", () => {
     expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", {}, "big.onnx")).toBe(
-      "The goal of losing at most 1.0 points against big.onnx is met, at 95 % confidence.",
+      "Measured loss against big.onnx: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1. The goal is met.",
     );
   });
 });

@@ -22,6 +22,7 @@ import {
   differenceWithInterval,
   figure,
   integer,
+  lossInterval,
   percent,
   range,
   times,
@@ -151,12 +152,16 @@ export function storageSentence(run: Run): string | undefined {
     : `${rounded}, and are stored as floats.`;
 }
 
-/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." */
+/**
+ * "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." With a goal only "Accuracy went from 92.6 % to
+ * 91.9 %.": the sentence of the goal has the rest.
+ */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
-  const moved = allAgree(comparison) ?? movedText(comparison);
+  const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
+  const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
   // A loss beyond chance needs no more evidence.
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
@@ -222,10 +227,11 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   return ` There are few samples; their outputs ${near}.`;
 }
 
-/** "The goal of losing at most 1.0 points is met by the estimate; 4,300 test samples would be enough to decide." */
+/** "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; about 4,300 samples would settle it." */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data } = run;
-  return goal === undefined ? undefined : verdictSentence(goal, chosenOf(run)?.verdict, metric.unit, data);
+  const verdict = chosenOf(run)?.verdict;
+  return goal === undefined || verdict === undefined ? undefined : verdictSentence(goal, verdict, metric.unit, data);
 }
 
 /** For an original that has learnt nothing, or is fed wrongly. */
@@ -247,21 +253,24 @@ export interface Others {
 /** @param against the model that the result was judged against, where there are several. */
 export function verdictSentence(
   goal: Goal,
-  verdict: Verdict | undefined,
+  verdict: Verdict,
   unit: Unit,
   others: Others = {},
   against?: string,
 ): string {
+  const { drop } = verdict;
   const beside = against === undefined ? "" : ` against ${against}`;
-  const text = `The goal of losing at most ${allowance(unit, goal.maxDrop)}${beside}`;
-  return verdict === undefined ? `${text} was not met.` : `${text} is ${verdictPhrase(verdict, goal, others)}.`;
+  const [allowed = ""] = allowance(unit, goal.maxDrop).split(" ");
+  const loss = `Measured loss${beside}: ${allowance(unit, drop.value)} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
+  return `${loss}. ${verdictPhrase(verdict, goal, others)}.`;
 }
 
 function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, others: Others): string {
-  if (verdict !== "not shown") return `${verdict === "kept" ? "met" : "missed"}, at ${confidenceText(drop)} confidence`;
+  if (verdict === "kept") return "The goal is met";
   const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
-  if (isWithin(drop, goal)) return `met by the estimate${met ? "" : ", which --strict does not accept"}${settled}`;
-  return `missed by the estimate${met ? `, but not statistically significant${settled}` : ""}`;
+  if (met) return `With ${counted(drop.count, "sample")} this could be chance${settled}`;
+  if (verdict === "lost" || !isWithin(drop, goal)) return "The goal is missed";
+  return `--strict requires the whole interval to meet the goal${settled}`;
 }
 
 /** More test samples than this, or than this multiple of those there are, are not suggested: nobody would collect them. */
@@ -269,8 +278,8 @@ const mostNeeded = 100_000;
 const mostTimes = 100;
 
 /**
- * "--samples 900 would be enough to decide", of the whole test part, where a share of it are validation samples; "1,800 test samples would be enough to
- * decide, more than the 1,000 there are" where there are not so many.
+ * "--samples 900 would settle it", of the whole test part, where a share of it are validation samples; "about 1,800 samples would settle it, more than
+ * the 1,000 there are" where there are not so many.
  * @param judged test samples that were measured.
  */
 function wouldSettle(samples: number, judged: number, { validation = 0, available, of }: Others): string {
@@ -278,9 +287,9 @@ function wouldSettle(samples: number, judged: number, { validation = 0, availabl
   const all = available ?? of ?? judged + validation;
   const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
   if (lacking !== "" && needed > Math.min(mostNeeded, mostTimes * all))
-    return "so small a difference cannot be decided with samples";
+    return "no realistic number of samples would settle it";
   const flag = available !== undefined && lacking === "";
-  return `${flag ? `--samples ${needed}` : `${integer(needed)} test samples`} would be enough to decide${lacking}`;
+  return `${flag ? `--samples ${needed}` : `about ${integer(needed)} samples`} would settle it${lacking}`;
 }
 
 /** "signal to noise is NaN"; undefined where the figure is a number. */
@@ -296,8 +305,8 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
   const { samples, drop } = verdict;
-  const settled = samples === undefined ? "" : `: ${wouldSettle(samples, drop.count, others)}`;
-  return `${text}, and --strict demands that the interval shows it${settled}`;
+  const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
+  return `${text}, and --strict requires the whole interval to be within that${settled}`;
 }
 
 /**
@@ -352,7 +361,12 @@ function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undef
 }
 
 /** "accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)" */
-function movedText({ metric, unit, original, candidate, difference: found }: Comparison): string {
+function movedText(comparison: Comparison): string {
+  return `${fromTo(comparison)}: ${differenceWithInterval(comparison.unit, comparison.difference)}`;
+}
+
+/** "accuracy went from 92.6 % to 91.9 %" */
+function fromTo({ metric, unit, original, candidate }: Comparison): string {
   const [before, after] = [original, candidate].map(({ value }) => figure(unit, value));
-  return `${metric} went from ${before} to ${after}: ${differenceWithInterval(unit, found)}`;
+  return `${metric} went from ${before} to ${after}`;
 }

@@ -26,7 +26,7 @@ test("once its pass was seen, as many seconds a run as that took; judging as man
 test("combinations that take more than half of the time are counted, with the minutes that some of them need", () => {
   expect(work().timeText(all, 60, 0)).toBe("60 minutes at most, then the best are judged and timed");
   expect(work().timeText(all, 10, 0)).toBe(
-    "10 minutes at most, then the best are judged and timed. 1 of 2 combinations, those that train longest, would take more than half of the time: `minutes: 70` tries some of them, too",
+    "10 minutes at most, then the best are judged and timed. That is too short for 1 of 2 candidates, which train longest: `minutes: 70` includes some",
   );
 });
 

@@ -66,8 +66,7 @@ export class Work {
   }
 
   /**
-   * "10 minutes at most, then the best are judged and timed. 120 of 480 combinations, those that train longest, would take more than half of the time: `minutes: 30` tries some
-   * of them, too"
+   * "10 minutes at most, then the best are judged and timed. That is too short for 120 of 480 candidates, which train longest: `minutes: 30` includes some"
    * @param spent seconds that an earlier process of the same search has spent.
    */
   timeText(all: readonly Combination[], minutes: number, spent: number): string {
@@ -77,7 +76,7 @@ export class Work {
     const most = `${time} at most${before}, then the best are judged and timed`;
     if (long.length === 0) return most;
     const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
-    return `${most}. ${integer(long.length)} of ${counted(all.length, "combination")}, those that train longest, would take more than half of the time: \`minutes: ${enough}\` tries some of them, too`;
+    return `${most}. That is too short for ${integer(long.length)} of ${counted(all.length, "candidate")}, which train longest: \`minutes: ${enough}\` includes some`;
   }
 
   #left(combination: Combination): readonly CombinationPart[] {

@@ -116,7 +116,7 @@ describe("beside the model that a result is to come near to", () => {
     expect(said.out).toMatch(
       /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
     );
-    expect(said.out).toMatch(/^(No loss compared with|The goal of losing at most 1\.0 points against) .*near\.onnx/m);
+    expect(said.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
     // So small a step changes nothing.
     if (words[0] === "distill") expect(said.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
     expect(said.err).toMatch(
@@ -167,7 +167,7 @@ describe("train of a model that was pruned", () => {
     await pruned("60%");
     const { out } = await pith(...words);
     expect(out).toMatch(
-      /^The goal of losing at most 1\.0 points against \S+thin\.onnx \([\d.]+ %\) is met.*\. Give --original to compare with the model before pruning\.$/m,
+      /^Measured loss against \S+thin\.onnx \([\d.]+ %\): .* \(goal: 1\.0\), .*\. Give --original to compare with the model before pruning\.$/m,
     );
     expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
     const whole = await json("train", at("hidden.onnx"), ...rest.slice(1));
@@ -311,7 +311,7 @@ describe("progress and result", () => {
     const words = [...data, "--samples", "40", "--epochs", "1", "--learning-rate", "1e-9", "-o", at("trained.onnx")];
     const knows = await pith("train", at("hidden.onnx"), ...words);
     expect(knows.out).toMatch(
-      /^The goal of losing at most 1\.0 points against \S+\.onnx is met by the estimate; 381 test samples would be enough to decide, more than the \d+ there are\.$/m,
+      /^Measured loss against \S+\.onnx: 0\.0 points \(goal: 1\.0\), .* could be chance; about 381 samples would settle it, more than the \d+ there are\.$/m,
     );
     const few = await pith(
       "eval",
@@ -324,10 +324,10 @@ describe("progress and result", () => {
       "--max-drop",
       "5%",
     );
-    expect(few.out).toMatch(/met by the estimate; --samples \d+ would be enough to decide\.$/m);
+    expect(few.out).toMatch(/could be chance; --samples \d+ would settle it\.$/m);
     const knowsNothing = await pith("train", at("one-answer.onnx"), ...words);
     expect(knowsNothing).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-    expect(knowsNothing.out).not.toContain("The goal");
+    expect(knowsNothing.out).not.toContain("Measured loss");
     expect(knowsNothing.err).not.toContain("Nothing is written if");
     expect(await json("train", at("one-answer.onnx"), ...words)).toMatchObject({ knewNothing: true });
   });

@@ -133,6 +133,16 @@ describe("a command", () => {
   });
 });
 
+test("help and hints name the program as the user starts it", async () => {
+  const text = { out: "", err: "" };
+  const stream = (name: "out" | "err") => ({ write: (more: string) => void (text[name] += more) });
+  const surroundings = { out: stream("out"), err: stream("err"), signal: new AbortController().signal };
+  for (const line of ["inspect --help", "inspct", "inspect --wholly-other"])
+    await runProgram(line.split(" "), { ...surroundings, program: "npx pith" });
+  expect(text.out).toMatch(/^Usage: npx pith inspect .*\n {2}\$ npx pith inspect model\.onnx\n/s);
+  expect(text.err).toContain("hint: See npx pith inspect --help.");
+});
+
 describe("help of the commands", () => {
   test.each(commands.map(({ name }) => name))("%s: at most two lines an option, data options last", async (name) => {
     const sections = (await help(name)).split("\n\n").filter((section) => /^.*:\n +-/.test(section));

@@ -24,7 +24,9 @@ test("writes the best with its recipe, which makes the same file again, and says
   const { code, out: text, err } = await searching(out, "--steps", "8", "--for", "size", "--max-drop", "2%");
   expect(code, err).toBe(0);
   expect(err).toMatch(/^best so far: /m);
-  expect(text).toMatch(/8 combinations were compared on 100 samples, and the best \d on other samples\./m);
+  expect(text).toMatch(
+    /^kept: .*, the smallest of 8 candidates that is within the goal\. .*\nAccuracy went from .*\. Measured loss: .* \(goal: 2\.0\), .*\nnext: pith bench .*\n$/m,
+  );
   for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
   const run = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   expect(run.search.points).toHaveLength(8);
@@ -48,7 +50,9 @@ test("few samples both search and judge, which is said before and behind", async
   const { code, out, err } = await searching(at("few"), "--samples", "60", "--steps", "2", "--for", "size", "--force");
   expect(code, err).toBe(0);
   expect(err).toMatch(/searched and judged on 60 samples: give 200 or more, of which half judge only$/m);
-  expect(out).toMatch(/compared on 60 samples, and the best \d on the same samples, because they are fewer than 200/m);
+  expect(out).toMatch(
+    /^kept: int8 .*, the smallest, because none is within the goal \(--force\)\. .*\n.*\. The goal is missed\. Only 60 test samples, so the same ones chose and evaluated the result\. .* provide 200 or more\.$/m,
+  );
 });
 
 test("the recipe of each finalist makes the same file, with as many samples to calibrate and to train on", async () => {

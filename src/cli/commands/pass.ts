@@ -137,7 +137,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         demanded: maxDrop !== undefined || !force,
         files,
         zeros: command.storesZeros?.(passed) === true,
-        next: command.next?.(passed, nextFiles(model, out, data, stateOf(result))) ?? [],
+        next: command.next?.(passed, nextFiles({ model, original: aim, out }, data, stateOf(result))),
       });
     },
   });

@@ -13,7 +13,7 @@ import {
   speed,
   times,
 } from "../../evaluate/numbers.ts";
-import { choiceSentence } from "../../report/choice.ts";
+import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
 import { benchCommand, filesOf } from "../../report/sections.ts";
 import {
@@ -59,11 +59,14 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
       const chosen = chosenOf(run);
       if (chosen === undefined) return;
-      terminal.line(`${terminal.color.bold(chosen.name)}: ${gainSentence(run)}`);
-      for (const sentence of [accuracySentence(run), goalSentence(run), choiceSentence(run)])
-        if (sentence !== undefined) terminal.line(sentence);
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
+      // The verdict: what was kept and why, what it costs, and how to go on.
+      const reason = choiceClause(run);
+      const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
+      terminal.line(`kept: ${kept}. ${gainSentence(run)}${slowerText(run)}`);
+      const cost = [accuracySentence(run), goalSentence(run), sameSamplesWarning(run)];
+      if (cost.some((text) => text !== undefined)) terminal.line(cost.filter((text) => text !== undefined).join(" "));
       terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
     },
   };

@@ -59,7 +59,7 @@ export function lostAdvice(
   const without = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
   // What trains what is left makes up for a loss of all layers together.
   const state = { trainable, holds: false };
-  const next = spread ? pass.command?.next?.(options, nextFiles(model, out, data, state))[0] : undefined;
+  const next = spread ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
   const offers = [
     ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(lostBefore ? [`start from a model that lost less than ${model}`] : []),

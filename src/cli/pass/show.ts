@@ -5,6 +5,7 @@ import {
   confidenceText,
   count,
   counted,
+  difference,
   differenceWithInterval,
   figure,
   integer,
@@ -12,7 +13,6 @@ import {
   sparsityMatters,
   times,
 } from "../../evaluate/numbers.ts";
-import { foldingMasks } from "../../passes/pass.ts";
 import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
 import { noFasterText, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
@@ -99,8 +99,8 @@ export interface ResultDetails {
   readonly files: OutputFiles;
   /** What was pruned stays in the file as zeros. */
   readonly zeros: boolean;
-  /** Commands to suggest next, without the leading `pith`. */
-  readonly next: readonly string[];
+  /** The command to go on with, without the leading `pith`. */
+  readonly next: string | undefined;
 }
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
@@ -141,7 +141,10 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
                   comparison.metric,
                   figure(comparison.unit, comparison.original.value),
                   figure(comparison.unit, comparison.candidate.value),
-                  differenceWithInterval(comparison.unit, comparison.difference),
+                  // The line about the goal has the interval.
+                  verdict !== undefined && reference === undefined
+                    ? difference(comparison.unit, comparison.difference.value)
+                    : differenceWithInterval(comparison.unit, comparison.difference),
                 ],
               ]),
         ],
@@ -163,20 +166,19 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      const judged = goalLine(model, result);
-      if (judged !== undefined) terminal.line(judged);
-      if (lost !== undefined) terminal.line(`lost: ${lost}; written anyway (--force)`);
+      // The verdict: what was written, what it costs, and how to go on.
       const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
       terminal.line(`written: ${names.join("  ")}`);
-      for (const line of nextLines(next, written, result.masked)) terminal.line(line);
+      const cost = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
+      if (cost !== undefined) terminal.line(cost);
+      const line = next ?? (result.masked ? foldingMasks(written) : undefined);
+      if (line !== undefined) terminal.line(`next: pith ${line}`);
     },
   };
 }
 
-function nextLines(lines: readonly string[], out: string, masked: boolean): readonly string[] {
-  const all = lines.length === 0 && masked ? [foldingMasks(quoted(out))] : lines;
-  return all.map((line, at) => `${at === 0 ? "next" : "then"}: pith ${line}`);
-}
+const foldingMasks = (file: string): string =>
+  `simplify ${quoted(file)} --finalize  # folds in the masks, which double the file until then`;
 
 function reportLines(
   { changes, misses, sparing }: PassOutput,
