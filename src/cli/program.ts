@@ -6,6 +6,7 @@ import type { Job, JobEvent } from "../job/job.ts";
 import { version } from "../version.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
+import { asTyped } from "./invocation.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./terminal.ts";
 
 /** Failures that are for the command line to put right: a wrong flag, a setting that does not fit, a layer that is not there. */
@@ -235,7 +236,7 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
   return new PithError("E_STOPPED", `${command} was stopped while ${doing}.`, options);
 }
 
-function openTerminal({ out, err, env = {}, program }: Surroundings, json: boolean): Terminal {
+function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, json: boolean): Terminal {
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
-  return new Terminal({ out, err, json, env, about, program });
+  return new Terminal({ out, err, json, env, about, typed: (text) => asTyped(text, program) });
 }

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../errors.ts";
+import { asTyped } from "./invocation.ts";
 import { markedColors, unmarked } from "./printable.ts";
 import { tableLines } from "./table.ts";
 import { type Environment, progressLine, type Stream, Terminal } from "./terminal.ts";
@@ -18,18 +19,20 @@ class Memory implements Stream {
   }
 }
 
-function terminal(options: { tty?: boolean; json?: boolean; env?: Environment; program?: string } = {}): {
+function terminal(
+  options: { tty?: boolean; json?: boolean; env?: Environment; typed?: (text: string) => string } = {},
+): {
   out: Memory;
   err: Memory;
   terminal: Terminal;
 } {
-  const { tty = false, json = false, env = {}, program } = options;
+  const { tty = false, json = false, env = {}, typed = (text: string) => text } = options;
   const [out, err] = [new Memory(tty), new Memory(tty)];
-  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", program }) };
+  return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", typed }) };
 }
 
 test("command lines in results, notes and errors can be typed, also where only npx finds Pith", () => {
-  const { out, err, terminal: shown } = terminal({ program: "npx pith" });
+  const { out, err, terminal: shown } = terminal({ typed: (text) => asTyped(text, "npx pith") });
   shown.line("next: pith bench a.onnx b.onnx");
   shown.note("x", "`pith simplify` stores it");
   shown.fail(new PithError("E_USAGE", "Unknown command.", { hint: "See pith --help." }));

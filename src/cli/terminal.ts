@@ -10,7 +10,6 @@ import picocolors from "picocolors";
 import { PithError } from "../errors.ts";
 import { clock, count, integer } from "../evaluate/numbers.ts";
 import type { JobEvent } from "../job/job.ts";
-import { asTyped } from "./invocation.ts";
 import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
 import { type Column, tableLines } from "./table.ts";
 
@@ -31,8 +30,8 @@ export interface TerminalOptions {
   readonly env: Environment;
   /** What an internal fault should name: version and platform. */
   readonly about: string;
-  /** What the user types to start Pith (default: "pith"). */
-  readonly program?: string | undefined;
+  /** Rewrites command lines in a text as the user has to type them (default: as they are). */
+  readonly typed?: (text: string) => string;
 }
 
 const redraw = 100;
@@ -141,7 +140,7 @@ export class Terminal {
   }
 
   #typed(text: string): string {
-    return asTyped(text, this.#options.program ?? "pith");
+    return this.#options.typed?.(text) ?? text;
   }
 
   #error(text: string): void {

@@ -171,11 +171,15 @@ describe("alone and in a batch", () => {
     const judged = (nodes: string, batch?: number) => judgedBatch(engine, [model(nodes)], data, "accuracy", { batch });
     expect(await judged(mean)).toEqual({
       batch: 1,
-      note: expect.stringMatching(/^The outputs depend on the batch: .*\(4 samples\)\. So accuracy is measured one sample at a time; `batch: \d+` /),
+      note: expect.stringMatching(
+        /^The outputs depend on the batch: .*\(4 samples\)\. So accuracy is measured one sample at a time; `batch: \d+` /,
+      ),
     });
     expect(await judged(mean, 4)).toEqual({
       batch: 4,
-      note: expect.stringMatching(/^The outputs depend on the batch: .*So accuracy is valid for batches of 4 only; `batch: 1` /),
+      note: expect.stringMatching(
+        /^The outputs depend on the batch: .*So accuracy is valid for batches of 4 only; `batch: 1` /,
+      ),
     });
     expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined });
     expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined });

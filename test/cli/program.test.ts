@@ -135,7 +135,11 @@ describe("a command", () => {
 
 test("help and hints name the program as the user starts it", async () => {
   const text = { out: "", err: "" };
-  const stream = (name: "out" | "err") => ({ write: (more: string) => void (text[name] += more) });
+  const stream = (name: "out" | "err") => ({
+    write: (more: string) => {
+      text[name] += more;
+    },
+  });
   const surroundings = { out: stream("out"), err: stream("err"), signal: new AbortController().signal };
   for (const line of ["inspect --help", "inspct", "inspect --wholly-other"])
     await runProgram(line.split(" "), { ...surroundings, program: "npx pith" });
