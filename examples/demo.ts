@@ -1,29 +1,30 @@
 /**
- * `npm run demo`: trains a network on handwritten digits, makes it smaller in every way that Pith knows, and measures each on the file as
- * it would be shipped. Ends in one table, a report to open in a browser, and every model beside it, in `out/demo/`.
+ * `npm run demo`: trains a network on handwritten digits and makes it smaller, first by each technique alone, in one table, then by the search that
+ * `pith compress` runs. Writes every model and the report of the search into `out/demo/`.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Context, open } from "pith";
+import { type Context, open, save } from "pith";
 import { collect, type Dataset, split } from "pith/data";
 import { createEngine } from "pith/engine";
-import { judge, latency } from "pith/evaluate";
-import { reportPage, type StepRecord } from "pith/report";
+import { accuracy, latency } from "pith/evaluate";
+import { reportPage } from "pith/report";
+import { search } from "pith/search";
 import { train } from "pith/train";
 import { saveAndMeasure } from "./demo/bench.ts";
-import { type Attempt, runOf } from "./demo/record.ts";
-import { line, percent, progress, table, whole } from "./demo/screen.ts";
+import { line, percent, points, progress, table, whole } from "./demo/screen.ts";
 import { originalNetwork, trainingFor, variants, type Workshop } from "./demo/variants.ts";
 import { digits } from "./digits.ts";
 
 const folder = join("out", "demo");
 const seed = 1;
-/** How much worse than the original the model that is named in the end may be. */
-const goal = { maxDrop: 0.01 };
 /** Training samples set aside to measure the ranges of activations with. */
 const calibrationSamples = 500;
+/** How much worse than the original the result of the search may be. */
+const goal = { maxDrop: 0.01 };
+/** Candidates that the search tries. */
+const candidates = 11;
 
-const date = new Date().toISOString();
 const started = performance.now();
 const secondsSince = (begin: number): number => (performance.now() - begin) / 1000;
 const count = ({ count: samples }: Dataset): string => whole(samples ?? 0);
@@ -52,56 +53,60 @@ await train(net, { ...training, data: ownPart, augment: "crop=1" }, contextFor("
 const original = await saveAndMeasure(engine, net, fileOf("original"), test);
 line(`trained  784-128-10, ${training.epochs} epochs, ${percent(original.measured.estimate.value)}`);
 
-const attempts: Attempt[] = [];
+const rows = [{ name: "original, 784-128-10", standing: original }];
 for (const { name, make } of variants) {
   const begin = performance.now();
-  const steps: StepRecord[] = [];
+  const path: string[] = [];
   const workshop: Workshop = {
     train: ownPart,
     calibrate,
     training,
     original: original.file,
     async step(model, pass, options) {
-      const stepBegin = performance.now();
-      const { changes, misses, history } = await pass(model, options, contextFor(`${name}: ${pass.id}`));
-      const seconds = secondsSince(stepBegin);
-      const {
-        measured: after,
-        comparison,
-        agreement,
-      } = await saveAndMeasure(engine, model, fileOf(name), test, original);
-      const used = Object.fromEntries(Object.entries(options).filter(([key]) => key !== "data"));
-      const missed = misses.map(({ at, reason }) => ({ at, reason }));
-      const record = { id: pass.id, name: pass.id, options: used, changes, misses: missed, history, seconds };
-      steps.push({ ...record, after, comparison, agreement });
+      await pass(model, options, contextFor(`${name}: ${pass.id}`));
+      const { measured } = await saveAndMeasure(engine, model, fileOf(name), test, original);
+      path.push(`${pass.id} ${percent(measured.estimate.value)}`);
     },
   };
   const standing = await saveAndMeasure(engine, await make(net.clone(), workshop), fileOf(name), test, original);
-  attempts.push({ name, steps, standing, verdict: judge(standing.comparison, goal) });
-  const path = steps.map(({ id, after }) => `${id} ${percent(after?.estimate.value ?? Number.NaN)}`).join(" → ");
-  line(`${secondsSince(begin).toFixed(1).padStart(5)} s  ${name}: ${path}`);
+  rows.push({ name, standing });
+  line(`${secondsSince(begin).toFixed(1).padStart(5)} s  ${name}: ${path.join(" → ")}`);
 }
 
-const standings = [original, ...attempts.map(({ standing }) => standing)];
-const models = standings.map(({ model }) => model);
 const { input } = await test.gather(Uint32Array.of(0));
 if (input === undefined) throw new Error("The digits have no input.");
-const watch = (done: number, total?: number): void => progress("timing", done, total);
-const times = await latency(engine, models, { input }, { threads: 1, progress: watch });
+const times = await latency(
+  engine,
+  rows.map(({ standing }) => standing.model),
+  { input },
+  { threads: 1, progress: (done, total) => progress("timing", done, total) },
+);
 
 line();
-const rows = standings.map((standing, index) => {
-  const name = index === 0 ? "original, 784-128-10" : (variants[index - 1]?.name ?? "");
-  return { name, standing, latency: times.models[index] };
-});
-for (const text of table(rows)) line(text);
+for (const text of table(rows.map((row, index) => ({ ...row, latency: times.models[index] })))) line(text);
 line();
 line(`Intervals are of 95 %; changes are paired by sample; speed is of one digit on one thread, all models in turns.`);
 
-const seconds = secondsSince(started);
-const parts = { train: ownPart, calibrate, test };
-const run = await runOf({ ...parts, date, seed, seconds, source, goal, original, attempts, times });
+line();
+line(
+  `Searching ${candidates} combinations of these techniques for the smallest file that loses at most 1 point, as \`pith compress\` does:`,
+);
+const { run, result } = await search(
+  await open(original.file),
+  { train: ownPart, calibrate, test, metric: accuracy() },
+  { goal, steps: candidates, purpose: "size" },
+  contextFor("searching"),
+);
 await writeFile(join(folder, "report.html"), reportPage(run));
-const best = run.variants[run.chosen ?? -1];
-if (best !== undefined) line(`Smallest that loses at most ${100 * goal.maxDrop} point: ${best.name}.`);
-line(`${join(folder, "report.html")} and ${standings.length} models beside it, in ${Math.round(seconds)} s.`);
+const kept = run.variants[run.chosen ?? -1];
+if (result !== undefined && kept?.result !== undefined && kept.comparison !== undefined) {
+  await save(result.model, fileOf("searched"));
+  const { bytes } = kept.result;
+  const { difference } = kept.comparison;
+  line(`kept     ${kept.name}: ${whole(bytes)} bytes, ${(run.original.bytes / bytes).toFixed(1)} × smaller`);
+  line(
+    `costs    ${points(difference, true)} points of accuracy, on ${whole(difference.count)} digits that the search did not use`,
+  );
+}
+line(`report   ${join(folder, "report.html")}, with all models next to it, in ${Math.round(secondsSince(started))} s`);
+line("next     npx pith compress model.onnx --data samples/ -o out/");

@@ -55,7 +55,7 @@ export function whole(value: number): string {
 }
 
 /** 98.06 (97.77 … 98.31): in hundredths, with the 95 % interval. */
-function points({ value, low, high }: Estimate, signed = false): string {
+export function points({ value, low, high }: Estimate, signed = false): string {
   const text = (share: number): string => {
     const rounded = (100 * share).toFixed(2);
     const plain = Number(rounded) === 0 ? "0.00" : rounded.replace("-", "−");

@@ -1,4 +1,4 @@
-/** What the demo tries: each technique alone, most of them in a few lines, and one chain. */
+/** What the demo tries: each technique alone, most of them in a few lines. */
 import type { Context, Model, Outcome } from "pith";
 import type { Dataset } from "pith/data";
 import { distill } from "pith/distill";
@@ -6,16 +6,12 @@ import { factorize } from "pith/factorize";
 import { flatten, linear, network, relu } from "pith/nn";
 import { prune } from "pith/prune";
 import { quantize } from "pith/quantize";
-import { type Epoch, train } from "pith/train";
+import { train } from "pith/train";
 
 /** A pass as the library has it. */
 export interface AnyPass<O> {
   readonly id: string;
-  (
-    model: Model,
-    options: O,
-    context?: Partial<Context>,
-  ): Promise<Outcome & { readonly history?: readonly Epoch[] | undefined }>;
+  (model: Model, options: O, context?: Partial<Context>): Promise<Outcome>;
 }
 
 /** What variants are made with. */
@@ -63,12 +59,6 @@ function fineTune(
   learningRate = training.learningRate / 4,
 ): Promise<void> {
   return step(net, train, { ...training, data, epochs: Math.ceil(training.epochs / 4), learningRate });
-}
-
-async function distilled({ train: data, training, original, step }: Workshop): Promise<Model> {
-  const student = studentNetwork();
-  await step(student, distill, { ...training, data, teacher: original, temperature: 4, alpha: 0.7 });
-  return student;
 }
 
 export const variants: readonly Variant[] = [
@@ -132,23 +122,20 @@ export const variants: readonly Variant[] = [
       return student;
     },
   },
-  { name: "student 784-64-10, distilled", make: (_, workshop) => distilled(workshop) },
+  {
+    name: "student 784-64-10, distilled",
+    async make(_, { train: data, training, original, step }) {
+      const student = studentNetwork();
+      await step(student, distill, { ...training, data, teacher: original, temperature: 4, alpha: 0.7 });
+      return student;
+    },
+  },
   {
     name: "fc1 of rank 32, fine-tuned",
     async make(net, workshop) {
       await workshop.step(net, factorize, { layers: "fc1", rank: 32 });
       await fineTune(net, workshop);
       return net;
-    },
-  },
-  {
-    name: "distilled, pruned by 70 %, fine-tuned, 8-bit",
-    async make(_, workshop) {
-      const student = await distilled(workshop);
-      await workshop.step(student, prune, { scope: "global", amount: 0.7, keepMasks: true });
-      await fineTune(student, workshop);
-      await workshop.step(student, quantize, { scheme: "static", data: workshop.calibrate });
-      return student;
     },
   },
 ];

@@ -49,9 +49,15 @@ describe.skipIf(data === undefined)("npm run demo on MNIST", () => {
     ["student 784-64-10, alone", 0.51, -1],
     ["student 784-64-10, distilled", 0.51, -1],
     ["fc1 of rank 32, fine-tuned", 0.31, -0.5],
-    ["distilled, pruned by 70 %, fine-tuned, 8-bit", 0.14, -1.2],
   ])("%s: bytes to a share of %d, at most %d points", (name, share, change) => {
     expect(row(name).bytes).toBeLessThan(share * row("original, 784-128-10").bytes);
     expect(row(name).change).toBeGreaterThan(change);
+  });
+
+  test("the search keeps a file of less than a tenth of the bytes that loses at most a point", () => {
+    const [, smaller] = /^kept .* ([\d.]+) × smaller$/m.exec(printed) ?? [];
+    expect(Number(smaller)).toBeGreaterThan(10);
+    const [, change = ""] = /^costs {4}(\S+) /m.exec(printed) ?? [];
+    expect(Number(change.replace("−", "-"))).toBeGreaterThan(-1);
   });
 });

@@ -44,9 +44,15 @@ describe("npm run demo", () => {
     },
   );
 
-  test("every model lies beside a report that names it", async () => {
-    const report = await readFile(out("report.html"), "utf8");
-    for (const { name } of variants) expect(report).toContain(name.replaceAll("'", "&#39;"));
-    expect(await readdir(out(""))).toHaveLength(variants.length + 2);
+  test("ends with what the search kept, what that costs, and the command for a model of one's own", async () => {
+    const [, kept = "", bytes = ""] = /^kept {5}(.*): ([\d,]+) bytes, [\d.]+ × smaller$/m.exec(printed) ?? [];
+    expect(Number(bytes.replaceAll(",", ""))).toBeLessThan((await stat(fileOf("8-bit weights"))).size);
+    expect(printed).toMatch(
+      /^costs {4}\S+ \(\S+ … \S+\) points of accuracy, on 250 digits that the search did not use$/m,
+    );
+    expect((await stat(out("searched.onnx"))).size).toBe(Number(bytes.replaceAll(",", "")));
+    expect(await readFile(out("report.html"), "utf8")).toContain(kept);
+    expect(await readdir(out(""))).toHaveLength(variants.length + 3);
+    expect(printed).toMatch(/\nnext {5}npx pith compress model\.onnx --data samples\/ -o out\/\n$/);
   });
 });
