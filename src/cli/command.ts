@@ -4,6 +4,7 @@ import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalized, type PithError } from "../errors.ts";
 import type { Job } from "../job/job.ts";
+import type { RunOptions } from "../job/run.ts";
 import { described, option } from "../passes/options.ts";
 import { guideOf } from "./guides.ts";
 import { modelAt, modelsOfFlags, saidOn } from "./model-folder.ts";
@@ -54,13 +55,13 @@ export interface Session {
   readonly folders: ReadonlyMap<string, string>;
   /**
    * Runs a job (`jobs/<module>.ts`, or a module by its address) in a process of its own, its progress shown. `name` is what messages call it;
-   * `keeps`: when it is stopped, it takes its time to keep what it has done.
+   * `keeps`: when it is stopped, it takes its time to keep what it has done. `modules`: the only modules of the user that it may import (any).
    */
   job<J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    how?: { readonly keeps: boolean },
+    how?: Pick<RunOptions, "keeps" | "modules">,
   ): Promise<Awaited<ReturnType<J>>>;
 }
 

@@ -4,7 +4,6 @@ import * as v from "valibot";
 import { parsePreprocessingSpec, parseState } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { countOption, option } from "../passes/options.ts";
-import type { Settings } from "../task/index.ts";
 import { settings } from "./set.ts";
 
 export const dataGroup = "Data (docs/data.md):";
@@ -46,18 +45,20 @@ export const dataFlags = {
 const dataSchema = v.object(dataFlags);
 export type DataFlags = v.InferOutput<typeof dataSchema>;
 
-export interface DataRequest {
-  readonly path: string;
-  readonly part: "test" | "train" | "all" | undefined;
-  /** In the syntax of `parsePreprocessingSpec`; undefined: found out. */
-  readonly preprocess: string | undefined;
-  /** Inputs with a value of their own, "sr=16000". */
-  readonly set: Settings;
+/** `--data` and what belongs to it, as jobs are given it. */
+export const dataRequestSchema = v.object({
+  path: v.string(),
+  part: dataFlags.part,
+  /** In the syntax of `parsePreprocessingSpec`; undefined: Pith finds it. */
+  preprocess: v.optional(v.string()),
+  /** Values of inputs that the data does not contain. */
+  set: v.record(v.string(), v.union([v.number(), v.array(v.number())])),
   /** Outputs that are fed as inputs at the next step, "stateN=state". */
-  readonly states: readonly string[];
-  readonly samples: number | undefined;
-  readonly batch: number | undefined;
-}
+  states: v.pipe(v.array(v.string()), v.readonly()),
+  samples: dataFlags.samples,
+  batch: dataFlags.batch,
+});
+export type DataRequest = Readonly<v.InferOutput<typeof dataRequestSchema>>;
 
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
   const { data, part, preprocess, set, states, samples, batch } = flags;

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { moduleOf } from "#root";
 import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
+import type { RunOptions } from "../job/run.ts";
 import { version } from "../version.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
@@ -41,7 +42,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    how: { readonly keeps?: boolean } = {},
+    how: Pick<RunOptions, "keeps" | "modules"> = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const run = surroundings.runJob ?? (await import("../job/run.ts")).runJob;
     const { onCommandLine } = await import("./invalid-options.ts");

@@ -1,6 +1,7 @@
 /** The first module of a job's process: takes the order, runs the job, sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../errors.ts";
+import { permitModules } from "../platform/node-modules.ts";
 import { disableTelemetry } from "../platform/node-telemetry.ts";
 import { toFault } from "../platform/serialized-error.ts";
 import type { Job, JobContext, JobEvent } from "./job.ts";
@@ -20,10 +21,11 @@ process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFaul
 process.on("message", (message) => {
   if (!isOurs<ToChild>(message)) return;
   if (message.pith === "stop") controller.abort();
-  else void start(message.module, message.input, message.temporary);
+  else void start(message);
 });
 
-async function start(module: string, input: unknown, temporary: string): Promise<void> {
+async function start({ module, input, temporary, modules }: Extract<ToChild, { pith: "start" }>): Promise<void> {
+  if (modules !== undefined) permitModules(modules);
   // Whatever this process puts into the system's temporary folder goes with the job, even if it crashes.
   for (const name of ["TMPDIR", "TEMP", "TMP"]) process.env[name] = temporary;
   process.on("disconnect", () => {

@@ -3,7 +3,14 @@ import type { Fault } from "../platform/serialized-error.ts";
 import type { JobEvent } from "./job.ts";
 
 export type ToChild =
-  | { readonly pith: "start"; readonly module: string; readonly input: unknown; readonly temporary: string }
+  | {
+      readonly pith: "start";
+      readonly module: string;
+      readonly input: unknown;
+      readonly temporary: string;
+      /** The only modules of the user that the process may import; undefined: any. */
+      readonly modules: readonly string[] | undefined;
+    }
   | { readonly pith: "stop" };
 
 export type ToParent =

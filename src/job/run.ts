@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly onEvent?: (event: JobEvent) => void;
   /** When the job is asked to stop, it saves what it has done, which may take longer than a moment: it gets `keepingGrace`. */
   readonly keeps?: boolean;
+  /** The only modules of the user that the job may import (any). */
+  readonly modules?: readonly string[] | undefined;
   /** Everything else on the machine has a higher priority, above all a measurement of speed. */
   readonly isBackground?: boolean;
   /** Milliseconds between being asked to stop and being killed; unless said, what follows from `keeps`. */
@@ -127,7 +129,7 @@ export async function runJob<J extends Job>(
         );
       });
       child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
-      send(child, { pith: "start", module: module.href, input, temporary: temporary.path });
+      send(child, { pith: "start", module: module.href, input, temporary: temporary.path, modules: options.modules });
     });
     await drained;
     if (answer.pith !== "ended") flush();

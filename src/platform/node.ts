@@ -4,8 +4,6 @@ import { appendFile, mkdir, readdir, readFile as readWhole, rename, rm, stat } f
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
 import type { Digest } from "./files.ts";
 import { failure } from "./node-failure.ts";
 
@@ -16,6 +14,7 @@ export { claimFolder } from "./node-claim.ts";
 export { brotliSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+export { importModule } from "./node-modules.ts";
 export { scratchFile } from "./node-scratch.ts";
 export { openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
 export { disableTelemetry } from "./node-telemetry.ts";
@@ -104,24 +103,6 @@ export const fileNameOf = (path: string): string => basename(path);
 /** ".onnx"; "" if there is none. Lower case. */
 export const extensionOf = (path: string): string => extname(path).toLowerCase();
 
-/** Imports a user's ES module by its path. @throws PithError E_FILE where there is no such module, the one of this code where it cannot be imported. */
-export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
-  const place = resolve(path);
-  if ((await fileKind(path)) !== "file") {
-    const hint = place === path ? undefined : `It was looked for as ${place}.`;
-    throw new PithError("E_FILE", `"${path}" does not exist.`, { hint });
-  }
-  try {
-    return (await import(pathToFileURL(place).href)) as Readonly<Record<string, unknown>>;
-  } catch (cause) {
-    const hint = /\.m?ts$/.test(path)
-      ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
-      : undefined;
-    throw new PithError(code, `${path} cannot be imported: ${clause(messageOf(cause))}.`, { cause, hint });
-  }
-}
-
-/** How many threads are worth starting. */
 /** Of an installed package; undefined where there is none. */
 export function packageVersion(name: string): string | undefined {
   try {
@@ -132,6 +113,7 @@ export function packageVersion(name: string): string | undefined {
   }
 }
 
+/** How many threads are worth starting. */
 export const threadCount = (): number => availableParallelism();
 
 /** Milliseconds that processors have worked for this process so far, in all of its threads. */

@@ -2,8 +2,7 @@
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { inProcesses } from "../../src/cli/jobs/ahead.ts";
-import type { MeasurementsInput } from "../../src/cli/jobs/measurements.ts";
-import type { Work } from "../../src/cli/queue/kinds.ts";
+import type { MeasurementsInput, Work } from "../../src/cli/queue/inputs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
 import { smallModels } from "./small-models.ts";

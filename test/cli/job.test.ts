@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -40,6 +40,24 @@ describe("a job", () => {
     const source = new URL("./jobs/behave.ts", import.meta.url);
     const input = { kind: "double", values: Float32Array.of(1) } as const;
     expect(await runFromSources<typeof behave>(source, input)).toEqual({ values: Float32Array.of(2), count: 1n });
+  });
+
+  test("imports any module of the user, or only those that it is permitted", async () => {
+    const folder = temporaryFolder();
+    const [rows, others] = ["rows.mjs", "others.mjs"].map((name) => join(folder, name)) as [string, string];
+    for (const path of [rows, others]) writeFileSync(path, 'console.log("ran");\nexport default 3;\n');
+    const lines: string[] = [];
+    const onEvent = (event: JobEvent) => event.kind === "output" && lines.push(event.text);
+    for (const path of [others, `${rows}/../others.mjs`, `${others}/.`, join(folder, "missing.mjs")])
+      expect(await failure({ kind: "import", path }, { modules: [rows], onEvent })).toMatchObject({
+        code: "E_OPTION",
+        message: `"${path}" is code that this worker was not started with.`,
+      });
+    await failure({ kind: "import", path: rows }, { modules: [], onEvent });
+    expect(lines).toEqual([]);
+    for (const options of [{}, { modules: [rows] }])
+      expect(await run({ kind: "import", path: rows }, { ...options, onEvent })).toBe(3);
+    expect(lines).toEqual(["ran", "ran"]);
   });
 
   test("tells stage, progress, log and printed lines, in order, with the last progress always told", async () => {

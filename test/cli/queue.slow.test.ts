@@ -1,6 +1,6 @@
 /** Workers of a queue: what becomes of work when they die, stop, or the server starts again. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { Queue } from "bullmq";
@@ -12,6 +12,7 @@ import { random } from "../../src/tensor/random.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { textToText } from "../transformers-js/small-folders.ts";
+import { dataAt } from "./data-request.ts";
 import { pith, program } from "./run.ts";
 import { asking, startS3 } from "./s3-server.ts";
 import { smallModels } from "./small-models.ts";
@@ -211,28 +212,65 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     await ended(redis.child);
   }, 400_000);
 
-  test("a worker refuses a job of a kind that it does not know, and goes on", async () => {
+  test("a worker refuses forged jobs with a sentence each, runs no code from the store, and goes on", async () => {
     const redis = startServer();
     await until(() => redis.said().includes("Ready to accept connections"));
-    const { child, said } = worker();
+    const own = join(folder, "forged");
+    const { child, said } = worker(own);
     await until(() => said().includes("takes work from"));
     const queue = new Queue("pith", { connection: { port } });
-    const input = { model: "../../etc/passwd", data: { path: "points.csv" }, resumeFolder: "runs", seed: 0 };
-    for (const kind of ["pass", "../../evil", "combination"])
-      await queue.add(kind, { version, kind, name: `the ${kind}`, input });
+    const files = `inputs/${"0".repeat(64)}`;
+    mkdirSync(join(own, files), { recursive: true });
+    await save(parseModel(outliers), join(own, files, "net.onnx"));
+    writeFileSync(join(own, files, "points.csv"), "x,y,label\n1,0,0\n0,1,1\n");
+    const ran = join(folder, "ran");
+    const code = `import { writeFileSync } from "node:fs";\nwriteFileSync(${JSON.stringify(ran)}, "");\n`;
+    writeFileSync(join(own, files, "x.mjs"), code);
+    symlinkSync(join(own, files, "x.mjs"), join(folder, "link.csv"));
+    const input = {
+      ...{ model: `${files}/net.onnx`, resumeFolder: `runs/${"0".repeat(64)}`, seed: 0, metric: "accuracy" },
+      ...{ data: dataAt(`${files}/points.csv`), targets: [], goal: { strict: false }, force: false, search: {} },
+      combination: "int8",
+    };
+    const add = (data: unknown) => queue.add("job", data);
+    let count = 0;
+    const forge = async (sentence: string, change: object, kind = "combination") => {
+      const name = `job ${++count}`;
+      await add({ version, kind, name, input: { ...input, ...change } });
+      await until(() => said().includes(`failed: ${name} of `) || said().includes(sentence));
+      expect(said()).toContain(sentence);
+    };
+    await add("text");
+    await add({ version });
+    await add({ version, kind: "combination", name: "x", input: { model: 3 } });
+    for (const kind of ["pass", "../../evil"])
+      await forge(`failed: a job: The queue asks for "${kind}", which is not a supported job.`, {}, kind);
+    await forge('The queue names "../../etc/passwd", which is not in the store.', { model: "../../etc/passwd" });
+    for (const name of ["x.mjs", "x.mjs/", "x.mjs/."])
+      await forge(`"${files}/${name}" is code that this worker was not started with`, {
+        data: dataAt(`${files}/${name}`),
+      });
     for (const sentence of [
-      'failed: the pass of passwd: The queue asks for "pass", which is not a supported job.',
-      'The queue asks for "../../evil", which is not a supported job.',
-      'failed: the combination of passwd: The queue names "../../etc/passwd", which is not in the store.',
+      'failed: a job: The queue has a job that Pith did not put there: job: expected an object, got "text".',
+      'failed: a job: The queue has a job that Pith did not put there: job: "kind" is missing.',
+      "failed: a job: The queue has a job that Pith did not put there: input",
     ])
       await until(() => said().includes(sentence));
-    expect(await queue.getFailedCount()).toBe(3);
+    symlinkSync(join(folder, "link.csv"), join(own, files, "test.csv"));
+    await forge(`The store has a link: expected a file or a folder, got "${files}/test.csv".`, {});
+    rmSync(join(own, files, "test.csv"));
+    mkdirSync(join(own, "runs"), { recursive: true });
+    symlinkSync(folder, join(own, input.resumeFolder));
+    await forge(`The store has a link: expected a file or a folder, got "${input.resumeFolder}".`, {});
+    expect(await queue.getFailedCount()).toBe(count + 3);
+    expect(existsSync(ran)).toBe(false);
+    expect(said()).not.toMatch(/TypeError|is not a function|Cannot read properties|internal/);
     await queue.close();
     child.kill("SIGINT");
     await ended(child);
     redis.child.kill("SIGTERM");
     await ended(redis.child);
-  }, 60_000);
+  }, 120_000);
 
   test("a worker with the modules of a command does its jobs, one without refuses them: the same as without", async () => {
     const redis = startServer();

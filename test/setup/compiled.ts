@@ -40,6 +40,7 @@ export default async function compile({ provide }: TestProject): Promise<() => v
     entryPoints: jobs.map((name) => join(root, `test/cli/jobs/${name}.ts`)),
     outdir: join(dist, "jobs"),
     bundle: true,
+    external: ["#*"],
     format: "esm",
     platform: "node",
     plugins: [{ name: "compiled", setup: (to) => to.onResolve({ filter: /src\/errors/ }, () => errors) }],

@@ -1,12 +1,13 @@
 import { basename } from "node:path";
 import * as v from "valibot";
-import { refusalIn } from "../../errors.ts";
+import { messageOf } from "../../errors.ts";
 import { duration } from "../../evaluate/numbers.ts";
 import type { Job } from "../../job/job.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { defineCommand } from "../command.ts";
 import { foundAmong } from "../queue/modules.ts";
 import { serve, withoutPassword } from "../queue/queue.ts";
+import { readJob } from "../queue/read-job.ts";
 import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
@@ -40,16 +41,18 @@ export default defineCommand({
     const onReady = (): void => terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
     await serve(
       url,
-      async (work) => {
-        const what = `${work.name} of ${basename(work.input.model)}`;
+      async (data) => {
+        let name = "a job";
         const started = performance.now();
         try {
-          const received = await receivedInput(shared, work, ownModule);
-          await session.job<Job>(work.kind, received as never, what, { keeps: true });
+          const work = readJob(data);
+          name = `${work.name} of ${basename(work.input.model)}`;
+          const received = await receivedInput(shared, work.input, ownModule);
+          await session.job<Job>(work.kind, received as never, name, { keeps: true, modules });
           done++;
-          terminal.note("done", `${what}: ${duration(performance.now() - started)}`);
+          terminal.note("done", `${name}: ${duration(performance.now() - started)}`);
         } catch (error) {
-          if (!signal.aborted) terminal.note("failed", `${what}: ${refusalIn(error).message}`, "warning");
+          if (!signal.aborted) terminal.note("failed", `${name}: ${messageOf(error)}`, "warning");
           throw error;
         }
       },

@@ -10,9 +10,10 @@ import type { Job, JobContext } from "../../job/job.ts";
 import { runJob } from "../../job/run.ts";
 import { type Ahead, Pool } from "../../run/pool.ts";
 import { openBucket } from "../queue/bucket.ts";
-import { modulesOf, type SharedInput, type Work } from "../queue/kinds.ts";
+import { modulesOf } from "../queue/input-modules.ts";
+import type { SharedInput, Work } from "../queue/inputs.ts";
 import { type OpenedQueue, openQueue, withoutPassword } from "../queue/queue.ts";
-import { inputIn, openSharedStore, shareInput } from "../queue/shared-store.ts";
+import { inputIn, openSharedStore, requireStored, shareInput } from "../queue/shared-store.ts";
 
 /** Where jobs are done. */
 export interface Elsewhere {
@@ -29,7 +30,7 @@ export interface Elsewhere {
  * @param work is given the pool, none where there is nothing beside this process, and `here`, which returns the input by which this process finds the results.
  */
 export async function withAhead<I extends SharedInput, T>(
-  { kind, models }: { readonly kind: string; readonly models: readonly { readonly input: I; readonly model: Model }[] },
+  models: readonly { readonly input: I; readonly model: Model }[],
   { jobs, queue: named }: Elsewhere,
   workOf: (name: string, its: (input: I) => I) => Work,
   context: JobContext,
@@ -45,9 +46,13 @@ export async function withAhead<I extends SharedInput, T>(
   try {
     context.stage("store");
     const stored = new Map<I, I>();
-    for (const { input, model } of models) stored.set(input, await shareInput(store, model, { kind, input }));
+    for (const { input, model } of models) {
+      const shared = await shareInput(store, model, input);
+      await requireStored(inputIn(store, shared));
+      stored.set(input, shared);
+    }
     const [first] = models;
-    const modules = first === undefined ? [] : await modulesOf({ kind, input: first.input });
+    const modules = first === undefined ? [] : await modulesOf(first.input);
     const its = (input: I): I => stored.get(input) ?? input;
     const ahead = await onQueue(queue, named.url, (name) => workOf(name, its), modules, context);
     return await work(ahead, (input) => (stored.has(input) ? inputIn(store, its(input)) : input));

@@ -1,11 +1,8 @@
 /** Job: tries one combination of a search of `pith compress`, and leaves its result in the folder where the search looks for it. */
 import type { JobContext } from "../../job/job.ts";
 import { tryIn } from "../../search/search.ts";
-import { type SearchInput, withSearch } from "./open-search.ts";
-
-export interface CombinationInput extends SearchInput {
-  readonly combination: string;
-}
+import type { CombinationInput } from "../queue/inputs.ts";
+import { withSearch } from "./open-search.ts";
 
 export default async function combinationJob(input: CombinationInput, context: JobContext): Promise<void> {
   await withSearch(input, context, undefined, ({ model, task, options, running }) =>

@@ -18,14 +18,13 @@ import { searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
-import type { Work } from "../queue/kinds.ts";
+import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 import { type RecipeFile, readRecipe } from "../recipe-file.ts";
 import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
-import type { CombinationInput } from "./combination.ts";
 import { warnOfDefaults } from "./open-model.ts";
-import { type OpenedSearch, type SearchInput, withSearch } from "./open-search.ts";
+import { type OpenedSearch, withSearch } from "./open-search.ts";
 
 /** Of the reports of a run that keeps nothing, where an earlier result lies. */
 const refusedFolder = "refused";
@@ -93,18 +92,13 @@ function searched(
   context: JobContext,
 ): Promise<Compressed> {
   const { out: _, recipe: __, command: ___, jobs, queue, ...shared } = input;
-  const kind = "combination";
   const workOf = (name: string, its: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
-    kind,
+    kind: "combination",
     name,
     input: { ...its(shared), combination: name },
   });
-  return withAhead(
-    { kind, models: [{ input: shared, model }] },
-    { jobs, queue },
-    workOf,
-    context,
-    async (ahead, here) => searchAhead(model, task, { ...options, ahead, ...(await storeOf(here(shared))) }, running),
+  return withAhead([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, here) =>
+    searchAhead(model, task, { ...options, ahead, ...(await storeOf(here(shared))) }, running),
   );
 }
 

@@ -1,12 +1,8 @@
 /** Job: makes some measurements of `pith sensitivity`, and leaves them in the folder where the command looks for them. */
 import type { JobContext } from "../../job/job.ts";
 import { measureIn } from "../../recipe/sensitivity.ts";
-import type { Measurement } from "../../recipe/sweep-units.ts";
-import { openSweep, type SweepInput } from "./open-sweep.ts";
-
-export interface MeasurementsInput extends SweepInput {
-  readonly measurements: readonly Measurement[];
-}
+import type { MeasurementsInput } from "../queue/inputs.ts";
+import { openSweep } from "./open-sweep.ts";
 
 export default async function measurementsJob(input: MeasurementsInput, context: JobContext): Promise<void> {
   const { model, task, options, running } = await openSweep(input, context);

@@ -2,32 +2,20 @@
 import { basename } from "node:path";
 import { trainedKey } from "../../data/trained-on.ts";
 import { createEngine } from "../../engine/index.ts";
-import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
+import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { SearchOptions } from "../../search/index.ts";
 import { recipesFor } from "../../search/offers.ts";
-import type { MetricName } from "../../task/index.ts";
-import type { SharedInput } from "../queue/kinds.ts";
+import type { SearchInput } from "../queue/inputs.ts";
+import { requireStored } from "../queue/shared-store.ts";
 import { storeOf } from "./ahead.ts";
 import { tokensTimed } from "./bench.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
-
-export interface SearchInput extends SharedInput {
-  readonly metric: MetricName;
-  readonly output: string | undefined;
-  readonly targets: readonly TargetName[];
-  readonly goal: { readonly maxDrop: number | undefined; readonly strict: boolean };
-  readonly force: boolean;
-  readonly search: Pick<
-    SearchOptions,
-    "minutes" | "steps" | "purpose" | "targetSize" | "faster" | "leastSpeed" | "techniques" | "front"
-  >;
-}
 
 export interface OpenedSearch extends StepsTask {
   readonly model: Model;
@@ -50,6 +38,7 @@ async function openSearch(
   context: JobContext,
   given: readonly Recipe[] | undefined,
 ): Promise<OpenedSearch> {
+  await requireStored(input);
   const model = await openModel(input.model, context);
   const engine = createEngine();
   const { techniques } = input.search;

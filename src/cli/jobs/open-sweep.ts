@@ -4,21 +4,15 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
 import type { SensitivityOptions } from "../../recipe/index.ts";
-import type { MetricName, OpenedTask } from "../../task/index.ts";
-import type { SharedInput } from "../queue/kinds.ts";
+import type { OpenedTask } from "../../task/index.ts";
+import type { SweepInput } from "../queue/inputs.ts";
+import { requireStored } from "../queue/shared-store.ts";
 import { storeOf } from "./ahead.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
 /** Samples, unless `--samples` says how many: more would seldom change which layer is the most sensitive. */
 const usualSamples = 1024;
-
-export interface SweepInput extends SharedInput {
-  readonly metric: MetricName;
-  readonly output: string | undefined;
-  /** Whether the processor time of each setting is measured. */
-  readonly timed: boolean;
-}
 
 export interface OpenedSweep {
   readonly model: Model;
@@ -30,6 +24,7 @@ export interface OpenedSweep {
 }
 
 export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
+  await requireStored(input);
   const engine = createEngine();
   const model = await openModel(input.model, context);
   const { metric, output, timed, data } = input;

@@ -2,12 +2,8 @@
 import type { JobContext } from "../../job/job.ts";
 import { parseRecipe, recipeName } from "../../recipe/index.ts";
 import { runIn } from "../../recipe/trials.ts";
-import { type SearchInput, withSearch } from "./open-search.ts";
-
-export interface RecipeInput extends SearchInput {
-  /** Its text, in YAML or JSON. */
-  readonly recipe: string;
-}
+import type { RecipeInput } from "../queue/inputs.ts";
+import { withSearch } from "./open-search.ts";
 
 export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
   const recipe = parseRecipe(input.recipe);

@@ -4,12 +4,10 @@ import { counted, integer } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { recipeName } from "../../recipe/index.ts";
-import type { Work } from "../queue/kinds.ts";
+import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";
 import { type RecipeFile, readRecipe } from "../recipe-file.ts";
 import { type Elsewhere, withAhead } from "./ahead.ts";
 import { openModel } from "./open-model.ts";
-import type { SearchInput } from "./open-search.ts";
-import type { RecipeInput } from "./recipe.ts";
 
 export interface RecipesInput extends Elsewhere {
   readonly recipe: RecipeFile;
@@ -25,16 +23,15 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
   const { recipe: file, models, outs, jobs, queue } = input;
   const { text, recipe } = await readRecipe(file, outs);
   const name = recipeName(recipe);
-  const kind = "recipe";
   const inputs = models.map((one): RecipeInput => ({ ...one, recipe: text }));
   const opened = (await Promise.all(inputs.map(ready))).flatMap((one) => one ?? []);
   const names = opened.map((_, at) => String(at));
   const workOf = (at: string, its: (input: RecipeInput) => RecipeInput): Work<RecipeInput> => {
     const one = opened[Number(at)];
     if (one === undefined) throw new RangeError(`there is no model ${at}`);
-    return { kind, name, input: its(one.input) };
+    return { kind: "recipe", name, input: its(one.input) };
   };
-  return withAhead({ kind, models: opened }, { jobs, queue }, workOf, context, async (ahead, here) => {
+  return withAhead(opened, { jobs, queue }, workOf, context, async (ahead, here) => {
     if (ahead !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(ahead.jobs)} at a time`);
       await ahead.doRound(names, [], context).finally(() => ahead.close());

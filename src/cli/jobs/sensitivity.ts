@@ -18,12 +18,11 @@ import {
 } from "../../report/sensitivity.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { onCommandLine } from "../invalid-options.ts";
-import type { Work } from "../queue/kinds.ts";
+import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
 import { sweptFolder, writeResults } from "../result-folder.ts";
 import { mostKept } from "../steps-folder.ts";
 import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
-import type { MeasurementsInput } from "./measurements.ts";
-import { openSweep, type SweepInput } from "./open-sweep.ts";
+import { openSweep } from "./open-sweep.ts";
 
 export interface SensitivityInput extends SweepInput, Elsewhere {
   readonly out: string;
@@ -83,15 +82,14 @@ function measuredFor(
 ): Promise<Sensitivity> {
   const { model: path, resumeFolder, data, seed, metric, output, timed, jobs, queue } = input;
   const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
-  const kind = "measurements";
   const portions = new Map<string, readonly Measurement[]>();
   const workOf = (name: string, its: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
-    kind,
+    kind: "measurements",
     name,
     input: { ...its(shared), measurements: portions.get(name) ?? [] },
   });
   const models = [{ input: shared, model }];
-  return withAhead({ kind, models }, { jobs, queue }, workOf, context, async (pool, here) => {
+  return withAhead(models, { jobs, queue }, workOf, context, async (pool, here) => {
     const ahead: SweepOptions["ahead"] = async (all, signal) => {
       if (pool === undefined) return;
       for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);

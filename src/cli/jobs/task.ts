@@ -27,7 +27,7 @@ export interface TaskRequest {
   readonly data: DataRequest;
   readonly recipes: readonly Recipe[];
   readonly metric: MetricName;
-  readonly output: string | undefined;
+  readonly output?: string | undefined;
   readonly seed: number;
   /** The original or the teacher: the data is prepared as it says. */
   readonly reference?: Model | undefined;

@@ -10,7 +10,8 @@ import { PithError } from "../../errors.ts";
 /** What stands in a job for a module, or on this machine for what stands in a job. */
 export type Rename = (module: string) => Promise<string>;
 
-export const isCode = (path: string): boolean => /\.[cm]?[jt]s$/i.test(path);
+/** Decides by the path that an import would open: "rows.mjs/." is "rows.mjs". */
+export const isCode = (path: string): boolean => /\.[cm]?[jt]s$/i.test(resolve(path));
 
 /** "modules/e3b0c442…/rows.mjs". @throws PithError E_FILE */
 export async function nameInJobs(path: string): Promise<string> {

@@ -5,7 +5,7 @@ import { textHash } from "../../data/file-hash.ts";
 import { PithError } from "../../errors.ts";
 import { computedBy } from "../../run/keys.ts";
 import type { PoolJob } from "../../run/pool.ts";
-import type { Work } from "./kinds.ts";
+import type { Work } from "./inputs.ts";
 
 /** A job in the queue, as plain data. The paths in its input are relative to the store. */
 interface QueuedJob extends Work {
@@ -126,21 +126,20 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
 
 /**
  * Does jobs of the queue until the signal comes. Jobs that are not finished then go back to the queue.
- * @param take does one job. The job fails with what it throws.
+ * @param take does the job of some data, which any program may have put there. The job fails with what it throws.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
 export async function serve(
   url: string,
-  take: (work: Work) => Promise<void>,
+  take: (data: unknown) => Promise<void>,
   { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
 ): Promise<void> {
   const { bull, connect } = await driverFor(url);
   const redis = await connected(connect(), url);
-  const worker: Worker<QueuedJob> = new bull.Worker<QueuedJob>(
+  const worker: Worker<unknown> = new bull.Worker<unknown>(
     queueName,
     async (job, token) => {
       try {
-        requireSameVersion(job.data);
         await take(job.data);
       } catch (error) {
         if (!signal.aborted) throw error;
@@ -169,9 +168,3 @@ export async function serve(
 
 /** "0.1.0 with onnxruntime-node 1.27.0" */
 export const ownVersion = `${computedBy.pith} with onnxruntime-node ${computedBy.runtime}`;
-
-/** Another version may compute other results. */
-function requireSameVersion(job: QueuedJob): void {
-  if (job.version === ownVersion) return;
-  throw new PithError("E_UNSUPPORTED", `The job is of Pith ${job.version}, this is ${ownVersion}.`);
-}

@@ -1,5 +1,4 @@
 /** Recipes for workers of a queue, which run techniques by their names and modules that they have, and read and write no other files than those of the store. */
-import * as v from "valibot";
 import { isObject } from "../../data/plain-object.ts";
 import { PithError } from "../../errors.ts";
 import type { OptionValues } from "../../passes/index.ts";
@@ -8,20 +7,16 @@ import { withOptions } from "../../recipe/pass-steps.ts";
 import { steps } from "../../recipe/steps.ts";
 import { isCode, type Rename } from "./modules.ts";
 
-const schema = v.object({ recipe: v.string() });
-
 /**
- * The input with other names of the modules in its recipe.
- * @throws PithError E_OPTION for an input without a recipe, or with one that is none or names another file.
+ * Renames the modules in the text of a recipe.
+ * @throws PithError E_OPTION for a text that is not a recipe, or that names another file.
  */
-export async function withRecipeModules<I extends object>(input: I, rename: Rename): Promise<I> {
-  const { success, output } = v.safeParse(schema, input);
-  if (!success) throw new PithError("E_OPTION", "The queue asks for a recipe, and has none.");
-  const recipe = await withOptions(parseRecipe(output.recipe), async (step) => {
+export async function withRecipeModules(text: string, rename: Rename): Promise<string> {
+  const recipe = await withOptions(parseRecipe(text), async (step) => {
     requireNoFiles(step);
     return (await renamedIn(step.options, rename)) as OptionValues;
   });
-  return { ...input, recipe: recipeText(recipe) };
+  return recipeText(recipe);
 }
 
 /** Files that a pass reads or writes. */

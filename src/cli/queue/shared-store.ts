@@ -1,18 +1,19 @@
 /** A folder or a bucket that several machines read and write. It holds models and data under the hashes of their contents, and the finished work of commands. */
 import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
-import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
 import { fileHash, textHash } from "../../data/file-hash.ts";
 import { sidecarsOf } from "../../data/sidecars.ts";
-import { PithError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
 import { filesOf } from "../files.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
-import { type SharedInput, type Work, withModules } from "./kinds.ts";
+import { withModules } from "./input-modules.ts";
+import type { SharedInput } from "./inputs.ts";
 import { isCode, nameInJobs, type Rename } from "./modules.ts";
+import { requireNoLinks, storedFolder } from "./stored-files.ts";
 import { wholeFolder } from "./whole-folder.ts";
 
 export interface SharedStore {
@@ -39,12 +40,8 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
  * @returns the input with paths relative to the store, and modules by their hashes.
  * @throws PithError E_OPTION where a worker must not take the job.
  */
-export async function shareInput<I extends SharedInput>(
-  store: SharedStore,
-  model: Model,
-  work: Pick<Work<I>, "kind" | "input">,
-): Promise<I> {
-  const input = await withModules(work, nameInJobs);
+export async function shareInput<I extends SharedInput>(store: SharedStore, model: Model, given: I): Promise<I> {
+  const input = await withModules(given, nameInJobs);
   const shared = await share(store, [
     ...named(dirname(input.model), filesOf(model, input.model)),
     ...(await sidecarsOf(input.model)),
@@ -74,21 +71,23 @@ async function shareData(store: SharedStore, given: string): Promise<string> {
   return isFolder ? place : `${place}/${basename(data)}`;
 }
 
-/** The input with absolute paths on this machine, but for modules. @throws PithError E_DATA for a path that leaves the store. */
+/** The folders in the store that a job reads. @throws PithError E_DATA for a path that is not in the store. */
+const inputFolders = ({ model, data }: SharedInput): readonly string[] =>
+  [model, ...(isCode(data.path) ? [] : [data.path])].map((path) => storedFolder(path, "inputs"));
+
+/** The input with absolute paths on this machine, except for modules. @throws PithError E_DATA for a path that is not in the store. */
 export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
-  const at = (path: string): string => {
-    const found = resolve(folder, path);
-    if (isAbsolute(path) || !found.startsWith(resolve(folder) + sep))
-      throw new PithError("E_DATA", `The queue names "${path}", which is not in the store.`);
-    return found;
-  };
-  const resumeFolder = at(input.resumeFolder);
+  inputFolders(input);
+  const { model, data } = input;
+  const resumeFolder = storedFolder(input.resumeFolder, "runs");
+  const store = resolve(folder);
   return {
     ...input,
-    model: at(input.model),
-    data: { ...input.data, path: isCode(input.data.path) ? input.data.path : at(input.data.path) },
-    resumeFolder,
-    bucket: bucket && `${bucket.address}/${relative(resolve(folder), resumeFolder).replaceAll(sep, "/")}`,
+    model: join(store, model),
+    data: isCode(data.path) ? data : { ...data, path: join(store, data.path) },
+    resumeFolder: join(store, resumeFolder),
+    bucket: bucket && `${bucket.address}/${resumeFolder}`,
+    store,
   };
 }
 
@@ -97,16 +96,18 @@ export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, 
  * @param ownModule where a module of a job lies on this machine. @throws PithError for one that this machine does not run.
  * @throws PithError as `withModules` and `inputIn`; E_DATA, E_FILE where a bucket does not have them.
  */
-export async function receivedInput(store: SharedStore, work: Work, ownModule: Rename): Promise<SharedInput> {
-  const input = await withModules(work, ownModule);
-  const found = inputIn(store, input);
-  if (store.bucket === undefined) return found;
-  for (const path of [input.model, ...(isCode(input.data.path) ? [] : [input.data.path])]) {
-    const [place] = /^inputs\/[0-9a-f]{64}(?=\/|$)/.exec(path) ?? [];
-    if (place === undefined) throw new PithError("E_DATA", `The queue names "${path}", which is no input in a store.`);
-    await receiveFolder(store.bucket.objects, store.folder, place);
-  }
-  return found;
+export async function receivedInput<I extends SharedInput>(store: SharedStore, job: I, ownModule: Rename): Promise<I> {
+  const input = await withModules(job, ownModule);
+  const received = inputIn(store, input);
+  if (store.bucket !== undefined)
+    for (const folder of inputFolders(input)) await receiveFolder(store.bucket.objects, store.folder, folder);
+  await requireStored(received);
+  return received;
+}
+
+/** Checks again that a job of a queue stays in its store, where it opens model and data. @throws PithError E_DATA */
+export async function requireStored({ store, model, data, resumeFolder }: SharedInput): Promise<void> {
+  if (store !== undefined) await requireNoLinks(store, [model, data.path, resumeFolder]);
 }
 
 /** Files with their places below a folder. */

@@ -2,12 +2,14 @@
 import { spawn } from "node:child_process";
 import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { importModule } from "#platform";
 import { PithError, stopIfAsked } from "../../../src/errors.ts";
 import type { JobContext } from "../../../src/job/job.ts";
 
 export type Behaviour =
   | { readonly kind: "double"; readonly values: Float32Array }
   | { readonly kind: "events" }
+  | { readonly kind: "import"; readonly path: string }
   | { readonly kind: "pith-error" }
   | { readonly kind: "fault" }
   | { readonly kind: "late-fault" }
@@ -33,6 +35,8 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
       context.log({ id: "small-data", text: "few samples" });
       console.log("a line from the job");
       return "done";
+    case "import":
+      return (await importModule(input.path, "E_DATA")).default;
     case "pith-error":
       throw new PithError("E_DATA", 'Row 3: column "x" holds "a", expected a number.', { hint: "Remove the row." });
     case "fault":

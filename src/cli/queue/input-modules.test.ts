@@ -1,4 +1,4 @@
-/** What a worker refuses to do, whatever a queue says. */
+/** Code that a job names, which a worker runs only if it was started with it. */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,31 +6,25 @@ import { describe, expect, test } from "vitest";
 import { dataAt } from "../../../test/cli/data-request.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { parseRecipe } from "../../recipe/index.ts";
-import { modulesOf, type SharedInput, type Work, withModules } from "./kinds.ts";
+import { modulesOf, withModules } from "./input-modules.ts";
+import type { SharedInput } from "./inputs.ts";
 import { foundAmong, nameInJobs } from "./modules.ts";
 
 const data = dataAt("inputs/x/points.csv");
 const input = { model: "inputs/x/net.onnx", resumeFolder: "runs/x", data, seed: 0 };
-/** As a worker that was started without modules takes it. */
-const taken = async (work: Pick<Work, "kind" | "input">) => withModules(work, await foundAmong([]));
-const recipe = (step: string) => ({ kind: "recipe", input: { ...input, recipe: `steps:\n  - ${step}\n` } });
+/** Reads an input as a worker that was started without modules does. */
+const withoutModules = async (given: SharedInput) => withModules(given, await foundAmong([]));
+const recipe = (step: string) => ({ ...input, recipe: `steps:\n  - ${step}\n` });
 
-test.each(["combination", "measurements"])("a worker does a job of the kind %s", async (kind) => {
-  expect(await taken({ kind, input })).toEqual(input);
-});
-
-test.each(["pass", "eval", "../../../evil", "constructor", ""])("a worker refuses the kind %j", async (kind) => {
-  await expect(taken({ kind, input })).rejects.toThrow(`The queue asks for "${kind}", which is not a supported job.`);
-});
-
-test("a data set that is a module is refused for every kind", async () => {
-  const code = { ...input, data: { ...data, path: "inputs/x/points.mjs" }, recipe: "steps:\n  - remove: {}\n" };
-  for (const kind of ["combination", "measurements", "recipe"])
-    await expect(taken({ kind, input: code })).rejects.toMatchObject({
+test.each(["points.mjs", "points.mjs/", "points.mjs/.", "points.mjs//./", "folder/../points.CTS"])(
+  "refuses a data set that is a module: %s",
+  async (path) => {
+    await expect(withoutModules({ ...input, data: { ...data, path: `inputs/x/${path}` } })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: '"inputs/x/points.mjs" is code that this worker was not started with: --modules points.mjs.',
+      message: expect.stringContaining("is code that this worker was not started with: --modules "),
     });
-});
+  },
+);
 
 describe("modules that a worker was started with", () => {
   const folder = temporaryFolder();
@@ -39,40 +33,37 @@ describe("modules that a worker was started with", () => {
     writeFileSync(join(folder, name, "mine.mjs"), "export default {};\n");
     return join(folder, name, "mine.mjs");
   }) as [string, string];
-  const work = {
-    kind: "recipe",
-    input: {
-      ...input,
-      data: { ...data, path: here },
-      recipe: `steps:\n  - repeat: 2\n    steps: [{ prune: { importance: ${here}, amount: { from: 0, to: 50%, curve: ${here} } } }]\n`,
-    },
+  const job = {
+    ...input,
+    data: { ...data, path: here },
+    recipe: `steps:\n  - repeat: 2\n    steps: [{ prune: { importance: ${here}, amount: { from: 0, to: 50%, curve: ${here} } } }]\n`,
   };
 
   test("take the place of what the job names by the hash of their content", async () => {
-    const queued = await withModules(work, nameInJobs);
+    const queued = await withModules(job, nameInJobs);
     const sha256 = createHash("sha256").update(readFileSync(here)).digest("hex");
     expect(queued.data.path).toBe(`modules/${sha256}/mine.mjs`);
     expect(JSON.stringify(queued)).not.toContain(folder);
-    expect(await modulesOf({ kind: "recipe", input: queued })).toEqual([queued.data.path]);
-    const received = await withModules({ kind: "recipe", input: queued }, await foundAmong([there]));
+    expect(await modulesOf(queued)).toEqual([queued.data.path]);
+    const received = await withModules(queued, await foundAmong([there]));
     expect(received.data.path).toBe(there);
-    expect(parseRecipe(received.recipe)).toEqual(parseRecipe(work.input.recipe.replaceAll(here, there)));
+    expect(parseRecipe(received.recipe)).toEqual(parseRecipe(job.recipe.replaceAll(here, there)));
   });
 
   test("are no others of that name, and none that lie where the job says", async () => {
-    const queued = await withModules(work, nameInJobs);
+    const queued = await withModules(job, nameInJobs);
     writeFileSync(join(folder, "mine.mjs"), "export default { id: 'another' };\n");
     const others = await foundAmong([join(folder, "mine.mjs")]);
     const refused = "is code that this worker was not started with: --modules mine.mjs.";
-    await expect(withModules({ kind: "recipe", input: queued }, others)).rejects.toThrow(refused);
-    await expect(withModules(work, await foundAmong([here]))).rejects.toThrow(refused);
+    await expect(withModules(queued, others)).rejects.toThrow(refused);
+    await expect(withModules(job, await foundAmong([here]))).rejects.toThrow(refused);
   });
 
   test("have to be there when it starts, and those of a command when it asks", async () => {
     const missing = join(folder, "missing.mjs");
     await expect(foundAmong([missing])).rejects.toMatchObject({ code: "E_FILE" });
     const asked: SharedInput = { ...input, data: { ...data, path: missing } };
-    await expect(withModules({ kind: "combination", input: asked }, nameInJobs)).rejects.toMatchObject({
+    await expect(withModules(asked, nameInJobs)).rejects.toMatchObject({
       code: "E_FILE",
     });
   });
@@ -85,7 +76,7 @@ describe("a recipe", () => {
     "train: { epochs: 1, validation: 10% }",
     'quantize: { scheme: dynamic, layers: ["/layer1/conv1.weight", "a.js/Conv"] }',
   ])("with techniques by their names is taken: %s", async (step) => {
-    await expect(taken(recipe(step))).resolves.toMatchObject(input);
+    await expect(withoutModules(recipe(step))).resolves.toMatchObject(input);
   });
 
   test.each([
@@ -94,7 +85,7 @@ describe("a recipe", () => {
     ["train: { epochs: 1, log: run.csv }", "run.csv"],
     ["lora: { merge: true, save: adapters.onnx }", "adapters.onnx"],
   ])("that names a file is refused: %s", async (step, file) => {
-    await expect(taken(recipe(step))).rejects.toThrow(`"${file}" is a file of this machine`);
+    await expect(withoutModules(recipe(step))).rejects.toThrow(`"${file}" is a file of this machine`);
     await expect(withModules(recipe(step), nameInJobs)).rejects.toThrow(`"${file}" is a file of this machine`);
   });
 
@@ -102,11 +93,12 @@ describe("a recipe", () => {
     "prune: { amount: 30%, importance: ./mine.mjs }",
     "repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 0.5, curve: ./mine.mjs } } }]",
   ])("that names a module is refused by a worker that was not started with it: %s", async (step) => {
-    await expect(taken(recipe(step))).rejects.toThrow('"./mine.mjs" is code that this worker was not started with');
+    await expect(withoutModules(recipe(step))).rejects.toThrow(
+      '"./mine.mjs" is code that this worker was not started with',
+    );
   });
 
-  test("that is none is refused", async () => {
-    await expect(taken({ kind: "recipe", input })).rejects.toThrow("has none");
-    await expect(taken(recipe("shrink: {}"))).rejects.toThrow("shrink");
+  test("that has a step that does not exist is refused", async () => {
+    await expect(withoutModules(recipe("shrink: {}"))).rejects.toThrow("shrink");
   });
 });

@@ -1,0 +1,37 @@
+/** Modules of the user. */
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
+
+let permitted: ReadonlySet<string> | undefined;
+
+/** Restricts this process: from now on `importModule` refuses all modules but these. */
+export function permitModules(paths: readonly string[]): void {
+  permitted = new Set(paths.map((path) => resolve(path)));
+}
+
+/**
+ * Imports a user's ES module by its path.
+ * @throws PithError E_FILE if there is no such module, the given code if it cannot be imported, E_OPTION if this process must not run it.
+ */
+export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
+  const place = resolve(path);
+  if (permitted?.has(place) === false)
+    throw new PithError("E_OPTION", `"${path}" is code that this worker was not started with.`, {
+      hint: "Start the worker with --modules, and name your own file of this content.",
+    });
+  const found = await stat(place).catch(() => undefined);
+  if (found?.isFile() !== true) {
+    const hint = place === path ? undefined : `It was looked for as ${place}.`;
+    throw new PithError("E_FILE", `"${path}" does not exist.`, { hint });
+  }
+  try {
+    return (await import(pathToFileURL(place).href)) as Readonly<Record<string, unknown>>;
+  } catch (cause) {
+    const hint = /\.m?ts$/.test(path)
+      ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
+      : undefined;
+    throw new PithError(code, `${path} cannot be imported: ${clause(messageOf(cause))}.`, { cause, hint });
+  }
+}
