@@ -47,7 +47,7 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
-  /** The command line, without the leading `pith`. */
+  /** The command line, without the leading `pith`, and without the secrets of addresses: it is recorded in reports. */
   readonly line: readonly string[];
   /** The flags of `passed` that were given. */
   readonly passed: Readonly<Record<string, unknown>>;

@@ -5,6 +5,7 @@ import { capitalized, type ErrorCode, PithError } from "../errors.ts";
 import type { Job, JobEvent } from "../job/job.ts";
 import type { RunOptions } from "../job/run.ts";
 import { version } from "../version.ts";
+import { publicWords, secretsHidden } from "./addresses.ts";
 import type { CommonOptions, Result, Session } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
 import { asTyped } from "./invocation.ts";
@@ -35,7 +36,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   const words = typed.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
   // Programs differ in which of the two it is.
   if (words[0] === "-V") words[0] = "-v";
-  const terminal = openTerminal(surroundings, words.includes("--json"));
+  const terminal = openTerminal(surroundings, words);
   let code: number = exitCode.ok;
   // Loaded when a job is asked for: help needs none.
   const job = async <J extends Job>(
@@ -65,7 +66,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   };
   const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
     const { seed, passed } = options;
-    const session: Session = { terminal, signal, seed, line: words, passed, folders: new Map(), job };
+    const session: Session = { terminal, signal, seed, line: publicWords(words), passed, folders: new Map(), job };
     const result = await body(session);
     terminal.close();
     if (options.json) terminal.document(result.data);
@@ -237,7 +238,11 @@ export function stoppedDuring(error: unknown, command: string, stage: string): u
   return new PithError("E_STOPPED", `${command} was stopped while ${doing}.`, options);
 }
 
-function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, json: boolean): Terminal {
+function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, words: readonly string[]): Terminal {
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
-  return new Terminal({ out, err, json, env, about, typed: (text) => asTyped(text, program) });
+  return new Terminal({
+    ...{ out, err, json: words.includes("--json"), env, about },
+    typed: (text) => asTyped(text, program),
+    withoutSecrets: secretsHidden(words),
+  });
 }

@@ -32,6 +32,8 @@ export interface TerminalOptions {
   readonly about: string;
   /** Rewrites command lines in a text as the user has to type them (default: as they are). */
   readonly typed?: (text: string) => string;
+  /** Removes passwords of the command line from a message. */
+  readonly withoutSecrets?: (text: string) => string;
 }
 
 const redraw = 100;
@@ -105,7 +107,8 @@ export class Terminal {
   }
 
   /** A remark beside the result. The id of a warning is shown: it can be looked up. */
-  note(id: string, text: string, level: "note" | "warning" = "note"): void {
+  note(id: string, given: string, level: "note" | "warning" = "note"): void {
+    const text = this.#withoutSecrets(given);
     const shown = printable(this.#typed(text));
     if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
@@ -119,16 +122,19 @@ export class Terminal {
   fail(error: unknown): void {
     if (error instanceof PithError) {
       const { code } = error;
-      const message = this.#typed(error.message);
-      const hint = error.hint === undefined ? undefined : this.#typed(error.hint);
+      const message = this.#typed(this.#withoutSecrets(error.message));
+      const hint = error.hint === undefined ? undefined : this.#typed(this.#withoutSecrets(error.hint));
       const more = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
       const text = `${this.#errorColor.red(code)}: ${printable(message)}${more}`;
       this.#error(this.json ? printable(JSON.stringify({ error: { code, message, hint } })) : text);
     } else {
-      const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+      const thrown = error instanceof Error ? error : new Error(String(error));
+      const { name } = thrown;
+      const message = this.#withoutSecrets(thrown.message);
+      const stack = this.#withoutSecrets(thrown.stack ?? `${name}: ${message}`);
       const about = this.#options.about;
       const request = `This is a bug in Pith. Please report it, with the lines above and: ${about}.`;
-      const trace = printable(stack ?? `${name}: ${message}`, { lines: true });
+      const trace = printable(stack, { lines: true });
       const text = `${this.#errorColor.red("internal")}: ${trace}\n${request}`;
       const document = { error: { code: "internal", message, name, stack, about } };
       this.#error(this.json ? printable(JSON.stringify(document)) : text);
@@ -141,6 +147,10 @@ export class Terminal {
 
   #typed(text: string): string {
     return this.#options.typed?.(text) ?? text;
+  }
+
+  #withoutSecrets(text: string): string {
+    return this.#options.withoutSecrets?.(text) ?? text;
   }
 
   #error(text: string): void {

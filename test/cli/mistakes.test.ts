@@ -346,6 +346,6 @@ test("a file:// address is a path", async () => {
 test("a worker whose server does not answer says what to start", async () => {
   expect(await pith("worker", "redis://127.0.0.1:1", "--store", at("store"))).toMatchObject({
     code: 1,
-    err: "E_FILE: No server answers at redis://127.0.0.1:1.\nhint: Start redis-server or valkey-server there, or check the address and its password.\n",
+    err: "E_FILE: No server answers at redis://127.0.0.1:1 (ECONNREFUSED).\nhint: Start redis-server or valkey-server there, or check the address.\n",
   });
 });

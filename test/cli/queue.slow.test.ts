@@ -1,10 +1,9 @@
 /** Workers of a queue: what becomes of work when they die, stop, or the server starts again. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { Queue } from "bullmq";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ownVersion as version } from "../../src/cli/queue/queue.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
@@ -13,32 +12,23 @@ import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { textToText } from "../transformers-js/small-folders.ts";
 import { dataAt } from "./data-request.ts";
+import { freePort, noServer, startRedis } from "./redis-server.ts";
 import { pith, program } from "./run.ts";
 import { asking, startS3 } from "./s3-server.ts";
 import { smallModels } from "./small-models.ts";
 
-const servers = ["valkey-server", "redis-server"];
-const server = servers.find((name) => spawnSync(name, ["--version"]).status === 0);
-const noServer = server === undefined ? `(skipped: there is no ${servers.join(" or ")})` : "";
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const listening = createServer().listen(0, () => {
-      const address = listening.address();
-      listening.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 /** What `sensitivity` found, without what no two runs have in common. */
 const swept = ({ seconds: _, written: __, ...found }: Readonly<Record<string, unknown>>) => found;
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once("close", resolve));
 
-describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
+describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
   const { at } = smallModels();
   const folder = temporaryFolder();
   const store = join(folder, "store");
   const running = new Set<ChildProcess>();
   let port = 0;
+  let stopServer: (() => Promise<void>) | undefined;
 
   const start = (
     command: string,
@@ -55,8 +45,6 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     child.once("close", () => running.delete(child));
     return { child, said: () => text };
   };
-  const startServer = (...more: readonly string[]) =>
-    start(server ?? "", ["--port", String(port), "--save", "", "--appendonly", "yes", "--dir", folder, ...more]);
   const worker = (its = store, ...more: readonly string[]) =>
     start(process.execPath, [program, "worker", `redis://localhost:${port}`, "--store", its, ...more]);
   const until = async (holds: () => boolean): Promise<void> => {
@@ -72,13 +60,14 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     await save(parseModel(outliers), at("outliers.onnx"));
     port = await freePort();
   });
-  afterAll(() => {
+  // A test that failed leaves them.
+  afterEach(async () => {
     for (const child of running) child.kill("SIGKILL");
+    await stopServer?.();
   });
 
   test("a worker killed, one stopped and started again, the server restarted: the same bytes as without", async () => {
-    let redis = startServer();
-    await until(() => redis.said().includes("Ready to accept connections"));
+    stopServer = await startRedis(folder, port);
     const [killed, stopped, steady] = [worker(), worker(), worker()];
     for (const { said } of [killed, stopped, steady]) await until(() => said().includes("takes work from"));
     const compress = start(process.execPath, [
@@ -90,9 +79,8 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     killed.child.kill("SIGKILL");
     stopped.child.kill("SIGINT");
     await ended(stopped.child);
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
-    redis = startServer();
+    await stopServer();
+    stopServer = await startRedis(folder, port);
     const again = worker();
     await ended(compress.child);
     expect(compress.child.exitCode, compress.said()).toBe(0);
@@ -113,13 +101,10 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     expect(done.length).toBeGreaterThan(0);
     expect(new Set(done).size).toBe(done.length);
     expect(readdirSync(join(store, "runs"))).toHaveLength(1);
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
   }, 240_000);
 
   test("two workers that share nothing but a bucket: the same bytes as without", async () => {
-    const redis = startServer();
-    await until(() => redis.said().includes("Ready to accept connections"));
+    stopServer = await startRedis(folder, port);
     const s3 = await startS3("models");
     const machine = (name: string) => ({ ...asking(s3.url), XDG_CACHE_HOME: join(folder, name) });
     const shared = ["--store", "s3://models/of/pith"];
@@ -143,13 +128,10 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     const runs = [...s3.objects.keys()].filter((name) => name.startsWith("models/of/pith/runs/"));
     expect(runs.some((name) => name.endsWith(".onnx"))).toBe(true);
     s3.close();
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
   }, 240_000);
 
   test("workers measure for sensitivity and run recipes on several models: the same as without", async () => {
-    const redis = startServer();
-    await until(() => redis.said().includes("Ready to accept connections"));
+    stopServer = await startRedis(folder, port);
     const workers = [worker(), worker()];
     for (const { said } of workers) await until(() => said().includes("takes work from"));
     const queue = ["--queue", `redis://localhost:${port}`, "--store", store];
@@ -179,13 +161,10 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     expect(said).toMatch(/prune \+ train of outliers\.onnx: /);
     expect(said).toMatch(/prune \+ train of right\.onnx: /);
     expect(said).not.toContain("failed");
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
   }, 240_000);
 
   test("workers try combinations for each model of a folder: the same files as without", async () => {
-    const redis = startServer();
-    await until(() => redis.said().includes("Ready to accept connections"));
+    stopServer = await startRedis(folder, port);
     const workers = [worker(), worker()];
     for (const { said } of workers) await until(() => said().includes("takes work from"));
     await textToText(at("t5"));
@@ -208,13 +187,10 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     const said = workers.map((one) => one.said()).join("\n");
     for (const base of ["encoder_model", "decoder_model_merged"]) expect(said).toContain(` of ${base}.onnx: `);
     expect(said).not.toContain("failed");
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
   }, 400_000);
 
   test("a worker refuses forged jobs with a sentence each, runs no code from the store, and goes on", async () => {
-    const redis = startServer();
-    await until(() => redis.said().includes("Ready to accept connections"));
+    stopServer = await startRedis(folder, port);
     const own = join(folder, "forged");
     const { child, said } = worker(own);
     await until(() => said().includes("takes work from"));
@@ -268,13 +244,10 @@ describe.skipIf(server === undefined)(`a queue ${noServer}`, () => {
     await queue.close();
     child.kill("SIGINT");
     await ended(child);
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
   }, 120_000);
 
   test("a worker with the modules of a command does its jobs, one without refuses them: the same as without", async () => {
-    const redis = startServer();
-    await until(() => redis.said().includes("Ready to accept connections"));
+    stopServer = await startRedis(folder, port);
     const rows = JSON.stringify(Array.from({ length: 300 }, (_, at) => [Math.sin(at), Math.cos(at)]));
     const sources = {
       "rows.mjs": `const rows = ${rows};
@@ -337,27 +310,44 @@ export function* batches({ size }) {
       else expect(said()).not.toContain("failed");
       expect(said().match(/of outliers\.onnx: [0-9.]+ m?s/g) ?? []).toHaveLength(modules.length === 0 ? 0 : 4);
     }
-    redis.child.kill("SIGTERM");
-    await ended(redis.child);
   }, 240_000);
 
-  test("passwords are not printed", async () => {
-    const redis = startServer("--requirepass", "right");
-    await until(() => redis.said().includes("Ready to accept connections"));
-    const queue = ["--queue", `redis://:secret@localhost:${port}`, "--store", store];
-    const denied = await pith(...searching(at("none"), ...queue));
-    expect(denied).toMatchObject({
-      code: 1,
-      err: expect.stringContaining(`No server answers at redis://localhost:${port}.`),
-    });
-    expect(denied.err).not.toContain("secret");
-    redis.child.kill("SIGTERM");
-  });
+  test("the password of a server is in no file of a search and of a sweep, and in no line that is printed", async () => {
+    const password = "a@b/c:d#e?f%g";
+    stopServer = await startRedis(folder, port, "--requirepass", password);
+    const address = `redis://:${encodeURIComponent(password)}@localhost:${port}`;
+    const { child, said } = start(
+      process.execPath,
+      [program, "worker", "--store", store, `redis://localhost:${port}`],
+      {
+        REDISCLI_AUTH: password,
+      },
+    );
+    await until(() => said().includes("takes work from"));
+    writeFileSync(at("masked.yaml"), "steps:\n  - prune: { amount: 10% }\n");
+    const given = [at("outliers.onnx"), "--data", at("points.csv"), "--queue", address, "--store", store];
+    for (const words of [
+      ["compress", ...given, "-r", at("masked.yaml"), "--force", "-o", at("secret-run")],
+      ["sensitivity", ...given, "--kinds", "prune", "-o", at("secret-sweep")],
+    ]) {
+      const { code, out, err } = await pith(...words);
+      expect(code, err).toBe(0);
+      const results = words.at(-1) ?? "";
+      const files = readdirSync(results).filter((name) => /\.(html|md|json|yaml)$/.test(name));
+      expect(files.length).toBeGreaterThan(1);
+      for (const text of [out, err, said(), ...files.map((name) => readFileSync(join(results, name), "utf8"))])
+        for (const secret of [password, encodeURIComponent(password)]) expect(text).not.toContain(secret);
+    }
+    const { command } = JSON.parse(readFileSync(join(at("secret-run"), "run.json"), "utf8"));
+    expect(command).toContain(`redis://localhost:${port}`);
+    child.kill("SIGINT");
+    await ended(child);
+  }, 240_000);
 
   test.each([
     [["--queue", "redis://localhost:1"], "--queue needs --store"],
     [["--store", "somewhere"], "--store is for --queue"],
-    [["--queue", "localhost", "--store", "somewhere"], "is no address of a queue"],
+    [["--queue", "localhost", "--store", "somewhere"], "The address of the queue is not valid"],
     [["--queue", "redis://localhost:1", "--store", "gs://models"], "is no address of a store"],
   ])("refuses %j", async (more, message) => {
     expect(await pith(...searching(at("none"), ...more))).toMatchObject({

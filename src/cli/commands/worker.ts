@@ -4,9 +4,10 @@ import { messageOf } from "../../errors.ts";
 import { duration } from "../../evaluate/numbers.ts";
 import type { Job } from "../../job/job.ts";
 import { countOption, described, option } from "../../passes/options.ts";
+import { publicAddress } from "../addresses.ts";
 import { defineCommand } from "../command.ts";
 import { foundAmong } from "../queue/modules.ts";
-import { serve, withoutPassword } from "../queue/queue.ts";
+import { serve } from "../queue/queue.ts";
 import { readJob } from "../queue/read-job.ts";
 import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
 
@@ -38,7 +39,7 @@ export default defineCommand({
     const ownModule = await foundAmong(modules);
     const shared = await openSharedStore(store);
     let done = 0;
-    const onReady = (): void => terminal.note("worker", `takes work from ${withoutPassword(url)} until it is stopped`);
+    const onReady = (): void => terminal.note("worker", `takes work from ${publicAddress(url)} until it is stopped`);
     await serve(
       url,
       async (data) => {

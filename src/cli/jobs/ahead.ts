@@ -9,10 +9,11 @@ import type { Model } from "../../graph/model.ts";
 import type { Job, JobContext } from "../../job/job.ts";
 import { runJob } from "../../job/run.ts";
 import { type Ahead, Pool } from "../../run/pool.ts";
+import { publicAddress } from "../addresses.ts";
 import { openBucket } from "../queue/bucket.ts";
 import { modulesOf } from "../queue/input-modules.ts";
 import type { SharedInput, Work } from "../queue/inputs.ts";
-import { type OpenedQueue, openQueue, withoutPassword } from "../queue/queue.ts";
+import { type OpenedQueue, openQueue } from "../queue/queue.ts";
 import { inputIn, openSharedStore, requireStored, shareInput } from "../queue/shared-store.ts";
 
 /** Where jobs are done. */
@@ -98,7 +99,7 @@ async function onQueue(
   context: Pick<JobContext, "log">,
 ): Promise<Ahead> {
   await queue.look();
-  const server = withoutPassword(url);
+  const server = publicAddress(url);
   const flag = modules.length === 0 ? "" : ` --modules ${modules.map((path) => basename(path)).join()}`;
   const none = `no worker yet: pith worker ${server} --store …${flag}`;
   context.log({

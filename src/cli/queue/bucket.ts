@@ -5,7 +5,7 @@ import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { clause, messageOf, PithError } from "../../errors.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
-import { withoutPassword } from "./queue.ts";
+import { publicAddress } from "../addresses.ts";
 
 /** Larger objects are sent in parts of this length, of which four are in memory at a time. An object has 10 000 parts at most. */
 const partSize = 16 * 2 ** 20;
@@ -25,7 +25,7 @@ export function bucketPlace(store: string): Place | undefined {
   const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
   const parts = path.replace(/\/$/, "").split("/");
   if (bucket === "" || (path !== "" && !parts.every((part) => /^(?!\.{1,2}$)[\w!.*'()=@+ -]+$/.test(part))))
-    throw new PithError("E_USAGE", `"${withoutPassword(store)}" is no address of a store.`, {
+    throw new PithError("E_USAGE", `"${publicAddress(store)}" is no address of a store.`, {
       hint: "A folder, or s3://bucket/prefix; AWS_ENDPOINT_URL names a server that is not Amazon's.",
     });
   return { bucket, prefix: path === "" ? "" : `${parts.join("/")}/` };
@@ -128,7 +128,7 @@ const endpoint = (): string | undefined => process.env.AWS_ENDPOINT_URL_S3 || pr
 function clientOf({ S3Client }: Driver["sdk"]): S3Client {
   const url = endpoint();
   if (url !== undefined && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)))
-    throw new PithError("E_USAGE", `AWS_ENDPOINT_URL is no address of a server: "${withoutPassword(url)}".`, {
+    throw new PithError("E_USAGE", `AWS_ENDPOINT_URL is no address of a server: "${publicAddress(url)}".`, {
       hint: "http://host:9000, or https://host.",
     });
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || (url && "us-east-1");
@@ -153,7 +153,7 @@ function failureOf(cause: unknown, bucket: string): PithError {
   const status = $metadata?.httpStatusCode;
   const said = /^(unknown.*)?$/i.test(messageOf(cause)) ? "" : `: ${clause(messageOf(cause))}`;
   const url = endpoint();
-  const server = url === undefined ? "Amazon S3" : withoutPassword(url);
+  const server = url === undefined ? "Amazon S3" : publicAddress(url);
   const failed = (sentence: string, hint?: string): PithError => new PithError("E_FILE", sentence, { hint });
   if (name === "NoSuchBucket")
     return failed(

@@ -6,6 +6,7 @@ import { PithError } from "../../errors.ts";
 import { computedBy } from "../../run/keys.ts";
 import type { PoolJob } from "../../run/pool.ts";
 import type { Work } from "./inputs.ts";
+import { connect, serverAt } from "./server.ts";
 
 /** A job in the queue, as plain data. The paths in its input are relative to the store. */
 interface QueuedJob extends Work {
@@ -21,20 +22,23 @@ const lookEvery = 500;
 /** Milliseconds without a worker after which a job that nobody has begun is given up. */
 const mostAlone = 60_000;
 
-interface Driver {
+interface Connection {
   readonly bull: typeof import("bullmq");
-  connect(): Redis;
+  readonly redis: Redis;
 }
 
-/** @throws PithError E_ENGINE_MISSING where BullMQ is not installed, E_USAGE where the address is none of a server. */
-async function driverFor(url: string): Promise<Driver> {
-  if (!/^rediss?:\/\//.test(url))
-    throw new PithError("E_USAGE", `"${url}" is no address of a queue.`, {
-      hint: "redis://host:6379, or rediss://user:password@host with TLS.",
-    });
+/** @throws PithError E_USAGE, E_FILE as `serverAt` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
+async function openConnection(url: string): Promise<Connection> {
+  const { name, options } = serverAt(url);
+  const { bull, ioredis } = await drivers();
+  const redis = new ioredis.Redis({ ...options, maxRetriesPerRequest: null, lazyConnect: true });
+  return { bull, redis: await connect(redis, name) };
+}
+
+async function drivers() {
   try {
-    const [bull, { Redis }] = [await import("bullmq"), await import("ioredis")];
-    return { bull, connect: () => new Redis(url, { maxRetriesPerRequest: null, lazyConnect: true }) };
+    const [bull, ioredis] = [await import("bullmq"), await import("ioredis")];
+    return { bull, ioredis };
   } catch (cause) {
     throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", {
       hint: "npm install bullmq ioredis",
@@ -42,21 +46,6 @@ async function driverFor(url: string): Promise<Driver> {
     });
   }
 }
-
-/** @throws PithError E_FILE where no server answers. */
-async function connected(redis: Redis, url: string): Promise<Redis> {
-  // It reconnects by itself, and would print each failure.
-  redis.on("error", () => {});
-  const [first] = await Promise.allSettled([redis.connect()]);
-  if (first.status === "fulfilled") return redis;
-  redis.disconnect();
-  throw new PithError("E_FILE", `No server answers at ${withoutPassword(url)}.`, {
-    hint: "Start redis-server or valkey-server there, or check the address and its password.",
-    cause: first.reason,
-  });
-}
-
-export const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, "//");
 
 export interface OpenedQueue {
   /** Jobs that all workers together do at a time, as of the last look. */
@@ -73,8 +62,7 @@ export interface OpenedQueue {
 
 /** @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE. */
 export async function openQueue(url: string): Promise<OpenedQueue> {
-  const { bull, connect } = await driverFor(url);
-  const redis = await connected(connect(), url);
+  const { bull, redis } = await openConnection(url);
   const queue: Queue<QueuedJob, void, string> = new bull.Queue(queueName, { connection: redis });
   queue.on("error", () => {});
   const isOver = async (id: string): Promise<boolean> => {
@@ -134,8 +122,7 @@ export async function serve(
   take: (data: unknown) => Promise<void>,
   { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
 ): Promise<void> {
-  const { bull, connect } = await driverFor(url);
-  const redis = await connected(connect(), url);
+  const { bull, redis } = await openConnection(url);
   const worker: Worker<unknown> = new bull.Worker<unknown>(
     queueName,
     async (job, token) => {

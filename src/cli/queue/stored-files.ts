@@ -25,7 +25,8 @@ export function storedFolder(path: string, kind: keyof typeof forms): string {
  */
 export async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const within = resolve(store);
-  const root = await realpath(store);
+  // A cache of a bucket is made when it is needed.
+  const root = await realpath(store).catch(() => within);
   const refuse = (path: string): never => {
     throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
       hint: "Pith writes no links into a store: remove it, and find out who made it.",

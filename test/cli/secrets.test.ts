@@ -1,0 +1,179 @@
+/** Passwords on a command line appear neither on the terminal nor in reports. */
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PithError } from "../../src/errors.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { freePort, noServer, startRedis } from "./redis-server.ts";
+import { pith, type Ran, run } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+const store = join(temporaryFolder(), "store");
+const worker = (url: string, ...more: readonly string[]): Promise<Ran> =>
+  pith("worker", url, "--store", store, ...more);
+
+const invalid =
+  "E_USAGE: The address of the queue is not valid: expected redis://host:6379 or rediss://user:password@host:6379.\n";
+
+test.each([
+  "redis://:se/cret@host",
+  "redis://:se#cret@host",
+  "redis://:se?cret@host",
+  "redis://:se%zzcret@host",
+  "redis://user:1/secret@host",
+  "redis://host?password=secret",
+  "redis://host/0?password=se@cret",
+  "redis://host/secret",
+  "redis://:secret@",
+  "redis+sentinel://:secret@host",
+  "redis:secret@host",
+  ":secret@host:6379",
+])("rejects the address %s of a queue without repeating it", async (url) => {
+  const { code, out, err } = await worker(url);
+  expect({ code, out, err: err.split("hint: ")[0] }).toEqual({ code: 2, out: "", err: invalid });
+  const json = await worker(url, "--json");
+  expect(`${json.out}${json.err}`).not.toMatch(/se.{0,3}cret/);
+});
+
+test.each([
+  [["inspect", "https://user:secret@host/net.onnx"]],
+  [["eval", "net.onnx", "--data", "https://user:secret@host/points.csv"]],
+  [["worker", "redis://localhost:1", "redis://:secret@host", "--store", store]],
+  [["worker", "redis://localhost:1", "--store", "s3://KEY:secret@bucket/prefix"]],
+  [["worker", "redis://localhost:1", "--store", "s3://bucket/prefix?key=secret"]],
+  [["worker", "redis://localhost:1", "--stor=s3://KEY:secret@bucket/prefix"]],
+  [["worker", "redis://localhost:1", "--store", "http://user:se@cret@host/prefix"]],
+  [["compress", at("right.onnx"), "--data", "redis://:secret@host", "--queue", "redis://:secret@host"]],
+])("prints no password in an error: %j", async (words) => {
+  for (const format of [[], ["--json"]]) {
+    const { code, out, err } = await pith(...words, ...format);
+    expect(code).not.toBe(0);
+    expect(err).not.toContain("internal");
+    expect(`${out}${err}`).not.toContain("cret");
+  }
+});
+
+test("prints no password of AWS_ENDPOINT_URL", async () => {
+  const { AWS_ENDPOINT_URL } = process.env;
+  try {
+    for (const endpoint of ["ftp://user:secret@host", "http://user:secret@127.0.0.1:1"]) {
+      process.env.AWS_ENDPOINT_URL = endpoint;
+      const { err } = await pith("worker", "redis://localhost:1", "--store", "s3://bucket/prefix");
+      expect(err).toMatch(/^E_(USAGE|FILE): /);
+      expect(err).not.toContain("secret");
+    }
+  } finally {
+    if (AWS_ENDPOINT_URL === undefined) delete process.env.AWS_ENDPOINT_URL;
+    else process.env.AWS_ENDPOINT_URL = AWS_ENDPOINT_URL;
+  }
+});
+
+test.each(["compress", "sensitivity"])(
+  "%s gives a job the address of its queue, and no password elsewhere",
+  async (command) => {
+    const inputs: { readonly queue?: unknown; readonly command?: unknown }[] = [];
+    const runJob = async (_: URL, input: object): Promise<never> => {
+      inputs.push(input);
+      throw new PithError("E_STOPPED", "Stopped.");
+    };
+    const url = "redis://:se%40cret@host";
+    const words = [
+      command,
+      at("right.onnx"),
+      "--data",
+      at("points.csv"),
+      `--queue=${url}`,
+      "--store",
+      "s3://K:secret@b",
+    ];
+    await run([...words, "-o", at("out")], { runJob });
+    const [{ queue, command: recorded, ...input } = {}] = inputs;
+    expect(queue).toEqual({ url, store: "s3://K:secret@b" });
+    expect(JSON.stringify(input)).not.toMatch(/se(%40)?cret/);
+    if (command === "compress")
+      expect(recorded).toEqual([
+        "pith",
+        ...words.slice(0, 4),
+        "--queue=redis://host",
+        "--store",
+        "s3://b",
+        "-o",
+        at("out"),
+      ]);
+  },
+);
+
+describe("what answers instead of a Redis server", () => {
+  const servers: Server[] = [];
+  const answering = async (answer: (socket: Socket) => void): Promise<number> => {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      answer(socket);
+    });
+    servers.push(server);
+    const port = await freePort();
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    return port;
+  };
+  afterAll(() => {
+    for (const server of servers) server.close();
+  });
+
+  test.each<readonly [what: string, answer: (socket: Socket) => void]>([
+    ["an HTTP server", (socket) => socket.on("data", () => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"))],
+    ["a server that speaks first", (socket) => socket.write("SSH-2.0-OpenSSH_9.2\r\n")],
+    ["a server that ends the connection", (socket) => socket.end()],
+    ["a server that resets the connection", (socket) => socket.resetAndDestroy()],
+  ])("%s is named as such", async (_, answer) => {
+    const port = await answering(answer);
+    expect(await worker(`redis://:secret@127.0.0.1:${port}`)).toEqual({
+      code: 1,
+      out: "",
+      err: `E_FILE: The server at redis://127.0.0.1:${port} does not answer as Redis or Valkey do.\nhint: Check host and port; with TLS the address begins with rediss://.\n`,
+    });
+  });
+
+  test("a server that repeats the arguments of an unknown command does not make the password appear", async () => {
+    const reply = "-ERR unknown command 'auth', with args beginning with: 'secret' \r\n";
+    const port = await answering((socket) => socket.on("data", () => socket.write(reply)));
+    const { err } = await worker(`redis://:secret@127.0.0.1:${port}`);
+    expect(err).toContain(`refuses the connection: ERR unknown command 'auth'.`);
+    expect(err).not.toContain("secret");
+  });
+
+  test("a server without TLS is named as such", async () => {
+    const port = await answering((socket) => socket.on("data", () => socket.write("-ERR Protocol error\r\n")));
+    expect((await worker(`rediss://:secret@127.0.0.1:${port}`)).err).toBe(
+      `E_FILE: The server at rediss://127.0.0.1:${port} does not speak TLS.\nhint: Without TLS the address begins with redis://.\n`,
+    );
+  });
+
+  test("no server at all", async () => {
+    const port = await freePort();
+    const { err } = await worker(`redis://:secret@127.0.0.1:${port}`);
+    expect(err).toBe(
+      `E_FILE: No server answers at redis://127.0.0.1:${port} (ECONNREFUSED).\nhint: Start redis-server or valkey-server there, or check the address.\n`,
+    );
+  });
+});
+
+describe.skipIf(noServer !== "")(`a server with a password ${noServer}`, () => {
+  const password = "a@b/c:d#e?f%g";
+  let stop: () => Promise<void>;
+  let port = 0;
+  beforeAll(async () => {
+    port = await freePort();
+    stop = await startRedis(temporaryFolder(), port, "--requirepass", password);
+  });
+  afterAll(() => stop());
+
+  test("a wrong password, and none, have messages of their own", async () => {
+    expect((await worker(`redis://:wrong@127.0.0.1:${port}`)).err).toBe(
+      `E_FILE: The server at redis://127.0.0.1:${port} rejects the password.\nhint: Check the password in the address, or in REDISCLI_AUTH.\n`,
+    );
+    expect((await worker(`redis://127.0.0.1:${port}`)).err).toBe(
+      `E_FILE: The server at redis://127.0.0.1:${port} requires a password.\nhint: redis://:password@host, or set REDISCLI_AUTH.\n`,
+    );
+  });
+});
