@@ -66,7 +66,7 @@ test.each([
   [job("recipe", { ...inputs.recipe, targets: "node" }), 'input.targets: expected a list, got "node"'],
   [job("recipe", { ...inputs.recipe, metric: "toString" }), "input.metric: expected"],
   [job("recipe", { ...inputs.recipe, seed: -1 }), "input.seed: expected at least 0, got -1"],
-  [job("measurements", { ...shared, measurements: [{}] }), 'input.measurements.0: "unit" is missing'],
+  [job("measurements", { ...inputs.measurements, measurements: [{}] }), 'input.measurements.0: "unit" is missing'],
 ])("says what is wrong with a job that Pith did not write: %#", (data, sentence) => {
   expect(() => readJob(data)).toThrow(`The queue has a job that Pith did not put there: ${sentence}`);
 });
