@@ -137,11 +137,13 @@ export function buildCommand<S extends v.GenericSchema>(
       const models: string[] = [];
       const options = await modelsOfFlags(readFlags(command, own), fileOf);
       for (const word of words) models.push(definition.folders?.(options) === true ? word : await fileOf(word));
-      return definition.run(models, options, {
-        ...session,
-        folders,
-        passed: await modelsOfFlags(session.passed, fileOf),
-      });
+      const passed = await modelsOfFlags(session.passed, fileOf);
+      try {
+        return await definition.run(models, options, { ...session, folders, passed });
+      } catch (error) {
+        const { adviseOnLoading } = await import("./loading-advice.ts");
+        throw await adviseOnLoading(error, models, session);
+      }
     });
   });
 }

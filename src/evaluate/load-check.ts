@@ -63,8 +63,9 @@ export async function notLoaded(engine: Engine, model: Model, error: PithError):
   return new ResultFails(error, `${text}: ${error.message}`, true);
 }
 
-async function loads(engine: Engine, model: Model): Promise<boolean> {
-  const session = await engine.load(model, { optimize: false }).catch(() => undefined);
+/** Whether a model loads, by default without optimizations of its graph. */
+export async function loads(engine: Engine, model: Model, optimize = false): Promise<boolean> {
+  const session = await engine.load(model, { optimize }).catch(() => undefined);
   await session?.release();
   return session !== undefined;
 }

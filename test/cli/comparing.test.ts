@@ -1,7 +1,7 @@
 /** What commands say and refuse where there is no data: the original and the result on random inputs. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
 import { random } from "../../src/tensor/random.ts";
@@ -107,6 +107,44 @@ graph (x: float32[n, 3, 8, 8]) -> (y: float32[...]) {
   expect({ code, said }).toEqual({ code: 1, said: "" });
   expect(err).toContain("The result loads without graph optimizations, but not with those of ONNX Runtime");
   expect(existsSync(out)).toBe(false);
+});
+
+describe("a model that ONNX Runtime's graph optimizations break, but not once it is simplified", () => {
+  const broken = () =>
+    saved(
+      "broken.onnx",
+      `opset 17
+graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
+  one: float32[] = 1
+  zero: float32[] = 0
+  w: float32[64, 64] = random(seed 1)
+  same = Identity(x)
+  factor = Div(one, one)
+  m = Mul(same, factor)
+  a = Add(m, zero)
+  y = MatMul(a, w)
+}`,
+    );
+
+  test("is simplified first by the commands that change it", async () => {
+    const model = await broken();
+    const out = join(folder, "healed.onnx");
+    for (const words of [
+      ["quantize", "--scheme", "weights"],
+      ["prune", "--amount", "0.3"],
+    ]) {
+      const { code, err } = await pith(...words, model, "-o", out);
+      expect({ code, said: err.includes("is simplified first") }).toEqual({ code: 0, said: true });
+    }
+  });
+
+  test("is refused by the commands that only run it, with the command that helps", async () => {
+    const model = await broken();
+    expect(await pith("bench", model)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`hint: Run pith simplify ${model} first, and use its result: it loads.`),
+    });
+  });
 });
 
 test("few samples judge a result by their own outputs, and random inputs nothing", async () => {

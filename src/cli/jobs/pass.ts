@@ -11,7 +11,7 @@ import { takesImages } from "../../data/image-batches.ts";
 import { readSidecars } from "../../data/index.ts";
 import { recordedPrepared } from "../../data/preprocessing-spec.ts";
 import { createEngine } from "../../engine/index.ts";
-import { Miss, stopIfAsked } from "../../errors.ts";
+import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
 import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
 import { relativeTime } from "../../evaluate/relative-time.ts";
@@ -36,6 +36,7 @@ import { requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { computesOther, largestTimed, type Weight } from "../weight.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
+import { simplifiedToLoad } from "./loadable.ts";
 import { contextOf, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
@@ -147,12 +148,28 @@ export interface OpenStep {
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
   const { target } = input.options;
   const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
-  return withTargets(names, context, (targets) => changed(input, targets, context));
+  return withTargets(names, context, async (targets) => {
+    try {
+      return await changed(input, targets, context, await openModel(input.model, context));
+    } catch (error) {
+      if (!(error instanceof PithError) || error.code !== "E_ENGINE") throw error;
+      const simplified = await simplifiedToLoad(await open(input.model), context);
+      if (simplified === undefined) throw error;
+      const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
+      context.log({ id: "simplified", text });
+      return changed(input, targets, context, simplified);
+    }
+  });
 }
 
-async function changed(input: PassInput, targets: readonly RunTarget[], context: JobContext): Promise<PassOutput> {
-  const opened = await openStep(input, context);
-  const { pass, original, data, running } = opened;
+async function changed(
+  input: PassInput,
+  targets: readonly RunTarget[],
+  context: JobContext,
+  original: Model,
+): Promise<PassOutput> {
+  const opened = await openStep(input, original, context);
+  const { pass, data, running } = opened;
   context.stage(input.command);
   const store = looseModels(recorded(original, data?.record), context.temporary);
   const runner = new Runner({ store, parts: data?.task ?? {} }, running);
@@ -198,10 +215,9 @@ function recorded(original: Model, record: OpenedData["record"] = new Map()): Mo
   return model;
 }
 
-async function openStep(input: PassInput, context: JobContext): Promise<OpenStep> {
+async function openStep(input: PassInput, original: Model, context: JobContext): Promise<OpenStep> {
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
-  const original = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, original, input.model);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);

@@ -1,0 +1,13 @@
+/** Advice on a model that ONNX Runtime refuses: the command that writes a form of it that loads, where there is one. */
+import { PithError } from "../errors.ts";
+import { quoted } from "../report/sections.ts";
+import type { Session } from "./command.ts";
+import type loadableJob from "./jobs/loadable.ts";
+
+/** @param models paths of the models that the command names. */
+export async function adviseOnLoading(error: unknown, models: readonly string[], { job }: Pick<Session, "job">) {
+  if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
+  const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
+  if (model === undefined) return error;
+  return error.reworded({ hint: `Run pith simplify ${quoted(model)} first, and use its result: it loads.` });
+}
