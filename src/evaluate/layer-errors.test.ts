@@ -165,6 +165,42 @@ test("a model is not to blame for anything against itself", async () => {
   expect(new Set(layers.map(({ own }) => own))).toEqual(new Set([Number.POSITIVE_INFINITY]));
 });
 
+test("a layer is not to blame for numbers that are not finite if it makes them only without the other changes", async () => {
+  // Σ of both is 0 where b alone is the candidate's, and 4 x next to the candidate's c.
+  const sum = (b: number, c: number) =>
+    parseModel(`opset 17
+graph (x: float32[n, 1]) -> (y: float32[n, 1]) {
+  a.weight: float32[1, 1] = [[1]]
+  b.weight: float32[1, 1] = [[${b}]]
+  c.weight: float32[1, 1] = [[${c}]]
+  h1 = MatMul(x, a.weight)
+  h2 = MatMul(x, b.weight)
+  h3 = MatMul(x, c.weight)
+  s = Add(h2, h3)
+  y = Div(h1, s)
+}`);
+  const rows = memory("rows", { x: float32([4, 1], [1, 2, 3, 4]) });
+  const found = await layerErrors(engine, sum(1, 1), sum(-1, 5), rows);
+  if (found instanceof Miss) throw new Error(found.reason);
+  expect(found.blamed).toMatchObject({ layers: ["c"], share: expect.closeTo(16 / 9, 1) });
+  expect(found.layers.find(({ layer }) => layer === "b")).toMatchObject({ own: undefined, share: undefined });
+});
+
+test("an output of zeros has an error that is finite", async () => {
+  const twice = (weight: number) =>
+    parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y: float32[n, 2], z: float32[n, 2]) {
+  a.weight: float32[2, 2] = [[1, 0], [0, 1]]
+  b.weight: float32[2, 2] = [[${weight}, 0], [0, ${weight}]]
+  y = MatMul(x, a.weight)
+  z = MatMul(x, b.weight)
+}`);
+  const rows = memory("rows", { x: float32([2, 2], [1, 2, 3, 4]) });
+  const found = await layerErrors(engine, twice(0), twice(0.5), rows);
+  if (found instanceof Miss) throw new Error(found.reason);
+  expect(found.blamed).toMatchObject({ layers: ["b"], share: expect.closeTo(1, 5) });
+});
+
 test("a layer that makes infinities is to blame, however noisy others are", async () => {
   const candidate = spoiled("b", 2);
   const broken = parseModel(

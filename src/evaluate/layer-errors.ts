@@ -27,8 +27,8 @@ export interface LayerError extends LayerDifference {
   /** Decibels where everything before is the original's; undefined where it could not be run alone. */
   readonly own: number | undefined;
   /**
-   * The error of the outputs where this alone is the candidate's, of that where everything is. Infinite where it alone makes them not finite;
-   * undefined where it was not measured.
+   * The error of the outputs where this alone is the candidate's, of that where everything is. Infinite if both are not finite;
+   * undefined if it was not measured, or if only the error of this alone is not finite.
    */
   readonly share: number | undefined;
   /** The layers before this one whose own outputs cannot be compared (channels were cut): their errors count to it. */
@@ -252,7 +252,7 @@ async function errorsAlone(
         work += 2 * (places[index]?.fan ?? 0) * elementCount(before.dims);
       }
     });
-    const own = sums.map((sum) => sum.signalToNoise);
+    const own: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
     const answers: Batch[] = [];
     const first = await swap.runner(new Set(), []);
     await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
@@ -272,7 +272,11 @@ async function errorsAlone(
         }
       });
       const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);
-      return comparable.reduce((sum, difference) => sum + difference.relativeNoise, 0);
+      // What the original answers with zeros has no signal that its noise is a share of.
+      return comparable.reduce(
+        (sum, { signal, noise, relativeNoise }) => sum + (signal === 0 ? noise : relativeNoise),
+        0,
+      );
     };
     const whole = await errorWith(new Set(places.keys()));
     const noisy = [...places.keys()].filter((index) => own[index] !== Number.POSITIVE_INFINITY);
@@ -280,8 +284,10 @@ async function errorsAlone(
     const shares = new Map<number, number>();
     for (const index of noisy.toSorted((a, b) => noise(own[a] ?? 0) - noise(own[b] ?? 0)).slice(0, affordable)) {
       const error = await errorWith(new Set([index]));
-      const share = whole > 0 ? error / whole : 0;
-      shares.set(index, Number.isFinite(error) ? share : Number.POSITIVE_INFINITY);
+      if (Number.isFinite(error)) shares.set(index, whole > 0 ? error / whole : 0);
+      // A layer that divides by zero alone, but not next to the other changes, says nothing about the result.
+      else if (Number.isFinite(whole)) own[index] = undefined;
+      else shares.set(index, Number.POSITIVE_INFINITY);
     }
     return places.map((_, index) => ({ own: own[index], share: shares.get(index) }));
   } finally {
