@@ -151,11 +151,15 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** Bytes that a result of constants may have beyond what it is computed from, to be stored in its place. */
-export const mostGrowth = 65_536;
-
-/** The command that makes a stored tensor of what is computed from constants, where it does. */
-function storedBy({ type }: Value, dims: readonly number[]): string {
-  const isSmall = type !== undefined && type.type !== "string" && bytesFor(type.type, elementCount(dims)) <= mostGrowth;
-  return isSmall ? ": run `pith simplify` first, which stores it" : "";
+/** The command that makes a stored tensor of a weight, if it takes no more bytes than the tensors that it is computed from. */
+function storedBy(weight: Value, dims: readonly number[]): string {
+  const { type } = weight;
+  const behind = new Set([weight]);
+  let bytes = 0;
+  for (const { tensor, producer } of behind) {
+    bytes += tensor?.bytes ?? 0;
+    for (const input of producer?.inputs ?? []) if (input !== undefined) behind.add(input);
+  }
+  const isStored = type !== undefined && type.type !== "string" && bytesFor(type.type, elementCount(dims)) <= bytes;
+  return isStored ? ": run `pith simplify` first, which stores it" : "";
 }

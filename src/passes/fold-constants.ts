@@ -2,17 +2,15 @@
  * Evaluates what depends on stored tensors alone, once, by the engine, and stores the result.
  *
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
- * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. Nodes that blow a tensor up (Expand of a
- * scalar) stay too: the result may be no larger than the stored tensors that go away for it and `growth`; a tensor that something else reads as
- * well (a tied embedding, transposed) does not go. Numbers that are stored in 8 bits or fewer, or as
- * integers with a scale (the bias of a quantized layer), are stored so on purpose, and are not turned back into floats. Where constant nodes stay,
- * those before them stay too, unless their result is small: the runtime computes all of them once, before it runs. Random numbers are drawn when the
- * model runs.
+ * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. So does all that makes the file larger: a fill (Expand of a
+ * scalar), weights stored in fewer bits (behind a Cast), integers with a scale (the bias of a quantized layer), another form of a tensor that something else reads as well
+ * (a tied embedding, transposed). A result may exceed the stored tensors that go away for it by a kilobyte, if all results together exceed nothing.
+ * Where constant nodes stay, those before them stay too: the runtime computes all of them once, before it runs. Random numbers are drawn when
+ * the model runs.
  */
 
-import * as v from "valibot";
 import { type Inference, infer, isRandom } from "../analysis/infer.ts";
-import { computedWeights, mostGrowth } from "../analysis/layers.ts";
+import { computedWeights } from "../analysis/layers.ts";
 import { arithmeticTypes } from "../analysis/weight.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -23,8 +21,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { bytesFor, inMemory } from "../tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 import { bitsOf, type Dense } from "../tensor/types.ts";
-import { described } from "./options.ts";
-import { type Change, type Context, definePass } from "./pass.ts";
+import { type Change, type Context, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed, removeUnusedEverywhere } from "./remove-unused.ts";
 import { heldTensor, storeInPlace } from "./store-constants.ts";
@@ -33,15 +30,9 @@ import { evaluate } from "./stored.ts";
 export const foldConstants = definePass({
   id: "fold-constants",
   summary: "Evaluate nodes that depend only on stored tensors",
-  options: v.strictObject({
-    growth: described(
-      v.optional(v.pipe(v.number("takes a number of bytes"), v.minValue(0, "takes a number of bytes")), mostGrowth),
-      // Small enough not to matter in a file, large enough for index arithmetic.
-      "maximum growth of a folded result over its inputs, in bytes",
-    ),
-  }),
-  async run(model, { growth }, context) {
-    const folded = foldable(model, infer(model), growth);
+  options: noOptions,
+  async run(model, _, context) {
+    const folded = foldable(model, infer(model));
     const wanted = [...folded].flatMap((node) =>
       node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : [])),
     );
@@ -58,7 +49,7 @@ export const foldConstants = definePass({
   },
 });
 
-/** What `foldWeights` holds in memory, at most. */
+/** Bytes of results that are held in memory, at most: of `foldWeights` all, else each that is larger than what it is computed from. */
 const mostHeld = 2 ** 26;
 
 /**
@@ -71,8 +62,8 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
   const wanted = new Map<Value, Graph>();
   for (const value of computedWeights(model, inference)) {
     const behind = floatsBehind(value);
-    const size = sizeOf(value);
-    if (size === 0 || inference.operand(value)?.stored !== true || behind === undefined || size > behind.bytes)
+    const size = bytesOf(value);
+    if (!isReal(value) || inference.operand(value)?.stored !== true || behind === undefined || size > behind.bytes)
       continue;
     held += size;
     if (held <= mostHeld) wanted.set(value, behind.graph);
@@ -91,11 +82,6 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
 
 const isEqual = (a: Dense, b: Dense): boolean =>
   a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, at) => Object.is(entry, b.data[at]));
-
-const sizeOf = ({ type }: Value): number => {
-  const dims = fixedDims(type?.dims);
-  return dims === undefined || type === undefined || !isFloat(type.type) ? 0 : bytesFor(type.type, elementCount(dims));
-};
 
 /** The stored floats that a value is computed from: their bytes, and the innermost of their graphs. None where one has a role, or codes are among them. */
 function floatsBehind(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
@@ -120,34 +106,38 @@ function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
   return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
 }
 
-function foldable(model: Model, inference: Inference, growth: number): ReadonlySet<Node> {
+function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
   const isHeld = protectedValues(model, inference);
   const left = new Set<Node>();
   for (;;) {
-    const folded = foldedExcept(left, model, inference, isHeld, growth);
+    const folded = foldedExcept(left, model, inference, isHeld);
     const before = left.size;
-    for (const node of [...folded].reverse()) {
-      const isLeft = node.outputs.some(
-        (output) =>
-          output !== undefined &&
-          isNeeded(output, folded) &&
-          isReadByConstants(output, inference) &&
-          grows(node, output, folded) > Math.min(growth, smallWeight),
-      );
-      if (!isLeft) continue;
+    const leave = (node: Node): void => {
       folded.delete(node);
       left.add(node);
+    };
+    /** Results that exceed what goes away for them. */
+    const growing: { readonly node: Node; readonly bytes: number }[] = [];
+    // Backwards: what is left reads the results before it.
+    for (const node of [...folded].reverse()) {
+      const needed = node.outputs.flatMap((output) =>
+        output !== undefined && isNeeded(output, folded) ? [output] : [],
+      );
+      const bytes = Math.max(0, ...needed.map((output) => growth(node, output, folded)));
+      if (bytes > smallWeight) leave(node);
+      else if (bytes > 0) growing.push({ node, bytes });
     }
     // What is left no longer makes room for others.
-    if (left.size === before) return folded;
+    if (left.size > before) continue;
+    let excess = fileGrowth(folded);
+    if (excess <= 0) return folded;
+    for (const { node, bytes } of growing.toSorted((a, b) => b.bytes - a.bytes)) {
+      if (excess <= 0) break;
+      leave(node);
+      excess -= bytes;
+    }
+    if (left.size === before) return new Set();
   }
-}
-
-/** Whether only constants are computed from a value. */
-function isReadByConstants(value: Value, inference: Inference): boolean {
-  const isConstant = ({ outputs }: Node): boolean =>
-    outputs.every((output) => output === undefined || inference.operand(output)?.stored === true);
-  return !value.graph.isOutput(value) && [...value.uses].every(({ node }) => isConstant(node));
 }
 
 function foldedExcept(
@@ -155,7 +145,6 @@ function foldedExcept(
   model: Model,
   inference: Inference,
   isHeld: (value: Value) => boolean,
-  growth: number,
 ): Set<Node> {
   const folded = new Set<Node>();
   const isGiven = (value: Value): boolean => {
@@ -175,18 +164,16 @@ function foldedExcept(
       !isRandom(node) &&
       subgraphs(node).length === 0 &&
       node.inputs.every((input) => input === undefined || isGiven(input));
-    if (given && node.outputs.every((output) => output === undefined || mayBeStored(node, output, growth, folded)))
-      folded.add(node);
+    if (given && node.outputs.every((output) => output === undefined || mayBeComputed(node, output))) folded.add(node);
   }
   return folded;
 }
 
-function mayBeStored(node: Node, output: Value, growth: number, folded: ReadonlySet<Node>): boolean {
-  const type = output.type?.type;
-  if (output.role !== undefined || type === undefined) return false;
-  // Several codes in a byte are stored so on purpose, too.
-  const most = /^u?int8$/.test(type) ? Math.min(growth, smallWeight) : growth;
-  return grows(node, output, folded) <= most && !unpacks(node, output);
+/** Whether a result may be computed: it has no role, unpacks nothing, and has a known size that memory holds, or an input is as large. */
+function mayBeComputed(node: Node, output: Value): boolean {
+  const bytes = bytesOf(output);
+  const fits = bytes <= mostHeld || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
+  return output.role === undefined && Number.isFinite(bytes) && fits && !unpacks(node, output);
 }
 
 /** All at once; where the runtime cannot (a type that JavaScript does not hold, no kernel), in halves, so that what it can do is done. */
@@ -215,47 +202,103 @@ function isReal(value: Value | undefined): boolean {
   return value?.type !== undefined && isFloat(value.type.type);
 }
 
-/** Whether a result comes from elements of 8 bits or fewer, as many as it has, or from integers and floats: a quantized weight or bias. */
+/**
+ * Whether a result comes from as many elements that are stored in fewer bits on purpose: codes, integers with a scale (a quantized weight or bias),
+ * floats of fewer bits unless the Cast takes more bytes than they save.
+ */
 function unpacks(node: Node, output: Value): boolean {
-  const count = elementCount(fixedDims(output.type?.dims) ?? []);
-  const [x, ...others] = node.inputs;
-  const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && others.some(isReal);
-  if (isScaled && elementCount(fixedDims(x?.type?.dims) ?? []) === count) return true;
+  const count = (value: Value | undefined): number => elementCount(fixedDims(value?.type?.dims) ?? []);
   const bits = (value: Value | undefined): number => {
     const type = value?.type?.type;
     return type === undefined || type === "string" || type === "bool" ? 64 : bitsOf[type];
   };
-  return (
-    bits(output) > 8 &&
-    node.inputs.some((input) => bits(input) <= 8 && elementCount(fixedDims(input?.type?.dims) ?? []) === count)
+  const [x, ...others] = node.inputs;
+  const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && others.some(isReal);
+  const saved = (input: Value | undefined): number => ((bits(output) - bits(input)) / 8) * count(output);
+  return node.inputs.some(
+    (input) =>
+      count(input) === count(output) &&
+      ((isScaled && input === x) ||
+        (bits(input) <= 8 && saved(input) > 0) ||
+        (isReal(input) && isReal(output) && saved(input) > nodeBytes(node))),
   );
 }
 
-/** A weight may be stored in two forms if it takes no more bytes: patterns with small constants are recognized by that. */
+/** Bytes by which a result may exceed what goes away for it: patterns with small constants are recognized by that. */
 const smallWeight = 1024;
 
+/** The bytes of a value's elements; infinite if they are not known. */
+function bytesOf({ type }: Value): number {
+  const dims = fixedDims(type?.dims);
+  return type === undefined || type.type === "string" || dims === undefined
+    ? Number.POSITIVE_INFINITY
+    : bytesFor(type.type, elementCount(dims));
+}
+
+/** The bytes of an entry in a file of protobuf messages: its tag, its length, its content. */
+const entryBytes = (content: number): number => {
+  let bytes = content + 2;
+  for (let rest = content; rest > 127; rest = Math.floor(rest / 128)) bytes++;
+  return bytes;
+};
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+
+/** The bytes that a value takes in the file once it is stored. */
+const storedBytes = (value: Value): number =>
+  tensorBytes(value.name, fixedDims(value.type?.dims) ?? [], bytesOf(value));
+
+/** The bytes of a stored tensor in the file; none for a value that is computed by a node with inputs. */
+function bytesInFile({ name, tensor, producer }: Value): number {
+  const held = tensor ?? (producer && heldTensor(producer));
+  return held === undefined ? 0 : tensorBytes(name, held.dims, held.bytes);
+}
+
+const tensorBytes = (name: string, dims: readonly number[], bytes: number): number =>
+  entryBytes(2 + entryBytes(name.length) + sumOf(dims.map((dim) => entryBytes(dim) - dim)) + entryBytes(bytes));
+
+/** The bytes that a node takes in the file, at least: without what its attributes hold, and metadata. */
+const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
+  const texts = [op, ...[...inputs, ...outputs].map((value) => value?.name ?? ""), ...(name === "" ? [] : [name])];
+  return entryBytes(
+    sumOf([
+      ...texts.map(({ length }) => entryBytes(length)),
+      ...[...attributes.keys()].map(({ length }) => length + 9),
+    ]),
+  );
+};
+
 /**
- * Bytes of an output beyond those of the stored tensors that go away for it. Infinite for unknown sizes, and for another form of a weight that
+ * Bytes of an output beyond those of the nodes and stored tensors that go away for it. Infinite for unknown sizes, and for another form of a weight that
  * stays: the file would hold it twice, and what was tied would be no longer.
  */
-function grows(node: Node, output: Value, folded: ReadonlySet<Node>): number {
-  const size = (value: Value): number => {
-    const dims = fixedDims(value.type?.dims);
-    if (value.type === undefined || value.type.type === "string" || dims === undefined) return Number.POSITIVE_INFINITY;
-    return bytesFor(value.type.type, elementCount(dims));
-  };
+function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const goes = (value: Value): boolean =>
     !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
   const behind = new Set(node.inputs.filter((input) => input !== undefined));
-  const whole = size(output);
-  const isForm = (input: Value): boolean => isReal(input) && isReal(output) && size(input) === whole && !goes(input);
+  const whole = bytesOf(output);
+  const isForm = (input: Value): boolean => isReal(input) && isReal(output) && bytesOf(input) === whole && !goes(input);
   if (whole > smallWeight && [...behind].some(isForm)) return Number.POSITIVE_INFINITY;
-  let gone = 0;
+  let gone = nodeBytes(node);
   for (const value of behind) {
     if (!goes(value)) continue;
-    const { tensor, producer } = value;
-    gone += (tensor ?? (producer && heldTensor(producer)))?.bytes ?? 0;
+    const { producer } = value;
+    gone += bytesInFile(value) + (producer === undefined ? 0 : nodeBytes(producer));
     for (const input of producer?.inputs ?? []) if (input !== undefined) behind.add(input);
   }
-  return whole - gone;
+  return storedBytes(output) - gone;
+}
+
+/** By how much a file grows if nodes are evaluated: each tensor and node that goes away counts once. */
+function fileGrowth(folded: ReadonlySet<Node>): number {
+  let bytes = 0;
+  const read = new Set<Value>();
+  for (const node of folded) {
+    bytes -= nodeBytes(node);
+    for (const output of node.outputs)
+      if (output !== undefined && isNeeded(output, folded)) bytes += storedBytes(output);
+    for (const input of node.inputs) if (input !== undefined) read.add(input);
+  }
+  for (const value of read) if (!isNeeded(value, folded)) bytes -= bytesInFile(value);
+  return bytes;
 }

@@ -43,7 +43,7 @@ export const foldShapes = definePass({
         );
         const at = describe(node);
         for (const [output, dense] of stored) if (dense !== undefined) storeInPlace(output, dense);
-        if (stored.length > 0) changes.push({ at, what: "constant folded", decidedBy: "global" });
+        if (stored.length > 0) changes.push({ at, what: "shape stored", decidedBy: "global" });
       }
       for (const node of graph.nodes()) {
         if (!computed.has(node) && restate(node, inference))

@@ -32,6 +32,19 @@ ${vectors(4)}
     [2, 3, 5, 5],
   ],
   [
+    "a convolution with a bias that is computed from constants",
+    `graph (x: float32[batch, 3, 5, 5]) -> (y: float32[...]) {
+  conv.weight: float32[4, 3, 3, 3] = random(seed 1)
+  half: float32[] = 0.5
+  channels: int64[1] = [4]
+${vectors(4)}
+  bias = Expand (half, channels)
+  h = Conv "conv" (x, conv.weight, bias)
+  y = ${norm}
+}`,
+    [2, 3, 5, 5],
+  ],
+  [
     "a grouped convolution with a bias",
     `graph (x: float32[batch, 4, 5, 5]) -> (z: float32[...]) {
   conv.weight: float32[6, 2, 3, 3] = random(seed 1)

@@ -17,6 +17,7 @@ import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layerAt } from "../analysis/layers.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers } from "../analysis/weight.ts";
+import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -32,6 +33,8 @@ import { stored } from "./fold-mask.ts";
 import { keepLayerName } from "./keep-layer-name.ts";
 import { type Change, definePass, noOptions, type Outcome } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
+import { isUsed } from "./remove-unused.ts";
+import { readStoredValue } from "./stored.ts";
 
 /**
  * Folds each batch normalization with stored statistics into the layer before it. What has a role stays; what cannot be folded is listed.
@@ -44,7 +47,7 @@ export const fuseBatchNorm = definePass({
   id: "fuse-batch-norm",
   summary: "Fold batch normalization into the layer before it",
   options: noOptions,
-  run: (model) => fuseBatchNorms(model, { trained: false }),
+  run: (model, _, { engine }) => fuseBatchNorms(model, { trained: false, engine }),
 });
 
 /** The same, and for sums and products with stored vectors too. Where numbers are rounded to codes further on, all stays (`codes.ts`). */
@@ -52,7 +55,8 @@ export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
   options: noOptions,
-  run: (model) => fuseBatchNorms(model, { trained: false, into: notRounded(model), arithmetic: true }),
+  run: (model, _, { engine }) =>
+    fuseBatchNorms(model, { trained: false, into: notRounded(model), arithmetic: true, engine }),
 });
 
 function notRounded(model: Model): (layer: Layer) => true | Miss {
@@ -65,7 +69,8 @@ const roundedLater = "its output is quantized later, and folding would change th
 /**
  * Folds every batch normalization that follows a layer, in place.
  * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all),
- * a Miss where that is worth saying; `arithmetic`: sums and products with stored vectors too.
+ * a Miss where that is worth saying; `arithmetic`: sums and products with stored vectors too; `engine`: evaluates biases that are computed from
+ * constants, as exporters write zeros. Without it, such a layer stays.
  */
 export async function fuseBatchNorms(
   model: Model,
@@ -73,10 +78,18 @@ export async function fuseBatchNorms(
     readonly trained: boolean;
     readonly into?: (layer: Layer) => boolean | Miss;
     readonly arithmetic?: boolean;
+    readonly engine?: Engine;
   },
 ): Promise<Outcome> {
   const inference = infer(model);
   const isHeld = protectedValues(model, inference);
+  const { engine } = options;
+  const readBias: BiasReader = (bias) => {
+    const { tensor } = bias;
+    if (tensor !== undefined) return () => tensor.read();
+    const isConstant = engine !== undefined && inference.operand(bias)?.stored === true && bias.role === undefined;
+    return isConstant ? () => readStoredValue(model, bias, engine) : undefined;
+  };
   const changes: Change[] = [];
   const misses: Miss[] = [];
   for (const node of model.graph.nodes()) {
@@ -92,7 +105,7 @@ export async function fuseBatchNorms(
     const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
     if (allowed === false) continue;
     const changing = allowed instanceof Miss ? allowed : layer;
-    const found = changing instanceof Miss ? changing : match(node, affine, changing, options.trained);
+    const found = changing instanceof Miss ? changing : match(node, affine, changing, { ...options, readBias });
     const held = found instanceof Miss || options.trained || normalizes ? undefined : heldAt(found, node, isHeld);
     // Of the many sums in a network few are biases: only what was looked for is missed.
     if (found instanceof Miss) {
@@ -114,16 +127,24 @@ function heldAt({ layer }: Match, node: Node, isHeld: (value: Value) => boolean)
 interface Match {
   readonly layer: Layer;
   readonly affine: Affine;
-  readonly bias: Tensor | undefined;
+  readonly bias: (() => Promise<Dense>) | undefined;
   readonly vectors: readonly Tensor[];
 }
+
+/** What reads a bias; undefined if it is not constant. */
+type BiasReader = (bias: Value) => (() => Promise<Dense>) | undefined;
 
 function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
   const layer = value?.producer === undefined ? undefined : layerAt(value.producer, inference);
   return layer === undefined || layer instanceof Miss ? new Miss("no layer comes before it") : layer;
 }
 
-function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Match | Miss {
+function match(
+  node: Node,
+  affine: Affine,
+  layer: Layer,
+  { trained, readBias }: { readonly trained: boolean; readonly readBias: BiasReader },
+): Match | Miss {
   const x = node.inputs[affine.data];
   const values = affine.inputs.map((input) => node.inputs[input]);
   const vectors = values.flatMap((value) => value?.tensor ?? []);
@@ -138,14 +159,15 @@ function match(node: Node, affine: Affine, layer: Layer, trained: boolean): Matc
   const added = role.biasInput === undefined ? undefined : layer.node.inputs[role.biasInput];
   if (added !== bias) return new Miss("the layer's bias is computed");
   if (role.biasInput === undefined && role.bias !== undefined) return new Miss("the layer scales its bias");
-  if (bias !== undefined && bias.tensor === undefined) return new Miss("the layer's bias is computed");
+  const read = bias === undefined ? undefined : readBias(bias);
+  if (bias !== undefined && read === undefined) return new Miss("the layer's bias is computed");
   const held = [weight, bias, ...values];
   const holder = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
   if (holder?.role !== undefined)
     return new Miss(
       `"${holder.name}" is ${roleWords(holder.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
     );
-  return { layer, affine, bias: bias?.tensor, vectors };
+  return { layer, affine, bias: read, vectors };
 }
 
 /** False where it would not save a node: a shift that the layer has no input for. */
@@ -156,9 +178,10 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   const at = (values: Float64Array | undefined, channel: number): number =>
     values?.[values.length === 1 ? 0 : channel] ?? 0;
   const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
-  const before = found.bias === undefined ? undefined : toFloat64(await found.bias.read());
+  const dense = await found.bias?.();
+  const before = dense && toFloat64(dense);
   // One number for all channels, or one for each along the axis of channels: else it is a matrix that is added.
-  if (before !== undefined && before.length !== 1 && !isForChannels(found.bias, channels)) return false;
+  if (before !== undefined && before.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;
   const bias = Float64Array.from(
     { length: channels },
     (_, channel) => at(before, channel) * at(factors, channel) + at(shift, channel),
@@ -177,26 +200,37 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   if (result.stated !== undefined || model.graph.isOutput(y)) result.type = y.stated ?? y.type;
   const values = affine.inputs.map((input) => node.inputs[input]);
   substitute(y, result);
-  for (const value of [...values, layer.bias]) {
-    if (value === undefined || value.uses.size > 0 || model.graph.ownValue(value.name) !== value) continue;
-    if (!model.graph.isOutput(value) && value.tensor !== undefined) model.graph.removeValue(value);
-  }
+  for (const value of [...values, layer.bias]) if (value !== undefined) removeIfUnused(value);
   return true;
 }
 
-function isForChannels(bias: Tensor | undefined, channels: number): boolean {
-  return bias?.dims.at(-1) === channels && bias.dims.slice(0, -1).every((dim) => dim === 1);
+/** Removes a stored tensor that nothing reads, or the nodes that compute it of others. */
+function removeIfUnused(value: Value): void {
+  const { graph, producer, tensor } = value;
+  if (isUsed(value) || graph.ownValue(value.name) !== value) return;
+  if (producer === undefined) {
+    if (tensor !== undefined) graph.removeValue(value);
+  } else if (!producer.outputs.some((output) => output !== undefined && isUsed(output))) {
+    const inputs = [...producer.inputs];
+    graph.removeNode(producer);
+    for (const input of inputs) if (input !== undefined) removeIfUnused(input);
+  }
+}
+
+function isForChannels(dims: readonly number[], channels: number): boolean {
+  return dims.at(-1) === channels && dims.slice(0, -1).every((dim) => dim === 1);
 }
 
 function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {
   const dims = fixedDims(layer.bias?.type?.dims);
   const fits = dims !== undefined && elementCount(dims) === bias.length;
   const tensor = inMemory(fromNumbers("float32", fits ? dims : [bias.length], bias));
-  if (layer.bias !== undefined && layer.bias.uses.size === 1 && fits) {
+  if (layer.bias?.tensor !== undefined && layer.bias.uses.size === 1 && fits) {
     layer.bias.tensor = tensor;
     return layer.bias;
   }
-  return model.graph.addTensor(layer.bias?.name ?? `${layer.name}.bias`, tensor, layer.bias?.role ?? layer.weight.role);
+  const name = layer.bias?.tensor === undefined ? `${layer.name}.bias` : layer.bias.name;
+  return model.graph.addTensor(name, tensor, layer.bias?.role ?? layer.weight.role);
 }
 
 function addedTo(model: Model, node: Node, x: Value, layer: Layer, bias: Float64Array, inference: Inference): Value {

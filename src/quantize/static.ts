@@ -17,7 +17,7 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { readStoredValue } from "../passes/stored.ts";
-import { dequantized, inCodes, inMeasuredCodes } from "./formats/dequantize-linear.ts";
+import { dequantizedConstant, inCodes, inMeasuredCodes } from "./formats/dequantize-linear.ts";
 import { writeActivations } from "./formats/qdq.ts";
 import { missingData, placeMeasured, type ScaledType } from "./measure.ts";
 import { removeRoundings } from "./model-roundings.ts";
@@ -104,7 +104,8 @@ async function writeConstants(
     for (const node of operators) {
       const [type] = node.inputs.flatMap((input) => (input === undefined ? [] : (scales.get(input)?.type ?? [])));
       if (type === undefined || !node.inputs.includes(value)) continue;
-      const close = made.get(type) ?? dequantized(emit, value.name, quantizeWeights({ dense, type, symmetric }));
+      const close =
+        made.get(type) ?? dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric }));
       made.set(type, close);
       node.inputs.forEach((input, index) => {
         if (input === value) model.graph.setInput(node, index, close);

@@ -450,6 +450,35 @@ graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 8, 6, 6]) {
       expect(difference(await run(parseModel(text), { x }), await run(model, { x }, { optimize }))).toBeLessThan(0.03);
   });
 
+  test("a constant of equal numbers is a fill of codes, and others are stored", async () => {
+    const text = (filler: string) => `opset 17
+graph (x: float32[1, 4, 6, 6]) -> (y: float32[...]) {
+  a.weight: float32[4, 4, 1, 1] = random(seed 1)
+  b.weight: float32[4, 8, 1, 1] = random(seed 2)
+  shape: int64[4] = [1, 4, 6, 6]
+  more: float32[1, 4, 6, 6] = random(seed 3)
+  h = Conv(x, a.weight)
+  p = ${filler}
+  j = Concat(h, p) {axis=1}
+  y = Conv(j, b.weight)
+}`;
+    const one = { x: numbersFor([1, 4, 6, 6]) };
+    for (const [filler, fills] of [
+      ["ConstantOfShape(shape)", 1],
+      ["ConstantOfShape(shape) {value=float32[1] [0.5]}", 1],
+      ["Abs(more)", 0],
+    ] as const) {
+      const model = parseModel(text(filler));
+      await quantize(model, { scheme: "static", data: memory("calibration", one) });
+      expect([...model.graph.nodes()].filter(({ op }) => op === "ConstantOfShape")).toHaveLength(fills);
+      expect([...model.graph.values()].some(({ tensor }) => tensor?.dims.join() === "1,4,6,6")).toBe(fills === 0);
+      for (const optimize of [false, true])
+        expect(difference(await run(parseModel(text(filler)), one), await run(model, one, { optimize }))).toBeLessThan(
+          0.03,
+        );
+    }
+  });
+
   test("with another number it stays in float, and says so", async () => {
     const { model, misses } = await quantized(padded("1, 1", ", filler)"));
     expect(misses.map(({ reason }) => reason)).toEqual(["fills with a value other than 0"]);

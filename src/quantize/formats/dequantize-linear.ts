@@ -5,6 +5,8 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
 import type { Coded } from "../../ops/index.ts";
+import { fromNumbers } from "../../tensor/convert.ts";
+import { int64 } from "../../tensor/dense.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type ActivationType, isWide } from "../options.ts";
 import type { Target } from "../target.ts";
@@ -149,20 +151,34 @@ export function turned(emit: Emit, written: SharedCodes): SharedCodes {
 
 /** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
 export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Coded {
-  return {
-    codes: emit.constant(tensor.quantized, `${name}_quantized`),
-    scale: emit.constant(tensor.scale, `${name}_scale`),
-    zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
-  };
+  return { codes: emit.constant(tensor.quantized, `${name}_quantized`), ...storeGrid(emit, name, tensor) };
 }
+
+const storeGrid = (emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Omit<Coded, "codes"> => ({
+  scale: emit.constant(tensor.scale, `${name}_scale`),
+  zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
+});
 
 /** Stored codes, and what makes numbers of them; a zero point that is 0 may be left out. */
 export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
 
-/** The stored integers as numbers again. */
-export function dequantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Value {
-  return numbersOf(emit, name, storeQuantized(emit, name, tensor), tensor.axis);
+/** The codes of a constant as numbers again. The codes of equal numbers, as padding is, are a fill: they are not stored one by one. */
+export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedTensor): Value {
+  const { type, dims, data } = tensor.quantized;
+  const [code = 0] = data;
+  const isFill = data.length > mostStored && data.every((each) => each === code);
+  const codes = isFill
+    ? emit
+        .named(`${name}_quantized`)
+        .ConstantOfShape([emit.constant(int64([dims.length], dims), `${name}_shape`)], {
+          value: fromNumbers(type, [1], [code]),
+        })
+    : emit.constant(tensor.quantized, `${name}_quantized`);
+  return numbersOf(emit, name, { codes, ...storeGrid(emit, name, tensor) }, tensor.axis);
 }
+
+/** A fill of so many codes takes more bytes than they do. */
+const mostStored = 128;
 
 /** Numbers of codes with one scale, or one for each index of an axis. */
 export function numbersOf(

@@ -6,6 +6,7 @@ import { scaleGroups } from "../../../src/analysis/scale-groups.ts";
 import { allGraphs } from "../../../src/graph/graph.ts";
 import { structureHash } from "../../../src/graph/hash.ts";
 import type { Model } from "../../../src/graph/model.ts";
+import { encodedSize } from "../../../src/onnx/index.ts";
 import { dropDeadChannels } from "../../../src/passes/drop-dead-channels.ts";
 import {
   deduplicate,
@@ -106,6 +107,9 @@ export async function withDeadChannels(given: Model): Promise<Model> {
   return model;
 }
 
+/** Bytes by which a shape of four dimensions may exceed the node that computes it. */
+const mostOfShape = 40;
+
 const passes: readonly Pass[] = [
   simplify,
   storeConstants,
@@ -162,6 +166,17 @@ export const cleanUps: readonly Promised[] = [
     expectThat(nodeCount(model) === nodes, "more nodes");
     return undefined;
   }),
+  {
+    name: "simplify never grows the file",
+    async keep({ model }) {
+      const result = model.clone();
+      const { changes } = await simplify(result, {}, { engine });
+      const [before, after] = [await encodedSize(model), await encodedSize(result)];
+      // A stored shape may take more bytes than a node with short names that computes it.
+      const shapes = changes.filter(({ what }) => what.includes("shape")).length;
+      expectThat(after <= before + mostOfShape * shapes, `${before} bytes become ${after}`);
+    },
+  },
   {
     name: "fixed dimensions",
     async keep(network) {
