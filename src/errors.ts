@@ -109,9 +109,27 @@ export function reasonText({ reason, at }: Pick<Miss, "reason" | "at">): string 
   return at === undefined ? reason : `${reason} (${at})`;
 }
 
-/** Of anything that was thrown. */
+/** Returns the message of any thrown value. */
 export function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  try {
+    return String(cause instanceof Error ? cause.message : cause);
+  } catch {
+    return "a value that has no text";
+  }
+}
+
+/**
+ * A failure of code that a user gave: a module, a method, a function.
+ * @param whose what the message calls it.
+ */
+export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): PithError {
+  if (cause instanceof PithError) return cause;
+  const stack = cause instanceof Error ? String(cause.stack) : "";
+  const place = /^\s*at (?:.*\()?(.+:\d+:\d+)\)?$/m.exec(stack)?.[1];
+  return new PithError(code, `${whose} failed: ${clause(messageOf(cause))}.`, {
+    hint: place === undefined ? undefined : `It was thrown at ${place}.`,
+    cause,
+  });
 }
 
 /** "a, b, c, …": as many names as a sentence holds. */

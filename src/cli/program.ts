@@ -115,9 +115,10 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
 }
 
 async function advised(error: unknown, command: Command | undefined): Promise<unknown> {
-  if (!(error instanceof PithError) || command === undefined) return error;
+  const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blamed(error);
+  if (!(failure instanceof PithError) || command === undefined) return failure;
   const { ownAdvice } = await import("./invalid-options.ts");
-  return ownAdvice(error, flagsOf(command));
+  return ownAdvice(failure, flagsOf(command));
 }
 
 function flagsOf(command: Command): ReadonlySet<string> {

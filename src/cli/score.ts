@@ -17,7 +17,7 @@ export async function scoreOf(module: string, model: string): Promise<number> {
     throw new PithError("E_DATA", `${module} failed on ${model}: ${messageOf(cause)}`, { cause });
   }
   if (typeof score === "number" && !Number.isNaN(score)) return score;
-  throw new PithError("E_DATA", `${module} returned ${String(score)} for ${model}: a score must be a number.`);
+  throw new PithError("E_DATA", `${module} returned ${messageOf(score)} for ${model}: a score must be a number.`);
 }
 
 async function load(module: string): Promise<(model: string) => unknown> {

@@ -6,18 +6,20 @@
  * as it has axes, or a tensor `{ type, dims, data }`.
  */
 
-import { PithError, someOf } from "../errors.ts";
+import { failureOfCode, messageOf, PithError, someOf } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import { type Batch, bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
+import { isIndexed } from "./indexed.ts";
 import { labelName, withLabel } from "./labels.ts";
 import { isArray, nested, tensorOf } from "./nested.ts";
 import { isDataset } from "./option.ts";
+import { isRegistered } from "./pending-batch.ts";
 import { isObject } from "./plain-object.ts";
 import { plainArrays, sampleCount } from "./rows.ts";
 import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
-import type { BatchOptions, Dataset, Part } from "./types.ts";
+import type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";
 
 /** What a module's function is called with. */
 export interface ModuleOptions extends BatchOptions {
@@ -45,16 +47,24 @@ export function moduleSource(
   exports: Readonly<Record<string, unknown>>,
   inputs: readonly ModelInput[] = [],
 ): Source {
+  try {
+    return sourceOf(name, exports, inputs);
+  } catch (cause) {
+    throw failureOfCode("E_DATA", name, cause);
+  }
+}
+
+function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inputs: readonly ModelInput[]): Source {
   const standard = exports.default;
   const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
   const split = named.train !== undefined || named.test !== undefined;
   const whole = exports.batches ?? standard;
-  if (!split && isDataset(whole)) return ofSamples(whole);
+  if (!split && isDataset(whole)) return ofSamples(checkedDataset(name, whole));
   const read = (part: Part | undefined) => async (): Promise<Dataset> => {
     const wanted = part ?? "test";
     const found = split ? named[wanted] : whole;
-    if (isDataset(found)) return found;
-    if (typeof found === "function") return fromFunction(name, found, part, inputs);
+    if (isDataset(found)) return checkedDataset(name, found);
+    if (typeof found === "function" && !isClass(found)) return fromFunction(name, found, part, inputs);
     const names = Object.keys(exports);
     const others = found === undefined ? `only ${someOf(names) || "nothing"}` : `but ${describe(found)}`;
     throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
@@ -65,6 +75,25 @@ export function moduleSource(
   return { owner: name, usual: read(undefined), parts, divisible: false };
 }
 
+/**
+ * The batches that code of the module gives.
+ * @param inputs of the model; undefined: labels are called so already.
+ * @throws PithError E_DATA for whatever it throws.
+ */
+async function* guardedBatches(
+  name: string,
+  code: () => unknown,
+  inputs: readonly ModelInput[] | undefined,
+): AsyncGenerator<Batch> {
+  let index = 0;
+  try {
+    for await (const batch of requireIterable(await code(), name))
+      yield checkedBatch(batch, `${name}, batch ${++index}`, inputs);
+  } catch (cause) {
+    throw failureOfCode("E_DATA", name, cause);
+  }
+}
+
 async function fromFunction(
   name: string,
   found: CallableFunction,
@@ -72,18 +101,36 @@ async function fromFunction(
   inputs: readonly ModelInput[],
 ): Promise<Dataset> {
   const call = (options: ModuleOptions): unknown => Reflect.apply(found, undefined, [options]);
-  const first = await call({ part, size: 64 });
-  if (isDataset(first)) return first;
+  let first: unknown;
+  try {
+    first = await call({ part, size: 64 });
+    if (isDataset(first)) return checkedDataset(name, first);
+  } catch (cause) {
+    throw failureOfCode("E_DATA", name, cause);
+  }
   requireIterable(first, name);
   return {
     name,
     count: undefined,
-    async *batches(options) {
-      const batches = requireIterable(await call({ ...options, part }), name);
-      let index = 0;
-      for await (const batch of batches) yield checkedBatch(batch, `${name}, batch ${++index}`, inputs);
-    },
+    batches: (options) => guardedBatches(name, () => call({ ...options, part }), inputs),
   };
+}
+
+/** A data set that is an object of the module's own: what it gives is checked. One that Pith made of arrays is right. */
+function checkedDataset(module: string, dataset: Dataset): Dataset {
+  if (isRegistered(dataset)) return dataset;
+  const { name, count, classes } = dataset;
+  const batches: Dataset["batches"] = (options) => guardedBatches(module, () => dataset.batches(options), undefined);
+  if (!isIndexed(dataset)) return { name, count, classes, batches };
+  const gather: IndexedDataset["gather"] = async (...place) => {
+    try {
+      return checkedBatch(await dataset.gather(...place), module, undefined);
+    } catch (cause) {
+      throw failureOfCode("E_DATA", module, cause);
+    }
+  };
+  const indexed: IndexedDataset = { name, count: dataset.count, classes, batches, gather };
+  return indexed;
 }
 
 function requireIterable(value: unknown, name: string): AsyncIterable<unknown> | Iterable<unknown> {
@@ -96,16 +143,20 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   );
 }
 
-function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[]): Batch {
+/** Unlike a function's, the prototype of a class cannot be replaced. */
+const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
+
+function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
   if (!isObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
-  const label = labelName(Object.keys(value), inputs);
+  const label = inputs === undefined ? "label" : labelName(Object.keys(value), inputs);
   const tensors = Object.entries(value).map(([name, given]) => {
     const at = `${place}, "${name}"`;
     if (isArray(given)) return [name, columnOf(given, at, name === label)] as const;
     checkTensor(given, at);
     return [name, given] as const;
   });
-  const batch = withLabel(plainArrays(Object.fromEntries(tensors)), place, inputs);
+  const plain = plainArrays(Object.fromEntries(tensors));
+  const batch = inputs === undefined ? plain : withLabel(plain, place, inputs);
   sampleCount(batch, place);
   return batch;
 }
@@ -138,5 +189,6 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   const isNamed = typeof value === "object" && value !== null && !isArray(value);
-  return isNamed ? `{ ${Object.keys(value).slice(0, 5).join(", ")} }` : String(value);
+  if (isNamed) return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
+  return typeof value === "function" ? (isClass(value) ? "a class" : "a function") : messageOf(value);
 }

@@ -145,6 +145,69 @@ describe("openDataset", () => {
     await expect(openDataset(join(path, "broken.mjs"))).rejects.toMatchObject({ code: "E_DATA" });
   });
 
+  it.each([
+    [
+      "a value that is not an error",
+      "throw { toString() { throw 1; } };",
+      "cannot be imported: a value that has no text.",
+    ],
+    ["a text in a generator", "export function* batches() { throw 'text'; }", "failed: text."],
+    [
+      "nothing in a generator",
+      "export function* batches() { throw undefined; }",
+      "failed: undefined.",
+    ],
+    [
+      "an object without a prototype",
+      "export function batches() { throw Object.create(null); }",
+      "failed: a value that has no text.",
+    ],
+    ["an error in a getter", "export default { name: 'x', get batches() { throw new Error('no.'); } };", "failed: no."],
+    [
+      "an error in a getter of a column",
+      "export function* batches() { yield { get x() { throw new Error('no.'); } }; }",
+      "failed: no.",
+    ],
+    [
+      "an error in a data set",
+      "export default { name: 'x', async *batches() { throw new Error('no.'); } };",
+      "failed: no.",
+    ],
+  ])("says that a module failed if it throws %s", async (what, source, message) => {
+    const path = join(await folder(`throwing ${what}`, { "data.mjs": source }), "data.mjs");
+    const read = async (): Promise<Batch> => whole(await openDataset(path));
+    await expect(read()).rejects.toMatchObject({ code: "E_DATA", message: `${path} ${message}` });
+  });
+
+  it.each([
+    ["no batches", "export default { name: 'x', count: 5 };", " exports no data set, but { name, count }."],
+    ["a class", "export default class {}", " exports no data set, but a class."],
+    [
+      "batches that are a number",
+      "export default { name: 'x', batches: () => 5 };",
+      ": its function should return a data set or yield batches, it returned 5.",
+    ],
+    [
+      "a number for a batch",
+      "export default { name: 'x', async *batches() { yield 5; } };",
+      ", batch 1: expected named tensors, got 5.",
+    ],
+  ])("says what is wrong with a module that has %s", async (what, source, message) => {
+    const path = join(await folder(`with ${what}`, { "data.mjs": source }), "data.mjs");
+    const read = async (): Promise<Batch> => whole(await openDataset(path));
+    await expect(read()).rejects.toMatchObject({ code: "E_DATA", message: `${path}${message}` });
+  });
+
+  it("takes plain arrays from a data set of a module's own", async () => {
+    const source =
+      "export default { name: 'own', count: 2, async *batches() { yield { x: [[1], [2]], label: [0, 1] }; } };";
+    const path = join(await folder("own", { "data.mjs": source }), "data.mjs");
+    expect(await whole(await openDataset(path))).toEqual({
+      x: { type: "float64", dims: [2, 1], data: Float64Array.of(1, 2) },
+      label: { type: "int64", dims: [2], data: BigInt64Array.of(0n, 1n) },
+    });
+  });
+
   it("takes plain arrays from a module, and says what is no tensor", async () => {
     const path = await folder("arrays", {
       "nested.mjs": "export default function* () { yield { x: [[1, 2], [3, 4]], label: [0, 1], text: ['a', 'b'] }; }",

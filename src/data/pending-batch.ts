@@ -61,6 +61,9 @@ export function register<D extends Dataset>(dataset: D, batches: Batches): D {
   return dataset;
 }
 
+/** Whether Pith made a data set, and it is not a user's own object. */
+export const isRegistered = ({ batches }: Dataset): boolean => batchesBefore.has(batches);
+
 export function registerGather(dataset: IndexedDataset, gather: Gather): void {
   gathers.set(dataset.gather, gather);
 }

@@ -7,3 +7,9 @@ export function isObject(value: unknown): value is PlainObject {
   const kind: unknown = Object.getPrototypeOf(value);
   return kind === Object.prototype || kind === null;
 }
+
+/** Whether arrays and objects are nested in more levels than that; also if one contains itself. */
+export function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+}

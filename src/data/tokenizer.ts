@@ -8,7 +8,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
 import { messageOf, PithError } from "../errors.ts";
-import { isObject, type PlainObject } from "./plain-object.ts";
+import { isDeeper, isObject, type PlainObject } from "./plain-object.ts";
 
 export interface Encoding {
   readonly ids: readonly number[];
@@ -77,6 +77,9 @@ export function noTokenizer(
   });
 }
 
+/** Levels of arrays and objects in a file of settings: code that walks them calls itself for each. */
+const maxDepth = 100;
+
 /** A JSON file that holds an object; undefined if it is not there. @throws PithError E_DATA if it holds something else. */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
@@ -87,6 +90,8 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
     if (cause instanceof PithError) throw cause;
     throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
   }
+  if (isDeeper(parsed, maxDepth))
+    throw new PithError("E_DATA", `${path}: expected at most ${maxDepth} levels of arrays and objects, got more.`);
   if (isObject(parsed)) return parsed;
   throw new PithError("E_DATA", `${path} should hold an object.`);
 }

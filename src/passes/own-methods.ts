@@ -1,5 +1,5 @@
 /** Methods of a caller's own (criteria, patterns, solvers, rounders): what one of them throws is no fault of Pith. */
-import { clause, messageOf, PithError } from "../errors.ts";
+import { failureOfCode, PithError } from "../errors.ts";
 
 /** What a method does: it has a function of that name, or of one of them. */
 export type Does = string | readonly string[];
@@ -12,8 +12,14 @@ export function isMethod(value: unknown, does: Does): boolean {
   return asks && isOne && typeof memberOf(value, "id") === "string";
 }
 
-export const memberOf = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+/** A member of something that a user gave; undefined if it cannot be read. */
+export function memberOf(value: unknown, name: string): unknown {
+  try {
+    return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Whether a method gave matrices, of whatever sizes. */
 export const areMatrices = (given: unknown): boolean =>
@@ -29,7 +35,7 @@ export function answerOf<T>(whose: string, method: () => T): T {
   try {
     answer = method();
   } catch (cause) {
-    throw failureOf(whose, cause);
+    throw failureOfCode("E_OPTION", whose, cause);
   }
   if (!(answer instanceof Promise)) return answer;
   answer.catch(() => {});
@@ -43,17 +49,8 @@ export async function awaitedAnswerOf<T>(whose: string, method: () => T | Promis
   try {
     return await method();
   } catch (cause) {
-    throw failureOf(whose, cause);
+    throw failureOfCode("E_OPTION", whose, cause);
   }
-}
-
-function failureOf(whose: string, cause: unknown): PithError {
-  if (cause instanceof PithError) return cause;
-  const [, place] = (cause instanceof Error && /^\s*at (?:.*\()?(.+:\d+:\d+)\)?$/m.exec(cause.stack ?? "")) || [];
-  return new PithError("E_OPTION", `${whose} failed: ${clause(messageOf(cause))}.`, {
-    hint: place === undefined ? undefined : `It was thrown at ${place}.`,
-    cause,
-  });
 }
 
 interface Collecting {

@@ -1,5 +1,5 @@
 /** How failures cross from one process or thread to another: an exception as data, and back. */
-import { type ErrorCode, errorCodes, PithError } from "../errors.ts";
+import { type ErrorCode, errorCodes, messageOf, PithError } from "../errors.ts";
 
 /** An exception as data. `code` is there for a `PithError`; anything else is a fault in the code. */
 export interface Fault {
@@ -12,10 +12,12 @@ export interface Fault {
   readonly at?: string | undefined;
 }
 
+/** The name of a fault that is not an exception: code of a user threw some other value. */
+export const thrownValue = "ThrownValue";
+
 export function toFault(error: unknown): Fault {
-  if (!(error instanceof Error)) {
-    return { name: "Error", message: String(error), stack: undefined, code: undefined, advice: [] };
-  }
+  if (!(error instanceof Error))
+    return { name: thrownValue, message: messageOf(error), stack: undefined, code: undefined, advice: [] };
   const { name, message, stack } = error;
   if (error instanceof PithError) {
     const { code, advice, at, sentence } = error;

@@ -422,9 +422,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     "&a { steps: *a }",
     `steps: ${"[".repeat(100)}${"]".repeat(100)}`,
   ])("rejects %j, which contains itself or is nested too deeply", (text) => {
-    expect(wrong(text).message).toMatch(
-      /^r\.yaml:\d:\d+: steps: expected at most 20 levels, got a value nested deeper/,
-    );
+    expect(wrong(text).message).toMatch(/^r\.yaml:1:\d: expected at most 20 levels, got values nested deeper/);
   });
 
   test("rejects an object that contains itself", () => {

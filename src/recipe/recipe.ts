@@ -15,7 +15,7 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { isObject } from "../data/plain-object.ts";
+import { isDeeper, isObject } from "../data/plain-object.ts";
 import { clause, messageOf, PithError, refusalIn } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import { nearest } from "../graph/nearest.ts";
@@ -118,20 +118,12 @@ const topNames = ["version", "samples", "steps"];
 /** Arrays and objects inside each other: options nest four levels deep. */
 const maxDepth = 20;
 
-/** @throws PithError E_OPTION for values that contain themselves, as YAML's references can, or are nested too deeply. */
-function requireTree(source: Source, value: unknown, path: Path = []): void {
-  if (typeof value !== "object" || value === null) return;
-  if (path.length > maxDepth) {
-    const reason = `expected at most ${maxDepth} levels, got a value nested deeper, or one that contains itself by a reference`;
-    fail(source, path.slice(0, 1), "value", reason);
-  }
-  const isList = Array.isArray(value);
-  for (const [key, inner] of Object.entries(value)) requireTree(source, inner, [...path, isList ? Number(key) : key]);
-}
-
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
-  requireTree(source, data);
+  if (isDeeper(data, maxDepth)) {
+    const reason = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
+    fail(source, [], "value", reason);
+  }
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors find the schema of a JSON file by this.

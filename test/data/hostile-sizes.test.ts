@@ -1,4 +1,6 @@
 /** Files that hold less than they say, or more: sizes are checked before anything is unpacked or allocated for them. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { crc32, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "#platform";
@@ -6,10 +8,12 @@ import { archiveMemory, readAll } from "../../src/data/bytes.ts";
 import { idxColumn } from "../../src/data/idx.ts";
 import { csv, jsonl, openWav, parseNpz } from "../../src/data/index.ts";
 import { npzColumns } from "../../src/data/npy.ts";
+import { readSettings } from "../../src/data/tokenizer.ts";
 import { decodePlainly } from "../../src/platform/image-plain.ts";
 import { decodeImage } from "../../src/platform/node-image.ts";
 import { random } from "../../src/tensor/random.ts";
 import { counting } from "../counting.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 const mebibyte = 2 ** 20;
 
@@ -258,6 +262,20 @@ describe("tables", () => {
   ])("of values that are nested too deep are refused", (value, message) => {
     expect(() => jsonl("t.jsonl", `{"x": ${value}}\n`)).toThrow(message);
   });
+});
+
+test("settings that are nested too deeply are rejected", async () => {
+  const folder = temporaryFolder();
+  const write = (levels: number): string => {
+    const path = join(folder, `${levels}.json`);
+    writeFileSync(path, `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`);
+    return path;
+  };
+  await expect(readSettings(write(100))).resolves.toHaveProperty("a");
+  for (const levels of [101, 300_000]) {
+    const message = `${write(levels)}: expected at most 100 levels of arrays and objects, got more.`;
+    await expect(readSettings(write(levels))).rejects.toMatchObject({ code: "E_DATA", message });
+  }
 });
 
 describe("lines that are too long", () => {
