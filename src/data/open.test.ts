@@ -152,11 +152,7 @@ describe("openDataset", () => {
       "cannot be imported: a value that has no text.",
     ],
     ["a text in a generator", "export function* batches() { throw 'text'; }", "failed: text."],
-    [
-      "nothing in a generator",
-      "export function* batches() { throw undefined; }",
-      "failed: undefined.",
-    ],
+    ["nothing in a generator", "export function* batches() { throw undefined; }", "failed: undefined."],
     [
       "an object without a prototype",
       "export function batches() { throw Object.create(null); }",

@@ -1,5 +1,5 @@
 /** What the files beside a model say of it, and what its inputs say: how data is to be read for it. */
-import { fileKind, fileNameOf, folderOf, joinPath, realPath } from "#platform";
+import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
 import type { Model } from "../graph/model.ts";
 import type { ModelInput } from "./bind.ts";
 import type { FrameOptions } from "./frames.ts";
@@ -69,6 +69,12 @@ export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => side
 export async function sidecarsMissingAt(modelPath: string, folder: string): Promise<readonly Named[]> {
   const there = new Map(await sidecarsAt(folder));
   return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
+}
+
+/** Which of these files are links that lead out of their folder. They may be private, and results are published. */
+export async function outerLinksAmong(files: readonly Named[]): Promise<readonly Named[]> {
+  const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
+  return files.filter((_, index) => areOuter[index]);
 }
 
 /** The key under which a model's metadata says which sidecar files were not copied to it, and from which folder: "minilm/config.json, minilm/tokenizer.json". */

@@ -1,6 +1,6 @@
 /** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
 
-import { fileKind, fileNameOf, joinPath, listFolder, openFile, readText, realPath } from "#platform";
+import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
 import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
@@ -25,7 +25,8 @@ export async function describe(run: FolderRun): Promise<void> {
   );
   const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
   const config = (await readSettings(ofConfig.path)) ?? {};
-  const source = (await readSettings(joinPath(folder, configName))) ?? {};
+  const isForeign = await leavesFolder(folder, configName);
+  const source = (isForeign ? undefined : await readSettings(joinPath(folder, configName))) ?? {};
   const originals = await originalBytes(
     folder,
     modules.map(({ base }) => base),
@@ -82,7 +83,8 @@ export async function baseOf(run: FolderRun, name: string): Promise<Base> {
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
     context.log({ id: "kept", text });
   }
-  return { name, path: joinPath(changed ? out : folder, name), isAuthored: changed };
+  const isForeign = !changed && (await leavesFolder(folder, name));
+  return { name, path: joinPath(changed || isForeign ? out : folder, name), isAuthored: changed };
 }
 
 async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {

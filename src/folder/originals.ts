@@ -1,5 +1,14 @@
 /** The models of a folder that variants are made of, and the copies of them and of what lies beside them. */
-import { fileKind, fileNameOf, folderOf, joinPath, listFolder, makeFolder, writeFileAtomically } from "#platform";
+import {
+  fileKind,
+  fileNameOf,
+  folderOf,
+  joinPath,
+  leavesFolder,
+  listFolder,
+  makeFolder,
+  writeFileAtomically,
+} from "#platform";
 import { bytesOfFile, fileHash, textHash } from "../data/file-hash.ts";
 import { type FileHashes, fileOfBytes, jsonText, keptText, type NewFile, planWrites } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
@@ -76,7 +85,9 @@ export async function copyBeside(
     const model = await open(joinPath(folder, inside, `${base}.onnx`));
     copies.push(...(await filesOf(folder, base, model, names)));
   }
-  const config = await readSettings(joinPath(folder, configName));
+  const links = await outerLinks(folder);
+  if (links.length > 0) log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
+  const config = links.includes(configName) ? undefined : await readSettings(joinPath(folder, configName));
   const written: FileHashes = new Map();
   if (config !== undefined) {
     const there = [...(await listFolder(joinPath(out, inside))), ...copies.map(({ path }) => fileNameOf(path))];
@@ -126,22 +137,51 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
 
 async function copyOf(folder: string, path: string): Promise<NewFile> {
   const file = joinPath(folder, path);
-  return { path, hash: await fileHash(file), parts: () => bytesOfFile(file) };
+  async function* parts(): AsyncIterable<Uint8Array> {
+    await requireInside(folder, path);
+    yield* bytesOfFile(file);
+  }
+  return { path, hash: await fileHash(file), parts };
 }
+
+/** @throws PithError E_FILE for a file that a link has elsewhere: results are published, and it may be private. */
+export async function requireInside(folder: string, path: string): Promise<void> {
+  if (!(await leavesFolder(folder, path))) return;
+  throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
+    hint: "Put a copy of the file in its place, if its contents may become part of the result.",
+  });
+}
+
+/** The files of a folder that links have elsewhere. They are not copied: results are published, and such files may be private. */
+async function outerLinks(folder: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const name of await listFolder(folder)) {
+    const isRead = isCopied(name) || name === cardName;
+    if (isRead && (await leavesFolder(folder, name))) names.push(name);
+  }
+  return names;
+}
+
+const outerLinksText = (folder: string, names: readonly string[]): string =>
+  `not copied, because these links lead out of "${folder}": ${enumerated(names, mostNamed)}`;
 
 /** What is copied beside the models, but for config.json and README.md, which get a part of Pith's. */
 export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
-  for (const name of await listFolder(folder))
-    if (isCopied(name) && name !== configName && (await fileKind(joinPath(folder, name))) === "file")
-      files.push(await copyOf(folder, name));
+  const links = await outerLinks(folder);
+  for (const name of await listFolder(folder)) {
+    const isNamed = isCopied(name) && name !== configName && !links.includes(name);
+    if (isNamed && (await fileKind(joinPath(folder, name))) === "file") files.push(await copyOf(folder, name));
+  }
   return files;
 }
 
 /** @throws PithError E_OPTION where another model is there, of which variants would be none of this one. */
 export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { folder, out, context, written } = run;
-  const left = await leftIn(folder, files);
+  const links = await outerLinks(folder);
+  if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
+  const left = (await leftIn(folder, files)).filter((path) => !links.includes(path));
   if (left.length > 0) {
     const text = `not copied (transformers.js does not load it): ${enumerated(left, mostNamed)}`;
     context.log({ id: "left", text });

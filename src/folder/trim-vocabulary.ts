@@ -37,7 +37,7 @@ import type { Dense } from "../tensor/types.ts";
 import { configName } from "./describe.ts";
 import { basesIn } from "./layout.ts";
 import { configuredAlone } from "./loader-config.ts";
-import { sidecarsIn } from "./originals.ts";
+import { requireInside, sidecarsIn } from "./originals.ts";
 
 export interface TrimOptions {
   /** Data sets of texts: a .txt file, or a table with a column of texts. */
@@ -153,6 +153,7 @@ export async function trimFolder(
 }
 
 async function contentsOf(folder: string): Promise<TokenizerContents> {
+  for (const name of [tokenizerName, settingsName, ...configNames]) await requireInside(folder, name);
   const file = await readSettings(joinPath(folder, tokenizerName));
   if (file === undefined)
     throw new PithError("E_FILE", `"${folder}" has no ${tokenizerName}: texts cannot be tokenized.`);

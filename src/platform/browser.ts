@@ -96,6 +96,9 @@ export function scratchFile(): Promise<ScratchFile> {
   );
 }
 
+/** No folder is read here. */
+export const leavesFolder = async (_folder: string, _name: string): Promise<boolean> => false;
+
 export const realPath = async (path: string): Promise<string> => absolute(path);
 
 export const renameFile = (_from: string, to: string): Promise<void> =>

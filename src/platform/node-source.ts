@@ -175,6 +175,15 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   return openFile(real);
 }
 
+/** Where the cache of a model hub keeps a file: folders of models are links to it (`snapshots/…/config.json` → `../../blobs/…`). */
+const inHubCache = /[/\\](models|datasets|spaces)--[^/\\]+[/\\]blobs[/\\][0-9a-f]{40,64}$/;
+
+/** Whether the file of that name in a folder lies elsewhere, because a link leads out of the folder. Links into the cache of a model hub do not count. */
+export async function leavesFolder(folder: string, name: string): Promise<boolean> {
+  const real = await realpath(join(folder, name)).catch(() => undefined);
+  return real !== undefined && !isInside(await realpath(folder), real) && !inHubCache.test(real);
+}
+
 function isInside(folder: string, path: string): boolean {
   const inside = relative(folder, path);
   return !(inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside));

@@ -16,7 +16,7 @@ export { decodeImage, imageExtensions } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { importModule } from "./node-modules.ts";
 export { scratchFile } from "./node-scratch.ts";
-export { openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
+export { leavesFolder, openBeside, openFile, pathOf, readRanges } from "./node-source.ts";
 export { disableTelemetry } from "./node-telemetry.ts";
 export { realPath, temporaryFolder } from "./node-temporary.ts";
 export { startThread } from "./node-threads.ts";

@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { joinPath, packageVersion } from "#platform";
 import { bytesOfFile } from "../../data/file-hash.ts";
-import { sidecarsMissingAt } from "../../data/sidecars.ts";
-import { capitalized, stopIfAsked } from "../../errors.ts";
+import { outerLinksAmong, sidecarsMissingAt } from "../../data/sidecars.ts";
+import { capitalized, enumerated, stopIfAsked } from "../../errors.ts";
 import { type Metric, size, type Task } from "../../evaluate/index.ts";
 import { bytes, counted, figure } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
@@ -157,6 +157,12 @@ async function write(
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
+  const missing = await sidecarsMissingAt(model, out);
+  const links = await outerLinksAmong(missing);
+  if (links.length > 0) {
+    const text = `not copied, because these links lead out of their folder: ${enumerated(links.map(([, path]) => path))}`;
+    context.log({ id: "links", text, level: "warning" });
+  }
   const contents: readonly (readonly [string, Uint8Array])[] = [
     ["model.onnx", result.bytes],
     ...reports,
@@ -168,7 +174,9 @@ async function write(
     }),
     // The tokenizer is copied: running the result needs it.
     ...(await Promise.all(
-      (await sidecarsMissingAt(model, out)).map(async ([name, path]) => [name, await readFile(path)] as const),
+      missing
+        .filter((file) => !links.includes(file))
+        .map(async ([name, path]) => [name, await readFile(path)] as const),
     )),
   ];
   const written = await writeResults(out, run, contents, context, runFolder);
