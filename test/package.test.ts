@@ -39,7 +39,15 @@ describe("the packed package", () => {
     await mkdir(user);
     await mkdir(built);
     // Beside the working tree, so that the test neither depends on the state of dist/ nor disturbs it. Declarations are checked elsewhere.
-    for (const name of ["package.json", "README.md", "LICENSE", "CONTRIBUTING.md", "SECURITY.md", "docs"]) {
+    for (const name of [
+      "package.json",
+      "README.md",
+      "LICENSE",
+      "CHANGELOG.md",
+      "CONTRIBUTING.md",
+      "SECURITY.md",
+      "docs",
+    ]) {
       await cp(path.join(root, name), path.join(built, name), { recursive: true });
     }
     await cp(inject("compiled"), path.join(built, "dist"), { recursive: true });
