@@ -7,6 +7,7 @@ import { bestOf, type EvaluateOptions, estimate, measure } from "./evaluate.ts";
 import {
   bootstrapPairs,
   type Level,
+  levelAt,
   mcnemarExact,
   moments,
   neededSamples,
@@ -187,19 +188,29 @@ function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number
   // Beyond the goal it is to be shown that there is a loss at all.
   const beyond = drop > goal.maxDrop;
   const margin = beyond ? drop : goal.maxDrop - Math.max(drop, 0);
-  const needed = pairs === undefined || beyond ? neededSamples(variance, margin) : pairsToShow(comparison, pairs, goal);
+  // A loss is significant at 95 %. That the goal is kept is shown by the interval as it is printed, which is wider if it is one of several.
+  const level = beyond ? usualLevel : levelAt(difference.confidence);
+  const needed =
+    pairs === undefined || beyond
+      ? neededSamples(variance, margin, level)
+      : pairsToShow(comparison, pairs, goal, level);
   return Number.isFinite(needed) && needed > difference.count ? needed : undefined;
 }
 
 /** The fewest samples whose interval ends inside the goal, if as large a share of them is disputed. */
-function pairsToShow({ better, difference: { count } }: Comparison, pairs: Pairs, { maxDrop }: Goal): number {
+function pairsToShow(
+  { better, difference: { count } }: Comparison,
+  pairs: Pairs,
+  { maxDrop }: Goal,
+  level: Level,
+): number {
   const disputed = [pairs.onlyOriginal / count, pairs.onlyCandidate / count] as const;
   const [worse, improved] = better === "higher" ? disputed : [disputed[1], disputed[0]];
   const even = (worse + improved) / 2;
   const [lost, gained] = worse < improved ? [even, even] : [worse, improved];
   if (lost - gained >= maxDrop) return Number.POSITIVE_INFINITY;
   const shows = (samples: number): boolean =>
-    -pairedScores(samples, gained * samples, lost * samples).low <= maxDrop * (1 + 1e-9);
+    -pairedScores(samples, gained * samples, lost * samples, level).low <= maxDrop * (1 + 1e-9);
   let high = count;
   while (!shows(high)) {
     if (high > Number.MAX_SAFE_INTEGER / 4) return Number.POSITIVE_INFINITY;

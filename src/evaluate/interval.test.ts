@@ -285,6 +285,21 @@ describe("judge", () => {
     expect(judge(outcome(380, 0, 0), { maxDrop: 0.01 }).verdict).toBe("not shown");
   });
 
+  it("counts the samples that the wider interval of one of several results needs", () => {
+    const none = (count: number): Comparison =>
+      compareRows(accuracy(), new Float64Array(count).fill(1), new Float64Array(count).fill(1), levelOf(4));
+    const needed = judge(none(50), { maxDrop: 0.01 }).samples ?? 0;
+    expect(needed).toBeGreaterThan(600);
+    expect(judge(none(needed), { maxDrop: 0.01 }).verdict).toBe("kept");
+    expect(judge(none(needed - 1), { maxDrop: 0.01 }).verdict).toBe("not shown");
+    // Of other metrics as many as the ratio of z² says.
+    const rows = Float64Array.from({ length: 200 }, (_, at) => at % 7);
+    const moved = rows.map((value, at) => value + (at % 2 === 0 ? 0.1 : -0.1));
+    const samples = (level?: Parameters<typeof compareRows>[3]): number =>
+      judge(compareRows(meanSquaredError(), rows, moved, level), { maxDrop: 0.001 }).samples ?? 0;
+    expect(samples(levelOf(4)) / samples()).toBeCloseTo((2.4977 / 1.95996) ** 2, 2);
+  });
+
   it("turns the sign for figures where lower is better", () => {
     const original = Float64Array.from({ length: 100 }, (_, index) => 1 + (index % 5) / 10);
     const worse = compareRows(

@@ -26,9 +26,10 @@ export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
 /** How sure each of so many intervals has to be, so that all hold together at 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
-  const confidence = 1 - (1 - usualLevel.confidence) / intervals;
-  return { confidence, z: zOf(confidence) };
+  return levelAt(1 - (1 - usualLevel.confidence) / intervals);
 }
+
+export const levelAt = (confidence: number): Level => ({ confidence, z: zOf(confidence) });
 
 /** z of an interval this sure, to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
 export function zOf(confidence: number): number {
@@ -241,13 +242,15 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
 }
 
 /**
- * Samples that it takes to show a margin: N = 3.84 d / m², rounded up; infinite for a margin of 0.
+ * Samples that it takes to show a margin: N = z² d / m², rounded up; infinite for a margin of 0. z² is 3.84 at 95 %.
  * @param disagree share of samples on which the two models disagree.
  * @param margin the difference to be told from chance, as a proportion.
  */
-export function neededSamples(disagree: number, margin: number): number {
+export function neededSamples(disagree: number, margin: number, { z }: Pick<Level, "z"> = usualLevel): number {
   if (margin === 0) return Number.POSITIVE_INFINITY;
-  const exact = (3.84 * disagree) / (margin * margin);
+  // 3.84 is what tables have for 95 %.
+  const z2 = z === z95 ? 3.84 : z * z;
+  const exact = (z2 * disagree) / (margin * margin);
   // What is whole but for the last digits of binary fractions is whole.
   return Math.ceil(exact * (1 - 1e-12));
 }

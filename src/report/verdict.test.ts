@@ -78,6 +78,29 @@ describe("the sentence of a goal", () => {
     );
   });
 
+  test("counts the samples that a search compares its candidates on: half of all, up to a limit", () => {
+    const others = (searched: number) =>
+      verdictSentence({ maxDrop: 0.01 }, { ...open, drop: { ...open.drop, count: 500 } }, "share", { searched });
+    expect(others(500)).toContain("about 1,800 samples would settle it, more than the 1,000 there are.");
+    expect(others(499)).toContain("about 1,800 samples would settle it");
+    expect(others(300)).toContain("about 1,200 samples would settle it, more than the 800 there are.");
+    const search = { samples: exampleRun.original.estimate.count, apart: true, points: [] };
+    expect(goalSentence({ ...exampleRun, search })).toContain("about 38,000 samples would settle it");
+    expect(goalSentence(exampleRun)).toContain("about 19,000 samples would settle it");
+  });
+
+  test("says that the result is identical if no layer's output differs", () => {
+    const { noise } = exampleRun;
+    const layers = (noise?.layers ?? []).map((layer) => ({ ...layer, signalToNoise: undefined }));
+    const run: Run = { ...exampleRun, ...(noise && { noise: { ...noise, layers } }) };
+    expect(outcomeOf(exampleRun).word).toBe("needs more samples");
+    expect(outcomeOf(run)).toEqual({ word: "identical", mood: "good" });
+    expect(goalSentence(run)).toMatch(
+      /^The result is identical to the original: no layer's output differs on \d+ samples\.$/,
+    );
+    expect(outcomeOf({ ...run, ...(noise && { noise: { ...noise, layers: [] } }) }).word).toBe("needs more samples");
+  });
+
   test("of an original at chance says that nothing can be seen, in every form of the report", () => {
     const atChance = chanceSentence(0.1, 0.125);
     const run = { ...exampleRun, data: { ...exampleRun.data, atChance }, goal: undefined, warnings: [atChance] };

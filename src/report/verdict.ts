@@ -33,7 +33,7 @@ import type { Measured, Run, Timing, Variant } from "./data.ts";
 
 /** The outcome in a word, for a badge: of three colours. */
 export interface Outcome {
-  readonly word: "kept" | "lost" | "needs more samples" | "measured" | "original at chance" | "refused";
+  readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
   readonly mood: "good" | "doubt" | "bad";
 }
 
@@ -47,6 +47,7 @@ export function outcomeOf(run: Run): Outcome {
   if (chosen === undefined) return { word: "refused", mood: "bad" };
   if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
   if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
+  if (isIdentical(run)) return { word: "identical", mood: "good" };
   const { verdict, met } = chosen.verdict;
   const word = verdict === "not shown" ? "needs more samples" : verdict;
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
@@ -227,11 +228,22 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   return ` There are few samples; their outputs ${near}.`;
 }
 
+/** Whether no layer of the result has another output than the original's. */
+function isIdentical({ noise }: Run): boolean {
+  return (
+    noise !== undefined && noise.layers.length > 0 && noise.layers.every((layer) => layer.signalToNoise === undefined)
+  );
+}
+
 /** "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; about 4,300 samples would settle it." */
 export function goalSentence(run: Run): string | undefined {
-  const { goal, metric, data } = run;
+  const { goal, metric, data, search, noise } = run;
   const verdict = chosenOf(run)?.verdict;
-  return goal === undefined || verdict === undefined ? undefined : verdictSentence(goal, verdict, metric.unit, data);
+  if (goal === undefined || verdict === undefined) return undefined;
+  if (isIdentical(run))
+    return `The result is identical to the original: no layer's output differs on ${counted(noise?.samples ?? 0, "sample")}.`;
+  const searched = search?.apart === true ? search.samples : undefined;
+  return verdictSentence(goal, verdict, metric.unit, { ...data, searched });
 }
 
 /** For an original that has learnt nothing, or is fed wrongly. */
@@ -244,6 +256,8 @@ export function chanceSentence(original: number, chance: number): string {
 export interface Others {
   /** So many of them are validation samples. */
   readonly validation?: number | undefined;
+  /** A search compared its candidates on so many others: as many as those that judge, up to a limit. */
+  readonly searched?: number | undefined;
   /** There are so many in all, of which --samples drew some. */
   readonly available?: number | undefined;
   /** There are so many in all, of which fewer seemed enough. */
@@ -278,13 +292,16 @@ const mostNeeded = 100_000;
 const mostTimes = 100;
 
 /**
- * "--samples 900 would settle it", of the whole test part, where a share of it are validation samples; "about 1,800 samples would settle it, more than
+ * "--samples 900 would settle it", of the whole test part, which includes samples for validation or a search; "about 1,800 samples would settle it, more than
  * the 1,000 there are" where there are not so many.
  * @param judged test samples that were measured.
  */
-function wouldSettle(samples: number, judged: number, { validation = 0, available, of }: Others): string {
-  const needed = Math.ceil((samples * (judged + validation)) / judged);
-  const all = available ?? of ?? judged + validation;
+function wouldSettle(samples: number, judged: number, { validation = 0, searched = 0, available, of }: Others): string {
+  const used = judged + validation;
+  const enough = Math.ceil((samples * used) / judged);
+  // The halves of a search differ by one sample, unless its half has reached its limit.
+  const needed = enough + (searched < used - 1 ? searched : enough);
+  const all = available ?? of ?? used + searched;
   const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
   if (lacking !== "" && needed > Math.min(mostNeeded, mostTimes * all))
     return "no realistic number of samples would settle it";

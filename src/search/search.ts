@@ -18,6 +18,7 @@ import { withStore } from "../run/store.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
+import { mostFinalists } from "./finalists.ts";
 import { Finals } from "./finals.ts";
 import { Forecast } from "./forecast.ts";
 import { type Scored, sameFile } from "./record.ts";
@@ -67,7 +68,7 @@ export async function searchAhead(
     const opened = await openSearchTask(store, original, task, options, context);
     await requireAboveChance(opened);
     warnOfFew(opened);
-    const searched = new Search(opened);
+    const searched = new Search(opened, secondsSince(started));
     // The finalists are timed with nothing beside.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
@@ -98,6 +99,9 @@ export async function tryIn(
   });
 }
 
+/** Of timing the finalists, and of the reports, about. */
+const secondsOfTiming = 10;
+
 class Search {
   readonly #of: SearchTask;
   readonly #clock: Clock;
@@ -107,9 +111,13 @@ class Search {
   readonly #scores: ScoresOptions;
   readonly #finals: Finals;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
+  /** Seconds before the search, in which the original was measured. */
+  readonly #before: number;
 
-  constructor(of: SearchTask) {
+  /** @param before seconds that measuring the original took. */
+  constructor(of: SearchTask, before: number) {
     this.#of = of;
+    this.#before = before;
     const { trials, options, store, task, context, all } = of;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
@@ -136,7 +144,10 @@ class Search {
     // A request to the bucket for each combination would take longer than what it tells saves.
     const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     if (Number.isFinite(budget.minutes))
-      context.log({ id: "duration", text: this.#work.timeText(all, budget.minutes, spent) });
+      context.log({
+        id: "duration",
+        text: this.#work.timeText(all, budget.minutes, spent, this.#otherSeconds),
+      });
     if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from earlier runs` });
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
@@ -144,12 +155,25 @@ class Search {
         if (!budget.isOpen && rounds.tried.length > 0) return;
         stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
         const one = await this.#try(combination);
-        if (one === undefined) return;
+        if (one === undefined) {
+          const text = `${combination.name}: stopped without a result, because the time for the search was over`;
+          context.log({ id: "late", text });
+          return;
+        }
         await this.#note(one);
         await this.#trim();
       }
     }
     if (budget.isOpen) context.log({ id: "ended", text: "no other combination is expected to gain anything in time" });
+  }
+
+  /** Seconds that the command takes before and after the search, about: the finalists run on the samples that judge as the original did. */
+  get #otherSeconds(): number {
+    const { trials, parts } = this.#of;
+    const { seconds, samples } = trials.evaluator.took;
+    return (
+      this.#before + secondsOfTiming + (mostFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
+    );
   }
 
   async finals(): Promise<Compressed> {

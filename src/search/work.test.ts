@@ -23,15 +23,21 @@ test("once its pass was seen, as many seconds a run as that took; judging as man
   expect(known.runsOf(named("short"))).toBe(300);
 });
 
-test("combinations that take more than half of the time are counted, with the minutes that some of them need", () => {
-  expect(work().timeText(all, 60, 0)).toBe("60 minutes at most, then the best are judged and timed");
-  expect(work().timeText(all, 10, 0)).toBe(
-    "10 minutes at most, then the best are judged and timed. That is too short for 1 of 2 candidates, which train longest: `minutes: 70` includes some",
+test("says how long the search and the whole command take", () => {
+  expect(work().timeText(all, 60, 0, 90)).toBe(
+    "60 minutes of search at most, about 62 minutes in all with the final evaluation",
+  );
+  expect(work().timeText([], 1, 14.2, 20)).toBe(
+    "1 minute of search at most, of which 14 seconds were spent before the stop, about 70 seconds in all with the final evaluation",
   );
 });
 
-test("after a stop, what was spent before", () => {
-  expect(work().timeText([], 1, 14.2)).toBe(
-    "1 minute at most, of which 14 seconds were spent before the stop, then the best are judged and timed",
+test("names the minutes that include candidates which take more than half of the time", () => {
+  expect(work().timeText(all, 60, 0, 0)).not.toContain("too short");
+  expect(work().timeText(all, 10, 0, 0)).toMatch(
+    /\. 10 minutes are too short for some training-based candidates: `minutes: 70` includes some$/,
   );
+  const learned = offer("learned", "healing", { trains: true, runs: 100_000 });
+  const trained = combinationsOf([offer("palettes", "numbers", { isTrainable: true }), learned]);
+  expect(work().timeText(trained, 10, 0, 0)).toMatch(/too short for most training-based candidates/);
 });

@@ -2,7 +2,7 @@
  * What trying a combination costs. By the estimates of its moves, in runs of a sample, which do not depend on the machine; and in seconds, by what the
  * same passes have taken here. Parts that an earlier combination has begun with are done.
  */
-import { counted, integer } from "../evaluate/numbers.ts";
+import { counted, waiting } from "../evaluate/numbers.ts";
 import type { StepRecord } from "../report/data.ts";
 import { type Combination, type CombinationPart, partsOf } from "./combinations.ts";
 
@@ -66,17 +66,22 @@ export class Work {
   }
 
   /**
-   * "10 minutes at most, then the best are judged and timed. That is too short for 120 of 480 candidates, which train longest: `minutes: 30` includes some"
+   * "10 minutes of search at most, about 12 minutes in all. 10 minutes are too short for most training-based candidates: `minutes: 30` includes some"
    * @param spent seconds that an earlier process of the same search has spent.
+   * @param others seconds that the command takes before and after the search.
    */
-  timeText(all: readonly Combination[], minutes: number, spent: number): string {
-    const long = all.map((one) => this.secondsOf(one)).filter((seconds) => seconds > 30 * minutes);
+  timeText(all: readonly Combination[], minutes: number, spent: number, others: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
     const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
-    const most = `${time} at most${before}, then the best are judged and timed`;
+    const whole = waiting(Math.max(0, 60 * minutes - spent) + others);
+    const most = `${time} of search at most${before}${whole === undefined ? "" : `, ${whole} in all with the final evaluation`}`;
+    const isLong = (one: Combination): boolean => this.secondsOf(one) > 30 * minutes;
+    const long = all.filter(isLong);
     if (long.length === 0) return most;
-    const enough = Math.ceil((4 * Math.min(...long)) / 600) * 10;
-    return `${most}. That is too short for ${integer(long.length)} of ${counted(all.length, "candidate")}, which train longest: \`minutes: ${enough}\` includes some`;
+    const trained = all.filter(({ healing, training }) => [...healing, training].some((one) => one?.trains === true));
+    const share = trained.filter(isLong).length > trained.length / 2 ? "most" : "some";
+    const enough = Math.ceil((4 * Math.min(...long.map((one) => this.secondsOf(one)))) / 600) * 10;
+    return `${most}. ${time} ${minutes === 1 ? "is" : "are"} too short for ${share} training-based candidates: \`minutes: ${enough}\` includes some`;
   }
 
   #left(combination: Combination): readonly CombinationPart[] {

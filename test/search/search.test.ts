@@ -2,8 +2,9 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { decode } from "fast-png";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import { accuracy, agreement, usualDrop } from "../../src/evaluate/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -92,6 +93,25 @@ test("is no larger than the smallest format by itself", () => {
 test("ends when no other would end in time", async () => {
   const { run } = await search(net, task, { ...quick, steps: undefined, minutes: 0.02 });
   expect(run.search?.points.length).toBeLessThan(12);
+});
+
+test("names the candidate that the end of the time stopped", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const engine = createEngine();
+  const said: string[] = [];
+  let isLate = false;
+  const late: typeof engine = {
+    ...engine,
+    load(...given) {
+      if (isLate) vi.runAllTimers();
+      return engine.load(...given);
+    },
+  };
+  const options = { ...quick, steps: undefined, minutes: 1, onBest: async () => void (isLate = true) };
+  const log = ({ id, text }: { readonly id: string; readonly text: string }): void => void said.push(`${id}: ${text}`);
+  const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
+  expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
+  expect(said).toContain("late: int8 weights: stopped without a result, because the time for the search was over");
 });
 
 describe("the same seed and steps", () => {
