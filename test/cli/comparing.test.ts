@@ -68,7 +68,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 12]) {
   const lost = await pith("prune", "--amount", "1", model, "-o", join(folder, "unwritten.onnx"), "--except", "g");
   expect(lost).toMatchObject({ code: 1 });
   expect(lost.err).toMatch(/First to blame is layer "h" \(\d+ % of the error by itself\)\. Nothing was written\./);
-  expect(lost.err).toMatch(/eave that layer as it is: --except g,h, .*pith debug/);
+  expect(lost.err).toMatch(/kip that layer: --except g,h, .*pith debug/);
 });
 
 test("each output is compared, and the worst is named", async () => {
