@@ -71,7 +71,7 @@ export const commands: readonly Listed[] = [
   },
   {
     name: "prune",
-    summary: "set the smallest weights to zero, or remove the channels with the smallest norms, or layers",
+    summary: "set the lowest-scoring weights to zero, or remove channels or layers",
     load: () => import("./commands/prune.ts"),
   },
   {

@@ -1,25 +1,25 @@
 /**
  * How much to prune: a fraction, or a count.
  *
- * Python tells 1.0 (all) from 1 (one entry); JavaScript has one kind of number. So a whole number counts entries and anything between 0 and 1
- * is a fraction; where that leaves a doubt, `{ fraction: 1 }` and `{ count: 1 }` say it.
+ * Python distinguishes 1.0 (all) from 1 (one entry); JavaScript has one kind of number. So an integer counts entries, and a number between 0 and 1
+ * is a fraction. `{ fraction: 1 }` and `{ count: 1 }` are unambiguous.
  */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { described } from "../passes/options.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 
-/** 0.3 is 30 % of what is left, 3 is three entries, `{ fraction: 1 }` is everything. */
+/** 0.3 is 30 % of the remaining entries, 3 is three entries, `{ fraction: 1 }` is all of them. */
 export type Amount = number | { readonly fraction: number } | { readonly count: number };
 
 const fraction = v.pipe(
   v.number("a fraction is a number from 0 to 1"),
-  v.minValue(0, "a fraction lies between 0 and 1"),
-  v.maxValue(1, "a fraction lies between 0 and 1"),
+  v.minValue(0, "a fraction is a number from 0 to 1"),
+  v.maxValue(1, "a fraction is a number from 0 to 1"),
 );
 const count = v.pipe(
-  v.number("a count is a whole number"),
-  v.integer("a count is a whole number"),
+  v.number("a count is an integer"),
+  v.integer("a count is an integer"),
   v.minValue(0, "a count is not negative"),
 );
 
@@ -33,22 +33,26 @@ export const amountSchema = described(
       v.strictObject({ fraction }),
       v.strictObject({ count }),
     ],
-    "takes a fraction from 0 to 1 or a whole number of entries",
+    "takes a fraction from 0 to 1 or an integer number of entries",
   ),
-  "share (below 1) or number of what is left to prune: { fraction: 1 } is all, { count: 1 } is one",
+  "share (below 1) or number of the remaining entries to prune: { fraction: 1 } is all, { count: 1 } is one",
 );
 
 /**
- * How many of `size` entries an amount is. Fractions round as Python does, halves to even: 0.5 of 5 is 2, 0.5 of 7 is 4.
- * @throws PithError E_OPTION if a count is larger than what there is.
+ * The number of entries out of `size` that an amount is. Fractions round as in Python, halves to even: 0.5 of 5 is 2, 0.5 of 7 is 4.
+ * @throws PithError E_OPTION if a count is larger than `size`.
  */
 export function countOf(amount: Amount, size: number, what = "entries"): number {
   const form = formOf(amount);
   if ("fraction" in form) return roundHalfEven(form.fraction * size);
   if (form.count > size) {
-    throw new PithError("E_OPTION", `amount: ${form.count} ${what} are to be pruned, and ${size} are left.`, {
-      hint: "A number below 1 is a fraction; { fraction: 1 } is everything.",
-    });
+    throw new PithError(
+      "E_OPTION",
+      `amount: expected at most ${size} ${what}, the number that is left, got ${form.count}.`,
+      {
+        hint: "A number below 1 is a fraction; { fraction: 1 } is everything.",
+      },
+    );
   }
   return form.count;
 }
@@ -58,6 +62,9 @@ export function fractionOf(amount: Amount, size: number): number {
   const form = formOf(amount);
   return "fraction" in form ? form.fraction : countOf(form, size) / Math.max(1, size);
 }
+
+/** The largest count that is at most a share of `size`. 0.7 of 10 is 7, although 0.7 · 10 can be less in floats. */
+export const atMost = (share: number, size: number): number => Math.floor(share * size + 1e-9);
 
 export function isAll(amount: Amount): boolean {
   const form = formOf(amount);

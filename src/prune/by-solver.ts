@@ -59,7 +59,7 @@ export async function pruneBySolver(
         const goal = { pattern: checkedPattern(pattern, target), amount: fractionOf(amount, before) };
         const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
-          throw new PithError("E_OPTION", `${whose} gave no { weights, kept } for layer "${layer.name}".`);
+          throw new PithError("E_OPTION", `${whose}: expected { weights, kept } for layer "${layer.name}".`);
         checkMasks(whose, target, kept, solution.kept);
         const matrices = solution.kept.map((data) => ({ data }));
         const left = intersect(
@@ -89,8 +89,7 @@ interface LayerNumbers {
 
 async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
   const { layer, parameter } = target;
-  if (weightStorage(layer) !== "float")
-    return new Miss("its weight is not stored as the layer reads it: it has no rows and columns", layer.name);
+  if (weightStorage(layer) !== "float") return new Miss("its weight is not stored as float matrices", layer.name);
   const read = await readRanked(target, undefined, scorer);
   if (read instanceof Miss) return read;
   const { scores, mask = new Uint8Array(scores.length).fill(1) } = read;
@@ -123,7 +122,7 @@ function checkMasks(
   const isMask = (one: MatrixMask, group: number): boolean =>
     one?.length === kept[group]?.length && one.every((entry) => entry === 0 || entry === 1);
   if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
-    throw new PithError("E_OPTION", `${whose} did not give a 0 or a 1 for each entry of layer "${layer.name}".`);
+    throw new PithError("E_OPTION", `${whose}: expected 0 or 1 for each entry of layer "${layer.name}".`);
 }
 
 /** Writes what a solver made of a weight, 0 where it goes. @throws PithError E_OPTION where it does not fit the layer. */
@@ -132,6 +131,6 @@ function writeWeights(whose: string, { layer, parameter }: Target, weights: read
   const numbers = weightNumbers(layer.role, dims, weights).map((value, at) => (left[at] === 1 ? value : 0));
   const given = weights.reduce((sum, { data }) => sum + data.length, 0);
   if (given !== left.length || !numbers.every(Number.isFinite))
-    throw new PithError("E_OPTION", `${whose} did not give a finite number for each entry of layer "${layer.name}".`);
+    throw new PithError("E_OPTION", `${whose}: expected a finite number for each entry of layer "${layer.name}".`);
   parameter.tensor = inMemory(fromNumbers(floatOf(parameter), dims, numbers));
 }

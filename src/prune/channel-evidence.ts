@@ -46,8 +46,7 @@ async function ofActivations(
   { data, samples = 256 }: ScoringOptions,
   { engine, seed, signal }: Context,
 ): Promise<ReadonlyMap<object, unknown>> {
-  if (data === undefined)
-    throw new PithError("E_OPTION", `"data": the importance "${id}" needs samples, and none are given.`);
+  if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires samples.`);
   const asked = statisticOf(`The importance "${id}"`, evidence);
   const inference = infer(model);
   const read = groups.flatMap((group) => readings(model, inference, group));
@@ -72,7 +71,7 @@ async function ofGates(
   if (names.length === 0) return gates;
   const asked = { id, evidence: { ...evidence, of: "gradients" as const } };
   const found = await gradientEvidence(gated, names, asked, options, context);
-  const none = new Miss("no gradient of the loss reaches them");
+  const none = new Miss("the loss has no gradient with respect to them");
   return new Map(
     Array.from(gates, ([group, name]) => [group, name instanceof Miss ? name : (found.get(name) ?? none)]),
   );
@@ -82,9 +81,9 @@ async function ofGates(
 function writeGates(model: Model, gated: Model, group: Group): string | Miss {
   const inference = infer(model);
   const [first, ...others] = readings(model, inference, group);
-  if (first === undefined) return new Miss("no layer sums over them");
+  if (first === undefined) return new Miss("no layer reads them");
   const type = inference.operand(first.slice.value)?.type;
-  if (type === undefined || !isFloat(type)) return new Miss("what layers read of them are no floats");
+  if (type === undefined || !isFloat(type)) return new Miss("layers read them as integers");
   const ones = (count: number) => fromNumbers(type, [count], new Float64Array(count).fill(1));
   const [begin] = gated.graph.nodes();
   const start = emitInto(gated, { before: begin });

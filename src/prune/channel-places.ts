@@ -26,10 +26,10 @@ export function channelsAt(
     const scales = group.slices.filter(({ value }) => [...value.uses].some((use) => isScale(use, inference)));
     return scales.length > 0
       ? scales
-      : new Miss("no normalization scales them; exporters fold those of batches into the layer before");
+      : new Miss("no normalization scales them; exporters often fold batch normalization into the layer before it");
   }
   const read = [...new Set(readings(model, inference, group).map(({ slice }) => slice))];
-  return read.length > 0 ? read : new Miss("no layer sums over them");
+  return read.length > 0 ? read : new Miss("no layer reads them");
 }
 
 /** Layers with a weight of their own: one that several nodes share counts once. */

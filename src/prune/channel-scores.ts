@@ -57,11 +57,16 @@ async function storedNumbers(model: Model, value: Value, engine: Engine): Promis
   return { dims: dense.dims, values: toFloats(dense) };
 }
 
-/** By the criterion, with what it asks to know of the channels of these groups. */
+export interface ChannelScoring extends ScoringOptions {
+  /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
+  readonly norm: 1 | 2;
+}
+
+/** The scorer of a criterion, with the statistics of these groups that it needs. */
 export async function unitScorerOf(
   model: Model,
   groups: readonly Group[],
-  { norm, ...options }: ScoringOptions & { readonly norm: 1 | 2 },
+  { norm, ...options }: ChannelScoring,
   context: Context,
 ): Promise<UnitScorer> {
   const criterion = criteria.of(options.importance ?? "magnitude");
@@ -78,7 +83,10 @@ export async function unitScorerOf(
     if (evidence instanceof Miss) return evidence;
     const named = group.layers[0]?.name ?? "";
     const fault = (text: string): PithError =>
-      new PithError("E_OPTION", `${whose} gave ${text} for the channels of "${named}".`);
+      new PithError(
+        "E_OPTION",
+        `${whose}: expected a Float64Array with a score for each unit of "${named}", got ${text}.`,
+      );
     const over = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
       reduced(model, group, place, how, async (slice) => {
         const { value, axis, layer, unitOf } = slice;
@@ -90,16 +98,16 @@ export async function unitScorerOf(
         const { dims, values } = read;
         const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dims, axis);
         const scores = score({ name: layer?.name ?? value.name, values, rows, evidence });
-        if (scores.length !== unitOf.length) throw fault(`${scores.length} numbers instead of ${unitOf.length}`);
+        if (scores.length !== unitOf.length) throw fault(`${scores.length} scores for ${unitOf.length} channels`);
         return scores;
       });
     const numbers = random(context.seed, "importance", id, named);
     const units = { count: group.units, evidence, random: numbers, mean: over("mean"), sum: over("sum") };
     const scores = await awaitedAnswerOf(whose, async () => criterion.units?.(units));
     if (scores instanceof Miss) return scores;
-    if (!(scores instanceof Float64Array)) throw fault("no Float64Array");
-    if (scores.length !== group.units) throw fault(`${scores.length} scores instead of ${group.units}`);
-    return scores.some(Number.isNaN) ? new Miss(`${id} gives NaN`) : scores;
+    if (!(scores instanceof Float64Array)) throw fault("another value");
+    if (scores.length !== group.units) throw fault(`${scores.length} scores for ${group.units} units`);
+    return scores.some(Number.isNaN) ? new Miss(`the criterion "${id}" gives NaN`) : scores;
   };
 }
 
@@ -113,7 +121,7 @@ export async function scoredGroups(
   for (const group of groups) {
     const scores = await scorer(group);
     if (scores instanceof Miss)
-      misses.push(...missesOf(group, `its channels have no score: ${scores.reason}`, scores.at));
+      misses.push(...missesOf(group, `its channels cannot be ranked: ${scores.reason}`, scores.at));
     else scored.push({ group, scores });
   }
   return { scored, misses };

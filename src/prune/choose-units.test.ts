@@ -5,6 +5,7 @@ import { infer } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { roundHalfEven } from "../tensor/round.ts";
+import { uniform } from "./allocations/index.ts";
 import { cutOrders } from "./cut-order.ts";
 import { prune } from "./prune.ts";
 
@@ -27,7 +28,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
 const [last, first] = ["90, 80, 1, 2, 3, 4, 5, 6", "1, 90, 40, 50, 60, 70, 80, 90"];
 
 async function cutOf(model: Model, amount: number, roundTo = 1): Promise<readonly string[]> {
-  const { changes } = await prune(model, { structured: amount, roundTo });
+  const { changes } = await prune(model, { structured: amount, roundTo, scope: "uniform" });
   return changes.map(({ at, what }) => `${at}: ${what}`);
 }
 
@@ -52,14 +53,16 @@ describe("an amount of units of several sizes", () => {
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
       "a",
-      "13 % of its 8 units of several channels is less than half of the one that would go first",
+      "13 % of its 8 units of several channels is less than half of the first one",
     ]);
   });
 
   test("cuts what plot and explain say, and what goes stays gone at every larger amount", async () => {
     for (const sizes of [first, last]) {
       const model = uneven(sizes);
-      const order = (await cutOrders(model, channelGroups(model, infer(model)))).get("wide");
+      const order = (await cutOrders(model, channelGroups(model, infer(model)), { scope: uniform, roundTo: 1 })).get(
+        "wide",
+      );
       let before = 0;
       for (const sixteenths of [1, 3, 5, 7, 9, 11, 13, 15, 16]) {
         const amount = sixteenths / 16;

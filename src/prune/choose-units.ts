@@ -1,9 +1,11 @@
-/** Which channels go: of the groups that an allocation ranks together, those with the lowest scores. An axis keeps one index at least. */
+/** Chooses the channels to remove: the lowest-scoring units of the groups that an allocation ranks together. Every axis keeps at least one index. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
+import { widestBlock } from "../analysis/uneven-channels.ts";
 import type { Value } from "../graph/graph.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { roundHalfEven } from "../tensor/round.ts";
+import { atMost } from "./amount.ts";
 
 export interface ScoredGroup {
   readonly group: Group;
@@ -16,7 +18,7 @@ export interface Choice extends Removal {
   readonly units: readonly number[];
 }
 
-/** A unit, and how many go before it, in units that each have the mean of the channels. */
+/** A unit, and the number of units removed before it, each counted with the mean number of channels. */
 export interface PlacedUnit {
   readonly group: Group;
   readonly unit: number;
@@ -24,15 +26,10 @@ export interface PlacedUnit {
 }
 
 /**
- * All units of a group that can go, in the order in which they do: the least score first, and something is left of every axis. Where layers have other
- * units than others, as the stages of a network whose shortcuts fill up channels with zeros, each layer loses its share at any amount: units of
- * the same layers are ranked among themselves, and go in the order of their ranks, as shares of their channels.
+ * Candidates of a group that is ranked alone. Layers can have different units, as the stages of a network whose shortcuts fill up channels with zeros. Units of
+ * the same layers are ranked among themselves and ordered by their ranks, as shares of their channels, so each layer loses its share at any amount.
+ * @param candidates in ascending order of their scores. Of equal shares the one with more channels is first, so the total is missed by less.
  */
-export function removalOrder(scored: ScoredGroup): readonly PlacedUnit[] {
-  return placed(possible(inShares(ranked([scored])), [scored]));
-}
-
-/** @param candidates in ascending order of their scores. Of equal shares that of more channels is first: at the end less is missing then, or too much. */
 function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
   const shares = new Map<Candidate, number>();
   for (const own of groupBy(candidates, ({ layers }) => layers).values()) {
@@ -48,10 +45,9 @@ function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
 }
 
 /**
- * An amount is a share of channels, and a unit may have one or many: it goes once the middle of its channels lies within the amount, counted in units of
- * mean size. So what goes at an amount goes at every larger one, no more than half of a unit is missing or too much, and units of one size are counted.
- * (Were a unit passed over that is too large for what is left, it would stay at an amount and the smaller one behind it at another.)
- * @param candidates in the order in which they go.
+ * An amount is a share of channels, and a unit can have several. A unit is removed if the middle of its channels is within the amount, counted in units of mean
+ * size. So a unit that is removed at an amount is removed at every larger one, and the amount is missed by at most half a unit.
+ * @param candidates in the order of removal.
  */
 function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
   let before = 0;
@@ -95,51 +91,103 @@ function sizesOf(group: Group): UnitSizes {
   return { layers, channels, sizes: sizes.map((size) => (size * free.length) / total) };
 }
 
-/** What goes at an amount from 0 to 1. Units are ranked once for all amounts: a bound tries many. */
-export type UnitChooser = (amount: number, roundTo: number) => readonly Choice[];
-
-/**
- * The amount of the channels with the least scores, of all groups that are ranked together. A group that is chosen from by itself keeps a channel of its own, so
- * that something is left of an axis that groups share, too.
- * @param amountOf the amount of a group where it is this of others.
- */
-export function unitChooser(
-  groups: readonly ScoredGroup[],
-  together: (group: Group) => unknown,
-  amountOf: (group: Group, amount: number) => number,
-): UnitChooser {
-  const sets = Array.from(
-    groupBy(groups, ({ group }) => together(group)),
-    ([key, set]) => ({
-      set,
-      order: set.length === 1 && key === set[0].group ? removalOrder(set[0]) : placed(possible(ranked(set), set)),
-      total: set.reduce((sum, { group }) => sum + group.units, 0),
-    }),
-  );
-  return (amount, roundTo) =>
-    sets.flatMap(({ set, order, total }) => {
-      const count = roundHalfEven(amountOf(set[0].group, amount) * total);
-      const gone = groupBy(
-        order.filter(({ place }) => place < count),
-        ({ group }) => group,
-      );
-      return set.map(({ group }) => ({ group, units: inMultiples(group, gone.get(group) ?? [], roundTo) }));
-    });
+export interface RankingOptions {
+  /** Groups with equal keys are ranked together. A group whose key is the group itself is ranked alone. */
+  together(group: Group): unknown;
+  /** The largest share of an axis that may be removed. */
+  maxShareOf(group: Group): number;
 }
 
-/** The most of these units, from the first on, without which the layer that has most of the group's units, and of these, has a multiple of so many channels. */
-function inMultiples(group: Group, order: readonly PlacedUnit[], roundTo: number): readonly number[] {
-  const units = order.map(({ unit }) => unit);
-  const layers = group.layers.map((layer) => {
-    const own = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
-    return { own, units: new Set(own).size };
+/** Groups that are ranked together, and their units in the order of removal. An amount is a share of `total` units. */
+export interface RankedSet {
+  readonly groups: readonly Group[];
+  readonly total: number;
+  /** Without units that are kept at any amount. */
+  readonly order: readonly PlacedUnit[];
+}
+
+/** Ranks the units of groups. A group that is ranked alone keeps a channel, even if other groups share its axis. */
+export function rankedSets(
+  scored: readonly ScoredGroup[],
+  { together, maxShareOf }: RankingOptions,
+): readonly RankedSet[] {
+  const sets = groupBy(scored, ({ group }) => together(group));
+  return Array.from(sets.values(), (set) => {
+    const candidates = ranked(set);
+    const inOrder = set.length === 1 ? inShares(candidates) : candidates;
+    const order = placed(possible(inOrder, set, maxShareOf(set[0].group)));
+    const groups = set.map(({ group }) => group);
+    return { groups, total: groups.reduce((sum, { units }) => sum + units, 0), order };
   });
-  const [widest] = layers.sort((a, b) => b.units - a.units || b.own.length - a.own.length);
+}
+
+/**
+ * Places the units of a group in blocks, so that the number of channels that are left is a multiple of `roundTo`. The layer with the most units, and among
+ * those the most channels, decides. A block is removed if the middle of its channels is within the amount, as a unit is. Units after the last block are kept.
+ * @param roundTo undefined: the multiple depends on the number of channels.
+ */
+export function inMultiples(set: RankedSet, roundTo: number | undefined): RankedSet {
+  const units = groupBy(set.order, ({ group }) => group);
+  return { ...set, order: [...units].flatMap(([group, order]) => inBlocks(group, order, roundTo)) };
+}
+
+function inBlocks(group: Group, order: readonly PlacedUnit[], roundTo: number | undefined): readonly PlacedUnit[] {
+  const channels = widestOf(group);
   const sizes = new Uint32Array(group.units);
-  for (const unit of widest?.own ?? []) sizes[unit] = (sizes[unit] ?? 0) + 1;
-  let left = units.reduce((rest, unit) => rest - (sizes[unit] ?? 0), widest?.own.length ?? 0);
-  while (units.length > 0 && left % roundTo !== 0) left += sizes[units.pop() ?? 0] ?? 0;
-  return units;
+  for (const unit of channels) sizes[unit] = (sizes[unit] ?? 0) + 1;
+  const sizeOf = ({ unit }: PlacedUnit): number => sizes[unit] ?? 0;
+  const multiple = multipleOf(group, roundTo);
+  let left = channels.length;
+  const blocks: PlacedUnit[] = [];
+  let block: PlacedUnit[] = [];
+  for (const one of order) {
+    block.push(one);
+    left -= sizeOf(one);
+    if (left % multiple !== 0) continue;
+    const size = block.reduce((sum, each) => sum + sizeOf(each), 0);
+    let before = 0;
+    const middle = block.find((each) => {
+      before += sizeOf(each);
+      return 2 * before > size;
+    });
+    blocks.push(...block.map((each) => ({ ...each, place: (middle ?? each).place })));
+    block = [];
+  }
+  return blocks;
+}
+
+/** The units of the channels of the layer with the most units of the group, and among those the most channels. */
+function widestOf(group: Group): Int32Array {
+  const layers = group.layers.map((layer) => {
+    const channels = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
+    return { channels, units: new Set(channels).size };
+  });
+  const [widest] = layers.sort((a, b) => b.units - a.units || b.channels.length - a.channels.length);
+  return widest?.channels ?? new Int32Array();
+}
+
+/** ONNX Runtime convolves in blocks of channels, and slowly if their number is not a multiple of 4. */
+export const finestMultiple = widestBlock / 4;
+const multiples = [widestBlock, widestBlock / 2, finestMultiple];
+
+/** The number of channels that is left in a layer is a multiple of this: the given one, or a divisor that depends on the width. */
+export function multipleOf(group: Group, roundTo?: number): number {
+  if (roundTo !== undefined) return roundTo;
+  const width = widestOf(group).length;
+  return multiples.find((multiple) => width >= stepsPerLayer * multiple) ?? 1;
+}
+
+/** A layer can lose its channels in at least this many steps. */
+const stepsPerLayer = 4;
+
+/** The units of each group that an amount removes: those with a place before round(amount · total). */
+export function choicesAt({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
+  const count = roundHalfEven(amount * total);
+  const removed = groupBy(
+    order.filter(({ place }) => place < count),
+    ({ group }) => group,
+  );
+  return groups.map((group) => ({ group, units: (removed.get(group) ?? []).map(({ unit }) => unit) }));
 }
 
 interface Candidate {
@@ -167,31 +215,36 @@ function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
     .sort((a, b) => a.score - b.score);
 }
 
-/** Those that can go one after the other, so that something is left of every axis. */
-function possible(candidates: readonly Candidate[], groups: readonly ScoredGroup[]): readonly Candidate[] {
-  const left = new RemainingChannels(groups);
+/** Candidates that can be removed one after the other while each axis keeps its minimum. */
+function possible(
+  candidates: readonly Candidate[],
+  groups: readonly ScoredGroup[],
+  maxShare: number,
+): readonly Candidate[] {
+  const left = new RemainingChannels(groups, maxShare);
   return candidates.filter(({ group, unit }) => left.remove(group, unit));
 }
 
-/** How many indices are left on every axis that units reach; several groups may share one (the parts of a Concat). */
+/** Counts the indices that can still be removed from each axis that units reach. Groups can share an axis (the parts of a Concat). */
 class RemainingChannels {
-  readonly #left: number[] = [];
-  /** Of each unit: places in `#left`, each followed by the number of its indices there. */
+  readonly #removable: number[] = [];
+  /** For each unit: positions in `#removable`, each followed by the number of its indices there. */
   readonly #touched = new Map<Group, readonly number[][]>();
 
-  constructor(groups: readonly ScoredGroup[]) {
+  constructor(groups: readonly ScoredGroup[], maxShare: number) {
     const places = new Map<Value, Map<number, number>>();
     for (const { group } of groups) {
       const touched = Array.from({ length: group.units }, (): number[] => []);
       this.#touched.set(group, touched);
       const counts = new Uint32Array(group.units);
-      // Slices along tied axes share their units: one of them stands for all.
+      // Slices along tied axes share one array.
       const seen = new Set<Int32Array>();
       for (const { value, axis, unitOf } of group.slices) {
         if (seen.has(unitOf)) continue;
         seen.add(unitOf);
         const axes = places.get(value) ?? new Map<number, number>();
-        const place = axes.get(axis) ?? this.#left.push(unitOf.length) - 1;
+        const most = Math.min(atMost(maxShare, unitOf.length), unitOf.length - 1);
+        const place = axes.get(axis) ?? this.#removable.push(most) - 1;
         places.set(value, axes.set(axis, place));
         counts.fill(0);
         unitOf.forEach((unit) => {
@@ -204,13 +257,13 @@ class RemainingChannels {
     }
   }
 
-  /** Takes a unit's indices away, unless nothing would be left of an axis. */
+  /** Removes a unit's indices unless an axis would keep fewer than its minimum. */
   remove(group: Group, unit: number): boolean {
     const touched = this.#touched.get(group)?.[unit] ?? [];
     for (let at = 0; at < touched.length; at += 2)
-      if ((this.#left[touched[at] ?? 0] ?? 0) <= (touched[at + 1] ?? 0)) return false;
+      if ((this.#removable[touched[at] ?? 0] ?? 0) < (touched[at + 1] ?? 0)) return false;
     for (let at = 0; at < touched.length; at += 2)
-      this.#left[touched[at] ?? 0] = (this.#left[touched[at] ?? 0] ?? 0) - (touched[at + 1] ?? 0);
+      this.#removable[touched[at] ?? 0] = (this.#removable[touched[at] ?? 0] ?? 0) - (touched[at + 1] ?? 0);
     return true;
   }
 }

@@ -1,4 +1,4 @@
-/** How much has to go so that a model costs no more than it may: multiply-accumulates, parameters, bytes of its file, or time on this machine. */
+/** Finds the amount to prune for a cost bound: multiply-accumulates, parameters, bytes of the file, or time on this machine. */
 import { cut, type Removal } from "../analysis/cut.ts";
 import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { infer } from "../analysis/infer.ts";
@@ -13,26 +13,24 @@ import { elementCount } from "../tensor/dims.ts";
 
 export interface CostBound {
   readonly kind: keyof typeof kinds;
-  /** The share of the multiply-accumulates or of the parameters that stays, bytes of the file at most, or times as fast as before. */
+  /** The share of the multiply-accumulates or parameters that is left, the maximum size of the file in bytes, or the speedup. */
   readonly value: number;
 }
 
-/** Halvings of the range of amounts: shares of channels are no finer, and times are not surer. */
+/** Bisection steps. Shares of channels need no finer amounts, and times are not more accurate. */
 const [halvings, timedHalvings] = [12, 6];
 
 export interface Reached {
   readonly amount: number;
-  /** Little more goes than has to. */
-  readonly near: boolean;
+  /** The cost, as a share of the bound. */
+  readonly cost: number;
   readonly text: string;
 }
 
-const nearEnough = 0.85;
-
 /**
- * The least amount at which a target is reached, and a sentence on what the model costs then; or that it is not reached whatever goes.
- * @param removals what goes at an amount from 0 to 1: the larger it is, the more.
- * @throws PithError E_UNSUPPORTED where the cost cannot be told.
+ * Finds the smallest amount that reaches a target, and describes the cost then. @returns a Miss if no amount reaches it.
+ * @param removals the choices at an amount from 0 to 1; a larger amount removes more.
+ * @throws PithError E_UNSUPPORTED if the cost cannot be computed.
  */
 export async function amountFor(
   bound: CostBound,
@@ -69,7 +67,7 @@ async function leastAmount(
   let [low, high, left] = [0, 1, await leftAt(1)];
   if (!(left <= bound))
     return new Miss(
-      `\`${name}\` cannot be reached: ${percent(left)} of ${of} stay when all channels go that can, and ${percent(bound)} are asked for`,
+      `\`${name}\` cannot be reached: ${percent(left)} of ${of} are left if all removable channels are removed, expected ${percent(bound)}`,
     );
   for (let step = 1; step <= steps; step++) {
     const middle = (low + high) / 2;
@@ -80,29 +78,29 @@ async function leastAmount(
   }
   return {
     amount: high,
-    near: left >= nearEnough * bound,
-    text: `${percent(high)} of the channels go, which leaves ${percent(left)} of ${of}`,
+    cost: left / bound,
+    text: `${percent(high)} of the channels are removed, which leaves ${percent(left)} of ${of}`,
   };
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 interface Meter {
-  /** The share of what the model costs that may be left. */
+  /** The largest share of the original cost. */
   readonly bound: number;
-  /** What the model costs as it is now, as a share of what it did. */
+  /** The cost of the model now, as a share of the original cost. */
   measure(): Promise<number>;
   release?(): Promise<void>;
 }
 
 interface Kind {
-  /** What the model costs. */
+  /** The name of the cost, for messages. */
   readonly of: string;
   readonly steps: number;
   meter(value: number, model: Model, context: Context): Promise<Meter>;
 }
 
-/** @param shareOf what may be left as a share of the whole, where the value of the bound is none. */
+/** @param shareOf converts the value of the bound into a share of the original cost. */
 const counted =
   (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _whole: number) => value) =>
   async (value: number, model: Model): Promise<Meter> => {
@@ -128,7 +126,7 @@ function macsOf(model: Model): number {
   const macs = fixedMacs(model);
   if (!(macs instanceof Miss)) return macs;
   throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
-    hint: "Give a share of the parameters, or an amount.",
+    hint: "Use `parameters` or an amount instead.",
   });
 }
 

@@ -1,43 +1,60 @@
-/** The order in which channels are cut, whatever the amount. */
+/** The order in which channels are cut, and from which amount on. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
-import { byNorm, scoredGroups } from "./channel-scores.ts";
-import { removalOrder } from "./choose-units.ts";
+import { roundHalfEven } from "../tensor/round.ts";
+import { byNorm } from "./channel-scores.ts";
+import { inMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";
+import { rankedChannels, type SpreadOptions } from "./structured.ts";
 
-/** A layer's channels, in the order in which they are cut. */
+/** The channels of a layer in the order in which they are cut. */
 export interface CutOrder {
-  /** Units of its group: an amount is a share of them, each taken with the mean of the channels. */
+  /** Units of all groups that are ranked with the layer: an amount is a share of them. */
   readonly units: number;
-  /** For each output channel how many such units of its group go before it; undefined for those that stay whatever the amount. */
+  /** For each output channel, the number of units that are removed before it; undefined if it is kept at any amount. */
   readonly places: readonly (number | undefined)[];
 }
 
 /**
- * In which order `prune` cuts the channels of each layer, by the name of the layer, where any can go: for the amount a
- * those go whose place is less than round(a · units), halves rounded to even. Reads every weight once.
+ * The order in which `prune` cuts the channels of each layer by magnitude, by the name of the layer. An amount a removes the channels whose place is less than
+ * round(a · units), halves rounded to even. Reads every weight once.
  * @param model with free channels (`freeChannels`).
  * @param groups of this very model (`channelGroups`).
  */
 export async function cutOrders(
   model: Model,
   groups: readonly Group[],
+  { roundTo, ...spread }: SpreadOptions & { readonly roundTo?: number | undefined },
   context?: Partial<Context>,
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
   const { engine } = completeContext(context);
-  const { scored } = await scoredGroups(cuttable, byNorm(model, byMagnitude, 2, engine));
+  const { sets } = await rankedChannels(cuttable, byNorm(model, byMagnitude, 2, engine), spread);
   const orders = new Map<string, CutOrder>();
-  for (const one of scored) {
-    const { group } = one;
-    const places = new Map(removalOrder(one).map(({ unit, place }) => [unit, place]));
-    for (const layer of group.layers) {
-      const unitOf = outputsOf(group, layer)?.unitOf;
-      if (unitOf === undefined || orders.has(layer.name)) continue;
-      const own = Array.from(unitOf, (unit) => places.get(unit));
-      if (own.some((place) => place !== undefined)) orders.set(layer.name, { units: group.units, places: own });
+  for (const set of sets) {
+    const { order, total } = inMultiples(set, roundTo);
+    for (const group of set.groups) {
+      const places = new Map(order.flatMap((one) => (one.group === group ? [[one.unit, one.place]] : [])));
+      for (const layer of group.layers) {
+        const unitOf = outputsOf(group, layer)?.unitOf;
+        if (unitOf === undefined || orders.has(layer.name)) continue;
+        const own = Array.from(unitOf, (unit) => places.get(unit));
+        if (own.some((place) => place !== undefined)) orders.set(layer.name, { units: total, places: own });
+      }
     }
   }
   return orders;
+}
+
+/** Amounts are given in steps of 0.1 %. */
+const steps = 1000;
+
+/** The smallest amount, in steps of 0.1 %, that cuts a channel of a layer; undefined if none does. */
+export function amountThatCuts({ units, places }: CutOrder, channel: number): number | undefined {
+  const place = places[channel];
+  if (place === undefined) return undefined;
+  const first = Math.max(0, Math.floor((steps * place) / units) - 1);
+  for (let step = first; step <= steps; step++) if (roundHalfEven((step / steps) * units) > place) return step / steps;
+  return undefined;
 }

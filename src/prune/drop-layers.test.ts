@@ -151,10 +151,10 @@ describe("prune with dropLayers", () => {
   });
 
   test.each([
-    ["all of them", { dropLayers: 4, data }, "E_OPTION", /4 layers cannot be dropped: 4 of 4 .* one stays/],
-    ["without samples", { dropLayers: 1 }, "E_OPTION", /"data": how much a layer changes is measured on samples/],
-    ["with an amount", { dropLayers: 1, amount: 0.5, data }, "E_OPTION", /is for whole layers/],
-    ["with channels", { dropLayers: 1, structured: true, data }, "E_OPTION", /is for whole layers/],
+    ["all of them", { dropLayers: 4, data }, "E_OPTION", /4 layers cannot be dropped: 4 of 4 .* at least one is kept/],
+    ["without samples", { dropLayers: 1 }, "E_OPTION", /"data": `dropLayers` requires samples/],
+    ["with an amount", { dropLayers: 1, amount: 0.5, data }, "E_OPTION", /removes whole layers/],
+    ["with channels", { dropLayers: 1, structured: true, data }, "E_OPTION", /removes whole layers/],
     ["none", { dropLayers: 0, data }, "E_OPTION", /dropLayers/],
   ] as const)("%s is refused, and nothing changes", async (_, options, code, message) => {
     const model = tower(golden.vectors);
@@ -175,7 +175,7 @@ describe("prune with dropLayers", () => {
     const samples = memory("samples", { [input]: float32([1, 4], [1, 2, 3, 4]) });
     await expect(prune(plain, { dropLayers: 1, data: samples })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: expect.stringMatching(/No layers repeat/),
+      message: expect.stringMatching(/The network has no repeated layers/),
     });
   });
 
@@ -198,7 +198,9 @@ graph (x: float32[batch, 8, 16]) -> (y: float32[batch, 4, 4, 1]) {
 }`);
     const samples = memory("samples", { x: float32([1, 8, 16], new Array<number>(128).fill(1)) });
     await expect(prune(model, { dropLayers: 1, data: samples })).rejects.toMatchObject({
-      message: expect.stringMatching(/No layers repeat|0 of 2 .*none of its inputs has the size of its output/),
+      message: expect.stringMatching(
+        /The network has no repeated layers|0 of 2 .*none of its inputs has the shape of its output/,
+      ),
     });
   });
 });

@@ -1,4 +1,4 @@
-/** Depth pruning by influence: of the layers that repeat, those go that change least what they read (`block-influence.ts`). */
+/** Depth pruning by influence: removes the repeated layers that change their input least (`block-influence.ts`). */
 import type { Dataset } from "../data/types.ts";
 import { Miss, PithError, reasonText } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
@@ -8,8 +8,8 @@ import { blockInfluence } from "./block-influence.ts";
 import { type Bypass, bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
 /**
- * Removes the least influential of all repeated layers, in place; they are measured once, before any goes.
- * @throws PithError E_OPTION where there are no samples, or fewer layers can go, E_UNSUPPORTED where none repeat, and as `blockInfluence`.
+ * Removes the least influential repeated layers, in place. All influences are measured before the first layer is removed.
+ * @throws PithError E_OPTION without samples, or if fewer layers can be removed, E_UNSUPPORTED if no layers repeat, and as `blockInfluence`.
  */
 export async function dropLayers(
   model: Model,
@@ -18,14 +18,14 @@ export async function dropLayers(
   context: Context,
 ): Promise<Outcome> {
   if (data === undefined)
-    throw new PithError("E_OPTION", '"data": how much a layer changes is measured on samples, and none are given.', {
-      hint: "Give a data set.",
+    throw new PithError("E_OPTION", '"data": `dropLayers` requires samples, to measure the influence of layers.', {
+      hint: "Samples need no labels.",
     });
   const { ways, misses } = removableLayers(model, count);
   const influence = await blockInfluence(model, ways, { data, samples }, context);
   const of = (block: Bypass["block"]): number => influence.get(block) ?? 0;
   const listed = ways.map(({ block }) => `${block.name} ${of(block).toFixed(3)}`).join(", ");
-  context.log({ id: "influence", text: `influence of the repeated layers, 1 - cos(in, out): ${listed}` });
+  context.log({ id: "influence", text: `influence of the repeated layers, 1 − cos(input, output): ${listed}` });
   const least = new Set(ways.toSorted((a, b) => of(a.block) - of(b.block)).slice(0, count));
   const gone = ways.filter((way) => least.has(way));
   return {
@@ -35,8 +35,8 @@ export async function dropLayers(
 }
 
 /**
- * The repeated layers that can go, and why others cannot.
- * @throws PithError E_OPTION where fewer than `count` can, E_UNSUPPORTED where none repeat.
+ * Finds the repeated layers that can be removed, and why others cannot.
+ * @throws PithError E_OPTION if fewer than `count` can, E_UNSUPPORTED if no layers repeat.
  */
 export function removableLayers(
   model: Model,
@@ -56,10 +56,9 @@ function tooMany(count: number, able: number, all: number, misses: readonly Miss
   const can = `${able} of ${all} repeated layers can be removed`;
   return new PithError(
     "E_OPTION",
-    `${counted(count, "layer")} cannot be dropped: ${can}${why === "" ? "" : ` (${why})`}, and one stays.`,
+    `${counted(count, "layer")} cannot be dropped: ${can}${why === "" ? "" : ` (${why})`}, and at least one is kept.`,
     {
-      hint:
-        able === 0 ? "Channels can be removed instead, with `structured`." : `Drop at most ${Math.min(able, all - 1)}.`,
+      hint: able === 0 ? "Remove channels instead, with `structured`." : `Drop at most ${Math.min(able, all - 1)}.`,
     },
   );
 }

@@ -1,4 +1,4 @@
-/** Which groups of channels may be cut, and why others, or some of their units, stay. */
+/** Finds the groups of channels that can be cut, and why other groups or units are kept. */
 import { ofStatistics } from "../analysis/channel-links.ts";
 import {
   type ChannelOptions,
@@ -22,13 +22,13 @@ export type Eligibility = Selection & ChannelOptions;
 
 export interface EligibleGroups {
   readonly groups: readonly Group[];
-  /** Why others, or some of their units, stay. */
+  /** Why other groups or units are kept. */
   readonly misses: readonly Miss[];
-  /** How much can go. */
+  /** How much can be removed. */
   readonly free: Freedom;
 }
 
-/** Groups with a selected layer and none that is excepted. */
+/** Groups with a selected layer and no excluded layer. */
 export function eligible(model: Model, given: Eligibility): EligibleGroups {
   const inference = infer(model);
   const all = layersOf(model, inference);
@@ -39,9 +39,7 @@ export function eligible(model: Model, given: Eligibility): EligibleGroups {
   for (const layer of selectLayers(all, given)) {
     if (layer.role.kind !== "lookup") continue;
     if (!found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))
-      misses.push(
-        new Miss("its columns are not tied to the channels of a layer, so none is cut with them", layer.name),
-      );
+      misses.push(new Miss("its columns are not coupled to the channels of a layer", layer.name));
   }
   for (const group of found) {
     if (!group.layers.some((layer) => selected.has(layer.node))) continue;
@@ -54,7 +52,7 @@ export function eligible(model: Model, given: Eligibility): EligibleGroups {
     for (const refused of groupBy(group.refused.values(), reasonText).values()) {
       const [{ reason, at, kind }] = refused;
       const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
-      const remedy = kind === ofStatistics ? "; `pith prune --through-norms` cuts through it" : "";
+      const remedy = kind === ofStatistics ? "; `pith prune --through-norms` allows it" : "";
       misses.push(...missesOf(group, `${which} cannot be removed: ${reason}${remedy}`, at));
     }
     if (removable(group).length > 0) groups.push(group);

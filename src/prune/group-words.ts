@@ -1,4 +1,4 @@
-/** What is said of a group of channels: how many parts it has, what was cut of its layers, why they stay. */
+/** Texts about a group of channels: its size, what was cut of its layers, and why layers are kept. */
 import { type Group, outputsOf } from "../analysis/channels.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
@@ -6,6 +6,7 @@ import type { Change, Outcome } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import type { Choice } from "./choose-units.ts";
+import type { Remains } from "./narrow-layers.ts";
 
 export function partsOf(group: Group): string {
   const all = group.layers.flatMap((layer) => outputsOf(group, layer)?.unitOf ?? []);
@@ -13,7 +14,7 @@ export function partsOf(group: Group): string {
   return partsText(group.units, widest);
 }
 
-/** "8 channels", "2 units of 4 channels": what goes as one may be a head, or the same place in each head. */
+/** "8 channels", "2 units of 4 channels": a unit can be a head, or the same position in each head. */
 function partsText(units: number, unitOf: Int32Array): string {
   if (unitOf.length <= units) return counted(units, "channel");
   const each = unitOf.length / units;
@@ -21,36 +22,51 @@ function partsText(units: number, unitOf: Int32Array): string {
   return `${counted(units, "unit")} of ${isEven ? each : "several"} channels`;
 }
 
-/** The same reason of each layer. @param by What stands in the way. */
+/** A Miss with the same reason for each layer. @param by the layer or node that prevents the cut. */
 export function missesOf({ layers }: Group, reason: string, by?: string): readonly Miss[] {
   const names = [...new Set(layers.map((layer) => layer.name))];
   return names.map((name) => new Miss(reason, name, undefined, by === name ? undefined : by));
 }
 
+/** Each layer once, with the number of its output channels that a choice leaves. */
+export const channelsLeft = (choice: Choice): readonly Remains[] =>
+  cutLayers(choice).map(({ layer, unitOf, count }) => ({
+    name: layer.name,
+    left: unitOf.length - count,
+    size: unitOf.length,
+  }));
+
 /**
- * A line for every layer that loses output channels, and, where its share is not that of its group, the group's, as of a residual
- * stream beside its narrow end; where units have several of its channels, how many units.
+ * A line for every layer that loses output channels. It names the share of the group if the layer loses another share, and the number of units if units have
+ * several of its channels.
  */
-export function changesOf({ group, units }: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
-  const gone = new Set(units);
-  const seen = new Set<string>();
-  return group.layers.flatMap((layer) => {
-    const unitOf = outputsOf(group, layer)?.unitOf;
-    if (unitOf === undefined || seen.has(layer.name)) return [];
-    seen.add(layer.name);
-    const count = unitOf.reduce((sum, unit) => sum + (gone.has(unit) ? 1 : 0), 0);
-    if (count === 0) return [];
+export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
+  const { group, units } = choice;
+  const removed = new Set(units);
+  return cutLayers(choice).map(({ layer, unitOf, count }) => {
     const own = unitOf.filter((unit) => unit >= 0);
     const parts = new Set(own);
     const isShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
     const isPlain = group.units === unitOf.length || (group.units > unitOf.length && isShare);
     const of =
       parts.size < own.length
-        ? ` (${[...parts].filter((unit) => gone.has(unit)).length} of ${partsText(parts.size, own)})`
+        ? ` (${[...parts].filter((unit) => removed.has(unit)).length} of ${partsText(parts.size, own)})`
         : isPlain
           ? ""
           : ` (${units.length} of ${group.units} in its group of coupled layers)`;
-    const what = `${count} of ${unitOf.length} channels cut${of}`;
-    return [{ at: layer.name, what, decidedBy }];
+    return { at: layer.name, what: `${count} of ${unitOf.length} channels cut${of}`, decidedBy };
+  });
+}
+
+/** Layers that lose output channels, each once. */
+function cutLayers({ group, units }: Choice) {
+  const removed = new Set(units);
+  const seen = new Set<string>();
+  return group.layers.flatMap((layer) => {
+    const unitOf = outputsOf(group, layer)?.unitOf;
+    if (unitOf === undefined || seen.has(layer.name)) return [];
+    seen.add(layer.name);
+    const count = unitOf.reduce((sum, unit) => sum + (removed.has(unit) ? 1 : 0), 0);
+    return count === 0 ? [] : [{ layer, unitOf, count }];
   });
 }

@@ -49,7 +49,7 @@ export async function scorerOf(
       const known = evidence.get(layer.weight);
       if (known instanceof Miss) return known;
       const { role, name } = layer;
-      const unlaid = new PithError("E_UNSUPPORTED", `The weight of layer "${name}" is computed: it has no matrices.`);
+      const unlaid = new PithError("E_UNSUPPORTED", `Layer "${name}": its weight is computed, so it has no matrices.`);
       const matrices = (): readonly Matrix[] => {
         if (hasMatrices) return weightMatrices(role, dims, values);
         throw unlaid;
@@ -60,18 +60,18 @@ export async function scorerOf(
         const weight = { layer, dims, values, matrices, evidence: known, random: numbers };
         const given = answerOf(whose, () => scoresOf.call(criterion, weight));
         const fault = (text: string): PithError =>
-          new PithError("E_OPTION", `${whose} gave ${text} for layer "${name}".`);
+          new PithError("E_OPTION", `${whose}: expected a score for each weight of layer "${name}", got ${text}.`);
         const flat = given instanceof Float32Array || given instanceof Float64Array;
         if (!flat && !areMatrices(given))
-          throw fault("no Float64Array, and no list of matrices { rows, columns, data },");
+          throw fault("neither a Float64Array nor a list of matrices { rows, columns, data }");
         const count = flat ? given.length : given.reduce((sum, own) => sum + own.data.length, 0);
-        if (count !== values.length) throw fault(`${count} scores instead of ${values.length}`);
+        if (count !== values.length) throw fault(`${count} scores for ${values.length} weights`);
         const scores = flat ? given : weightNumbers(role, dims, given);
-        if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN among the scores");
+        if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN");
         return scores;
       } catch (error) {
         if (error !== unlaid) throw error;
-        return new Miss("its weight is computed: `pith simplify` may store it", name);
+        return new Miss("its weight is computed: `pith simplify` can store it", name);
       }
     },
   };
@@ -99,7 +99,10 @@ export async function evidenceFor(
     const names = [...new Set(plain)].map(({ name }) => name);
     const known = await gradientEvidence(model, names, { id, evidence }, options, context);
     for (const { weight, name } of chosen)
-      found.set(weight, known.get(weight.name) ?? new Miss("no gradient of the loss reaches its weight", name));
+      found.set(
+        weight,
+        known.get(weight.name) ?? new Miss("the loss has no gradient with respect to its weight", name),
+      );
     return found;
   }
   const wanted = new Set(chosen.map(({ weight }) => weight));
@@ -123,8 +126,7 @@ export async function gradientEvidence<E>(
   context: Context,
 ): Promise<ReadonlyMap<string, E>> {
   const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
-  if (data === undefined)
-    throw new PithError("E_OPTION", `"data": the importance "${id}" needs labelled samples, and none are given.`);
+  if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
   // Training is loaded only where gradients are asked for.
   const [{ observeGradients }, { parseLoss }] = [
     await import("../train/gradient-statistic.ts"),
@@ -135,8 +137,8 @@ export async function gradientEvidence<E>(
     return await observeGradients(model, names, asked, options, context);
   } catch (error) {
     if (!(error instanceof PithError) || error.code !== "E_NOT_DIFFERENTIABLE") throw error;
-    const floats = hasFloatWeights(model, infer(model)) ? [] : ["Prune the float model, and quantize it afterwards."];
-    const hint = [...floats, "Other criteria look at no gradients: magnitude needs no samples either."];
-    throw error.reworded({ at: `The importance "${id}" looks at gradients`, hint });
+    const floats = hasFloatWeights(model, infer(model)) ? [] : ["Prune the float model, then quantize it."];
+    const hint = [...floats, "Use a criterion without gradients, such as magnitude, which needs no samples."];
+    throw error.reworded({ at: `The criterion "${id}" needs gradients`, hint });
   }
 }

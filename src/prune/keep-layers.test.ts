@@ -141,12 +141,12 @@ describe("keep-layers", () => {
     const net = tower(3);
     expect(await keepLayers(net, { keep: 3 })).toMatchObject({
       changes: [],
-      misses: [{ reason: "all repeated layers stay" }],
+      misses: [{ reason: "all repeated layers are kept" }],
     });
     const plain = network({ fc1: linear(4, 3), fc2: linear(3, 2) }, { input: ["batch", 4], seed: 1 });
     await expect(keepLayers(plain, { keep: 1 })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: /No layers repeat/,
+      message: /The network has no repeated layers/,
     });
   });
 });

@@ -1,4 +1,4 @@
-/** Depth pruning by position: of the layers that repeat some stay (`repeated-layers.ts`). */
+/** Depth pruning by position: keeps some of the repeated layers (`repeated-layers.ts`). */
 import * as v from "valibot";
 import type { Block } from "../analysis/blocks.ts";
 import { isNamed } from "../analysis/selection.ts";
@@ -7,12 +7,12 @@ import { countOption, described } from "../passes/options.ts";
 import { definePass } from "../passes/pass.ts";
 import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
-const position = v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(0, "must not be negative"));
+const position = v.pipe(v.number(), v.integer("must be an integer"), v.minValue(0, "must not be negative"));
 
-/** Which repeated layers stay. */
+/** The repeated layers to keep. */
 export const keptLayers = v.union(
   [countOption, v.pipe(v.array(v.union([position, v.string()])), v.minLength(1))],
-  "takes how many layers stay, or a list of names or positions",
+  "takes the number of layers to keep, or a list of names or positions",
 );
 
 export type KeptLayers = v.InferOutput<typeof keptLayers>;
@@ -30,14 +30,14 @@ export const keepLayers = definePass({
   id: "keep-layers",
   summary: "Remove repeated layers, such as transformer blocks",
   options: v.strictObject({
-    keep: described(keptLayers, "how many of the repeated layers stay, spread evenly, or a list of names or positions"),
+    keep: described(keptLayers, "number of repeated layers to keep, spread evenly, or a list of names or positions"),
   }),
   gentler: () => "Keep more layers",
   async run(model, { keep }, context) {
     const stacks = repeatedLayers(model);
     const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : keptByName(stacks.flat(), keep));
     const gone = stacks.flat().filter((block) => !stay.has(block));
-    if (gone.length === 0) return { changes: [], misses: [new Miss("all repeated layers stay")] };
+    if (gone.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
     const bypasses = gone.map((block) => bypassOf(model, block));
     const misses = bypasses.filter((way) => way instanceof Miss);
     if (misses.length > 0) return { changes: [], misses };

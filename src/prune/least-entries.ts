@@ -1,4 +1,4 @@
-/** Pruning the entries of least score of each parameter, however many that are. */
+/** Prunes the lowest-scoring entries of each parameter. */
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { cutSmallest } from "../math/smallest.ts";
@@ -8,7 +8,7 @@ import type { AmountsFactory } from "./amounts.ts";
 import { cutOf, type MaskOptions, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
 import { readRanked, type Tensors } from "./ranking.ts";
 
-/** Of each parameter as many as are said to. */
+/** Removes the amount of each parameter. */
 export function pruneLeast(
   model: Model,
   options: MaskOptions & { readonly importanceScores?: Tensors | undefined },
@@ -29,7 +29,7 @@ export function pruneLeast(
       try {
         const count = countOf(amount, before);
         if (count === 0 && decidedBy !== "global")
-          return new Miss("its own amount (overrides) prunes nothing", target.layer.name);
+          return new Miss("its own amount in `overrides` removes nothing", target.layer.name);
         const spared = !empties && count > 0 && count === before;
         const [cut] = await cutSmallest([inHand], spared ? count - 1 : count);
         return { ...(await cutOf(target, ranked, before, cut)), decidedBy, spared };

@@ -62,7 +62,7 @@ export async function prunePrepared(
     else chosen.push(found);
   }
   await (keepMasks ? putMasks(model, chosen) : zeroEntries(chosen));
-  // Masks are put in all the same, of ones.
+  // With `keepMasks`, masks of ones are added as well.
   if (keepMasks || (await isAnyChanged(chosen, tensors)))
     return { changes: chosen.map(changeOf), misses: [...misses, ...refused] };
   for (const [parameter, tensor] of tensors) parameter.tensor = tensor;
@@ -89,9 +89,9 @@ function haveSameNumbers(a: Dense, b: Dense): boolean {
 function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
   const why =
     after < before
-      ? "what would go is 0 already: stored zeros count, so give a larger amount"
-      : "what would go rounds to 0, or is all of it";
-  return new Miss(before === 0 ? "nothing is left of it" : why, layer.name);
+      ? "the weights to remove are already 0: use a larger amount, since stored zeros count"
+      : "the number of weights to remove rounds to 0, or is all of them";
+  return new Miss(before === 0 ? "it has no weights left" : why, layer.name);
 }
 
 /** The same for rules that make a mask at once. */
@@ -146,7 +146,7 @@ async function keepBy(mask: MaskChoice["mask"]): Promise<Keep> {
 function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {
   const size = elementCount(stored(target.parameter).dims);
   const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
-  const why = spared ? ": the largest, or the layer would be empty" : "";
+  const why = spared ? ": the largest is kept, so that the layer is not empty" : "";
   const what = `${pruned} of ${was} pruned, ${left} of ${all} left${why}`;
   return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
 }

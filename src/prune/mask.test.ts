@@ -95,10 +95,10 @@ describe("countOf", () => {
     expect(countOf(0.25, 10)).toBe(2);
   });
 
-  test("whole numbers count entries; a fraction of 1 is all", () => {
+  test("counts entries for an integer; a fraction of 1 is all", () => {
     expect(countOf(1, 8)).toBe(1);
     expect(countOf({ fraction: 1 }, 8)).toBe(8);
     expect(countOf({ count: 3 }, 8)).toBe(3);
-    expect(() => countOf(9, 8)).toThrow(/9 entries .* 8 are left/);
+    expect(() => countOf(9, 8)).toThrow(/expected at most 8 entries, the number that is left, got 9/);
   });
 });

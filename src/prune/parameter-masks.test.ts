@@ -149,11 +149,11 @@ graph (x: float32[1, 2]) -> (y) {
 });
 
 describe("what is refused", () => {
-  test('a mask as parameter: the message says to say "weight"', async () => {
+  test('a mask as parameter: the message says to use "weight"', async () => {
     const net = parseModel(gemm);
     const wrong = { layers: "fc1", amount: 1, parameter: "weight_mask" as "weight" };
     expect(await failure(l1Unstructured(net, wrong))).toBe(
-      'E_OPTION l1-unstructured: "parameter": is "weight" or "bias" (say "weight": pruning it again updates its mask), got "weight_mask".',
+      'E_OPTION l1-unstructured: "parameter": is "weight" or "bias" (use "weight": pruning it again updates its mask), got "weight_mask".',
     );
     expect(await failure(l1Unstructured(net, { ...wrong, parameter: "gamma" as "weight" }))).toMatch(
       /is "weight" or "bias", got "\w+"\.$/,
@@ -258,7 +258,7 @@ graph (x: float32[1, 2]) -> (y) {
     expect(await failure(remove(net, { layers: "fc1", parameter: "weight" }))).toBe(
       'E_OPTION Nothing to remove: the weight of "fc1" is not pruned.',
     );
-    expect((await remove(net)).misses.map(({ reason }) => reason)).toEqual(["nothing is pruned"]);
+    expect((await remove(net)).misses.map(({ reason }) => reason)).toEqual(["the model has no masks"]);
   });
 
   test("a failure at the second layer leaves the first as it was", async () => {
@@ -271,7 +271,7 @@ graph (x: float32[1, 2]) -> (y) {
 }`);
     infer(net);
     const before = printModel(net);
-    expect(await failure(l1Unstructured(net, { amount: 3 }))).toMatch(/^E_OPTION .*3 entries .* 2 are left/);
+    expect(await failure(l1Unstructured(net, { amount: 3 }))).toMatch(/^E_OPTION .*at most 2 entries.*, got 3/);
     expect(printModel(net)).toBe(before);
   });
 });

@@ -29,6 +29,6 @@ export function checkSameDims(what: string, dims: readonly number[], parameter: 
   if (sameDims(dims, expected)) return;
   throw new PithError(
     "E_SHAPE_MISMATCH",
-    `${what} for "${plainName(parameter)}" must have its dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
+    `${what} for "${plainName(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
   );
 }

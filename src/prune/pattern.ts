@@ -126,7 +126,7 @@ const withoutLeast = (left: MatrixMask, sizes: Float64Array, share: number): Mat
   cutLeast(left, sizes, roundHalfEven(share * keptCount(left)));
 
 const accepted =
-  'is "entries", "rows", n:m such as "2:4" (of 4 in a row 2 stay), blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
+  'is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept), blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
 
 const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose");
 
@@ -138,7 +138,7 @@ export const patternSchema = v.union(
       v.custom<Pattern>(isPattern),
       v.check(
         ({ share = 0 }) => typeof share === "number" && share >= 0 && share <= 1,
-        "has a `share` that is no number from 0 to 1",
+        "has a `share` that is not a number from 0 to 1",
       ),
     ),
     modulePath(accepted),

@@ -142,7 +142,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 }`);
     const { misses } = await prune(net.clone(), { structured: 0.5, except: "c" });
     const reason =
-      "its channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` cuts through it";
+      "its channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
     expect(misses).toMatchObject([
       { at: "a", reason, by: 'LayerNormalization "first"' },
       { at: "b", reason, by: 'LayerNormalization "second"' },
@@ -218,7 +218,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     const before = printModel(net);
     await expect(prune(net, { structured: 0.5, keepMasks: true })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: "prune: `keepMasks` with `structured` keeps the masks of a model, and it has none.",
+      message: "prune: `keepMasks` with `structured`: the model has no masks to keep.",
     });
     expect(printModel(net)).toBe(before);
   });
@@ -282,7 +282,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
   });
 
   /** A layer of four channels, with zeros on both sides, beside one of eight, of which the four in the middle are small. */
-  const padded = (): Model =>
+  const padded = (end = "y = Conv (s, out.weight)"): Model =>
     parseModel(`opset 17
 graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   narrow.weight: float32[4, 1, 1, 1] = [4, 3, 5, 6]
@@ -293,7 +293,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   p = Pad (n, pads)
   w = Conv (x, wide.weight)
   s = Add (p, w)
-  y = Conv (s, out.weight)
+  ${end}
 }`);
 
   test("of layers that are cut together each loses its share, also where one of them has other channels than the other", async () => {
@@ -314,12 +314,16 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     expect(await numbers(model, "wide.weight")).toEqual([9, 0.3, 0.4, 8]);
   });
 
-  test("of a layer whose share is not that of its group are reported beside those of the group", async () => {
-    const { changes } = await prune(padded(), { amount: 0.5, structured: true, scope: "global", except: "out" });
-    expect(changes.map(({ at, what }) => [at, what])).toEqual([
-      ["narrow", "3 of 4 channels cut (4 of 8 in its group of coupled layers)"],
-      ["wide", "4 of 8 channels cut"],
-    ]);
+  test("a group that is ranked with others loses its lowest-scoring channels, and the change of a layer names its share", async () => {
+    const end = `last.weight: float32[2, 2, 1, 1] = random(seed 4)
+  h = Conv "out" (s, out.weight)
+  y = Conv "last" (h, last.weight)`;
+    const { changes } = await prune(padded(end), { amount: 0.4, structured: true, scope: "global" });
+    expect(changes.find(({ at }) => at === "narrow")?.what).toMatch(
+      /^3 of 4 channels cut \(\d of 8 in its group of coupled layers\)$/,
+    );
+    const alone = await prune(padded(), { amount: 0.5, structured: true, scope: "global" });
+    expect(alone.changes.find(({ at }) => at === "narrow")?.what).toBe("2 of 4 channels cut");
   });
 
   /** As exporters write a layer without a bias: zeros, as many as the weight says that it has channels. */
@@ -404,7 +408,7 @@ test("amounts outside of 0 to 1, other scopes and unknown layers are refused", a
   expect(await failure({ amount: 1.5 })).toMatch(/^E_OPTION prune: "amount": takes a number from 0 to 1/);
   expect(await failure({ amount: -1, structured: true })).toMatch(/^E_OPTION/);
   expect(await failure({ structured: 1.5 })).toMatch(/^E_OPTION .*"structured"/);
-  expect(await failure({ structured: true })).toMatch(/^E_OPTION prune: "amount": is needed/);
+  expect(await failure({ structured: true })).toMatch(/^E_OPTION prune: "amount": is required/);
   expect(await failure({ amount: 0.5, structured: 0.3 })).toMatch(/^E_OPTION prune: "amount": is given twice/);
   expect(await failure({ amount: 0.5, scope: "local" as "global" })).toMatch(/^E_OPTION .*"scope"/);
   expect(await failure({ amount: 0.5, layers: "fc7" })).toMatch(/^E_NAME/);
@@ -432,7 +436,7 @@ test("where nothing of any layer goes, nothing changes, and each says so", async
     const model = parseModel(chain);
     const { changes, misses } = await prune(model, options);
     expect(changes).toEqual([]);
-    const reason = "what would go rounds to 0, or is all of it";
+    const reason = "the number of weights to remove rounds to 0, or is all of them";
     expect(misses).toMatchObject(["fc1", "fc2", "fc3"].map((at) => ({ at, reason })));
   }
 });
@@ -455,7 +459,7 @@ test("where all that would go is 0 already, nothing changes, whatever chooses, a
     const once = printModel(model);
     const { changes, misses } = await prune(model, { ...options, except: "fc3" });
     expect(changes).toEqual([]);
-    const reason = "what would go is 0 already: stored zeros count, so give a larger amount";
+    const reason = "the weights to remove are already 0: use a larger amount, since stored zeros count";
     expect(misses).toMatchObject(["fc1", "fc2"].map((at) => ({ at, reason })));
     expect(printModel(model)).toBe(once);
     expect((await prune(model, { amount: 0.75, except: "fc3" })).changes).toHaveLength(2);

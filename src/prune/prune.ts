@@ -1,18 +1,18 @@
 /**
- * Pruning as a pass: the least weights, or the weakest channels, by magnitude or another criterion (`importance.ts`).
+ * Pruning as a pass: weights or channels are ranked by a criterion (`criteria/`).
  *
- * Unstructured: the entries of least score become zero. The file keeps its size, compresses better, and runs no faster on ONNX Runtime.
- * `keepMasks` leaves the masks in the graph, so that training keeps the zeros: a mask has the size and type of its weight, so it doubles
- * a file until `remove` folds it in.
+ * Unstructured: the lowest-scoring weights become zero. The file keeps its size, compresses better, and runs no faster on ONNX Runtime.
+ * `keepMasks` leaves the masks in the graph, so that training keeps the zeros. A mask has the size and type of its weight, so it doubles
+ * the file until `remove` folds it in.
  *
- * Structured: whole channels are cut out, with everything that depends on them (`analysis/channels.ts`):
+ * Structured: whole channels are removed, with everything that depends on them (`analysis/channels.ts`):
  *
  *     conv1.weight: [64, 3, 3, 3]     conv1.weight: [48, 3, 3, 3]
  *     conv2.weight: [64, 64, 3, 3]    conv2.weight: [64, 48, 3, 3]
  *
- * The file gets smaller and the model faster. Channels that cannot go (outputs of the model, operators that refuse) are misses.
+ * The file gets smaller and the model faster. Channels that cannot be removed are misses: outputs of the model, operators that need the whole axis.
  *
- * Layers: whole blocks that repeat, by their influence (`drop-layers.ts`).
+ * Layers: whole repeated blocks, by their influence (`drop-layers.ts`).
  */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -21,47 +21,52 @@ import { hasFloatWeights } from "../analysis/weight.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { type Context, definePass, type OptionValues, type Outcome, type Pass } from "../passes/pass.ts";
 import type { Allocation } from "./allocations/allocation.ts";
 import { allocations } from "./allocations/index.ts";
 import { allocated } from "./amounts.ts";
 import { pruneBySolver } from "./by-solver.ts";
-import { criteria, looksAtGradients } from "./criteria/index.ts";
+import { criteria, looksAtGradients, magnitude } from "./criteria/index.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
 import { pruneLeast } from "./least-entries.ts";
-import { pruneMoves } from "./moves.ts";
+import { pruneMoves, runsOfGradients } from "./moves.ts";
+import { warnOfNarrowLayers } from "./narrow-layers.ts";
 import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
 import { foldMasks, isPruned } from "./remove.ts";
 import { solvers } from "./solvers/index.ts";
 
 /**
- * Prunes weights by magnitude, or by another criterion: single ones become zero, or whole channels are cut out. Masks that the model has are
- * folded in, unless `keepMasks`, or nothing is pruned: then the model stays as it is.
- * @throws PithError E_OPTION for options that do not fit, or where the amount is given twice or not at all, E_NAME for a name that fits no layer.
+ * Prunes individual weights (they become zero), whole channels (`structured`), or whole layers (`dropLayers`). Masks of the model are folded in, except with
+ * `keepMasks` or if nothing is pruned: then the model is left unchanged.
+ * @throws PithError E_OPTION for options that do not fit, or if the amount is missing or given twice, E_NAME for a name that fits no layer.
  * @example
  * await prune(net, { amount: 0.5 }); // half of each layer's weights are zero
  * await prune(net, { amount: 0.5, keepMasks: true }); // masks keep the zeros in training; remove(net) folds them in
- * await prune(net, { structured: 0.3, except: "conv1" }); // 30 % of the channels of each layer are gone
- * await prune(net, { dropLayers: 1, data }); // the repeated layer that changes least what it reads is gone
- * await prune(net, { pattern: "2:4" }); // of four inputs of an output in a row two are left
- * await prune(net, { amount: 0.5, importance: "random" }); // what any criterion has to be better than
+ * await prune(net, { structured: 0.3, data }); // 30 % of the channels are removed, those that change the loss least
+ * await prune(net, { structured: true, macs: 0.5, except: "conv1" }); // half of the multiply-accumulates are left
+ * await prune(net, { dropLayers: 1, data }); // the repeated layer that changes its input least is removed
+ * await prune(net, { pattern: "2:4" }); // two of four consecutive inputs of an output are kept
+ * await prune(net, { amount: 0.5, importance: "random" }); // the baseline for all criteria
  */
 export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   id: "prune",
-  summary: "Set the smallest weights to zero, or remove the channels with the smallest norms, or layers",
+  summary: "Set the lowest-scoring weights to zero, or remove channels or layers",
   options: pruneOptions,
   data: {
     when: ({ importance, solver, dropLayers }) =>
       dropLayers !== undefined
-        ? "how much a layer changes is measured on samples"
+        ? "the influence of layers is measured on samples"
         : criteria.looksAtSamples(importance)
-          ? "the criterion looks at samples"
+          ? "the criterion uses samples"
           : solvers.looksAtSamples(solver)
-            ? "the solver looks at samples"
+            ? "the solver uses samples"
             : undefined,
+    helps: ranksChannelsByData,
     labelled: ({ importance }) => looksAtGradients(importance),
   },
+  runsOfSample: (options) =>
+    looksAtGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0,
   async checkModel(copy, { structured, keepMasks, dropLayers }) {
     requireMasks(copy, { structured, keepMasks });
     if (typeof dropLayers !== "number") return;
@@ -73,7 +78,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     dropLayers !== undefined
       ? "Drop fewer layers"
       : typeof pattern === "string" && sharesItself(pattern)
-        ? "Leave layers whole (`except`), or fewer gaps in each (`pattern`)"
+        ? "Exclude layers (`except`), or use a `pattern` that removes less"
         : "Use a smaller amount",
   command: {
     suffix: () => ".pruned",
@@ -100,20 +105,21 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       const { dropLayers } = await import("./drop-layers.ts");
       return dropLayers(model, layersToDrop, { data, samples }, context);
     }
-    const pattern = patternOf(given.pattern ?? criteria.of(given.importance).pattern);
-    // The schema asks for one of them.
+    const criterion = given.importance === undefined ? magnitude : criteria.of(given.importance);
+    const pattern = patternOf(given.pattern ?? criterion.pattern);
+    // The schema requires one of them.
     const share = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
     const [kind] = targetsIn(given);
     if (share === undefined && kind === undefined)
       throw new PithError(
         "E_OPTION",
-        `prune: "amount": the pattern "${pattern?.id ?? entries}" needs one, for example 0.5.`,
+        `prune: "amount": the pattern "${pattern?.id ?? entries}" requires one, for example 0.5.`,
       );
     if (share === 0 && given.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
-    const scope = allocations.of(given.scope);
+    const scope = allocations.of(given.scope ?? (given.structured === false ? "uniform" : "isomorphic"));
     const cutChannels = async (): Promise<Outcome> => {
-      // What follows channels through a graph is loaded where they are cut.
+      // Channel analysis is loaded only for channels.
       const { pruneStructured } = await import("./structured.ts");
       const bound = kind && { kind, value: given[kind] ?? 0 };
       return pruneStructured(model, { ...given, scope, amount: share ?? bound ?? 0 }, context);
@@ -128,16 +134,21 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
 });
 
 const codesFirst =
-  "the weights are quantized, so what is lost now cannot be recovered. Prune the float model, recover it, and quantize last";
+  "the weights are quantized, so the loss cannot be recovered later. Prune the float model, recover it, and quantize last";
 
-/** Cutting channels puts no masks in: it keeps those that there are. @throws PithError E_OPTION where there are none. */
+/** Channels are ranked by samples, if there are any, unless a criterion is given. */
+function ranksChannelsByData({ structured = false, importance, dropLayers }: OptionValues): boolean {
+  return structured !== false && importance === undefined && dropLayers === undefined;
+}
+
+/** Structured pruning adds no masks; it keeps existing ones. @throws PithError E_OPTION if the model has none. */
 function requireMasks(
   model: Model,
   { structured = false, keepMasks = false }: { readonly structured?: unknown; readonly keepMasks?: unknown },
 ): void {
   if (structured === false || keepMasks === false || isPruned(model)) return;
-  throw new PithError("E_OPTION", "prune: `keepMasks` with `structured` keeps the masks of a model, and it has none.", {
-    hint: "Channels are cut out, so there is nothing to mask: leave `keepMasks` out.",
+  throw new PithError("E_OPTION", "prune: `keepMasks` with `structured`: the model has no masks to keep.", {
+    hint: "Channels are removed, not masked: omit `keepMasks`.",
   });
 }
 
@@ -146,6 +157,7 @@ function pruneUnstructured(
   {
     amount,
     scope,
+    maxLayerAmount,
     layers: named,
     except,
     overrides = {},
@@ -168,6 +180,8 @@ function pruneUnstructured(
     amount: { fraction: amount },
     overrides: Object.fromEntries(Object.entries(overrides).map(([name, own]) => [name, share(own.amount)])),
     empties: false,
+    maxLayerAmount,
+    onSpread: (layers, share) => warnOfNarrowLayers(layers, share, "weights", context),
   });
   const by = solver === undefined ? undefined : solvers.of(solver);
   if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, scorerFor);

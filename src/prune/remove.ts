@@ -21,7 +21,7 @@ const schema = v.strictObject(targetEntries);
  */
 export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   id: "remove",
-  summary: "Make pruning permanent: masks are folded into their weights",
+  summary: "Make pruning permanent: fold masks into their weights",
   options: schema,
   run: foldMasks,
 });
@@ -31,7 +31,7 @@ export async function foldMasks(model: Model, options: ParameterSelection = {}):
   const chosen = selectMasked(model, options);
   if (chosen.length === 0) {
     if (named) throw new PithError("E_OPTION", `Nothing to remove: ${place(options)} is not pruned.`);
-    return { changes: [], misses: [new Miss("nothing is pruned")] };
+    return { changes: [], misses: [new Miss("the model has no masks")] };
   }
   const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));
   const changes: Outcome["changes"][number][] = [];

@@ -25,8 +25,8 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   storeWeights(model);
   const stacks = blocks(model, infer(model)).repeats;
   if (stacks.length > 0) return stacks;
-  throw new PithError("E_UNSUPPORTED", "No layers repeat in this network, so none can be removed.", {
-    hint: "Transformer layers and residual blocks are found as repeated layers. Channels can be removed instead: `pith prune --structured`, `pith distill --shrink`.",
+  throw new PithError("E_UNSUPPORTED", "The network has no repeated layers to remove.", {
+    hint: "Repeated layers are transformer layers and residual blocks. Remove channels instead: `pith prune --structured`, `pith distill --shrink`.",
   });
 }
 
@@ -44,7 +44,7 @@ export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   );
   const made = [...output.graph.nodes()].flatMap((node) => node.outputs).filter((value) => value && alike.has(value));
   const input = made.at(-1) ?? [...alike].at(-1);
-  return input === undefined ? new Miss("none of its inputs has the size of its output", name) : { input, output };
+  return input === undefined ? new Miss("none of its inputs has the shape of its output", name) : { input, output };
 }
 
 /** How to get past a layer. */
@@ -87,7 +87,7 @@ function readSizesFromOtherInputs(model: Model, gone: readonly Block[]): void {
   }
 }
 
-/** @param whatOf What is said of a layer that goes. */
+/** @param whatOf the text of the change for a removed layer. */
 export function removeLayers(
   model: Model,
   bypasses: readonly Bypass[],
@@ -118,7 +118,7 @@ export function removeLayers(
   const renamed = renumber(graph, [...idle, ...lost]);
   if (idle.size + lost.length + renamed.length > 0) {
     const text =
-      "inputs and outputs of removed layers are gone: num_hidden_layers of config.json has to be the number of layers that are left";
+      "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
     log({ id: "layers", text, level: "warning" });
   }
   return [

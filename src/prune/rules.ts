@@ -44,12 +44,12 @@ const denseSchema = v.union(
       v.transform(({ dims, data }): Dense => fromNumbers("float32", dims, data)),
     ),
   ],
-  "takes a tensor { type, dims, data } with as many numbers as its dimensions say",
+  "takes a tensor { type, dims, data } whose data fits its dimensions",
 );
 const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
 const importanceScores = option(perLayerSchema, "importance scores, used instead of the magnitudes");
 const seedSchema = option(
-  v.pipe(v.number(), v.integer("a seed is a whole number")),
+  v.pipe(v.number(), v.integer("a seed is an integer")),
   "random seed (default: the seed of the run)",
 );
 
@@ -105,7 +105,7 @@ const globalSchema = v.strictObject({
   amount: amountSchema,
   method: described(
     v.optional(
-      v.picklist(["l1", "random"], 'is "l1" or "random": only single entries can be ranked across layers'),
+      v.picklist(["l1", "random"], 'is "l1" or "random": only individual weights can be ranked across layers'),
       "l1",
     ),
     "by magnitude, or at random",
@@ -245,14 +245,11 @@ function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>)
   return maskEach(model, options, (target, mask) => {
     const chosen = forTarget(given, target);
     if (chosen === undefined)
-      throw new PithError("E_OPTION", `custom-from-mask: "mask" has none for "${target.layer.name}".`);
+      throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${target.layer.name}".`);
     checkSameDims("A mask", chosen.dims, target.parameter);
     const kept = toFloat64(chosen);
     if (kept.some((entry) => entry !== 0 && entry !== 1)) {
-      throw new PithError(
-        "E_OPTION",
-        `custom-from-mask: the mask for "${target.layer.name}" has entries other than 0 and 1.`,
-      );
+      throw new PithError("E_OPTION", `custom-from-mask: the mask for "${target.layer.name}": expected only 0 and 1.`);
     }
     return intersect(mask, Uint8Array.from(kept));
   });
@@ -282,7 +279,7 @@ function channelAxis(parameter: Value, axis: number): number {
   if (axis >= dims.length || axis < -dims.length) {
     throw new PithError(
       "E_OPTION",
-      `"dim" ${axis} is not an axis of "${plainName(parameter)}", which has the axes 0 to ${dims.length - 1}.`,
+      `"dim" of "${plainName(parameter)}": expected an axis from 0 to ${dims.length - 1}, got ${axis}.`,
     );
   }
   return axis < 0 ? axis + dims.length : axis;

@@ -1,8 +1,7 @@
-/** Structured pruning: so many channels go, or as many as a bound takes. */
+/** Structured pruning: removes a share of the channels, or as many as a cost bound requires. */
 import type { Group } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { ownOptions } from "../analysis/selection.ts";
-import { widestBlock } from "../analysis/uneven-channels.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { freeChannels } from "../passes/free-channels.ts";
@@ -11,116 +10,163 @@ import type { Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import type { Allocation } from "./allocations/allocation.ts";
-import { scoredGroups, unitScorerOf } from "./channel-scores.ts";
-import { type Choice, removalOrder, type ScoredGroup, type UnitChooser, unitChooser } from "./choose-units.ts";
-import type { CostBound, Reached } from "./cost-bound.ts";
+import { type ChannelScoring, scoredGroups, type UnitScorer } from "./channel-scores.ts";
+import {
+  type Choice,
+  choicesAt,
+  finestMultiple,
+  inMultiples,
+  multipleOf,
+  type RankedSet,
+  rankedSets,
+} from "./choose-units.ts";
+import type { CostBound } from "./cost-bound.ts";
 import { type Eligibility, eligible } from "./eligible-groups.ts";
-import { changesOf, missesOf, partsOf } from "./group-words.ts";
-import type { ScoringOptions } from "./importance.ts";
+import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
+import { warnOfNarrowLayers } from "./narrow-layers.ts";
+import { usualUnitScorer } from "./usual-scorer.ts";
 
-interface Options extends Eligibility, ScoringOptions {
-  /** Channels are ranked by the sum of |score| (1) or of its squares (2). */
-  readonly norm: 1 | 2;
+export interface SpreadOptions {
+  readonly scope: Allocation;
+  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
+  /** The largest share of a layer's channels that may be removed, unless the layer has an amount of its own. */
+  readonly maxLayerAmount?: number | undefined;
+}
+
+interface Options extends Omit<Eligibility, "overrides">, ChannelScoring, SpreadOptions {
   /** A share of the channels, or what decides it. */
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
-  readonly scope: Allocation;
-  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
 }
 
-/** What goes of a group: as little as one of its layers is given by itself, since they go together. */
-function amountOf({ layers }: Group, { overrides }: Options, amount: number) {
+/** The amount for a group: the smallest override of its layers, since they are cut together. */
+function amountOf({ layers }: Group, { overrides }: SpreadOptions, amount: number) {
   const all = layers.map((layer) => ownOptions({ overrides, amount }, layer));
   const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
   return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
 }
 
+const hasOwnAmount = (group: Group, options: SpreadOptions): boolean =>
+  amountOf(group, options, Number.NaN).decidedBy !== "global";
+
+export interface RankedChannels {
+  readonly sets: readonly RankedSet[];
+  /** Why channels of other groups have no score. */
+  readonly misses: readonly Miss[];
+}
+
+/** Ranks the channels of groups. A group with an amount of its own is ranked alone, outside the allocation. */
+export async function rankedChannels(
+  groups: readonly Group[],
+  scorer: UnitScorer,
+  options: SpreadOptions,
+): Promise<RankedChannels> {
+  const { scored, misses } = await scoredGroups(groups, scorer);
+  const { scope, maxLayerAmount = 1 } = options;
+  const sets = rankedSets(scored, {
+    together: (group) =>
+      hasOwnAmount(group, options) ? group : answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group)),
+    maxShareOf: (group) => (hasOwnAmount(group, options) ? 1 : maxLayerAmount),
+  });
+  return { sets, misses };
+}
+
 export async function pruneStructured(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   const { groups, misses: others } = await freeChannels(model, (one) => eligible(one, options), context);
-  const { scored, misses: unscored } = await scoredGroups(groups, await unitScorerOf(model, groups, options, context));
-  const { scope } = options;
-  const together = (group: Group): unknown => answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group));
-  const choose = unitChooser(scored, together, (group, amount) => amountOf(group, options, amount).amount);
-  const { amount, roundTo } = await decided(model, options, choose, context);
-  const chosen = choose(amount, roundTo);
+  const ranked = await rankedChannels(groups, await usualUnitScorer(model, groups, options, context), options);
+  const { amount, sets } = await decided(model, ranked.sets, options, context);
+  const chosen = chosenAt(sets, amount, options);
   const { removals, refused } = withoutRefused(
     model,
     chosen.filter(({ units }) => units.length > 0),
   );
   const untouched = chosen.flatMap(({ group, units }) =>
-    units.length > 0 ? [] : missesOf(group, noneChosen(group, options, { amount, roundTo }, scored)),
+    units.length > 0 ? [] : missesOf(group, noneChosen(group, ranked.sets, options, amount)),
   );
-  const stays = [...others, ...unscored, ...untouched, ...refused];
+  const stays = [...others, ...ranked.misses, ...untouched, ...refused];
   if (removals.length > 0) {
     const failed = await cut(model, removals);
     if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
   }
+  const spread = removals.filter(({ group }) => !hasOwnAmount(group, options));
+  warnOfNarrowLayers(spread.flatMap(channelsLeft), amount, "channels", context);
   const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, options, amount).decidedBy));
   return { changes, misses: stays };
 }
 
-/** With half of its multiply-accumulates left, MobileNetV2 is 1.8 times as fast in multiples of 16, and 0.6 times otherwise. */
-const widths = [widestBlock, widestBlock / 2, widestBlock / 4];
-
-interface Decided {
-  readonly amount: number;
-  readonly roundTo: number;
-}
-
-/**
- * The amount and the multiple of channels: those given; else, for a bound, the smallest amount that keeps it, in the largest multiple that costs little more.
- * @throws PithError E_OPTION where no amount keeps the bound.
- */
-async function decided(
-  model: Model,
-  { amount, roundTo }: Options,
-  choose: UnitChooser,
-  context: Context,
-): Promise<Decided> {
-  if (typeof amount === "number") return { amount, roundTo: roundTo ?? 1 };
-  // It measures times, for which it reads data.
-  const { amountFor } = await import("./cost-bound.ts");
-  const reached = (multiple: number) =>
-    amountFor(amount, model, (share) => withoutRefused(model, choose(share, multiple)).removals, context);
-  for (const multiple of roundTo === undefined ? widths : []) {
-    const found = await reached(multiple);
-    if (!(found instanceof Miss) && found.near) return logged(found, multiple, context);
-  }
-  const last = roundTo ?? 1;
-  const found = await reached(last);
-  if (!(found instanceof Miss)) return logged(found, last, context);
-  throw new PithError("E_OPTION", `${found.reason}.`, {
-    hint: "More may go with a smaller `roundTo`, with `throughNorms`, and with fewer layers excepted.",
+function chosenAt(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly Choice[] {
+  return sets.flatMap((set) => {
+    const [group] = set.groups;
+    return group === undefined ? [] : choicesAt(set, amountOf(group, options, amount).amount);
   });
 }
 
-function logged({ amount, text }: Reached, roundTo: number, { log }: Context): Decided {
-  log({ id: "target", text: roundTo === 1 ? text : `${text}, in multiples of ${roundTo} channels` });
-  return { amount, roundTo };
+interface Decided {
+  readonly amount: number;
+  readonly sets: readonly RankedSet[];
 }
 
-/** Why of a group that could be cut nothing goes. */
-function noneChosen(group: Group, options: Options, given: Decided, scored: readonly ScoredGroup[]): string {
-  const { amount } = amountOf(group, options, given.amount);
-  const { roundTo } = given;
-  const { together, over = "the layers that are ranked with it" } = options.scope;
+/** Multiples are too coarse for a bound if the cost falls below this share of it. */
+const nearEnough = 0.85;
+
+/**
+ * The amount: the given one, or the smallest that keeps the bound. Without `roundTo`, finer multiples are used if the usual ones miss the bound by far.
+ * @throws PithError E_OPTION if no amount keeps the bound.
+ */
+async function decided(
+  model: Model,
+  ranked: readonly RankedSet[],
+  options: Options,
+  context: Context,
+): Promise<Decided> {
+  const { amount, roundTo } = options;
+  const inSteps = (multiple: number | undefined) => ranked.map((set) => inMultiples(set, multiple));
+  if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
+  // It measures times, for which it reads data.
+  const { amountFor } = await import("./cost-bound.ts");
+  const tried = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
+  for (const multiple of tried) {
+    const sets = inSteps(multiple);
+    const removals = (share: number) => withoutRefused(model, chosenAt(sets, share, options)).removals;
+    const found = await amountFor(amount, model, removals, context);
+    if (multiple !== tried.at(-1) && (found instanceof Miss || found.cost < nearEnough)) continue;
+    if (found instanceof Miss)
+      throw new PithError("E_OPTION", `prune: ${found.reason}.`, {
+        hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
+      });
+    context.log({ id: "target", text: found.text });
+    return { amount: found.amount, sets };
+  }
+  throw new Error("internal: no multiple was tried");
+}
+
+/** Why an amount removes nothing of a group that can be cut. @param ranked sets without multiples. */
+function noneChosen(group: Group, ranked: readonly RankedSet[], options: Options, given: number): string {
+  const { amount } = amountOf(group, options, given);
+  const set = ranked.find(({ groups }) => groups.includes(group));
+  const order = set?.order.filter((one) => one.group === group) ?? [];
+  const [first] = order;
+  if (set === undefined || first === undefined)
+    return options.maxLayerAmount === undefined
+      ? "an axis would have no channel left"
+      : "any of its channels is more than `maxLayerAmount`";
   const share = `${Number((100 * amount).toPrecision(3))} %`;
-  if (together?.(group) !== group)
-    return roundTo === 1
-      ? `none of its channels is among the ${share} with the least scores over ${over}`
-      : `too few of its channels to leave a multiple of ${roundTo} are among the ${share} with the least scores over ${over}`;
-  const wanted = roundHalfEven(amount * group.units);
+  const count = roundHalfEven(amount * set.total);
   const parts = partsOf(group);
-  if (wanted === 0) return `${share} of its ${parts} rounds to 0`;
-  const [first] = scored.filter((one) => one.group === group).flatMap(removalOrder);
-  if (first === undefined) return "something of each axis stays";
-  return first.place >= wanted
-    ? `${share} of its ${parts} is less than half of the one that would go first`
-    : `${wanted} of its ${parts} would go, too few to leave a multiple of ${roundTo} channels`;
+  const multiple = multipleOf(group, options.roundTo);
+  const { over = "the layers that are ranked with it" } = options.scope;
+  if (set.groups.length > 1)
+    return first.place < count
+      ? `less than half of a block of ${multiple} of its channels is in the lowest-scoring ${share} of ${over}`
+      : `no channel of this layer is in the lowest-scoring ${share} of ${over}`;
+  if (count === 0) return `${share} of its ${parts} rounds to 0`;
+  return first.place < count
+    ? `${share} of its ${parts} is less than half of a block of ${multiple} channels`
+    : `${share} of its ${parts} is less than half of the first one`;
 }
 
-/** All of them, if they can be cut together; else those that can be cut by themselves. */
+/** All choices if they can be cut together; otherwise those that can be cut individually. */
 function withoutRefused(
   model: Model,
   chosen: readonly Choice[],

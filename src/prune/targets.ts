@@ -23,7 +23,7 @@ export const targetEntries = {
       const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
       return kind === undefined
         ? 'is "weight" or "bias"'
-        : `is "weight" or "bias" (say "${kind}": pruning it again updates its mask)`;
+        : `is "weight" or "bias" (use "${kind}": pruning it again updates its mask)`;
     }),
     "which parameter of a layer to prune (default: weight)",
   ),
@@ -55,7 +55,7 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   const selected = selectLayers(all, selection);
   if (selected.length > 0 && selected.every((layer) => parameterOf(model, layer, kind) === undefined)) {
     const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
-    throw new PithError("E_NAME", `There is no ${kind} in ${shown}.`);
+    throw new PithError("E_NAME", `${shown}: no ${kind} to prune.`);
   }
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);

@@ -45,7 +45,7 @@ describe("trimVocabulary", () => {
     const [whole, model] = [languageModel(head), languageModel(head)];
     const { changes, scores } = await trimVocabulary(model, kept);
     expect(verify(model)).toEqual([]);
-    expect(changes.map(({ what }) => what)).toEqual(["4 of 8 tokens stay", "4 of 8 tokens stay"]);
+    expect(changes.map(({ what }) => what)).toEqual(["4 of 8 tokens kept", "4 of 8 tokens kept"]);
     expect([...scores]).toEqual([["logits", 2]]);
     expect(model.graph.value("table")?.tensor?.dims).toEqual([4, 4]);
     expect(model.graph.value("places")?.tensor?.dims).toEqual([8, 4]);
@@ -74,7 +74,7 @@ describe("trimVocabulary", () => {
     const model = parseModel(languageText(head).replace("sequence, 8]", "sequence, 16]"));
     expect(await trimVocabulary(model, kept)).toMatchObject({
       changes: [],
-      misses: [{ reason: "it scores 16 tokens, and the table has 8 rows", at: "logits" }],
+      misses: [{ reason: "it scores 16 tokens, but the embedding table has 8 rows", at: "logits" }],
     });
   });
 
@@ -121,7 +121,7 @@ graph (x: float32[batch, 4]) -> (y) {
     const all = [0, 1, 2, 3, 4, 5, 6, 7];
     expect(await trimVocabulary(languageModel(tied), all)).toMatchObject({
       changes: [],
-      misses: [{ reason: "all tokens stay" }],
+      misses: [{ reason: "all tokens are kept" }],
     });
     for (const wrong of [[], [8], [3, 2], [1, 1]])
       await expect(trimVocabulary(languageModel(tied), wrong)).rejects.toMatchObject({ code: "E_OPTION" });

@@ -38,14 +38,14 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
   const input = ids && model.graph.value(ids.name);
   if (input === undefined) return undefined;
   const inner = [...input.uses].find(({ node }) => node.graph !== model.graph);
-  if (inner !== undefined) return new Miss("a graph inside a node reads the tokens", describe(inner.node));
+  if (inner !== undefined) return new Miss("a subgraph reads the tokens", describe(inner.node));
   const tables = layers(model, inference).filter(
     ({ role, node }) => role.kind === "lookup" && sourceOf(node.inputs[role.data], inference) === input,
   );
   const [first] = tables;
   if (first === undefined) return undefined;
   const size = first.effective.type?.dims?.[first.role.in];
-  if (typeof size !== "number") return new Miss("the table of tokens has no known size", first.name);
+  if (typeof size !== "number") return new Miss("the size of the embedding table is unknown", first.name);
   const labels = new Labels();
   const starts: { readonly value: Value; readonly axis: number }[] = tables.map(({ effective, role }) => ({
     value: effective,
@@ -60,7 +60,7 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
     // Of each token, or of the last.
     if (axis < 1 || typeof count !== "number" || labels.at({ value: output, axis }) !== undefined) continue;
     if (output.name === "logits" && count > size)
-      return new Miss(`it scores ${count} tokens, and the table has ${size} rows`, output.name);
+      return new Miss(`it scores ${count} tokens, but the embedding table has ${size} rows`, output.name);
     if (count !== size) continue;
     starts.push({ value: output, axis });
     labels.start(output, axis);
@@ -103,7 +103,7 @@ function settled(
       const no = refuses.find(({ end }) => here(end));
       if (no !== undefined) return new Miss(no.reason, describe(node));
       if (!links.some(({ from, to }) => here(from) || here(to)))
-        return new Miss(`a node needs all tokens, along axis ${axis} of "${value.name}"`, describe(node));
+        return new Miss(`a node needs all tokens: axis ${axis} of "${value.name}"`, describe(node));
     }
   }
   const outputs = new Set(model.graph.outputs);
@@ -143,19 +143,23 @@ export async function trimVocabulary(model: Model, kept: readonly number[]): Pro
   storeWeights(model);
   const found = vocabularyOf(model, infer(model));
   const none = { hasTables: true, changes: [], size: undefined, scores: new Map<string, number>() };
-  if (found === undefined) return { ...none, hasTables: false, misses: [new Miss("no table is read by token ids")] };
+  if (found === undefined)
+    return { ...none, hasTables: false, misses: [new Miss("token ids read no embedding table")] };
   if (found instanceof Miss) return { ...none, misses: [found] };
   const { size, tables, scores, slices } = found;
   const wrong = kept.find((id, place) => !(id < size) || id <= (kept[place - 1] ?? -1));
   if (wrong !== undefined || kept.length === 0)
-    throw new PithError("E_OPTION", `Ids of tokens are in order, below ${size}; got ${wrong ?? "none"}.`);
+    throw new PithError(
+      "E_OPTION",
+      `Token ids: expected an ascending list of ids below ${size}, got ${wrong ?? "none"}.`,
+    );
   const stay = new Set(kept);
   const gone = Array.from({ length: size }, (_, id) => id).filter((id) => !stay.has(id));
   const told = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
-  if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens stay")] };
+  if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens are kept")] };
   const failed = await cut(model, [{ group: { units: size, slices }, units: gone }]);
   if (failed instanceof Miss) return { ...told, changes: [], misses: [failed] };
-  const what = `${kept.length} of ${size} tokens stay`;
+  const what = `${kept.length} of ${size} tokens kept`;
   const changed = [...new Set([...tables.map(({ name }) => name), ...told.scores.keys()])];
   return { ...told, changes: changed.map((at): Change => ({ at, what, decidedBy: "global" })), misses: [] };
 }

@@ -49,7 +49,7 @@ describe("explain", () => {
 
   test("a channel that nothing can take the place of stays whatever the amount", async () => {
     const { channels } = await explain(chain(), "first", 3);
-    expect(channels?.one).toEqual({ channel: 3, reason: "something of each axis stays" });
+    expect(channels?.one).toEqual({ channel: 3, reason: "its layer keeps at least one channel" });
   });
 
   test("names what refuses, what goes together, and what would free it", async () => {

@@ -8,7 +8,8 @@ import type { Model } from "../graph/model.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import { cutOrders } from "../prune/cut-order.ts";
+import { isomorphic } from "../prune/allocations/isomorphic.ts";
+import { amountThatCuts, cutOrders } from "../prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "../report/sensitivity.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
@@ -33,7 +34,7 @@ export interface ChannelsExplanation {
   readonly together: readonly string[];
   /** Why the others stay. */
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /** Of the channel that was asked for: the least whole number of channels, as a share, with which `prune --structured` cuts it, or why it never does. */
+  /** For the given channel: the smallest amount, in steps of 0.1 %, at which `prune` cuts it by `importance: "magnitude"`, or why it never does. */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 
@@ -110,7 +111,8 @@ async function channelsOf(
   context: Context,
 ): Promise<ChannelsExplanation | undefined> {
   const model = await withFreeChannels(original);
-  const parts = ownChannels(model, name, false);
+  const groups = channelGroups(model, infer(model));
+  const parts = ownChannels(groups, name);
   const count = parts[0]?.unitOf.length ?? 0;
   if (channel !== undefined && channel >= count) {
     const has = count === 0 ? "no output channels that could be told" : `the channels 0 to ${count - 1}`;
@@ -125,10 +127,10 @@ async function channelsOf(
   return {
     count,
     free: freeOf(parts),
-    freeThroughNorms: freeOf(ownChannels(model, name, true)),
+    freeThroughNorms: freeOf(ownChannels(channelGroups(model, infer(model), { throughNorms: true }), name)),
     together: [...others],
     reasons: Array.from(groupBy(stay, reasonText), ([reason, of]) => ({ channels: of.length, reason })),
-    ...(channel === undefined ? {} : { one: await channelOf(model, parts, name, channel, context) }),
+    ...(channel === undefined ? {} : { one: await channelOf(model, groups, parts, name, channel, context) }),
   };
 }
 
@@ -139,8 +141,8 @@ interface OwnChannels {
   readonly unitOf: Int32Array;
 }
 
-function ownChannels(model: Model, name: string, throughNorms: boolean): readonly OwnChannels[] {
-  return channelGroups(model, infer(model), { throughNorms }).flatMap((group) => {
+function ownChannels(groups: readonly Group[], name: string): readonly OwnChannels[] {
+  return groups.flatMap((group) => {
     const layer = group.layers.find((one) => one.name === name);
     const unitOf = layer && outputsOf(group, layer)?.unitOf;
     return unitOf === undefined ? [] : [{ group, unitOf }];
@@ -155,6 +157,7 @@ const freeOf = (parts: readonly OwnChannels[]): number =>
 
 async function channelOf(
   model: Model,
+  groups: readonly Group[],
   parts: readonly OwnChannels[],
   name: string,
   channel: number,
@@ -162,11 +165,9 @@ async function channelOf(
 ): Promise<NonNullable<ChannelsExplanation["one"]>> {
   const own = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
   if (own === undefined) return { channel, reason: "nothing reads it that could be followed" };
-  const { group, unitOf } = own;
-  const refused = group.refused.get(unitOf[channel] ?? -1);
+  const refused = own.group.refused.get(own.unitOf[channel] ?? -1);
   if (refused !== undefined) return { channel, reason: reasonText(refused) };
-  const order = (await cutOrders(model, [group], context)).get(name);
-  const place = order?.places[channel];
-  if (order === undefined || place === undefined) return { channel, reason: "something of each axis stays" };
-  return { channel, from: (place + 1) / order.units };
+  const order = (await cutOrders(model, groups, { scope: isomorphic }, context)).get(name);
+  const from = order && amountThatCuts(order, channel);
+  return from === undefined ? { channel, reason: "its layer keeps at least one channel" } : { channel, from };
 }

@@ -72,7 +72,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
     expect(await pith("prune", at("half.onnx"), "--amount", "50%", "--force", "-o", at("again.onnx"))).toMatchObject({
       code: 1,
       out: expect.stringMatching(
-        /fc1 and fc2: what would go is 0 already: stored zeros count, so give a larger amount\nNothing changed, and nothing was written/,
+        /fc1 and fc2: the weights to remove are already 0: use a larger amount, since stored zeros count\nNothing changed, and nothing was written/,
       ),
     });
     expect(existsSync(at("again.onnx"))).toBe(false);

@@ -75,7 +75,7 @@ describe("flags", () => {
     ],
     [
       ["--amount", "50%", "--importance", "taylor"],
-      'E_OPTION: --importance: "taylor" ranks channels, not single weights: it is for --structured.\n',
+      'E_OPTION: --importance: "taylor" ranks channels, not individual weights: it requires --structured.\n',
     ],
     [["--structured", "1e9"], "E_OPTION: --structured: expected at most 100%, got 1e9.\n"],
     [
@@ -99,11 +99,11 @@ describe("flags", () => {
     [["--pattern", "4:2"], 'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (of 4 in a row 2 stay)'],
     [
       ["--structured", "50%", "--importance", "taylor"],
-      "E_USAGE: prune needs --data here: the criterion looks at samples.\nhint: Representative samples; with labels.",
+      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; with labels.",
     ],
     [
       ["--structured", "50%", "--importance", "activation"],
-      "E_USAGE: prune needs --data here: the criterion looks at samples.\nhint: Representative samples; labels are not",
+      "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; labels are not",
     ],
   ])("prune %j", async (words, err) => {
     expect(await pith("prune", at("net.onnx"), ...words)).toMatchObject({
@@ -156,7 +156,7 @@ describe("flags", () => {
     const words = ["--drop-layers", "1", "--data"];
     expect(await pith("prune", at("net.onnx"), ...words, at("missing.csv"))).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^E_UNSUPPORTED: No layers repeat in this network/),
+      err: expect.stringMatching(/^E_UNSUPPORTED: The network has no repeated layers/),
     });
     expect((await pith("prune", at("net.onnx"), "--amount", "50%", "--data", at("missing.csv"))).err).toMatch(
       /^E_FILE/,

@@ -72,7 +72,7 @@ describe("a criterion that looks at inputs", () => {
 
   test("asks for them", async () => {
     const { code, err } = await pith(...words(), "-o", at("none.onnx"));
-    expect(err).toContain("prune needs --data here: the criterion looks at samples.");
+    expect(err).toContain("prune needs --data here: the criterion uses samples.");
     expect(code).toBe(2);
   });
 });
@@ -97,7 +97,7 @@ test("a criterion of channels ranks them by what it is told of gates, and single
   expect(result).toMatchObject({ changes: [{ at: "fc1", what: "2 of 4 channels cut" }] });
   expect(await weight(at("gated.onnx"), "fc1.weight")).toEqual([1, 0, 0, 1]);
   const { err, code } = await pith("prune", at("hidden.onnx"), "--amount", "50%", ...words);
-  expect(err).toContain("ranks channels, not single weights: it is for --structured");
+  expect(err).toContain("ranks channels, not individual weights: it requires --structured");
   expect(code).not.toBe(0);
 });
 
@@ -220,11 +220,11 @@ describe("what a method does wrong is said to be its own", () => {
     [
       importance,
       "scores() {}",
-      'gave no Float64Array, and no list of matrices { rows, columns, data }, for layer "fc".',
+      'expected a score for each weight of layer "fc", got neither a Float64Array nor a list of matrices { rows, columns, data }.',
     ],
-    [importance, "scores: ({ values }) => [...values]", "gave no Float64Array, and no list of matrices"],
-    [importance, "scores: ({ values }) => values.slice(1)", "gave 3 scores instead of 4"],
-    [importance, "scores: ({ values }) => values.map(() => NaN)", "gave NaN among the scores"],
+    [importance, "scores: ({ values }) => [...values]", "got neither a Float64Array nor a list of matrices"],
+    [importance, "scores: ({ values }) => values.slice(1)", "got 3 scores for 4 weights"],
+    [importance, "scores: ({ values }) => values.map(() => NaN)", "got NaN"],
     [importance, `${looking(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
     [importance, `${looking("3")}, scores() {}`, "failed: running.add is not a function"],
     [importance, `${byGradient(`{ add${throwing}, end() {} }`)}, scores() {}`, 'The importance "own" failed: no luck.'],
@@ -232,13 +232,21 @@ describe("what a method does wrong is said to be its own", () => {
     [importance, "evidence: null, scores() {}", "a criterion { id, scores or units }"],
     [pattern, `choose${throwing}`, 'The pattern "own" failed: no luck.'],
     [pattern, "choose: async (scores, kept) => kept", 'The pattern "own" returned a promise'],
-    [pattern, "choose() {}", 'The pattern "own" did not give a 0 or a 1 for each entry of layer "fc".'],
-    [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => 0.5))", "did not give a 0 or a 1"],
-    [pattern, "choose: (scores, kept) => kept.map((one) => Array.from(one, () => -1))", "did not give a 0 or a 1"],
+    [pattern, "choose() {}", 'The pattern "own": expected 0 or 1 for each entry of layer "fc".'],
+    [
+      pattern,
+      "choose: (scores, kept) => kept.map((one) => Array.from(one, () => 0.5))",
+      "expected 0 or 1 for each entry",
+    ],
+    [
+      pattern,
+      "choose: (scores, kept) => kept.map((one) => Array.from(one, () => -1))",
+      "expected 0 or 1 for each entry",
+    ],
     [solver, `prune${throwing}`, 'The solver "own" failed: no luck.'],
-    [solver, "prune() {}", 'The solver "own" gave no { weights, kept } for layer "fc".'],
-    [solver, "prune: (weights, kept) => ({ weights: 3, kept })", "gave no { weights, kept }"],
-    [solver, "prune: (weights) => ({ weights })", "did not give a 0 or a 1"],
+    [solver, "prune() {}", 'The solver "own": expected { weights, kept } for layer "fc".'],
+    [solver, "prune: (weights, kept) => ({ weights: 3, kept })", "expected { weights, kept }"],
+    [solver, "prune: (weights) => ({ weights })", "expected 0 or 1 for each entry"],
     [rounder, `scales${throwing}`, 'The rounder "own" failed: no luck.'],
     [rounder, "scales() {}", 'The rounder "own" gives no list of { scale, zeroPoint }.'],
     [rounder, `${scales}, codes: () => [1, 2]`, "gives codes that are no matrices"],

@@ -48,7 +48,7 @@ describe("prune", () => {
     const model = net();
     const outcome = await prune(model, { amount: 0.5, overrides: { fc1: { amount: 0.25 }, fc3: { amount: 0 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
-    expect(outcome.misses).toMatchObject([{ at: "fc3", reason: "its own amount (overrides) prunes nothing" }]);
+    expect(outcome.misses).toMatchObject([{ at: "fc3", reason: "its own amount in `overrides` removes nothing" }]);
     expect([await zeros(model, "fc1.weight"), await zeros(model, "fc2.weight")]).toEqual([0.25, 0.5]);
     expect(await zeros(model, "fc3.weight")).toBe(0);
     const counted = net();
@@ -61,7 +61,7 @@ describe("prune", () => {
     const outcome = await prune(model, { structured: 0.5, overrides: { fc2: { amount: 0.25 } } });
     expect(by(outcome)).toEqual({ fc1: "global", fc2: "layer" });
     expect(model.graph.value("fc1.weight")?.tensor?.dims[0]).toBe(12);
-    expect(model.graph.value("fc2.weight")?.tensor?.dims).toEqual([18, 12]);
+    expect(model.graph.value("fc2.weight")?.tensor?.dims).toEqual([20, 12]);
   });
 
   test("channels that go together go as little as one of their layers is given", async () => {
@@ -80,9 +80,11 @@ graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
     expect(model.graph.value("c.weight")?.tensor?.dims).toEqual([2, 6]);
   });
 
-  test("of the channels of all layers together has no share of one", async () => {
-    const options = { structured: 0.5, scope: "global", overrides: { fc1: { amount: 0.1 } } } as const;
-    await expect(prune(net(), options)).rejects.toThrow('prune: "overrides": is for `scope: "uniform"`');
+  test.each(["global", "isomorphic"] as const)("%s leaves a layer with an amount of its own out", async (scope) => {
+    const model = net();
+    const outcome = await prune(model, { structured: 0.75, scope, overrides: { fc1: { amount: 0.25 } } });
+    expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
+    expect(model.graph.value("fc2.weight")?.tensor?.dims).toEqual([8, 20]);
   });
 });
 

@@ -109,7 +109,7 @@ test("a layer that would lose everything keeps its largest weight, and that is s
   const { changes } = await pruned({ amount: 0.5, scope: "global" });
   expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
     "fc1: 0 of 10 pruned, 10 of 10 left",
-    "fc2: 19 of 20 pruned, 1 of 20 left: the largest, or the layer would be empty",
+    "fc2: 19 of 20 pruned, 1 of 20 left: the largest is kept, so that the layer is not empty",
     "fc3: 5 of 20 pruned, 15 of 20 left",
   ]);
   // Of each row of two 1.8 go, so all: what is left is the largest of the layer.
@@ -130,7 +130,7 @@ test("the first and the last are those of the network, whichever layers are prun
   expect((await pruned({ amount: 0.7, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 14, 14]);
   // 32 of 40: 80 % of the last.
   expect((await pruned({ amount: 0.9, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 19, 16]);
-  await expect(pruned({ amount: 0.9, scope: "uniform+" })).rejects.toThrow(/at most 0\.72 of all can go, got 0\.9/);
+  await expect(pruned({ amount: 0.9, scope: "uniform+" })).rejects.toThrow(/expected at most 0\.72, got 0\.9/);
 });
 
 describe("an allocation of one's own", () => {
@@ -158,7 +158,7 @@ describe("an allocation of one's own", () => {
     ["no shares", () => undefined],
   ])("is refused where it gives %s", async (_, shares) => {
     await expect(pruned({ amount: 0.5, scope: { id: "odd", shares } as never })).rejects.toThrow(
-      /The allocation "odd" did not give each of 3 layers a share from 0 to 1/,
+      /The allocation "odd": expected a share from 0 to 1 for each of 3 layers/,
     );
   });
 });
@@ -195,8 +195,8 @@ graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
       { id: "deep", shares: () => [] },
       { id: "wide", together: () => 1 },
     ];
-    await expect(cut(deep)).rejects.toThrow(/"scope": is "uniform", "global" or "isomorphic" with/);
-    await expect(pruned({ amount: 0.5, scope: wide })).rejects.toThrow(/"scope": is "uniform", "global" or/);
+    await expect(cut(deep)).rejects.toThrow(/"scope": must be "uniform", "global" or "isomorphic" with/);
+    await expect(pruned({ amount: 0.5, scope: wide })).rejects.toThrow(/"scope": must be "uniform", "global" or/);
     const odd = { id: "odd", together: () => JSON.parse("{") };
     await expect(cut(odd)).rejects.toThrow(/The allocation "odd" failed: .*JSON/);
   });
@@ -207,9 +207,9 @@ test.each([
     { amount: 0.5, scope: "lamb" },
     /"scope": is "uniform", "uniform\+", "global", .*an allocation \{ id, shares or together \}/,
   ],
-  [{ amount: 0.5, scope: "erk", structured: true }, /"scope": is "uniform", "global" or "isomorphic" with/],
-  [{ amount: 0.5, scope: "isomorphic" }, /"scope": is "uniform", "global" or "isomorphic" with/],
-  [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that says itself how much goes/],
+  [{ amount: 0.5, scope: "erk", structured: true }, /"scope": must be "uniform", "global" or "isomorphic" with/],
+  [{ amount: 0.5, scope: "isomorphic" }, /"scope": must be "uniform", "global" or "isomorphic" with/],
+  [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that sets the share itself/],
 ])("refused: %j", async (options, message) => {
   await expect(pruned(options as never)).rejects.toThrow(message);
 });

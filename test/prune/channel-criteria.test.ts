@@ -173,7 +173,7 @@ test.each([
   );
   const { changes, misses } = await prune(model, { structured: 0.4, importance });
   expect(changes).toEqual([]);
-  expect(misses).toContainEqual(new Miss(`its channels have no score: "a" ${reason}`, "first"));
+  expect(misses).toContainEqual(new Miss(`its channels cannot be ranked: "a" ${reason}`, "first"));
 });
 
 describe("one's own", () => {
@@ -201,12 +201,16 @@ graph (x: float32[n, 2]) -> (y) {
   });
 
   test.each([
-    ["no numbers", { units: () => 3 }, /The importance "own" gave no Float64Array for the channels of "fc1"/],
-    ["too few", { units: () => Float64Array.of(1) }, /gave 1 scores instead of 3/],
+    [
+      "no numbers",
+      { units: () => 3 },
+      /The importance "own": expected a Float64Array with a score for each unit of "fc1", got another value/,
+    ],
+    ["too few", { units: () => Float64Array.of(1) }, /got 1 scores for 3 units/],
     [
       "too few of a tensor",
       { units: ({ sum }: ChannelUnits) => sum("layers", () => [1]) },
-      /gave 1 numbers instead of 3/,
+      /got 1 scores for 3 channels/,
     ],
     [
       "what it throws",
@@ -227,9 +231,13 @@ graph (x: float32[n, 2]) -> (y) {
 
 describe("refused", () => {
   test.each([
-    ["single weights", { amount: 0.5, importance: "fpgm" }, /"importance": "fpgm" ranks channels, not single weights/],
-    ["no samples", { structured: 0.5, importance: "activation" }, /"activation" needs samples, and none are given/],
-    ["no labels", { structured: 0.5, importance: "taylor" }, /"taylor" needs labelled samples, and none are given/],
+    [
+      "individual weights",
+      { amount: 0.5, importance: "fpgm" },
+      /"importance": "fpgm" ranks channels, not individual weights/,
+    ],
+    ["no samples", { structured: 0.5, importance: "activation" }, /the criterion "activation" requires samples/],
+    ["no labels", { structured: 0.5, importance: "taylor" }, /the criterion "taylor" requires labeled samples/],
   ] as const)("%s", async (_, options, message) => {
     await expect(prune(network(), options)).rejects.toMatchObject({
       code: "E_OPTION",
@@ -261,8 +269,8 @@ graph (x: float32[n, 3]) -> (y: float32[n, 2]) {
 }`);
     await expect(prune(net, { structured: 0.5, importance: "taylor", data, loss: "mse" })).rejects.toMatchObject({
       code: "E_NOT_DIFFERENTIABLE",
-      message: expect.stringMatching(/^The importance "taylor" looks at gradients: /),
-      hint: "Prune the float model, and quantize it afterwards. Other criteria look at no gradients: magnitude needs no samples either.",
+      message: expect.stringMatching(/^The criterion "taylor" needs gradients: /),
+      hint: "Prune the float model, then quantize it. Use a criterion without gradients, such as magnitude, which needs no samples.",
     });
   });
 
@@ -289,7 +297,7 @@ graph (x: float32[n, 2]) -> (y) {
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => [at, reason])).toContainEqual([
       "fc1",
-      "its channels have no score: no normalization scales them; exporters fold those of batches into the layer before",
+      "its channels cannot be ranked: no normalization scales them; exporters often fold batch normalization into the layer before it",
     ]);
   });
 });

@@ -36,7 +36,9 @@ test.each([0.5, 0.2])("%s of the multiply-accumulates, and little less, is left"
   const left = macs(model) / macs(network());
   expect(left).toBeLessThanOrEqual(share);
   expect(left).toBeGreaterThan(0.85 * share);
-  expect(said[0]).toMatch(/^target: \d+\.\d % of the channels go, which leaves \d+\.\d % of the multiply-accumulates/);
+  expect(said[0]).toMatch(
+    /^target: \d+\.\d % of the channels are removed, which leaves \d+\.\d % of the multiply-accumulates/,
+  );
 });
 
 test("a share of the parameters, over all layers together", async () => {
@@ -61,17 +63,17 @@ test("layers are left with multiples of 16, 8 or 4 channels, and of as many as a
   expect(outputs(asked)).toEqual([48, 72]);
 });
 
-test("what leaves no multiple says so, and one channel is no head", async () => {
+test("names the block if an amount is too small for it", async () => {
   const reasons = async (options: PruneOptions) => {
     const { misses } = await prune(network(), { structured: true, layers: "a", ...options });
     return misses.map(({ reason }) => reason);
   };
-  expect(await reasons({ amount: 0.3, roundTo: 32 })).toEqual([
-    "19 of its 64 channels would go, too few to leave a multiple of 32 channels",
+  expect(await reasons({ amount: 0.2, roundTo: 32 })).toEqual([
+    "20 % of its 64 channels is less than half of a block of 32 channels",
   ]);
-  expect(await reasons({ amount: 0.3, roundTo: 32, scope: "global" })).toEqual([
-    "too few of its channels to leave a multiple of 32 are among the 30 % with the least scores over all layers",
-  ]);
+  expect(await reasons({ amount: 0.1, roundTo: 32, scope: "global", layers: ["a", "b"] })).toContain(
+    "less than half of a block of 32 of its channels is in the lowest-scoring 10 % of all layers",
+  );
   expect(await reasons({ amount: 0.005 })).toEqual(["0.5 % of its 64 channels rounds to 0"]);
 });
 
@@ -80,7 +82,7 @@ test("what cannot be reached says how much would be left", async () => {
   await expect(pruned).rejects.toMatchObject({
     code: "E_OPTION",
     message: expect.stringMatching(
-      /^`targetSize` cannot be reached: 0\.\d % of the bytes stay when all channels go that can, and 0\.\d % are asked for\.$/,
+      /^prune: `targetSize` cannot be reached: 0\.\d % of the bytes are left if all removable channels are removed, expected 0\.\d %\.$/,
     ),
   });
 });
@@ -93,7 +95,7 @@ test.each([
   await expect(prune(network(), options)).rejects.toMatchObject({
     code: "E_OPTION",
     message: expect.stringContaining(
-      "give only one of amount (which a number for structured is, too), macs, parameters, targetSize and faster",
+      "give only one of amount, a number for structured, macs, parameters, targetSize and faster",
     ),
   });
 });

@@ -96,6 +96,8 @@ graph (x: float32[batch, 2]) -> (y) {
   });
 
   test("need labels", async () => {
-    await expect(left(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(/"snip" needs labelled samples/);
+    await expect(left(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(
+      /the criterion "snip" requires labeled samples/,
+    );
   });
 });

@@ -138,7 +138,7 @@ describe("from outside", () => {
   test("what it does wrong is said of it, in a solver too", async () => {
     const pattern: Pattern = { id: "odd", share: 0.5, choose: () => [] };
     const solver: Solver = { id: "by it", prune: (w, kept, goal) => ({ kept: goal.pattern.choose(w, kept, 0.5) }) };
-    await expect(prune(dense(), { pattern, solver })).rejects.toThrow(/pattern "odd" did not give a 0 or a 1/);
+    await expect(prune(dense(), { pattern, solver })).rejects.toThrow(/pattern "odd": expected 0 or 1/);
   });
 
   test("or a module, by its path", async () => {
@@ -151,9 +151,9 @@ describe("from outside", () => {
   });
 
   test.each([
-    ["gives too little", (): Uint8Array[] => [], /"odd" did not give a 0 or a 1 for each entry of layer/],
-    ["gives nothing", () => undefined as never, /"odd" did not give a 0 or a 1 for each entry of layer/],
-    ["gives other numbers", () => [new Uint8Array(18).fill(2)], /"odd" did not give a 0 or a 1/],
+    ["gives too little", (): Uint8Array[] => [], /"odd": expected 0 or 1 for each entry of layer/],
+    ["gives nothing", () => undefined as never, /"odd": expected 0 or 1 for each entry of layer/],
+    ["gives other numbers", () => [new Uint8Array(18).fill(2)], /"odd": expected 0 or 1/],
   ])("one that %s is refused, and nothing is done", async (_, choose, message) => {
     const net = dense();
     const before = await numbers(net);
@@ -166,23 +166,23 @@ describe("refused:", () => {
   test.each<readonly [string, object, RegExp]>([
     ["all of m", { pattern: "4:4" }, /"pattern": .*n:m such as "2:4"/],
     ["a word that is none", { pattern: "diagonal" }, /"pattern": .*"entries", "rows"/],
-    ["no amount where none is in the pattern", { pattern: "rows" }, /"amount": is needed/],
+    ["no amount where none is in the pattern", { pattern: "rows" }, /"amount": is required/],
     [
       "an amount beside that of the pattern",
       { pattern: "2:4", amount: 0.9 },
-      /"amount": is not for a pattern that says/,
+      /"amount": is not for a pattern that sets/,
     ],
     [
       "an amount of one layer",
       { pattern: "2:4", overrides: { fc: { amount: 0.9 } } },
-      /"overrides": is not for a pattern that says/,
+      /"overrides": is not for a pattern that sets/,
     ],
-    ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for single weights/],
-    ["over all layers", { pattern: "2:4", scope: "global" }, /"scope": is not for a pattern that says/],
+    ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for individual weights/],
+    ["over all layers", { pattern: "2:4", scope: "global" }, /"scope": is not for a pattern that sets/],
     [
       "a share that is none",
       { pattern: { ...comb, share: 1.5 } },
-      /"pattern": has a `share` that is no number from 0 to 1/,
+      /"pattern": has a `share` that is not a number from 0 to 1/,
     ],
     ["a share that is a word", { pattern: { ...comb, share: "half" } }, /"pattern": has a `share`/],
     ["a module that is not there", { pattern: "./none.mjs" }, /"\.\/none\.mjs" does not exist/],

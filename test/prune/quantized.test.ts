@@ -72,7 +72,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
   const { changes, misses } = await prune(model, { structured: 0.5 });
   expect(changes).toEqual([]);
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toContain(
-    "fc1: its channels have no score: the scale of its quantized values is not known",
+    "fc1: its channels cannot be ranked: the scale of its quantized values is not known",
   );
 });
 

@@ -200,14 +200,10 @@ describe("refused:", () => {
     [
       "a criterion beside it",
       { amount: 0.5, solver: "sparsegpt", data, importance: "random" },
-      /"solver": is for single/,
+      /"solver": is for individual/,
     ],
-    ["channels", { structured: 0.5, solver: "sparsegpt", data }, /"solver": is for single/],
-    [
-      "too few numbers",
-      { amount: 0.5, solver: odd((_, kept) => ({ weights: [], kept })) },
-      /"odd" did not give a finite/,
-    ],
+    ["channels", { structured: 0.5, solver: "sparsegpt", data }, /"solver": is for individual/],
+    ["too few numbers", { amount: 0.5, solver: odd((_, kept) => ({ weights: [], kept })) }, /"odd": expected a finite/],
     [
       "NaN",
       {
@@ -217,9 +213,9 @@ describe("refused:", () => {
           kept,
         })),
       },
-      /"odd" did not give a finite number for each entry of layer "first"/,
+      /"odd": expected a finite number for each entry of layer "first"/,
     ],
-    ["no mask", { amount: 0.5, solver: odd((weights) => ({ weights, kept: [] })) }, /"odd" did not give a 0 or a 1/],
+    ["no mask", { amount: 0.5, solver: odd((weights) => ({ weights, kept: [] })) }, /"odd": expected 0 or 1/],
   ])("%s, and the model stays as it was", async (_, options, message) => {
     const net = two();
     const before = [await numbers(net, "a"), await numbers(net, "b")];

@@ -61,6 +61,6 @@ function channelLines({
 }
 
 function placeText({ from, reason }: NonNullable<ChannelsExplanation["one"]>): string {
-  if (from === undefined) return `stays whatever the amount: ${reason}`;
-  return `goes with pith prune --structured ${Math.ceil(1000 * from) / 10}% and more, by its norm`;
+  if (from === undefined) return `kept at any amount: ${reason}`;
+  return `removed by pith prune --structured ${Number((100 * from).toFixed(1))}% --importance magnitude, and by any larger amount`;
 }

@@ -6,7 +6,7 @@ import { type Allocation, type RankedLayer, total } from "./allocation.ts";
  */
 export const erk = {
   id: "erk",
-  summary: "more of large layers: of each stays as many as its dimensions add up to, times a factor",
+  summary: "Erdős–Rényi kernel: each layer keeps weights in proportion to the sum of its dimensions",
   shares(layers, amount) {
     const whole = new Set<RankedLayer>();
     for (;;) {

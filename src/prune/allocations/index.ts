@@ -15,7 +15,7 @@ export const uniform = {
 
 export const global = {
   id: "global",
-  summary: "the least of all layers together",
+  summary: "the lowest-scoring weights or channels of all layers",
   shares: leastOfAll,
   together: () => "all",
   over: "all layers",
@@ -23,7 +23,7 @@ export const global = {
 
 const globalNormalized = {
   id: "global-normalized",
-  summary: "the same, scores divided by their norm over the layer",
+  summary: "the same, with the scores of each layer divided by their norm",
   shares: (layers, amount) =>
     leastRelative(layers, amount, (scores) => {
       let squares = 0;

@@ -1,13 +1,13 @@
 import type { Allocation } from "./allocation.ts";
 
 /**
- * Isomorphic pruning (Fang et al. 2024): what goes through the same operators along the same axes, as the inner channels of all blocks of a network, has
- * comparable scores, where a head and a channel of a convolution have not.
+ * Isomorphic pruning (Fang et al. 2024): channels that pass through the same operators along the same axes have comparable scores, as the inner channels of
+ * all blocks of a network. A head and a channel of a convolution have not.
  */
 export const isomorphic = {
   id: "isomorphic",
-  summary: "channels: the least of all groups that go through the same operators",
-  over: "the layers of its structure",
+  summary: "the lowest-scoring channels of all layers with the same operators around them",
+  over: "its isomorphic group",
   together: ({ slices }) =>
     slices
       .flatMap(({ value, axis }) => [

@@ -7,11 +7,11 @@ import { type Allocation, leastRelative } from "./allocation.ts";
  */
 export const lamp = {
   id: "lamp",
-  summary: "the least of all layers, each score relative to the larger ones of its layer",
+  summary: "the lowest scores of all layers, each relative to the larger scores of its layer",
   shares: (layers, amount) => leastRelative(layers, amount, layerAdaptive),
 } satisfies Allocation;
 
-/** Rising. */
+/** Returns the LAMP scores in ascending order. */
 export function layerAdaptive(scores: Scores): Float32Array {
   const squares = Float64Array.from(scores, (score) => score * score).sort();
   const result = new Float32Array(squares.length);

@@ -1,7 +1,7 @@
 import { PithError } from "../../errors.ts";
 import { type Allocation, total } from "./allocation.ts";
 
-/** Of the last layer at most so much goes. */
+/** The largest share that is removed of the last layer. */
 const mostOfLast = 0.8;
 
 /**
@@ -10,7 +10,7 @@ const mostOfLast = 0.8;
  */
 export const uniformPlus = {
   id: "uniform+",
-  summary: "the same share of every layer but the first, which stays whole, and of the last at most 80 %",
+  summary: "the same share of every layer, except none of the first and at most 80 % of the last",
   shares(layers, amount) {
     const sizeOf = (...places: readonly ("first" | "last" | undefined)[]): number =>
       total(layers.filter(({ place }) => places.includes(place)));
@@ -21,7 +21,7 @@ export const uniformPlus = {
       const most = (sizeOf(undefined) + mostOfLast * sizeOf("last")) / total(layers);
       throw new PithError(
         "E_OPTION",
-        `\`amount\`: "uniform+" leaves the first layer whole and a fifth of the last, so at most ${Math.floor(1000 * most) / 1000} of all can go, got ${amount}.`,
+        `\`amount\`: "uniform+" keeps the first layer and a fifth of the last: expected at most ${Math.floor(1000 * most) / 1000}, got ${amount}.`,
       );
     }
     return layers.map(({ place }) => (place === "first" ? 0 : place === "last" ? Math.min(share, mostOfLast) : share));

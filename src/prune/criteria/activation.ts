@@ -20,10 +20,10 @@ const meanMagnitude: Statistic<Float64Array> = {
   },
 };
 
-/** E|x| over samples and places of what layers read of a channel (Molchanov et al. 2017, "Pruning Convolutional Neural Networks"). */
+/** E|x| over samples and positions of a channel at the inputs of layers (Molchanov et al. 2017, "Pruning Convolutional Neural Networks"). */
 export const activation = {
   id: "activation",
-  summary: "E|x| of what the layers behind read of a channel (needs samples)",
+  summary: "E|x|, the mean activation of a channel at the inputs of later layers (needs samples)",
   evidence: { ...meanMagnitude, of: "activations" },
   units: ({ mean }) => mean("activations", ({ evidence }) => evidence),
 } satisfies Importance<Float64Array>;

@@ -1,11 +1,11 @@
 import type { Importance } from "./criterion.ts";
 
 /**
- * |γ|, the scale of the normalization that a channel goes through (Liu et al. 2017, "Network Slimming"). It says most where training has pressed scales to
- * zero by an L1 penalty.
+ * |γ|, the scale of the normalization after a channel (Liu et al. 2017, "Network Slimming"). It is most informative after a training with an L1 penalty on
+ * the scales.
  */
 export const bnScale = {
   id: "bn-scale",
-  summary: "|γ| of the normalization behind a channel",
+  summary: "|γ|, the scale of the batch normalization after a channel",
   units: ({ mean }) => mean("scales", ({ values }) => values.map(Math.abs)),
 } satisfies Importance;

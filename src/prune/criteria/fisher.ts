@@ -11,7 +11,7 @@ const growth = (values: ArrayLike<number>, squares: Float64Array): Float64Array 
  */
 export const fisher = {
   id: "fisher",
-  summary: "½ w² · E[g²], optimal brain damage: change of the loss to second order (needs labelled samples)",
+  summary: "½ w² · E[g²], optimal brain damage: change of the loss to second order (needs labeled samples)",
   evidence: meanSquare,
   scores: ({ values, evidence }) => growth(values, evidence),
   units: ({ sum }) =>

@@ -1,7 +1,7 @@
 import type { Importance } from "./criterion.ts";
 
 /**
- * Σ over the other filters of the layer of the distance to them: what lies in the middle of the others can be replaced by them, whatever its norm (He et al.
+ * The sum of the distances to all other filters of the layer. A filter close to the geometric median can be replaced by the others, whatever its norm (He et al.
  * 2019, "Filter Pruning via Geometric Median").
  */
 export const fpgm = {

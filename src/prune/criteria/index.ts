@@ -10,15 +10,15 @@ import { snip } from "./snip.ts";
 import { taylor } from "./taylor.ts";
 import { wanda } from "./wanda.ts";
 
-const magnitude = {
+export const magnitude: Importance & { readonly summary: string } = {
   id: "magnitude",
   summary: "|w|",
   scores: ({ values }) => values,
-} satisfies Importance;
+};
 
 const random = {
   id: "random",
-  summary: "drawn by the seed: what any other has to be better than",
+  summary: "random scores: the baseline for all other criteria",
   scores: ({ values, random }) => Float64Array.from(values, () => random.uniform()),
   units: ({ count, random }) => Float64Array.from({ length: count }, () => random.uniform()),
 } satisfies Importance;
@@ -44,15 +44,15 @@ export const criteria = methodTable<Importance, ImportanceName>(table, {
   title: "Criteria (--importance)",
 });
 
-/** Whether a criterion has scores of single weights. */
+/** Whether a criterion scores individual weights. */
 export const ranksWeights = ({ scores, evidence }: Importance): boolean =>
   scores !== undefined && !isChannelEvidence(evidence);
 
-/** The error for a criterion of channels where single weights are pruned. */
+/** The error for a criterion that ranks only channels, if individual weights are pruned. */
 export const ofChannelsAlone = (id: string): string =>
-  `"${id}" ranks channels, not single weights: it is for \`structured\``;
+  `"${id}" ranks channels, not individual weights: it requires \`structured\``;
 
-/** Whether a criterion, as it is given, looks at gradients of the loss, which takes labels. */
+/** Whether a criterion, by name or as a method, needs gradients of the loss, and so labels. */
 export function looksAtGradients(given: unknown): boolean {
   const { evidence } = criteria.known(given) ?? {};
   return evidence !== undefined && "of" in evidence && evidence.of !== "activations";

@@ -11,7 +11,7 @@ import { meanGradient } from "./gradients.ts";
  */
 export const movement = {
   id: "movement",
-  summary: "−w · ḡ: what training would move towards zero goes first (needs labelled samples)",
+  summary: "−w · ḡ: weights that training moves towards zero are removed first (needs labeled samples)",
   evidence: meanGradient,
   scores: ({ values, evidence }) => evidence.map((g, at) => 1 / (1 + Math.exp((values[at] ?? 0) * g))),
 } satisfies Importance<Float64Array>;

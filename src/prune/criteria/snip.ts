@@ -7,7 +7,7 @@ import { meanGradient } from "./gradients.ts";
  */
 export const snip = {
   id: "snip",
-  summary: "|w · ḡ|, gradient × weight: change of the loss to first order (needs labelled samples)",
+  summary: "|w · ḡ|, gradient × weight: change of the loss to first order (needs labeled samples)",
   evidence: meanGradient,
   scores: ({ values, evidence }) => evidence.map((g, at) => (values[at] ?? 0) * g),
 } satisfies Importance<Float64Array>;

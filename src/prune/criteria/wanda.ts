@@ -8,7 +8,7 @@ import type { Importance } from "./criterion.ts";
  */
 export const wanda = {
   id: "wanda",
-  summary: "|w| · ‖x‖ of the inputs; each output loses its share (needs samples)",
+  summary: "|w| · ‖x‖ of the inputs; each output loses the same share (needs samples)",
   pattern: "rows",
   evidence: columnNorms,
   scores: ({ matrices, evidence }) =>

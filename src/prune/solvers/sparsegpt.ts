@@ -15,7 +15,7 @@ const together = 128;
  */
 export const sparsegpt = {
   id: "sparsegpt",
-  summary: "what is least missed goes, what stays is corrected (optimal brain surgeon; needs samples)",
+  summary: "prune the least important weights, update the rest to compensate (optimal brain surgeon; needs samples)",
   evidence: gramMatrices(),
   of: "changed",
   async prune(weights, kept, { pattern, amount }, { evidence, layer, multiply }) {

@@ -17,6 +17,7 @@ import { bytes, count, counted } from "../../evaluate/numbers.ts";
 import { allGraphs, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { withFreeChannels } from "../../passes/free-channels.ts";
+import { isomorphic } from "../../prune/allocations/isomorphic.ts";
 import { type CutOrder, cutOrders } from "../../prune/cut-order.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { type Channels, channelsIn, offersOf, weightBits } from "../applicable-techniques.ts";
@@ -76,7 +77,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
   const channels = channelsIn(groups);
-  const cuts = { channels, orders: await cutOrders(free, groups) };
+  const cuts = { channels, orders: await cutOrders(free, groups, { scope: isomorphic }) };
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, inference, { learned, cuts }, pictures, options);
   const data = {
