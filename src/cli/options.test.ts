@@ -219,7 +219,7 @@ describe("flags that do not fit are refused with their name", () => {
     [v.object({ n: v.pipe(v.number(), v.integer()) }), { n: 0.5 }, "--n: expected an integer, got 0.5."],
     [v.object({ n: v.pipe(v.number(), v.minValue(1, "must be positive")) }), { n: 0 }, "--n: must be positive, got 0."],
     [factorize.options, { rank: 1, ratio: 0.5 }, "Give at most one of --rank, --energy, --ratio and --budget."],
-    [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: by itself and with --structured."],
+    [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: directly and with --structured."],
   ])("options of a pass, in the words of flags: %#", (of, options, message) => {
     expect(() => fitting(of, options, "See --help.")).toThrow(
       expect.objectContaining({ code: "E_OPTION", message, hint: "See --help." }),

@@ -255,7 +255,7 @@ describe("refused is", () => {
     await expect(distill(student, { teacher: copy, ...still })).rejects.toMatchObject(refused);
     await expect(distill(student, { keepLayers: 3, ...still })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
-      message: "`keepLayers`: no layer can be removed: all repeated layers stay.",
+      message: "`keepLayers`: no layer can be removed: all repeated layers are kept.",
     });
   });
 

@@ -153,8 +153,8 @@ describe("prune with dropLayers", () => {
   test.each([
     ["all of them", { dropLayers: 4, data }, "E_OPTION", /4 layers cannot be dropped: 4 of 4 .* at least one is kept/],
     ["without samples", { dropLayers: 1 }, "E_OPTION", /"data": `dropLayers` requires samples/],
-    ["with an amount", { dropLayers: 1, amount: 0.5, data }, "E_OPTION", /removes whole layers/],
-    ["with channels", { dropLayers: 1, structured: true, data }, "E_OPTION", /removes whole layers/],
+    ["with an amount", { dropLayers: 1, amount: 0.5, data }, "E_OPTION", /is for whole layers/],
+    ["with channels", { dropLayers: 1, structured: true, data }, "E_OPTION", /is for whole layers/],
     ["none", { dropLayers: 0, data }, "E_OPTION", /dropLayers/],
   ] as const)("%s is refused, and nothing changes", async (_, options, code, message) => {
     const model = tower(golden.vectors);

@@ -163,7 +163,7 @@ export const pruneOptions = v.pipe(
         structured === false &&
         !keepMasks &&
         targetsIn(given).length === 0),
-    "removes whole layers: it can only be combined with `data` and `samples`",
+    "is for whole layers: only `data` and `samples` can be combined with it",
   ),
   rule(
     "amount",
@@ -214,7 +214,7 @@ export const pruneOptions = v.pipe(
   rule(
     "amount",
     ({ amount, structured }) => amount === undefined || typeof structured !== "number",
-    "is given twice: as `amount` and with `structured`",
+    "is given twice: directly and with `structured`",
   ),
   rule("amount", ({ amount, pattern }) => amount === undefined || !sharesItself(pattern), notWithShare),
   rule("scope", ({ scope, pattern }) => scope === undefined || !sharesItself(pattern), notWithShare),

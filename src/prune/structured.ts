@@ -132,7 +132,7 @@ async function decided(
     const found = await amountFor(amount, model, removals, context);
     if (multiple !== tried.at(-1) && (found instanceof Miss || found.cost < nearEnough)) continue;
     if (found instanceof Miss)
-      throw new PithError("E_OPTION", `prune: ${found.reason}.`, {
+      throw new PithError("E_OPTION", `${found.reason}.`, {
         hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
       });
     context.log({ id: "target", text: found.text });

@@ -173,8 +173,8 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
   });
 
   test.each([
-    [[], "--amount is needed"],
-    [["--structured"], "--amount is needed"],
+    [[], "--amount is required"],
+    [["--structured"], "--amount is required"],
     [["--structured", "30%", "--amount", "50%"], "--amount is given twice"],
     [["--amount", "50"], "--amount: 50 exceeds 1 (100 %): write 50% or 0.5."],
     [["--structured", "50"], "--structured: 50 exceeds 1 (100 %): write 50% or 0.5."],

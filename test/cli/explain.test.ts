@@ -24,7 +24,7 @@ graph (x: float32[n, 2]) -> (y) {
   for (const part of [
     "first  MatMul, [2, 4], 8 weights",
     "4 of 4 can be removed",
-    "--structured 50% and more",
+    "channel 1: removed by pith prune --structured 37.5% --importance magnitude, and by any larger amount",
     "8 bits",
   ])
     expect(out).toContain(part);

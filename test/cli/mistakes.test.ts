@@ -68,10 +68,10 @@ describe("flags", () => {
   test.each([
     [["--macs", "50%"], "E_OPTION: --macs is for --structured.\n"],
     [["--round-to", "8", "--amount", "50%"], "E_OPTION: --round-to is for --structured.\n"],
-    [["--structured", "--macs", "50%", "--amount", "50%"], "E_OPTION: Give only one of --amount (which a number for "],
+    [["--structured", "--macs", "50%", "--amount", "50%"], "E_OPTION: Give only one of --amount, a number for --structured, "],
     [
       [],
-      "E_OPTION: --amount is needed, for example 0.5; or --pattern 2:4, --drop-layers, or with --structured one of ",
+      "E_OPTION: --amount is required, for example 0.5; or --pattern 2:4, --drop-layers, or with --structured one of ",
     ],
     [
       ["--amount", "50%", "--importance", "taylor"],
@@ -88,15 +88,15 @@ describe("flags", () => {
     ],
     [
       ["--structured", "--macs", "50%", "--round-to", "1000"],
-      "hint: More may go with a smaller --round-to, with --through-norms, and with fewer layers excepted.\n",
+      "hint: Use a smaller --round-to, a larger --max-layer-amount, --through-norms, or fewer layers in --except.\n",
     ],
-    [["--amount", "99.99%", "--scope", "uniform+"], "can go, got 0.9999.\n"],
+    [["--amount", "99.99%", "--scope", "uniform+"], "expected at most 0.4, got 0.9999.\n"],
     [
       ["--structured", "--target-size", "300 K"],
       'E_OPTION: --target-size takes a size such as 300kB or 2MB, got "300 K"',
     ],
     [["--structured", "50%", "--drop-layers", "1"], "E_OPTION: --drop-layers is for whole layers"],
-    [["--pattern", "4:2"], 'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (of 4 in a row 2 stay)'],
+    [["--pattern", "4:2"], 'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept)'],
     [
       ["--structured", "50%", "--importance", "taylor"],
       "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; with labels.",

@@ -82,7 +82,7 @@ test("what cannot be reached says how much would be left", async () => {
   await expect(pruned).rejects.toMatchObject({
     code: "E_OPTION",
     message: expect.stringMatching(
-      /^prune: `targetSize` cannot be reached: 0\.\d % of the bytes are left if all removable channels are removed, expected 0\.\d %\.$/,
+      /^`targetSize` cannot be reached: 0\.\d % of the bytes are left if all removable channels are removed, expected 0\.\d %\.$/,
     ),
   });
 });

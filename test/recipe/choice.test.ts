@@ -56,7 +56,7 @@ describe("of several candidates", () => {
   describe("the same is kept, however busy the machine:", () => {
     const candidates = [0.1, 0.12].map((amount, place) => ({
       name: place === 0 ? "larger" : "smaller",
-      recipe: recipe({ prune: { structured: true, layers: "fc1", amount } }),
+      recipe: recipe({ prune: { structured: true, importance: "magnitude", roundTo: 1, layers: "fc1", amount } }),
     }));
     interface Times {
       readonly median: number;

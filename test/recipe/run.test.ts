@@ -26,8 +26,10 @@ beforeAll(async () => {
 });
 
 const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
+/** Removes the same share of each layer, in single channels, without samples. */
+const evenly = { structured: true, importance: "magnitude", scope: "uniform", roundTo: 1 };
 const pruneTuneQuantize = recipe(
-  { prune: { structured: true, amount: 0.4 } },
+  { prune: { ...evenly, amount: 0.4 } },
   { train: { epochs: 3 } },
   { quantize: { scheme: "weights" } },
 );
@@ -281,7 +283,7 @@ test("weights trained through rounding become codes, in a pruned model too", asy
 });
 
 describe("distillation", () => {
-  const shrunk = { prune: { structured: true, amount: 0.5 } };
+  const shrunk = { prune: { ...evenly, amount: 0.5 } };
 
   test("learns from the original, by that word", async () => {
     const steps = recipe(shrunk, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
@@ -339,7 +341,7 @@ describe("distillation", () => {
 });
 
 describe("refused:", () => {
-  const tooMuch = recipe({ prune: { structured: true, amount: 0.95 } });
+  const tooMuch = recipe({ prune: { ...evenly, amount: 0.95 } });
 
   test("a result that lost more than a point, beyond chance, where no goal is said, unless by force", async () => {
     const moved =
@@ -358,7 +360,7 @@ describe("refused:", () => {
   });
 
   test("nothing else than that: a slight loss is written with a warning", async () => {
-    const steps = recipe({ prune: { structured: true, amount: 0.4 } });
+    const steps = recipe({ prune: { ...evenly, amount: 0.4 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, goal: { maxDrop: 0.3 } });
     expect(run.chosen).toBe(0);
     expect(run.warnings).toEqual([
@@ -381,7 +383,7 @@ describe("refused:", () => {
   });
 
   test("a result that misses the goal, unless by force", async () => {
-    const some = recipe({ prune: { structured: true, amount: 0.4 } });
+    const some = recipe({ prune: { ...evenly, amount: 0.4 } });
     const allowed = { ...quick, goal: { maxDrop: 0.3 } };
     await expect(runRecipe(net, some, task, allowed)).resolves.toMatchObject({ run: { chosen: 0 } });
     const options = { ...quick, goal: { maxDrop: 0.01 } };
@@ -406,7 +408,7 @@ describe("refused:", () => {
   });
 
   test("a result above a target of size, which stands in the place of a goal", async () => {
-    const some = recipe({ prune: { structured: true, amount: 0.4 } });
+    const some = recipe({ prune: { ...evenly, amount: 0.4 } });
     const { run, bytes } = await runRecipe(net, some, task, { ...quick, targetSize: 1e6 });
     expect(run.chosen).toBe(0);
     expect(run.variants[0]?.comparison?.difference.value).toBeLessThan(-0.01);
