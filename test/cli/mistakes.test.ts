@@ -68,7 +68,10 @@ describe("flags", () => {
   test.each([
     [["--macs", "50%"], "E_OPTION: --macs is for --structured.\n"],
     [["--round-to", "8", "--amount", "50%"], "E_OPTION: --round-to is for --structured.\n"],
-    [["--structured", "--macs", "50%", "--amount", "50%"], "E_OPTION: Give only one of --amount, a number for --structured, "],
+    [
+      ["--structured", "--macs", "50%", "--amount", "50%"],
+      "E_OPTION: Give only one of --amount, a number for --structured, ",
+    ],
     [
       [],
       "E_OPTION: --amount is required, for example 0.5; or --pattern 2:4, --drop-layers, or with --structured one of ",
@@ -96,7 +99,10 @@ describe("flags", () => {
       'E_OPTION: --target-size takes a size such as 300kB or 2MB, got "300 K"',
     ],
     [["--structured", "50%", "--drop-layers", "1"], "E_OPTION: --drop-layers is for whole layers"],
-    [["--pattern", "4:2"], 'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept)'],
+    [
+      ["--pattern", "4:2"],
+      'E_OPTION: --pattern is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept)',
+    ],
     [
       ["--structured", "50%", "--importance", "taylor"],
       "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; with labels.",
