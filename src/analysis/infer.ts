@@ -56,7 +56,12 @@ export function infer(model: Model): Inference {
 
 /** Whether a node draws random numbers: two runs differ, so it is never evaluated in advance and never merged. */
 export function isRandom(node: Node): boolean {
-  return entryOf(node)?.random?.(node.inputs) ?? false;
+  return seedKind(node) !== undefined;
+}
+
+/** The kind of a node's attribute "seed"; undefined if it draws no random numbers. */
+export function seedKind(node: Node): "float" | "int" | undefined {
+  return entryOf(node)?.random?.(node.inputs);
 }
 
 /** The function of the model that a node calls. An operator of one's own is none: its body is for runtimes that do not know it. */

@@ -1,30 +1,39 @@
 /**
- * Whether what a model says of a sample depends on the other samples of the batch, and on the padding that they bring along.
+ * Whether the outputs for a sample depend on the other samples of the batch, and on the padding that they bring along.
  *
- * A model that quantizes its activations with ranges taken from the whole batch answers differently alone and in a batch. For a stored
- * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two answers
- * are compared by their cosine.
+ * A model that quantizes its activations with ranges taken from the whole batch has other outputs for a sample alone than in a batch. For a stored
+ * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two outputs
+ * are compared.
  */
+import { hasBatchAxis } from "../analysis/batch-axis.ts";
+import { drawsNumbers } from "../analysis/fixed-draws.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { attentionMaskOf, mapColumns, sampleCount, sliceBatch } from "../data/rows.ts";
+import { firstBatch } from "../data/select.ts";
 import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
+import { capitalized, Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { cosineOf, embeddings } from "./embedding.ts";
+import { Difference } from "./difference.ts";
+import { vectors } from "./embedding.ts";
+import { toleranceOf } from "./equivalence.ts";
+import { Feeder } from "./feeding.ts";
 import type { MetricOptions } from "./metrics.ts";
+import { percent } from "./numbers.ts";
 import { createRunner } from "./run.ts";
 import { usualBatch } from "./usual-batch.ts";
 
 export interface Invariance {
   readonly samples: number;
-  /** Cosine between the answer alone and in a batch: of the worst sample, and on average. */
+  /** Cosine between the output alone and in a batch: of the worst sample, and on average. */
   readonly worst: number;
   readonly mean: number;
+  /** The largest relative difference between them (root of the mean square); 0 if rounding explains it. */
+  readonly apart: number;
 }
 
 export interface InvarianceOptions extends MetricOptions {
@@ -53,8 +62,9 @@ export async function batchInvariance(
   const { samples = 64, batch = 8, seed = 0, signal } = options;
   const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
+  if (!hasBatchAxis(model)) return new Miss("no axis of its inputs counts samples");
   const runner = await createRunner(engine, model, dataset.name);
-  let [done, sum, worst, largest] = [0, 0, 1, 0];
+  let [done, sum, worst, largest, apart] = [0, 0, 1, 0, 0];
   try {
     for await (const read of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
       stopIfAsked(signal, "The evaluation was stopped.");
@@ -63,13 +73,16 @@ export async function batchInvariance(
       if (findStates(model, Object.keys(read)).length > 0)
         return new Miss("the model carries states from one sample to the next");
       largest = Math.max(largest, sampleCount(read, dataset.name));
-      const together = embeddings(await runner.run(read), read, options);
+      const together = vectors(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {
         const own = withoutPadding(sliceBatch(read, sample, sample + 1));
-        const alone = embeddings(await runner.run(own), own, options);
+        const alone = vectors(await runner.run(own), own, options);
         const { width } = together;
-        const values = together.values.subarray(sample * width, (sample + 1) * width);
-        const same = cosineOf(alone, { samples: 1, width, values }, 0);
+        if (alone.width !== width) return new Miss("without padding its output has another size");
+        const found = new Difference();
+        for (let at = 0; at < width; at++) found.add(alone.values[at] ?? 0, together.values[sample * width + at] ?? 0);
+        const same = found.cosine;
+        apart = Math.max(apart, found.relativeError);
         sum += same;
         worst = Number.isNaN(same) ? same : Math.min(worst, same);
       }
@@ -80,10 +93,10 @@ export async function batchInvariance(
   }
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
   if (largest < 2) return new Miss("batch dependence needs at least two samples");
-  return { samples: done, worst, mean: sum / done };
+  return { samples: done, worst, mean: sum / done, apart: apart <= toleranceOf(model) ? 0 : apart };
 }
 
-/** The cosine below which an answer counts as another one: rounding alone stays far above. */
+/** The cosine below which an output counts as another one. */
 export const sameDirection = 0.9999;
 /** In four digits; what is below `sameDirection` is rounded down, so that it does not look as if it reached it. */
 export const cosineText = (worst: number): string =>
@@ -93,13 +106,15 @@ const noteSamples = 16;
 
 export interface JudgedBatch {
   readonly batch: number;
-  /** Where answers depend on it: which batch the figure is of, in words. */
+  /** How samples are run, if that has to be known. */
   readonly note: string | undefined;
+  /** The outputs alone and in a batch are far apart. */
+  readonly isWarning: boolean;
 }
 
 /**
- * The batch size to evaluate models with: the requested one, else `usualBatch`, or 1 where an output depends on the other samples of its batch.
- * @param metric the name of the figure, for the note.
+ * The batch size to evaluate models with: the requested one, else `usualBatch`, or 1 if an output depends on the other samples of its batch.
+ * @param metric its name, for the note.
  */
 export async function judgedBatch(
   engine: Engine,
@@ -109,22 +124,38 @@ export async function judgedBatch(
   { batch, ...options }: InvarianceOptions = {},
 ): Promise<JudgedBatch> {
   const size = batch ?? usualBatch(models);
-  if (size < 2) return { batch: size, note: undefined };
+  const plain = { batch: size, note: await noteOfInputs(models, dataset), isWarning: false };
+  // In a batch and alone other random numbers are drawn.
+  if (size < 2 || models.some(drawsNumbers)) return plain;
   for (const model of models) {
     const found = await batchInvariance(engine, model, dataset, {
       ...options,
       batch: size,
       samples: noteSamples,
     }).catch(refusalIn);
-    if (found instanceof PithError || found instanceof Miss || !(found.worst < sameDirection)) continue;
-    const depends = `The outputs depend on the batch: alone and in a batch of ${size}, the cosine is ${cosineText(found.worst)} at worst (${found.samples} samples)`;
+    if (found instanceof PithError || found instanceof Miss || found.apart === 0) continue;
+    const differs = `The outputs depend on the batch: alone and in a batch of ${size} they are ${percent(found.apart)} apart at most (${found.samples} samples)`;
     const note =
       batch === undefined
-        ? `${depends}. So ${metric} is measured one sample at a time; \`batch: ${size}\` measures in batches.`
-        : `${depends}. So ${metric} is valid for batches of ${size} only; \`batch: 1\` measures single samples.`;
-    return { batch: batch ?? 1, note };
+        ? `${differs}. ${capitalized(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
+        : `${differs}. ${capitalized(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
+    return { batch: batch ?? 1, note, isWarning: !(found.worst >= sameDirection) };
   }
-  return { batch: size, note: undefined };
+  return plain;
+}
+
+/** What has to be known of the samples whatever the batch is. */
+async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
+  const [model] = models;
+  if (models.some(drawsNumbers))
+    return "the model draws random numbers: they are drawn from fixed seeds, the same ones for each model that is compared";
+  if (model === undefined || hasBatchAxis(model)) return undefined;
+  const rows = await firstBatch(dataset);
+  const [run] = new Feeder(model, rows, dataset.name).runs(rows);
+  const [name] = Object.entries(run?.feeds ?? {}).find(([, { dims }]) => dims.length === 1 && dims[0] === 1) ?? [];
+  return name === undefined
+    ? undefined
+    : `no axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
 }
 
 /** Whether axis 1 counts positions: of tokens, masks and of vectors at positions, but not of the features of a sample. */

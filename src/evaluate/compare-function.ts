@@ -6,19 +6,18 @@
  */
 
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
-import { infer, isRandom } from "../analysis/infer.ts";
+import { infer } from "../analysis/infer.ts";
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
 import { clause, Miss, PithError } from "../errors.ts";
-import { allNodes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { ResultFails } from "./load-check.ts";
 import { mainOutputName } from "./output.ts";
-import { isNumbers, OutputComparison, type OutputLikeness } from "./output-distance.ts";
-import { overSamples } from "./over-samples.ts";
-import { namesInBoth, pairedRuns } from "./paired-runs.ts";
+import { isNumbers, nothingCompared, OutputComparison, type OutputLikeness } from "./output-distance.ts";
+import { type Pair, type PairedRuns, pairedRuns } from "./paired-runs.ts";
+import { pairedSamples } from "./paired-samples.ts";
 import { boundsOf, withSaturating } from "./saturation.ts";
 
 /** What holds of the output that differs most; of several that are equal, of one that the inputs move. */
@@ -36,13 +35,19 @@ export interface Likeness extends OutputLikeness {
 }
 
 export interface AlikeOptions {
-  /** The only output to compare; else all. */
+  /** The only output whose values are compared; else all. */
   readonly output?: string | undefined;
   /** The seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total?: number) => void;
 }
+
+/** Samples that values are compared on beside a metric; and that show names, types and dimensions. */
+const [maxSamples, samplesOfForm] = [32, 2];
+
+/** The outputs whose values are compared; names, types and dimensions are compared for all. */
+export type ComparedValues = "all" | "all but the answer" | "none";
 
 /** Of fewer samples the answers may all be right by chance, or wrong: the numbers behind them tell more. */
 export const fewSamples = 30;
@@ -69,41 +74,37 @@ export async function compareFunction(
     const compared = async (first: Model, second: Model, options: OutputsOptions) => {
       const runs = await pairedRuns(engine, first, second, { sizes: "one", seed, signal, progress });
       if (runs instanceof Miss) return { found: runs.reason, saturated: [] };
-      const outputs = new Outputs("random inputs", first, options);
-      for (const { feeds, expected, got } of runs.pairs) outputs.add(feeds, expected, got);
-      const { worst, saturated } = outputs;
+      const { worst = noNumbers, saturated } = compareRuns("random inputs", runs, options);
       const isWhole = typeof worst === "string" || runs.without.length === 0;
       return { found: isWhole ? worst : { ...worst, without: runs.without }, saturated };
     };
-    const { found, saturated } = await compared(original, result, { asked: output });
+    const { found, saturated } = await compared(original, result, { output });
     if (saturated.length === 0) return found;
-    // Of what is at an end for all inputs, what goes in tells more.
+    // If an output is at an end for all inputs, what goes into its last operator tells more.
     const models = withSaturating(original, result, saturated);
     if (models.before.size === 0) return found;
-    const again = await compared(models.original, models.other, { asked: output, before: models.before });
-    return typeof again.found === "string" ? found : again.found;
+    const again = await compared(models.original, models.other, { output, before: models.before });
+    return typeof again.found === "object" ? again.found : found;
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_ENGINE_MISSING") return clause(error.message);
     if (!(error instanceof ResultFails) || error.loading) throw error;
     const { cause } = error;
     const lost = `the result does not run: ${clause(cause instanceof Error ? cause.message : error.message)}`;
-    return { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN, lost };
+    return { ...nothingCompared, lost };
   }
 }
+
+const noNumbers = "the model has no numeric output";
 
 /** Why the result is no longer the same function, where that was found. */
 export function lostIn(likeness: Likeness | string | undefined): string | undefined {
   return typeof likeness === "object" ? likeness.lost : undefined;
 }
 
-/** Samples that outputs are compared on beside a metric. */
-const mostSamples = 32;
-
 /**
  * Whether the outputs still say what those of the original do, on samples of data.
- * @param others of the outputs beside the answer, which no metric judges; else of all, or of the one that is asked for.
- * @returns undefined where there are no others, or one output was asked for; a sentence if they cannot be compared.
+ * @returns undefined if no values were compared and no name, type or dimension differs; a sentence if values cannot be compared.
  * @throws PithError E_DATA if the data does not fit.
  */
 export async function compareOnSamples(
@@ -111,110 +112,137 @@ export async function compareOnSamples(
   original: Model,
   result: Model,
   dataset: Dataset,
-  { output, others = false, seed = 0, signal, progress }: AlikeOptions & { readonly others?: boolean } = {},
+  { output, values = "all", seed = 0, signal, progress }: AlikeOptions & { readonly values?: ComparedValues } = {},
 ): Promise<Likeness | string | undefined> {
-  const observed = namesInBoth(original, result);
-  if (others && (output !== undefined || observed.length < 2)) return undefined;
-  if ([...allNodes(original.graph)].some((node) => isRandom(node))) return "the model draws random numbers";
-  const outputs = new Outputs("the samples", original, { asked: output, others });
-  await overSamples(
-    engine,
-    [original, result].map((model) => ({ model, observed })),
-    dataset,
-    {
-      samples: mostSamples,
-      ...(isIndexed(dataset) ? { shuffle: seed } : {}),
-      signal,
-      progress,
-    },
-    ([expected = {}, got = {}], rows) => outputs.add(rows, expected, got),
-  );
-  const found = outputs.worst;
-  return typeof found === "string" ? found : { ...found, ofData: true };
+  const hasOthers = output === undefined && original.graph.outputs.length > 1;
+  const runs = await pairedSamples(engine, original, result, dataset, {
+    samples: values === "all" || (values !== "none" && hasOthers) ? maxSamples : samplesOfForm,
+    ...(isIndexed(dataset) ? { shuffle: seed } : {}),
+    signal,
+    progress,
+  });
+  const { worst: found } = compareRuns("the samples", runs, { output, values });
+  return typeof found === "object" ? { ...found, ofData: true } : found;
+}
+
+/**
+ * Which output is missing in the result, or has another type or other dimensions, as a sentence; undefined if none is, or that is not known.
+ * @param data Samples; undefined: random inputs.
+ * @throws PithError as the comparison on samples, or on random inputs, does.
+ */
+export async function lostForm(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  data: Dataset | undefined,
+  { seed = 0, signal }: Pick<AlikeOptions, "seed" | "signal"> = {},
+): Promise<string | undefined> {
+  if (data !== undefined)
+    return lostIn(await compareOnSamples(engine, original, result, data, { values: "none", seed, signal }));
+  const runs = await pairedRuns(engine, original, result, { sizes: "one", samples: samplesOfForm, seed, signal });
+  return runs instanceof Miss ? undefined : lostIn(compareRuns("random inputs", runs, { values: "none" }).worst);
 }
 
 export interface OutputsOptions {
-  /** The only output to compare. */
-  readonly asked?: string | undefined;
-  /** All but the answer. */
-  readonly others?: boolean;
+  /** The only output whose values are compared. */
+  readonly output?: string | undefined;
+  /** The answer is the output that a metric is of. */
+  readonly values?: ComparedValues;
   /** Output → the output that it is compared in place of. */
   readonly before?: ReadonlyMap<string, string>;
 }
 
-/** The outputs of two models that are held against each other, run by run. */
-export class Outputs {
+/**
+ * The comparison that runs of two models amount to.
+ * @param inputs what the sentences call the inputs.
+ */
+export function compareRuns(
+  inputs: string,
+  { original, result, pairs, otherDraws }: PairedRuns,
+  options: OutputsOptions = {},
+): { readonly worst: Likeness | string | undefined; readonly saturated: readonly string[] } {
+  const outputs = new Outputs(inputs, original, result, otherDraws === undefined ? options : { values: "none" });
+  for (const pair of pairs) outputs.add(pair);
+  return { worst: outputs.worst ?? otherDraws, saturated: outputs.saturated };
+}
+
+/** The outputs of two models, compared run by run. */
+class Outputs {
   readonly #inputs: string;
   readonly #original: Model;
   readonly #options: OutputsOptions;
+  readonly #missing: readonly string[];
   #count = 0;
-  #answer: string | undefined;
-  #all: readonly OutputComparison[] | undefined;
+  #all: readonly OutputComparison[] = [];
 
   /**
    * @param inputs what the sentences call the inputs.
-   * @param original says which sizes depend on the numbers that are fed, of boxes that are kept, and which operators make the outputs.
+   * @param original says which sizes depend on the values that are fed, of boxes that are kept, and which operators make the outputs.
    */
-  constructor(inputs: string, original: Model, options: OutputsOptions = {}) {
+  constructor(inputs: string, original: Model, result: Model, options: OutputsOptions = {}) {
     this.#inputs = inputs;
     this.#original = original;
     this.#options = options;
+    const names = new Set(result.graph.outputs.map(({ name }) => name));
+    this.#missing = original.graph.outputs.flatMap(({ name }) => (names.has(name) ? [] : [name]));
   }
 
-  add(feeds: Batch, expected: Batch, got: Batch): void {
-    this.#all ??= this.#begin(expected);
-    for (const output of this.#all) output.add(feeds, expected, got);
+  add(pair: Pair): void {
+    if (this.#all.length === 0) this.#all = this.#begin(pair.expected);
+    for (const output of this.#all) output.add(pair);
   }
 
   #begin(expected: Batch): readonly OutputComparison[] {
-    const { asked, others = false, before = new Map<string, string>() } = this.#options;
+    const { output: asked, values = "all", before = new Map<string, string>() } = this.#options;
     const replaced = new Set(before.values());
     const all = Object.entries(expected).filter(([name]) => !replaced.has(name));
-    this.#count = all.length;
-    if (all.length > 0) this.#answer = mainOutputName(expected, asked);
+    this.#count = all.length + this.#missing.length;
+    const answer = all.length > 0 ? mainOutputName(expected, asked) : undefined;
     const beside = all.some(([, dense]) => isNumbers(dense));
     const isOpen = dataDependentSizes(this.#original);
     const inference = infer(this.#original);
-    return all
-      .filter(([name]) =>
-        others ? name !== this.#answer : (before.get(name) ?? name) === (asked ?? before.get(name) ?? name),
-      )
-      .map(([name, dense]) => {
-        const value = this.#original.graph.value(name);
-        const bounds = value && boundsOf(value, inference);
-        const kind = { isNumbers: isNumbers(dense), beside, isOpen: isOpen(name), bounds };
-        return new OutputComparison(name, this.#inputs, kind);
-      });
+    const isCompared = (name: string): boolean => {
+      if (values === "all") return asked === undefined || (before.get(name) ?? name) === asked;
+      return values !== "none" && asked === undefined && name !== answer;
+    };
+    return all.map(([name, dense]) => {
+      const value = this.#original.graph.value(name);
+      const bounds = value && boundsOf(value, inference);
+      const kind = { isNumbers: isNumbers(dense), beside, isOpen: isOpen(name), bounds };
+      return new OutputComparison(name, this.#inputs, kind, isCompared(name));
+    });
   }
 
   /** Outputs whose saturating operator is at an end for all inputs. */
   get saturated(): readonly string[] {
-    return (this.#all ?? []).flatMap((output) => (output.isSaturated ? [output.name] : []));
+    return this.#all.flatMap((output) => (output.isSaturated ? [output.name] : []));
   }
 
-  get worst(): Likeness | string {
-    const all = this.#all ?? [];
-    let reason = "the model has no numeric output";
+  /** What was found of the output that differs most; undefined if no values were compared and nothing else differs. */
+  get worst(): Likeness | string | undefined {
+    const [missing] = this.#missing;
+    if (missing !== undefined)
+      return { ...nothingCompared, lost: `the result has no output "${missing}"`, otherForm: true };
+    let reason = this.#all.length === 0 ? noNumbers : undefined;
     const findings: OutputFinding[] = [];
-    for (const output of all) {
+    const uncompared: string[] = [];
+    for (const output of this.#all) {
       const { found } = output;
-      if (typeof found === "string") reason = found;
-      // How many things are found may depend on rounding: only of the answer that is a loss.
-      else if (!output.isOther || output.name === this.#answer) findings.push({ of: output, ...found });
+      if (typeof found === "object") findings.push({ of: output, ...found });
+      else if (output.comparesValues) uncompared.push(output.name);
+      reason = typeof found === "string" ? found : reason;
     }
     const [worst] = findings.toSorted((a, b) => rank(a) - rank(b) || a.signalToNoise - b.signalToNoise);
     if (worst === undefined) return reason;
     const { of, lost, ...own } = worst;
     const figures = { ...own, samples: Math.max(...findings.map(({ samples }) => samples)) };
-    const compared = new Set(findings.map((one) => one.of.name));
-    const rest = all.map(({ name }) => name).filter((name) => !compared.has(name));
     if (this.#count === 1 && this.#options.before === undefined) return { ...figures, lost };
     return {
       ...figures,
-      lost: lost === undefined ? undefined : `output "${of.name}": ${lost}`,
+      lost: lost === undefined || figures.otherForm ? lost : `output "${of.name}": ${lost}`,
       output: of.name,
       outputs: findings.length,
-      ...(rest.length === 0 ? {} : { uncompared: rest }),
+      ...(uncompared.length === 0 ? {} : { uncompared }),
     };
   }
 }

@@ -50,6 +50,11 @@ export class Difference {
     return this.noise === 0 ? 0 : this.noise / this.signal;
   }
 
+  /** The root of the mean square of the differences, relative to the larger of the two; from 0 to 2. */
+  get relativeError(): number {
+    return this.noise === 0 ? 0 : Math.sqrt(this.noise / Math.max(this.signal, this.#otherSignal));
+  }
+
   get cosine(): number {
     // What says nothing in both says the same.
     if (this.signal === 0 && this.#otherSignal === 0) return 1;

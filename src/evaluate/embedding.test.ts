@@ -172,17 +172,25 @@ describe("alone and in a batch", () => {
     expect(await judged(mean)).toEqual({
       batch: 1,
       note: expect.stringMatching(
-        /^The outputs depend on the batch: .*\(4 samples\)\. So accuracy is measured one sample at a time; `batch: \d+` /,
+        /^The outputs depend on the batch: alone and in a batch of 64 they are [\d.]+ % apart at most \(4 samples\)\. Accuracy is measured one sample at a time/,
       ),
+      isWarning: true,
     });
     expect(await judged(mean, 4)).toEqual({
       batch: 4,
-      note: expect.stringMatching(
-        /^The outputs depend on the batch: .*So accuracy is valid for batches of 4 only; `batch: 1` /,
-      ),
+      note: expect.stringContaining("Accuracy is measured in batches of 4; to measure single samples: `batch: 1`."),
+      isWarning: true,
     });
-    expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined });
-    expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined });
+    expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined, isWarning: false });
+    expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
+  });
+
+  test("names the input if no axis counts samples and each sample has one value", async () => {
+    const model = parseModel(`opset 21 graph (x: float32[n]) -> (y: float32[1]) { y = ReduceMean(x) {keepdims=1} }`);
+    const [values, lists] = [[6], [3, 2]].map((dims) => memory("x", { x: float32(dims, [1, 2, 3, 4, 5, 6]) }));
+    const noteOn = async (data: typeof values) => data && (await judgedBatch(engine, [model], data, "R²")).note;
+    expect(await noteOn(values)).toMatch(/^no axis of "x" counts samples: each row of the data is run alone/);
+    expect(await noteOn(lists)).toBeUndefined();
   });
 
   test("a model for one sample at a time has no batch to depend on", async () => {

@@ -8,7 +8,7 @@
 import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { dimsText } from "../tensor/dims.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { averaged, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
@@ -17,22 +17,35 @@ import type { Metric } from "./types.ts";
 export interface Embeddings {
   readonly samples: number;
   readonly width: number;
-  /** samples × width, each of length 1 (a vector of zeros stays). */
+  /** samples × width; of `embeddings` each of length 1 (a vector of zeros stays). */
   readonly values: Float64Array;
 }
 
 /** The direction of each sample's vector. @throws PithError E_DATA if the output has no axis of features. */
 export function embeddings(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
-  const dense = mainOutput(outputs, options.output);
-  const [samples = 0, ...rest] = dense.dims;
-  const width = rest.at(-1);
-  if (width === undefined || rest.length > 2) {
+  const { dims } = mainOutput(outputs, options.output);
+  if (dims.length < 2 || dims.length > 3) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(dense.dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
+      `An output of ${dimsText(dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
     );
   }
+  const { samples, width, values } = vectors(outputs, batch, options);
+  for (let sample = 0; sample < samples; sample++) {
+    const own = values.subarray(sample * width, (sample + 1) * width);
+    const length = Math.sqrt(product(own, 0, own, 0, width));
+    if (length > 0) for (let index = 0; index < width; index++) own[index] = (own[index] ?? 0) / length;
+  }
+  return { samples, width, values };
+}
+
+/** The vector of each sample: all its values, or of [samples, positions, width] the sums over the positions that count. */
+export function vectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
+  const dense = mainOutput(outputs, options.output);
+  if (dense.type === "string") throw new PithError("E_DATA", "The output is text: it has no vectors to compare.");
+  const [samples = 0, ...rest] = dense.dims;
   const positions = rest.length === 2 ? (rest[0] ?? 1) : 1;
+  const width = elementCount(rest) / positions;
   const mask = maskOf(batch, samples, positions);
   const given = toFloat64(dense);
   const values = new Float64Array(samples * width);
@@ -43,8 +56,6 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
       for (let index = 0; index < width; index++)
         own[index] = (own[index] ?? 0) + (given[position * width + index] ?? 0);
     }
-    const length = Math.sqrt(product(own, 0, own, 0, width));
-    if (length > 0) for (let index = 0; index < width; index++) own[index] = (own[index] ?? 0) / length;
   }
   return { samples, width, values };
 }

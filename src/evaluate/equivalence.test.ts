@@ -87,7 +87,6 @@ describe("compareOutputs", () => {
   });
 
   it.each([
-    ["random numbers", "(x: float32[n]) -> (y: float32[n]) {\n  y = RandomNormalLike(x)\n}", /draws random numbers/],
     [
       "texts as inputs",
       "(x: string[n]) -> (y: string[n]) {\n  y = Identity(x)\n}",

@@ -72,8 +72,8 @@ export interface SameOptions {
 }
 
 /**
- * The largest difference between the outputs that both models have, on four random inputs or more: for rewrites that may change nothing but
- * rounding.
+ * The largest difference between the outputs of two models, on four random inputs or more: for rewrites that may change nothing but rounding. It is
+ * infinite for an output that the other model does not have, and for another type or other dimensions.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
  * @example
@@ -86,6 +86,13 @@ export async function compareOutputs(
   other: Model,
   options: SameOptions = {},
 ): Promise<Sameness | string> {
+  const names = new Set(other.graph.outputs.map(({ name }) => name));
+  const missing = original.graph.outputs.find(({ name }) => !names.has(name));
+  if (missing !== undefined)
+    return {
+      ...{ inputs: 0, difference: Number.POSITIVE_INFINITY, at: missing.name },
+      ...{ tolerance: toleranceOf(original), run: "as written" },
+    };
   const copy = original.clone();
   const models = withSaturating(original, other);
   if (!roundsToCodes(copy, infer(copy))) return compare(engine, models, options, "fused", false);
@@ -109,6 +116,7 @@ async function compare(
   const options = { sizes: "several", known: sizes, set, seed, signal, progress, optimize: run === "fused" } as const;
   const runs = await pairedRuns(engine, models.original, models.other, options);
   if (runs instanceof Miss) return runs.reason;
+  if (runs.otherDraws !== undefined) return runs.otherDraws;
   const tolerance = codes ? codesTolerance : toleranceOf(models.original);
   const first = judged(models, runs, run, tolerance, codes);
   if (first.difference <= tolerance || !Number.isFinite(first.difference)) return first;

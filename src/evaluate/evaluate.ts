@@ -1,10 +1,12 @@
 /** A figure of a model on a data set: rows per sample, and their reduction with its interval. */
+import { samplesIn } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { joined } from "../tensor/dense.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
+import { counted } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
 import type { Estimate, Metric } from "./types.ts";
 import { usualBatch } from "./usual-batch.ts";
@@ -93,9 +95,18 @@ export async function measure(
     const { label: _, ...unlabelled } = rows;
     const judged = inputLabel ? unlabelled : rows;
     const [original = {}] = results;
+    const count = samplesIn(rows);
     for (const [index, outputs] of results.entries())
-      for (const [at, metric] of metrics.entries())
-        collected[index]?.[at]?.push(metric.rows(outputs, metric.truth === "original" ? original : judged, judged));
+      for (const [at, metric] of metrics.entries()) {
+        const own = metric.rows(outputs, metric.truth === "original" ? original : judged, judged);
+        if (metric.gathered === undefined && own.length !== metric.columns * count)
+          throw new PithError(
+            "E_DATA",
+            `The output has ${own.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
+            { hint: "Name an output whose first axis counts samples: `output`." },
+          );
+        collected[index]?.[at]?.push(own);
+      }
   });
   return collected.map((ofModel) =>
     ofModel.map((parts, at) => {

@@ -8,6 +8,7 @@
  * original in which that part alone is the candidate's.
  */
 
+import { withFixedDraws } from "../analysis/fixed-draws.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss } from "../errors.ts";
@@ -52,7 +53,8 @@ export async function exchange(
   cuts: readonly ExchangePoint[],
   samples: Samples,
 ): Promise<Exchange | Miss> {
-  const [host, guest] = [original.clone(), candidate.clone()];
+  // Both draw the same random numbers, whatever their values are called in the joined graph.
+  const [host, guest] = [withFixedDraws(original).clone(), withFixedDraws(candidate).clone()];
   const version = Math.max(whereOpset, ...[host, guest].map(({ opsets }) => opsets.get("") ?? 1));
   for (const model of [host, guest]) {
     raiseOpset(model, version);

@@ -1,10 +1,11 @@
 /** What a model is fed with: the columns of a data set, and its states, which begin as zeros. */
+import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { equalSizes } from "../analysis/equal-sizes.ts";
 import { infer } from "../analysis/infer.ts";
 import { type Binding, bindInputs } from "../data/bind.ts";
-import { rowLength } from "../data/rows.ts";
+import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../data/rows.ts";
 import { firstBatch } from "../data/select.ts";
-import { beginColumn, findStates, initialState, type State } from "../data/states.ts";
+import { beginColumn, carried, findStates, initialState, type State } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -12,6 +13,8 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 
 export interface Feeding extends Binding {
+  /** Samples that every run takes: as many as the model fixes, or one if no axis counts them; undefined if any number will do. */
+  readonly size: number | undefined;
   readonly states: readonly State[];
   /** What the states begin with, by input. */
   readonly zeros: Batch;
@@ -32,7 +35,76 @@ export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
       `The model fixes its batch to ${bound.size} samples and carries states from one run to the next: states need a batch of 1.`,
     );
   }
-  return { ...bound, states, zeros };
+  const size = bound.size ?? (states.length > 0 || hasBatchAxis(model) ? undefined : 1);
+  return { ...bound, size, states, zeros };
+}
+
+/** The inputs of one run, and the samples that it is about. */
+export interface FedRun {
+  readonly feeds: Batch;
+  readonly samples: number;
+}
+
+/** Feeds the batches of a data set to a model, run by run, in the sizes that it takes, with the states that it carries from sample to sample. */
+export class Feeder {
+  readonly feeding: Feeding;
+  /** Samples of each run; undefined if a run takes a whole batch. */
+  readonly size: number | undefined;
+  readonly #owner: string;
+  #held: Batch;
+
+  /**
+   * @param other a model that is fed the same: its fixed size holds for both.
+   * @throws PithError E_DATA if an input has no column and is no state, or its column does not fit.
+   */
+  constructor(model: Model, batch: Batch, owner: string, other = model) {
+    // The states are those of the model as it is: a value that is observed beside its outputs is none.
+    this.feeding = feedingOf(model, batch, owner);
+    const { size, states, zeros } = this.feeding;
+    this.size = states.length > 0 ? 1 : (size ?? (other === model ? undefined : feedingOf(other, batch, owner).size));
+    this.#held = zeros;
+    this.#owner = owner;
+  }
+
+  /** The runs that a batch takes. Of a model with states, each run's outputs must be passed to `carry` before the next. */
+  *runs(batch: Batch): Generator<FedRun, void, undefined> {
+    const { feeds, states, zeros } = this.feeding;
+    const { size } = this;
+    if (size === undefined) {
+      yield { feeds: feeds(batch), samples: samplesIn(batch) };
+      return;
+    }
+    const count = sampleCount(batch, this.#owner);
+    for (let start = 0; start < count; start += size) {
+      const samples = Math.min(size, count - start);
+      const rows = window(batch, start, samples, size);
+      if (states.length > 0 && startsAnew(rows)) this.#held = zeros;
+      yield { feeds: { ...feeds(rows), ...this.#held }, samples };
+    }
+  }
+
+  carry(outputs: Batch): void {
+    const { states } = this.feeding;
+    this.#held = Object.fromEntries(
+      states.map((state) => [state.input, carried(outputs, state, this.#held[state.input] ?? missingState(state))]),
+    );
+  }
+}
+
+/** `count` samples from `start`, the last one repeated until there are `size`. */
+function window(batch: Batch, start: number, count: number, size: number): Batch {
+  if (count === size) return sliceBatch(batch, start, start + size);
+  const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
+  return mapColumns(batch, (dense) => gatherRows(dense, positions));
+}
+
+function startsAnew(sample: Batch): boolean {
+  const mark = sample[beginColumn];
+  return mark?.type === "bool" && mark.data[0] === 1;
+}
+
+function missingState({ input }: State): never {
+  throw new PithError("E_DATA", `The state "${input}" has no initial value.`);
 }
 
 export interface OneRun {

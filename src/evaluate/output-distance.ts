@@ -8,11 +8,11 @@
  */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Dense } from "../tensor/types.ts";
 import { Difference, decibels, variation } from "./difference.ts";
 import { fills } from "./mask-values.ts";
 import { figure } from "./numbers.ts";
-import { fewestSamples, samplesAnswered } from "./paired-runs.ts";
+import { fewestSamples, type Pair, samplesIn } from "./paired-runs.ts";
 import { answers, knowledgeOf, lostKnowledge } from "./predictions.ts";
 import { Variety } from "./variety.ts";
 
@@ -29,6 +29,8 @@ export interface OutputLikeness {
   readonly same?: number;
   /** Why it is no longer the same function. */
   readonly lost: string | undefined;
+  /** It is lost because an output is missing, or has another type or other dimensions. */
+  readonly otherForm?: true;
   readonly unmoved?: Unmoved;
 }
 
@@ -50,9 +52,14 @@ export function isNumbers({ type }: Dense): boolean {
   return isFloat(type) || type === "int8" || type === "uint8";
 }
 
+/** The figures of a result that cannot be compared. */
+export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
+
 /** Collects what both models say in one output, run by run. */
 export class OutputComparison {
   readonly name: string;
+  /** Type and dimensions are compared in any case. */
+  readonly comparesValues: boolean;
   /** Places or classes beside outputs of numbers: how far apart two of them are means nothing, so they are lost only where other classes are named. */
   readonly isBeside: boolean;
   readonly #isOpen: boolean;
@@ -86,7 +93,9 @@ export class OutputComparison {
       readonly isOpen: boolean;
       readonly bounds?: readonly [low: number, high: number] | undefined;
     },
+    comparesValues = true,
   ) {
+    this.comparesValues = comparesValues;
     this.#room = bounds && bounds[1] - bounds[0];
     this.#isOpen = isOpen;
     this.#isNumbers = isNumbers;
@@ -95,15 +104,18 @@ export class OutputComparison {
     this.#inputs = inputs;
   }
 
-  add(feeds: Batch, expected: Batch, got: Batch): void {
+  add(pair: Pair): void {
+    const { expected, got } = pair;
     const [x, y] = [expected[this.name], got[this.name]];
-    if (x === undefined || this.#other !== undefined || this.#reason !== undefined) return;
-    if (this.#isOpen && y !== undefined && y.dims.length === x.dims.length && !sameDims(x.dims, y.dims)) {
-      this.#reason = "the shape of its output depends on the values of its inputs";
+    if (x === undefined || this.#other !== undefined) return;
+    if (y?.type !== x.type || y.dims.length !== x.dims.length || (!this.#isOpen && !sameDims(x.dims, y.dims))) {
+      const [is, was] = [y, x].map((dense) => `${y?.type === x.type ? "" : dense?.type}${dimsText(dense?.dims)}`);
+      this.#other = `output "${this.name}" is ${is} instead of ${was}`;
       return;
     }
-    if (y === undefined || !sameDims(x.dims, y.dims)) {
-      this.#other = `its output is ${dimsText(y?.dims)} instead of ${dimsText(x.dims)}`;
+    if (this.#reason !== undefined || !this.comparesValues) return;
+    if (!sameDims(x.dims, y.dims)) {
+      this.#reason = "the shape of its output depends on the values of its inputs";
       return;
     }
     if (x.type === "string" || y.type === "string") {
@@ -112,23 +124,23 @@ export class OutputComparison {
     }
     this.#variety.add({ [this.name]: x });
     const values = toFloat64(x);
-    const sizes = { samples: samplesAnswered(feeds, x), last: x.dims.at(-1) ?? 1 };
+    const samples = samplesIn(x, pair);
+    const sizes = { samples, last: x.dims.at(-1) ?? 1 };
     if (!this.#powers.add(values, toFloat64(y), sizes, fills(values, x.type))) {
       this.#reason = "the shape of its output depends on the values of its inputs";
       return;
     }
     const said = answers(this.name);
-    for (const [which, batch] of [expected, got].entries())
-      this.#named[which]?.push(...said.rows(batch, feeds).filter((_, at) => at % 2 === 1));
+    const rows = { samples: { ...x, dims: [samples] } as Dense };
+    for (const [which, outputs] of [expected, got].entries())
+      this.#named[which]?.push(...said.rows(outputs, rows).filter((_, at) => at % 2 === 1));
   }
 
-  get found(): OutputLikeness | string {
+  get found(): OutputLikeness | string | undefined {
     const powers = this.#powers;
     const on = `on ${this.#inputs}`;
-    if (this.#other !== undefined) {
-      const nothing = { signalToNoise: Number.NaN, relativeError: Number.NaN };
-      return { samples: powers.samples, ...nothing, lost: `${on} ${this.#other}` };
-    }
+    if (this.#other !== undefined) return { ...nothingCompared, lost: `${on} ${this.#other}`, otherForm: true };
+    if (!this.comparesValues) return undefined;
     if (this.#reason !== undefined) return this.#reason;
     if (powers.finite === 0) return `its output is not a number ${on}`;
     const [known, disagrees] = disagreement(this.#named);
@@ -151,11 +163,8 @@ export class OutputComparison {
 
   /** The inputs hardly change it, since its saturating operator is at an end for all of them. */
   get isSaturated(): boolean {
-    return this.#room !== undefined && this.#powers.change < leastChange * this.#room;
-  }
-
-  get isOther(): boolean {
-    return this.#other !== undefined;
+    const { samples, change } = this.#powers;
+    return this.#room !== undefined && samples > 0 && change < leastChange * this.#room;
   }
 
   #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {

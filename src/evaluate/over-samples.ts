@@ -1,4 +1,5 @@
 /** Models on the samples of a data set, batch by batch, so that memory does not depend on how many there are. */
+import { withFixedDraws } from "../analysis/fixed-draws.ts";
 import { prefetched } from "../data/feed.ts";
 import { sampleCount, sliceBatch } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
@@ -103,7 +104,10 @@ async function runnerOf(
   // Between two runs what was observed is looked at, on one thread.
   const load = { optimize, threads, spinning: false };
   if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
-  const session = await engine.load(observed === undefined ? model : withOutputs(model, observed), load);
+  const session = await engine.load(
+    withFixedDraws(observed === undefined ? model : withOutputs(model, observed)),
+    load,
+  );
   return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
 }
 

@@ -5,13 +5,15 @@
  * most often to what runs seldom; what the original itself does not run on is passed over. Where the runtime does not have an operator, both are
  * compared without it (`unknown-operators.ts`).
  */
+import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { cost } from "../analysis/cost.ts";
-import { infer, isRandom } from "../analysis/infer.ts";
+import { drawAlike, drawsNumbers, withFixedDraws } from "../analysis/fixed-draws.ts";
+import { infer } from "../analysis/infer.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { type UnknownOperator, unknownIn } from "../engine/unknown-operator.ts";
 import { clause, Miss, PithError, refusalIn, stopIfAsked } from "../errors.ts";
-import { allNodes, operatorName, storedBytes, type Value } from "../graph/graph.ts";
+import { operatorName, storedBytes, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -31,9 +33,16 @@ import {
 } from "./random-inputs.ts";
 import { differsInWeightsOnly, withoutOperators } from "./unknown-operators.ts";
 
-export interface Pair {
+/** What the original outputs. */
+export interface ModelRun {
   readonly feeds: Batch;
+  /** Along the first axis of inputs and outputs; 1 if no axis counts samples. */
+  readonly samples: number;
   readonly expected: Batch;
+}
+
+/** The same, and what the result outputs. */
+export interface Pair extends ModelRun {
   readonly got: Batch;
 }
 
@@ -44,6 +53,8 @@ export interface PairedRuns {
   /** Both as they ran: without these operators, for smaller images. */
   readonly original: Model;
   readonly result: Model;
+  /** Why the values cannot be compared: the two draw different random numbers. */
+  readonly otherDraws: string | undefined;
 }
 
 export interface PairOptions {
@@ -62,7 +73,7 @@ export interface PairOptions {
 }
 
 /** The original is run and released before the result is loaded, which is loaded as its users do: that is tried, too. */
-const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
+export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
 const largeBytes = 2 ** 28;
 
 /** Fewer samples show nothing. */
@@ -110,6 +121,7 @@ export async function inputsFor(
   if (data !== undefined) return { original, result, samples: data };
   const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
   if (runs instanceof Miss) return runs;
+  if (runs.otherDraws !== undefined) return new Miss(runs.otherDraws);
   return { original: runs.original, result: runs.result, samples: runs.pairs.map(({ feeds }) => feeds) };
 }
 
@@ -130,7 +142,7 @@ async function runBoth(
   const { optimize = true } = options;
   let session: Session;
   try {
-    session = await engine.load(first, { optimize, lean: isLarge(first) });
+    session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
   } catch (error) {
     const refusal = refusalIn(error);
     const found = unknownIn(refusal);
@@ -147,7 +159,8 @@ async function runBoth(
   }
   if (runs instanceof Miss) return runs;
   const pairs = await runResult(engine, second, runs, options);
-  return { pairs, without: unknown.map(operatorName), original: first, result: second };
+  const otherDraws = await whyOtherDraws(engine, first, second, runs, options);
+  return { pairs, without: unknown.map(operatorName), original: first, result: second, otherDraws };
 }
 
 /** @throws PithError E_ENGINE if more than weights differ: then it takes a comparison to tell whether the result is right. */
@@ -156,11 +169,6 @@ function notCut(original: Model, result: Model, unknown: readonly UnknownOperato
   if (differsInWeightsOnly(original, result, unknown))
     return new Miss(`this runtime has no ${operators}; node by node both graphs are equal, except for stored numbers`);
   throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
-}
-
-export interface ModelRun {
-  readonly feeds: Batch;
-  readonly expected: Batch;
 }
 
 interface Candidate {
@@ -223,6 +231,7 @@ async function runsOf(
 ): Promise<readonly ModelRun[] | Miss> {
   const { sizes, set = {}, seed, signal, progress } = options;
   const names = namesInBoth(model, other);
+  const isBatch = hasBatchAxis(model);
   const runs: ModelRun[] = [];
   let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
@@ -237,8 +246,10 @@ async function runsOf(
     const expected = await runOrReason(session, feeds, names);
     if (typeof expected === "string") refused = expected;
     else {
-      runs.push({ feeds, expected });
-      samples += samplesAnswered(feeds, Object.values(expected)[0]);
+      const [first] = Object.values(feeds);
+      const run: ModelRun = { feeds, expected, samples: isBatch ? (first?.dims[0] ?? 1) : 1 };
+      runs.push(run);
+      samples += samplesIn(Object.values(expected)[0], run);
       progress?.(runs.length, 2 * Math.max(wanted, runs.length));
     }
     return typeof expected !== "string";
@@ -248,8 +259,6 @@ async function runsOf(
   for (const { shapes, work } of candidates(model, inputs, options)) {
     if (!(await attempt(shapes, draws++))) continue;
     good.push(shapes);
-    if (runs.length === 1 && (await saysOther(session, model, runs[0], names)))
-      return new Miss("the model draws random numbers");
     if (sizes === "one") wanted = Math.ceil(affordable(work / samples, options.samples ?? samplesWanted) / samples);
     if (sizes === "one" || runs.length === wanted) break;
   }
@@ -270,19 +279,6 @@ export function namesInBoth(model: Model, other: Model): readonly string[] {
   );
 }
 
-/** Whether the same inputs are answered otherwise when they come again: asked where a node draws random numbers. */
-async function saysOther(
-  session: Session,
-  model: Model,
-  run: ModelRun | undefined,
-  names: readonly string[],
-): Promise<boolean> {
-  const draws = [...allNodes(model.graph)].some((node) => isRandom(node));
-  if (!draws || run === undefined) return false;
-  const again = await session.run(run.feeds, names);
-  return Object.entries(run.expected).some(([name, dense]) => largestDifference(dense, again[name]) > 0);
-}
-
 async function runOrReason(session: Session, feeds: Batch, names: readonly string[]): Promise<Batch | string> {
   try {
     return await session.run(feeds, names);
@@ -298,24 +294,42 @@ export async function runResult(
   runs: readonly ModelRun[],
   { optimize = true, signal, progress }: Pick<PairOptions, "optimize" | "signal" | "progress"> = {},
 ): Promise<readonly Pair[]> {
-  const session = await engine.load(model, { optimize }).catch(async (error: unknown) => {
+  const session = await engine.load(withFixedDraws(model), { optimize }).catch(async (error: unknown) => {
     throw error instanceof PithError ? await notLoaded(engine, model, error) : error;
   });
   try {
     const pairs: Pair[] = [];
-    for (const { feeds, expected } of runs) {
+    for (const run of runs) {
+      const { feeds, expected } = run;
       stopIfAsked(signal, "The comparison was stopped.");
       const got = await session.run(fedTo(model, feeds), Object.keys(expected)).catch((error: unknown) => {
         const refusal = refusalIn(error);
         throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
       });
-      pairs.push({ feeds, expected, got });
+      pairs.push({ ...run, got });
       progress?.(runs.length + pairs.length, 2 * runs.length);
     }
     return pairs;
   } finally {
     await session.release();
   }
+}
+
+/** Why two models do not draw the same random numbers in these runs; undefined if they do, or draw none. */
+export async function whyOtherDraws(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  runs: readonly ModelRun[],
+  options: Pick<PairOptions, "optimize" | "signal"> = {},
+): Promise<string | undefined> {
+  if (!drawAlike(original, result)) return "the model draws random numbers, and the result draws other ones";
+  if (!drawsNumbers(original)) return undefined;
+  const { optimize, signal } = options;
+  const again = await runResult(engine, original, runs, { ...(optimize === undefined ? {} : { optimize }), signal });
+  const differs = ({ expected, got }: Pair): boolean =>
+    Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
+  return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
 
 /** What a model takes of the inputs of another, in its own types. */
@@ -334,11 +348,9 @@ function retyped(dense: Dense, type: string | undefined): Dense {
   return known === undefined ? dense : fromNumbers(known, dense.dims, toFloat64(dense));
 }
 
-/** Inputs and answer count samples along axis 0, or one run is one sample. */
-export function samplesAnswered(feeds: Batch, answer: Dense | undefined): number {
-  const [first] = Object.values(feeds);
-  const [count = 1] = answer?.dims ?? [];
-  return count > 0 && first?.dims[0] === count ? count : 1;
+/** The samples that an output is about: those of the run if its first axis counts them, else one. */
+export function samplesIn(output: Dense | undefined, { samples }: ModelRun): number {
+  return samples > 0 && output?.dims[0] === samples ? samples : 1;
 }
 
 /** Both models for smaller images; undefined where they are cheap, or do not say the sizes of their images. */

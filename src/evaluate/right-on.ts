@@ -4,19 +4,16 @@
  * are held against those of the same file run natively, and the first one apart is named.
  */
 
-import { sampleCount, sliceBatch } from "../data/rows.ts";
-import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
 import { clause, Miss, refusalIn } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Batch } from "../tensor/types.ts";
-import { type Likeness, Outputs } from "./compare-function.ts";
-import { feedingOf } from "./feeding.ts";
+import { compareRuns, type Likeness } from "./compare-function.ts";
 import { compareLayersOn, fewDecibels, firstToBlame } from "./layers.ts";
 import { counted, figure } from "./numbers.ts";
-import { type ModelRun, namesInBoth, type Pair, pairedRuns, runResult } from "./paired-runs.ts";
+import { type PairedRuns, pairedRuns, runResult } from "./paired-runs.ts";
+import { pairedSamples } from "./paired-samples.ts";
 import type { RunTarget, TargetName } from "./run-target.ts";
 
 export interface OnTarget {
@@ -52,8 +49,7 @@ const smallLoss = 1;
 const farApart = 0.1;
 
 interface Native {
-  readonly result: Model;
-  readonly pairs: readonly Pair[];
+  readonly runs: PairedRuns;
   readonly one: "random input" | "sample";
   readonly likeness: Likeness | string;
 }
@@ -100,47 +96,18 @@ async function runNatively(
   { samples, output, seed, signal }: RightOnOptions,
 ): Promise<Native | Miss> {
   const one = samples === undefined ? "random input" : "sample";
+  const options = { samples: inputsCompared, batch: inputsCompared, seed, signal };
   const runs =
     samples === undefined
-      ? await pairedRuns(engine, original, result, { sizes: "one", samples: inputsCompared, seed, signal })
-      : await onSamples(engine, original, result, samples, signal);
+      ? await pairedRuns(engine, original, result, { sizes: "one", ...options })
+      : await pairedSamples(engine, original, result, samples, options);
   if (runs instanceof Miss) return runs;
-  return { result: runs.result, pairs: runs.pairs, one, likeness: likenessOf(one, original, output, runs.pairs) };
+  return { runs, one, likeness: likenessOf(one, runs, output) };
 }
 
-async function onSamples(
-  engine: Engine,
-  original: Model,
-  result: Model,
-  samples: Dataset,
-  signal: AbortSignal | undefined,
-): Promise<Pick<Native, "result" | "pairs">> {
-  const batch = await firstBatch(samples, inputsCompared);
-  const { size, feeds, zeros } = feedingOf(original, batch, samples.name);
-  const count = sampleCount(batch, samples.name);
-  const names = namesInBoth(original, result);
-  const session = await engine.load(original);
-  const runs: ModelRun[] = [];
-  try {
-    for (let start = 0; start + (size ?? count) <= count; start += size ?? count) {
-      const given: Batch = { ...feeds(sliceBatch(batch, start, start + (size ?? count))), ...zeros };
-      runs.push({ feeds: given, expected: await session.run(given, names) });
-    }
-  } finally {
-    await session.release();
-  }
-  return { result, pairs: await runResult(engine, result, runs, { signal }) };
-}
-
-function likenessOf(
-  one: Native["one"],
-  original: Model,
-  output: string | undefined,
-  pairs: readonly Pair[],
-): Likeness | string {
-  const outputs = new Outputs(one === "sample" ? "the samples" : "random inputs", original, { asked: output });
-  for (const { feeds, expected, got } of pairs) outputs.add(feeds, expected, got);
-  return outputs.worst;
+function likenessOf(one: Native["one"], runs: PairedRuns, output: string | undefined): Likeness | string {
+  const { worst } = compareRuns(one === "sample" ? "the samples" : "random inputs", runs, { output });
+  return worst ?? "the model has no output to compare";
 }
 
 async function judgedOn(
@@ -150,15 +117,15 @@ async function judgedOn(
   native: Native,
   { output, signal }: RightOnOptions,
 ): Promise<Omit<OnTarget, "target" | "where">> {
-  let pairs = native.pairs;
+  let { pairs } = native.runs;
   if (target.name !== "node") {
     try {
-      pairs = await runResult(target.engine, native.result, native.pairs, { signal });
+      pairs = await runResult(target.engine, native.runs.result, pairs, { signal });
     } catch (error) {
       return { right: false, found: clause(refusalIn(error).message) };
     }
   }
-  const likeness = likenessOf(native.one, original, output, pairs);
+  const likeness = likenessOf(native.one, { ...native.runs, pairs }, output);
   if (typeof likeness === "string") return { right: undefined, found: `not compared: ${likeness}` };
   const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
   const found = `signal to noise ${figure("dB", signalToNoise)} on ${counted(samples, native.one)}`;
@@ -182,7 +149,7 @@ async function blamed(
   engine: Engine,
   target: RunTarget,
   original: Model,
-  { result, pairs }: Native,
+  { runs: { result, pairs } }: Native,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const reference = { model: target.name === "node" ? original : result, engine };

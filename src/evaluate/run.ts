@@ -1,15 +1,15 @@
 /** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
+import { withFixedDraws } from "../analysis/fixed-draws.ts";
 import { infer } from "../analysis/infer.ts";
 import { wantedInputs } from "../analysis/wanted-inputs.ts";
-import { gatherRows, joinBatches, mapColumns, padded, sampleCount, sliceBatch, sliceRows } from "../data/rows.ts";
-import { beginColumn, carried, type State } from "../data/states.ts";
+import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../data/rows.ts";
 import type { Engine, LoadOptions } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat, toNumbers } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { type Feeding, feedingOf } from "./feeding.ts";
+import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {
   /** Values of the main graph that are answered with, instead of the outputs. */
@@ -39,25 +39,23 @@ export async function createRunner(
   owner: string,
   { observed, overwrites = false, ...load }: RunnerOptions = {},
 ): Promise<Runner> {
-  const loaded = observed === undefined ? model : withOutputs(model, observed);
+  const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
   const session = await engine.load(loaded, { ...load, inPlace: overwrites });
-  let feeding: Feeding | undefined;
-  let held: Batch = {};
+  let feeder: Feeder | undefined;
   let dependent: ReturnType<typeof dataDependentSizes> | undefined;
-  /** Of one sample. Asked for only then: it takes an inference of the model. */
+  /** Gives the outputs of one sample an axis that counts samples. */
   const counted = (outputs: Batch): Batch => {
+    // It takes an inference of the model, which other models do not need.
     dependent ??= dataDependentSizes(model);
     const isFound = dependent;
     return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
   };
   const buffers = overwrites ? new Buffers(loaded, observed ?? []) : undefined;
-  /** @param isOnly what it answers with is not joined with that of other runs. */
-  const run = async (feeds: Batch, isOnly = false): Promise<Batch> => {
-    const states = feeding?.states ?? [];
-    const names = observed === undefined ? undefined : [...observed, ...states.map(({ output }) => output)];
+  /** @param isOnly whether the outputs are not joined with those of other runs. */
+  const run = async (feeds: Batch, names: readonly string[] | undefined, isOnly: boolean): Promise<Batch> => {
     const filled = isOnly ? buffers?.of(feeds) : undefined;
     try {
-      const outputs = await session.run(feeds, filled ?? (names && [...new Set(names)]));
+      const outputs = await session.run(feeds, filled ?? names);
       return isOnly && buffers !== undefined ? buffers.keep(feeds, outputs) : outputs;
     } catch (error) {
       throw explained(error, model, feeds);
@@ -69,35 +67,19 @@ export async function createRunner(
       : Object.fromEntries(observed.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
   return {
     async run(batch) {
-      if (feeding === undefined) {
-        // Of the model as it is: a value that is observed beside its outputs is no state.
-        feeding = feedingOf(model, batch, owner);
-        held = feeding.zeros;
-      }
-      const { size, feeds, states, zeros } = feeding;
-      if (states.length > 0) {
-        const steps: Batch[] = [];
-        for (let at = 0; at < sampleCount(batch, owner); at++) {
-          const one = window(batch, at, 1, 1);
-          if (startsAnew(one)) held = zeros;
-          const outputs = await run({ ...feeds(one), ...held });
-          held = Object.fromEntries(
-            states.map((state) => [state.input, carried(outputs, state, held[state.input] ?? missingState(state))]),
-          );
-          steps.push(counted(answered(outputs)));
-        }
-        return join(steps, owner);
-      }
-      if (size === undefined) return run(feeds(batch), true);
-      const count = sampleCount(batch, owner);
+      feeder ??= new Feeder(model, batch, owner);
+      const { size, feeding } = feeder;
+      const carries = feeding.states.length > 0;
+      const names = observed && [...new Set([...observed, ...feeding.states.map(({ output }) => output)])];
+      const isOnly = !carries && (size === undefined || sampleCount(batch, owner) <= size);
       const parts: Batch[] = [];
-      for (let start = 0; start < count; start += size) {
-        const outputs = await run(feeds(window(batch, start, Math.min(size, count - start), size)), count <= size);
-        parts.push(
-          size === 1
-            ? counted(outputs)
-            : mapColumns(ofSamples(outputs), (dense) => perSample(dense, size, Math.min(size, count - start))),
-        );
+      for (const { feeds, samples } of feeder.runs(batch)) {
+        const outputs = await run(feeds, names, isOnly);
+        if (carries) feeder.carry(outputs);
+        const own = answered(outputs);
+        if (size === undefined) parts.push(own);
+        else if (size === 1) parts.push(counted(own));
+        else parts.push(mapColumns(ofSamples(own), (dense) => perSample(dense, size, samples)));
       }
       return join(parts, owner);
     },
@@ -146,22 +128,6 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
   });
   work.graph.setOutputs([...new Set([...work.graph.outputs, ...observed])]);
   return work;
-}
-
-function startsAnew(sample: Batch): boolean {
-  const mark = sample[beginColumn];
-  return mark?.type === "bool" && mark.data[0] === 1;
-}
-
-function missingState({ input }: State): never {
-  throw new PithError("E_DATA", `The state "${input}" has no initial value.`);
-}
-
-/** `count` samples from `start`, the last one repeated until there are `size`. */
-function window(batch: Batch, start: number, count: number, size: number): Batch {
-  if (count === size) return sliceBatch(batch, start, start + size);
-  const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
-  return mapColumns(batch, (dense) => gatherRows(dense, positions));
 }
 
 /** A single number that is said of several samples together belongs to none of them. */

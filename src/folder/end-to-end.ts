@@ -51,6 +51,8 @@ export const endToEnd = v.object({
   same: v.optional(v.number()),
   /** Share of tokens that are the same alone and in a padded batch, or the cosine of the worst answer alone to that in a batch. */
   batch: v.optional(v.number()),
+  /** The largest relative error of an answer alone against that in a batch; 0 if rounding explains it. */
+  batchApart: v.optional(v.number()),
   /** How many samples that is of: of embeddings. */
   batchSamples: v.optional(v.number()),
   /** Where tokens are lost, which layer of the decoder is to blame first, as a sentence. */
@@ -90,7 +92,8 @@ export async function compareEndToEnd(
     if (first === undefined || second === undefined || samples === undefined) return {};
     const stop = signal === undefined ? {} : { signal };
     const found = await batchInvariance(engine, second, samples, { seed, ...stop });
-    const batch = found instanceof Miss ? {} : { batch: found.worst, batchSamples: found.samples };
+    const batch =
+      found instanceof Miss ? {} : { batch: found.worst, batchApart: found.apart, batchSamples: found.samples };
     if (metric === undefined) return batch;
     const compared = await compare(engine, first, second, samples, metric, { batch: 1, ...stop });
     return { answers: comparedNearness(compared), ...batch };
@@ -154,12 +157,15 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 
 /** What `batchText` says. */
 export const batchNote =
-  "Same in batch: random samples, run alone and in a padded batch. The value is the lowest cosine of the outputs; for generated texts, the share of equal tokens.";
+  "Same in batch: random samples, run alone and in a padded batch. If the outputs differ, the value is the lowest cosine; for generated texts, the share of equal tokens.";
 
-/** "yes, of 64" samples, "no (0.9942 of 64)"; of texts "no (98.9 % of 192)" tokens. */
-export function batchText({ batch, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {
+/** "yes, of 64" samples, "nearly (0.5 % apart at most, of 64)", "no (0.9942 of 64)"; of texts "no (98.9 % of 192)" tokens. */
+export function batchText({ batch, batchApart = 0, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {
   if (batch === undefined) return "";
-  if (batch >= sameDirection) return `yes, of ${batchSamples}`;
+  if (batch >= sameDirection)
+    return batchApart === 0
+      ? `yes, of ${batchSamples}`
+      : `nearly (${percent(batchApart)} apart at most, of ${batchSamples})`;
   return `no (${tokens === undefined ? cosineText(batch) : percent(batch)} of ${batchSamples})`;
 }
 

@@ -55,7 +55,7 @@ export async function makeVariant(
   const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
   let [made, kept] = [plain as StepOutput, await judge(plain)];
   let spared: readonly string[] = [];
-  if ((kept.lost !== undefined && !kept.overflows) || together !== undefined) {
+  if ((kept.lost !== undefined && kept.lost.because !== "overflow") || together !== undefined) {
     const quiet: Context = { ...inside, log: () => {}, progress: () => {} };
     const alone = randomSearch(original, undefined, quiet);
     const request = {
@@ -71,14 +71,14 @@ export async function makeVariant(
       },
     };
     const found = await spare(request, { ...inside, log: () => {} });
-    if (found instanceof Miss) throw refused([kept.lost ?? [], found.reason].flat().join("; "));
+    if (found instanceof Miss) throw refused([kept.lost?.text ?? [], found.reason].flat().join("; "));
     made = found.made;
     kept = await judge(made);
     spared = found.sparing.spared.map(sparedLine);
   }
   const { model } = made;
   const { likeness, lost } = kept;
-  if (lost !== undefined) throw refused(lost);
+  if (lost !== undefined) throw refused(lost.text);
   await save(model, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));

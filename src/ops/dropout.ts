@@ -59,7 +59,7 @@ function inInference(mask: string | undefined, emit: Emit, x: Value | undefined)
 export const Dropout = defineOp({
   name: "Dropout",
   // It may be told at run time that it trains.
-  random: (inputs) => inputs[2] !== undefined,
+  random: (inputs) => (inputs[2] === undefined ? undefined : "int"),
   read: (site) => {
     const asInput = site.version >= 12;
     const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;

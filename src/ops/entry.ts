@@ -370,8 +370,11 @@ export interface Traits {
   readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
   /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
   readonly containers?: true | undefined;
-  /** Whether it draws random numbers, so that two runs differ; of the inputs it may look at which are there. */
-  readonly random?: (inputs: readonly unknown[]) => boolean;
+  /**
+   * The kind of the attribute "seed" of an operator that draws random numbers, so that two runs differ. Undefined if it draws none: that may depend
+   * on which inputs are there.
+   */
+  readonly random?: (inputs: readonly unknown[]) => "float" | "int" | undefined;
   /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   readonly codes?: readonly CodedInput[];

@@ -118,7 +118,7 @@ export const OneHot = defineOp<Hot>({
 });
 
 const drawn = new Miss("draws random numbers");
-const random = (): boolean => true;
+const random = (): "float" => "float";
 /** What they are fed says how many numbers are drawn, or how likely they are: no gradient comes back, and what is drawn is used as it is. */
 const flat = (): readonly undefined[] => [];
 

@@ -14,7 +14,14 @@ import { emitInto } from "../graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { canTakeName, replaceUses, substitute } from "../graph/replace.ts";
-import { fasterSteps, fewerNodes, type PairResult, type PairRules, padsInWindows } from "../ops/pairs/index.ts";
+import {
+  axesOfSums,
+  fasterSteps,
+  fewerNodes,
+  type PairResult,
+  type PairRules,
+  padsInWindows,
+} from "../ops/pairs/index.ts";
 import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 import { isUsed } from "./remove-unused.ts";
@@ -28,6 +35,9 @@ export const fusePairs = definePass({
 
 /** Padding with zeros becomes the window's own, in place: ONNX Runtime does so in float alone. */
 export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padsInWindows);
+
+/** Sums with a product get the axes that the product does not have afterward, in place: fused in integers, ONNX Runtime loses them. */
+export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, axesOfSums);
 
 function fuse(model: Model, rules: PairRules): readonly Change[] {
   const inference = infer(model);

@@ -10,6 +10,7 @@ import { allLayers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import type { Model } from "../graph/model.ts";
+import { moveAxesBehindSums } from "../passes/fuse-pairs.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { inCodes } from "./formats/dequantize-linear.ts";
@@ -38,6 +39,7 @@ export async function quantizeDynamically(
   if (wanted.length === 0 && !stores) return { changes: [], misses: refused };
   raiseOpset(model, stores ? opsetOfCodes : opset);
   removeRoundings(model, existing, wanted, (value) => !kept.has(value));
+  const moved = moveAxesBehindSums(model);
   const prepared = await prepare(model, wanted, context);
   const inference = infer(model);
   const all = allLayers(model, inference);
@@ -46,7 +48,7 @@ export async function quantizeDynamically(
   ]);
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   return {
-    changes: [...prepared.changes, ...changes],
+    changes: [...moved, ...prepared.changes, ...changes],
     misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],
   };
 }

@@ -2,12 +2,12 @@
 import type { Comparison } from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import { brokenText, wrongText } from "../report/verdict.ts";
-import type { KeptFunction } from "./kept-function.ts";
+import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
 export interface Lost {
   readonly text: string;
-  /** Its metric is no number; it misses the goal; it is another function; it computes what float16 does not hold; it is wrong on a target. */
-  readonly because: "broken" | "goal" | "function" | "overflow" | "target";
+  /** Its metric is not a number; it misses the goal; it is wrong on a target; or as `LostFunction` says. */
+  readonly because: "broken" | "goal" | "target" | LostFunction["because"];
 }
 
 /** What was found of a result. */
@@ -24,10 +24,10 @@ export async function judgeResult(
   onTargets: () => Promise<readonly OnTarget[]>,
 ): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {
   const broken = comparison === undefined ? undefined : brokenText(comparison);
+  const other = kept?.lost;
+  const both = missed === undefined || other === undefined ? missed : `${missed}; ${other.text}`;
   const lost =
-    lostBy(broken, "broken") ??
-    lostBy(missed, "goal") ??
-    lostBy(kept?.lost, kept?.overflows === true ? "overflow" : "function");
+    (other?.because === "form" ? other : undefined) ?? lostBy(broken, "broken") ?? lostBy(both, "goal") ?? other;
   const targets = lost === undefined || forced ? await onTargets() : [];
   return { lost: lost ?? lostBy(wrongText(targets), "target"), targets };
 }

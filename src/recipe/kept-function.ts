@@ -14,10 +14,14 @@ export interface KeptFunction {
   readonly likeness: Likeness | string | undefined;
   /** On the samples, of the outputs that the metric does not judge, or why they were not compared. */
   readonly others: Likeness | string | undefined;
-  /** Why the result is no longer the same function, where that was found. */
-  readonly lost: string | undefined;
-  /** It is lost because it computes what float16 does not hold. */
-  readonly overflows: boolean;
+  readonly lost: LostFunction | undefined;
+}
+
+/** Why a result is no longer the same function. */
+export interface LostFunction {
+  readonly text: string;
+  /** An output is missing, or has another type or other dimensions; its values are lost; the result computes what float16 does not hold. */
+  readonly because: "form" | "function" | "overflow";
 }
 
 /**
@@ -45,12 +49,25 @@ export interface FunctionTest {
   readonly forced: boolean;
 }
 
+/**
+ * The original with the outputs that the result has. A step that removes one says so (`requirePorts` in `run/step.ts`), so an output is missing only
+ * on purpose.
+ */
+export function withOutputsOf(original: Model, result: Model): Model {
+  const names = new Set(result.graph.outputs.map(({ name }) => name));
+  if (original.graph.outputs.every(({ name }) => names.has(name))) return original;
+  const reference = original.clone();
+  reference.graph.setOutputs(reference.graph.outputs.filter(({ name }) => names.has(name)));
+  return reference;
+}
+
 export async function keptFunction(
   { engine, seed, signal, progress }: Context,
-  original: Model,
+  whole: Model,
   result: Model,
   { test, answered, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
+  const original = withOutputsOf(whole, result);
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
@@ -58,22 +75,21 @@ export async function keptFunction(
       if (!forced || refusal instanceof ResultFails) throw error;
       return clause(refusal.message);
     });
-  const onSamples = (samples: Dataset, others: boolean): Promise<Likeness | string | undefined> =>
-    trained === "labels" || (trained === "answers" && !others)
-      ? Promise.resolve(undefined)
-      : attempt(compareOnSamples(engine, original, result, samples, { ...options, others }));
-  const isFew = answered < fewSamples;
-  const likeness =
+  const isFew = answered < fewSamples && trained === "none";
+  const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";
+  const compared =
     test === undefined
-      ? await attempt(compareFunction(engine, original, result, options))
-      : isFew
-        ? await onSamples(test, false)
-        : undefined;
-  const others = test === undefined || isFew ? undefined : await onSamples(test, true);
-  const lost = lostIn(likeness) ?? lostIn(others);
-  const overflow =
-    lost === undefined ? await attempt(halfOverflow(engine, original, result, test, { seed, signal })) : undefined;
-  return { likeness, others, lost: lost ?? overflow, overflows: overflow !== undefined };
+      ? compareFunction(engine, original, result, options)
+      : compareOnSamples(engine, original, result, test, { ...options, values });
+  const found = await attempt(compared);
+  const [likeness, others] = test === undefined || isFew ? [found, undefined] : [undefined, found];
+  const text = lostIn(found);
+  if (text !== undefined) {
+    const isForm = typeof found === "object" && found.otherForm === true;
+    return { likeness, others, lost: { text, because: isForm ? "form" : "function" } };
+  }
+  const overflow = await attempt(halfOverflow(engine, original, result, test, { seed, signal }));
+  return { likeness, others, lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" } };
 }
 
 /** The same of a result that is about to be written: it loads as its users load it. @throws ResultFails where it does not. */

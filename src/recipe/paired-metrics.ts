@@ -205,12 +205,13 @@ export async function rowsOf(
   const positions = range(count - before).map((at) => before + at);
   const missing = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
-  const { batch, note } = await judgedBatch(context.engine, models, test, metric.name, {
+  const { batch, note, isWarning } = await judgedBatch(context.engine, models, test, metric.name, {
     batch: asked,
     signal: context.signal,
     output,
   });
-  if (note !== undefined && known === undefined) context.log({ id: "batch", text: note, level: "warning" });
+  if (note !== undefined && known === undefined)
+    context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
   const measured = await measure(context.engine, models, missing, [metric, answers(output)], {
     batch,
     signal: context.signal,

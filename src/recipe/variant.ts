@@ -10,7 +10,7 @@ import { trains } from "../run/step.ts";
 import { madeOnce, type Store } from "../run/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
-import { type KeptFunction, keptFunction, trainingOf } from "./kept-function.ts";
+import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
@@ -102,7 +102,7 @@ export async function runCandidate(
     ...(targets.length === 0 ? {} : { targets }),
   };
   // Another function shows on test samples, which do not choose.
-  const fails = lost?.because === "broken" || lost?.because === "target";
+  const fails = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
   return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation };
 }
 
@@ -114,7 +114,7 @@ export function isTrained({ steps }: CandidateSteps): boolean {
 async function keptBy(evaluation: Evaluation, candidate: CandidateSteps, run: RunContext): Promise<KeptFunction> {
   const { evaluator, context, task, judging, store, onStage } = run;
   const trained = trainingOf(candidate.steps);
-  const key = { keptFunction: evaluation.measured.sha256, judging, trained, seed: context.seed };
+  const key = { comparedOutputs: evaluation.measured.sha256, judging, trained, seed: context.seed };
   return madeOnce(store.records, key, async () => {
     if (trained !== "labels") onStage("compare");
     const answered = evaluation.answers.given.length;
@@ -131,7 +131,8 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
   const work = async (): Promise<readonly OnTarget[]> => {
     onStage("targets");
     const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
-    return rightOn(engine, targets, original, result, { samples: task.test, output: evaluator.output, seed, signal });
+    const reference = withOutputsOf(original, result);
+    return rightOn(engine, targets, reference, result, { samples: task.test, output: evaluator.output, seed, signal });
   };
   return madeOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
 }

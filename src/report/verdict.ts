@@ -172,7 +172,8 @@ export function accuracySentence(run: Run): string | undefined {
 /** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
-  const { output = "", outputs = 1, relativeError, samples } = others;
+  const { output = "", outputs = 1, relativeError, samples, lost } = others;
+  if (lost !== undefined) return `${capitalized(lost)}.`;
   const on = `on ${counted(samples, "sample")}`;
   if (relativeError === 0) return `The other outputs are equal ${on}.`;
   const which = outputs === 1 ? "" : `${integer(outputs)} `;

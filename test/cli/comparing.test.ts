@@ -80,6 +80,54 @@ test("each output is compared, and the worst is named", async () => {
   expect(lost).toMatchObject({ code: 1, err: expect.stringContaining('E_ACCURACY_LOST: Output "y": on') });
 });
 
+test("eval and debug name an output that is missing or has lost an axis, and eval fails", async () => {
+  const original = await saved(
+    "form.onnx",
+    `opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4], z: float32[n, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  y = MatMul(x, w)
+  z = Relu(y)
+}`,
+  );
+  const flat = await saved(
+    "flat.onnx",
+    `opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4], z: float32[m]) {
+  w: float32[4, 4] = random(seed 1)
+  s: int64[1] = [-1]
+  y = MatMul(x, w)
+  r = Relu(y)
+  z = Reshape(r, s)
+}`,
+  );
+  const alone = await saved(
+    "alone.onnx",
+    `opset 21
+graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
+  w: float32[4, 4] = random(seed 1)
+  y = MatMul(x, w)
+}`,
+  );
+  const data = join(folder, "rows.csv");
+  const draw = random(0, "rows");
+  const rows = Array.from({ length: 40 }, () => Array.from({ length: 4 }, () => draw.normal().toFixed(4)).join(","));
+  writeFileSync(data, ["a,b,c,d", ...rows].join("\n"));
+  for (const [model, text] of [
+    [flat, 'output "z" is ['],
+    [alone, 'the result has no output "z"'],
+  ] as const) {
+    const measured = await pith("eval", model, "--against", original, "--data", data, "--max-drop", "1%");
+    expect(measured).toMatchObject({ code: 1, out: expect.stringContaining(`missed: `) });
+    expect(measured.out).toContain(text);
+    expect(measured.out).not.toContain("is met");
+    const asked = await pith("eval", model, "--against", original, "--data", data, "--output", "y");
+    expect(asked).toMatchObject({ code: 0, out: expect.not.stringContaining("missed") });
+    for (const more of [[], ["--data", data]])
+      expect((await pith("debug", original, model, ...more)).out.toLowerCase()).toContain(text);
+  }
+});
+
 test("what does not load is not written, forced or not, changed or not", async () => {
   // ONNX Runtime moves the padding into the pool, which then pads by more than its window.
   const model = await saved(

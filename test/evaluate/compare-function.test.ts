@@ -6,9 +6,10 @@ import {
   type AlikeOptions,
   compareFunction,
   compareOnSamples,
+  compareRuns,
   lostIn,
-  Outputs,
 } from "../../src/evaluate/compare-function.ts";
+import type { Pair } from "../../src/evaluate/paired-runs.ts";
 import { type Model, parseModel } from "../../src/graph/index.ts";
 import { prune } from "../../src/prune/index.ts";
 import { quantize } from "../../src/quantize/index.ts";
@@ -109,7 +110,67 @@ describe("a model of numbers", () => {
 
   test("is lost where its output has other dimensions", async () => {
     const flat = line("y = Flatten(x)", "x: float32[batch, 2, 2]) -> (y: float32[batch, 4]");
-    expect(await lostOf(line("y = Relu(x)", field), flat)).toMatch(/its output is \[8, 4\] instead of \[8, 2, 2\]$/);
+    expect(await lostOf(line("y = Relu(x)", field), flat)).toMatch(/output "y" is \[8, 4\] instead of \[8, 2, 2\]$/);
+  });
+});
+
+describe("the form of outputs", () => {
+  const two = (body: string, types = "float32[batch, 4], z: float32[batch, 4]") =>
+    line(body, `x: float32[batch, 4]) -> (y: ${types}`);
+  const original = () => two("y = Relu(x)\n  z = Neg(x)");
+  const rows = (count: number) =>
+    memory("rows", {
+      x: float32(
+        [count, 4],
+        Float32Array.from({ length: 4 * count }, (_, at) => Math.sin(at)),
+      ),
+    });
+  const ruined: readonly [string, () => Model, string][] = [
+    ["is missing", () => two("y = Relu(x)\n  n = Neg(x)", "float32[batch, 4]"), 'the result has no output "z"'],
+    [
+      "has lost an axis",
+      () => two("y = Relu(x)\n  s: int64[1] = [-1]\n  z = Reshape(x, s)", "float32[batch, 4], z: float32[m]"),
+      'on random inputs output "z" is [32] instead of [8, 4]',
+    ],
+    [
+      "has another type",
+      () => two("y = Relu(x)\n  n = Neg(x)\n  z = Cast(n) {to=10}", "float32[batch, 4], z: float16[batch, 4]"),
+      'on random inputs output "z" is float16[8, 4] instead of float32[8, 4]',
+    ],
+  ];
+
+  test.each(ruined)("is lost if an output %s", async (_, result, text) => {
+    expect(await lostOf(original(), result())).toBe(text);
+    const elsewhere = await compare(original(), result(), { output: "y" });
+    expect(elsewhere).toMatchObject({ lost: text, otherForm: true });
+  });
+
+  test.each(ruined)("is lost on samples if an output %s, whichever values are compared", async (_, result, text) => {
+    for (const values of ["all", "all but the answer", "none"] as const)
+      for (const output of [undefined, "y"]) {
+        const found = await compareOnSamples(createEngine(), original(), result(), rows(40), { values, output });
+        expect(lostIn(found)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
+      }
+  });
+
+  test("is lost if the result leaves out the leading axis of a single output", async () => {
+    const before = line("a: int64[1] = [0]\n  y = Unsqueeze(x, a)", "x: float32[n, 4]) -> (y: float32[1, n, 4]");
+    const after = line("y = Relu(x)", "x: float32[n, 4]) -> (y: float32[n, 4]");
+    for (const count of [1, 40]) {
+      const found = await compareOnSamples(createEngine(), before, after, rows(count), {
+        values: "all but the answer",
+      });
+      expect(lostIn(found)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
+    }
+  });
+
+  test("is not lost where only values differ that are not compared", async () => {
+    const result = two("y = Relu(x)\n  z = Abs(x)");
+    const compared = (options: object) =>
+      compareOnSamples(createEngine(), original(), result, rows(40), options).then(lostIn);
+    expect(await compared({ values: "none" })).toBeUndefined();
+    expect(await compared({ values: "all", output: "y" })).toBeUndefined();
+    expect(await compared({ values: "all but the answer" })).toMatch(/^output "z": on the samples/);
   });
 });
 
@@ -331,7 +392,6 @@ test("a model that answers with whole numbers is compared by them", async () => 
 
 describe("cannot be compared:", () => {
   test.each([
-    ["random numbers", "y = RandomNormalLike(x)", undefined, "the model draws random numbers"],
     [
       "texts",
       "y = Identity(x)",
@@ -413,23 +473,34 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     expect(await compareOnSamples(createEngine(), original, result, samples(2))).toMatchObject({ lost: undefined });
   });
 
-  test("a model that draws random numbers is not compared", async () => {
-    const noisy = line("r = RandomNormalLike(x)\n  y = Add(x, r)");
+  test("a model that draws random numbers is compared on the same draws, unless the result draws other ones", async () => {
+    const noisy = (body: string) => line(`r = RandomNormalLike(x)\n  ${body}`);
     const rows = memory("rows", { x: float32([8, 4], new Float32Array(32)) });
-    expect(await compareOnSamples(createEngine(), noisy, noisy.clone(), rows)).toBe("the model draws random numbers");
+    const compared = (result: Model) => compareOnSamples(createEngine(), noisy("y = Add(x, r)"), result, rows);
+    // Another node before it gives the generator another number.
+    const moved = noisy("n = Neg(x)\n  m = Neg(n)\n  y = Add(m, r)");
+    expect(await compared(moved)).toMatchObject({ relativeError: 0, lost: undefined });
+    expect(await compared(noisy("h: float32[] = 2\n  s = Mul(r, h)\n  y = Sub(x, s)"))).toMatchObject({
+      lost: expect.stringContaining("signal to noise"),
+    });
+    const others = line("q = RandomNormalLike(x)\n  y = Add(x, q)");
+    expect(await compared(others)).toBe("the model draws random numbers, and the result draws other ones");
   });
 
   test("texts of other lengths are compared by what varies over all positions", () => {
     const texts = (noise: number) => {
-      const outputs = new Outputs("the samples", line("y = Relu(x)"));
+      const relu = line("y = Relu(x)");
+      const pairs: Pair[] = [];
       for (const length of [3, 5, 4]) {
         const numbers = Float32Array.from({ length: 2 * length * 4 }, (_, at) => 10 * (at % 4) + draw.normal());
         const [before, after] = [numbers, numbers.map((value) => value + noise * draw.normal())].map((data) =>
           float32([2, length, 4], data),
         );
-        if (before !== undefined && after !== undefined) outputs.add({ x: before }, { y: before }, { y: after });
+        if (before !== undefined && after !== undefined)
+          pairs.push({ feeds: { x: before }, samples: 2, expected: { y: before }, got: { y: after } });
       }
-      return outputs.worst;
+      const runs = { pairs, without: [], original: relu, result: relu, otherDraws: undefined };
+      return compareRuns("the samples", runs).worst;
     };
     // What differs from place to place of the last axis is no variation over samples.
     expect(texts(0.1)).toMatchObject({ samples: 6, signalToNoise: expect.closeTo(20, -0.5) });

@@ -117,13 +117,14 @@ test("what is the same in a batch has its count, and a cosine below the limit is
   const together = [
     { batch: 0.99989, batchSamples: 64 },
     { batch: 1, batchSamples: 64 },
+    { batch: 0.99999, batchApart: 0.0047, batchSamples: 64 },
   ];
   const rows = together.map((one, at) => ({ dtype: "q8", file: `${at}`, together: one }) as const);
   expect(
     table(...rows)
       .rows.slice(1)
       .map((row) => row.at(-1)),
-  ).toEqual(["no (0.9998 of 64)", "yes, of 64"]);
+  ).toEqual(["no (0.9998 of 64)", "yes, of 64", "nearly (0.5 % apart at most, of 64)"]);
 });
 
 test("speeds on several targets have a column each, and a note says where, and what is slower", () => {

@@ -12,7 +12,18 @@ import { toFloat64, toNumbers } from "../../src/tensor/convert.ts";
 import { int64 } from "../../src/tensor/dense.ts";
 import type { Dense } from "../../src/tensor/types.ts";
 import { hasExactProducts } from "../int8-products.ts";
-import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
+import {
+  cnn,
+  difference,
+  layerNames,
+  mlp,
+  numbersFor,
+  operators,
+  reopened,
+  run,
+  runDense,
+  stored,
+} from "./networks.ts";
 import { dequantized, roundedDynamically } from "./reference.ts";
 
 const fused = ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul"];
@@ -86,6 +97,43 @@ async function keepsItsCount(text: string): Promise<void> {
   expect(changes).toHaveLength(2);
   expect(learnedCount(await learnedTensors(model, infer(model)))).toBe(before);
 }
+
+test.each([
+  ["[1, 1, 5]", "one"],
+  ["[1, 1, 1, 5]", "two"],
+])("a bias of %s is stored as a vector, and the outputs keep the axes that only it has", async (dims) => {
+  const text = `opset 17
+graph (x: float32[n, 6]) -> (y) {
+  a.weight: float32[6, 5] = random(seed 1)
+  a.bias: float32${dims} = random(seed 2)
+  h = MatMul(x, a.weight)
+  y = Add(h, a.bias)
+}`;
+  const [original, model] = [parseModel(text), parseModel(text)];
+  await quantize(model, { scheme: "dynamic" });
+  assertValid(model);
+  const stores = [...model.graph.values()].filter(({ tensor }) => tensor?.type === "float32");
+  expect(stores.map(({ tensor }) => tensor?.dims)).toContainEqual([5]);
+  const feeds = { x: numbersFor([3, 6]) };
+  const [before, after] = [await runDense(original, feeds), await runDense(model, feeds)];
+  expect(after.dims).toEqual(before.dims);
+  expect(difference(before.data, after.data)).toBeLessThan(0.02);
+});
+
+test.each([
+  ["has as many axes", "float32[1, 5]"],
+  ["has an axis of several numbers before", "float32[2, 1, 5]"],
+])("a bias that %s stays where it is", async (_, type) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 6]) -> (y) {
+  a.weight: float32[6, 5] = random(seed 1)
+  a.bias: ${type} = random(seed 2)
+  h = MatMul(x, a.weight)
+  y = Add(h, a.bias)
+}`);
+  await quantize(model, { scheme: "dynamic" });
+  expect(operators(model)).toEqual([...fused, "Add"]);
+});
 
 describe("what is computed", () => {
   /** The rounded operands, multiplied in float64. */

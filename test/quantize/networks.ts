@@ -57,12 +57,22 @@ export function numbersFor(dims: readonly number[], seed = 7): Dense<"float32"> 
   );
 }
 
+/** Returns the first output's elements. */
 export async function run(model: Model, feeds: Batch, options: LoadOptions = {}): Promise<Float64Array> {
+  return (await runDense(model, feeds, options)).data;
+}
+
+/** Returns the first output's dimensions and elements. */
+export async function runDense(
+  model: Model,
+  feeds: Batch,
+  options: LoadOptions = {},
+): Promise<{ readonly dims: readonly number[]; readonly data: Float64Array }> {
   const session = await createEngine().load(model, options);
   try {
     const output = (await session.run(feeds))[model.graph.outputs[0]?.name ?? ""];
     if (output === undefined) throw new Error("no output");
-    return toFloat64(output).slice();
+    return { dims: [...output.dims], data: toFloat64(output).slice() };
   } finally {
     await session.release();
   }

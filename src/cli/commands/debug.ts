@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { Miss } from "../../errors.ts";
+import { capitalized, type Miss } from "../../errors.ts";
 import { blameText, isSpread } from "../../evaluate/index.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import { option } from "../../passes/options.ts";
@@ -43,7 +43,7 @@ export default defineCommand({
     const input = { original, model, out, data, output, seed: session.seed };
     const work = () => session.job<typeof debugJob>("debug", input, `debug ${model}`);
     const written = out === undefined ? [] : [out];
-    const { layers, blamed, misses, on, preprocessing } = await withoutLeftovers(written, work);
+    const { layers, lost, blamed, misses, on, preprocessing } = await withoutLeftovers(written, work);
     const ranked = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
     const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
     const changed = ranked.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
@@ -52,6 +52,7 @@ export default defineCommand({
         original,
         model,
         on,
+        lost,
         // Of several that cannot be told apart none is the first.
         blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
         blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
@@ -90,6 +91,7 @@ export default defineCommand({
         const same = layers.length - changed.length;
         if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
         for (const text of notCompared(misses)) terminal.line(text);
+        if (lost !== undefined) terminal.line(`${capitalized(lost)}.`);
         terminal.line(blamed === undefined ? "No layer differs." : `${blameText(blamed)}.`);
         if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       },

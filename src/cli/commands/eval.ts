@@ -2,13 +2,13 @@ import * as v from "valibot";
 import { appendText } from "#platform";
 import { PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
-import { counted, difference, figure, figureInterval, integer, minus, told } from "../../evaluate/numbers.ts";
+import { counted, difference, figure, figureInterval, integer, minus, percent, told } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
 import { option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
-import { targetLines, verdictSentence } from "../../report/verdict.ts";
+import { othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
 import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
 import { requireOther } from "../files.ts";
@@ -97,6 +97,7 @@ export default defineCommand({
     const goals: Goal[] = [];
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
     if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
+    goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
     const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((one) => one !== undefined);
     if (options.markdown !== undefined) await appendText(options.markdown, markdown(model, result, goals));
     return {
@@ -122,6 +123,9 @@ export default defineCommand({
             rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
           );
         for (const text of detailsOf(result)) terminal.line(text);
+        const others = measured?.others;
+        if (others !== undefined && goals.every(({ kind }) => kind !== "outputs"))
+          terminal.line(othersSentence(others));
         if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
         if (against !== undefined)
@@ -150,8 +154,10 @@ interface Goal {
 /** The drop that is allowed, of the figure that counts and of the user's own score. */
 function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
   const goals: Goal[] = [];
-  const { verdict, comparison } = measured ?? {};
-  if (verdict !== undefined && comparison !== undefined)
+  const { verdict, comparison, others } = measured ?? {};
+  // A result that has lost an output does not do what the original does, whatever the metric of another output is.
+  const isLost = typeof others === "object" && others.lost !== undefined;
+  if (verdict !== undefined && comparison !== undefined && !isLost)
     goals.push({
       kind: "drop",
       met: verdict.met,
@@ -163,6 +169,12 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
     goals.push({ kind: "score", met, text: `${met ? "met" : "missed"}: score ${found}, a drop of ${maxDrop} allowed` });
   }
   return goals;
+}
+
+/** @param hasGoals another name, type or dimension is wrong in any case, other values only if the result has to be as good. */
+function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
+  if (typeof others !== "object" || others.lost === undefined) return [];
+  return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
 }
 
 function goalOf(measured: Measurement, kind: string, least: number, strict: boolean): Goal {
@@ -206,12 +218,10 @@ function figureRows({
   ];
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
-    const depends = alone.worst < sameDirection;
-    rows.push([
-      "same alone and in batch",
-      depends ? "NO" : "yes",
-      `cosine ${minus(cosineText(alone.worst))} at worst, of ${counted(alone.samples, "sample")}`,
-    ]);
+    const { worst, apart, samples } = alone;
+    const found = apart === 0 ? "yes" : worst >= sameDirection ? "nearly" : "NO";
+    const how = found === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
+    rows.push(["same alone and in batch", found, `${how}, of ${counted(samples, "sample")}`]);
   }
   // Of what holds a model against its original the original itself has nothing to say.
   if (comparison === undefined || truth === "original") return rows;

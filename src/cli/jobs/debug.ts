@@ -6,6 +6,7 @@ import { allLayers } from "../../analysis/layers.ts";
 import { counterpartsAmong } from "../../analysis/match.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError } from "../../errors.ts";
+import { lostForm } from "../../evaluate/compare-function.ts";
 import { type LayerErrors, layerErrors, weightErrors } from "../../evaluate/index.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
@@ -33,6 +34,8 @@ export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" 
 
 export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {
   readonly layers: readonly DebuggedLayer[];
+  /** The output that is missing, or has another type or other dimensions. */
+  readonly lost: string | undefined;
   /** "cifar10 (test), 32 samples", "random inputs" */
   readonly on: string;
   readonly preprocessing: string | undefined;
@@ -61,7 +64,9 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
       : await openRequest(engine, original, data, { alike: model }, input, context).catch(explained);
   const samples = data?.samples ?? usualSamples;
   context.stage("layers");
-  const found = await layerErrors(engine, original, model, task?.ready(task.seen), {
+  const ready = task?.ready(task.seen);
+  const lost = await lostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explained);
+  const found = await layerErrors(engine, original, model, ready, {
     output,
     seed,
     samples,
@@ -89,7 +94,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     task === undefined
       ? "random inputs"
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
-  const result = { layers, blamed: found.blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
+  const result = { layers, lost, blamed: found.blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
   if (input.out !== undefined) {
     const page = debugPage({ ...result, original: input.original, model: input.model });
     await writeFileAtomically(input.out, [bytesOfText(page)]);

@@ -6,6 +6,7 @@ import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError, someOf } from "../../errors.ts";
 import { judgedBatch } from "../../evaluate/batch-dependence.ts";
+import { compareOnSamples } from "../../evaluate/compare-function.ts";
 import {
   answersWithNaN,
   batchInvariance,
@@ -15,6 +16,7 @@ import {
   estimate,
   type Invariance,
   judge,
+  type Likeness,
   measure,
   type Unit,
   type Verdict,
@@ -22,6 +24,7 @@ import {
 import { answers, commonestShare } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
+import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { heldAgainst, judgedBy, outputKind, storeStates } from "../../task/index.ts";
@@ -76,6 +79,8 @@ export interface Measurement {
   readonly note: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
+  /** How near the other outputs are to the original's, or why that is not known; undefined if there are none, and all have the same form. */
+  readonly others: Likeness | string | undefined;
   /** Of vectors: whether they depend on the batch. */
   readonly alone: Invariance | undefined;
   /** The model, or the original that it is held against, is no better than always predicting the most frequent class. */
@@ -168,12 +173,12 @@ async function measurement(
     wanted.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const { batch, note } = await judgedBatch(engine, models, ready, wanted.name, {
+  const { batch, note, isWarning } = await judgedBatch(engine, models, ready, wanted.name, {
     batch: data.batch,
     signal: context.signal,
     output,
   });
-  if (note !== undefined) context.log({ id: "batch", text: note, level: "warning" });
+  if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
   const judging = announced(context, dataset.count, 1);
   const rows = await measure(engine, models, ready, [...metrics, said], {
     batch,
@@ -205,6 +210,13 @@ async function measurement(
     context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
+  const others =
+    original &&
+    (await compareOnSamples(engine, withOutput(original, output), candidate, ready, {
+      ...some,
+      output,
+      values: "all but the answer",
+    }).catch(explained));
   const isVector = outputKind(candidate, output) === "vector";
   const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, output }) : undefined;
   const measured: Measurement = {
@@ -219,12 +231,21 @@ async function measurement(
       comparison === undefined || input.maxDrop === undefined
         ? undefined
         : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
+    others,
     alone: alone instanceof Miss ? undefined : alone,
     note,
     atChance,
     unmeasured: isNaNBefore ? against : isNaNAfter ? input.model : undefined,
   };
   return { measured, samples: ready };
+}
+
+/** The model with the only output that was asked for; the model itself if none was. */
+function withOutput(model: Model, name: string | undefined): Model {
+  if (name === undefined) return model;
+  const copy = model.clone();
+  copy.graph.setOutputs(copy.graph.outputs.filter((output) => output.name === name));
+  return copy;
 }
 
 function holdsImages(batch: Batch): boolean {

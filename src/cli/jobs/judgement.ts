@@ -22,7 +22,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { type Change, unroundedBy } from "../../passes/pass.ts";
 import { judgeResult, type Lost } from "../../recipe/judgement.ts";
-import { type KeptFunction, keptAndLoads, type Training } from "../../recipe/kept-function.ts";
+import { type KeptFunction, keptAndLoads, type Training, withOutputsOf } from "../../recipe/kept-function.ts";
 import { lossText, lossWarning, noGainText } from "../../report/verdict.ts";
 import { runStep, trains } from "../../run/step.ts";
 import { keysOf } from "../options.ts";
@@ -72,7 +72,14 @@ export async function judgeStep(
   const kept = await refusingUnloadable(() => functionOf(step, result, compared, context));
   const findings = { comparison: compared?.comparison, missed, kept };
   const settled = await judgeResult(findings, input.force, () =>
-    onTargets(running.engine, targets, original, result, { ...input, samples: data?.task.test }, context),
+    onTargets(
+      running.engine,
+      targets,
+      withOutputsOf(original, result),
+      result,
+      { ...input, samples: data?.task.test },
+      context,
+    ),
   );
   return { compared, judged, kept, ...settled };
 }
@@ -155,8 +162,8 @@ export async function requireKept(
   const { because, text } = lost;
   const unshown = because === "goal" && judged !== undefined && isWithin(judged.verdict.drop, judged.goal);
   const { engine, seed, signal } = running;
-  // What is trained changes all layers together; of a target the layer is named already.
-  const blames = !unshown && !trains(pass) && because !== "target" && because !== "overflow";
+  // Training changes all layers together, a target names the layer already, and no layer's error explains another form.
+  const blames = !unshown && !trains(pass) && because !== "target" && because !== "overflow" && because !== "form";
   const errors =
     blames && keysOf(pass.options).has("except")
       ? await layerToBlame(engine, await unrounded(step, changes), result, data?.task.test, {

@@ -109,12 +109,14 @@ async function compare(
   engine: Engine,
   original: Model,
   model: Model,
-  { sizes, set, fix, seed, force }: SimplifyInput,
+  { sizes, set, fix, keepOutputs, seed, force }: SimplifyInput,
   context: JobContext,
 ): Promise<Sameness | string> {
   try {
     const fixed = original.clone();
     await fixDimensions(fixed, { fix });
+    if (keepOutputs.length > 0)
+      fixed.graph.setOutputs(fixed.graph.outputs.filter(({ name }) => keepOutputs.includes(name)));
     return await compareOutputs(engine, fixed, model, {
       sizes: new Map(Object.entries(sizes)),
       set: await setFeeds(fixed, set),

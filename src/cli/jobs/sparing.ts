@@ -39,7 +39,8 @@ export async function judgedSparing(
   if (together === undefined) {
     if (lost === undefined) return undefined;
     const isOfSamples = data !== undefined && (lost.because === "goal" || lost.because === "broken");
-    if (!isOfSamples && (data !== undefined || lost.because !== "function")) return undefined;
+    const isFunction = lost.because === "function" || lost.because === "form";
+    if (!isOfSamples && (data !== undefined || !isFunction)) return undefined;
     // What only --strict refuses needs more samples.
     if (judged !== undefined && isWithin(judged.verdict.drop, judged.goal)) return undefined;
   }

@@ -1,5 +1,6 @@
 /** What a command that changes a model prints: its plan, that nothing was written, or what its result has come to. */
 import { capitalized } from "../../errors.ts";
+import type { Likeness } from "../../evaluate/index.ts";
 import {
   bytes,
   confidenceText,
@@ -117,7 +118,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       ...furtherRecord(files),
       ...speedRecord(speed),
     },
-    goalMissed: demanded && verdict?.met === false,
+    goalMissed: demanded && (verdict?.met === false || lost !== undefined),
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim, comparison === undefined)) terminal.line(line);
       terminal.table(
@@ -153,8 +154,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         terminal.line(`not in the result: ${bytes(metadata)} of the exporter's metadata (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       if (reference !== undefined) terminal.line(referenceLine(reference));
-      if (likeness !== undefined) terminal.line(likenessLine(likeness));
-      if (others !== undefined) terminal.line(othersSentence(others));
+      if (isTold(likeness)) terminal.line(likenessLine(likeness));
+      if (isTold(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       // How many samples there were is said below, beside those that judge.
@@ -224,7 +225,12 @@ function goalLine(
   return sentence(reference.judges ? reference.model : model);
 }
 
-function likenessLine(likeness: NonNullable<WrittenOutput["likeness"]>): string {
+/** Whether a line of its own tells it: why a result is lost, another one does. */
+function isTold(likeness: Likeness | string | undefined): likeness is Likeness | string {
+  return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
+}
+
+function likenessLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
   const apart = apartText(likeness);

@@ -3,7 +3,7 @@
  * The walker that asks them is `passes/fuse-pairs.ts`.
  */
 
-import { layoutPairs, paddedWindow } from "./layout.ts";
+import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { type PairRules, rulesOf } from "./pair.ts";
 import { sequencePairs } from "./sequence.ts";
@@ -15,6 +15,8 @@ export type { PairResult, PairRules } from "./pair.ts";
 export const fewerNodes: PairRules = rulesOf([...layoutPairs, inOrder, ...mathPairs, ...sequencePairs]);
 
 export const padsInWindows: PairRules = rulesOf([paddedWindow]);
+
+export const axesOfSums: PairRules = rulesOf([axesOfSum]);
 
 /** Rules for training steps, one walk after the other. */
 export const fasterSteps: readonly PairRules[] = stepPairs.map(rulesOf);

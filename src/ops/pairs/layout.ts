@@ -297,6 +297,32 @@ export const paddedWindow: Pair = {
   },
 };
 
+/**
+ * A sum with what has more axes than a product, all of length 1, gets them afterward:
+ *
+ *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
+ *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
+ *
+ * In integers ONNX Runtime fuses product and sum, and its result has the axes of the product.
+ */
+export const axesOfSum: Pair = {
+  what: "the axes that only the bias has follow the sum",
+  first: ["MatMul", "Gemm"],
+  second: ["Add"],
+  fuse({ first, second, input, emit, operand }) {
+    const [product, other] = [first.outputs[0], second.inputs[1 - input]];
+    const own = product && operand(product)?.dims;
+    const dims = other && operand(other)?.dims;
+    if (product === undefined || other === undefined || own === undefined || dims === undefined) return undefined;
+    const more = dims.length - own.length;
+    const ones = dims.slice(0, -1).findIndex((dim) => dim !== 1);
+    const axes = range(ones < 0 ? dims.length - 1 : ones);
+    if (more < 1 || axes.length < more) return undefined;
+    const sum = emit.Add([product, emit.Squeeze([other, axes])]);
+    return { value: emit.Unsqueeze([sum, axes.slice(0, more)]) };
+  },
+};
+
 function fillerOf(site: Site): number | undefined {
   const operand = site.inputs[2];
   if (operand === undefined) {

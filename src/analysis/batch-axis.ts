@@ -1,0 +1,34 @@
+/** Whether a model takes several samples at a time: the first axis of its inputs may have any size, and that of an output grows with it. */
+import type { Model } from "../graph/model.ts";
+import { dimValue, isSymbolic, isUnknownDim } from "../tensor/dims.ts";
+import { infer } from "./infer.ts";
+
+/**
+ * A first axis of any size counts samples if the first axis of an output is in proportion to it. Otherwise it counts the steps of one sample:
+ *
+ *     ids: [n] → scores: [n, 10]      n samples
+ *     ids: [n] → scores: [10]         one sample of n steps
+ *
+ * A size that only the run shows may be in proportion, so it counts as such.
+ */
+export function hasBatchAxis(model: Model): boolean {
+  const copy = model.clone();
+  infer(copy);
+  const { feeds, outputs } = copy.graph;
+  const namesIn = (end: number | undefined): readonly string[] =>
+    feeds.flatMap(({ type }) => type?.dims?.slice(0, end) ?? []).flatMap((dim) => (isSymbolic(dim) ? dim.text : []));
+  const free = namesIn(1);
+  if (free.length === 0) return true;
+  const sizes = (first: number): Record<string, number> => ({
+    ...Object.fromEntries(namesIn(undefined).map((name) => [name, 2])),
+    ...Object.fromEntries(free.map((name) => [name, first])),
+  });
+  return outputs.some(({ type, foreign }) => {
+    if (foreign?.type !== undefined || foreign?.container !== undefined) return false;
+    if (type?.dims === undefined) return true;
+    const [first] = type.dims;
+    if (first === undefined || typeof first === "number") return false;
+    const [one, three] = [dimValue(first, sizes(1)), dimValue(first, sizes(3))];
+    return isUnknownDim(first) || one === undefined || three === undefined || (one > 0 && three === 3 * one);
+  });
+}

@@ -1,0 +1,59 @@
+/** Two models on samples of a data set: the original runs on all of them first and is released, then the result does, on the same inputs. */
+import { withFixedDraws } from "../analysis/fixed-draws.ts";
+import type { Dataset } from "../data/types.ts";
+import type { Engine } from "../engine/index.ts";
+import type { Model } from "../graph/model.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import type { Batch } from "../tensor/types.ts";
+import { Feeder } from "./feeding.ts";
+import { type ObserveOptions, overBatches } from "./over-samples.ts";
+import { isLarge, type ModelRun, namesInBoth, type PairedRuns, runResult, whyOtherDraws } from "./paired-runs.ts";
+import { explained } from "./run.ts";
+
+/** Bytes of outputs after which the original is not run on further samples: the outputs are kept until the result has run. */
+const maxBytes = 2 ** 28;
+
+/**
+ * Runs both as they ship, with graph optimization. The result is fed the states that the original carries.
+ * @throws ResultFails if the original runs and the result does not; PithError E_DATA if the data does not fit, E_STOPPED on the signal.
+ */
+export async function pairedSamples(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  dataset: Dataset,
+  options: Pick<ObserveOptions, "samples" | "batch" | "shuffle" | "signal" | "progress">,
+): Promise<PairedRuns> {
+  const names = namesInBoth(original, result);
+  if (names.length === 0) return { pairs: [], without: [], original, result, otherDraws: undefined };
+  const session = await engine.load(withFixedDraws(original), { lean: isLarge(original) });
+  const runs: ModelRun[] = [];
+  try {
+    let feeder: Feeder | undefined;
+    let bytes = 0;
+    await overBatches(dataset, options, async (rows) => {
+      feeder ??= new Feeder(original, rows, dataset.name, result);
+      const { size, feeding } = feeder;
+      const fetched = [...new Set([...names, ...feeding.states.map(({ output }) => output)])];
+      for (const { feeds, samples } of feeder.runs(rows)) {
+        if (bytes > maxBytes) return;
+        const expected = await session.run(feeds, fetched).catch((error: unknown) => {
+          throw explained(error, original, feeds);
+        });
+        feeder.carry(expected);
+        runs.push({ feeds, expected, samples: size ?? samples });
+        bytes += bytesIn(expected);
+      }
+    });
+  } finally {
+    await session.release();
+  }
+  const { signal } = options;
+  const pairs = await runResult(engine, result, runs, { signal });
+  const otherDraws = await whyOtherDraws(engine, original, result, runs, { signal });
+  return { pairs, without: [], original, result, otherDraws };
+}
+
+function bytesIn(outputs: Batch): number {
+  return Object.values(outputs).reduce((sum, dense) => sum + (dense.type === "string" ? 0 : bytesOf(dense).length), 0);
+}

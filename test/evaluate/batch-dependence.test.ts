@@ -1,0 +1,52 @@
+/** How many samples at a time models are measured on. */
+import { expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
+import { createEngine } from "../../src/engine/index.ts";
+import { judgedBatch } from "../../src/evaluate/batch-dependence.ts";
+import { agreement, compare } from "../../src/evaluate/index.ts";
+import { parseModel } from "../../src/graph/index.ts";
+import { quantize } from "../../src/quantize/index.ts";
+import { float32 } from "../../src/tensor/dense.ts";
+import { random } from "../../src/tensor/random.ts";
+
+const engine = createEngine();
+
+test("measures a dynamically quantized model one sample at a time, though its outputs hardly depend on the batch", async () => {
+  const numbers = random(0, "rows");
+  const data = memory("x", {
+    x: float32(
+      [32, 16],
+      Float32Array.from({ length: 512 }, () => numbers.normal()),
+    ),
+  });
+  const model = parseModel(`opset 21 graph (x: float32[n, 16]) -> (y: float32[n, 8]) {
+  w: float32[16, 8] = random(seed 1)
+  y = MatMul(x, w)
+}`);
+  const dynamic = model.clone();
+  await quantize(dynamic, { scheme: "dynamic" });
+  expect(await judgedBatch(engine, [model], data, "R²")).toMatchObject({ batch: 64, note: undefined });
+  const found = await judgedBatch(engine, [dynamic], data, "R²");
+  expect(found).toMatchObject({ batch: 1, note: expect.stringMatching(/are \d\.\d+ % apart at most/) });
+});
+
+test("draws the same random numbers in both models, and says that they are drawn from fixed seeds", async () => {
+  const model = parseModel(`opset 21 graph (x: float32[n, 16]) -> (y: float32[n, 8]) {
+  w: float32[16, 8] = random(seed 1)
+  noise = RandomNormalLike(x) {scale=3.5}
+  z = Add(x, noise)
+  y = MatMul(z, w)
+}`);
+  const result = model.clone();
+  await quantize(result, { scheme: "weights" });
+  const data = memory("x", {
+    x: float32(
+      [100, 16],
+      Float32Array.from({ length: 1600 }, (_, at) => Math.sin(at)),
+    ),
+  });
+  const { note } = await judgedBatch(engine, [result], data, "agreement");
+  expect(note).toMatch(/^the model draws random numbers: they are drawn from fixed seeds/);
+  const { candidate } = await compare(engine, model, result, data, agreement());
+  expect(candidate.value).toBeGreaterThan(0.9);
+});
