@@ -71,7 +71,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     terminal.close();
     if (options.json) terminal.document(result.data);
     else result.print(terminal);
-    if (result.failure !== undefined) terminal.fail(await advised(result.failure, asked));
+    if (result.failure !== undefined) terminal.fail(await advised(result.failure, asked, words));
     if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
   };
   let asked: Command | undefined;
@@ -96,7 +96,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     // Help was shown in place of a missing command.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
     const failure =
-      error instanceof CommanderError ? await usageError(error, asked, words) : await advised(error, asked);
+      error instanceof CommanderError ? await usageError(error, asked, words) : await advised(error, asked, words);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
@@ -114,11 +114,12 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
   throw new PithError("E_USAGE", `Unknown command '${typed}'.`, { hint });
 }
 
-async function advised(error: unknown, command: Command | undefined): Promise<unknown> {
+async function advised(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blamed(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
+  const { withPathMeant } = await import("./path-meant.ts");
   const { ownAdvice } = await import("./invalid-options.ts");
-  return ownAdvice(failure, flagsOf(command));
+  return ownAdvice(await withPathMeant(failure, words), flagsOf(command));
 }
 
 function flagsOf(command: Command): ReadonlySet<string> {

@@ -17,6 +17,7 @@ import {
   preprocess,
   presets,
 } from "./index.ts";
+import { withStoredImages } from "./preprocess.ts";
 
 const n = symbol("N");
 const root = temporaryFolder();
@@ -157,6 +158,29 @@ describe("preprocess of images in files", () => {
     expect((await whole(stated)).x?.dims).toEqual([2, 3, 6, 6]);
     const wrong = preprocess(await openDataset(path), input(n, 3, 8, 8), parsePreprocessing("resize=6 crop=6"));
     await expect(whole(wrong)).rejects.toThrow('Input "x" takes [N, 3, 8, 8], the images are 6×6');
+  });
+
+  it.each([
+    ["caffe crop=6", 8, "caffe crop=8"],
+    ["caffe crop=6 resize=7", 8, "caffe resize=8 crop=8"],
+    ["raw resize=9 crop=6", 8, "raw resize=9 crop=8"],
+    ["imagenet resize=6x6 channels=BGR", 8, "imagenet channels=BGR resize=8x8"],
+  ])("suggests for %j a preprocessing that gives images of the size %d", async (stated, side, suggested) => {
+    const path = await folder("wrong size", { "a.png": png(1, 1, 1, 12, 10) });
+    const read = async (how: string) =>
+      (await whole(preprocess(await openDataset(path), input(n, 3, side, side), parsePreprocessing(how)))).x?.dims;
+    const refused = await read(stated).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ hint: expect.stringContaining(`\`preprocess: "${suggested}"\``) });
+    expect(await read(suggested)).toEqual([1, 3, side, side]);
+  });
+
+  it("suggests for images of a size that only the name states what was stated", async () => {
+    const path = await folder("wrong size", { "a.png": png(1, 1, 1, 12, 10) });
+    const how = parsePreprocessing("caffe crop=6");
+    const { crop: _, ...values } = how;
+    const stored = withStoredImages(await openDataset(path), input(n, 3, 8, 8), how);
+    const read = whole(preprocess(stored, input(n, 3, 8, 8), values));
+    await expect(read).rejects.toMatchObject({ hint: expect.stringContaining('"caffe crop=8"') });
   });
 
   it("names the file that is broken, however it is broken", async () => {

@@ -3,7 +3,7 @@
  * data is prepared for a model (`preprocess`), so a data set of a million images takes the memory of their names.
  */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
-import { PithError, someOf } from "../errors.ts";
+import { enumerated, PithError, someOf } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
@@ -41,12 +41,32 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   const found = await findImageFiles(folder);
   if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
   if (found.skipped.length > 0) options.warn?.(skippedText(folder, found.skipped));
+  const warnOfUnused = (unused: readonly string[], why: string): void => {
+    if (unused.length > 0) options.warn?.(unusedText(folder, unused, why));
+  };
   const names = await listFolder(folder);
   const listed = names.find((name) => name === "names.txt" || name === "classes.txt");
   const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
-  if (found.kind === "folders") return fromFolders(folder, found.folders, classes);
   const table = names.find((name) => /^labels\.(csv|tsv)$/i.test(name));
-  if (table !== undefined) return fromTable(folder, joinPath(folder, table), new Set(names), classes);
+  const all = await readableImages(folder);
+  if (found.kind === "folders") {
+    const used = new Set(found.folders);
+    const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
+    warnOfUnused(deeper, "they lie in folders inside the folders of classes");
+    return fromFolders(folder, found.folders, classes);
+  }
+  if (table !== undefined) {
+    const { dataset, used } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
+    warnOfUnused(
+      all.filter((file) => !used.has(file)),
+      `${table} does not name them`,
+    );
+    return dataset;
+  }
+  warnOfUnused(
+    all.filter((file) => file.includes("/")),
+    "they lie in folders beside images, which have no classes",
+  );
   return imageFiles(
     folder,
     found.files.map((file) => joinPath(folder, file)),
@@ -66,12 +86,37 @@ export function imageFiles(
   return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
+/** Levels of folders in which images are looked for that are not used. */
+const maxDepth = 3;
+
+/** The images in a folder and below it, by their paths with "/". */
+async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
+  const readable = await imageExtensions();
+  const files: string[] = [];
+  for (const name of await listFolder(joinPath(folder, inside))) {
+    if (name.startsWith(".")) continue;
+    const path = inside === "" ? name : `${inside}/${name}`;
+    if (readable.includes(extensionOf(name))) files.push(path);
+    // Names of files mostly have an extension, and names of folders have none.
+    else if (depth > 0 && (await fileKind(joinPath(folder, path))) === "folder")
+      files.push(...(await readableImages(folder, path, depth - 1)));
+  }
+  return files;
+}
+
+/** "20 images of photos/ are not used, because labels.csv does not name them: a.jpg, b.jpg, c.jpg and 17 more" */
+function unusedText(folder: string, files: readonly string[], why: string): string {
+  const count = files.length === 1 ? "1 image" : `${files.length} images`;
+  return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${why}: ${enumerated(files, 4)}`;
+}
+
 /** `2 files of photos/ are skipped: .heic, .webp are not read` */
 function skippedText(folder: string, skipped: readonly string[]): string {
   const kinds = [...new Set(skipped.map(extensionOf))].sort();
   const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
   const sharp = kinds.includes(".webp") ? "; .webp is read where sharp is installed (npm install sharp)" : "";
-  return `${files} skipped in ${folder}, because ${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}: convert to .jpg or .png`;
+  const why = `${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}`;
+  return `${files} skipped in ${folder}, because ${why}: convert ${enumerated(skipped, 4)} to .jpg or .png`;
 }
 
 type ImageFiles = { readonly skipped: readonly string[] } & (
@@ -96,7 +141,7 @@ export async function findImageFiles(folder: string): Promise<ImageFiles | undef
     const inside = await listFolder(path);
     if (!inside.some(isRead)) continue;
     folders.push(name);
-    skipped.push(...inside.filter(isSkipped));
+    skipped.push(...inside.filter(isSkipped).map((file) => `${name}/${file}`));
   }
   if (folders.length === 0) return undefined;
   return table ? { kind: "files", files: [], skipped: [] } : { kind: "folders", folders, skipped };
@@ -129,7 +174,7 @@ async function fromTable(
   path: string,
   names: ReadonlySet<string>,
   classes: readonly string[] | undefined,
-): Promise<IndexedDataset> {
+): Promise<{ readonly dataset: IndexedDataset; readonly used: ReadonlySet<string> }> {
   const rows = records(await readText(path), path);
   const [first] = rows;
   if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
@@ -149,7 +194,7 @@ async function fromTable(
     body.flatMap(({ fields }) => fields[labelAt]?.trim() ?? []),
     classes,
   );
-  const paths: string[] = [];
+  const files: string[] = [];
   const labels: number[] = [];
   for (const { fields, line } of body) {
     const [file, text] = [fields[fileAt]?.trim(), fields[labelAt]?.trim()];
@@ -159,12 +204,14 @@ async function fromTable(
     }
     // Files in folders below are looked for when they are read.
     if (!file.includes("/") && !names.has(file)) throw new PithError("E_DATA", `${place}: there is no file "${file}".`);
-    paths.push(joinPath(folder, file));
+    files.push(file);
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
   }
   // Labels that are all numbers name no class.
   const named = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
-  return imageFiles(folder, paths, labels, named ? order : undefined);
+  const paths = files.map((file) => joinPath(folder, file));
+  const used = new Set(files.map((file) => file.replace(/^(\.\/)+/, "")));
+  return { dataset: imageFiles(folder, paths, labels, named ? order : undefined), used };
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];

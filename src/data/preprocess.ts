@@ -8,11 +8,11 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { fits, type ModelInput, plainInput } from "./bind.ts";
-import { type Geometry, geometryText, usualGeometries } from "./geometry.ts";
+import { type Extent, type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
-import type { Preprocessing } from "./presets.ts";
+import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
 /** The declared input of a model that takes the images. */
@@ -176,8 +176,27 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     );
   }
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
-    hint: `Resize or crop them: \`preprocess: "${how.name} resize=…"\`, or preprocess(dataset, input, { …, resize, crop }).`,
+    hint: `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`, or preprocess(dataset, input, { …, resize, crop }).`,
   });
+}
+
+/** The preprocessing with a geometry that gives this size, as text: "caffe crop=224" for a model of 227 × 227 is "caffe crop=227". */
+function fittingText(how: Preprocessing, size: Extent | undefined): string {
+  const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
+  const words = how.name.split(" ");
+  const values = words.filter((word) => !isGeometry(word));
+  // Stored images that are tried in several ways have their size already: only the name says how.
+  const stated = { ...parsePreprocessing(words.filter(isGeometry).join(" ")), ...how };
+  const geometry = size === undefined ? "resize=…" : geometryText(fittingGeometry(stated, size));
+  return [...values, geometry].join(" ");
+}
+
+/** What was stated, where it can be kept. */
+function fittingGeometry({ resize, crop }: Preprocessing, size: Extent): Geometry {
+  if (typeof resize === "object") return { resize: size };
+  if (resize === undefined && crop !== undefined) return { crop: size };
+  if (resize !== undefined && resize >= Math.max(size.height, size.width)) return { resize, crop: size };
+  return usualGeometries(size)[0] ?? { resize: size };
 }
 
 function normalize(

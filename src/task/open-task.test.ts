@@ -56,6 +56,19 @@ async function opened(model: Model, options: TaskOptions) {
   return { task, said };
 }
 
+test("runs no model to guess the preprocessing if the caller needs labels, and there are none", async () => {
+  const engine = {
+    ...createEngine(),
+    load: () => Promise.reject(new Error("a model is run")),
+  };
+  for (const preprocess of [undefined, "mnist"]) {
+    const task = await openTask(aboveHalf(), { data: unlabelled(), preprocess, needsLabels: true }, { engine });
+    expect([task.labelled, task.preprocessing !== undefined]).toEqual([false, preprocess !== undefined]);
+  }
+  const guessing = openTask(aboveHalf(), { data: unlabelled(), preprocess: "mnist" }, { engine });
+  await expect(guessing).rejects.toThrow("a model is run");
+});
+
 describe("a mean that is none of pixels as they are scaled", () => {
   const saidOf = async (preprocess: string): Promise<readonly string[]> =>
     (await opened(aboveHalf(), { data: pixels(["t10k"]), preprocess })).said.filter((text) =>

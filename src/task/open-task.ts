@@ -74,6 +74,8 @@ export interface TaskOptions {
    * there must be a part to train on.
    */
   readonly learns?: "labels" | "answers" | undefined;
+  /** The caller fails without labels (no): then the preprocessing of images is not guessed, which takes long. */
+  readonly needsLabels?: boolean | undefined;
   /** Called before a preprocessing is guessed: the progress that follows is of that. */
   readonly onGuess?: () => void;
 }
@@ -189,6 +191,7 @@ export async function openTask(
       by: reference ?? model,
       learns: learns !== undefined,
       calibrates: calibrate > 0,
+      needsLabels: options.needsLabels === true,
       onGuess,
     },
     context,

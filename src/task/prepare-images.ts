@@ -42,7 +42,7 @@ export async function prepareImages(
   model: Model,
   dataset: Dataset,
   { first, labelled, ready }: Images,
-  { stated, recorded, beside, batch, by, learns, calibrates, onGuess }: PreparationContext,
+  { stated, recorded, beside, batch, by, learns, calibrates, needsLabels, onGuess }: PreparationContext,
   context: Context,
 ): Promise<PreparedTask> {
   const input = imageInput(model);
@@ -80,6 +80,10 @@ export async function prepareImages(
     const record = { images: how };
     return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: use(how) };
   };
+  if (!labelled && needsLabels) {
+    if (declared !== undefined) return done(declared, full(declared));
+    return { ...done(presets.unit, ""), preprocessing: undefined, record: {} };
+  }
   if (stated.images !== undefined && !recorded && !learns && outputKind(by, undefined) === "classes") {
     onGuess();
     const options = { batch, signal: context.signal };

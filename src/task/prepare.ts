@@ -65,6 +65,8 @@ export interface PreparationContext {
   readonly learns: boolean;
   /** Ranges of activations, or what else depends on the scale of inputs, are going to be measured. */
   readonly calibrates: boolean;
+  /** Without labels nothing is going to be computed: then nothing is guessed. */
+  readonly needsLabels: boolean;
   /** Called before the guess, which takes its time. */
   onGuess(): void;
 }

@@ -44,6 +44,21 @@ beforeAll(async () => {
   symlinkSync("home", at("link"));
 });
 
+test.each([
+  ["a model", () => ["inspect", at("ne.onnx")], "net.onnx"],
+  ["a model in a folder", () => ["inspect", at("model.onnx")], "home/model.onnx"],
+  ["data", () => ["eval", at("net.onnx"), "--data", at("point.csv")], "points.csv"],
+  ["a recipe", () => ["compress", at("net.onnx"), "--data", at("points.csv"), "-r", at("step.yaml")], "steps.yaml"],
+])("%s that does not exist is answered with the path that is meant", async (_, words, meant) => {
+  writeFileSync(at("steps.yaml"), "steps:\n  - simplify: {}\n");
+  const { code, err } = await pith(...words());
+  expect({ code, err }).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^E_FILE: .*\nhint: Did you mean ".*"\?\n$/s),
+  });
+  expect(err).toContain(`Did you mean "${at(meant)}"?`);
+});
+
 describe("flags", () => {
   test("one that is mistyped is named before one that is missing for it", async () => {
     expect(await pith("quantize", at("net.onnx"), "--sheme", "weights")).toEqual({

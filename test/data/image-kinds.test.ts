@@ -28,7 +28,9 @@ test("images that are not read are named by their kinds, in folders of classes t
   const flat = await folder("kinds", { "a.png": png, "b.webp": webp, "c.heic": "", "d.gif": "", "notes.txt": "" });
   const data = await openDataset(flat, { warn });
   expect(data.count).toBe(2);
-  expect(said).toEqual([`2 images are skipped in ${flat}, because .gif, .heic are not read: convert to .jpg or .png`]);
+  expect(said).toEqual([
+    `2 images are skipped in ${flat}, because .gif, .heic are not read: convert c.heic and d.gif to .jpg or .png`,
+  ]);
   const { x } = await firstBatch(
     preprocess(data, { name: "x", type: { type: "float32", dims: [2, 3, 2, 4] } }, presets.raw),
     2,
@@ -38,7 +40,9 @@ test("images that are not read are named by their kinds, in folders of classes t
   said.length = 0;
   const classes = await folder("class-kinds", { "cat/a.png": png, "dog/b.png": png, "dog/c.avif": "" });
   expect((await openDataset(classes, { warn })).count).toBe(2);
-  expect(said).toEqual([`1 image is skipped in ${classes}, because .avif is not read: convert to .jpg or .png`]);
+  expect(said).toEqual([
+    `1 image is skipped in ${classes}, because .avif is not read: convert dog/c.avif to .jpg or .png`,
+  ]);
 });
 
 test("a WebP image says its size in each of its forms, and is refused in words where only JavaScript decodes", async () => {
@@ -52,4 +56,32 @@ test("a WebP image says its size in each of its forms, and is refused in words w
       "a.webp is a WebP image, which is read where sharp is installed.",
     );
   }
+});
+
+test("images that are not used are counted and named", async () => {
+  const png = await sharp({ create: { width: 1, height: 1, channels: 3, background: "#fff" } })
+    .png()
+    .toBuffer();
+  const saidOf = async (name: string, files: readonly string[], table?: string): Promise<readonly string[]> => {
+    const contents = Object.fromEntries(files.map((file) => [file, png]));
+    const path = await folder(name, table === undefined ? contents : { ...contents, "labels.csv": table });
+    const said: string[] = [];
+    await openDataset(path, { warn: (text) => void said.push(text.replace(path, "photos")) });
+    return said;
+  };
+  expect(await saidOf("mixed", ["a.png", "cat/b.png", "cat/c.png", "dog/d.png"])).toEqual([
+    "3 images of photos are not used, because they lie in folders beside images, which have no classes: cat/b.png, cat/c.png and dog/d.png",
+  ]);
+  const files = ["a", "b", "c", "d", "e", "f", "g"].map((name) => `${name}.png`);
+  expect(await saidOf("partly", files, "file,label\na.png,0\n./b.png,1\n")).toEqual([
+    "5 images of photos are not used, because labels.csv does not name them: c.png, d.png, e.png and 2 more",
+  ]);
+  expect(await saidOf("listed", ["cat/a.png", "dog/b.png"], "file,label\ncat/a.png,0\n")).toEqual([
+    "1 image of photos is not used, because labels.csv does not name them: dog/b.png",
+  ]);
+  expect(await saidOf("deep", ["cat/a.png", "dog/b.png", "dog/more/c.png"])).toEqual([
+    "1 image of photos is not used, because they lie in folders inside the folders of classes: dog/more/c.png",
+  ]);
+  expect(await saidOf("all", ["a.png", "b.png"], "file,label\na.png,0\nb.png,1\n")).toEqual([]);
+  expect(await saidOf("classes", ["cat/a.png", "dog/b.png", ".cache/c.png"])).toEqual([]);
 });

@@ -146,7 +146,14 @@ async function measurement(
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };
   // The original knows how its images want to be prepared; a damaged candidate may not.
-  const task = await openRequest(engine, known, data, { alike: candidate }, input, context).catch(explained);
+  const task = await openRequest(
+    engine,
+    known,
+    data,
+    { alike: candidate, needsLabels: original === undefined },
+    input,
+    context,
+  ).catch(explained);
   const { labelled, preprocessing, seen: dataset } = task;
   const available = task.stored.testable;
   if (!labelled && original === undefined) {
