@@ -183,7 +183,7 @@ export const distill = definePass({
     const batchStatistics =
       options.batchStatistics &&
       hasRunningStatistics(model, infer(model)) &&
-      (options.batch ?? batchSize(model, usualBatch).size) >= fewestForStatistics;
+      (options.batch ?? batchSize(model, usualBatch, {}, teachers).size) >= fewestForStatistics;
     const optionsOf = ({ learningRate, ...own }: Settings) => ({
       ...options,
       learningRate,

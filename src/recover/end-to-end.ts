@@ -11,7 +11,7 @@ import { PithError } from "../errors.ts";
 import { abortAfter } from "../evaluate/elapsed.ts";
 import type { Model } from "../graph/model.ts";
 import { parseOptions } from "../passes/pass.ts";
-import { batchSize } from "../train/batch-size.ts";
+import { batchSizeFor } from "../train/batch-size.ts";
 import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 import { trainInPlace } from "../train/train.ts";
 import { trainOptions } from "../train/train-options.ts";
@@ -57,7 +57,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const cancel = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
-        const size = batch ?? batchSize(trial, usualBatch).size;
+        const size = batch ?? (await batchSizeFor(trial, usualBatch, data, [scope.original])).size;
         const imitated = loss ?? imitation(scope.original, output);
         const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });

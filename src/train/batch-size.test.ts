@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import type { Dataset } from "../data/types.ts";
 import { parseModel } from "../graph/text.ts";
 import { zeros } from "../tensor/dense.ts";
-import { batchSize } from "./batch-size.ts";
+import { batchSize, batchSizeFor } from "./batch-size.ts";
 
 const pooled = (input: string) =>
   parseModel(`opset 18
@@ -24,7 +25,7 @@ test.each([
 test("one sample is run, however large it is, and the size is explained", () => {
   expect(batchSize(pooled("N, 64, 2048, 2048"), 64)).toEqual({
     size: 1,
-    why: "for 64 samples the layers would compute 137 GB",
+    why: "64 samples would need 137 GB for the values of the layers",
   });
 });
 
@@ -35,4 +36,23 @@ graph (x: float32[8, 4]) -> (y: float32[8, 2, 2]) {
   y = Reshape(x, shape)
 }`);
   expect(batchSize(fixed, 128)).toEqual({ size: 8, why: "the model was exported with this batch size" });
+});
+
+test("a teacher counts with the values that it needs at the same time", () => {
+  const [small, large] = [pooled("N, 1, 8, 8"), pooled("N, 64, 256, 256")];
+  expect(batchSize(small, 128).size).toBe(128);
+  // Two of its maps are needed at once.
+  expect(batchSize(small, 128, {}, [large]).size).toBe(39);
+  expect(batchSize(small, 128, {}, [large, large]).size).toBe(19);
+});
+
+test("the sizes of symbolic dimensions are those of a whole batch, whose first samples may be smaller", async () => {
+  const data: Dataset = {
+    name: "maps",
+    count: 128,
+    async *batches({ size }) {
+      yield { x: zeros("float32", [2, 64, size < 128 ? 8 : 256, 256]) };
+    },
+  };
+  expect(await batchSizeFor(pooled("N, 64, H, W"), 128, data)).toMatchObject({ size: 39 });
 });

@@ -1,50 +1,79 @@
 /** The batch size of a training step. */
+import { firstBatch } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import { bytes } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { fixInputs } from "../passes/index.ts";
-import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { fixedDims } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
-
-/** Bytes of all layer outputs of a batch. A step needs two to four times as many: gradients, and copies for its kernels. */
-const mostBytes = 1.25 * 2 ** 30;
+import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";
 
 export interface BatchSize {
   readonly size: number;
-  /** Why it is less than the size that was wanted. */
+  /** The reason if the size is less than the wanted one. */
   readonly why?: string;
 }
 
 /**
- * The batch size to train with: `wanted`, or less where the model has a fixed batch size, or where its layers would compute more than `mostBytes`. It does
- * not depend on the memory of the machine, so results are the same everywhere.
- * @param samples inputs by name; dimensions that are symbolic in the model have the sizes found here.
+ * Returns the batch size to train with: `wanted`, or less if the model has a fixed batch size, or if the values of model and teachers would take more than `memoryLimit`.
+ * It does not depend on the memory of the machine, so results are the same everywhere.
+ * @param samples Inputs by name; dimensions that are symbolic in the model have the sizes found here.
+ * @param teachers Models that run on the same batch, without gradients.
  */
-export function batchSize(model: Model, wanted: number, samples: Batch = {}): BatchSize {
-  const sizes = model.graph.feeds.map(({ name, type }) => {
+export function batchSize(
+  model: Model,
+  wanted: number,
+  samples: Batch = {},
+  teachers: readonly Model[] = [],
+): BatchSize {
+  const own = atBatchSize(model, wanted, samples);
+  if (own === undefined) return { size: wanted };
+  if (own instanceof PithError) {
+    const size = statedSize(model);
+    return size === undefined ? { size: wanted } : { size, why: "the model was exported with this batch size" };
+  }
+  const beside = teachers.map((teacher) => atBatchSize(teacher, wanted, samples)).filter((one) => one !== undefined);
+  const sum = beside.reduce(
+    (total, teacher) => total + (teacher instanceof PithError ? 0 : peakBytes(teacher)),
+    computedBytes(own),
+  );
+  const size = Math.max(1, Math.floor((wanted * memoryLimit) / Math.max(memoryLimit, sum)));
+  if (size === wanted) return { size };
+  return { size, why: `${wanted} samples would need ${bytes(sum)} for the values of the layers` };
+}
+
+/** `batchSize` for batches of a data set: if the model has symbolic dimensions, a first batch tells their sizes. */
+export async function batchSizeFor(
+  model: Model,
+  wanted: number,
+  data: Dataset,
+  teachers: readonly Model[] = [],
+): Promise<BatchSize> {
+  const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
+  return batchSize(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
+}
+
+/** A copy of a model with inputs of this batch size. @returns undefined if a dimension is not known, the error if the model states another size. */
+function atBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
+  const shapes: [string, readonly number[]][] = [];
+  for (const { name, type } of model.graph.feeds) {
     const rest = samples[name]?.dims.slice(1) ?? fixedDims(type?.dims?.slice(1));
-    return [name, rest && [wanted, ...rest]] as const;
-  });
-  const shapes = sizes.flatMap(([name, dims]) => (dims === undefined ? [] : [[name, dims] as const]));
-  if (shapes.length < sizes.length) return { size: wanted };
-  const trial = model.clone();
+    if (rest === undefined) return undefined;
+    shapes.push([name, [size, ...rest]]);
+  }
+  const copy = model.clone();
   try {
-    fixInputs(trial, Object.fromEntries(shapes));
+    fixInputs(copy, Object.fromEntries(shapes));
+    return copy;
   } catch (error) {
-    if (!(error instanceof PithError)) throw error;
-    const own = ownSize(model);
-    return own === undefined ? { size: wanted } : { size: own, why: "the model was exported with this batch size" };
+    if (error instanceof PithError) return error;
+    throw error;
   }
-  let sum = 0;
-  for (const { producer, tensor, type } of trial.graph.values()) {
-    if (producer !== undefined && tensor === undefined) sum += 4 * elementCount(fixedDims(type?.dims) ?? [0]);
-  }
-  const size = Math.max(1, Math.floor((wanted * mostBytes) / Math.max(mostBytes, sum)));
-  return size === wanted ? { size } : { size, why: `for ${wanted} samples the layers would compute ${bytes(sum)}` };
 }
 
 /** The batch size that all inputs state. */
-function ownSize(model: Model): number | undefined {
+function statedSize(model: Model): number | undefined {
   const [size, ...others] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
   return others.length > 0 ? undefined : size;
 }

@@ -5,8 +5,9 @@ import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { completeContext } from "../passes/index.ts";
 import { float32 } from "../tensor/dense.ts";
-import { validationLoss } from "./forward-loss.ts";
+import { bySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/index.ts";
+import { memoryLimit } from "./memory.ts";
 
 test("of batches of several lengths, as texts have, each counts by its samples", async () => {
   const model = parseModel(`opset 21
@@ -30,4 +31,21 @@ graph (x: float32[batch, length]) -> (y) {
   const context = completeContext({ engine: createEngine() });
   // (2 · 2² + 2 · 4² + 1 · 6²) / 5
   expect(await validationLoss(model, data, meanSquaredError(), 2, context)).toBeCloseTo(76 / 5, 6);
+});
+
+test("graphs for batches of other sizes are released, the oldest first, if they keep more memory than a step may", async () => {
+  const released: number[] = [];
+  const shares = [0, 0.4, 0.4, 0.4, 2];
+  const graphs = bySizes(
+    async ({ x }) => ({ length: x?.dims[0] ?? 0, bytes: (shares[x?.dims[0] ?? 0] ?? 0) * memoryLimit }),
+    async ({ length }) => void released.push(length),
+  );
+  for (const length of [1, 2, 1]) await graphs.of({ x: float32([length], new Float32Array(length)) });
+  expect(released).toEqual([]);
+  await graphs.of({ x: float32([3], [0, 0, 0]) });
+  expect(released).toEqual([2]);
+  await graphs.of({ x: float32([4], [0, 0, 0, 0]) });
+  expect(released).toEqual([2, 1, 3]);
+  await graphs.release();
+  expect(released).toEqual([2, 1, 3, 4]);
 });

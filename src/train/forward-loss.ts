@@ -9,10 +9,12 @@ import { type Context, raiseOpset } from "../passes/index.ts";
 import type { Batch } from "../tensor/types.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
+import { memoryLimit, peakBytes } from "./memory.ts";
 import { type LossGraph, sizesOf, trainingEnd, writeLoss } from "./write-loss.ts";
 
 interface LossSession extends LossGraph {
   readonly session: Session;
+  readonly bytes: number;
 }
 
 /**
@@ -81,27 +83,36 @@ async function load(
   raiseOpset(working, gradientOpset);
   const written = await writeLoss(working, example, loss, { ...context, log: () => {} }, own);
   working.graph.setOutputs([written.value]);
-  return { ...written, session: await context.engine.load(working) };
+  return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
 }
 
-/** A cache by batch sizes; the least recently used entry is released. */
+/** A cache by batch sizes. The least recently used entries are released if there are too many, or if they keep too much memory. */
 interface BySizes<T> {
   of(batch: Batch): Promise<T>;
   release(): Promise<void>;
 }
 
-const most = 16;
+const maxEntries = 16;
 
-export function bySizes<T>(make: (example: Batch) => Promise<T>, release: (one: T) => Promise<void>): BySizes<T> {
+/** @param make Its `bytes` are those of the values of one run: a session keeps the memory for the next one. */
+export function bySizes<T extends { readonly bytes: number }>(
+  make: (example: Batch) => Promise<T>,
+  release: (one: T) => Promise<void>,
+): BySizes<T> {
   const made = new Map<string, T>();
+  const keepsTooMuch = (): boolean => {
+    const total = [...made.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    return made.size > maxEntries || (made.size > 1 && total > memoryLimit);
+  };
   return {
     async of(batch) {
       const sizes = sizesOf(batch);
       const one = made.get(sizes) ?? (await make(batch));
       made.delete(sizes);
       made.set(sizes, one);
-      const [oldest] = made;
-      if (made.size > most && oldest !== undefined) {
+      while (keepsTooMuch()) {
+        const [oldest] = made;
+        if (oldest === undefined) break;
         made.delete(oldest[0]);
         await release(oldest[1]);
       }

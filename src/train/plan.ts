@@ -4,14 +4,14 @@ import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
-import { draw, firstBatch, setAside } from "../data/select.ts";
+import { draw, setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
-import { batchSize } from "./batch-size.ts";
+import { batchSizeFor } from "./batch-size.ts";
 import { type Gradual, gradualOf } from "./gradual-options.ts";
 import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
@@ -90,7 +90,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const plan: Plan = {
     data,
     epochs,
-    size: await batchOf(model, options.batch, data, context),
+    size: await batchOf(model, { given: options.batch, data, teachers: loss.teachers ?? [] }, context),
     accumulate,
     optimizer,
     learningRate,
@@ -125,13 +125,16 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   return plan;
 }
 
-/** Samples from which the sizes of symbolic dimensions are taken. */
-const fewSamples = 16;
+interface BatchRequest {
+  readonly given: number | undefined;
+  readonly data: Dataset;
+  readonly teachers: readonly Model[];
+}
 
-async function batchOf(model: Model, given: number | undefined, data: Dataset, context: Context): Promise<number> {
+async function batchOf(model: Model, { given, data, teachers }: BatchRequest, context: Context): Promise<number> {
   const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
   if (given !== undefined) return wanted;
-  const { size, why } = batchSize(model, wanted, await firstBatch(data, fewSamples));
+  const { size, why } = await batchSizeFor(model, wanted, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
   return size;
 }

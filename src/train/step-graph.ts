@@ -17,6 +17,7 @@ import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";
 import { type CacheBudget, type FrozenPart, only, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
+import { peakBytes } from "./memory.ts";
 import { type Progress, writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
@@ -27,6 +28,8 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
   readonly draws: boolean;
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
+  /** Bytes of values that a step needs at the same time. */
+  readonly bytes: number;
   /** Feeds of the session for a batch, besides the parameters; `drawn` is the random number of the step. */
   feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
 }
@@ -81,6 +84,7 @@ export async function loadStepGraph(
     draws: draw !== undefined,
     session,
     frozen: frozenPart,
+    bytes: peakBytes(step) + (frozen === undefined ? 0 : peakBytes(frozen)),
     async feeds(batch, drawn, progress) {
       const draws = draw === undefined ? {} : { [draw]: int64([], [drawn]) };
       const feeds = { ...written.feeds(batch, progress), ...draws };
