@@ -2,13 +2,15 @@
  * A browser without a window, for one page.
  *
  * The page tells the server that sent it what it found, so nothing needs to steer the browser: any Chromium will do, and no library is
- * needed. The browser ends with the pipe that it was started with, even if this process is killed.
+ * needed. The browser ends with the pipe that it was started with, even if this process is killed. It is told the address of the page through
+ * this pipe too: all users of a machine can read the arguments of its processes, and whoever knows the address can read the models.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { Readable, Writable } from "node:stream";
 import { PithError } from "../../errors.ts";
 
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
@@ -94,10 +96,16 @@ export async function openPage(program: string, address: string, folder: string)
     "--enable-unsafe-webgpu",
     // Chromium refuses to run as root with its sandbox on.
     ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
-    address,
   ];
   const browser = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
   const ended = end(browser);
+  const [, , , orders, answers] = browser.stdio;
+  // A browser that ends at once closes its pipe.
+  if (orders instanceof Writable)
+    orders
+      .on("error", () => {})
+      .write(`${JSON.stringify({ id: 1, method: "Target.createTarget", params: { url: address } })}\0`);
+  if (answers instanceof Readable) answers.resume();
   return {
     ended,
     async close() {

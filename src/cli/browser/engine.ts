@@ -84,7 +84,7 @@ export async function openBrowser(
       heard = Date.now();
       progressed(done, total);
     },
-    onFailure: (text) => lost(new PithError("E_ENGINE", `In the browser: ${text}`)),
+    onFailure: (text) => lost(new PithError("E_ENGINE", `In the browser: ${withoutToken(text)}`)),
   });
   const page = await openPage(program, server.address, temporary);
   const stop = (): void => lost(new PithError("E_STOPPED", "Stopped on request."));
@@ -169,9 +169,13 @@ export async function openBrowser(
   }
 }
 
+/** Shortens the addresses of modules in a message of the page: whoever knows them can read the models from the server. */
+const withoutToken = (text: string): string => text.replace(/http:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{32}\//g, "");
+
 function failure({ fault, cause }: Extract<PageMessage, { readonly kind: "fault" }>): Error {
-  const error = fromFault(fault);
+  const [message, stack] = [withoutToken(fault.message), fault.stack && withoutToken(fault.stack)];
+  const error = fromFault({ ...fault, message, stack });
   if (!(error instanceof PithError)) return error;
-  const options = { hint: error.advice, ...(cause === undefined ? {} : { cause: new Error(cause) }) };
+  const options = { hint: error.advice, ...(cause === undefined ? {} : { cause: new Error(withoutToken(cause)) }) };
   return new PithError(error.code, `In the browser: ${error.message}`, options);
 }
