@@ -148,14 +148,14 @@ export async function judgedBatch(
 async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
   const [model] = models;
   if (models.some(drawsNumbers))
-    return "the model draws random numbers: they are drawn from fixed seeds, the same ones for each model that is compared";
+    return "The model draws random numbers: both models draw the same ones, from fixed seeds.";
   if (model === undefined || hasBatchAxis(model)) return undefined;
   const rows = await firstBatch(dataset);
   const [run] = new Feeder(model, rows, dataset.name).runs(rows);
   const [name] = Object.entries(run?.feeds ?? {}).find(([, { dims }]) => dims.length === 1 && dims[0] === 1) ?? [];
   return name === undefined
     ? undefined
-    : `no axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
+    : `No axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
 }
 
 /** Whether axis 1 counts positions: of tokens, masks and of vectors at positions, but not of the features of a sample. */

@@ -189,7 +189,7 @@ describe("alone and in a batch", () => {
     const model = parseModel(`opset 21 graph (x: float32[n]) -> (y: float32[1]) { y = ReduceMean(x) {keepdims=1} }`);
     const [values, lists] = [[6], [3, 2]].map((dims) => memory("x", { x: float32(dims, [1, 2, 3, 4, 5, 6]) }));
     const noteOn = async (data: typeof values) => data && (await judgedBatch(engine, [model], data, "R²")).note;
-    expect(await noteOn(values)).toMatch(/^no axis of "x" counts samples: each row of the data is run alone/);
+    expect(await noteOn(values)).toMatch(/^No axis of "x" counts samples: each row of the data is run alone/);
     expect(await noteOn(lists)).toBeUndefined();
   });
 
