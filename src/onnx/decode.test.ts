@@ -316,7 +316,7 @@ describe("broken models are refused", () => {
     });
     await expect(open(without)).rejects.toMatchObject({
       code: "E_MODEL",
-      message: expect.stringMatching(/does not say in which operator set it is written \(opset_import is missing\)\.$/),
+      message: expect.stringMatching(/its operator set is missing \(opset_import\)\.$/),
       hint: expect.stringMatching(/opset_imports/),
     });
     await expect(open(await message((model) => model.integer(1, 8)))).rejects.toMatchObject({ code: "E_NOT_ONNX" });

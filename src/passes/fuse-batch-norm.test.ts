@@ -157,7 +157,7 @@ test.each([
   [
     "the batch's own statistics",
     `y = BatchNormalization(h, scale, shift, mean, variance) {training_mode=1}`,
-    "statistics of the batch",
+    "batch statistics",
   ],
   ["an output that is used elsewhere", `y0 = ${norm}\n  y = Add(y0, h)`, "used elsewhere"],
   [

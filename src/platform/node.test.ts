@@ -114,8 +114,8 @@ describe("openBeside stays in the folder", () => {
     ["/etc/hostname", /absolute/],
     ["C:\\secret", /absolute/],
     ["..\\secret", /leaves/],
-    ["", /no file name/],
-    ["a\0b", /no file name/],
+    ["", /not a file name/],
+    ["a\0b", /not a file name/],
   ])("and refuses %j", async (location, sentence) => {
     await expect(node.openBeside(owner(), location)).rejects.toMatchObject({
       code: "E_MODEL",

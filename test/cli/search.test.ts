@@ -98,10 +98,10 @@ test("says why where nothing is smaller", async () => {
 });
 
 test.each([
-  [["-r", "steps.yaml", "--minutes", "1"], /A recipe says what is done/],
-  [["--target-size", "2kB", "--faster", "2"], /give one of them/],
-  [["--for", "speed", "--faster", "2"], /--faster and --for each say what is looked for/],
-  [["--minutes", "1", "--steps", "2"], /each say how long to search/],
+  [["-r", "steps.yaml", "--minutes", "1"], /A recipe already lists the steps/],
+  [["--target-size", "2kB", "--faster", "2"], /cannot be combined/],
+  [["--for", "speed", "--faster", "2"], /--faster and --for cannot be combined/],
+  [["--minutes", "1", "--steps", "2"], /--minutes and --steps cannot be combined/],
   [["--minutes", "0"], /must be above 0/],
   [["--minutes", "43201"], /--minutes: must be at most 43200 \(30 days\), got 43201/],
   [["--for", "fun"], /size, speed/],

@@ -189,7 +189,7 @@ test("columns go with the channels that they join, and where none do that is sai
   const { changes, misses } = await prune(network(), { structured: 0.5 });
   expect([changes, misses.map(({ at, reason }) => `${at}: ${reason}`)]).toEqual([
     [],
-    ["embed: its columns are not tied to the channels of a layer, so none is cut with them"],
+    ["embed: its columns are not coupled to the channels of a layer"],
   ]);
 });
 

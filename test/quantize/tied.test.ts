@@ -224,7 +224,7 @@ test("blocks: a table whose last layer cannot read them has 8 bits, and both say
     block: 16,
     overrides: { embedding: { bits: 4 } },
   });
-  const why = 'not blocks: it is the weight of "head" too, where the data operand is transposed';
+  const why = 'not blocks: it is also the weight of "head", where the data operand is transposed';
   expect(changes.map(({ at, what }) => [at, what])).toEqual([
     ["embedding", `weight as int8, a scale per row, ${why}`],
     ["layer", "weight in 4 bits, blocks of 16"],

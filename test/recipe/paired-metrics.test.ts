@@ -41,7 +41,7 @@ test("an original that names one class for all samples is told where only its an
     return said;
   };
   expect(await told(1, false)).toEqual([
-    'the original names the same class for all 20 samples, so that agreement shows little: if it scores no classes, `metric: "r-squared"` tells more',
+    'the original names the same class for all 20 samples, so agreement shows little: if it scores no classes, `metric: "r-squared"` tells more',
   ]);
   expect(await told(-1, false)).toEqual([]);
   expect(await told(1, true)).toEqual([]);

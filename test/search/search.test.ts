@@ -107,7 +107,10 @@ test("names the candidate that the end of the time stopped", async () => {
       return engine.load(...given);
     },
   };
-  const options = { ...quick, steps: undefined, minutes: 1, onBest: async () => void (isLate = true) };
+  const onBest = async (): Promise<void> => {
+    isLate = true;
+  };
+  const options = { ...quick, steps: undefined, minutes: 1, onBest };
   const log = ({ id, text }: { readonly id: string; readonly text: string }): void => void said.push(`${id}: ${text}`);
   const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
   expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
