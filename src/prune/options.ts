@@ -55,7 +55,7 @@ const fields = v.strictObject({
    */
   scope: option(
     allocations.schema,
-    "how the amount is spread over layers, or a module (default: uniform; with --structured: isomorphic)",
+    "spread of the amount, or a module (default: uniform; --structured: isomorphic)",
     { value: "scope", meanings: allocations.meanings },
   ),
   /** The largest share that the allocation may remove of a layer: 0.8. Other layers lose more instead. */
@@ -73,7 +73,7 @@ const fields = v.strictObject({
    */
   importance: option(
     criteria.schema,
-    "criterion for weights or channels, or a module (default: magnitude; with --structured and --data: taylor)",
+    "criterion or module (default: magnitude; --structured with --data: taylor)",
     { value: "criterion", meanings: criteria.meanings },
   ),
   /**

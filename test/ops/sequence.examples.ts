@@ -43,7 +43,7 @@ export const sequenceExamples: readonly Example[] = [
     SequenceAt a place | ${pair} at: int64[] = [1]; y = SequenceAt(s, at)
     SequenceAt the end | ${pair} at: int32[] = [-2]; y = SequenceAt(s, at)
     SequenceAt a fed place | (x: float32[4], z: float32[4], at: int64[]) s = SequenceConstruct(x, z); y = SequenceAt(s, at)
-      | feeds at: 1 | no lower: is not known before it runs | no gradient: is differentiated as its primitives
+      | feeds at: 1 | no lower: are not known before it runs | no gradient: is differentiated as its primitives
     SequenceAt a piece, of a tensor that is cut in pieces of one size |
       (x: float32[batch, 7]) n: int64[] = [3]; at: int64[] = [-1]; s = SplitToSequence(x, n) {axis=-1}; y = SequenceAt(s, at)
     SequenceAt a place of a tensor that is cut into places |

@@ -277,7 +277,7 @@ graph (x: float32[batch, 3, 8, 8]) -> (y) {
     const settings = { scheme: "static", data: memory("x", { x }), biasCorrection: "none" } as const;
     const { changes } = await quantize(model, { ...settings, ...options });
     const error = difference(await run(parseModel(text), { x }), await run(model, { x }));
-    return { error, absorbed: changes.filter(({ what }) => what.includes("never fall below")).map(({ at }) => at) };
+    return { error, absorbed: changes.filter(({ what }) => what.includes("minimums absorbed")).map(({ at }) => at) };
   };
 
   test("gives what it never falls below to the biases behind, and rounds with less error", async () => {

@@ -288,7 +288,7 @@ describe("scales that are trained", () => {
     expect(ranges).toContain("x_range");
     const now = [...parametersOf(learned, infer(learned))].map(({ name }) => name);
     expect(now.sort()).toEqual([...before, ...ranges].sort());
-    expect(changes.map(({ what }) => what)).toContain("weight rounded to 7 bits, per-channel scales, to train");
+    expect(changes.map(({ what }) => what)).toContain("weight rounded to 7 bits, per-channel scales, trainable");
     expect(layerNames(learned)).toEqual(layerNames(cnn()));
   });
 
