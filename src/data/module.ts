@@ -116,9 +116,18 @@ async function fromFunction(
   };
 }
 
-/** A data set that is an object of the module's own: what it gives is checked. One that Pith made of arrays is right. */
+/** One checked data set for each of a module's: the same object for all parts shows that a module has no parts. */
+const checkedDatasets = new WeakMap<Dataset, Dataset>();
+
+/** Returns a data set that checks what the module's own object gives. A data set that Pith made from arrays needs no check. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
+  const known = checkedDatasets.get(dataset) ?? checking(module, dataset);
+  checkedDatasets.set(dataset, known);
+  return known;
+}
+
+function checking(module: string, dataset: Dataset): Dataset {
   const { name, count, classes } = dataset;
   const batches: Dataset["batches"] = (options) => guardedBatches(module, () => dataset.batches(options), undefined);
   if (!isIndexed(dataset)) return { name, count, classes, batches };
