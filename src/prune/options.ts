@@ -53,11 +53,10 @@ const fields = v.strictObject({
    * How the amount is spread over the layers. Weights: "uniform" (default), "uniform+", "global", "global-normalized", "erk", "lamp". Channels: "isomorphic"
    * (default), "uniform", "global". Or a method of your own, or the path of a module whose default export is one.
    */
-  scope: option(
-    allocations.schema,
-    "spread of the amount, or a module (default: uniform; --structured: isomorphic)",
-    { value: "scope", meanings: allocations.meanings },
-  ),
+  scope: option(allocations.schema, "spread of the amount, or a module (default: uniform; --structured: isomorphic)", {
+    value: "scope",
+    meanings: allocations.meanings,
+  }),
   /** The largest share that the allocation may remove of a layer: 0.8. Other layers lose more instead. */
   maxLayerAmount: option(
     v.pipe(share, v.gtValue(0, "takes a number above 0")),
@@ -71,11 +70,10 @@ const fields = v.strictObject({
    * "activation". Or a method of your own, or the path of a module whose default export is one. Default for weights: "magnitude". Default for channels:
    * "taylor" with `data` if the model scores classes (without `loss` it needs no labels), "activation" with `data` otherwise, "magnitude" without `data`.
    */
-  importance: option(
-    criteria.schema,
-    "criterion or module (default: magnitude; --structured with --data: taylor)",
-    { value: "criterion", meanings: criteria.meanings },
-  ),
+  importance: option(criteria.schema, "criterion or module (default: magnitude; --structured with --data: taylor)", {
+    value: "criterion",
+    meanings: criteria.meanings,
+  }),
   /**
    * Which weights are removed together and compared: "entries" of a layer (default, except for "wanda"), "rows" (each output loses its share), n:m such as
    * "2:4" (the two largest of four consecutive inputs are kept; needs no amount), blocks of outputs × inputs such as "4x1", a method of your own, or the path of a module.

@@ -8,6 +8,7 @@
  * cut, of the original's those count that are left. Parts are taken in order; one that is no better for it, on samples that it was not trained
  * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
  */
+import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { type Block, blocks, joinBlocks } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Dataset } from "../data/types.ts";
@@ -82,6 +83,7 @@ async function trainPart(
   if (first !== undefined) await own.reach(first);
   await theirs.reach(target.producer);
   const model = extract(own.model, part.outputs, part.inputs);
+  if (!hasBatchAxis(model)) return new Miss(`"${output.name}" has no batch axis`, part.name);
   const inputs = model.graph.feeds.map(({ name }) => name);
   if (inputs.some((name) => own.states.includes(name))) return new Miss("it reads a state", part.name);
   const store = scope.storage.store(part.name);

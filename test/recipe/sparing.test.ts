@@ -110,7 +110,9 @@ test("a step of a recipe spares layers where it misses the goal of the run, and 
 
 test("a step without milder forms cannot spare", () => {
   const wrong = () => recipeFrom({ steps: [{ prune: { amount: 0.1 }, judge: "spare" }] });
-  expect(wrong).toThrow(expect.objectContaining({ message: expect.stringContaining("prune has no higher-precision form") }));
+  expect(wrong).toThrow(
+    expect.objectContaining({ message: expect.stringContaining("prune has no higher-precision form") }),
+  );
 });
 
 test("a goal that no choice of layers keeps is refused with what is lost then", async () => {
