@@ -97,7 +97,8 @@ async function bundled(code: string) {
 test("what quantizes weights loads neither readers of data nor the static scheme", async () => {
   const { modules, bytes } = await bundled(smaller);
   expect(modules).toContain("src/quantize/weights.ts");
-  const names = ["src/data/option.ts", "src/evaluate/run-target.ts"];
+  // Text and the names of runtimes, which messages need.
+  const names = ["src/data/option.ts", "src/evaluate/numbers.ts", "src/evaluate/run-target.ts"];
   const folders = new Set(modules.filter((name) => !names.includes(name)).map((name) => dirname(name)));
   for (const folder of ["src/data", "src/evaluate", "src/train", "src/report"]) expect(folders).not.toContain(folder);
   expect(modules).not.toContain("src/quantize/static.ts");
