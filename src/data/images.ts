@@ -8,6 +8,7 @@ import type { Dense } from "../tensor/types.ts";
 import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "./labels.ts";
+import { firstBatch } from "./select.ts";
 import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png", ".webp"];
@@ -71,6 +72,15 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
     folder,
     found.files.map((file) => joinPath(folder, file)),
   );
+}
+
+/** Returns the files that `images` reads in a folder: images, and the tables and lists that say their classes. */
+export async function filesOfImages(folder: string): Promise<readonly string[]> {
+  const dataset = await images(folder);
+  const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));
+  const { image } = await firstBatch(dataset, dataset.count);
+  const paths = image?.type === "string" ? image.data : [];
+  return [...lists.map((name) => joinPath(folder, name)), ...new Set(paths)];
 }
 
 /** Images by their paths, with classes or without. */
@@ -202,6 +212,8 @@ async function fromTable(
     if (file === undefined || text === undefined || file === "" || text === "") {
       throw new PithError("E_DATA", `${place}: expected a file and a label, got "${fields.join(",")}".`);
     }
+    if (file.split(/[/\\]/).includes(".."))
+      throw new PithError("E_DATA", `${place}: "${file}" leads out of the folder of the table.`);
     // Files in folders below are looked for when they are read.
     if (!file.includes("/") && !names.has(file)) throw new PithError("E_DATA", `${place}: there is no file "${file}".`);
     files.push(file);

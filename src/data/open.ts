@@ -4,7 +4,7 @@ import { PithError, someOf } from "../errors.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
-import { findImageFiles, imageFiles, images, isImageFile } from "./images.ts";
+import { filesOfImages, findImageFiles, imageFiles, images, isImageFile } from "./images.ts";
 import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
 import { streamOf } from "./select.ts";
 import { ofPart, ofParts, partsOf, readPart, type Source } from "./source.ts";
@@ -51,9 +51,79 @@ export async function openSource(reference: string, { inOrder, ...reading }: Sou
   return { ...source, usual: ordered(source.usual), parts };
 }
 
-async function openAny(reference: string, reading: Reading): Promise<Source> {
+/** What lies at a path, by names alone. */
+type Layout =
+  | {
+      readonly kind: "idx" | "cifar";
+      readonly folder: string;
+      readonly names: readonly string[];
+      readonly usual?: Part;
+    }
+  | {
+      readonly kind: "named";
+      readonly owner: string;
+      readonly folder: string;
+      readonly names: Names;
+      readonly usual?: Part;
+    }
+  | { readonly kind: "folders"; readonly folder: string; readonly names: Names }
+  | { readonly kind: "images"; readonly folder: string }
+  | { readonly kind: "sounds"; readonly folder: string; readonly paths: readonly string[] }
+  | { readonly kind: "file"; readonly path: string };
+
+const openAny = async (reference: string, reading: Reading): Promise<Source> =>
+  openLayout(await layoutOf(reference), reading);
+
+async function openLayout(layout: Layout, reading: Reading): Promise<Source> {
+  switch (layout.kind) {
+    case "idx":
+      return openIdx(layout.folder, layout.names, layout.usual);
+    case "cifar":
+      return openCifar(layout.folder, layout.names);
+    case "named":
+      return openNamed(layout.owner, layout.folder, layout.names, reading, layout.usual);
+    case "folders": {
+      const { folder, names } = layout;
+      const open = (name: string) => async () =>
+        (await openLayout(await layoutOfFolder(joinPath(folder, name)), reading)).usual();
+      return ofParts(folder, partsOf(names, open));
+    }
+    case "images":
+      return ofPart(layout.folder, "test", () => images(layout.folder, reading));
+    case "sounds":
+      return ofPart(layout.folder, "test", () => openSounds(layout.folder, layout.paths, reading));
+    case "file":
+      return openOne(layout.path, reading);
+  }
+}
+
+/** Returns the files that `openDataset` reads at a path, all parts together. @throws PithError as `openDataset` for a path without data. */
+export async function dataFiles(reference: string): Promise<readonly string[]> {
+  return filesOf(await layoutOf(reference));
+}
+
+async function filesOf(layout: Layout): Promise<readonly string[]> {
+  switch (layout.kind) {
+    case "idx":
+    case "cifar":
+    case "named":
+      return Object.values(layout.names).map((name) => joinPath(layout.folder, name));
+    case "folders": {
+      const folders = Object.values(layout.names).map((name) => joinPath(layout.folder, name));
+      return (await Promise.all(folders.map(async (folder) => filesOf(await layoutOfFolder(folder))))).flat();
+    }
+    case "images":
+      return filesOfImages(layout.folder);
+    case "sounds":
+      return layout.paths;
+    case "file":
+      return [layout.path];
+  }
+}
+
+async function layoutOf(reference: string): Promise<Layout> {
   const kind = await fileKind(reference);
-  if (kind === "folder") return openFolder(reference, reading);
+  if (kind === "folder") return layoutOfFolder(reference);
   if (kind === "other")
     throw new PithError("E_FILE", `"${reference}" is neither a file nor a folder, and data is read more than once.`, {
       hint: "Write what it gives to a file.",
@@ -64,19 +134,18 @@ async function openAny(reference: string, reading: Reading): Promise<Source> {
   const own = idxFile(name);
   if (own !== undefined) {
     const { part, family } = own;
-    const files = (await listFolder(folder)).filter((file) => part === "train" || idxFile(file)?.part === "test");
-    return openIdx(folder, files, family, part);
-  }
-  const record = cifarFile(name);
-  if (record !== undefined) {
-    const { part, labels } = record;
-    return ofPart(reference, part, async () => cifar(reference, [await openFile(reference)], labels));
+    const names = (await listFolder(folder)).filter((file) => {
+      const found = idxFile(file);
+      return found?.family === family && (part === "train" || found.part === "test");
+    });
+    return { kind: "idx", folder, names, usual: part };
   }
   const named = namedPart(name);
-  if (named === undefined || !isDataFile(name)) return openOne(reference, reading);
+  if (cifarFile(name) !== undefined || named === undefined || !isDataFile(name))
+    return { kind: "file", path: reference };
   // A training file brings the test file beside it. A test file brings nothing.
   const beside = named.part === "train" ? namesOf(await listFolder(folder), named.family) : {};
-  return openNamed(reference, folder, { ...beside, [named.part]: name }, reading, named.part);
+  return { kind: "named", owner: reference, folder, names: { ...beside, [named.part]: name }, usual: named.part };
 }
 
 function isDataFile(name: string): boolean {
@@ -85,6 +154,9 @@ function isDataFile(name: string): boolean {
 
 /** A file whose name says nothing about parts. */
 async function openOne(path: string, reading: Reading): Promise<Source> {
+  const record = cifarFile(fileNameOf(path));
+  if (record !== undefined)
+    return ofPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
   const tokens = tokenFile(fileNameOf(path));
   if (tokens !== undefined) return ofPart(path, "test", () => openTokens(path, tokens, reading));
   if (isImageFile(path)) return ofPart(path, "test", async () => imageFiles(path, [path]));
@@ -99,7 +171,7 @@ function openNamed(owner: string, folder: string, names: Names, reading: Reading
   return ofParts(owner, partsOf(names, open), usual);
 }
 
-async function openFolder(folder: string, reading: Reading): Promise<Source> {
+async function layoutOfFolder(folder: string): Promise<Layout> {
   const names = (await listFolder(folder)).filter((name) => !name.startsWith("."));
   const families = new Set(names.flatMap((name) => idxFile(name)?.family ?? []));
   if (families.size > 1) {
@@ -107,19 +179,17 @@ async function openFolder(folder: string, reading: Reading): Promise<Source> {
       hint: "Name one of the files instead of the folder.",
     });
   }
-  for (const family of families) return openIdx(folder, names, family);
+  const idxNames = names.filter((name) => idxFile(name) !== undefined);
+  if (idxNames.length > 0) return { kind: "idx", folder, names: idxNames };
   const records = names.filter((name) => cifarFile(name) !== undefined);
-  if (records.length > 0) return openCifar(folder, records);
+  if (records.length > 0) return { kind: "cifar", folder, names: records };
 
   const folders = await partFolders(folder, names);
-  if (folders !== undefined) {
-    const open = (name: string) => async () => (await openFolder(joinPath(folder, name), reading)).usual();
-    return ofParts(folder, partsOf(folders, open));
-  }
-  if ((await findImageFiles(folder)) !== undefined) return ofPart(folder, "test", () => images(folder, reading));
-  const sounds = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
-  if (sounds.length > 0) return ofPart(folder, "test", () => openSounds(folder, sounds, reading));
-  return openTables(folder, names, reading);
+  if (folders !== undefined) return { kind: "folders", folder, names: folders };
+  if ((await findImageFiles(folder)) !== undefined) return { kind: "images", folder };
+  const paths = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
+  if (paths.length > 0) return { kind: "sounds", folder, paths };
+  return layoutOfTables(folder, names);
 }
 
 async function partFolders(folder: string, names: readonly string[]): Promise<Names | undefined> {
@@ -133,23 +203,24 @@ async function partFolders(folder: string, names: readonly string[]): Promise<Na
 }
 
 /** Files of one data set among others: train.csv and dev.csv, or the only one of its kind. Notes in .txt do not count beside tables. */
-async function openTables(folder: string, names: readonly string[], reading: Reading): Promise<Source> {
+function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const files = names.filter(isDataFile);
   const tables = files.filter((name) => extensionOf(name) !== ".txt");
   const chosen = tables.length > 0 ? tables : files;
   const families = new Set(chosen.flatMap((name) => namedPart(name)?.family ?? []));
   const [family] = families;
-  if (families.size === 1 && family !== undefined) return openNamed(folder, folder, namesOf(chosen, family), reading);
+  if (families.size === 1 && family !== undefined)
+    return { kind: "named", owner: folder, folder, names: namesOf(chosen, family) };
   const [only] = chosen;
-  if (chosen.length === 1 && only !== undefined) return openOne(joinPath(folder, only), reading);
+  if (chosen.length === 1 && only !== undefined) return { kind: "file", path: joinPath(folder, only) };
   const found = names.length === 0 ? "it is empty" : `it holds ${someOf(names)}`;
   throw new PithError("E_DATA", `No data set is recognised in "${folder}": ${found}.`, { hint: accepted });
 }
 
-function openIdx(folder: string, names: readonly string[], family: string, usual?: Part): Source {
+function openIdx(folder: string, names: readonly string[], usual?: Part): Source {
   const found = names.flatMap((name) => {
     const file = idxFile(name);
-    return file?.family === family ? [{ ...file, path: joinPath(folder, name) }] : [];
+    return file === undefined ? [] : [{ ...file, path: joinPath(folder, name) }];
   });
   const open = (files: typeof found, part: Part) => async () => {
     const file = (holds: "images" | "labels") => {

@@ -137,7 +137,7 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 /** Where a model says that its weights lie; none for what is no model, undefined where it cannot be read to the end. */
-async function locationsOf(path: string): Promise<readonly string[] | undefined> {
+export async function locationsOf(path: string): Promise<readonly string[] | undefined> {
   if ((await fileKind(path)) !== "file") return [];
   const locations = new Set<string>();
   // Nothing is read of them: what small tensors hold does not matter here.

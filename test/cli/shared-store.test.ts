@@ -1,6 +1,6 @@
 /** What a command leaves in the store of a queue for workers. */
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SharedInput } from "../../src/cli/queue/inputs.ts";
 import { foundAmong } from "../../src/cli/queue/modules.ts";
@@ -11,6 +11,7 @@ import {
   type SharedStore,
   shareInput,
 } from "../../src/cli/queue/shared-store.ts";
+import { openSource } from "../../src/data/open.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { outliers } from "../outliers.ts";
@@ -29,9 +30,101 @@ test("the tokenizer and settings of a model are shared with it, from its folder 
   writeFileSync(join(folder, "points.csv"), "x,label\n1,0\n");
   const store = await openSharedStore(join(folder, "store"));
   const input = { model, resumeFolder: "", data: dataAt(join(folder, "points.csv")), seed: 0 };
-  const shared = await shareInput(store, await open(model), input);
+  const shared = await shareInput(store, input, () => {});
   const [place = ""] = /^inputs\/[0-9a-f]{64}(?=\/model\.onnx$)/.exec(shared.model) ?? [];
   expect(readdirSync(join(store.folder, place)).toSorted()).toEqual(["config.json", "model.onnx", "tokenizer.json"]);
+});
+
+describe("a command", () => {
+  const folder = temporaryFolder();
+  const at = (...names: readonly string[]) => join(folder, ...names);
+  const write = (...names: readonly string[]) => {
+    mkdirSync(dirname(at(...names)), { recursive: true });
+    writeFileSync(at(...names), "x,label\n1,0\n");
+  };
+  /** Shares data, and returns the names of all files in the store but the model's. */
+  const sharedFiles = async (data: string): Promise<readonly string[]> => {
+    const store = await openSharedStore(join(temporaryFolder(), "store"));
+    const printed: string[] = [];
+    const input = { model: at("net.onnx"), resumeFolder: "", data: dataAt(at(data)), seed: 0 };
+    const job = await shareInput(store, input, (names) => printed.push(...names));
+    const files = readdirSync(join(store.folder, "inputs"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => relative(join(store.folder, "inputs"), join(parentPath, name)))
+      .map((path) => path.split(sep).slice(1).join("/"));
+    expect(printed.toSorted()).toEqual(files.toSorted());
+    const received = await receivedInput(store, job, await foundAmong([]));
+    // A worker finds the same parts.
+    const [here, there] = [await openSource(at(data), {}), await openSource(received.data.path, {})];
+    expect(Object.keys(there.parts)).toEqual(Object.keys(here.parts));
+    return files.filter((name) => name !== "net.onnx").toSorted();
+  };
+
+  beforeAll(async () => {
+    await save(parseModel(outliers), at("net.onnx"));
+    const files = {
+      tables: ["points.csv", "salaries.csv", "cards.train.csv", "cards.test.csv", "other.test.csv"],
+      parts: ["dev.tsv", "train.tsv", "notes.txt", ".env", "password.json"],
+      photos: ["classes.txt", "a.png", "b.png", "c.txt", ".git/config"],
+      classes: [
+        "train/cat/1.png",
+        "train/dog/2.jpg",
+        "train/dog/notes.md",
+        "val/cat/3.png",
+        "val/dog/4.png",
+        "raw/5.png",
+      ],
+      mnist: ["train", "t10k"].flatMap((part) => [`${part}-images-idx3-ubyte`, `${part}-labels-idx1-ubyte`]),
+      cifar: ["data_batch_1.bin", "test_batch.bin", "readme.html"],
+    };
+    for (const [place, names] of Object.entries(files)) for (const name of names) write(place, name);
+    writeFileSync(at("photos", "labels.csv"), "file,label\na.png,0\n");
+  });
+
+  test.each<readonly [data: string, files: readonly string[]]>([
+    ["tables/points.csv", ["points.csv"]],
+    ["tables/cards.train.csv", ["cards.test.csv", "cards.train.csv"]],
+    ["tables/cards.test.csv", ["cards.test.csv"]],
+    ["parts", ["dev.tsv", "train.tsv"]],
+    ["photos", ["a.png", "classes.txt", "labels.csv"]],
+    ["photos/b.png", ["b.png"]],
+    ["classes", ["train/cat/1.png", "train/dog/2.jpg", "val/cat/3.png", "val/dog/4.png"]],
+    ["mnist/t10k-images-idx3-ubyte", ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]],
+    [
+      "mnist",
+      ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+    ],
+    ["cifar", ["data_batch_1.bin", "test_batch.bin"]],
+    ["cifar/test_batch.bin", ["test_batch.bin"]],
+  ])("shares of %s only the files that are read, and names them", async (data, files) => {
+    expect(await sharedFiles(data)).toEqual(files);
+  });
+
+  test("refuses a table that names images outside of its folder", async () => {
+    write("outside", "a.png");
+    writeFileSync(at("outside", "labels.csv"), "file,label\na.png,0\n../photos/b.png,1\n");
+    await expect(sharedFiles("outside")).rejects.toThrow('"../photos/b.png" leads out of the folder of the table.');
+  });
+
+  test.skipIf(process.platform === "win32")("shares a model in the cache of a hub under its names", async () => {
+    const cache = temporaryFolder();
+    const [blobs, snapshot] = [join(cache, "blobs"), join(cache, "snapshots", "1")];
+    for (const path of [blobs, snapshot]) mkdirSync(path, { recursive: true });
+    await save(parseModel(outliers), join(cache, "net.onnx"), { externalData: true });
+    for (const name of ["net.onnx", "net.onnx_data"]) {
+      renameSync(join(cache, name), join(blobs, `hash-of-${name}`));
+      symlinkSync(join(blobs, `hash-of-${name}`), join(snapshot, name));
+    }
+    const store = await openSharedStore(join(temporaryFolder(), "store"));
+    const data = dataAt(at("tables/points.csv"));
+    const names: string[] = [];
+    const input = { model: join(snapshot, "net.onnx"), resumeFolder: "", data, seed: 0 };
+    const job = await shareInput(store, input, (files) => names.push(...files));
+    expect(names).toEqual(["net.onnx", "net.onnx_data", "points.csv"]);
+    expect(readdirSync(store.folder)).toEqual(["inputs"]);
+    const { model } = await receivedInput(store, job, await foundAmong([]));
+    expect((await open(model)).graph.outputs).toHaveLength(1);
+  });
 });
 
 test("a data set that is a module stays out of the store, and the job names it by its content", async () => {
@@ -41,7 +134,7 @@ test("a data set that is a module stays out of the store, and the job names it b
   writeFileSync(rows, "export default [];\n");
   const store = await openSharedStore(join(folder, "store"));
   const input = { model, resumeFolder: "", data: dataAt(rows), seed: 0 };
-  const shared = await shareInput(store, await open(model), input);
+  const shared = await shareInput(store, input, () => {});
   expect(shared.data.path).toMatch(/^modules\/[0-9a-f]{64}\/rows\.mjs$/);
   expect(readdirSync(store.folder, { recursive: true }).filter((name) => String(name).includes("rows"))).toEqual([]);
   const received = await receivedInput(store, shared, await foundAmong([rows]));
@@ -64,7 +157,7 @@ describe("a worker", () => {
     writeFileSync(at("secret.csv"), "x,label\n1,0\n");
     store = await openSharedStore(at("store"));
     const input = { model: at("net.onnx"), resumeFolder: "", data: dataAt(at("data")), seed: 0 };
-    job = await shareInput(store, await open(at("net.onnx")), input);
+    job = await shareInput(store, input, () => {});
   });
 
   test("receives what a command shared", async () => {

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
-import { PithError } from "../../errors.ts";
+import { enumerated, PithError } from "../../errors.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -47,8 +47,10 @@ export async function withAhead<I extends SharedInput, T>(
   try {
     context.stage("store");
     const stored = new Map<I, I>();
-    for (const { input, model } of models) {
-      const shared = await shareInput(store, model, input);
+    const onFiles = (names: readonly string[]): void =>
+      context.log({ id: "store", text: `${counted(names.length, "file")} for the workers: ${enumerated(names, 6)}` });
+    for (const { input } of models) {
+      const shared = await shareInput(store, input, onFiles);
       await requireStored(inputIn(store, shared));
       stored.set(input, shared);
     }

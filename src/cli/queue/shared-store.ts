@@ -1,12 +1,12 @@
 /** A folder or a bucket that several machines read and write. It holds models and data under the hashes of their contents, and the finished work of commands. */
-import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
+import { copyFile, mkdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
-import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { fileHash, textHash } from "../../data/file-hash.ts";
+import { dataFiles } from "../../data/open.ts";
 import { sidecarsOf } from "../../data/sidecars.ts";
-import type { Model } from "../../graph/model.ts";
+import { locationsOf } from "../../onnx/data-files.ts";
 import type { Bucket } from "../../run/bucket-store.ts";
-import { filesOf } from "../files.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
@@ -35,18 +35,26 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
   return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
 }
 
+/** A file with its name below a folder of the store, which has "/". */
+type NamedFile = readonly [name: string, path: string];
+
 /**
- * Puts the model and the data of a job into the store, but no modules.
+ * Puts the model and the data of a job into the store, but no modules: the files that are read, and no others.
+ * @param onFiles is called with their names before anything is copied.
  * @returns the input with paths relative to the store, and modules by their hashes.
  * @throws PithError E_OPTION where a worker must not take the job.
  */
-export async function shareInput<I extends SharedInput>(store: SharedStore, model: Model, given: I): Promise<I> {
+export async function shareInput<I extends SharedInput>(
+  store: SharedStore,
+  given: I,
+  onFiles: (names: readonly string[]) => void,
+): Promise<I> {
   const input = await withModules(given, nameInJobs);
-  const shared = await share(store, [
-    ...named(dirname(input.model), filesOf(model, input.model)),
-    ...(await sidecarsOf(input.model)),
-  ]);
-  const path = isCode(input.data.path) ? input.data.path : await shareData(store, input.data.path);
+  const modelFiles = await filesOfModel(input.model);
+  const data = isCode(input.data.path) ? undefined : await filesOfData(input.data.path);
+  onFiles([...modelFiles, ...(data?.files ?? [])].map(([name]) => name));
+  const shared = await share(store, modelFiles);
+  const path = data === undefined ? input.data.path : `${await share(store, data.files)}${data.suffix}`;
   const key = await textHash(JSON.stringify([shared, path, input.seed]));
   return {
     ...input,
@@ -56,19 +64,22 @@ export async function shareInput<I extends SharedInput>(store: SharedStore, mode
   };
 }
 
-/** @returns its path, relative to the store. */
-async function shareData(store: SharedStore, given: string): Promise<string> {
-  const data = resolve(given);
-  const isFolder = (await stat(data)).isDirectory();
-  const base = isFolder ? data : dirname(data);
-  const names = await readdir(base, { recursive: isFolder });
-  // Files of the same kind beside a file may be other parts of the same data.
-  const files = names
-    .filter((name) => isFolder || extname(name) === extname(data))
-    .map((name) => join(base, name))
-    .toSorted();
-  const place = await share(store, named(base, files));
-  return isFolder ? place : `${place}/${basename(data)}`;
+/** The file of a model, the files that hold its weights, and those beside it that say how data is prepared. */
+async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
+  const weights = (await locationsOf(model)) ?? [];
+  return [
+    [basename(model), model],
+    ...weights.map((location): NamedFile => [location.replaceAll(sep, "/"), join(dirname(model), location)]),
+    ...(await sidecarsOf(model)),
+  ];
+}
+
+/** The files of data, and what follows their folder in the path of the data. */
+async function filesOfData(path: string): Promise<{ readonly files: readonly NamedFile[]; readonly suffix: string }> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const folder = isFolder ? path : dirname(path);
+  const files = (await dataFiles(path)).map((file): NamedFile => [relative(folder, file).replaceAll(sep, "/"), file]);
+  return { files, suffix: isFolder ? "" : `/${basename(path)}` };
 }
 
 /** The folders in the store that a job reads. @throws PithError E_DATA for a path that is not in the store. */
@@ -110,22 +121,11 @@ export async function requireStored({ store, model, data, resumeFolder }: Shared
   if (store !== undefined) await requireNoLinks(store, [model, data.path, resumeFolder]);
 }
 
-/** Files with their places below a folder. */
-const named = (base: string, paths: readonly string[]): readonly (readonly [string, string])[] =>
-  paths.map((path) => [relative(base, path).replaceAll(sep, "/"), path]);
-
 /** Puts files, each by its name and path, into a folder named by the hash of their contents. @returns the folder, relative to the store. */
-async function share(
-  { folder, bucket }: SharedStore,
-  given: readonly (readonly [name: string, path: string])[],
-): Promise<string> {
-  const files: string[] = [];
+async function share({ folder, bucket }: SharedStore, named: readonly NamedFile[]): Promise<string> {
+  const files = named.map(([, path]) => path);
   const hashed: HashedFile[] = [];
-  for (const [name, path] of given) {
-    if (!(await stat(path)).isFile()) continue;
-    files.push(path);
-    hashed.push([name, await fileHash(path)]);
-  }
+  for (const [name, path] of named) hashed.push([name, await fileHash(path)]);
   const place = `inputs/${await textHash(listText(hashed))}`;
   if (bucket !== undefined) {
     await sendFolder(bucket.objects, place, hashed, files);
