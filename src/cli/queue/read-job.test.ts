@@ -56,6 +56,7 @@ test.each([
   [{ ...job("recipe", {}), version: [] }, "job.version: expected a text, got []"],
   [{ ...job("recipe", {}), name: 3 }, "job.name: expected a text, got 3"],
   [{ ...job("recipe", {}), name: "x".repeat(20_000) }, "job.name: expected at most 10000"],
+  [{ ...job("recipe", {}), version: "x".repeat(300) }, "job.version: expected at most 200"],
   [job("recipe", undefined), "input: expected an object, got undefined"],
   [job("recipe", "text"), 'input: expected an object, got "text"'],
   [job("recipe", search), 'input: "recipe" is missing'],

@@ -7,8 +7,9 @@ import { ownVersion } from "./queue.ts";
 
 const jobSchema = v.object({
   job: v.object({
-    version: v.string(),
-    kind: v.string(),
+    // These are printed.
+    version: v.pipe(v.string(), v.maxLength(200)),
+    kind: v.pipe(v.string(), v.maxLength(200)),
     name: v.pipe(v.string(), v.maxLength(10_000)),
     input: v.unknown(),
   }),
