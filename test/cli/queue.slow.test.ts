@@ -299,7 +299,7 @@ export function* batches({ size }) {
         const far = start(process.execPath, [program, ...words, ...queue, "-o", out]);
         await ended(far.child);
         expect(far.child.exitCode, far.said()).toBe(0);
-        expect(far.said()).toMatch(/only workers that were started with --modules rows\.mjs(,mine\.mjs)? do this/);
+        expect(far.said()).toMatch(/only workers started with --modules rows\.mjs(,mine\.mjs)? run these jobs/);
       }
       expect(results(`with-${name}`, join(at(name), "runs"))).toEqual(alone);
       child.kill("SIGINT");
