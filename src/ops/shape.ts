@@ -16,7 +16,7 @@ import {
   withElements,
 } from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
-import { dimsAt, handedOn, need, sameAxes } from "./shared/rules.ts";
+import { dimsAt, handedOn, need, sameAxes, shapeChange } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
@@ -119,7 +119,21 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     if (value === undefined || size === undefined || size > mostElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
-  axes: new Miss("is a constant"),
+  // Equal numbers can be fewer.
+  axes: (_, site) => {
+    const shape = site.inputs[0]?.elements;
+    if (shape === undefined) return new Miss("its shape is computed at run time");
+    return {
+      links: shape.map((_, axis): AxisLink => ({ from: ["out0", axis], to: ["out0", axis] })),
+      resize: (cut) => {
+        const now = cut.dims("out0");
+        const sizes = fixedDims(now);
+        return sizes === undefined
+          ? { shifts: { 0: shapeChange(shape, now) } }
+          : { inputs: { 0: fromNumbers("int64", [sizes.length], sizes) } };
+      },
+    };
+  },
   gradient: constant,
 });
 

@@ -225,7 +225,6 @@ export const Pad = defineOp({
       mode: text(site, "mode", "constant"),
       pads,
       axes,
-      fromInput: site.inputs[1] !== undefined,
       fillsZero,
       zero: known !== undefined && fillsZero,
       // The axes that pads are given for at run time only.
@@ -244,11 +243,11 @@ export const Pad = defineOp({
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   homogeneous: (s) => (s.mode === "constant" && !s.fillsZero ? undefined : { products: [[0]] }),
-  axes: (s, _site, dims) => {
+  axes: (s, site, dims) => {
     const rank = dims.length;
     const padded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;
-    const rewritable =
-      s.mode === "constant" && s.zero && s.fromInput && s.axes === undefined && s.pads.every((pad) => pad >= 0);
+    const rewritable = s.mode === "constant" && s.zero && s.pads.every((pad) => pad >= 0);
+    const given = s.axes ?? range(rank);
     const links = dims.map((_, axis): AxisLink => {
       if (s.open.includes(axis)) return { refuses: ["in0", axis], reason: padsAtRunTime.reason };
       if (!padded(axis)) return { from: ["in0", axis], to: ["out0", axis] };
@@ -271,7 +270,9 @@ export const Pad = defineOp({
             .filter((index) => (place < rank ? index < begin : index >= begin + size));
           return pad - gone.length;
         });
-        return restated(false, { pads });
+        return restated(site.version < 11, {
+          pads: [...given, ...given.map((axis) => rank + axis)].map((place) => pads[place] ?? 0),
+        });
       },
     };
   },

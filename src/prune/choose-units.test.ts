@@ -32,6 +32,25 @@ async function cutOf(model: Model, amount: number, roundTo = 1): Promise<readonl
   return changes.map(({ at, what }) => `${at}: ${what}`);
 }
 
+test("an amount is a share of the channels that can go, if others of their group cannot", async () => {
+  // The numbers of `filler` lie beside four of the twelve channels, and go out of the model.
+  const model = parseModel(`opset 17
+graph (x: float32[1, 3, 4, 4], filler: float32[1, 8, 4, 4]) -> (y: float32[...]) {
+  a.weight: float32[4, 3, 1, 1] = random(seed 1)
+  b.weight: float32[12, 4, 1, 1] = random(seed 2)
+  c.weight: float32[2, 12, 1, 1] = random(seed 3)
+  h = Conv "a" (x, a.weight)
+  g = Conv "b" (h, b.weight)
+  p = Concat (h, filler) {axis=1}
+  s = Add (g, p)
+  y = Conv "c" (s, c.weight)
+}`);
+  expect(await cutOf(model, 0.5)).toEqual([
+    "a: 2 of 4 channels cut (2 of 12 in its group of coupled layers)",
+    "b: 2 of 12 channels cut",
+  ]);
+});
+
 describe("an amount of units of several sizes", () => {
   test("is a share of channels: of 8 units with 14 channels on average over the layers half are 7", async () => {
     expect(await cutOf(uneven(first), 0.5)).toEqual([

@@ -98,7 +98,7 @@ export interface RankingOptions {
   maxShareOf(group: Group): number;
 }
 
-/** Groups that are ranked together, and their units in the order of removal. An amount is a share of `total` units. */
+/** Groups that are ranked together, and their units in the order of removal. An amount is a share of `total`, the units that can be removed. */
 export interface RankedSet {
   readonly groups: readonly Group[];
   readonly total: number;
@@ -116,8 +116,7 @@ export function rankedSets(
     const candidates = ranked(set);
     const inOrder = set.length === 1 ? inShares(candidates) : candidates;
     const order = placed(possible(inOrder, set, maxShareOf(set[0].group)));
-    const groups = set.map(({ group }) => group);
-    return { groups, total: groups.reduce((sum, { units }) => sum + units, 0), order };
+    return { groups: set.map(({ group }) => group), total: candidates.length, order };
   });
 }
 

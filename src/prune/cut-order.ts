@@ -10,7 +10,7 @@ import { rankedChannels, type SpreadOptions } from "./structured.ts";
 
 /** The channels of a layer in the order in which they are cut. */
 export interface CutOrder {
-  /** Units of all groups that are ranked with the layer: an amount is a share of them. */
+  /** Units that can be removed, of all groups that are ranked with the layer: an amount is a share of them. */
   readonly units: number;
   /** For each output channel, the number of units that are removed before it; undefined if it is kept at any amount. */
   readonly places: readonly (number | undefined)[];

@@ -43,7 +43,9 @@ export function groupLasso(
   const trained = new Map(parameters.flatMap((each) => (each.rate > 0 ? [[each.name, each.values] as const] : [])));
   const groups = channelGroups(model, infer(model)).flatMap((group) => {
     const parts = partsOf(group, trained);
-    return parts.length === 0 ? [] : [{ units: group.units, parts, weakest: Math.round(amount * group.units) }];
+    return parts.length === 0
+      ? []
+      : [{ units: group.units, parts, weakest: Math.round(amount * removable(group).length) }];
   });
   if (groups.length === 0)
     throw new PithError("E_OPTION", "groupLasso: the model has no channels that could be cut.", {

@@ -20,7 +20,7 @@ export const shapeExamples: readonly Example[] = table()`
   ConstantOfShape of integers | () s: int64[1] = [3]; y = ConstantOfShape(s) {value=int64[1] [5]}
   ConstantOfShape of a scalar | () s: int64[0] = []; y = ConstantOfShape(s)
   ConstantOfShape of a shape computed at run time |
-    (s: int64[2]) y = ConstantOfShape(s) | feeds s: 2, 3 | except types: the shape is not known before the run
+    (s: int64[2]) y = ConstantOfShape(s) | feeds s: 2, 3 | no axes: computed at run time | except types: the shape is not known before the run
   Cast to integers | (x: float32[batch, 3]) y = Cast(x) {to=7} | feeds x: from -5 to 5
   Cast to double | (x: float32[batch, 3]) y = Cast(x) {to=11}
   Cast to bool | (x: float32[4]) y = Cast(x) {to=9} | feeds x: 0, 1, -1, 0.2

@@ -59,6 +59,7 @@ export const sliceExamples: readonly Example[] = [
     Slice with bounds computed at run time |
       (x: float32[4], starts: int64[1], ends: int64[1]) y = Slice(x, starts, ends) | no gradient: computed at run time
       | feeds starts: 1 | feeds ends: 3 | except types: its bounds are computed at run time
+    Pad of channels with pads as an attribute | opset 10 (x: float32[batch, 3, 2]) y = Pad(x) {pads=[0, 2, 0, 0, 1, 0]}
     Pad with pads as an attribute | opset 10 (x: float32[batch, 3]) y = Pad(x) {pads=[0, 1, 0, 0], value=1.5}
       | no quantize: fills with a value other than 0
     Pad by pads computed at run time |
@@ -70,6 +71,7 @@ export const sliceExamples: readonly Example[] = [
     Pad of channels with zeros | batch, 3, 2 | 0, 2, 0, 0, 1, 0
     Pad with another number | batch, 3 | 0, 1, 0, 1 | value: float32[] = 2.5; y = Pad(x, pads, value) | no quantize: fills with a value other than 0
     Pad of named axes | batch, 3, 2 | 1, 2 | axes: int64[1] = [-1]; y = Pad(x, pads, _, axes)
+    Pad of named channels with zeros | batch, 3, 2 | 2, 1 | axes: int64[1] = [1]; y = Pad(x, pads, _, axes)
     Pad by the edge | batch, 3 | 0, 1, 0, 2 | y = Pad(x, pads) | mode="edge"
     Pad by reflection | batch, 4 | 0, 2, 0, 1 | y = Pad(x, pads) | mode="reflect"
     Pad that takes away | batch, 5 | 0, -1, 0, -2

@@ -1,6 +1,8 @@
 /** A cut network computes what the network with silenced channels does: on every topology, and on real models. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
+import { prune } from "../../src/prune/index.ts";
+import { float32 } from "../../src/tensor/dense.ts";
 import { shared } from "../shared.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { expectModelSameAsSilenced, expectSameAsSilenced, feedsOf } from "./silenced.ts";
@@ -19,6 +21,58 @@ describe("cut equals silenced", () => {
       change += await expectSameAsSilenced(() => parseModel(topology.text), feedsOf(topology, seed), seed, share);
     }
     if (whole.has(name)) expect(change).toBe(0);
+  });
+
+  test.each([
+    ["a Pad with its pads as an attribute", 10, "  p = Pad(r) {pads=[0, 0, 0, 0, 0, 4, 0, 0]}"],
+    [
+      "a Pad of the axis of channels",
+      21,
+      "  pads: int64[2] = [0, 4]\n  axes: int64[1] = [1]\n  p = Pad(r, pads, _, axes)",
+    ],
+    [
+      "zeros next to them",
+      17,
+      "  shape: int64[4] = [2, 4, 5, 5]\n  z = ConstantOfShape(shape)\n  p = Concat(r, z) {axis=1}",
+    ],
+    [
+      "zeros for a batch that is known when the model runs",
+      17,
+      `  start: int64[1] = [0]
+  end: int64[1] = [1]
+  rest: int64[3] = [4, 5, 5]
+  all = Shape(r)
+  batch = Slice(all, start, end)
+  shape = Concat(batch, rest) {axis=0}
+  z = ConstantOfShape(shape)
+  p = Concat(r, z) {axis=1}`,
+    ],
+  ] as const)("a shortcut that fills up channels by %s", async (_, opset, padding) => {
+    const text = `opset ${opset}
+graph (x: float32[2, 3, 5, 5]) -> (y: float32[...]) {
+  a.weight: float32[4, 3, 3, 3] = random(seed 1)
+  b.weight: float32[8, 4, 3, 3] = random(seed 2)
+  c.weight: float32[2, 8, 1, 1] = random(seed 3)
+  h = Conv(x, a.weight) {pads=[1, 1, 1, 1]}
+  r = Relu(h)
+  g = Conv(r, b.weight) {pads=[1, 1, 1, 1]}
+${padding}
+  s = Add(g, p)
+  y = Conv(s, c.weight)
+}`;
+    const feeds = {
+      x: float32(
+        [2, 3, 5, 5],
+        Array.from({ length: 150 }, (_, at) => Math.sin(at)),
+      ),
+    };
+    let change = 0;
+    for (const share of [0.3, 0.6, 0.99]) change += await expectSameAsSilenced(() => parseModel(text), feeds, 1, share);
+    expect(change).toBeGreaterThan(0);
+    // Each layer loses its share.
+    const model = parseModel(text);
+    await prune(model, { structured: 0.5 });
+    expect(["a.weight", "b.weight"].map((name) => model.graph.value(name)?.tensor?.dims[0])).toEqual([2, 4]);
   });
 
   const models = [
