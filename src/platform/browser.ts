@@ -36,7 +36,7 @@ export function writeFileAtomically(path: string, _parts: Parts): Promise<void> 
   );
 }
 
-export const appendText = (path: string, _text: string): Promise<void> =>
+export const appendFile = (path: string, _data: string | Uint8Array): Promise<void> =>
   refuse(`"${path}" cannot be written in a browser.`, "Leave the file out.");
 
 export function writeFilesAtomically(

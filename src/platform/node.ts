@@ -1,6 +1,6 @@
 /** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
 import { createHash } from "node:crypto";
-import { appendFile, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
+import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
@@ -37,8 +37,8 @@ export async function readText(path: string): Promise<string> {
 }
 
 /** @throws PithError E_FILE */
-export async function appendText(path: string, text: string): Promise<void> {
-  await appendFile(path, text).catch((cause) => {
+export async function appendFile(path: string, data: string | Uint8Array): Promise<void> {
+  await append(path, data).catch((cause) => {
     throw failure(`"${path}" cannot be written`, cause);
   });
 }

@@ -62,7 +62,7 @@ const recoverEntries = v.strictObject({
   batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
   learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam"),
   loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
-  log: option(v.string(), "end-to-end: CSV file with a row for each step", { value: "run.csv" }),
+  log: option(v.string(), "end-to-end: log of each step, CSV or TensorBoard events (*tfevents*)", { value: "run.csv" }),
   output: option(v.string(), "output to recover (default: logits, else the first float output)"),
 });
 

@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
 import { accuracy } from "../evaluate/index.ts";
@@ -120,6 +120,29 @@ describe("the table of a training", () => {
     await train(net(), { ...settings, log }, { dryRun: true });
     expect(existsSync(log)).toBe(false);
   });
+});
+
+test("the event file of a training that was stopped and continued is that of a training without a break", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
+  const eventsIn = () => ({ ...inFolder(), log: join(temporaryFolder(), "run.tfevents") });
+  const whole = eventsIn();
+  await train(net(), { ...settings, ...whole });
+  const expected = readFileSync(whole.log);
+  for (const tag of ["loss", "learning_rate", "validation_accuracy"]) expect(expected.includes(tag)).toBe(true);
+  const broken = eventsIn();
+  const stop = new AbortController();
+  const progress = (done: number): void => {
+    if (done === 5) stop.abort();
+  };
+  const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
+  await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
+  // A record of step 6 that a killed process cut off.
+  appendFileSync(broken.log, readFileSync(broken.log).subarray(0, 30));
+  await train(net(), { ...settings, ...broken, resume: true });
+  vi.useRealTimers();
+  expect(readFileSync(broken.log)).toEqual(expected);
+  writeFileSync(broken.log, "step,epoch\n");
+  await expect(train(net(), { ...settings, log: broken.log })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
 test("a curve keeps means over stretches that grow, so that it stays small", () => {

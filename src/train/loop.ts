@@ -43,7 +43,7 @@ import {
 } from "./resuming.ts";
 import { teacherName } from "./teacher.ts";
 import type { TrainOutcome } from "./train.ts";
-import { requireLog, TrainingLog } from "./training-log.ts";
+import { openLog, requireLog, type TrainingLog } from "./training-log.ts";
 import {
   type Counters,
   changingIn,
@@ -184,7 +184,7 @@ class TrainingLoop {
     const { log, validation } = this.#plan;
     if (log !== undefined) {
       const figure = validation && (validation.metric?.name ?? "loss");
-      this.#log = await TrainingLog.open(log, figure, this.#before?.counters.steps);
+      this.#log = await openLog(log, figure, this.#before?.counters.steps);
     }
     if (this.#plan.checkpoint === undefined) return;
     const names = [...training.step.parameters, ...training.step.masks].map(({ name }) => name);

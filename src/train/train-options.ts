@@ -122,7 +122,7 @@ const trainEntries = v.strictObject({
     "bytes for answers of a teacher or a frozen part, kept by sample",
   ),
   checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
-  log: option(v.string(), "CSV file with a row for each step: loss, learning rate, evaluation", {
+  log: option(v.string(), "log of each step: a CSV file, or TensorBoard events if named *tfevents*", {
     value: "run.csv",
   }),
   resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),

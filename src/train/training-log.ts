@@ -1,9 +1,10 @@
-/** A table of all steps of a training, as CSV in a file. */
-import { appendText, fileKind, readText, writeFileAtomically } from "#platform";
+/** The log of all steps of a training: a CSV file, or an event file of TensorBoard. */
+import { appendFile, fileKind, fileNameOf, readFile, readText, writeFileAtomically } from "#platform";
 import { PithError } from "../errors.ts";
 import { bytesOfText } from "../tensor/dense.ts";
+import { recordsUntil, scalarRecord, versionRecord } from "./event-file.ts";
 
-/** A row of the CSV file: an optimizer step, or the evaluation before the first one. */
+/** An optimizer step, or the evaluation before the first one. */
 export interface LoggedStep {
   readonly step: number;
   readonly epoch: number;
@@ -12,13 +13,43 @@ export interface LoggedStep {
   readonly learningRate?: number;
 }
 
-const columns = "step,epoch,loss,learning_rate";
+export interface TrainingLog {
+  step(logged: LoggedStep): Promise<void>;
+  /** Logs an evaluation of the weights after `step`, which was logged last. */
+  evaluated(logged: Pick<LoggedStep, "step" | "epoch">, value: number): Promise<void>;
+  /** Writes what has not been written yet. */
+  flush(): Promise<void>;
+}
+
+const otherFile = { hint: "Name another file (`log`)." };
+
+/** TensorBoard reads files with this in their names. */
+const isEventFile = (path: string): boolean => fileNameOf(path).includes("tfevents");
 
 /**
- * A table of all steps as CSV, written as the training goes: the row of a step when the next one is done, or the training is kept, because an
- * evaluation of the step's weights belongs to it.
+ * Begins a log, or, if a training is continued, keeps the entries of its steps until then: later ones are of steps that run again.
+ * @param metric The name of the evaluated metric: "accuracy"; undefined if there are no evaluations.
+ * @param after The steps that the continued training has done.
+ * @throws PithError E_FILE if the file cannot be written, or is the log of another training.
  */
-export class TrainingLog {
+export function openLog(path: string, metric: string | undefined, after: number | undefined): Promise<TrainingLog> {
+  const column = metric === undefined ? undefined : `validation_${metric.replace(/\W+/g, "_")}`;
+  return isEventFile(path) ? EventLog.open(path, column, after) : CsvLog.open(path, column, after);
+}
+
+/** @throws PithError E_FILE if the file contains something other than a log, which would be lost. */
+export async function requireLog(path: string): Promise<void> {
+  if ((await fileKind(path)) === undefined) return;
+  const isLog = isEventFile(path)
+    ? recordsUntil(await readFile(path), Number.POSITIVE_INFINITY) !== undefined
+    : (await readText(path)).startsWith(columns);
+  if (!isLog) throw new PithError("E_FILE", `"${path}" is not a training log and would be overwritten.`, otherFile);
+}
+
+const columns = "step,epoch,loss,learning_rate";
+
+/** A row is written when the next step is done, or when the weights are saved, because an evaluation of its weights belongs to it. */
+class CsvLog implements TrainingLog {
   readonly #path: string;
   readonly #width: number;
   #row: string[] | undefined;
@@ -29,59 +60,73 @@ export class TrainingLog {
     this.#row = row;
   }
 
-  /**
-   * Begins the table, or, of a training that is continued after so many steps, goes on behind their rows: later ones are of steps that are done again.
-   * @param figure what evaluations give: "accuracy"; undefined where there are none.
-   * @throws PithError E_FILE where it cannot be written, or the file is none of this training.
-   */
-  static async open(path: string, figure: string | undefined, after: number | undefined): Promise<TrainingLog> {
-    const header = headerOf(figure);
+  static async open(path: string, column: string | undefined, after: number | undefined): Promise<CsvLog> {
+    const header = column === undefined ? columns : `${columns},${column}`;
     const text = (await fileKind(path)) === undefined || after === undefined ? "" : await readText(path);
     const [first, ...lines] = text.split("\n").filter((line) => line !== "");
     if (first !== undefined && first !== header)
-      throw new PithError("E_FILE", `"${path}" is the log of another training: its columns are ${first}.`, {
-        hint: "Name another file (`log`).",
-      });
+      throw new PithError("E_FILE", `"${path}" is the log of another training: its columns are ${first}.`, otherFile);
     const width = header.split(",").length;
-    const rows = lines.map((line) => line.split(",")).filter((row) => isDone(row, width, after ?? 0));
+    // A process that was killed while it wrote a row leaves fewer cells.
+    const rows = lines
+      .map((line) => line.split(","))
+      .filter((row) => row.length === width && Number(row[0]) <= (after ?? 0));
     const last = Number(rows.at(-1)?.[0]) === after ? rows.pop() : undefined;
     const kept = [header, ...rows.map((row) => row.join(","))].map((line) => `${line}\n`).join("");
     await writeFileAtomically(path, [bytesOfText(kept)]);
-    return new TrainingLog(path, width, last);
+    return new CsvLog(path, width, last);
   }
 
   async step({ step, epoch, loss, learningRate }: LoggedStep): Promise<void> {
     await this.flush();
     const cells = [step, epoch, loss, learningRate].map((cell) => (cell === undefined ? "" : String(cell)));
-    this.#row = Array.from({ length: this.#width }, (_, at) => cells[at] ?? "");
+    this.#row = Array.from({ length: this.#width }, (_, index) => cells[index] ?? "");
   }
 
-  /** Of the weights after `step`, whose row is the last. */
-  async evaluated({ step, epoch }: Pick<LoggedStep, "step" | "epoch">, figure: number): Promise<void> {
+  async evaluated({ step, epoch }: Pick<LoggedStep, "step" | "epoch">, value: number): Promise<void> {
     if (this.#row === undefined) await this.step({ step, epoch });
-    if (this.#row !== undefined) this.#row[this.#width - 1] = String(figure);
+    if (this.#row !== undefined) this.#row[this.#width - 1] = String(value);
   }
 
-  /** Nothing more belongs to the last row. */
   async flush(): Promise<void> {
-    if (this.#row !== undefined) await appendText(this.#path, `${this.#row.join(",")}\n`);
+    if (this.#row !== undefined) await appendFile(this.#path, `${this.#row.join(",")}\n`);
     this.#row = undefined;
   }
 }
 
-function headerOf(figure: string | undefined): string {
-  return figure === undefined ? columns : `${columns},validation_${figure.replace(/\W+/g, "_")}`;
+class EventLog implements TrainingLog {
+  readonly #path: string;
+  readonly #tag: string | undefined;
+
+  private constructor(path: string, tag: string | undefined) {
+    this.#path = path;
+    this.#tag = tag;
+  }
+
+  static async open(path: string, tag: string | undefined, after: number | undefined): Promise<EventLog> {
+    const isContinued = after !== undefined && (await fileKind(path)) !== undefined;
+    const kept = isContinued ? recordsUntil(await readFile(path), after) : undefined;
+    await writeFileAtomically(path, [kept ?? versionRecord(secondsNow())]);
+    return new EventLog(path, tag);
+  }
+
+  step({ step, epoch, loss, learningRate }: LoggedStep): Promise<void> {
+    const scalars = Object.entries({ epoch, loss, learning_rate: learningRate });
+    return this.#append(
+      step,
+      scalars.flatMap(([tag, value]) => (value === undefined ? [] : [[tag, value] as const])),
+    );
+  }
+
+  async evaluated({ step }: Pick<LoggedStep, "step">, value: number): Promise<void> {
+    if (this.#tag !== undefined) await this.#append(step, [[this.#tag, value]]);
+  }
+
+  async flush(): Promise<void> {}
+
+  #append(step: number, scalars: readonly (readonly [string, number])[]): Promise<void> {
+    return appendFile(this.#path, scalarRecord({ wallTime: secondsNow(), step, scalars: Object.fromEntries(scalars) }));
+  }
 }
 
-/** A row that a process was killed in has fewer cells. */
-function isDone(row: readonly string[], width: number, after: number): boolean {
-  return row.length === width && Number(row[0]) <= after;
-}
-
-/** @throws PithError E_FILE where the file holds something else than a log, which would be lost. */
-export async function requireLog(path: string): Promise<void> {
-  if ((await fileKind(path)) === undefined || (await readText(path)).startsWith(columns)) return;
-  throw new PithError("E_FILE", `"${path}" is no log of a training, and would be overwritten.`, {
-    hint: "Name another file (`log`).",
-  });
-}
+const secondsNow = (): number => Date.now() / 1000;

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { appendText } from "#platform";
+import { appendFile } from "#platform";
 import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { bytes, count, counted, duration, runTime } from "../../evaluate/numbers.ts";
@@ -83,7 +83,7 @@ export default defineCommand({
     const columns = titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const }));
     const busy = unusable.size === 0 ? [] : [unsteadyNote(["pith", ...session.line].map(quoted).join(" "))];
     const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
-    if (markdown !== undefined) await appendText(markdown, markdownText(columns, cells, notes));
+    if (markdown !== undefined) await appendFile(markdown, markdownText(columns, cells, notes));
     return {
       data: {
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),

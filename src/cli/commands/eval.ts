@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { appendText } from "#platform";
+import { appendFile } from "#platform";
 import { PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, percent, told } from "../../evaluate/numbers.ts";
@@ -99,7 +99,7 @@ export default defineCommand({
     if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
     goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
     const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((one) => one !== undefined);
-    if (options.markdown !== undefined) await appendText(options.markdown, markdown(model, result, goals));
+    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
     return {
       data: {
         model,
