@@ -1,4 +1,4 @@
-/** Noise of a model: the power of the difference between its outputs and its original's, over the power of the original's. */
+/** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
@@ -13,14 +13,13 @@ import { inputsFor } from "./paired-runs.ts";
 interface NoiseContext {
   readonly engine: Engine;
   readonly signal: AbortSignal | undefined;
-  /** At most. */
   readonly samples: number;
 }
 
-/** The noise of a candidate; undefined where that cannot be measured. */
+/** Returns undefined if the noise cannot be measured. */
 export type NoiseMeter = (candidate: Model) => Promise<number | undefined>;
 
-/** Measures the noise of candidates, all on the same samples. @param data undefined: random inputs. */
+/** Measures all candidates on the same samples. @param data undefined: random inputs. */
 export function noiseMeter(
   original: Model,
   data: () => Promise<Dataset | undefined>,
@@ -38,7 +37,7 @@ export function noiseMeter(
   };
 }
 
-/** Σ noise / signal over the outputs of floats; infinite where answers are not finite. */
+/** Returns Σ noise / signal over the float outputs; infinite if an output is not finite. */
 export async function noiseBetween(
   original: Model,
   candidate: Model,

@@ -1,10 +1,4 @@
-/**
- * Whether the outputs for a sample depend on the other samples of the batch, and on the padding that they bring along.
- *
- * A model that quantizes its activations with ranges taken from the whole batch has other outputs for a sample alone than in a batch. For a stored
- * index of embeddings that is a fault: a query comes alone. Each sample is run in a batch and alone, without padding, and the two outputs
- * are compared.
- */
+/** Checks whether the outputs for a sample depend on its batch. That breaks a stored index of embeddings, because a query runs alone. */
 import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { drawsNumbers } from "../analysis/fixed-draws.ts";
 import { isIndexed } from "../data/indexed.ts";
@@ -29,25 +23,25 @@ import { usualBatch } from "./usual-batch.ts";
 
 export interface Invariance {
   readonly samples: number;
-  /** Cosine between the output alone and in a batch: of the worst sample, and on average. */
+  /** Cosine between the output alone and in a batch, for the worst sample. */
   readonly worst: number;
   readonly mean: number;
-  /** The largest relative difference between them (root of the mean square); 0 if rounding explains it. */
+  /** Largest relative difference (root of the mean square); 0 if floating-point rounding explains it. */
   readonly apart: number;
 }
 
 export interface InvarianceOptions extends MetricOptions {
-  /** Samples to try at most (64). */
+  /** Maximum number of samples (64). */
   readonly samples?: number;
-  /** Samples in a batch (8). */
+  /** Batch size (8). */
   readonly batch?: number | undefined;
-  /** Samples are drawn by it, where the data can be had in any order, so that batches hold samples of unlike lengths (0). */
+  /** Seed of the random order (0), so that batches mix samples of different lengths. */
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Runs samples in batches and alone, and compares the answers. A Miss for a model that takes one sample at a time, or data with one sample.
+ * Runs samples in batches and alone, and compares the outputs. Returns a Miss if the model takes one sample at a time or the data has one sample.
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
  * const alone = await batchInvariance(createEngine(), model, data);
@@ -96,25 +90,23 @@ export async function batchInvariance(
   return { samples: done, worst, mean: sum / done, apart: apart <= toleranceOf(model) ? 0 : apart };
 }
 
-/** The cosine below which an output counts as another one. */
+/** Minimum cosine of two outputs that count as equal. */
 export const sameDirection = 0.9999;
-/** In four digits; what is below `sameDirection` is rounded down, so that it does not look as if it reached it. */
+/** A value below `sameDirection` is rounded down, so that it does not appear to reach it. */
 export const cosineText = (worst: number): string =>
   (worst < sameDirection ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
-/** So few samples show ranges that are taken from the batch. */
+/** This number of samples is enough to reveal ranges that are computed per batch. */
 const noteSamples = 16;
 
 export interface JudgedBatch {
   readonly batch: number;
-  /** How samples are run, if that has to be known. */
   readonly note: string | undefined;
-  /** The outputs alone and in a batch are far apart. */
   readonly isWarning: boolean;
 }
 
 /**
- * The batch size to evaluate models with: the requested one, else `usualBatch`, or 1 if an output depends on the other samples of its batch.
- * @param metric its name, for the note.
+ * Returns the batch size for evaluation: the requested one, else `usualBatch`, or 1 if an output depends on the other samples of its batch.
+ * @param metric name of the metric, for the note.
  */
 export async function judgedBatch(
   engine: Engine,
@@ -125,7 +117,7 @@ export async function judgedBatch(
 ): Promise<JudgedBatch> {
   const size = batch ?? usualBatch(models);
   const plain = { batch: size, note: await noteOfInputs(models, dataset), isWarning: false };
-  // In a batch and alone other random numbers are drawn.
+  // A model that draws random numbers draws different ones alone and in a batch.
   if (size < 2 || models.some(drawsNumbers)) return plain;
   for (const model of models) {
     const found = await batchInvariance(engine, model, dataset, {
@@ -144,7 +136,6 @@ export async function judgedBatch(
   return plain;
 }
 
-/** What has to be known of the samples whatever the batch is. */
 async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
   const [model] = models;
   if (models.some(drawsNumbers))
@@ -158,12 +149,11 @@ async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise
     : `No axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
 }
 
-/** Whether axis 1 counts positions: of tokens, masks and of vectors at positions, but not of the features of a sample. */
+/** Axis 1 counts positions (tokens, masks, vectors per position) and not features of a sample. */
 function isSequence({ type, dims }: Dense): boolean {
   return dims.length > 2 || (dims.length === 2 && (type === "int64" || type === "int32" || type === "bool"));
 }
 
-/** One sample with the positions left out that its "attention_mask" does not count. */
 function withoutPadding(sample: Batch): Batch {
   const mask = attentionMaskOf(sample);
   const length = mask?.dims[1];

@@ -1,11 +1,8 @@
 /**
- * Figures for detectors: do the boxes that a changed model finds lie where the original's do?
+ * Metrics for detectors with boxes [images, candidates, 4] and scores [images, candidates, classes].
  *
- * A detector answers with boxes [images, candidates, 4] and scores [images, candidates, classes]. Boxes are corners (x1 y1 x2 y2), or centre and
- * size (x y w h) where they are no corners: x2 < x1 somewhere. Where the scores of every candidate add up to 1 over the classes (softmax), class 0
- * is the background, as in SSD and similar detectors. Both are read off the original, and hold for the other model too. What is found are the candidates
- * above a threshold that no better one of the same class covers (non-maximum suppression). The boxes of both models are matched one to one by
- * intersection over union, IoU = |A ∩ B| / |A ∪ B|.
+ * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 somewhere. If every candidate's scores sum to 1 (softmax), class 0 is the
+ * background, as in SSD. Both properties are read from the original.
  */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
@@ -25,7 +22,7 @@ export interface Detection {
   readonly class: number;
 }
 
-/** Area that two boxes share over the area that they cover; 1 for the same box, 0 for two others without an area. */
+/** Returns IoU = |A ∩ B| / |A ∪ B|; 1 for equal boxes, 0 for different boxes without an area. */
 export function intersectionOverUnion(a: Box, b: Box): number {
   if (a.every((corner, index) => corner === b[index])) return 1;
   const width = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
@@ -39,7 +36,7 @@ function area([x1, y1, x2, y2]: Box): number {
   return (x2 - x1) * (y2 - y1);
 }
 
-/** The least score of a box that counts as found, and the least IoU of two boxes that are taken for one. */
+/** Minimum score of a detection, and minimum IoU of two boxes that match. */
 const threshold = 0.5;
 
 export interface BoxMatch {
@@ -48,10 +45,7 @@ export interface BoxMatch {
   readonly overlap: number;
 }
 
-/**
- * Pairs detections with true boxes: in order of falling score each takes the unused truth of its class with the largest IoU, if that is
- * at least `least` (the rule of PASCAL VOC and COCO).
- */
+/** By falling score, each detection takes the unused box of its class with the largest IoU ≥ `least` (PASCAL VOC and COCO). */
 export function matchBoxes(
   found: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],
@@ -73,7 +67,7 @@ export function matchBoxes(
   });
 }
 
-/** The detections that no better one of their class covers by more than the threshold, best first. */
+/** Non-maximum suppression within each class. Returns the kept detections by falling score. */
 export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
   const kept: Detection[] = [];
   for (const index of byScore(found)) {
@@ -93,7 +87,7 @@ function byScore(found: readonly Detection[]): number[] {
 
 interface BoxForm {
   readonly centres: boolean;
-  /** The first class that is no background. */
+  /** First class that is not the background. */
   readonly first: number;
 }
 
@@ -110,7 +104,7 @@ function formOf(outputs: Batch): BoxForm {
   return { centres, first: classes > 1 && addUpToOne(values, classes) ? 1 : 0 };
 }
 
-/** What a detector finds in each image of a batch. @throws PithError E_DATA if it has no such outputs. */
+/** Returns the detections of each image of a batch. @throws PithError E_DATA if the model lacks these outputs. */
 export function detections(outputs: Batch): readonly (readonly Detection[])[] {
   return detectionsIn(outputs, formOf(outputs));
 }
@@ -154,10 +148,7 @@ function addUpToOne(values: Float64Array, classes: number): boolean {
   return true;
 }
 
-/**
- * Overlap of what is found with what the original finds: IoU summed over matched boxes, over the number of boxes that either finds. A box
- * that only one of them finds counts as 0; 1 is the same boxes in the same places. Rows hold the sum and the number of an image.
- */
+/** Box overlap with the original's detections: Σ IoU of matched boxes / number of boxes that either model finds. An unmatched box counts as 0. */
 export function boxOverlap(): Metric {
   return {
     name: "box overlap",
@@ -199,7 +190,7 @@ export function boxOverlap(): Metric {
     },
     reduce(rows) {
       const [overlap = 0, boxes = 0] = columnSums(rows, 2);
-      // Of some samples drawn from all, where neither finds anything, nothing was lost.
+      // A bootstrap sample in which neither model finds a box shows no loss.
       return boxes === 0 ? 1 : overlap / boxes;
     },
   };

@@ -1,8 +1,8 @@
 /**
- * Whether a changed model still does what its original does, where there is no data: both run on the same inputs, drawn from a seed.
+ * Checks without data whether a changed model still computes its original's function: both run on the same random inputs.
  *
- * Such inputs are nothing that a model was made for, so little is asked. A result is lost if it does not run, or if one of its
- * outputs is lost. Where random inputs do not move the original, only a result that is far from it is refused.
+ * A model was not made for such inputs, so the check is lenient: it rejects results that do not run or lose an output. If random inputs do not move
+ * the original, it rejects only a large difference.
  */
 
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
@@ -20,43 +20,43 @@ import { type Pair, type PairedRuns, pairedRuns } from "./paired-runs.ts";
 import { pairedSamples } from "./paired-samples.ts";
 import { boundsOf, withSaturating } from "./saturation.ts";
 
-/** What holds of the output that differs most; of several that are equal, of one that the inputs move. */
+/** Finding for the output that differs most; among equals, for one that the inputs move. */
 export interface Likeness extends OutputLikeness {
-  /** The output that the figures are of, where the model has several, or what goes into it tells more: "map before saturation". */
+  /** Name of the output if the model has several, or of the compared internal value: "map before saturation". */
   readonly output?: string;
-  /** How many outputs were compared, where one is named. */
+  /** Number of compared outputs, if one is named. */
   readonly outputs?: number;
-  /** Outputs that could not be compared: their dimensions depend on what they find, or they are no numbers. */
+  /** Outputs that are not numeric, or whose dimensions depend on the values. */
   readonly uncompared?: readonly string[];
-  /** Operators that this runtime does not have: the rest was compared. */
+  /** Operators that this runtime lacks and that were removed for the comparison. */
   readonly without?: readonly string[];
-  /** Of samples of data; else of random inputs. */
+  /** Present if samples of data were compared instead of random inputs. */
   readonly ofData?: true;
 }
 
 export interface AlikeOptions {
-  /** The only output whose values are compared; else all. */
+  /** The only output whose values are compared; default: all. */
   readonly output?: string | undefined;
-  /** The seed of the random inputs (0). */
+  /** Seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total?: number) => void;
 }
 
-/** Samples that values are compared on beside a metric; and that show names, types and dimensions. */
+/** Numbers of samples for comparing values, and for comparing names, types and dimensions. */
 const [maxSamples, samplesOfForm] = [32, 2];
 
-/** The outputs whose values are compared; names, types and dimensions are compared for all. */
+/** Names, types and dimensions are compared for all outputs in any case. */
 export type ComparedValues = "all" | "all but the answer" | "none";
 
-/** Of fewer samples the answers may all be right by chance, or wrong: the numbers behind them tell more. */
+/** With fewer samples, all predictions can be right or wrong by chance, so raw outputs tell more. */
 export const fewSamples = 30;
-/** The same for classes and indices: the share of equal elements. */
+/** Minimum share of equal elements of classes and indices. */
 export const fewestSame = 0.5;
 
 /**
- * Whether a changed model still does what its original does, where there are no samples: up to 32 random inputs, fewer of expensive models but four at
- * least, and both models' answers. Source: the header of this file.
+ * Checks whether a changed model still computes the same function, on 4 to 32 random inputs depending on the model's cost.
+ * @returns a sentence if they cannot be compared.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE if the runtime loads the original and refuses the result, E_DATA if the original has no such output, E_STOPPED on
  * the signal.
@@ -80,7 +80,7 @@ export async function compareFunction(
     };
     const { found, saturated } = await compared(original, result, { output });
     if (saturated.length === 0) return found;
-    // If an output is at an end for all inputs, what goes into its last operator tells more.
+    // If an output saturates for all inputs, the input of its last operator tells more.
     const models = withSaturating(original, result, saturated);
     if (models.before.size === 0) return found;
     const again = await compared(models.original, models.other, { output, before: models.before });
@@ -97,13 +97,12 @@ export async function compareFunction(
 
 const noNumbers = "the model has no numeric output";
 
-/** Why the result is no longer the same function, where that was found. */
 export function lostIn(likeness: Likeness | string | undefined): string | undefined {
   return typeof likeness === "object" ? likeness.lost : undefined;
 }
 
 /**
- * Whether the outputs still say what those of the original do, on samples of data.
+ * Compares outputs on samples of data.
  * @returns undefined if no values were compared and no name, type or dimension differs; a sentence if values cannot be compared.
  * @throws PithError E_DATA if the data does not fit.
  */
@@ -125,11 +124,7 @@ export async function compareOnSamples(
   return typeof found === "object" ? { ...found, ofData: true } : found;
 }
 
-/**
- * Which output is missing in the result, or has another type or other dimensions, as a sentence; undefined if none is, or that is not known.
- * @param data Samples; undefined: random inputs.
- * @throws PithError as the comparison on samples, or on random inputs, does.
- */
+/** Returns a sentence about an output that is missing or has a different type or shape. @param data undefined: random inputs. */
 export async function lostForm(
   engine: Engine,
   original: Model,
@@ -144,18 +139,14 @@ export async function lostForm(
 }
 
 export interface OutputsOptions {
-  /** The only output whose values are compared. */
   readonly output?: string | undefined;
-  /** The answer is the output that a metric is of. */
+  /** "all but the answer" leaves out the output that a metric evaluates. */
   readonly values?: ComparedValues;
-  /** Output → the output that it is compared in place of. */
+  /** Internal value → the output that it replaces in the comparison. */
   readonly before?: ReadonlyMap<string, string>;
 }
 
-/**
- * The comparison that runs of two models amount to.
- * @param inputs what the sentences call the inputs.
- */
+/** @param inputs name of the inputs in messages. */
 export function compareRuns(
   inputs: string,
   { original, result, pairs, otherDraws }: PairedRuns,
@@ -166,7 +157,6 @@ export function compareRuns(
   return { worst: outputs.worst ?? otherDraws, saturated: outputs.saturated };
 }
 
-/** The outputs of two models, compared run by run. */
 class Outputs {
   readonly #inputs: string;
   readonly #original: Model;
@@ -175,10 +165,7 @@ class Outputs {
   #count = 0;
   #all: readonly OutputComparison[] = [];
 
-  /**
-   * @param inputs what the sentences call the inputs.
-   * @param original says which sizes depend on the values that are fed, of boxes that are kept, and which operators make the outputs.
-   */
+  /** @param original shows which sizes depend on values (boxes that are kept) and which operators compute the outputs. */
   constructor(inputs: string, original: Model, result: Model, options: OutputsOptions = {}) {
     this.#inputs = inputs;
     this.#original = original;
@@ -213,12 +200,11 @@ class Outputs {
     });
   }
 
-  /** Outputs whose saturating operator is at an end for all inputs. */
   get saturated(): readonly string[] {
     return this.#all.flatMap((output) => (output.isSaturated ? [output.name] : []));
   }
 
-  /** What was found of the output that differs most; undefined if no values were compared and nothing else differs. */
+  /** Finding for the output that differs most; undefined if no values were compared and nothing else differs. */
   get worst(): Likeness | string | undefined {
     const [missing] = this.#missing;
     if (missing !== undefined)
@@ -251,7 +237,7 @@ interface OutputFinding extends OutputLikeness {
   readonly of: OutputComparison;
 }
 
-/** What is lost comes first, then what differs, then what the inputs move. */
+/** Orders findings: lost outputs, then different outputs, then outputs that the inputs move. */
 function rank({ lost, relativeError, unmoved, of }: OutputFinding): number {
   if (lost !== undefined) return 0;
   const differs = relativeError !== 0;

@@ -1,4 +1,4 @@
-/** Two models on the same samples: the difference, how sure it is, and whether a goal is kept. */
+/** Compares two models on the same samples and decides whether a goal is met. */
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
@@ -25,13 +25,13 @@ export interface Comparison {
   readonly better: "higher" | "lower";
   readonly original: Estimate;
   readonly candidate: Estimate;
-  /** What the figures hold a model against where no labels are. */
+  /** Present if the metric compares with the original's outputs instead of labels. */
   readonly truth?: "original";
   /** candidate − original, paired by sample. */
   readonly difference: Estimate;
-  /** Variance of the difference on one sample; for answers that are right or wrong about the share of disputed samples. */
+  /** Variance of the difference on one sample; for right-or-wrong metrics about the share of disputed samples. */
   readonly variance: number;
-  /** For metrics whose rows are right or wrong. */
+  /** Only for metrics whose rows are right or wrong. */
   readonly pairs: Pairs | undefined;
 }
 
@@ -40,14 +40,11 @@ export interface Pairs {
   readonly onlyOriginal: number;
   readonly onlyCandidate: number;
   readonly bothWrong: number;
-  /** McNemar's exact test: how likely so uneven a split is if both are equally good. */
+  /** p-value of McNemar's exact test. */
   readonly pValue: number;
 }
 
-/**
- * Measures two models on the same batches and compares them sample by sample.
- * @throws PithError as `evaluate` does.
- */
+/** Compares two models sample by sample, on the same batches. @throws PithError as `evaluate` does. */
 export async function compare(
   engine: Engine,
   original: Model,
@@ -61,9 +58,9 @@ export async function compare(
 }
 
 /**
- * The comparison that two sets of rows, of the same samples in the same order, amount to. A model that is held against itself has the best
- * figure there is, on these samples and any others: nothing can be better, and the interval of the difference ends there.
- * @param level how sure the interval of the difference is: 95 % unless said.
+ * Compares two sets of rows of the same samples in the same order. If the metric compares with the original, the original has the best possible
+ * value, and the interval of the difference ends there.
+ * @param level confidence level of the interval (95 %).
  */
 export function compareRows(
   metric: Metric,
@@ -108,34 +105,33 @@ export function compareRows(
   return { ...common, difference: possible(difference), variance: deviation * deviation * difference.count, pairs };
 }
 
-/** By which the cosine of a vector with itself may miss 1. */
+/** Tolerance for the cosine of a vector with itself. */
 const rounding = 1e-9;
 
 export interface Goal {
-  /** How much worse the candidate may be, in the metric's unit: 0.01 is a point of accuracy. */
+  /** Maximum drop in the metric's unit: 0.01 is a point of accuracy. */
   readonly maxDrop: number;
-  /** Demand that the whole interval keeps the goal. */
+  /** Require that the whole interval meets the goal. */
   readonly strict?: boolean | undefined;
 }
 
 export interface Verdict {
-  /** What the interval shows: that the goal is kept, that it is lost, or neither. */
   readonly verdict: "kept" | "lost" | "not shown";
   /** Whether the result passes; see `judge`. */
   readonly met: boolean;
-  /** How much worse the candidate is; negative where it is better. */
+  /** Positive if the candidate is worse. */
   readonly drop: Estimate;
-  /** About how many samples in all would show it; undefined where it is shown already or cannot be told. */
+  /** Estimated number of samples that would decide it; undefined if it is decided or cannot be estimated. */
   readonly samples: number | undefined;
 }
 
-/** A point of a share, and of what is 1 at best; a hundredth of a nat; a hundredth of an error or of a perplexity. */
+/** A point of a share or of a metric with best value 1; 0.01 nats; 1 % of an error or perplexity. */
 const usualShare = 0.01;
 const usualDecibels = 0.1;
 
 /**
- * How much worse a result may be by default, in the metric's unit: 0.01 of figures that are 1 at best (a point of accuracy, of agreement,
- * of overlap; of correlation, cosine, R²), 0.01 nats, 0.1 dB, and 1 % more than the original's of errors and perplexity, which have no bound.
+ * Returns the default maximum drop in the metric's unit: 0.01 for metrics with best value 1, 0.01 nats, 0.1 dB, and 1 % of the original's value for
+ * errors and perplexity, which are unbounded.
  */
 export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
   if (unit === "dB") return usualDecibels;
@@ -143,11 +139,10 @@ export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, ori
 }
 
 /**
- * The one rule for losses: a candidate is refused that is worse than the goal allows by the estimate, and worse than the original by more than
- * chance explains: the 95 % interval of the paired difference excludes zero. With `strict` the whole interval has to keep the goal. A figure
- * that is no number is a loss.
+ * Decides whether a candidate meets the goal. It fails if the estimated drop exceeds `maxDrop` and the drop is significant: the 95 % interval of the
+ * paired difference excludes zero. With `strict` the whole interval must meet the goal. A NaN is a loss.
  *
- * The margin to be shown is the distance from the drop (0, where the candidate came out better: that may be luck) to the limit.
+ * The margin to be shown is the distance from the drop to the limit; a negative drop counts as 0, because it may be luck.
  */
 export function judge(comparison: Comparison, goal: Goal): Verdict {
   const { difference } = comparison;
@@ -156,7 +151,7 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
     comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop, samples: undefined };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
-  // An interval may be wider because it is one of several. That makes no loss more likely to be chance.
+  // The interval may be wider because it is one of several; the significance of a loss is always tested at 95 %.
   const lowOf95 = drop.value - (drop.value - drop.low) * (z95 / zOf(drop.confidence));
   const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || lowOf95 <= 0;
   return {
@@ -167,28 +162,27 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   };
 }
 
-/** Whether the estimate keeps the goal. */
 export function isWithin({ value }: Estimate, { maxDrop }: Goal): boolean {
   // 0.93 − 0.92 is more than 0.01 in binary.
   return value <= maxDrop + 1e-12;
 }
 
-/** Whether the candidate's figure is no number. What differs in nothing has an infinite signal to noise, as the original itself. */
+/** Identical outputs have an infinite signal to noise, which is not a fault. */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }
 
-/** Whether a model that is held against itself does not even agree with itself: its outputs are NaN. */
+/** Returns whether a model compared with itself does not agree: its outputs are NaN. */
 export function answersWithNaN({ truth, better }: Metric, own: Estimate): boolean {
   return truth === "original" && (better === "higher" ? !(own.value > 0) : Number.isNaN(own.value));
 }
 
 function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {
   const { variance, difference, pairs } = comparison;
-  // Beyond the goal it is to be shown that there is a loss at all.
+  // Beyond the goal, only the significance of the loss remains to be shown.
   const beyond = drop > goal.maxDrop;
   const margin = beyond ? drop : goal.maxDrop - Math.max(drop, 0);
-  // A loss is significant at 95 %. That the goal is kept is shown by the interval as it is printed, which is wider if it is one of several.
+  // A loss is tested at 95 %. A met goal is shown by the printed interval, which is wider if it is one of several.
   const level = beyond ? usualLevel : levelAt(difference.confidence);
   const needed =
     pairs === undefined || beyond
@@ -197,7 +191,7 @@ function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number
   return Number.isFinite(needed) && needed > difference.count ? needed : undefined;
 }
 
-/** The fewest samples whose interval ends inside the goal, if as large a share of them is disputed. */
+/** Returns the minimum number of samples whose interval ends inside the goal, for the same share of disputed samples. */
 function pairsToShow(
   { better, difference: { count } }: Comparison,
   pairs: Pairs,

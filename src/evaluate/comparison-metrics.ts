@@ -1,10 +1,4 @@
-/**
- * Figures against the original: what a changed model says, held against what the original says to the same samples. They need no labels.
- *
- * Agreement asks whether both would answer alike. KL divergence Σ p (log p − log q) of the original p from the other q, in nats, sees
- * changes long before an answer flips. Signal to noise, 10 log10(Σ x² / Σ (x − y)²) in decibels, works for outputs of any meaning. Sums of
- * squares leave out what masks set scores to (`mask-values.ts`).
- */
+/** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -25,7 +19,7 @@ import {
 } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** The share of samples to which both give the same answer (the class with the greatest score). */
+/** Share of samples with the same prediction (the class with the highest score) in both models. */
 export function agreement(options: MetricOptions = {}): Metric {
   return averaged({
     name: "agreement",
@@ -41,10 +35,7 @@ export function agreement(options: MetricOptions = {}): Metric {
   });
 }
 
-/**
- * Mean KL divergence of the original's class probabilities from the model's, in nats. What the original's outputs are, scores or
- * probabilities, the model's are too.
- */
+/** Mean Σ p (log p − log q) of the original's class probabilities p from the model's q, in nats. It changes before predictions do. */
 export function meanKl(options: MetricOptions = {}): Metric {
   return averaged({
     name: "KL divergence",
@@ -58,7 +49,7 @@ export function meanKl(options: MetricOptions = {}): Metric {
   });
 }
 
-/** Signal to noise of the output in decibels, powers summed over all samples; infinite where nothing changed. Rows hold both powers. */
+/** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. */
 export function signalToNoise(options: MetricOptions = {}): Metric {
   const figure = (rows: Float64Array): number => {
     const [signal = 0, noise = 0] = columnSums(rows, 2);
@@ -75,17 +66,17 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
   );
 }
 
-/** What rounding leaves of the squares of equal numbers, at most. */
+/** Relative rounding error of a sum of squares of equal values. */
 const roundingShare = 1e-12;
 
-/** Numbers of a sample that have means of their own in R²; of more each of so many equal parts has one. */
+/** Maximum number of means per sample in R²; more values are averaged in this number of equal parts. */
 const mostMeans = 32;
 
 /**
- * The share of the variance of the original's numbers that the model's account for: R² = 1 − Σ (x − y)² / Σ (x − mean)² over all samples, 1 where
- * nothing changed, 0 for what constants would do. Each number of a sample has its own mean over the samples (of more than 32 each of 32 parts in a
- * row; one mean for all where `width` is not given): else an offset between two outputs, 5 and 300, would count as variance that a model without any
- * knowledge accounts for. Numbers of a single sample have one mean. Of an original that is constant it is 1 or 0. Rows hold the sums.
+ * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed.
+ *
+ * Each element of a sample (or each of 32 equal parts) has a separate mean over the samples if `width` is given. A common mean would count an offset
+ * between two outputs, such as 5 and 300, as explained variance. A constant original yields 1 or 0.
  */
 export function determination(options: MetricOptions = {}): Metric {
   const means = Math.min(mostMeans, Math.max(1, options.width ?? 1));
@@ -136,13 +127,13 @@ function divergence(own: Scores, original: Scores, position: number): number {
     const logP = (original.values[original.at(position) + index * original.step] ?? 0) - originalSum;
     const logQ = (own.values[own.at(position) + index * own.step] ?? 0) - ownSum;
     const p = Math.exp(logP);
-    // p log p goes to 0 with p.
+    // p log p → 0 as p → 0.
     if (p > 0 || Number.isNaN(p)) sum += p * (logP - logQ);
   }
   return sum;
 }
 
-/** One number a sample: the mean over its positions. Classes lie along the last axis, in images (rank 4) along axis 1. */
+/** Returns one value per sample: the mean over its positions. Classes are the last axis, or axis 1 of images (rank 4). */
 function perSample(
   outputs: Batch,
   original: Batch,
@@ -152,13 +143,13 @@ function perSample(
 ): Float64Array {
   const { name, ours, theirs: reference, samples, width, classes } = matched(outputs, original, options);
   const named = namesClasses(reference, samples);
-  // Of one number there is nothing to choose: any two models would agree.
+  // With one value per sample there are no classes, so any two models would agree.
   if (width === 1 && !named) {
     throw new PithError("E_DATA", `"${name}" is one number per sample: there are no classes to agree on.`, {
       hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
     });
   }
-  // Without a class axis to speak of, all elements of a sample are its scores.
+  // Without a class axis, all elements of a sample are its scores.
   const whole = named ? width : classes > 1 ? width / classes : 1;
   const texts = new Map<string, number>();
   const theirs = scoresFor(reference, samples, samples * whole, texts);
@@ -181,7 +172,7 @@ interface Pair<T> {
   readonly theirs: T;
 }
 
-/** Numbers of both, of which some stand for nothing. */
+/** `isFill` marks values that a mask set. */
 interface Numbers extends Pair<Float64Array> {
   readonly isFill: ReturnType<typeof fills>;
 }
@@ -221,7 +212,7 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
   return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }
 
-/** Of the numbers of a sample that stand for something, and the sums and counts of its parts. */
+/** Skips values that a mask set. */
 function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
   const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
   for (let at = sample * width; at < (sample + 1) * width; at++) {

@@ -1,5 +1,5 @@
 /**
- * How far numbers y of a changed model are from those of its original, x, in the same places: the sums that every figure follows from. In float64.
+ * Difference of the outputs y of a changed model from the original's x, in float64.
  *
  *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)²
  */
@@ -8,15 +8,14 @@ import { dimsText, sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { isEndless } from "./mask-values.ts";
 
-/** Sums over pairs of numbers. */
 export class Difference {
-  /** Why two tensors cannot be compared. */
+  /** Reason why two tensors cannot be compared. */
   apart: string | undefined;
   /** Σ x² */
   signal = 0;
   /** Σ (x − y)² */
   noise = 0;
-  /** The largest |x − y|. */
+  /** max |x − y| */
   largest = 0;
   #otherSignal = 0;
   #product = 0;
@@ -26,12 +25,11 @@ export class Difference {
     this.#otherSignal += y * y;
     this.noise += (x - y) ** 2;
     this.#product += x * y;
-    // Nothing is greater than NaN, so a NaN stays.
+    // A NaN is kept: no value compares greater.
     const error = Math.abs(x - y);
     if (Number.isNaN(error) || error > this.largest) this.largest = error;
   }
 
-  /** All numbers of two tensors, if they have one shape. */
   addTensors(original: Dense, other: Dense): void {
     const [before, after] = [dimsText(original.dims), dimsText(other.dims)];
     if (before !== after) {
@@ -50,24 +48,24 @@ export class Difference {
     return this.noise === 0 ? 0 : this.noise / this.signal;
   }
 
-  /** The root of the mean square of the differences, relative to the larger of the two; from 0 to 2. */
+  /** Root of the mean square difference, relative to the larger of the two; 0 to 2. */
   get relativeError(): number {
     return this.noise === 0 ? 0 : Math.sqrt(this.noise / Math.max(this.signal, this.#otherSignal));
   }
 
   get cosine(): number {
-    // What says nothing in both says the same.
+    // Two zero vectors are equal.
     if (this.signal === 0 && this.#otherSignal === 0) return 1;
     return this.#product / Math.sqrt(this.signal * this.#otherSignal);
   }
 }
 
-/** 10 log10(signal / noise); infinite without noise. NaN where either is. */
+/** 10 log10(signal / noise); infinite without noise. */
 export function decibels(signal: number, noise: number): number {
   return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
 }
 
-/** Σ (x − m)², m the mean of the group that x belongs to: Σ x² − Σ (Σ x)² / n. */
+/** Σ (x − m)², where m is the mean of x's group: Σ x² − Σ (Σ x)² / n. */
 export function variation(squares: number, sums: ArrayLike<number>, counts: ArrayLike<number>): number {
   let ofMeans = 0;
   for (let group = 0; group < sums.length; group++)
@@ -76,9 +74,9 @@ export function variation(squares: number, sums: ArrayLike<number>, counts: Arra
 }
 
 /**
- * The largest difference of two tensors, relative to the largest number of the first (or to 1, where all are smaller than 1e-6); of numbers
- * that stand for infinity relative to themselves. Infinite where types, dimensions, texts, infinities or NaN differ, or where integers do.
- * @param least what it is relative to at least: 1 for numbers that lie between 0 and 1 and are rounded in steps of that.
+ * Returns the largest difference relative to the largest value of `expected` (or to 1, if all are below 1e-6). It is infinite if types, dimensions,
+ * texts, integers, infinities or NaN differ.
+ * @param least minimum of the reference value: 1 for values between 0 and 1 that are rounded in steps of that range.
  */
 export function largestDifference(expected: Dense, got: Dense | undefined, least = 0): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))

@@ -1,13 +1,10 @@
 /** @param started by `performance.now()`. */
 export const secondsSince = (started: number): number => (performance.now() - started) / 1000;
 
-/** Milliseconds that one timer can wait (24.8 days): a longer one would fire at once. */
+/** Maximum delay of a timer in milliseconds (24.8 days); a longer one fires at once. */
 const maxWait = 2 ** 31 - 1;
 
-/**
- * Aborts a controller after a time of any length; after an infinite one, never.
- * @returns a function that cancels the timer.
- */
+/** Aborts a controller after a time of any length. @returns a function that cancels the timer. */
 export function abortAfter(controller: AbortController, seconds: number): () => void {
   let left = 1000 * seconds;
   let timer: ReturnType<typeof setTimeout> | undefined;

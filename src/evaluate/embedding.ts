@@ -1,9 +1,6 @@
 /**
- * Figures for embeddings, held against the original's: does a vector still point the same way, and are its nearest neighbours the same?
- *
- * A vector is read from an output of [samples, width] as it is; one of [samples, positions, width] is averaged over the positions that the
- * column "attention_mask" counts (mean pooling, as sentence-transformers do), over all without one. What is kept is its direction: every
- * vector is scaled to length 1, so that products of two are their cosine.
+ * Metrics that compare embeddings with the original's. Vectors of [samples, positions, width] are averaged over the positions that "attention_mask"
+ * counts (mean pooling, as in sentence-transformers), then scaled to length 1.
  */
 import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
@@ -17,11 +14,11 @@ import type { Metric } from "./types.ts";
 export interface Embeddings {
   readonly samples: number;
   readonly width: number;
-  /** samples × width; of `embeddings` each of length 1 (a vector of zeros stays). */
+  /** samples × width. `embeddings` returns rows of length 1; a vector of zeros is left unchanged. */
   readonly values: Float64Array;
 }
 
-/** The direction of each sample's vector. @throws PithError E_DATA if the output has no axis of features. */
+/** Returns the direction of each sample's vector. @throws PithError E_DATA if the output has no feature axis. */
 export function embeddings(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const { dims } = mainOutput(outputs, options.output);
   if (dims.length < 2 || dims.length > 3) {
@@ -39,7 +36,7 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
   return { samples, width, values };
 }
 
-/** The vector of each sample: all its values, or of [samples, positions, width] the sums over the positions that count. */
+/** Returns each sample's vector; for [samples, positions, width] the sum over the counted positions. */
 export function vectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
   const dense = mainOutput(outputs, options.output);
   if (dense.type === "string") throw new PithError("E_DATA", "The output is text: it has no vectors to compare.");
@@ -66,7 +63,7 @@ function maskOf(batch: Batch | undefined, samples: number, positions: number): F
   return mask.dims[0] === samples && mask.dims[1] === positions ? toFloat64(mask) : undefined;
 }
 
-/** Cosine between the vector and the original's, averaged over samples: 1 is the same direction. */
+/** Mean cosine between a sample's vector and the original's. */
 export function cosine(options: MetricOptions = {}): Metric {
   return averaged({
     name: "cosine",
@@ -82,8 +79,7 @@ export function cosine(options: MetricOptions = {}): Metric {
 }
 
 /**
- * The share of a sample's k nearest neighbours (by cosine, among the other samples) that it keeps, averaged over samples: what a search
- * would return.
+ * Share of each sample's k nearest neighbors (by cosine, among the other samples) that the model keeps: what a search returns.
  * @throws PithError E_OPTION for a k below 1, E_DATA when measured on fewer than 4 k samples.
  */
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
@@ -113,7 +109,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
         );
       const width = collected.length / samples / 2;
       return Float64Array.from({ length: samples }, (_, sample) => {
-        // What is NaN has no neighbours to keep, not even the same ones as itself.
+        // A NaN vector has no neighbors.
         const at = 2 * sample * width;
         if (collected.subarray(at, at + 2 * width).some(Number.isNaN)) return 0;
         const before = new Set(nearest(collected, sample, k, width, 1));
@@ -123,12 +119,12 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   });
 }
 
-/** Among few samples any k are nearly the same k: with four times as many, chance alone keeps about a quarter. */
+/** With few samples any k neighbors are nearly the same; with 4 k, chance alone keeps about a quarter. */
 export function leastSamples(k: number): number {
   return 4 * k;
 }
 
-/** Cosine of a sample's two vectors; two vectors of zeros are alike. */
+/** Two vectors of zeros have cosine 1. */
 export function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
   const { width } = ours;
   const start = sample * width;
@@ -138,7 +134,7 @@ export function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): 
   return product(ours.values, start, theirs.values, start, width);
 }
 
-/** The k samples whose vectors lie nearest to one; of equals the first. `which`: 0 for the model's vectors, 1 for the original's. */
+/** Returns the k nearest samples; ties go to the first. `which`: 0 for the model's vectors, 1 for the original's. */
 function nearest(collected: Float64Array, sample: number, k: number, width: number, which: 0 | 1): number[] {
   const place = (index: number): number => (2 * index + which) * width;
   const best: { readonly index: number; readonly near: number }[] = [];

@@ -1,12 +1,10 @@
 /**
- * Whether two models compute the same, tried on random inputs.
+ * Checks on random inputs whether two models compute the same function.
  *
- * Rounding differs where sums are added up in another order, and a network may amplify that. How much so the original tells: run as it is written
- * and as the runtime fuses it, it differs from itself by rounding alone. Four times that is allowed, and at least what the type explains.
+ * The tolerance is 4 × the difference between the original run as written and as fused, and at least the rounding error of its type.
  *
- * Models that round to codes are run node by node, as they are written. The runtime fuses what stands around a rounding, in integers where it
- * knows the pattern and in floats where it does not, so that one and the same function in two graphs gives single codes that differ. Fused,
- * as they ship, both run as well, and may be apart by what codes make of it.
+ * Quantized models run node by node, because the runtime fuses some patterns into integer kernels and others into float ones. They also run fused, as
+ * shipped, with a larger tolerance.
  */
 
 import { roundsToCodes } from "../analysis/codes.ts";
@@ -24,8 +22,8 @@ import { type Saturating, withSaturating } from "./saturation.ts";
 import { Variety } from "./variety.ts";
 
 /**
- * What rounding may make of sums that are added up in another order, by the shortest floats in the model: eight times their unit roundoff
- * and more. Differences are relative to the largest number of the output; what is no float must be equal.
+ * Returns the tolerance for sums in another order: at least eight times the unit roundoff of the shortest float type, relative to the output's
+ * largest value.
  */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
@@ -33,47 +31,46 @@ export function toleranceOf(model: Model): number {
   return types.has("bfloat16") ? 3e-2 : types.has("float16") ? 4e-3 : 1e-4;
 }
 
-/** As `toleranceOf`, where a rounding to codes may fall to the other side in any layer: far from what a wrong rewrite does. */
+/** Tolerance if quantization can round to the neighboring value in any layer. A wrong rewrite differs far more. */
 export const codesTolerance = 0.1;
 
-/** How far two models may be apart, as a multiple of how far the original is from itself: two graphs round in two ways each. */
+/** Multiple of the original's difference from itself: two graphs round in two ways each. */
 const ownRounding = 4;
 
 export interface Sameness {
-  /** On how many inputs both ran. */
+  /** Number of inputs on which both ran. */
   readonly inputs: number;
-  /** The difference that exceeds its tolerance most, or comes nearest to it; relative to the largest number of its output. */
+  /** Difference that exceeds its tolerance most, relative to the largest value of its output. */
   readonly difference: number;
-  /** The output where it was. */
   readonly at: string | undefined;
-  /** What rounding explains. */
   readonly tolerance: number;
-  /** How both ran: node by node, as they are written, or as the runtime fuses them. */
+  /** "as written": node by node; "fused": as the runtime optimizes them. */
   readonly run: "as written" | "fused";
-  /** Of models that round to codes and are the same as written: the largest difference when fused. */
+  /** Largest difference when fused, for quantized models that are equal as written. */
   readonly fused?: number;
-  /** How far the original is from itself, fused and as written, where that decided. */
+  /** Difference of the original from itself, fused and as written, if it decided. */
   readonly own?: number;
-  /** All outputs say the same to every input, or are NaN: that both are equal shows little. */
+  /** All outputs are equal for every input, or NaN, so the comparison shows little. */
   readonly constant?: true;
-  /** Operators that this runtime does not have: the rest was compared. */
+  /** Operators that this runtime lacks and that were removed for the comparison. */
   readonly without?: readonly string[];
 }
 
 export interface SameOptions {
-  /** Sizes of named dimensions that are known. */
+  /** Known sizes of named dimensions. */
   readonly sizes?: ReadonlyMap<string, number>;
-  /** What inputs of the original that the other no longer has are fed. */
+  /** Values for inputs of the original that the other model no longer has. */
   readonly set?: Batch;
-  /** The seed of the random inputs (0). */
+  /** Seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total: number) => void;
 }
 
 /**
- * The largest difference between the outputs of two models, on four random inputs or more: for rewrites that may change nothing but rounding. It is
- * infinite for an output that the other model does not have, and for another type or other dimensions.
+ * Returns the largest difference between the outputs of two models on at least four random inputs. It is infinite if an output is missing or its type
+ * or dimensions differ.
+ * @returns a sentence if they cannot be compared.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
  * @example
@@ -103,7 +100,6 @@ export async function compareOutputs(
   return fused.difference <= fused.tolerance ? { ...found, fused: fused.difference } : fused;
 }
 
-/** Runs of a model as written and fused, for each input. */
 type OwnRuns = (pair: number) => Batch | undefined;
 
 async function compare(
@@ -120,7 +116,7 @@ async function compare(
   const tolerance = codes ? codesTolerance : toleranceOf(models.original);
   const first = judged(models, runs, run, tolerance, codes);
   if (first.difference <= tolerance || !Number.isFinite(first.difference)) return first;
-  // How the original rounds is asked only where it decides.
+  // The original's rounding is measured only if it decides.
   const again = await pairedRuns(engine, models.original, models.original, { ...options, optimize: run !== "fused" });
   if (again instanceof Miss || again.pairs.length !== runs.pairs.length) return first;
   return judged(models, runs, run, tolerance, codes, (at) => again.pairs[at]?.expected);
@@ -158,7 +154,7 @@ interface Difference {
   readonly own: number;
 }
 
-/** Where codes may differ, whole numbers of the same shape are passed over: a code more is one of them, a pick of the largest another. */
+/** With quantization, equal-shaped integers are not compared: one step of a quantized value is rounding, another argmax is not. */
 function differences(
   { outputs, before }: Saturating,
   { expected, got }: Pair,

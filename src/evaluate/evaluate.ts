@@ -1,4 +1,4 @@
-/** A figure of a model on a data set: rows per sample, and their reduction with its interval. */
+/** Measures a metric of a model on a data set, with its confidence interval. */
 import { samplesIn } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -12,13 +12,13 @@ import type { Estimate, Metric } from "./types.ts";
 import { usualBatch } from "./usual-batch.ts";
 
 export interface EvaluateOptions {
-  /** Samples at a time (64, fewer of large inputs); a model that fixes its own number is given that many. */
+  /** Samples per run (64, fewer for large inputs). A model with a fixed batch size uses that. */
   readonly batch?: number | undefined;
-  /** Needed by metrics that hold a model against its original. */
+  /** Required by metrics that compare with the original. */
   readonly original?: Model;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal;
-  /** Samples done, and how many there are where that is known. */
+  /** Number of finished samples, and of all if that is known. */
   readonly progress?: (done: number, total?: number) => void;
 }
 
@@ -29,7 +29,7 @@ export interface Evaluation {
 }
 
 /**
- * Measures a model on a data set: the figure with its 95 % interval, and the rows behind it.
+ * Measures a metric of a model on a data set, with its 95 % interval and the rows per sample.
  * @throws PithError E_DATA if the data does not fit the model, E_OPTION if the metric needs an original and none is given, E_STOPPED on the signal.
  * @example
  * const { estimate } = await evaluate(createEngine(), model, preprocess(data, input, presets.unit), accuracy());
@@ -47,7 +47,7 @@ export async function evaluate(
   return evaluation;
 }
 
-/** Several metrics in one pass over the data; results in the order of the metrics. */
+/** Measures several metrics in one pass over the data. Results are in the order of the metrics. */
 export async function evaluateAll(
   engine: Engine,
   model: Model,
@@ -65,8 +65,8 @@ export async function evaluateAll(
 }
 
 /**
- * Rows of every metric for every model, all from the same batches in one pass: [model][metric].
- * The first model is the original that metrics with `truth: "original"` hold the others against; with `held: false` there is none.
+ * Returns the rows [model][metric], all from the same batches. The first model is the original for metrics with `truth: "original"`; with `held:
+ * false` there is none.
  */
 export async function measure(
   engine: Engine,
@@ -86,7 +86,7 @@ export async function measure(
     );
   }
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
-  // What a model is fed with is no truth to judge it by.
+  // A label that the model reads as an input is not a ground truth.
   const inputLabel = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
   const { batch = usualBatch(models), threads, signal, progress } = options;
   const running = { batch, threads, optimize: true, signal, progress };
@@ -116,7 +116,6 @@ export async function measure(
   );
 }
 
-/** The figure that rows amount to, with the interval that its metric allows. */
 export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate {
   if (metric.interval === "proportion" && rows.every((row) => row === 0 || row === 1)) {
     return wilson(
@@ -131,7 +130,7 @@ export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate
   );
 }
 
-/** No interval reaches beyond the best figure there is, nor a share below 0, whatever the normal distribution leaves open. */
+/** Clips the interval to the metric's best value, and a share to at least 0. */
 function within(metric: Metric, { low, high, ...found }: Estimate): Estimate {
   const best = bestOf(metric);
   const [least, most] = metric.better === "lower" ? [best, undefined] : [metric.unit === "share" ? 0 : undefined, best];
@@ -142,7 +141,7 @@ function within(metric: Metric, { low, high, ...found }: Estimate): Estimate {
   };
 }
 
-/** The best figure there is; undefined where there is none. */
+/** Returns the metric's best possible value; undefined if it is unbounded. */
 export function bestOf({ best, unit, better }: Metric): number | undefined {
   if (best !== undefined) return best;
   return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;

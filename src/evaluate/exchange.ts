@@ -1,11 +1,10 @@
 /**
- * Two models in one graph, in which each of a row of values is computed by the one or by the other:
+ * Joins two models in one graph, in which each cut value is computed by one or the other:
  *
  *     y₁ = f₁(x); y₂ = f₂(y₁)        v₁ = Where(select[0], g₁(x), f₁(x)); v₂ = Where(select[1], g₂(v₁), f₂(v₁))
  *     z₁ = g₁(x); z₂ = g₂(z₁)
  *
- * With nothing selected it is the original, and g₂ is beside it on what goes into f₂; with all selected it is the candidate; with one it is the
- * original in which that part alone is the candidate's.
+ * With nothing selected it computes the original, with all selected the candidate, with one the original with that part of the candidate.
  */
 
 import { withFixedDraws } from "../analysis/fixed-draws.ts";
@@ -25,16 +24,16 @@ import { isFeeds, type Samples } from "./over-samples.ts";
 import { fedTo } from "./paired-runs.ts";
 import { createRunner, type Runner } from "./run.ts";
 
-/** Values of the original that are equal to each other, and values of the candidate that stand for them. */
+/** Equal values of the original, and the values of the candidate that correspond to them. */
 export interface ExchangePoint {
   readonly before: readonly string[];
   readonly after: readonly string[];
 }
 
 export interface Exchange {
-  /** What the original computes at each cut, and what the candidate does, under these names. */
+  /** Names of the original's and the candidate's value at each cut. */
   readonly names: readonly { readonly original: string; readonly candidate: string }[];
-  /** Runs with some cuts computed by the candidate; what is observed comes beside the outputs. */
+  /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
   runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner>;
   release(): Promise<void>;
 }
@@ -43,8 +42,8 @@ const selectName = "pith.select";
 const whereOpset = 9;
 
 /**
- * @returns a Miss if the two cannot be one graph: operators of other versions, inputs that the original does not have.
- * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a circle, or does not load.
+ * @returns a Miss if the models cannot be joined: incompatible operator versions, or inputs that the original lacks.
+ * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a cycle, or does not load.
  */
 export async function exchange(
   engine: Engine,
@@ -53,7 +52,7 @@ export async function exchange(
   cuts: readonly ExchangePoint[],
   samples: Samples,
 ): Promise<Exchange | Miss> {
-  // Both draw the same random numbers, whatever their values are called in the joined graph.
+  // Fixed draws keep the random numbers equal although values are renamed in the joined graph.
   const [host, guest] = [withFixedDraws(original).clone(), withFixedDraws(candidate).clone()];
   const version = Math.max(whereOpset, ...[host, guest].map(({ opsets }) => opsets.get("") ?? 1));
   for (const model of [host, guest]) {
@@ -84,7 +83,7 @@ export async function exchange(
     const [first, ...equal] = after.flatMap((name) => merged.values.get(name) ?? []);
     if (own === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
     const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
-    // The runtime has no Where of narrower floats.
+    // The runtime has no Where for narrower floats.
     const wide = own.type?.type === "float64" ? "float64" : "float32";
     const [mine, theirs] = [as(own, wide), as(first, wide)];
     const chosen = emit.Where([isSelected, theirs, mine]);
@@ -113,7 +112,7 @@ export async function exchange(
       const fetched = [...new Set([...outputs, ...observed])];
       const run = (feeds: Batch): Promise<Batch> =>
         session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
-      // States are carried for each choice by itself, through one session.
+      // Each choice carries its own recurrent states through the one session.
       if (!isFeeds(samples))
         return createRunner({ load: async () => ({ run, release: async () => {} }) }, original, samples.name);
       return { run: (feeds) => run(fedTo(original, feeds)), release: async () => {} };
