@@ -1,10 +1,8 @@
 /**
- * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V.
- *
- * Q: batch × heads × queries × D, K and V: batch × key heads × keys × D; or with three axes, heads and D in one, and the numbers of heads as
- * attributes. Fewer key heads than heads serve several each (grouped queries). Past keys and values go before the new ones. The bias is the
- * mask (true: attended), the causal frontier (query i sees key j ≤ i + keys that went before), and what pads the keys of a sample; a query
- * that sees nothing gets 0. `softcap` c limits products to c · tanh(x / c) before the bias.
+ * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V. Q: batch × heads × queries × D, K and V: batch × key heads × keys × D;
+ * or three axes with heads and D merged. Each key head serves heads / key heads query heads. Past keys and values come first.
+ * The bias is the mask (true: attended), causality (query i sees key j ≤ i + past) and padding; a query that sees no key gets 0.
+ * `softcap` c limits products to c · tanh(x / c) before the bias.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -33,9 +31,9 @@ interface Settings {
   readonly scale: number | undefined;
   readonly softcap: number;
   readonly causal: boolean;
-  /** How many keys before and after its own place a query sees; -1: all. */
+  /** The number of keys before and after its own position that a query sees; -1: all. */
   readonly window: readonly [before: number, after: number];
-  /** What the fourth output shows: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
+  /** The content of the fourth output: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
   readonly shown: number;
   readonly precision: DataType | undefined;
 }
@@ -79,7 +77,7 @@ interface Shapes {
   readonly q: Shape;
   readonly k: Shape;
   readonly v: Shape;
-  /** Past keys and new ones. */
+  /** The number of past and new keys. */
   readonly keys: Dim;
 }
 
@@ -111,8 +109,8 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
 }
 
 /**
- * Heads go as a whole, a key head with all queries that it serves; samples are samples. With four axes, D of queries and keys is summed over
- * (the scale stays that of the whole), and D of the values passes through.
+ * Heads are cut as a whole: a key head with all query heads that it serves. With four axes, D of queries and keys is summed over
+ * (the scale stays that of the original D), and D of the values passes through.
  */
 function axes(s: Settings, site: Site): AxisRule | Miss {
   const found = shapesAt(s, site);
@@ -126,7 +124,7 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   const maskHeads = mask.length - 3;
   const main = s.flat ? 2 : 1;
   const first: AxisEnd = ["in2", main];
-  // Each axis that counts heads, and how many of its indices belong to one key head.
+  // Each axis that counts heads, and its number of indices per key head.
   const counted: (readonly [AxisEnd, number])[] = [
     [first, valueWidth],
     [["in1", main], keyWidth],
@@ -192,7 +190,7 @@ interface Parts {
   readonly type: DataType;
 }
 
-/** Everything that is added to the products, and whether a query may be left without any key. */
+/** Returns the sum of all biases, and whether a query can be left without any key. */
 function bias(
   s: Settings,
   emit: Emit,
@@ -251,7 +249,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   if (typeof covered === "number" && typeof found.keys === "number" && covered < found.keys)
     return new Miss("its mask does not cover all keys");
   const type = typeOf(givenQ);
-  // batch × heads × places × D, from either form.
+  // batch × heads × positions × D, from either form.
   const apart = (value: Value | undefined, heads: number): Value =>
     s.flat ? toHeads(emit, value, heads) : present(value);
   const q = apart(givenQ, s.heads);
@@ -262,7 +260,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const [k, v] = [repeated(s, emit, presentKey, size), repeated(s, emit, presentValue, found.v.size)];
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;
-  // Either operand takes the root of the scale, so that products of halves stay small.
+  // Both operands get the root of the scale, so that float16 products stay small.
   const root = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
   const turned = emit.Transpose([emit.Mul([k, root])], { perm: [0, 1, 3, 2] });
   const products = emit.MatMul([emit.Mul([q, root]), turned]);
@@ -272,7 +270,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const scores = added === undefined ? capped : emit.Add([capped, added.sum]);
   const most = (value: Value): Value => emit.ReduceMax([value, [-1]], { keepdims: 1 });
   const empty = added?.mayBeEmpty === true ? emit.Equal([most(added.sum), Number.NEGATIVE_INFINITY]) : undefined;
-  // Before the softmax too: it is not a number where everything is -∞, and so would its gradient be.
+  // Also before the softmax: a row of -∞ gives NaN, also in the gradient.
   const without = (value: Value): Value => (empty === undefined ? value : emit.Where([empty, 0, value]));
   const shares = without(softmax(emit, without(scores), s.precision));
   const y = emit.MatMul([shares, v]);

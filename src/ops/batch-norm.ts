@@ -1,9 +1,8 @@
 /**
- * Normalization. BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
- * Opset history: `spatial` 0 (before 9) normalizes per element: written as primitives. Before 14 more than one output, since then `training_mode`, uses the
- * batch's own statistics (the old outputs end with its mean and 1 / √(variance + ε)): that form is lowered, since ONNX Runtime's kernel writes
- * into the statistics it is fed. Training steps give it others to write into (`writeTraining`), and have its gradient; otherwise the gradient here
- * is that of the frozen form.
+ * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
+ * Opset history: `spatial` 0 (before 9) normalizes per element. Batch statistics are used if there are several outputs (before 14) or with
+ * `training_mode`.
+ * That form is lowered, because ONNX Runtime's kernel overwrites the statistics it is fed. `writeTraining` gives it other buffers instead.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -23,16 +22,13 @@ interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly training: boolean;
-  /** What `writeTraining` writes: nothing of the statistics before is left in those after. */
+  /** The outputs follow only the batch: `writeTraining` ignores the previous statistics. */
   readonly ownForm: boolean;
-  /** Scale, bias and statistics have an entry for each element of a sample, not for each channel. */
+  /** Scale, bias and statistics are per element of a sample, not per channel. */
   readonly perElement: boolean;
 }
 
-/**
- * Training: normalized with the mean and (biased) variance of the batch, which also flow into the running statistics:
- * running' = momentum · running + (1 - momentum) · batch.
- */
+/** Writes training: normalizes with the mean and biased variance of the batch. running' = momentum · running + (1 - momentum) · batch. */
 function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const rank = x?.type?.dims?.length;
@@ -54,8 +50,8 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
 }
 
 /**
- * The training form: ONNX Runtime's kernel with a momentum of 0, whose other outputs are the statistics of the batch then, and with numbers of its
- * own to write into. Types for which there is no such kernel are lowered.
+ * Writes training with ONNX Runtime's kernel. With a momentum of 0 its other outputs are the batch statistics, and it overwrites separate buffers.
+ * Types without such a kernel are lowered.
  */
 function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
@@ -82,8 +78,8 @@ const filling = (emit: Emit, type: FloatType, channels: number) => (value: numbe
 const otherAxes = (x: Value): readonly number[] => [0, ...range(fixed(x).length - 2, 2)];
 
 /**
- * With x̂ = (x - mean) / √(variance + ε) over n numbers a channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), in three passes
- * over memory, two of them the kernel of batch normalization as one that scales and shifts.
+ * With x̂ = (x - mean) / √(variance + ε) and n values per channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n).
+ * Takes three passes over memory, two of them by the batch normalization kernel used as scale and shift.
  */
 function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
   const { emit, inputs, outputs, upstream, wanted } = scope;
@@ -133,8 +129,8 @@ const fillsBlocks = (x: Value, size: number): boolean =>
   typeOf(x) === "float32" && fixed(x).length === 4 && (fixed(x)[1] ?? 0) % size === 0;
 
 /**
- * The training form on blocks of channels, in three passes that read and one that writes. The variance is the mean of squares less the squared
- * mean, as in Flax: where the mean is a thousand times the deviation, few of its digits are left.
+ * Writes training on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]², as in Flax, which loses digits if the mean is
+ * far larger than the deviation.
  */
 function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonly Value[], size: number) {
   const [, channels = 1] = fixed(x);
@@ -173,7 +169,7 @@ export const BatchNormalization = defineOp<Settings>({
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
-  // In an optimized session of float16, ONNX Runtime 1.30 writes the next statistics over the stored ones: each run begins with those of the last.
+  // ONNX Runtime 1.30 overwrites stored float16 statistics in an optimized session: each run starts with those of the previous run.
   needsFloat32: ({ outputs }) => (outputs.length > 1 ? "its running statistics are float16" : undefined),
   affine: (s, site) => {
     if (s.training) return new Miss("uses batch statistics", undefined, "normalization");

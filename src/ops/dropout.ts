@@ -1,8 +1,7 @@
 /**
- * Dropout: in inference the input as it is; in training each number is 0 with probability `ratio`, else divided by 1 - ratio, and the second
- * output says which were kept.
- * Opset history: before 12 it is always inference (and before 7 an attribute says so); since 12 ratio and training mode are inputs. The mask
- * is of the input's type before 10, bool since.
+ * Dropout: the identity in inference. In training each value is 0 with probability `ratio`, otherwise divided by 1 - ratio; output 1 is the mask.
+ * Opset history: before 12 it is always inference; since then ratio and training mode are inputs. The mask has the input's type before 10, bool
+ * since.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -26,8 +25,8 @@ function known(operand: Operand | undefined, byDefault: number): number | undefi
 const bits = 2 ** 31;
 
 /**
- * True with probability 1 - ratio, for each element of x: r_i · c_j mod 2³¹ is not below ratio · 2³¹, with random odd numbers for each row and
- * column. Those are mixed from stored ones and the step's own, so that a mask follows from the step and nothing else.
+ * True with probability 1 - ratio per element of x: r_i · c_j mod 2³¹ is at least ratio · 2³¹, with random odd numbers per row and column.
+ * These mix stored numbers with the step's number, so a mask depends only on the step.
  */
 function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
   const dims = fixedDims(x.type?.dims);
@@ -39,7 +38,7 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
     const source = random(0, "dropout", x.name, own);
     const drawn = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(bits / 2) + 1);
     const product = below(emit.Mul([emit.constant(int64(shape, drawn)), draw]));
-    // High bits reach the low ones, which a product alone never lets them.
+    // Propagates high bits to the low ones, which a product never does.
     const mixed = emit.BitwiseXor([product, emit.Div([product, number(2 ** 15)])]);
     return emit.BitwiseOr([below(emit.Mul([mixed, number(0x2c1b3c6d)])), number(1)]);
   };

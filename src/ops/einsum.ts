@@ -1,13 +1,7 @@
 /**
- * Linear algebra beyond products of matrices: Einsum, Det.
- *
- * Einsum is sums of products, said by names of axes. "bij,bjk->bik" multiplies stacks of matrices.
- *
- * A name that the output lacks is summed over. `...` stands for any number of axes in front, which broadcast. Without "->" the output has the
- * names that occur once, sorted, after those of `...`.
- *
- * Many equations are one product of stacks of matrices, between transpositions. The gradient for one operand is an Einsum too: of the upstream gradient and the other operands, onto the operand's names. Axes that stand in
- * this operand alone and are summed over have the same gradient everywhere: it is spread over them. Axes of one name get it on their diagonal.
+ * Linear algebra beyond matrix products: Einsum, Det.
+ * Many Einsum equations are one batched matrix product between transpositions. The gradient of one operand is an Einsum of the upstream gradient
+ * and the other operands. Axes that only this operand has and that are summed over share one gradient; repeated axes receive it on their diagonal.
  */
 import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -19,7 +13,7 @@ import { text } from "./shared/attributes.ts";
 import { chained, storedOperands } from "./shared/products.ts";
 import { fixed, need, sameAxes, shaped } from "./shared/rules.ts";
 
-/** Axes by name; those of `...` are numbered from the last: "0" is the last of them. */
+/** Axes by name. The axes of `...` are numbered from the last: "0" is the last one. */
 interface Equation {
   readonly operands: readonly (readonly string[])[];
   readonly result: readonly string[];
@@ -74,7 +68,7 @@ function implied(terms: readonly (readonly string[])[]): readonly string[] {
   return all.includes(ellipsis) ? [ellipsis, ...once.sort()] : once.sort();
 }
 
-/** The size of each name: a number before a symbol, anything before 1. */
+/** Returns the size of each name; prefers a number to a symbol, and anything to 1. */
 function sizes(s: Equation, site: Site): ReadonlyMap<string, Dim> | undefined {
   const found = new Map<string, Dim>();
   for (const [input, names] of s.operands.entries()) {
@@ -102,7 +96,7 @@ function spelling(s: Equation): (names: readonly string[]) => string {
   return (list) => list.map((name) => spelled.get(name) ?? name).join("");
 }
 
-/** Whether the operands have different sizes along an axis that the result lacks, which upstream gradients have no room for. */
+/** Returns true if operands differ in size along an axis that is summed over: the upstream gradient has no dimension for it. */
 function broadcastsSum(s: Equation, inputs: readonly Value[]): boolean {
   const found = new Map<string, Dim>();
   return s.operands.some((names, input) =>
@@ -128,7 +122,7 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
   const dims = fixed(inputs[input]);
   const gone = own.flatMap((name, axis) => (reached.has(name) && own.indexOf(name) === axis ? [] : [axis]));
   const spread = emit.Expand([emit.Unsqueeze([part, gone]), dims]);
-  // Axes of one name stand for their diagonal: elsewhere nothing depends on the operand.
+  // Repeated axes address the diagonal; the gradient is 0 elsewhere.
   return own.reduce((value, name, axis) => {
     const place = own.indexOf(name);
     const size = dims[axis] ?? 1;
@@ -146,8 +140,8 @@ function equationOf(s: Equation): string {
 }
 
 /**
- * The layer in a product of an activation with a stored operand, whose axes are summed over with the data's (inputs, then taps), are the output's
- * alone (outputs), or are the data's and the output's (a stack). Outputs that do not lie side by side are a stack, too.
+ * Finds the layer in the product of an activation and a stored operand. Weight axes that are summed over with the data are inputs, then taps;
+ * axes only in the output are outputs; axes in data and output are a stack. Outputs that are not adjacent are a stack, too.
  */
 function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
@@ -166,7 +160,7 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const isBeside = (name: string, place: number): boolean => s.result[outputAxis + 1 + place] === name;
   const outTaps = others.filter(isBeside);
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
-  // All but the last keep the axes of the data, with the rank where the inputs were.
+  // All parts but the last keep the data's axes, with the rank in place of the inputs.
   const down = { ...s, result: data.map((name) => (name === shared ? first : name)) };
   return {
     input,
@@ -194,8 +188,8 @@ function ordered(emit: Emit, value: Value, names: readonly string[], order: read
 }
 
 /**
- * One product of stacks of matrices: A is brought to [stack, rows…, shared], B to [stack, 1…, shared, columns]. One axis is summed over, and
- * one operand has a single axis that the other lacks.
+ * Writes one batched matrix product: A as [stack, rows…, shared], B as [stack, 1…, shared, columns].
+ * Requires one summed axis, and one operand with a single axis that the other lacks.
  */
 function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss {
   const [first, second] = s.operands;
@@ -208,7 +202,7 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
   const together = first.filter((name) => second.includes(name));
   const [shared, ...more] = together.filter((name) => !s.result.includes(name));
   if (shared === undefined || more.length > 0) return new Miss("does not sum over one axis");
-  // The runtime broadcasts a shared axis of 1, which no product of matrices does.
+  // Einsum broadcasts a shared axis of length 1; a matrix product does not.
   const size = (value: Value, names: readonly string[]): Dim | undefined => value.type?.dims?.[names.indexOf(shared)];
   if (size(a, first) === undefined || size(a, first) !== size(b, second))
     return new Miss("the sizes that it sums over are not known to be equal");
@@ -240,7 +234,7 @@ export const Einsum = defineOp<Equation>({
       : undefined,
   parameters: storedOperands,
   weight: weightOf,
-  // Axes of one name go together; one that is summed over in a single operand takes channels of zeros.
+  // Axes with the same name are cut together. An axis summed over in a single operand absorbs zero channels.
   axes: (s, site) => {
     const found = sizes(s, site);
     if (found === undefined) return new Miss("the rank of an operand is not known");
@@ -269,7 +263,7 @@ export const Einsum = defineOp<Equation>({
     if (broadcastsSum(s, operands)) return new Miss("broadcasts an axis that it sums over");
     return operands.map((_, input) => (wanted(input) ? gradientOf(s, input, emit, operands, up) : undefined));
   },
-  // Operands are multiplied one after the other: each product runs over the names met so far and the new ones that are still needed.
+  // Operands are multiplied in order; each product runs over the names so far and the new names that are still needed.
   cost: (s, site) => {
     const found = sizes(s, site);
     if (found === undefined) return new Miss("the rank of an operand is not known");

@@ -1,8 +1,6 @@
 /**
- * The shape of an entry in this folder.
- *
- * Walkers (shapes, gradients, channel groups, costs, quantization placement) ask the entry and never look at an operator's name.
- * "No" is a `Miss` with its reason; the most frequent "no" is left out. The facets that every operator is required: `Complete`.
+ * Operator definitions: shape inference, gradients, channel links, costs and quantization ask these facets and never look at an operator's name.
+ * A "no" is a `Miss` with a reason. `Complete` lists the facets that every operator must define.
  */
 import type { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -10,98 +8,84 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** What a rule knows of an input or output. */
+/** What a rule knows about one input or output. */
 export interface Operand extends ValueType {
-  /**
-   * What it is if it is no tensor; `type` is that of the tensors inside then, and `dims` are undefined. Only entries that say so
-   * (`OpDef.containers`) are handed such.
-   */
+  /** The container type if the value is not a tensor: `type` is then the element type, and `dims` are undefined. Requires `OpDef.containers`. */
   readonly container?: Container;
-  /**
-   * The elements of a small tensor of integers, booleans or shares of dimensions (a float that a shape was cast to), where they are known:
-   * Shape → Gather → Concat → Reshape.
-   */
+  /** Known elements of a small integer, boolean or shape-like tensor. They carry shapes through Shape → Gather → Concat → Reshape. */
   readonly elements?: readonly Dim[];
   /** The elements of a small stored tensor of any type. */
   readonly small?: Dense;
-  /** True if the numbers come from stored tensors alone, perhaps through a mask or a DequantizeLinear: a weight or a constant. */
+  /** True if all elements come from stored tensors (weights, constants), possibly through a mask or a DequantizeLinear. */
   readonly stored: boolean;
 }
 
-/** A node as its entry sees it. */
+/** A node as its operator definition sees it. */
 export interface Site {
-  /** The version of the operator set in force. */
+  /** The opset version of the operator's domain. */
   readonly version: number;
   readonly inputs: readonly (Operand | undefined)[];
-  /** How many outputs the node has, trailing absent ones included. */
+  /** The number of outputs, including trailing absent ones. */
   readonly outputs: number;
   attribute(name: string): Attribute | undefined;
-  /**
-   * A dimension that only the data decide (how many elements are not zero): a name of its own for this output and axis, so that it equals
-   * itself alone. Outputs that share one ask for the same.
-   */
+  /** Returns a named dimension that depends on the data (such as a count of nonzeros). Outputs that share it must pass the same arguments. */
   open(output: number, axis: number): Dim;
-  /** The graph in an attribute; undefined if there is none. */
+  /** The subgraph in an attribute. */
   body(attribute: string): Body | undefined;
 }
 
-/** A graph inside a node, as the node's entry sees it. */
+/** A subgraph as the definition of its node sees it. */
 export interface Body {
-  /** What it states of its inputs. */
+  /** The declared types of the inputs. */
   readonly inputs: readonly (ValueType | undefined)[];
-  /** What is known of its outputs, given what is known of its inputs; undefined where that is nothing. Values from outside are known anyway. */
+  /** Infers the outputs from what is known about the inputs. Values captured from the outer graph are known already. */
   infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
   /**
-   * What holds of the values that a loop carries before its first turn and after any. `start` is what holds of them before the first; `turn` asks
-   * `infer` once and returns what it makes of them, then the outputs beside them; `open` makes a size of one that is not known.
+   * Finds what holds for loop-carried values in every iteration. `start` describes them before the loop; `turn` calls `infer` once and returns the
+   * new states, then the other outputs; `open` names a dimension that is unknown.
    */
   settle(
     start: readonly Inferred[],
     turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
     open: (state: number, axis: number) => Dim,
   ): Settled | Miss;
-  /** Multiply-accumulates of one run of it, by what was last inferred; a Miss if a node inside is not counted. */
+  /** Multiply-accumulates of one run, based on the last `infer`; a Miss if a node in the subgraph has no count. */
   macs(): Dim | Miss;
-  /** Whether it holds graphs or calls of functions: to look into it once for each of many operands would cost a power of the depth. */
+  /** True if the subgraph holds subgraphs or function calls. Inferring those once per operand would be exponential in the depth. */
   readonly nested: boolean;
 }
 
 export interface Settled {
   readonly states: readonly Inferred[];
-  /** What a turn returns beside the states. */
+  /** The outputs of the iteration besides the states. */
   readonly others: readonly (Inferred | undefined)[];
 }
 
-/** The output of `infer`: `stored` follows from the inputs. */
+/** A definition does not return `stored`: it follows from the inputs. */
 export type Inferred = Omit<Operand, "stored">;
 
-/** The inputs of a node whose first is there; what else it requires, a verified model has. */
+/** The inputs of a node. A verified model has all inputs that the operator requires. */
 export type Inputs = readonly [Value, ...(Value | undefined)[]];
 
-/** What the walker tells of a node that gradients arrive at. */
+/** The walker's data for a node that receives gradients. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
   readonly outputs: readonly (Value | undefined)[];
-  /** dLoss/dOutput; undefined where nothing depends on the output. */
+  /** dLoss/dOutput; undefined if the loss does not depend on the output. */
   readonly upstream: readonly (Value | undefined)[];
-  /** Whether dLoss/dInput is needed. */
+  /** Returns whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
-  /**
-   * Takes over what was contributed to dLoss/dInput so far, in the input's own dimensions: an entry that can add to it for free (a matrix
-   * product) returns the sum. Undefined if there is nothing to add to.
-   */
+  /** Removes and returns the sum of dLoss/dInput so far. A definition that can add to it for free (a matrix product) returns the total. */
   take(input: number): Contribution | undefined;
-  /** How many channels a block has, where convolutions over blocks are faster; undefined where there are none. */
+  /** The channels per block, if convolutions on blocked channels are faster. */
   readonly channelBlock?: number | undefined;
 }
 
-/** The same as an entry sees it. */
 export interface Derivation extends GradientScope {
   readonly inputs: Inputs;
-  /** Output 0. */
   readonly y: Value;
-  /** dLoss/dy: zeros where the loss depends on other outputs alone. */
+  /** dLoss/dy: zeros if the loss depends only on other outputs. */
   readonly up: Value;
 }
 
@@ -111,41 +95,40 @@ export interface Contribution {
   readonly factor: number;
 }
 
-/** An end of a link: a port of the node and an axis of the tensor there. */
+/** One end of a link: an input or output of the node and an axis of its tensor. */
 export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: number];
 
 /**
- * How indices along an axis of an input relate to those of another axis. Links tell what must go together when channels are removed.
- * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Followed backwards only for whole images `map(i)`.
- * - `{ absorbs }`: the axis is summed over; a channel of zeros there changes nothing. One that is linked, too, is read by the node itself: what it
- *   computes without some of its indices is what it computes while they are read as zeros.
- * - `{ refuses, reason }`: removing indices of this axis would change what the operator computes. `statistics`: by nothing but that a mean or a variance is
- *   of the indices that are left, which are then those of `to`, where there is such an axis.
- * An axis that no link mentions refuses. Links of inputs and outputs that the node does not have are passed over.
+ * How indices along an axis of an input relate to those of another axis; tells what must be removed together when channels are cut.
+ * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Backward, only complete images `map(i)` are followed.
+ * - `{ absorbs }`: the axis is summed over, so a channel of zeros changes nothing. An absorbed axis can also be linked.
+ * - `{ refuses, reason }`: removing indices changes what the operator computes. `statistics`: only because a mean or variance then covers fewer
+ *   indices (those of `to`).
+ * An axis without a link refuses. Links of absent inputs and outputs are ignored.
  */
 export type AxisLink =
   | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }
   | { readonly absorbs: AxisEnd }
   | { readonly refuses: AxisEnd; readonly reason: string; readonly statistics?: { readonly to?: AxisEnd } };
 
-/** What has to change in the node itself once its operands have new dimensions: attributes, or small constant inputs. */
+/** The attributes or small constant inputs of a node that must change after its operands have new dimensions. */
 export interface NodeChange {
-  /** Undefined takes an attribute away. */
+  /** Undefined removes an attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   readonly inputs?: Readonly<Record<number, Dense>>;
-  /** Stored inputs whose axes do not count what went, as numbers in packed blocks: what is left of them. */
+  /** The remaining parts of stored inputs whose axes do not count channels, such as packed blocks. */
   readonly packed?: Readonly<Record<number, Restored>>;
-  /** Added to an integer input that is put together at run time, of which only some elements are known. */
+  /** Offsets for an integer input that is assembled at run time and only partly known. */
   readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
-/** What is left of a stored tensor. */
+/** The part of a stored tensor that remains after a cut. */
 export interface Restored {
   readonly dims: readonly number[];
   of(before: Dense): Dense;
 }
 
-/** The operands after channels were removed: their new dimensions, and which indices of an axis went. */
+/** The new dimensions of the operands after a cut, and the removed indices. */
 export interface ChannelCut {
   dims(port: AxisEnd[0]): readonly Dim[];
   removed(end: AxisEnd): readonly number[];
@@ -153,109 +136,100 @@ export interface ChannelCut {
 
 export interface AxisRule {
   readonly links: readonly AxisLink[];
-  /** Needed only by operators that repeat dimensions in attributes or constants: Reshape, grouped Conv, Split. */
+  /** Only operators that repeat dimensions in attributes or constants need this: Reshape, grouped Conv, Split. */
   readonly resize?: (cut: ChannelCut) => NodeChange;
 }
 
-/** The weight of a layer: which input it is, and which of its axes count output and input channels (per group). */
+/** The input that holds a layer's weight, and its axes of output and input channels (per group). */
 export interface WeightRole {
-  /**
-   * Rows of a table are picked by whole numbers, and nothing is multiplied: its rows are the inputs, its columns the outputs. Left out where
-   * the weight is multiplied with.
-   */
+  /** A lookup table, whose rows are selected by integers: rows are inputs, columns are outputs. Undefined if the weight is multiplied. */
   readonly kind?: "lookup";
   readonly input: number;
   readonly out: number;
   readonly in: number;
   readonly groups: number;
   readonly bias?: number;
-  /** The input where a vector with a number for each output channel may be added, if the operator has one. */
+  /** The input that can hold a bias with one value per output channel. */
   readonly biasInput?: number;
-  /** The input with the activations, and its channel axis; and the channel axis of output 0. -1, the last, where their rank is not known. */
+  /** The input with the activations, and the channel axes of that input and of output 0. -1 is the last axis, for unknown ranks. */
   readonly data: number;
   readonly dataAxis: number;
   readonly outputAxis: number;
-  /** What the operator still does to the product before it goes out: an activation, a sum. Nothing that follows can be folded into the weight. */
+  /** A fused step (activation, sum) after the product: later factors cannot be folded into the weight. */
   readonly fused?: string;
-  /** The attribute that scales the product, where it does: 1 without it. */
+  /** The attribute that scales the product; its default is 1. */
   readonly scaled?: { readonly attribute: string; readonly factor: number };
   readonly packed?: PackedWeight;
-  /**
-   * The axes that count independent matrices: the directions of a recurrent layer, whose output channels are the rows of all gates; the stack of a
-   * product.
-   */
+  /** Axes that count independent matrices: the directions of a recurrent layer, or the batch axes of a product. */
   readonly stack?: readonly number[];
   /**
-   * Further axes of outputs, which output 0 has in this order behind `outputAxis`: each output channel is so many numbers, 64 for each of 8 heads
-   * in a weight (512, 8, 64). Axes that nothing here names count taps: numbers for each pair of an input and an output.
+   * Further output axes, in the order of output 0 after `outputAxis`: 8 × 64 values per head in a weight (512, 8, 64).
+   * Axes that no field names count taps: values for each pair of input and output.
    */
   readonly outTaps?: readonly number[];
-  /** What tells this weight from the others of the same node, in the layer's name: "recurrence". */
+  /** Distinguishes several weights of one node in the layer's name, such as "recurrence". */
   readonly part?: string;
-  /** The axes of the weight along which a window slides, and its strides along them; left out without a window. */
+  /** The axes of the weight along which a window slides, and the strides. */
   readonly window?: { readonly axes: readonly number[]; readonly strides: readonly number[] };
-  /** Writes the layer as several in a row; left out if the operator cannot be written so. */
+  /** Writes the layer as a chain of several. */
   readonly chain?: Chain;
 }
 
-/** A weight that is stored in packed blocks: how many channels it stands for, and the bits of a code. `out` and `in` are the axes of the matrix. */
+/** A weight stored in packed blocks: its channels and the bits per value. `out` and `in` are the axes of the matrix. */
 export interface PackedWeight {
   readonly outputs: number;
   readonly inputs: number;
   readonly bits: number;
-  /** Writes the matrix in floats, of the inputs of the node. */
+  /** Writes the float matrix from the node's inputs. */
   matrix(emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
-/** One layer of a chain, of the same operator and as many groups. Its output is named after `name`. */
+/** One layer of a chain: same operator, same groups. `name` prefixes its output. */
 export interface ChainPart {
   readonly name: string;
-  /** Has the layout of the layer's weight, and size 1 along the axes of the window that it lacks. */
+  /** Has the layout of the layer's weight, with size 1 along window axes that it does not use. */
   readonly weight: Value;
-  /** The axes of the window, counted from 0, along which it slides as the layer does: kernel, strides, padding, dilations. None by default. */
+  /** The window axes, counted from 0, that keep the layer's kernel, strides, padding and dilations. Default: none. */
   readonly window?: readonly number[];
 }
 
-/**
- * Writes a chain of layers in place of one, given its inputs. What the operator does besides is done once: the first layer transposes the data, the
- * last applies factors and the bias.
- */
+/** Writes a chain of layers in place of one. The first layer transposes the data; the last applies factors and the bias. */
 export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: readonly ChainPart[]) => Value;
 
-/** y = scale · x + shift for each index of an axis, with numbers that are stored: batch normalization, a product with a vector. */
+/** y = scale · x + shift per index of an axis, with stored values: batch normalization, or a product with a vector. */
 export interface Affine {
   readonly kind: "normalization" | "arithmetic";
-  /** The input that is x. */
+  /** The input x. */
   readonly data: number;
-  /** The axis of x and y; undefined where all places have the same numbers. */
+  /** The axis of x and y; undefined if scale and shift are scalars. */
   readonly axis: number | undefined;
   /** The inputs that must be stored. */
   readonly inputs: readonly number[];
-  /** Scale and shift from the elements of these inputs: for each index of the axis, or one for all. */
+  /** Computes scale and shift from the elements of `inputs`: one per index of the axis, or one in all. */
   of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
-  /** The inputs with the mean and the variance that x was seen to have, where it is normalized by them. */
+  /** The inputs that hold the running mean and variance by which x is normalized. */
   readonly statistics?: { readonly mean: number; readonly variance: number };
 }
 
 /**
- * A sum of products of inputs, as positive factors see it: where each product has s > 0 times its value, so has every output. Relu is [[0]],
- * Conv [[0, 1], [2]], batch normalization (x - mean) · scale + bias [[0, 1], [3, 1], [2]]. Inputs in no product are as they were. Along which axes
- * factors may differ the links say.
+ * The products of inputs that an operator adds up: if every product is scaled by s > 0, so is the output. Relu is [[0]], Conv [[0, 1], [2]],
+ * batch normalization (x - mean) · scale + bias is [[0, 1], [3, 1], [2]]. Inputs in no product stay unscaled. Links tell along which axes s can
+ * differ.
  */
 export interface Homogeneity {
   readonly products: readonly (readonly number[])[];
-  /** Axes that go together for factors and not for cuts: what a layer normalization scales by, along the axis that it normalizes. */
+  /** Axes linked for factors but not for cuts, such as the scale of a layer normalization along the normalized axis. */
   readonly links?: readonly Extract<AxisLink, { readonly from: AxisEnd }>[];
 }
 
-/** What a node computes while it is trained, where that is not what it computes then. */
+/** What a node computes in training, if it differs from inference. */
 export interface TrainingForm {
-  /** The inputs with what is carried from step to step, or only says that there is training: stored tensors of the role `state`. */
+  /** Stored inputs of the role `state`: carried from step to step, or only marking that the node is trained. */
   readonly states: readonly number[];
-  /** Whether the node itself says that it is trained, whatever the roles. */
+  /** True if the node itself declares training mode, whatever the roles. */
   readonly declared: boolean;
   /**
-   * Its outputs in training, and what is stored for inputs in the next step.
+   * Writes the outputs in training and the next values of the states.
    * @param draw An odd number below 2³¹, another one in each step.
    */
   write(
@@ -263,33 +237,32 @@ export interface TrainingForm {
     inputs: readonly (Value | undefined)[],
     draw: () => Value,
   ): { readonly outputs: readonly Value[]; readonly next: ReadonlyMap<number, Value> } | Miss;
-  /** Its outputs in inference, of a node that states training mode. */
+  /** Writes the inference outputs of a node that declares training mode. */
   readonly inference:
     | ((emit: Emit, inputs: readonly (Value | undefined)[]) => readonly (Value | undefined)[])
     | undefined;
 }
 
-/** Codes, and what makes numbers of them. */
+/** Quantized values with their scale and zero point. */
 export interface Coded {
   readonly codes: Value;
   readonly scale: Value;
   readonly zeroPoint: Value;
 }
 
-/** How numbers become codes. */
 type Rounded = Omit<Coded, "codes">;
 
-/** How an operator may be quantized. */
+/** How an operator can be quantized. */
 export type QuantizeRule =
-  /** A layer: its data, weight and (int32) bias are quantized, its output too. */
+  /** A layer: data, weight, output and (int32) bias are quantized. */
   | {
       readonly kind: "weighted";
       readonly weight: WeightRole;
-      /** Bias of the integer form is scaled by data scale × weight scale × this (beta of Gemm); undefined: the bias stays float. */
+      /** The integer bias has the scale data scale × weight scale × this factor (beta of Gemm). Undefined: the bias stays float. */
       readonly biasFactor?: number;
-      /** The attribute that holds this factor: without it, it is 1. */
+      /** The attribute that holds `biasFactor`; its default is 1. */
       readonly biasAttribute?: string;
-      /** The same operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
+      /** The operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
       readonly integer: (
         emit: Emit,
         operands: {
@@ -299,180 +272,158 @@ export type QuantizeRule =
           readonly weightZeroPoint?: Value;
         },
       ) => Value;
-      /** The dimensions that a per-channel vector must have to multiply or add to the output. */
+      /** The dimensions with which a per-channel vector broadcasts to the output. */
       readonly channelDims: (channels: number) => readonly number[];
-      /** The same operator from codes to codes; the bias is int32. */
+      /** The operator from quantized inputs to a quantized output; the bias is int32. */
       readonly onCodes?: (emit: Emit, x: Coded, weight: Coded, bias: Value | undefined, y: Rounded) => Value;
-      /** The integer form takes the (two-dimensional) weight as inputs × outputs; true if it must be transposed for that. */
+      /** True if the 2-D weight must be transposed to inputs × outputs for the integer form. */
       readonly integerTransposed: boolean;
-      /** ONNX Runtime computes it on integers where its result is not rounded, too. */
+      /** ONNX Runtime has an integer kernel even if the output is not quantized. */
       readonly floatResult?: true;
     }
-  /** Output and input share scale and zero point: the numbers are only moved or selected. */
+  /** Output and input share scale and zero point: values are only moved or selected. */
   | {
       readonly kind: "transparent";
-      /** The same on codes, where ONNX Runtime does not find it between DequantizeLinear and QuantizeLinear; the first input is the codes. */
+      /**
+       * The operator on quantized values, if ONNX Runtime does not fuse DequantizeLinear → operator → QuantizeLinear. The first input is quantized.
+       */
       readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
     }
-  /** Limits numbers to an interval that contains 0; a bound is undefined where there is none. Codes that end at its bounds do the same. */
+  /** Limits values to an interval that contains 0 (undefined: unbounded). A quantized range that ends at these bounds has the same effect. */
   | {
       readonly kind: "clamp";
       readonly low: number | undefined;
       readonly high: number | undefined;
-      /** Channels have bounds of their own, of which these are met first. */
+      /** Channels have bounds of their own, which apply first. */
       readonly eachChannel?: true;
     }
-  /** An activation that is quantized at its inputs and output. */
+  /** An activation function with quantized inputs and output. */
   | {
       readonly kind: "activation";
       readonly inputs: readonly number[];
-      /** The same operator from codes to codes; `inputs` are those of the node, for what is not codes. */
+      /** The operator on quantized values; `inputs` are the node's inputs, for those that are not quantized. */
       readonly onCodes?: (
         emit: Emit,
         operands: readonly Coded[],
         y: Rounded,
         inputs: readonly (Value | undefined)[],
       ) => Value;
-      /** The output holds the numbers of all inputs, side by side under one scale. */
+      /** The output holds the values of all inputs (Concat) under one scale. */
       readonly joins?: true;
-      /** The smallest scale of the output, as a share of the first input's, for which ONNX Runtime's kernel runs. */
+      /** The minimum ratio of output scale to first input scale that ONNX Runtime's kernel supports. */
       readonly finest?: number;
     };
 
 export type Facet<F> = F | Miss;
 
-/** Which numbers an input should hold for a node to run, or to say something: from `low` to `high`, both included. */
+/** The closed interval of values that an input needs for the node to run or to be meaningful. */
 export interface Wanted {
   readonly input: number;
   readonly low: Dim;
   readonly high: Dim;
-  /** Other numbers are an error; else they are only unlikely. */
+  /** Values outside are an error; otherwise they are only unlikely. */
   readonly strict: boolean;
 }
 
 export type WantedInterval = Omit<Wanted, "input">;
 
-/** An input that holds codes, and the inputs with what makes numbers of them: (code - zero point) · scale. Where no input has the scale, it multiplies the result further on. */
+/** An input of quantized values: (value - zero point) · scale. Without `scale`, a later node applies the scale. */
 export interface CodedInput {
   readonly input: number;
   readonly scale?: number;
   readonly zeroPoint: number;
 }
 
-/** What holds for every node of an operator, whatever its settings; left out by those for which it does not. */
+/** Facts about every node of an operator, independent of its settings. */
 export interface Traits {
-  /** The input whose element type every output has, whatever else is known: said even where the entry cannot tell dimensions. */
+  /** The input whose element type all outputs have, even if their dimensions are unknown. */
   readonly sameType?: number;
-  /**
-   * What an input is certain to be, by the others: of the type and rank that a kernel asks for, where nothing else tells. Only inputs of which
-   * something is not known are asked about.
-   */
+  /** Types and ranks that a kernel requires of inputs that are not fully known. */
   readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
-  /** Takes sequences, optionals and maps too: what is no tensor is refused for all other operators. */
+  /** Accepts sequences, optionals and maps. Other operators accept only tensors. */
   readonly containers?: true | undefined;
-  /**
-   * The kind of the attribute "seed" of an operator that draws random numbers, so that two runs differ. Undefined if it draws none: that may depend
-   * on which inputs are there.
-   */
+  /** The kind of the attribute "seed" if the operator draws random values; can depend on which inputs are present. */
   readonly random?: (inputs: readonly unknown[]) => "float" | "int" | undefined;
-  /** The tensor that output 0 is, in whichever attribute it is written: a weight may stand there. */
+  /** The tensor attribute that is output 0, such as a weight in a Constant. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   readonly codes?: readonly CodedInput[];
-  /** Computes element by element, so that it makes no difference in which order they lie. */
+  /** Computes element by element, so storage order does not matter. */
   readonly byElement?: true;
-  /** Goes in steps: numbers that differ in their last bits may come out a whole step apart. */
+  /** A step function: a difference in the last bits of an input can change the output by a whole step. */
   readonly inSteps?: true | undefined;
-  /** The input of which the element type counts, and nothing else. */
+  /** The input of which only the element type matters. */
   readonly typeOnly?: number;
-  /** The input with the padding of each axis, before and behind, which ONNX Runtime moves into the window that reads output 0 once it is stored. */
+  /** The input with the padding of each axis (before, after). ONNX Runtime fuses it into the window that reads output 0 if it is stored. */
   readonly padding?: number;
-  /** What a version calls otherwise: values of an attribute that mean what others did before. */
+  /** Attribute values that were renamed in a later opset version. */
   readonly renamed?: {
     readonly since: number;
     readonly attribute: string;
     readonly values: Readonly<Record<string, string>>;
   };
-  /** By how much a window may be padded along its axes, before and behind: ONNX Runtime refuses pools that are padded by more. */
+  /** The maximum padding per axis (before, after): ONNX Runtime rejects pools with more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;
-  /** Why it computes in float32 where others compute in float16, if it has to. */
+  /** The reason why the node must compute in float32 in a float16 model. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
-  /** An attribute with which ONNX Runtime (1.24 to 1.30) computes wrongly in float16, in a graph inside a node: there it is left out. */
+  /** An attribute that ONNX Runtime 1.24 to 1.30 computes wrongly in float16 subgraphs. It is omitted there. */
   readonly wrongInHalfInside?: string;
-  /** Reads its weights once for many steps, so that making floats of their codes costs little beside them: it has no integer form that is faster. */
+  /** Reads its weights once for many steps, so dequantizing them is cheap and an integer form is not faster. */
   readonly manySteps?: true;
-  /** Its own gradient is shorter than that of its primitives: it is not lowered before it is differentiated. */
+  /** The gradient is shorter than that of its primitives, so it is not lowered before differentiation. */
   readonly differentiatedWhole?: true;
 }
 
-/** What an operator normalizes: output 0 sums to one, or its exponentials do. */
+/** Output 0 sums to one (probabilities), or its exponentials do (logarithms). */
 export interface Distribution {
   readonly form: "probabilities" | "logarithms";
-  /** The axes that are summed over together; undefined where they are not known. */
+  /** The axes over which the sum is taken; undefined if unknown. */
   readonly axes: readonly number[] | undefined;
 }
 
-/** An entry. `S` holds attributes and constant inputs, read once, opset differences gone. */
+/** An operator definition. `S` holds the settings: attributes and constant inputs, read once and independent of the opset. */
 export interface OpDef<S> extends Traits {
   readonly name: string;
   /** "" is ai.onnx. */
   readonly domain?: string;
-  /** Left out by those that read nothing: S is null. */
+  /** Omitted if there is nothing to read: S is null. */
   read?: (site: Site) => S | Miss;
-  /** What is known of each output; undefined for one of which not even the type is. */
+  /** What is known of each output; undefined if not even the type is known. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
-  /**
-   * The input that output 0 equals here, in elements, type and dimensions: a Reshape to what it was, a product with ones that broadcasts
-   * nothing. Undefined where they differ, or may. Left out by those that never hand an input on.
-   */
+  /** The input that output 0 equals in elements, type and dimensions, as a Reshape to the same shape does. Undefined if they can differ. */
   readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
-  /** Whether it scales and shifts an input by stored numbers, which the layer before it could do. Left out by those that never do. */
+  /** The stored scale and shift of an input, which the preceding layer could apply instead. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
-  /** How positive factors go through; the products alone where the links of `axes` are all there are. Left out by those that are not homogeneous. */
+  /** How positive factors pass through: only the products if the links of `axes` suffice. Omitted if the operator is not homogeneous. */
   readonly homogeneous?: readonly (readonly number[])[] | ((s: S, site: Site) => Homogeneity | undefined) | undefined;
-  /** Left out by those that compute the same in training. */
+  /** Omitted if training and inference compute the same. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
-  /**
-   * The outputs by ONNX Runtime's operators on blocks of so many channels, for fixed dimensions; undefined where they are not faster. Left out by
-   * those that have no such form, or need none (`byElement`).
-   */
+  /** Writes the outputs with ONNX Runtime's operators on blocks of `block` channels, for fixed dimensions; undefined if that is not faster. */
   readonly inChannelBlocks?:
     | ((s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => readonly Value[] | undefined)
     | undefined;
-  /** Whether output 0 is a distribution, whatever goes in. Left out by those of which it never is. */
+  /** Tells whether output 0 is a distribution for any input. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
   /**
-   * The asymptotes of output 0: there it is rounded in steps of its whole interval, so that a tiny number is a difference of two that are not, and
-   * says little beside the input. Left out by those that have none; distributions of probabilities have 0 and 1.
+   * The asymptotes of output 0. Outputs near them are rounded relative to the interval, so a tiny output says little about the input.
+   * Distributions of probabilities have 0 and 1 by default.
    */
   readonly saturates?: readonly [low: number, high: number] | undefined;
-  /** The inputs that hold trained numbers: those of a list that are stored. Left out by those that learn nothing. */
+  /** The inputs that hold trained values, as far as they are stored. */
   readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
-  /**
-   * The inputs that hold 1 where nothing was learnt yet: scales, and variances that were seen. Left out by those that have none. Other stored
-   * vectors hold 0 then.
-   */
+  /** The inputs that are 1 before training (scales, running variances). Other stored vectors are 0 then. */
   readonly scales?: (s: S, site: Site) => readonly number[];
-  /**
-   * The numbers that inputs should hold: indices of an axis, what lies between two bounds; `output` is wanted of output 0, and goes on to what it
-   * is made of. Left out by those that take any numbers. What only moves numbers, or scales and shifts them, says so by other facets.
-   */
+  /** The value ranges that inputs need (indices, bounds); `output` holds those that readers of output 0 need. Omitted if any value is valid. */
   readonly wants?: ((s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[]) | undefined;
-  /** Several for an operator that holds several matrices. Left out by those that have none. */
+  /** Several roles for an operator with several matrices. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
-  /** Asked once the dimensions of input 0 are known; links alone where nothing is to be rewritten. */
+  /** Called once the dimensions of input 0 are known. Links suffice if nothing must be rewritten. */
   readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
-  /**
-   * A fused operator as primitives, one value for each output. Left out by those that are primitive. It and the gradient may write whatever
-   * opset 18 has: who asks raises the model to it first.
-   */
+  /** Writes a fused operator as primitives, one value per output. It and `gradient` can use opset 18: callers upgrade the model first. */
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
-  /**
-   * dLoss/dInput for each wanted input, in the input's shape before broadcasting is undone (the walker sums over broadcast axes). Left out by
-   * those that are lowered first.
-   */
+  /** dLoss/dInput for each wanted input, before broadcasting is undone (the walker sums broadcast axes). Omitted if the operator is lowered first. */
   readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
-  /** Multiply-accumulates. Left out by those that have none. */
+  /** Multiply-accumulates. */
   readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;
-  /** Left out by those that run in float. */
+  /** Omitted if the operator runs in float. */
   readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;
 }

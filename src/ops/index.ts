@@ -1,4 +1,4 @@
-/** All entries: the one file that sees every family. */
+/** All operator definitions: the only file that imports every family. */
 
 import type { Model, Node } from "../graph/index.ts";
 import type { Op } from "./define.ts";
@@ -10,8 +10,8 @@ export const operators = new Registry(
 );
 
 /**
- * Makes operators known to a model, its copies and its parts: every analysis, pass and technique asks these entries, before those of Pith.
- * A function of the model of the same name stays, for the runtime. Entries are not saved.
+ * Adds operators to a model, its copies and its parts. They take precedence over Pith's own definitions.
+ * A model function of the same name stays for the runtime. Definitions are not saved.
  * @throws PithError E_NAME if two of the entries are for the same operator.
  *
  * @example
@@ -28,12 +28,12 @@ export function addOperators({ graph }: Model, ...entries: readonly Op[]): void 
   graph.operators = (graph.operators instanceof Registry ? graph.operators : new Registry([])).with(...entries);
 }
 
-/** What a node's operator means; undefined where nothing is known of it. */
+/** Returns the definition of a node's operator; undefined if it is unknown. */
 export function entryOf(node: Node): Op | undefined {
   return ownEntryOf(node) ?? operators.find(node.domain, node.op);
 }
 
-/** The entry that was added to the node's model. */
+/** Returns the definition that was added to the node's model. */
 export function ownEntryOf({ graph, domain, op }: Node): Op | undefined {
   return graph.operators instanceof Registry ? graph.operators.find(domain, op) : undefined;
 }

@@ -1,14 +1,11 @@
 /**
- * Normalization with statistics of the data itself: y = (x - mean) / √(variance + ε) · scale + bias, where the statistics are taken over
- * - LayerNormalization: all axes from `axis` on, for every position before them (RMSNormalization: the same with mean 0 and no bias);
- * - InstanceNormalization: the places of each channel of each sample;
- * - GroupNormalization: the places of a group of channels of each sample;
- * - MeanVarianceNormalization: the axes named, without scale and bias, and ε = 1e-9 added to the standard deviation.
- * LpNormalization divides by the norm along an axis (0 stays 0), LRN each number by a power of bias + alpha / size · Σ x² over the `size`
- * channels around it.
- * The variance is the mean of squared deviations; the mean of squares less the squared mean would cancel where the mean is large.
- *
- * Numbers with fewer bits than `stash_type` are computed in it. GroupNormalization before 21 scales per group, since then per channel.
+ * Normalization with statistics of the data: y = (x - mean) / √(variance + ε) · scale + bias. Statistics are computed over
+ * - LayerNormalization: all axes from `axis` on (RMSNormalization: the same, with mean 0 and no bias);
+ * - InstanceNormalization: the positions of each channel of each sample;
+ * - GroupNormalization: the positions of a group of channels of each sample (scale is per group before opset 21);
+ * - MeanVarianceNormalization: the given axes, without scale and bias; ε = 1e-9 is added to the standard deviation.
+ * LpNormalization divides by the norm along an axis (0 stays 0); LRN by a power of bias + alpha / size · Σ x² over `size` adjacent channels.
+ * The variance is the mean of squared deviations: E[x²] - E[x]² would cancel for large means.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -39,7 +36,7 @@ const perChannel = [
   { from: ["in2", 0], to: ["out0", 1] },
 ] as const satisfies readonly AxisLink[];
 
-/** Types of fewer bits than float32 are computed in `stash`. */
+/** Widens types with fewer bits than float32 to `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
   return stash === "float32" ? widened(emit, x) : x;
 }
@@ -60,7 +57,7 @@ function readLayer(site: Site): LayerSettings {
   };
 }
 
-/** The axes before `axis` pass through, to statistics too; over the others it is normalized. */
+/** Axes before `axis` pass through; the others are normalized. */
 const layerAxes =
   (name: string) =>
   (s: LayerSettings, site: Site, dims: readonly Dim[]): readonly AxisLink[] => {
@@ -70,7 +67,7 @@ const layerAxes =
       { from: ["in0", axis], to: ["out1", axis] },
       { from: ["in0", axis], to: ["out2", axis] },
     ]);
-    // A scale or bias for each row goes with the rows.
+    // A scale or bias per row is cut with the rows.
     const rows = ([1, 2] as const).flatMap((input) => {
       const own = site.inputs[input]?.dims ?? [];
       const lead = dims.length - own.length;
@@ -87,9 +84,9 @@ const layerAxes =
   };
 
 /**
- * With x̂ = (x - mean) · r, r = 1 / √(variance + ε) and g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Its primitives need twice
- * as many passes over memory. The second mean is a product with the scale as a column. What arrives at the mean and at r is part of
- * the means: d mean / dx = 1/n, dr/dx = -r² · x̂ / n.
+ * With x̂ = (x - mean) · r, r = 1 / √(variance + ε) and g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Primitives need twice as many
+ * passes.
+ * The second mean is a product with the scale as a column. Gradients of the mean and r outputs add d mean / dx = 1/n and dr/dx = -r² · x̂ / n.
  */
 function layerGradient(
   s: LayerSettings,
@@ -106,7 +103,7 @@ function layerGradient(
     typeOf(value) === wanted ? value : emit.Cast([value], { to: typeCodes[wanted] });
   const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
   const dy = flat(inType(up, type));
-  // A scale may also broadcast along what is not normalized; then there is one for each row.
+  // A scale can also vary along axes that are not normalized; then there is one scale per row.
   const isOwn = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
   const ownScale = isOwn(scale);
   const expand = (value: Value, to: readonly number[]): Value =>
@@ -135,7 +132,7 @@ function layerGradient(
   return [inType(dx, typeOf(x)), dScale, dBias];
 }
 
-/** x̂ and r of rows. In float64 the operator would round r to its `stash_type`. */
+/** Writes x̂ and r of rows. In float64 the operator would round r to its `stash_type`. */
 function layerStatistics(
   emit: Emit,
   { epsilon }: LayerSettings,
@@ -221,12 +218,12 @@ export const GroupNormalization = defineOp({
     groups: integer(site, "num_groups", 1),
     epsilon: decimal(site, "epsilon", 1e-5),
     stash: elementType(site, "stash_type", "float32") ?? "float32",
-    // Scale and bias have an entry for each group, not for each channel.
+    // Scale and bias have one entry per group.
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
   ...scaling,
-  // A group without one of its channels has another mean: it goes as a whole.
+  // A group is cut as a whole: without one of its channels its mean would change.
   axes: (s, _, dims) => {
     const [, channels] = dims;
     if (typeof channels !== "number") return new Miss("the number of its channels is not known");
@@ -306,7 +303,7 @@ export const LRN = defineOp({
   }),
   infer: (_, site) => sameAsInput(site),
   axes: (_, __, dims) => sameAxes(dims, { but: (axis) => axis === 1, why: "LRN divides by the channels around each" }),
-  // The mean over a window of channels: those outside count as 0.
+  // The mean over a window of channels; channels outside count as 0.
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;

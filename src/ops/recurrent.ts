@@ -1,14 +1,12 @@
 /**
- * Recurrent layers: RNN, GRU and LSTM, forward, backward or both. With H hidden units and G gates, for each of D directions
+ * Recurrent layers: RNN, GRU and LSTM, with D directions, H hidden units and G gates (`layout` 1: batch first)
  * X: steps × batch × inputs, W: D × G·H × inputs, R: D × G·H × H, B: D × 2·G·H (of W, then of R), P (peepholes of LSTM): D × 3·H;
- * Y: steps × D × batch × H, and the last states D × batch × H. With `layout` 1 the batch comes first everywhere.
- *
+ * Y: steps × D × batch × H, and the last states D × batch × H.
  * - RNN: h' = f(W·x + R·h + b)
- * - GRU (gates z, r, h): h' = (1 - z) ∘ g(W·x + R·(r ∘ h) + b) + z ∘ h; with `linear_before_reset` r ∘ (R·h + b_R) in the place of R·(r ∘ h)
+ * - GRU (gates z, r, h): h' = (1 - z) ∘ g(W·x + R·(r ∘ h) + b) + z ∘ h; with `linear_before_reset` r ∘ (R·h + b_R) replaces R·(r ∘ h)
  * - LSTM (gates i, o, f, c): c' = f ∘ c + i ∘ g(…), h' = o ∘ h(c'); a peephole adds P ∘ c to the gates; `input_forget` makes f = 1 - i
- *
- * A sample whose steps are over keeps its state, and its Y is 0. As primitives the steps are written out one after the other, so their number
- * must be known. Without a hidden unit the others compute what they did while it was read as 0: its rows of all gates go, and its column of R.
+ * A finished sample keeps its state, and its Y is 0. The primitives unroll the steps, so their number must be known.
+ * Removing a hidden unit (its rows of all gates, its column of R) equals reading it as 0.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -78,7 +76,7 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
   ];
 }
 
-/** Inputs of the layer are summed over; samples stay samples; a hidden unit is a row of each gate, in all directions. */
+/** Inputs of the layer are summed over; a hidden unit is a row of each gate, in all directions. */
 function links(kind: Kind, s: Settings): readonly AxisLink[] {
   const [steps, batch] = s.batchFirst ? [1, 0] : [0, 1];
   const state = s.batchFirst ? 0 : 1;
@@ -113,7 +111,7 @@ function links(kind: Kind, s: Settings): readonly AxisLink[] {
   ];
 }
 
-/** The matrices of inputs and of the state: each a stack of one for each direction, whose rows are all gates of all hidden units. */
+/** Returns the matrices of inputs and state: a stack of directions, whose rows are all gates of all hidden units. */
 function weights(site: Site): readonly WeightRole[] | Miss {
   const bias = site.inputs[3]?.stored === true ? { bias: 3 } : {};
   const common = { out: 1, in: 2, groups: 1, stack: [0], dataAxis: 2, outputAxis: 3 };
@@ -123,20 +121,20 @@ function weights(site: Site): readonly WeightRole[] | Miss {
   return found.length === 0 ? new Miss("the weights are activations") : found;
 }
 
-/** More steps than this written out make a graph of tens of thousands of nodes. */
+/** The maximum number of unrolled steps: more would make tens of thousands of nodes. */
 const mostSteps = 512;
 
 interface Direction {
   readonly s: Settings;
   readonly emit: Emit;
   readonly functions: readonly Activation[];
-  /** W·x for each step, with all that can be added beforehand: batch × G·H. */
+  /** W·x for each step with all precomputed sums: batch × G·H. */
   readonly steps: readonly Value[];
   /** H × G·H */
   readonly recurrence: Value;
-  /** b_R where it cannot be added beforehand (`linear_before_reset`). */
+  /** b_R, if it cannot be added beforehand (`linear_before_reset`). */
   readonly recurrenceBias: Value | undefined;
-  /** Each H. */
+  /** H elements each. */
   readonly peepholes: readonly Value[] | undefined;
   readonly hidden: number;
   readonly type: Parameters<typeof scalar>[1];

@@ -1,9 +1,6 @@
 /**
- * Reductions over axes: a row each.
- * Opset history: axes were an attribute; an input since 13 for ReduceSum, since 18 for the others, where an empty list reduces everything
- * unless `noop_with_empty_axes`.
- *
- * `derivative` gets the upstream gradient and the output, both with the reduced axes kept as 1, so that they broadcast against x.
+ * Reductions over axes. Axes are an input since opset 13 for ReduceSum, since 18 for the others, where an empty list reduces all axes unless
+ * `noop_with_empty_axes`. `derivative` gets the upstream gradient and the output with reduced axes kept as 1, so they broadcast against x.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -17,7 +14,7 @@ import { dimsAt, fixed, ifSameDims, need, range, reshapeTo } from "./shared/rule
 interface Settings {
   /** Undefined: all. */
   readonly axes: readonly number[] | "runtime" | undefined;
-  /** How many axes are computed at run time, where that is known. */
+  /** The number of axes computed at run time, if known. */
   readonly count?: number;
   readonly keep: boolean;
   readonly nothing: boolean;
@@ -25,15 +22,15 @@ interface Settings {
 
 interface Row {
   readonly name: string;
-  /** The same over dimensions, for shapes computed in the graph. */
+  /** Computes the reduction over dimensions, for shapes computed in the graph. */
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
-  /** Over a single element it is that element. */
+  /** The reduction of one element is that element. */
   readonly keepsOne?: boolean;
   readonly picks?: boolean;
   readonly homogeneous?: readonly (readonly number[])[];
-  /** A channel of zeros leaves the result as it is. */
+  /** A channel of zeros does not change the result. */
   readonly absorbsZeros: boolean;
-  /** It is a mean, which may as well be that of fewer numbers. */
+  /** A mean, which is also valid over fewer channels. */
   readonly averages?: true;
   readonly derivative:
     | ((parts: {
@@ -63,7 +60,7 @@ function read(site: Site): Settings {
 
 const atRunTime = new Miss("its axes are computed at run time");
 
-/** Undefined where only the run tells. */
+/** Returns undefined if the axes are known only at run time. */
 function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined {
   if (s.axes === "runtime") return s.count === rank ? new Set(range(rank)) : undefined;
   if (s.nothing) return new Set();
@@ -77,7 +74,7 @@ function outDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined 
     : dims.flatMap((dim, axis): Dim[] => (gone.has(axis) ? (s.keep ? [1] : []) : [dim]));
 }
 
-/** Which axes are reduced is not known, but perhaps how many there are afterwards. */
+/** Names the output dimensions if the axes are unknown; undefined if the rank is unknown, too. */
 function openDims(s: Settings, dims: readonly Dim[], site: Site): readonly Dim[] | undefined {
   const rank = s.keep ? dims.length : s.count === undefined ? undefined : dims.length - s.count;
   return rank === undefined ? undefined : Array.from({ length: rank }, (_, axis) => site.open(0, axis));
@@ -165,7 +162,7 @@ export const reduceOperators: readonly Op[] = [
     name: "ReduceL2",
     homogeneous: [[0]],
     absorbsZeros: true,
-    // x / ‖x‖, taken as 0 where the norm is 0.
+    // x / ‖x‖, defined as 0 if the norm is 0.
     derivative: ({ emit, up, x, y }) => {
       const safe = emit.Where([emit.Equal([y, 0]), 1, y]);
       return emit.Mul([up, emit.Div([x, safe])]);
@@ -197,7 +194,7 @@ export const reduceOperators: readonly Op[] = [
       onDims: (elements) =>
         elements.length === 0 ? undefined : extremeDims(name === "ReduceMax" ? "max" : "min", elements),
       absorbsZeros: false,
-      // Elements that share the extremum share the gradient evenly.
+      // Elements that share the extremum share its gradient evenly.
       derivative: ({ emit, up, x, y, over }) => {
         const reached = emit.CastLike([emit.Equal([x, y]), x]);
         return emit.Mul([emit.Div([up, over("ReduceSum", reached)]), reached]);
@@ -209,7 +206,7 @@ export const reduceOperators: readonly Op[] = [
     keepsOne: true,
     onDims: (elements) => elements.reduce(multiplyDims, 1),
     absorbsZeros: false,
-    // The product of the others: that of the factors that are not 0, divided by this one, unless another factor is 0.
+    // The derivative is the product of the other factors: the product of nonzero factors divided by this one, or 0 if another factor is 0.
     derivative: ({ emit, up, x, over }) => {
       const zero = emit.Equal([x, 0]);
       const factor = emit.Where([zero, 1, x]);

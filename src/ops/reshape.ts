@@ -1,9 +1,7 @@
 /**
- * The same elements in another shape: Reshape, Flatten, Squeeze, Unsqueeze.
- * Opset history: Reshape takes its shape as an input since 5, `allowzero` since 14; Squeeze and Unsqueeze take axes as an input since 13.
- *
- * Channels. Dimensions are matched in runs of equal products. Where a run merges axes, index i of one of them is the set of merged
- * positions whose coordinate is i (a channel c of C × H × W owns the H·W columns of its block); splitting is the same, read backwards.
+ * Operators that keep the elements and change the shape: Reshape, Flatten, Squeeze, Unsqueeze.
+ * Dimensions are matched in runs of equal products. If a run merges axes, index i of one of them is the set of merged positions with coordinate i:
+ * a channel of C × H × W has the H·W columns of its block. A split is the same, read backward.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
@@ -30,7 +28,7 @@ function positions(box: readonly number[], axis: number, index: number): number[
   return found;
 }
 
-/** Runs of axes with equal products: [from, to) on either side. */
+/** Matches runs of axes with equal products: [from, to) on either side. */
 function runs(a: readonly Dim[], b: readonly Dim[]): { a: [number, number]; b: [number, number] }[] | Miss {
   const found: { a: [number, number]; b: [number, number] }[] = [];
   let [i, j] = [0, 0];
@@ -68,9 +66,8 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
 }
 
 /**
- * Several axes as several others. Of the outermost ones the longer holds whole runs for each index of the shorter, if that divides it: groups of
- * channels. Of the innermost ones it repeats the shorter: [batch, heads · size] as [batch · heads, size] has each place of a head once in every
- * head.
+ * Several axes as several others. Of the outermost axes, the longer has complete runs for each index of the shorter, if that divides it.
+ * Of the innermost axes it repeats the shorter: [batch, heads · size] as [batch · heads, size] has each position of a head once per head.
  */
 function mixedLinks(
   a: readonly Dim[],
@@ -118,7 +115,7 @@ function boxLinks(
   return axes.map((axis, place) => ({
     from: [port, axis],
     to,
-    // Along an axis of unknown size there are none.
+    // Empty along an axis of unknown size.
     map: (index) => (box.every((dim) => typeof dim === "number") ? positions(box, place, index) : []),
   }));
 }
@@ -126,7 +123,7 @@ function boxLinks(
 type AxisLinkEnd = readonly ["in0" | "out0", number];
 
 interface ReshapeSettings {
-  /** The target as far as it is known: 0 and -1 not yet resolved. */
+  /** The target as far as it is known, with 0 and -1 unresolved. */
   readonly target: readonly Dim[] | undefined;
   readonly allowZero: boolean;
 }
@@ -145,7 +142,7 @@ function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonl
   return resolved.map((dim, axis) => (axis === open ? rest : (dim as Dim)));
 }
 
-/** What a target says where the dimensions of the input are not known, or it is computed at run time itself: at least the rank. */
+/** Returns the target dimensions if the input's are unknown or the target is computed at run time: at least the rank. */
 function partly({ target, allowZero }: ReshapeSettings, rank: number, site: Site): readonly Dim[] {
   return Array.from({ length: rank }, (_, axis) => {
     const dim = target?.[axis];
@@ -153,7 +150,7 @@ function partly({ target, allowZero }: ReshapeSettings, rank: number, site: Site
   });
 }
 
-/** A quotient that holds for every legal value of the names in it. */
+/** A quotient that holds for every legal value of its symbols. */
 function shared(whole: Dim, others: Dim): Dim | undefined {
   if (typeof whole === "number" && typeof others === "number") return undefined;
   return symbol(
@@ -187,8 +184,8 @@ export const Reshape = defineOp<ReshapeSettings>({
       links,
       resize: (cut) => {
         const [x, now] = [cut.dims("in0"), cut.dims("out0")];
-        // A dimension without a number is copied from the input, or left open: a shape that was put together at run time becomes a constant.
-        // Not one besides the other: a copied dimension may be 0, as that of an empty batch, and then nothing can be worked out.
+        // An unknown dimension is copied from the input or inferred, so a computed shape becomes a constant. Never both:
+        // a copied dimension can be 0 (an empty batch), and then -1 cannot be inferred.
         const shape = original.map((dim, axis) => {
           if (dim === -1 || (dim === 0 && !s.allowZero)) return dim;
           const size = now[axis];
@@ -271,7 +268,7 @@ export const reshapeOperators: readonly Op[] = [
         return new Miss("removes every axis of size 1, and a size is not known");
       return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
     },
-    // Axes that were 1 before are named, so that one which is cut down to 1 stays.
+    // Names the axes that were 1, so that an axis cut down to 1 stays.
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));

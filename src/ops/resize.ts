@@ -1,12 +1,8 @@
 /**
- * Resize, and Upsample, which it replaced: each axis scaled by a factor or to a size, numbers in between interpolated. ImageDecoder reads the
- * bytes of an image's file as height × width × channels, which stand in those bytes alone.
- * Opset history: 10 takes scales alone; 11 adds region, sizes and ways to place coordinates (before it they are counted from the first
- * corner); 13 lets inputs be left out; 18 adds `axes`, antialiasing and keeping proportions. Upsample takes scales as an attribute (7) or an
- * input (9).
- *
- * Along each axis the output is a linear map of the input: as primitives a Gather where the nearest number is taken, else a product with a
- * sparse matrix, written out where sizes are fixed. Downsampling a long axis would make a large matrix: refused.
+ * Resize and Upsample scale axes by a factor or to a size; ImageDecoder reads an encoded image as height × width × channels.
+ * Opset history of Resize: 10 has scales only; 11 adds region, sizes and coordinate modes; 13 lets inputs be omitted; 18 adds `axes`, antialiasing
+ * and aspect ratio policies. Upsample has scales as an attribute (7) or an input (9).
+ * Each axis is a linear map: a Gather for nearest, otherwise a product with a stored matrix, which is refused if it is too large.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -27,11 +23,11 @@ import { noRank } from "./shared/misses.ts";
 import { dimsAt, handedOn, need, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
-  /** For each axis of the input; undefined where they are computed at run time, or sizes are given. */
+  /** Undefined if they are computed at run time, or if sizes are given. */
   readonly scales: readonly number[] | undefined;
   readonly sizes: readonly Dim[] | undefined;
   readonly policy: string;
-  /** The axes that scales, sizes and region speak of. */
+  /** The axes that scales, sizes and region refer to. */
   readonly axes: readonly number[];
   readonly region: readonly number[] | undefined;
   readonly fromInput: number | undefined;
@@ -43,7 +39,7 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   const old = name === "Upsample" || site.version < 11;
   const at = (input: number): Site["inputs"][number] => {
     const operand = site.inputs[input];
-    // An input of no elements stands for one that is left out, which could not be before opset 13.
+    // Before opset 13 an input without elements meant an omitted input.
     return operand?.dims?.length === 1 && operand.dims[0] === 0 ? undefined : operand;
   };
   const scales = old ? at(1) : at(2);
@@ -75,7 +71,7 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
 
 const { fround } = Math;
 
-/** ⌊dim · scale⌋, the product rounded to float32 as ONNX Runtime does. */
+/** ⌊dim · scale⌋ with the product rounded to float32, as ONNX Runtime does. */
 function scaled(dim: Dim, scale: number): Dim {
   if (typeof dim === "number") return Math.trunc(fround(fround(scale) * dim));
   for (const denominator of [1, 2, 4, 8, 16, 3]) {
@@ -89,7 +85,7 @@ function scaled(dim: Dim, scale: number): Dim {
 
 interface Scaled {
   readonly dims: readonly Dim[];
-  /** Undefined where the factor is not known in numbers. */
+  /** Undefined for unknown factors. */
   readonly scales: readonly (number | undefined)[];
 }
 
@@ -122,14 +118,14 @@ function scaledDims(s: Settings, x: readonly Dim[]): Scaled | Miss {
   }
   if (scales === undefined || scales.length !== axes.length) return new Miss("its scales are computed at run time");
   const factor = (axis: number): number => scales[axes.indexOf(axis)] ?? 1;
-  // Of a region too: the runtime scales the whole axis, and puts the region there.
+  // ONNX Runtime scales the whole axis and places the region in it.
   return {
     dims: x.map((dim, axis) => (factor(axis) === 1 ? dim : scaled(dim, factor(axis)))),
     scales: x.map((_, axis) => factor(axis)),
   };
 }
 
-/** An axis that keeps its size stays as it is: place by place, whatever is done to the others. */
+/** Returns the axes that keep their size: they stay unchanged whatever happens to the others. */
 function kept(s: Settings, site: Site): readonly number[] | Miss {
   const x = dimsAt(site, 0);
   if (x instanceof Miss) return x;
@@ -164,12 +160,12 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   };
 }
 
-/** Beyond this many entries a matrix of weights is no primitive form any more. */
+/** The maximum number of entries of an interpolation matrix in the primitive form. */
 const largestMatrix = 2 ** 22;
 
-/** The form of opset 11 and later of what was written for an older one, where a place is ⌊at⌋ on a longer axis and ⌈at⌉ on a shorter one. */
+/** Rewrites older opsets to opset 11. Their nearest position is ⌊·⌋ when upsampling and ⌈·⌉ when downsampling. */
 function renewed(name: string, s: Settings, emit: Emit, x: Value, scales: Value | undefined): Value | Miss {
-  // Upsample takes no scale below 1.
+  // Upsample has no scale below 1.
   const longer = name === "Upsample" || s.scales?.every((scale) => scale >= 1);
   if (s.mode === "nearest" && !longer && !s.scales?.every((scale) => scale <= 1))
     return new Miss("it downsamples some axes and upsamples others, or its scales are computed at run time");
@@ -184,7 +180,7 @@ function renewed(name: string, s: Settings, emit: Emit, x: Value, scales: Value 
 function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): readonly Value[] | Miss {
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(found.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
-  // To the size that it has the runtime copies, whatever the scales, the places and the region.
+  // ONNX Runtime copies if the size stays, whatever scales, modes and region are.
   if (sameDims(dims, out)) return [emit.Identity([x])];
   const type = typeOf(x);
   const floats = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
@@ -225,7 +221,7 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
   return [outside === undefined ? result : emit.Where([outside, s.extrapolation, result])];
 }
 
-/** matrix · x along one axis: the axes before it stacked, those after it side by side. */
+/** Writes matrix · x along one axis. */
 function alongAxis(emit: Emit, x: Value, matrix: Value, axis: number, sizes: readonly number[]): Value {
   const count = (part: readonly number[]): number => part.reduce((product, size) => product * size, 1);
   const [before, after] = [sizes.slice(0, axis), sizes.slice(axis + 1)];
@@ -244,7 +240,7 @@ function resize(name: "Resize" | "Upsample"): Op {
       const found = dims === undefined ? noRank : scaledDims(s, dims);
       return found instanceof Miss ? found : [{ type, dims: found.dims }];
     },
-    // Where every factor is 1 nothing is in between.
+    // If every factor is 1, nothing is interpolated.
     unchanged: (s, site) => {
       const same = kept(s, site);
       return same instanceof Miss || same.length !== site.inputs[0]?.dims?.length ? undefined : 0;

@@ -1,8 +1,4 @@
-/**
- * Cutting out and filling up: Slice, Pad.
- * Opset history: Slice takes its bounds as attributes before 10, as inputs since; Pad takes `pads` as an attribute before 11, as an input
- * since, and axes since 18.
- */
+/** Slice and Pad. Opset history: bounds of Slice are attributes before 10; `pads` is an attribute before 11; Pad has `axes` since 18. */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
@@ -14,11 +10,11 @@ import { filled, fixed, handedOn, need, range, restated, typeOf } from "./shared
 
 interface Range {
   readonly axis: number;
-  /** Names where they are computed from dimensions. */
+  /** Symbolic if computed from dimensions. */
   readonly start: Dim;
   readonly end: Dim;
   readonly step: number;
-  /** Its bounds are known at run time only. */
+  /** The bounds are known only at run time. */
   readonly open?: true;
 }
 
@@ -49,7 +45,7 @@ interface Resolved {
   readonly count: number;
 }
 
-/** Start and count within a fixed size, bounds clamped as the specification says; undefined for bounds that are names. */
+/** Returns start and count within a fixed size, with bounds clamped as the specification says; undefined for symbolic bounds. */
 function resolved({ start, end, step, open }: Range, size: number): Resolved | undefined {
   if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
@@ -58,7 +54,7 @@ function resolved({ start, end, step, open }: Range, size: number): Resolved | u
   return { first, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
 }
 
-/** Where names are involved, bounds are taken to lie within the dimension: a position table is as long as the longest sequence. */
+/** Symbolic bounds are assumed to lie within the dimension: a position table is as long as the longest sequence. */
 function slicedDim(range: Range, size: Dim): Dim {
   const { start, end, step } = range;
   const found = isSymbolic(size) ? undefined : resolved(range, size);
@@ -75,7 +71,7 @@ function slicedDim(range: Range, size: Dim): Dim {
   return symbol(`slice(${dimText(size)}, ${dimText(start)}, ${dimText(end)}, ${step})`);
 }
 
-/** Bounds beyond this stand for "to the end": exporters write 2³¹ - 1 or 2⁶³ - 1. */
+/** Bounds beyond this mean "to the end": exporters write 2³¹ - 1 or 2⁶³ - 1. */
 const toTheEnd = 2 ** 31 - 2;
 
 const fromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
@@ -84,7 +80,7 @@ function rangeOf(ranges: readonly Range[], axis: number): Range | undefined {
   return ranges.find((range) => range.axis === axis);
 }
 
-/** How the kept indices of an axis lie in the input, if cutting the axis can be followed: contiguous, at known places. */
+/** Returns the kept indices of an axis if a cut can be followed: contiguous and known. */
 function followed(ranges: readonly Range[], axis: number, size: Dim | undefined): Resolved | undefined {
   const range = rangeOf(ranges, axis);
   return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolved(range, size);
@@ -124,7 +120,7 @@ export const Slice = defineOp<readonly Range[]>({
       }),
     ];
   },
-  // A name as the end is taken to lie within the dimension when sizes are told, but may lie before its end.
+  // A symbolic end is assumed to lie within the dimension, but can be smaller.
   unchanged: (ranges, site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined) return undefined;
@@ -172,7 +168,7 @@ export const Slice = defineOp<readonly Range[]>({
       }
       return [emit.Pad([up, [...before, ...after], 0])];
     }
-    // Strided: scatter along one axis after the other, from the last range back to the first.
+    // Strided: scatters along one axis after the other, from the last range to the first.
     let part = up;
     const shape = [...fixed(up)];
     for (const { axis, first, count, step } of parts.toReversed()) {
@@ -187,7 +183,7 @@ export const Slice = defineOp<readonly Range[]>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** The element that stands at a position outside of 0 … size - 1: the nearest, the mirrored (its edge not repeated), or the one cyclically. */
+/** Returns the source of a position outside 0 … size - 1: nearest, mirrored (without repeating the edge), or cyclic. */
 function source(mode: string, position: number, size: number): number {
   if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
   if (mode === "wrap") return ((position % size) + size) % size;
@@ -210,7 +206,7 @@ export const Pad = defineOp({
     const axes =
       site.inputs[3] === undefined ? undefined : constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
     const known = given === "runtime" || (axes === undefined && site.inputs[3] !== undefined) ? undefined : given.known;
-    // begin of each axis, then end of each axis.
+    // The starts of all axes, then their ends.
     const pads = new Array<number>(2 * rank).fill(0);
     for (const [place, pad] of known?.entries() ?? []) {
       const half = (known?.length ?? 0) / 2;
@@ -227,7 +223,7 @@ export const Pad = defineOp({
       axes,
       fillsZero,
       zero: known !== undefined && fillsZero,
-      // The axes that pads are given for at run time only.
+      // The axes whose pads are known only at run time.
       open: known === undefined ? (axes ?? range(rank)) : [],
     };
   },
@@ -257,7 +253,7 @@ export const Pad = defineOp({
     });
     return {
       links,
-      // Channels of zeros that the padding made may go too: then it makes fewer.
+      // Zero channels from padding can be removed by padding less.
       resize: (cut) => {
         if (!rewritable) return {};
         const pads = s.pads.map((pad, place) => {
@@ -276,7 +272,7 @@ export const Pad = defineOp({
       },
     };
   },
-  // Padding by what is there picks elements along each axis.
+  // Padding with existing elements selects elements along each axis.
   lower: (s, emit, [x]) => {
     if (s.mode === "constant") return primitive;
     if (s.open.length > 0) return padsAtRunTime;
@@ -293,10 +289,10 @@ export const Pad = defineOp({
   gradient: (s, { emit, inputs: [, , filler], up, wanted }) => {
     if (s.mode !== "constant") return new Miss("is differentiated as its primitives");
     if (s.open.length > 0) return padsAtRunTime;
-    // What was put on is taken off, and what was taken off comes back as zeros.
+    // The gradient crops added pads, and pads cropped ones with zeros.
     const dX = emit.Pad([up, s.pads.map((pad) => 0 - pad), 0]);
     if (filler === undefined || !wanted(2)) return [dX];
-    // All that did not come from x came from the filler.
+    // Gradient elements that did not come from x belong to the fill value.
     const whole = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
     return [dX, undefined, emit.Sub([whole(up), whole(emit.Pad([dX, s.pads, 0]))])];
   },

@@ -1,9 +1,7 @@
 /**
- * Element by element, one operand: a row each; circular and hyperbolic functions and their inverses at the end.
- * `derivative` gets the upstream gradient, the input and the output. Where it does not exist, it is what PyTorch takes: 0 for Relu, Abs,
- * HardSigmoid, ThresholdedRelu at their corners, that of the left side for LeakyRelu, Elu, Selu. What is constant almost everywhere hands
- * nothing on.
- * Deviations from the specification: none. Old attributes without effect (`consumed_inputs`, opset 1) are ignored.
+ * Elementwise operators with one operand. Where a derivative does not exist, it is PyTorch's: 0 for Relu, Abs, HardSigmoid, ThresholdedRelu, and that
+ * of the left side for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient. Attributes without effect (`consumed_inputs`) are
+ * ignored.
  */
 
 import type { Emit } from "../graph/emit.ts";
@@ -22,7 +20,7 @@ const steepest = 3e38;
 const flat = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
 
-/** Of a variance, or into one: squares go beyond float16, and what is added against a division by zero goes below it. */
+/** Squares of deviations overflow float16, and an epsilon against division by zero underflows. */
 const needsFloat32 = () => "its values can exceed the range of float16";
 const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
@@ -30,13 +28,13 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "Relu",
     homogeneous: [[0]],
-    // HardSigmoid as steep as numbers go is 1 wherever y is above 3.3e-39: with a product a third of the time of Where, which runs in one
-    // thread. What is not finite and comes back at a unit that is off becomes NaN: such a step is lost in either form.
+    // HardSigmoid with the steepest slope is 1 for y above 3.3e-39. A product takes a third of the time of the single-threaded Where.
+    // A non-finite gradient at an inactive unit becomes NaN: such a step is lost in either form.
     derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
         ? emit.Mul([up, emit.HardSigmoid([y], { alpha: steepest, beta: 0 })])
         : emit.Where([emit.Greater([y, 0]), up, 0]),
-    // In the same pass over memory as a normalization before it.
+    // Shares a pass over memory with a preceding normalization.
     inChannelBlocks: (_, emit, [x], block) => {
       const scaled = x === undefined ? undefined : scaledInBlocks(x, block);
       if (scaled === undefined) return undefined;
@@ -110,9 +108,9 @@ export const unaryOperators: readonly Op[] = [
   unary<{ readonly tanh: boolean }>({
     name: "Gelu",
     read: (site) => ({ tanh: text(site, "approximate", "none") === "tanh" }),
-    // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). The other form has Φ ≈ (1 + tanh(u)) / 2 with u = √(2/π) · (x + 0.044715 x³).
+    // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). With "tanh", Φ ≈ (1 + tanh(u)) / 2 where u = √(2/π) · (x + 0.044715 x³).
     derivative: ({ emit, up, x, s }) => {
-      // (1 + value) / 2 for values from -1 to 1, in one pass over memory.
+      // (1 + value) / 2 for values in [-1, 1], in one pass over memory.
       const half = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
       if (!s.tanh) {
         // With r = x / √2: Φ(x) = (1 + erf r) / 2, x · φ(x) = r · exp(-r² - ln √π).
@@ -177,7 +175,7 @@ export const unaryOperators: readonly Op[] = [
   unary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
   unary({ name: "Floor", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
   unary({ name: "Ceil", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
-  // Half to even. Inside fake quantization the role `straight-through` of its output lets gradients pass; by itself it is flat.
+  // Rounds half to even. The role `straight-through` of its output lets gradients pass in fake quantization; otherwise it is flat.
   unary({ name: "Round", inSteps: true, derivative: flat }),
   unary({
     name: "HardSwish",
@@ -191,7 +189,7 @@ export const unaryOperators: readonly Op[] = [
   unary<{ readonly alpha: number }>({
     name: "Celu",
     read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
-    // max(x, 0) + min(0, α(e^(x/α) - 1)) is Elu at another scale.
+    // max(x, 0) + min(0, α(e^(x/α) - 1)) is a scaled Elu.
     lower: ({ emit, x, s }) =>
       s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, s.alpha])]), s.alpha]),
   }),
@@ -208,7 +206,7 @@ export const unaryOperators: readonly Op[] = [
   unary<{ readonly bias: number; readonly lambda: number }>({
     name: "Shrink",
     read: (site) => ({ bias: decimal(site, "bias", 0), lambda: decimal(site, "lambd", 0.5) }),
-    // What lies beyond ±λ moves by the bias towards 0, the rest becomes 0.
+    // Values beyond ±λ move toward 0 by the bias, others become 0.
     lower: ({ emit, x, s }) => {
       const below = emit.Less([x, -s.lambda]);
       const above = emit.Greater([x, s.lambda]);
@@ -231,7 +229,7 @@ export const unaryOperators: readonly Op[] = [
     derivative: ({ emit, up, x }) => emit.Neg([emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])])]),
   }),
   unary({ name: "Atan", derivative: ({ emit, up, x }) => emit.Div([up, emit.Add([square(emit, x), 1])]) }),
-  // cosh and sinh are written by exponentials: ONNX Runtime has them for float32 only.
+  // cosh and sinh are written with exponentials: ONNX Runtime has them for float32 only.
   unary({
     name: "Sinh",
     derivative: ({ emit, up, x }) =>

@@ -1,8 +1,6 @@
 /**
- * Attention as primitives, for the entries that fuse it: softmax(scale · Q·Kᵀ + what is added) · V, head by head.
- *
- * Heads lie as N × heads × length × width. What is masked gets a large negative number added before the softmax: the value that the operator
- * names for padding, the lowest of its type for what lies in the future.
+ * Attention as primitives: softmax(scale · Q·Kᵀ + added) · V per head, with heads as N × heads × length × width.
+ * A mask adds a large negative number before the softmax: the operator's value for padding, the type's lowest for the future.
  */
 
 import { Miss } from "../../errors.ts";
@@ -14,7 +12,7 @@ import type { Operand, Site } from "../define.ts";
 import { integer } from "../shared/attributes.ts";
 import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
 
-/** Keys or values, N × heads × length × width, behind those of the past. */
+/** Appends keys or values, N × heads × length × width, to those of the past. */
 export const behind = (emit: Emit, past: Value | undefined, added: Value): Value =>
   past === undefined ? added : emit.Concat([past, added], { axis: 2 });
 
@@ -23,13 +21,13 @@ export interface Attended {
   readonly key: Value;
   readonly value: Value;
   readonly scale: number;
-  /** Added to the scores, in any dimensions that broadcast to N × heads × length × keys. */
+  /** Values to add to the scores; they broadcast to N × heads × length × keys. */
   readonly added: readonly Value[];
-  /** Where each query sees the keys up to its own place alone: the keys of the past, whose places come first. */
+  /** Limits each query to keys up to its own position. Keys of the past come first. */
   readonly causal: { readonly past: Value | undefined } | undefined;
 }
 
-/** The result, N × heads × length × width, and the weights. */
+/** Writes the result, N × heads × length × width, and the attention weights. */
 export function attend(
   emit: Emit,
   { query, key, value, scale, added, causal }: Attended,
@@ -49,7 +47,7 @@ export function lengthOf(emit: Emit, x: Value): Value {
 export const lowest = (type: string): number =>
   type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
-/** length × keys: the lowest number where a key comes after the query, 0 elsewhere. */
+/** length × keys: the lowest number if a key comes after the query, otherwise 0. */
 function future(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
   const first = past === undefined ? 0 : lengthOf(emit, past);
   const places = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), 1]);
@@ -59,10 +57,7 @@ function future(emit: Emit, query: Value, key: Value, past: Value | undefined): 
   return emit.Where([later, scalar(emit, type, lowest(type)), 0]);
 }
 
-/**
- * What a mask of ONNX Runtime adds to the scores. By its axes: N × keys, N × length × keys (1: seen, 0: filtered), or vectors of lengths: N ends,
- * or N ends and N starts.
- */
+/** Writes the bias of an ONNX Runtime mask: N × keys or N × length × keys (1: visible, 0: masked), or vectors of N ends, or N ends and N starts. */
 export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): Value | Miss {
   const dims = mask.type?.dims;
   const batch = key.type?.dims?.[0];
@@ -106,11 +101,11 @@ export const readGrouped = (site: Site): Grouped => ({
 interface Shape {
   readonly batch: Dim;
   readonly length: Dim;
-  /** Of one head. */
+  /** The width of one head. */
   readonly width: number;
 }
 
-/** Queries are N × length × (heads · width); without keys, those and the values stand behind them in the same rows. */
+/** Queries are N × length × (heads · width); without separate keys, keys and values follow them in each row. */
 export function shapeOf(s: Grouped, site: Site): Shape | Miss {
   const q = dimsAt(site, 0);
   if (q instanceof Miss) return q;
@@ -121,7 +116,7 @@ export function shapeOf(s: Grouped, site: Site): Shape | Miss {
   return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
 }
 
-/** Total length, where the integers that are fed are known before the run. */
+/** Returns the total length if the integer input is known before the run. */
 export function totalLength(operand: Operand | undefined): Dim | undefined {
   return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
 }

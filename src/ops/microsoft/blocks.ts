@@ -1,10 +1,8 @@
 /**
- * Weights stored in blocks of few bits, as large language models have them: MatMulNBits (2, 4 or 8 bits, blocks along the inputs of each output),
- * MatMulBnb4 (4-bit codes of a table, blocks of the flattened matrix), GatherBlockQuantized (rows of such a table). Layers among them are found,
- * shown, and cut where whole blocks go: along the inputs the channels of a block are removed together.
- *
- * Lowered, codes are unpacked by arithmetic (digits of a byte), less their zero point, times the scale of their block. ONNX Runtime's kernels may
- * round the data besides (`accuracy_level` 4), which the primitives do not.
+ * Block-quantized weights of language models: MatMulNBits (2, 4 or 8 bits, blocks along the inputs of each output), MatMulBnb4 (4-bit codebook
+ * indices, blocks of the flattened matrix) and GatherBlockQuantized (rows of such a table). Inputs can be cut only in complete blocks.
+ * The lowered form unpacks digits of bytes arithmetically. ONNX Runtime's kernels may also round the data (`accuracy_level` 4), the primitives do
+ * not.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -35,14 +33,14 @@ import { microsoftOp } from "./typed.ts";
 
 const already = new Miss("its weight is stored quantized");
 
-/** What is computed in: numbers of 16 bits are too coarse. */
+/** Computes in at least 32 bits: 16-bit floats are too coarse. */
 type Wide = "float32" | "float64";
 
 const wide = (scales: Value | undefined): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
 const cast = (emit: Emit, x: Value | undefined, type: Wide): Value =>
   typeOf(x) === type ? present(x) : emit.Cast([x], { to: typeCodes[type] });
 
-/** The digits of each byte along a new last axis, low ones first: `bits` each. */
+/** Unpacks bytes into digits of `bits` each along a new last axis, low digits first. */
 function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide): Value {
   const base = 2 ** bits;
   const parts: Value[] = [];
@@ -57,12 +55,11 @@ function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide):
 
 const reshape = (emit: Emit, x: Value, dims: readonly number[]): Value => emit.Reshape([x, dims]);
 
-/** x[..., :count] along an axis. */
 function cut(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
-/** Data · matrixᵀ, in the type of the data, and a bias. */
+/** Writes data · matrixᵀ + bias in the type of the data. */
 function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefined): Value {
   const y = emit.MatMul([data, emit.Transpose([castLike(emit, matrix, data)], { perm: [1, 0] })]);
   return bias === undefined ? y : emit.Add([y, bias]);
@@ -70,7 +67,7 @@ function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefi
 
 type Values = readonly (Value | undefined)[];
 
-/** A layer whose matrix, outputs × inputs, lies packed at input 1; channels are those of the last axis. */
+/** Returns a layer whose outputs × inputs matrix is packed at input 1. */
 function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
@@ -99,7 +96,7 @@ interface NBits {
 const prepacked = new Miss("its weight is packed for one kind of processor");
 const reordered = new Miss("the order of its inputs is changed");
 
-/** outputs × inputs: the digits of each byte, less the zero point of their block, times its scale. */
+/** Writes outputs × inputs: (digit - zero point) · scale per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
   if (s.prepacked) return prepacked;
   if (order !== undefined) return reordered;
@@ -120,7 +117,7 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
   return cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Indices are joined in whole runs of so many: they lie in one block, or in one byte. */
+/** Links indices in runs of `run` that share a block or a byte. */
 function inRuns(end: AxisEnd, run: number, size: number): AxisLink {
   return { from: end, to: end, map: (index) => runOf(Math.floor(index / run), run, size) };
 }
@@ -128,10 +125,7 @@ function inRuns(end: AxisEnd, run: number, size: number): AxisLink {
 const runOf = (at: number, run: number, size: number): number[] =>
   range(Math.max(0, Math.min(run, size - at * run)), at * run);
 
-/**
- * Outputs are rows of codes; inputs go in whole blocks. The scales may lie flat, and the zero points of a row may share bytes: both are written
- * anew.
- */
+/** Outputs are rows; inputs are cut in complete blocks. Scales may be flattened and zero points may share bytes, so both are rewritten. */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.prepacked) return prepacked;
   if (site.inputs[4] !== undefined) return reordered;
@@ -172,7 +166,7 @@ const left = (size: number, gone: readonly number[]): readonly number[] => {
   return range(size).filter((index) => !out.has(index));
 };
 
-/** Numbers of blocks, rows × blocks, of these rows and blocks alone; of fewer bits than eight the numbers of a row begin a byte. */
+/** Restores per-block values for the kept rows and blocks. Below eight bits each row starts a new byte. */
 function perBlockLeft(
   [count, width]: readonly [rows: number, blocks: number],
   [rows, blocks]: readonly [readonly number[], readonly number[]],
@@ -236,7 +230,7 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   const type = wide(scales);
   const count = s.inputs * s.outputs;
   const blocks = Math.ceil(count / s.block);
-  // The first of two codes is the high half of its byte.
+  // The first of two values is the high half of its byte.
   const halves = emit.Cast([emit.Gather([digits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
     to: typeCodes.int64,
   });
@@ -289,9 +283,9 @@ interface TableInBlocks {
   readonly gather: number;
   readonly quantized: number;
   readonly block: number;
-  /** Bits of a code in a byte; undefined where the type itself has fewer bits than a byte. */
+  /** Bits per value within a byte; undefined if the type itself has fewer bits than a byte. */
   readonly bits: number | undefined;
-  /** Dimensions of the table once its codes are unpacked. */
+  /** Dimensions of the unpacked table. */
   readonly dims: readonly number[];
 }
 
@@ -320,7 +314,7 @@ function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values):
           dims.length - 1,
           dims.at(-1) ?? 1,
         );
-  // The block of each place along the axis.
+  // The block of each position along the axis.
   const block = range(width).map((place) => Math.floor(place / s.block));
   const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
   const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
@@ -333,8 +327,8 @@ function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values):
 }
 
 /**
- * Rows are picked by their place; along the other axes codes go with what is picked: in whole blocks, in whole bytes of codes, and in whole bytes of zero
- * points, which ONNX Runtime 1.24 reads as if no row began a byte.
+ * Along the selected axes, cuts go in complete blocks and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points
+ * as if rows did not start new bytes.
  */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);

@@ -1,15 +1,11 @@
 /**
- * Attention over a cache, as generators of text have it: GroupQueryAttention, SparseAttention (the same of chosen blocks),
- * DecoderMaskedMultiHeadAttention (one token a step), and attention over tokens without padding (packed). How long the cache is stands in integers
- * that are fed, so all but the first are typed, counted where lengths are known, and left alone.
- *
- * GroupQueryAttention: several heads of queries share one of keys and values. Queries see the keys up to their own place, as far as the sample
- * is long (`last` is its last place), within a window if there is one.
- *
- *     softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V      c: softcap, left out where it is 0
- *
- * It is lowered for whole sequences, as in training, and for steps after a past of a length that is known; a buffer that is longer than what it
- * holds is left alone.
+ * Attention with a key-value cache: GroupQueryAttention, SparseAttention (selected blocks only), DecoderMaskedMultiHeadAttention (one token per
+ * step),
+ * and packed attention without padding. The cache length is an integer input, so all but the first have only types and costs.
+ * GroupQueryAttention: several query heads share a key and value head. Queries see keys up to their own position, within the sample length
+ * (`last` is its last position) and within a window if there is one. c: softcap, omitted if it is 0.
+ *    softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
+ * It is lowered for complete sequences, as in training, and for steps after a past of known length, but not for a buffer longer than its content.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -23,7 +19,7 @@ import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from ".
 import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
 import { microsoftOp, typed } from "./typed.ts";
 
-/** How long the cache is afterwards: as long as all tokens, and not shorter than it was. */
+/** Returns the cache length afterward: all tokens, and at least the previous length. */
 function cached(site: Site): Dim | undefined {
   const total = totalLength(site.inputs[6]);
   const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
@@ -33,10 +29,10 @@ function cached(site: Site): Dim | undefined {
 interface Settings extends Grouped {
   readonly scale: number;
   readonly softcap: number;
-  /** How many keys a query sees, its own included; below 0: all. */
+  /** The number of keys that a query sees, including its own; below 0: all. */
   readonly window: number;
   readonly rotary: "halves" | "neighbours" | undefined;
-  /** The length of the past; undefined where the cache is a buffer, or not known. */
+  /** The length of the past; undefined if the cache is a buffer, or unknown. */
   readonly past: number | undefined;
   readonly outputs: number;
   readonly strange: string | undefined;
@@ -47,7 +43,7 @@ function readSettings(site: Site): Settings {
   const total = totalLength(site.inputs[6]);
   const last = constantIntegers(site.inputs[5]);
   const held = site.inputs[3] === undefined ? 0 : buffer;
-  // A past that is full: all samples end with the last of the new tokens.
+  // The past is full if every sample ends with the last new token.
   const full =
     typeof held === "number" && typeof length === "number" && total === held + length
       ? last?.every((place) => place + 1 === held + length)
@@ -91,7 +87,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
     return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
   },
-  // The place of each sample's last token, and how many places there are: all of the past, and the new tokens.
+  // The position of each sample's last token, and the number of positions including the past.
   wants: (_, site) => {
     const [length, past] = [site.inputs[0]?.dims?.[1], site.inputs[3] === undefined ? 0 : site.inputs[3].dims?.[2]];
     if (length === undefined || past === undefined) return [];
@@ -128,7 +124,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const newValues = toHeads(emit, value, s.keyHeads);
     const held = (past: Value | undefined): Value | undefined => (s.past === 0 ? undefined : past);
     const [keys, values] = [behind(emit, held(pastKey), newKeys), behind(emit, held(pastValue), newValues)];
-    // The heads that share a key lie below each other, as rows of one matrix.
+    // Stacks heads that share a key as rows of one matrix.
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
@@ -154,7 +150,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
   quantize: cachedWhy,
 });
 
-/** N × 1 × queries × keys: which keys a query does not see. */
+/** N × 1 × queries × keys: the keys that a query does not see. */
 function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
@@ -218,7 +214,7 @@ const readPacked = (site: Site): Packed => ({
 
 const packedWhy = "its inputs select which tokens attend to which";
 
-/** Tokens × width, whatever samples they belong to. */
+/** Tokens × width, over all samples. */
 export const PackedAttention = typed<Packed>({
   name: "PackedAttention",
   read: readPacked,
@@ -247,7 +243,7 @@ export const PackedMultiHeadAttention = typed<Packed>({
   cost: () => new Miss(packedWhy),
 });
 
-/** 1 × heads × queries × keys: a row of the table for each distance, in ranges that widen. */
+/** 1 × heads × queries × keys: one table row per distance, in widening ranges. */
 export const RelativePositionBias = typed({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
@@ -260,7 +256,7 @@ export const RelativePositionBias = typed({
   parameters: [0],
 });
 
-/** The bias for each pair of places, weighed by gates that the queries make: N × heads × length × length. */
+/** N × heads × length × length: the bias of each pair of positions, weighted by gates of the queries. */
 export const GatedRelativePositionBias = typed({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {

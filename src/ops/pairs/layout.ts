@@ -36,7 +36,7 @@ const transposes: Pair = {
   },
 };
 
-/** y = Unsqueeze(Unsqueeze(x, a), b): the axes of a, where b puts them, and those of b. */
+/** y = Unsqueeze(Unsqueeze(x, a), b): the axes of b, and those of a at their positions after b. */
 const unsqueezes: Pair = {
   what: "two Unsqueeze are one",
   first: ["Unsqueeze"],
@@ -70,7 +70,7 @@ const squeezes: Pair = {
 
 const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
-/** Elements stay in order in both: only the last shape counts. It may be written where at most one dimension has to be worked out. */
+/** Both keep the element order, so only the last shape counts. It can be written if at most one dimension must be inferred. */
 const reshapes: Pair = {
   what: "two reshapes are one",
   first: reshaping,
@@ -80,7 +80,7 @@ const reshapes: Pair = {
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
     const asks = second.op === "Reshape" ? constantIntegers(secondSite.inputs[1]) : undefined;
-    // A 0 copies the dimension of what is reshaped, which is another tensor now.
+    // A 0 copies a dimension of the Reshape's input, which is now a different tensor.
     if (asks !== undefined && (!asks.includes(0) || integer(secondSite, "allowzero", 0) !== 0))
       return { inputs: [x, second.inputs[1]] };
     const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
@@ -90,10 +90,9 @@ const reshapes: Pair = {
 };
 
 /**
- * Axes that are merged, change places with others, and are parted again, perhaps elsewhere, may as well change places by themselves:
- *
- *     Reshape: b × h × s × d → bh × s × d;  Transpose: bh × d × s;  Reshape: b × h × d × s
- *     Reshape: s × b × hd → s × bh × d;  Transpose: bh × s × d;  Reshape: b × h × s × d
+ * Axes that are merged, transposed and split again can be transposed without the first Reshape:
+ *    Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
+ *    Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
 const mergedAround: Pair = {
   what: "a Transpose needs no merging Reshape around it",
@@ -108,7 +107,7 @@ const mergedAround: Pair = {
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
     if (perm === undefined || dims === undefined || merged === undefined || out === undefined) return undefined;
-    // Nothing is merged: the Reshape goes by itself.
+    // Without a merge, the Reshape can be removed by itself.
     if (sameDims(dims, merged) || out.length <= merged.length) return undefined;
     const runs = runsOf(
       perm.map((axis) => merged[axis] ?? 1),
@@ -125,7 +124,7 @@ const mergedAround: Pair = {
   },
 };
 
-/** For each size the run of axes of `out` whose product it is; undefined where some size is no such product. */
+/** Returns for each size the consecutive axes of `out` whose product it is; undefined if there is no such split. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
   let next = 0;
   const runs = sizes.map((size) => {
@@ -138,8 +137,8 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
 }
 
 /**
- * A shape for Reshape: numbers, 0 for what the input has at the same place, -1 for one dimension that is worked out. Not both: beside a
- * dimension of 0, as an empty batch has, nothing can be worked out.
+ * Returns a Reshape shape: numbers, 0 for a copied dimension, -1 for one that is inferred.
+ * It never mixes 0 and -1: if a copied dimension is 0 (an empty batch), -1 cannot be inferred.
  */
 export function shapeFor(
   dims: readonly Dim[] | undefined,
@@ -195,7 +194,7 @@ const slices: Pair = {
   },
 };
 
-/** Since opset 15 Shape itself takes a range. */
+/** Since opset 15 Shape accepts a range. */
 const slicedShape: Pair = {
   what: "Shape and Slice are merged",
   first: ["Shape"],
@@ -227,7 +226,7 @@ function gatherRange(site: Site, rank: number): readonly [number, number] | unde
   return places.every((place, index) => place === start + index) ? [start, start + places.length] : undefined;
 }
 
-/** Picking one index as a vector of one keeps the axis. */
+/** A Gather with a one-element index vector keeps the axis. */
 const gatheredAxis: Pair = {
   what: "one index is picked with its axis",
   first: ["Gather"],
@@ -248,8 +247,8 @@ const gatheredAxis: Pair = {
 };
 
 /**
- * Zeros around the input of a window are its own pads; below numbers that are never negative, so is -∞. Below any numbers it is not: of a
- * window of -∞ that touches its pads the runtime makes the smallest number that is finite.
+ * Zeros around the input of a window become the window's pads. For MaxPool, -∞ is equivalent if the input is never negative.
+ * For other inputs it is not: the runtime returns the lowest finite number for a window of -∞ that touches its pads.
  */
 export const paddedWindow: Pair = {
   what: "padding moves into the window",
@@ -260,7 +259,7 @@ export const paddedWindow: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const given = attributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || given === undefined || given === "runtime") return undefined;
-    // Positions are counted in what was padded.
+    // The index outputs of MaxPool count positions in the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
     if (firstSite.inputs[3] !== undefined || text(firstSite, "mode", "constant") !== "constant") return undefined;
     const pads = given.known;
@@ -274,16 +273,16 @@ export const paddedWindow: Pair = {
     if (filler === undefined || !padsWith(second.op, filler)) return undefined;
     const average = second.op === "AveragePool";
     const counted = integer(secondSite, "count_include_pad", 0) !== 0;
-    // Padding of its own that it does not count stays uncounted, what is put on before is counted: both at once is not to be had.
+    // An average cannot count the new padding and ignore its own.
     if (average && !counted && own?.some((pad) => pad !== 0) === true) return undefined;
     if (second.op !== "Conv" && integer(secondSite, "ceil_mode", 0) !== 0) return undefined;
     const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map((pad, place) => pad + (own?.[place] ?? 0));
     if (second.op === "MaxPool") {
-      // Spread out, a window may touch nothing but pads.
+      // A dilated window may touch only pads.
       const spread = integers(secondSite, "dilations")?.some((step) => step !== 1) === true;
       if (spread || !isAboveZero(first.inputs[0])) return undefined;
     }
-    // The runtime wants pads smaller than the window.
+    // ONNX Runtime requires pads smaller than the window.
     const kernel = integers(secondSite, "kernel_shape");
     if (second.op !== "Conv" && sums.some((pad, place) => pad >= (kernel?.[place % spatial] ?? 0))) return undefined;
     return {
@@ -298,12 +297,10 @@ export const paddedWindow: Pair = {
 };
 
 /**
- * A sum with what has more axes than a product, all of length 1, gets them afterward:
- *
- *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
- *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
- *
- * In integers ONNX Runtime fuses product and sum, and its result has the axes of the product.
+ * If a bias has more axes than the product (all of length 1), the sum gets these axes afterward:
+ *    p = MatMul(x, W) # [n, 10] p = MatMul(x, W)
+ *    y = Add(p, b) # b: [1, 1, 10] → y = Unsqueeze(Add(p, Squeeze(b)))
+ * For integers ONNX Runtime fuses product and sum, and the result has the axes of the product.
  */
 export const axesOfSum: Pair = {
   what: "the axes that only the bias has follow the sum",
@@ -341,7 +338,6 @@ const padsWith = (op: string, filler: number): boolean =>
 
 const reductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"];
 
-/** Whether axes were kept is said by the reduction itself. */
 const keptAxes: Pair = {
   what: "keepdims moves into the reduction",
   first: reductions,
@@ -352,7 +348,7 @@ const keptAxes: Pair = {
     const [x] = first.inputs;
     if (!alone || dims === undefined || x === undefined) return undefined;
     const keeps = integer(firstSite, "keepdims", 1) !== 0;
-    // Squeeze counts axes where they were kept, Unsqueeze where it puts them: both must be the axes of the input.
+    // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
     const counted = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
     if (keeps === (second.op === "Unsqueeze") || counted?.length !== dims.length) return undefined;
     const gone = axesOf(firstSite, dims.length);
@@ -368,7 +364,7 @@ const keptAxes: Pair = {
   },
 };
 
-/** The largest of the largest, the sum of the sums, and, all groups having one size, the mean of the means. */
+/** Max of max, sum of sums; also mean of means, because all groups have the same size. */
 const reducedTwice: Pair = {
   what: "two reductions are one over the axes of both",
   first: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
@@ -381,7 +377,7 @@ const reducedTwice: Pair = {
     if (!alone || first.inputs[0] === undefined || dims === undefined || between === undefined) return undefined;
     const [inner, outer] = [axesOf(firstSite, dims.length), axesOf(secondSite, between.length)];
     if (inner === undefined || outer === undefined || inner.length === 0 || outer.length === 0) return undefined;
-    // A mean of integers is rounded, and the mean of rounded means is another.
+    // Means of integers are rounded, so a mean of means would differ.
     const type = firstSite.inputs[0]?.type;
     if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
     const keeps = [firstSite, secondSite].map((site) => integer(site, "keepdims", 1) !== 0);

@@ -1,12 +1,9 @@
 /**
- * Pooling boxes of images, as primitives.
- *
- * The mean over the samples of a bin is a product along each axis: y[i, j] = Σ Wy[i, h] · x[h, w] · Wx[j, w], where Wy[i, h] is the mean, over
- * the n samples of bin i at y₀, y₀ + δ, …, of what the place h weighs there: max(0, 1 - |y - h|). That is the second difference, by a, of
- *
- *     F(a) = Σ max(0, a - y₀ - kδ) = m·(a - y₀) - δ·m·(m - 1)/2     over the m samples before a
- *
- * so that n, which the boxes decide, needs no loop. Samples up to one place outside count as the place at the border, others as 0.
+ * Pooling of image boxes as primitives.
+ * The mean over the samples of a bin is a product along each axis: y[i, j] = Σ Wy[i, h] · x[h, w] · Wx[j, w]. Wy[i, h] is the mean of
+ * max(0, 1 - |y - h|) over the n samples y₀, y₀ + δ, … of bin i. That is the second difference, by a, of
+ *    F(a) = Σ max(0, a - y₀ - kδ) = m·(a - y₀) - δ·m·(m - 1)/2 over the m samples before a
+ * so n, which depends on the boxes, needs no loop. Samples at most one position outside count as the border position, others as 0.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -15,10 +12,10 @@ import { typeCodes } from "../../tensor/types.ts";
 import { scalar, typeOf } from "./rules.ts";
 
 export interface BoxAxis {
-  /** Where boxes begin and end, in places: vectors of one number for each box. */
+  /** The start of each box in positions; a vector with one value per box. */
   readonly start: Value;
   readonly end: Value;
-  /** The size of the image, and in how many bins a box is cut. */
+  /** The image size, and the number of bins per box. */
   readonly size: number;
   readonly bins: number;
 }
@@ -32,13 +29,13 @@ function numbers(emit: Emit, like: Value, values: readonly number[]): Value {
 
 const counted = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
 
-/** boxes × bins × size: what each place weighs in the mean over `samples` points of a bin; 0: as many as the bin has places, rounded up. */
+/** boxes × bins × size: the weight of each position in the mean over `samples` points of a bin (0: one per position of the bin, rounded up). */
 export function meanWeights(emit: Emit, { start, end, size, bins }: BoxAxis, samples: number): Value {
   const number = (value: number): Value => scalar(emit, typeOf(start), value);
   const bin = emit.Div([emit.Sub([end, start]), bins]);
   const n = samples > 0 ? number(samples) : column(emit, emit.Max([emit.Ceil([bin]), 0]));
   const some = samples > 0 ? n : emit.Max([n, 1]);
-  // Boxes that are turned round are sampled from their other end.
+  // Reversed boxes are sampled from their other end.
   const step = emit.Div([column(emit, bin), some]);
   const width = emit.Max([emit.Abs([step]), 1e-20]);
   const starts = emit.Add([column(emit, start), emit.Mul([column(emit, bin), numbers(emit, start, counted(bins))])]);
@@ -46,7 +43,7 @@ export function meanWeights(emit: Emit, { start, end, size, bins }: BoxAxis, sam
   const other = emit.Add([one, emit.Mul([step, emit.Sub([some, 1])])]);
   const first = emit.Min([one, other]);
   const least = (value: Value): Value => emit.Max([value, 0]);
-  // Those before the place -1, and those up to the end.
+  // The number of samples before position -1, and of those up to the end.
   const before = emit.Min([least(emit.Ceil([emit.Div([emit.Sub([-1, first]), width])])), n]);
   const whole = emit.Floor([emit.Div([emit.Sub([size, first]), width])]);
   const upTo = emit.Min([least(emit.Add([whole, 1])), n]);
@@ -69,7 +66,7 @@ export function meanWeights(emit: Emit, { start, end, size, bins }: BoxAxis, sam
 
 const column2 = (emit: Emit, matrix: Value): Value => emit.Unsqueeze([matrix, [2]]);
 
-/** (size + 4) × size; what falls to the places -1 and size belongs to those at the border. */
+/** (size + 4) × size: the weights of positions -1 and size go to the border positions. */
 function secondDifferences(emit: Emit, like: Value, size: number): Value {
   const data = new Float64Array((size + 4) * size);
   for (let place = -1; place <= size; place++) {
@@ -87,12 +84,12 @@ function secondDifferences(emit: Emit, like: Value, size: number): Value {
   return emit.constant(fromNumbers(type, [size + 4, size], data), "differences");
 }
 
-/** boxes × bins × size: which places a bin holds, and boxes × bins: whether it holds any. Boxes begin and end at whole places, both inside. */
+/** boxes × bins × size: the positions in a bin; boxes × bins: whether there are any. Boxes start and end at integer positions, both inclusive. */
 export function heldPlaces(
   emit: Emit,
   { start, end, size, bins }: BoxAxis,
 ): { readonly held: Value; readonly any: Value } {
-  // Halves away from 0.
+  // Rounds halves away from 0.
   const rounded = (value: Value): Value =>
     emit.Mul([emit.Sign([value]), emit.Floor([emit.Add([emit.Abs([value]), 0.5])])]);
   const [first, last] = [rounded(start), rounded(end)];
@@ -115,7 +112,7 @@ export function heldPlaces(
   return { held, any: emit.Greater([to, from]) };
 }
 
-/** boxes × images: 1 for the image that a box is of. */
+/** boxes × images: 1 for the image of the box. */
 export function imageOf(emit: Emit, numbersOf: Value, count: number, like: Value): Value {
   const places = emit.constant(fromNumbers("int64", [count], counted(count)), "images");
   const same = emit.Equal([column(emit, emit.Cast([numbersOf], { to: typeCodes.int64 })), places]);

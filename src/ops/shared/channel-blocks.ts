@@ -1,14 +1,11 @@
 /**
- * Convolutions over blocks of channels (`com.microsoft.nchwc`): ONNX Runtime's own form for a CPU, which its optimizer writes for stored kernels
- * only. A block has as many channels as a register of the processor holds numbers (16 or 8), and the kernels multiply whole registers with
- * nothing to gather before:
- *
- *     data    N × C × H × W     lies as  N × C/b × H × W × b        (ReorderInput there, ReorderOutput back)
- *     kernel  M × C × h × w     lies as  M/b × C/b × h × w × b (of C) × b (of M)
- *     depthwise  C × 1 × h × w  lies as  C/b × h × w × b
- *
- * Measured on one core of x64 with AVX-512, reordering included, against Conv: 1.5 times as fast for 3 × 3 kernels of 16 to 64 channels; 2 to
- * 20 times for depthwise kernels, the most on small images. Kernels of 1 × 1 are as fast as they are.
+ * Convolutions over blocks of channels (`com.microsoft.nchwc`). ONNX Runtime's CPU optimizer writes this layout only for stored kernels.
+ * A block has as many channels as a SIMD register holds floats (16 or 8), so kernels multiply whole registers without a gather:
+ *    data N × C × H × W stored as N × C/b × H × W × b (ReorderInput there, ReorderOutput back)
+ *    kernel M × C × h × w stored as M/b × C/b × h × w × b (of C) × b (of M)
+ *    depthwise C × 1 × h × w stored as C/b × h × w × b
+ * Measured on one x64 core with AVX-512, including reordering, against Conv: 1.5 times as fast for 3 × 3 kernels of 16 to 64 channels; 2 to 20 times
+ * for depthwise kernels (most on small images). Kernels of 1 × 1 are as fast as Conv.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
@@ -21,7 +18,7 @@ export interface Blocks {
   of(x: Value): Value;
 }
 
-/** The same numbers in blocks, where x was brought back from whole ones. */
+/** Returns the blocked form of x if x was reordered back from complete blocks. */
 export function inBlocks(x: Value | undefined, size: number): Value | undefined {
   const from = x?.producer;
   const is = from !== undefined && isReorder(from, "ReorderOutput") && (fixed(x)[1] ?? 1) % size === 0;
@@ -34,7 +31,7 @@ const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
 export const backFromBlocks = (emit: Emit, x: Value, channels = fixed(x)[1] ?? 1): Value =>
   emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
-/** Four channels in a block of their own: its dimensions tell how many channels a block has. */
+/** Reorders four channels into one block; the result's dimensions tell how many channels a block has. */
 export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([four]);
 
 export const whole = (channels: number, size: number): number => Math.ceil(channels / size) * size;
@@ -47,7 +44,7 @@ export function blocksOf(emit: Emit, size: number): Blocks {
       const known = written.get(x) ?? inBlocks(x, size);
       if (known !== undefined) return known;
       const [batch = 1, channels = 1, ...spatial] = fixed(x);
-      // The kernel takes channels by fours, and fills up blocks with zeros itself.
+      // The kernel accepts multiples of four channels and fills blocks with zeros itself.
       const missing = (4 - (channels % 4)) % 4;
       const fours =
         missing === 0 ? x : emit.Concat([x, filled(emit, typeOf(x), [batch, missing, ...spatial], 0)], { axis: 1 });
@@ -64,12 +61,12 @@ export function blocksOf(emit: Emit, size: number): Blocks {
 export function fasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
   if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
   if (s.group > 1) return s.group === channels && channels === outputs;
-  // Few channels are read one by one, which gains nothing for the three of an image but that what follows is in blocks.
+  // Fewer channels than a block are read one by one: this pays off only because the output is blocked.
   if (channels < size) return outputs % size === 0;
   return whole(channels, size) * whole(outputs, size) <= (4 / 3) * channels * outputs;
 }
 
-/** A kernel M × C × h × w in blocks; `turned` is that of the gradient by the data: C × M, its taps in the opposite order. */
+/** Writes a kernel M × C × h × w in blocks. `turned`: for the gradient by the data, as C × M with the taps reversed. */
 function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, turned: boolean): Value {
   const [outputs = 1, inputs = 1, ...kernel] = fixed(w);
   const taps = elementCount(kernel);
@@ -89,7 +86,7 @@ function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, turne
   return reshapeTo(emit, blocks, [...(turned ? [c, m] : [m, c]), ...kernel]);
 }
 
-/** With zeros behind, so that the first axes have these sizes. */
+/** Appends zeros until the first axes have these sizes. */
 function filledUp(emit: Emit, w: Value, sizes: readonly number[]): Value {
   return sizes.reduce((value, size, axis) => {
     const dims = fixed(value);
@@ -105,7 +102,7 @@ function filledUp(emit: Emit, w: Value, sizes: readonly number[]): Value {
   }, w);
 }
 
-/** The convolution by blocks; `pads` are numbers here. */
+/** Writes the convolution in blocks; `pads` are explicit. */
 export function convolveInBlocks(
   s: ConvSettings,
   emit: Emit,
@@ -128,10 +125,10 @@ export function convolveInBlocks(
 }
 
 /**
- * The gradient by the data: dY spread out by the strides, convolved with the kernel turned round.
- * @param sizes Of the data, along its spatial axes.
- * @param more What is added to it: the kernel starts from it.
- * @returns Undefined where places at the end would have to be cut off.
+ * Writes the gradient by the data: dY, dilated by the strides, convolved with the rotated kernel.
+ * @param sizes Spatial dimensions of the data.
+ * @param more A value to add: the kernel starts its sums from it.
+ * @returns Undefined if positions at the end would have to be cut off.
  */
 export function spreadInBlocks(
   s: ConvSettings,
@@ -184,7 +181,7 @@ function spread(
   return reshapeTo(emit, spaced, [batch, channels, height * down, width * along]);
 }
 
-/** Numbers of a matrix, with zeros before and behind each row. */
+/** Pads each row of a matrix with zeros before and after. */
 export function widened(
   emit: Emit,
   value: Value,
@@ -205,7 +202,7 @@ interface Scaled {
   readonly activation?: "Relu";
 }
 
-/** scale · x + shift for each channel: a depthwise convolution of one tap. */
+/** Writes scale · x + shift per channel, as a depthwise 1 × 1 convolution. */
 export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activation }: Scaled): Value {
   const [, channels = 1] = fixed(x);
   const kernel = reshapeTo(emit, scale, [channels, 1, 1, 1]);
@@ -213,7 +210,7 @@ export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activat
   return emit["com.microsoft.nchwc.Conv"]([x, kernel, shift, sum], settings);
 }
 
-/** What makes y, and nothing else, by `scaleInBlocks`, to which more can be given to do in the same pass over memory. */
+/** Returns the inputs of a `scaleInBlocks` that only y reads, so that further steps can share its pass over memory. */
 export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: Value }) | undefined {
   const blocked = inBlocks(y, size);
   const node = blocked?.producer;
@@ -224,8 +221,8 @@ export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: 
 }
 
 /**
- * Σ x, or Σ x · y, of each channel over samples and places: y is the kernel of a depthwise convolution over as many places as x has. At most 1024
- * numbers are added up one after the other.
+ * Writes Σ x or Σ x · y per channel over samples and positions, as a depthwise convolution with y as the kernel.
+ * At most 1024 values are added sequentially.
  */
 export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
   const [batch = 1, channels = 1, ...spatial] = fixed(x);

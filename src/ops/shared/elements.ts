@@ -1,9 +1,6 @@
 /**
- * Arithmetic on contents that are known before the run: shapes computed in the graph (Shape → Gather → Mul → Concat → Reshape), symbolic
- * dimensions included. Contents are followed through tensors of a few dozen elements, in row-major order.
- *
- * Where sizes are multiplied by shares (half of a height), they are floats for a while: numbers, names, or quotients of names, which
- * rounding turns into dimensions again.
+ * Arithmetic on elements known before the run: shapes computed in the graph (Shape → Gather → Mul → Concat → Reshape), including symbolic dimensions.
+ * A size multiplied by a fraction is a float for a while: a number, a symbol, or a quotient of symbols that rounding turns into a dimension again.
  */
 import { integerRange, toNumbers } from "../../tensor/convert.ts";
 import {
@@ -28,7 +25,7 @@ export const mostElements = 64;
 
 export const isWhole = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
 
-/** `inferred` with these contents, where they are known and of a type that shapes are computed in. */
+/** Adds known elements to `inferred` if its type is one that shapes use. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   if (!isWhole(inferred.type) || elements === undefined || elements.length > mostElements) return inferred;
   return withContents(
@@ -37,12 +34,12 @@ export function withElements(inferred: Inferred, elements: readonly (Dim | undef
   );
 }
 
-/** What a stored tensor tells a rule: its type and dimensions, and the elements if it is small. */
+/** Returns what rules know about a stored tensor: its type and dimensions, and its elements if it is small. */
 export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
   if (small === undefined) return { type, dims };
   const facts = { type, dims, small };
   const count = elementCount(dims);
-  // Axes of any length, as vectors; what is no shape (a table, numbers that are not whole) only as long as shapes are.
+  // Integer vectors of any length can be axes; other tensors are shapes only if they are short.
   if ((type === "int64" || type === "int32") && dims.length <= 1) return { ...facts, elements: toNumbers(small) };
   if (isWhole(type) && count <= mostElements) return { ...facts, elements: toNumbers(small) };
   if (!isShare(type) || dims.length > 1 || count > mostShares) return facts;
@@ -50,14 +47,11 @@ export function storedFacts(type: DataType, dims: readonly number[], small: Dens
   return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
 }
 
-/** Floats that sizes may be multiplied by: as many as an image has axes, and some. */
+/** The maximum length of a float vector that scales sizes: the axes of an image, with some reserve. */
 const mostShares = 8;
 export const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
-/**
- * Whether arithmetic on numbers is that of the runtime: within the range of the type, where nothing wraps around, and where every integer is
- * a number of its own, which int64 is not beyond 2^53.
- */
+/** Returns whether arithmetic matches the runtime: no wrap-around, and no int64 beyond 2^53, where doubles skip integers. */
 function isExact(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
   if (!isWhole(type)) return Number.isFinite(element);
@@ -67,12 +61,12 @@ function isExact(type: DataType, element: Dim): boolean {
 
 const safest = Number.MAX_SAFE_INTEGER;
 
-/** The elements of an operand, where arithmetic on them is exact. */
+/** Returns the elements of an operand if arithmetic on them is exact. */
 export function exactElements(operand: Operand | undefined): readonly Dim[] | undefined {
   return operand?.elements?.every((element) => isExact(operand.type, element)) ? operand.elements : undefined;
 }
 
-/** The same for contents that were only moved, or are floats by intention. */
+/** Adds elements that were only moved, or that are floats by intention. */
 export function withContents(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   const dims = fixedDims(inferred.dims);
   if (elements === undefined || dims === undefined || elements.length > mostElements) return inferred;
@@ -86,7 +80,7 @@ export interface Contents {
   readonly elements: readonly Dim[];
 }
 
-/** What is known of an operand's contents: all of them, or nothing. */
+/** Returns all elements of an operand, or undefined. */
 export function contentsOf(operand: Operand | undefined): Contents | undefined {
   const dims = fixedDims(operand?.dims);
   const elements = operand?.elements;
@@ -95,7 +89,7 @@ export function contentsOf(operand: Operand | undefined): Contents | undefined {
     : { dims, elements };
 }
 
-/** Elements put into other places: `from` says for each place of the result where it comes from. */
+/** Rearranges elements: `from` maps each position of the result to its source. */
 export function pickElements(
   { dims, elements }: Contents,
   result: readonly number[],
@@ -110,7 +104,7 @@ export function pickElements(
   });
 }
 
-/** With the contents of input 0, put into other places: `from` says where each comes from; undefined if that is not known. */
+/** Adds the elements of input 0, rearranged by `from`, which is undefined if the mapping is unknown. */
 export function withMoved(
   inferred: Inferred,
   site: Site,
@@ -122,7 +116,7 @@ export function withMoved(
   return withContents(inferred, pickElements(contents, result, found));
 }
 
-/** The contents of all operands combined element by element, with broadcasting; undefined where one is not known. */
+/** Combines all operands element by element, with broadcasting; undefined for unknown elements. */
 export function combineElements(
   site: Site,
   combine: (...values: readonly Dim[]) => Dim | undefined,
@@ -148,7 +142,7 @@ export function combineElements(
   });
 }
 
-/** a · b of floats; undefined where it is no share of a dimension that is worth following. */
+/** Returns a · b of floats; undefined if it is not a quotient of dimensions worth following. */
 export function floatProduct(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b;
   if (!isSymbolic(a)) return floatProduct(b, a);
@@ -162,7 +156,7 @@ export function floatProduct(a: Dim, b: Dim): Dim | undefined {
   return undefined;
 }
 
-/** Shares are taken for fractions with a denominator up to this, float32 being good to seven digits. */
+/** The maximum denominator of a fraction: float32 has seven digits. */
 const finest = 64;
 const nearly = 1e-6;
 
@@ -187,7 +181,7 @@ export function floatQuotient(a: Dim, b: Dim): Dim | undefined {
   return quotientDims(multiplyDims(upper, under), multiplyDims(lower, over));
 }
 
-/** A share rounded down or up: a dimension again. */
+/** Rounds a quotient up or down to a dimension. */
 export function roundedShare(a: Dim, way: "down" | "up"): Dim {
   if (!isSymbolic(a)) return way === "down" ? Math.floor(a) : Math.ceil(a);
   const parts = quotientParts(a);
@@ -195,7 +189,7 @@ export function roundedShare(a: Dim, way: "down" | "up"): Dim {
   return way === "down" ? floorDims(...parts) : ceilDims(...parts);
 }
 
-/** Whether two contents are equal: 1, 0, or not known. A dimension is never negative. */
+/** Returns 1 if equal, 0 if different, undefined if unknown. A dimension is never negative. */
 export function equalElements(a: Dim, b: Dim): Dim | undefined {
   if (a === b) return 1;
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;

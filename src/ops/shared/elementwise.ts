@@ -1,5 +1,5 @@
 /**
- * Rows for operators that compute element by element: of one operand, of two with broadcasting, of any number.
+ * Builders for elementwise operators: unary, binary with broadcasting, variadic.
  * Gradients are written in the broadcast shape; the walker sums over broadcast axes.
  */
 import { Miss } from "../../errors.ts";
@@ -23,11 +23,11 @@ interface Parts<S> {
 interface Row<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
-  /** The type of the output, where it is not that of the first operand. */
+  /** The output type, if it is not that of the first operand. */
   readonly type?: DataType;
-  /** The same on dimensions, for shapes computed in the graph. */
+  /** Computes the operator on dimensions, for shapes computed in the graph. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
-  /** The same on shares of dimensions, which are floats. */
+  /** Computes the operator on floats derived from dimensions. */
   readonly onShares?: (...operands: readonly Dim[]) => Dim | undefined;
   readonly quantize?: OpDef<S>["quantize"];
   readonly needsFloat32?: NonNullable<OpDef<S>["needsFloat32"]>;
@@ -53,7 +53,7 @@ interface UnaryFacets<S> extends Row<S> {
   readonly saturates?: readonly [low: number, high: number];
 }
 
-/** With the contents that follow from those of the operands: of whole numbers, or of shares of dimensions. */
+/** Adds the output elements that follow from known operand elements: integers, or floats derived from dimensions. */
 function combined(
   inferred: Inferred,
   site: Site,
@@ -63,7 +63,7 @@ function combined(
     return onDims === undefined ? inferred : withElements(inferred, combineElements(site, onDims));
   if (onShares === undefined || (inferred.type !== "float32" && inferred.type !== "float64")) return inferred;
   const elements = combineElements(site, onShares);
-  // The runtime rounds every step: 10 · 0.7 is 7 in float32, and a little less in float64.
+  // ONNX Runtime rounds every step: 10 · 0.7 is 7 in float32, but slightly less in float64.
   const round = (element: Dim | undefined): Dim | undefined =>
     typeof element === "number" && inferred.type === "float32" ? Math.fround(element) : element;
   return withContents(inferred, elements?.map(round));
@@ -106,11 +106,11 @@ export type BinaryDerivative<S = undefined> = (
 export interface BinaryRow<S> extends Row<S> {
   /** dLoss/da and dLoss/db. */
   readonly derivatives: readonly [BinaryDerivative<S>, BinaryDerivative<S>] | Miss;
-  /** Constants that leave the other operand as it is: on the left (`0 + x`), on the right (`x - 0`). */
+  /** Constants that leave the other operand unchanged: on the left (`0 + x`), on the right (`x - 0`). */
   readonly neutral?: { readonly left?: number; readonly right?: number };
-  /** With a stored number c on the right (`x ∘ c`) or left: what x is multiplied by, and what is added. */
+  /** The scale and shift of x by a stored value c on the right (`x ∘ c`) or left. */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
-  /** The second operand broadcasts to the first, never the other way. */
+  /** Only the second operand broadcasts. */
   readonly oneSided?: true;
   readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
@@ -118,10 +118,7 @@ export interface BinaryRow<S> extends Row<S> {
   readonly wants?: NonNullable<OpDef<S>["wants"]>;
 }
 
-/**
- * Before opset 7, broadcasting was one-sided and asked for by attributes: `broadcast`, and `axis`, which may name other axes of the first
- * operand than the last, where NumPy's rule would put the second.
- */
+/** Before opset 7 broadcasting was one-sided: with `broadcast`, `axis` could align the second operand with inner axes, unlike NumPy's rule. */
 function alongInnerAxes(site: Site): boolean {
   if (site.version >= 7 || integer(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined) return false;
   const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
@@ -148,7 +145,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     homogeneous: row.homogeneous,
     wants: row.wants,
     parameters: row.parameters,
-    // What leaves the other operand as it is by being 1 scales it.
+    // An operand whose neutral value is 1 is a scale.
     scales: () => [row.neutral?.left, row.neutral?.right].flatMap((neutral, input) => (neutral === 1 ? [input] : [])),
     axes: (_, site) => broadcastAxes(site),
     gradient:
@@ -162,7 +159,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   });
 }
 
-/** The operand that a neutral constant leaves as it is, unless the constant broadcasts it. */
+/** Returns the operand that a neutral constant leaves unchanged, unless the constant broadcasts it. */
 function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): number | undefined {
   const sides = [
     { kept: 0, constant: 1, value: neutral.right },
@@ -177,7 +174,7 @@ function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): n
   })?.kept;
 }
 
-/** A stored operand of one element, or with one axis that is longer than 1, scales or shifts the other: one number for each index. */
+/** A stored operand with at most one axis longer than 1 scales or shifts the other. */
 function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Miss {
   const constant = site.inputs[1]?.stored === true ? 1 : 0;
   const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
@@ -206,8 +203,8 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
 }
 
 /**
- * Of two operands the one that is a stored vector with an entry for each channel of the other, an activation. Matrices are none: masks,
- * rotations; nor is what spreads one number over channels: the scales of codes.
+ * Returns the operand that is a stored vector with one entry per channel of the other, an activation.
+ * Excludes matrices (masks, rotations) and vectors that broadcast the other operand (scales of quantized values).
  */
 export function channelVectors({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];
@@ -221,12 +218,12 @@ export function channelVectors({ inputs }: Site): readonly number[] {
 }
 
 interface VariadicRow extends Row<null> {
-  /** dLoss/d(operand) for each operand, there being two or more. */
+  /** dLoss/d(operand) for each of two or more operands. */
   readonly derivatives: (parts: Omit<Parts<null>, "s"> & { readonly operands: readonly Value[] }) => readonly Value[];
   readonly parameters?: OpDef<null>["parameters"];
 }
 
-/** Any number of operands; of one it is the identity. Opset history: broadcasts since 8, before that the shapes are equal. */
+/** Defines an operator with any number of operands; with one it is the identity. Broadcasts since opset 8; before that, shapes must be equal. */
 export function variadic({ name, onDims, parameters, derivatives, quantize }: VariadicRow): Op {
   return defineOp({
     name,

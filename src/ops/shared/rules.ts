@@ -1,4 +1,4 @@
-/** Pieces that entries share: broadcasting, identity links, and rows for the common cases. */
+/** Rules that operator definitions share: broadcasting, identity links, and builders for common cases. */
 import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -7,7 +7,7 @@ import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from ".
 import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
-/** NumPy's rule, with symbolic dimensions: equal ones stay, 1 gives way, a number above 1 decides. */
+/** NumPy's rule with symbolic dimensions: equal ones stay, 1 yields, and a number above 1 wins. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
   const rank = Math.max(0, ...shapes.map((dims) => dims.length));
   const result: Dim[] = [];
@@ -27,14 +27,14 @@ export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[
   return result;
 }
 
-/** The operand at `input`. A missing required input cannot come from a verified model. */
+/** Returns the operand at `input`. A verified model has all required inputs. */
 export function need(site: Site, input: number): Operand {
   const operand = site.inputs[input];
   if (operand === undefined) throw new PithError("E_MODEL", `input ${input} is missing.`);
   return operand;
 }
 
-/** A value that the operator requires. A missing one cannot come from a verified model. */
+/** Returns a required value. A verified model has all required inputs. */
 export function present(value: Value | undefined): Value {
   if (value === undefined) throw new PithError("E_MODEL", "a required input is missing.");
   return value;
@@ -48,7 +48,7 @@ export const range = (count: number, from = 0): number[] => Array.from({ length:
 
 export const inverse = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
-/** What follows from the dimensions of inputs, once they are known. */
+/** Applies `follow` to the dimensions of inputs, or returns a Miss if they are unknown. */
 export function withDims<T>(
   site: Site,
   inputs: readonly number[],
@@ -59,7 +59,7 @@ export function withDims<T>(
   return follow(...inputs.map((input) => site.inputs[input]?.dims ?? []));
 }
 
-/** One output, whose dimensions follow from those of inputs (0): not known where theirs are not. */
+/** Returns one output whose dimensions follow from those of inputs (default: input 0). */
 export function shaped(
   site: Site,
   follow: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
@@ -76,17 +76,17 @@ export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
   return [container === undefined ? { type, dims } : { type, dims, container }];
 }
 
-/** The input holds positions along an axis of so many; nothing where that is not known. */
+/** Requires that an input holds positions along an axis of length `count`. */
 export function positions(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
 
-/** The input holds how many there are along an axis, at least one and at most all. */
+/** Requires that an input holds lengths from 1 to `count`. */
 export function lengths(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
-/** Input 1 holds tuples of positions, one for each of these axes: all of them must lie within the shortest. */
+/** Requires that input 1 holds index tuples, one entry per axis. All entries must be below the shortest axis. */
 export function inTuples(axes: readonly Dim[]): readonly Wanted[] {
   return axes.flatMap((count) => positions(1, count));
 }
@@ -95,7 +95,7 @@ export function handedOn(output: readonly WantedInterval[], ...inputs: readonly 
   return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
 }
 
-/** Every axis of an input is the same axis of out0; those that the operator works along refuse at either end. */
+/** Links every axis of an input to the same axis of out0; the axes that the operator works along refuse at both ends. */
 export function sameAxes(
   dims: readonly Dim[],
   {
@@ -115,7 +115,7 @@ export function sameAxes(
   });
 }
 
-/** Same axis, same index, after broadcasting; an operand dimension of 1 links to nothing. */
+/** Links equal axes after broadcasting; an operand dimension of 1 is not linked. */
 export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   const shapes = site.inputs.map((operand) => operand?.dims);
   if (shapes.some((dims) => dims === undefined)) return new Miss("the rank of an operand is not known");
@@ -134,7 +134,7 @@ export function countAttribute(name: string, left: Dim | undefined): NodeChange 
   return typeof left === "number" ? { attributes: { [name]: { kind: "int", value: left } } } : {};
 }
 
-/** Lists of integers that a node has by name, as attributes in old versions, and since then as inputs behind the first. */
+/** Rewrites lists of integers: attributes in old opsets, later inputs after the first. */
 export function restated(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
@@ -142,7 +142,7 @@ export function restated(old: boolean, lists: Readonly<Record<string, readonly n
   return { inputs: Object.fromEntries(dense) };
 }
 
-/** What to add to a shape that is put together at run time, for its numbers to become those of `now`. */
+/** Returns the offsets that turn a shape assembled at run time into `now`. */
 export function shapeChange(shape: readonly Dim[], now: readonly (Dim | undefined)[]): Dense {
   const steps = shape.map((dim, axis) => {
     const size = now[axis];
@@ -151,7 +151,7 @@ export function shapeChange(shape: readonly Dim[], now: readonly (Dim | undefine
   return fromNumbers("int64", [steps.length], steps);
 }
 
-/** Input 0, if its dimensions are known to be those of the output. */
+/** Returns input 0 if its dimensions are known to be those of the output. */
 export function ifSameDims(site: Site, out: readonly Dim[] | undefined | Miss): 0 | undefined {
   const dims = site.inputs[0]?.dims;
   return dims !== undefined && out !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? 0 : undefined;
@@ -168,7 +168,7 @@ export const scalar = (emit: Emit, type: DataType, value: number): Value =>
 
 export function reshapeTo(emit: Emit, value: Value | undefined, dims: readonly number[]): Value {
   const shape = integersConstant(emit, dims);
-  // A 0 in a shape means "as it was" unless told otherwise, which can be told since opset 14.
+  // A 0 in a shape copies a dimension, unless `allowzero` (opset 14) is set.
   return dims.includes(0) ? emit.Reshape([value, shape], { allowzero: 1 }) : emit.Reshape([value, shape]);
 }
 
@@ -180,7 +180,7 @@ export function integersConstant(emit: Emit, values: readonly number[], name = "
   return emit.constant(fromNumbers("int64", [values.length], values), name);
 }
 
-/** The element type of a value whose type was inferred. */
+/** Returns the inferred element type of a value. */
 export function typeOf(value: Value | undefined): DataType {
   if (value?.type === undefined) throw new RangeError(`the type of "${value?.name}" is not known`);
   return value.type.type;
@@ -189,12 +189,12 @@ export function typeOf(value: Value | undefined): DataType {
 export const castLike = (emit: Emit, value: Value, like: Value | undefined): Value =>
   typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 
-/** Numbers of sixteen bits in float32: they are too coarse for sums. */
+/** Casts 16-bit floats to float32: they are too coarse for sums. */
 export function widened(emit: Emit, x: Value): Value {
   return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
-/** The dimensions of a value, all numbers: gradients are written for one batch size at a time. */
+/** Returns fixed dimensions: gradients are written for one batch size at a time. */
 export function fixed(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);

@@ -1,21 +1,14 @@
 /**
- * The forms of the gradient of a convolution by its kernel: for each tap k of the kernel the products of what the tap saw with what came back
- * there,
- *
- *     dW[m, c, k] = Σ over samples and places p   dY[m, p] · X[c, stride · p + dilation · k]
- *
- * where X is padded.
- * - taps: for each tap a slice, and a product of matrices per sample.
- * - rows: the taps of a row of the kernel side by side in one product.
- * - channels last: slices of data whose channels lie together.
- * - channel by channel, for depthwise kernels: what the tap saw times what came back, added up.
- * - one product, for kernels of one tap: samples and places side by side in one sum, after a transposition, where that is less than a product
- *   per sample that has to be added up.
- *
- * Where the runtime convolves over blocks of channels (`channel-blocks.ts`), the gradient is a convolution there too, of what the layer saw, by
- * what came back as the kernel, with stride and dilation in each other's place, and nothing is sliced:
- * - samples in blocks: samples are the channels, channels the width, places the height.
- * - depthwise in blocks: each channel of each sample by itself; then samples are added up.
+ * Forms of the gradient of a convolution by its kernel. X is padded; p runs over output positions:
+ *    dW[m, c, k] = Σ over samples and p dY[m, p] · X[c, stride · p + dilation · k]
+ * - taps: for each tap a slice, and one matrix product per sample.
+ * - rows: the taps of one kernel row are concatenated in one product.
+ * - channels last: slices of data in channels-last layout.
+ * - channel by channel (depthwise kernels): elementwise product, then a sum.
+ * - one product (1 × 1 kernels): samples and positions in one sum, after a transposition, if that is cheaper than summing products per sample.
+ * With blocked channels (`channel-blocks.ts`) the gradient is itself a convolution without slices: dY is the kernel, and stride and dilation swap.
+ * - samples in blocks: samples act as channels, channels as the width, positions as the height.
+ * - depthwise in blocks: each channel of each sample is convolved separately; then samples are added up.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -30,7 +23,7 @@ interface Shape {
   readonly batch: number;
   readonly channels: number;
   readonly outputs: number;
-  /** Of the output. */
+  /** The spatial output dimensions. */
   readonly out: readonly number[];
   readonly places: number;
 }
@@ -41,7 +34,7 @@ export function shapeOf(x: Value, up: Value): Shape {
   return { batch, channels, outputs, out, places: elementCount(out) };
 }
 
-/** The gradient, in dimensions of as many elements as the kernel has. */
+/** Writes the gradient with as many elements as the kernel, possibly in other dimensions. */
 export type Writer = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape) => Value;
 type BlockWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape, blocks: Blocks) => Value;
 
@@ -51,7 +44,7 @@ export const taps: Writer = (s, emit, x, up, { batch, channels, outputs, out, pl
     reshapeTo(emit, value, [batch, s.group, count / s.group, places]);
   const upstream = grouped(up, outputs);
   const products = positions(s.kernel).map((tap) => {
-    // batch × group × M/g × places times its transpose partner: M/g × C/g for each sample, then summed over samples.
+    // batch × group × M/g × positions times M/g × C/g partners for each sample, then summed over samples.
     const seen = grouped(seenBy(s, emit, padded, tap, out, 2), channels);
     return overSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, seen], { transB: 1 }));
   });
@@ -116,13 +109,11 @@ export function oneProduct(
 }
 
 /**
- * Channels lie side by side as the width of an image whose height are the places of the data, row after row, and whose channels are the samples:
- *
- *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · pitch) × b × b
- *
- * A row has as many zeros beside it as the kernel reaches over, so that one place further is one tap further: a convolution for each tap of a row,
- * which differ by their pads, with the taps of a column as the rows of its output. Six channels by four blocks of outputs at a time keep the
- * registers busy, where the few taps of a kernel would not. A block of samples is a group, and the groups are added up: no sum is longer than one.
+ * Channels become the width of an image, the positions of the data (row by row) its height, and samples its channels:
+ *    data samples/b × (rows · pitch) × channels × b kernel samples/b × outputs/b × (rows · pitch) × b × b
+ * Each row is padded with zeros by the reach of the kernel, so the next position is the next tap. One convolution handles one tap of a kernel row
+ * (they differ in pads); the taps of a column are its output rows. Six channels × four output blocks at a time fill the registers.
+ * A block of samples is a group, and groups are added up, so no sum is longer than a block.
  */
 export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, outputs, out }, blocks) => {
   const { size } = blocks;
@@ -132,7 +123,7 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
   const { cut, before, after } = seenPlaces(s, emit, x, out);
   const [, , height = 1, width = 1] = fixed(cut);
   const [above = 0, left = 0] = before;
-  // A row of the kernel is as long as the rows of the data that it spans; what it does not need of that are zeros in front.
+  // A kernel row spans several data rows; leading zeros fill the unused part.
   const start = (pitch: number, tap: number): number => (above + down) * pitch - along * columns + left - tap * beside;
   let pitch = width + Math.max(left, after[1] ?? 0);
   while ((pitch * down) % along !== 0 || start(pitch, wide - 1) < 0 || pitch * down < along * columns) pitch += 1;
@@ -169,7 +160,7 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
   return outputs === all ? turned : emit.Slice([turned, [0], [outputs], [0]]);
 };
 
-/** Samples / b × places × channels × b. */
+/** Returns samples/b × positions × channels × b. */
 function samplesLast(emit: Emit, x: Value, blocks: Blocks): Value {
   const { size } = blocks;
   const [batch = 1, channels = 1, ...spatial] = fixed(x);
@@ -205,7 +196,7 @@ export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels
   return emit["com.microsoft.nchwc.ReorderOutput"]([overSamples(emit, shaped, 1)], { channels });
 };
 
-/** The data without what no tap sees, and the zeros around it that some do. */
+/** Returns the data without positions that no tap reads, with the zeros that some taps do read. */
 function seenPlaces(
   s: ConvSettings,
   emit: Emit,
@@ -233,7 +224,7 @@ function positions(kernel: readonly number[]): readonly (readonly number[])[] {
   );
 }
 
-/** The data with its pads; `first` is its first spatial axis. */
+/** Pads the data; `first` is its first spatial axis. */
 function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
   const spatial = fixed(x).slice(first, first + s.kernel.length);
   const pads = explicitPads(s, spatial);
@@ -248,7 +239,7 @@ function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
   return emit.Pad([x, both, 0]);
 }
 
-/** What a tap saw: one place of the padded data for each place of the output. */
+/** Returns the padded data that a tap reads: one position per output position. */
 function seenBy(
   s: ConvSettings,
   emit: Emit,

@@ -1,18 +1,14 @@
 /**
- * Which form of the gradient of a convolution by its kernel is written (`weight-gradient-forms.ts` has them). None is the fastest for all
- * shapes. Measured on CPU (x64, AVX-512), with batches of 16 and 128:
- * - "taps": the best for many places and a middling number of channels.
- * - "rows": three to four times as fast for 1 or 3 channels, whose products are too narrow by themselves, and even from 16 on.
- * - "channels last": twice as fast for strides from 32 channels on, and by a tenth to a half for 64 channels or more on small images; by a
- *   quarter for one channel.
- * - "channel by channel", for depthwise kernels: two to five times as fast on small images, slower on large ones.
- * - "one product", for kernels of one tap: two to eight times as fast for many channels on small images, and what momentum carries is added
- *   by the product itself.
- *
- * Where the runtime convolves over blocks of channels (`channel-blocks.ts`):
- * - "samples in blocks": two to three times as fast as the forms above, and it runs in as many threads as there are, where slices take one. It
- *   needs several channels to keep the registers busy.
- * - "depthwise in blocks": ten times as fast and more.
+ * Chooses the form of the gradient of a convolution by its kernel (`weight-gradient-forms.ts`). Measured on CPU (x64, AVX-512), batches of 16 and
+ * 128:
+ * - "taps": fastest for many positions and a medium number of channels.
+ * - "rows": three to four times as fast for 1 or 3 channels, whose products are too narrow, and faster for 16 or more, too.
+ * - "channels last": twice as fast for strides from 32 channels on; 10 to 50 % faster for 64 or more on small images; 25 % for one channel.
+ * - "channel by channel" (depthwise): two to five times as fast on small images, slower on large ones.
+ * - "one product" (1 × 1): two to eight times as fast for many channels on small images. The product itself adds the momentum.
+ * With blocked channels (`channel-blocks.ts`):
+ * - "samples in blocks": two to three times as fast as the above, and multithreaded, unlike slices. It needs several channels to fill the registers.
+ * - "depthwise in blocks": ten times as fast or more.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -46,7 +42,7 @@ export const forms = [
 
 export type Form = (typeof forms)[number];
 
-/** Images whose output has at most so many positions count as small. */
+/** The maximum number of output positions of a small image. */
 const small = 256;
 
 export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): readonly Form[] {
@@ -62,13 +58,13 @@ export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): 
   return ["taps", "channel by channel", ...(blocks === undefined ? [] : (["depthwise in blocks"] as const))];
 }
 
-/** Whether each place of the output saw the one place of the data that lies there. */
+/** Returns whether each output position reads exactly the data at the same position. */
 function isProduct(s: ConvSettings, x: Value): boolean {
   const still = elementCount(s.kernel) === 1 && s.strides.every((stride) => stride === 1);
   return still && explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
 }
 
-/** The form that is written unless another is asked for. */
+/** Returns the default form. */
 export function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
   const { channels, outputs, places } = shapeOf(x, up);
   if (elementCount(s.kernel) === 1) {
@@ -86,12 +82,12 @@ export function fastest(s: ConvSettings, x: Value, up: Value, block: number | un
 
 export interface WeightGradientOptions {
   readonly blocks?: Blocks | undefined;
-  /** What was contributed so far, for a form that adds to it for free. */
+  /** Returns what was contributed so far, for a form that adds to it for free. */
   readonly take?: () => Contribution | undefined;
   readonly form?: Form;
 }
 
-/** dLoss/dW in the kernel's dimensions, from the data, the kernel and dLoss/dY. */
+/** Writes dLoss/dW in the kernel's dimensions, from the data, the kernel and dLoss/dY. */
 export function weightGradient(
   s: ConvSettings,
   emit: Emit,
@@ -109,7 +105,7 @@ export function weightGradient(
   return reshapeTo(emit, writer(s, emit, x, up, shape), fixed(w));
 }
 
-/** Those that need no blocks of channels. */
+/** Forms that do not need blocks of channels. */
 const plain: Readonly<Partial<Record<Form, Writer>>> = {
   taps,
   rows,
