@@ -126,7 +126,8 @@ describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
   beforeAll(async () => {
     folder = await filled();
     for (const { language, text: recipe } of codeBlocks(text))
-      if (language === "yaml") await writeFile(join(folder, "recipe.yaml"), recipe);
+      if (language === "yaml")
+        await writeFile(join(folder, /^# (\S+\.yaml)$/m.exec(recipe)?.[1] ?? "recipe.yaml"), recipe);
     // Where the name "pith" has a meaning.
     await mkdir(join(root, "out"), { recursive: true });
     home = temporaryFolder(join(root, "out"));
