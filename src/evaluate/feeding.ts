@@ -1,4 +1,4 @@
-/** What a model is fed with: the columns of a data set, and its states, which begin as zeros. */
+/** Feeds a model with the columns of a data set and with its recurrent states, which begin as zeros. */
 import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { equalSizes } from "../analysis/equal-sizes.ts";
 import { infer } from "../analysis/infer.ts";
@@ -13,17 +13,14 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 
 export interface Feeding extends Binding {
-  /** Samples that every run takes: as many as the model fixes, or one if no axis counts them; undefined if any number will do. */
+  /** Samples per run: the model's fixed number, or one if no axis counts them; undefined if any number works. */
   readonly size: number | undefined;
   readonly states: readonly State[];
-  /** What the states begin with, by input. */
+  /** Initial states by input. */
   readonly zeros: Batch;
 }
 
-/**
- * How batches like this one are fed to a model.
- * @throws PithError E_DATA if an input has no column and is no state, or its column does not fit.
- */
+/** @throws PithError E_DATA if an input has no column and is no state, or its column does not fit. */
 export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
   const states = findStates(model, givenInputs(model, batch));
   const zeros = initialStates(model, states);
@@ -39,13 +36,11 @@ export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
   return { ...bound, size, states, zeros };
 }
 
-/** The inputs of one run, and the samples that it is about. */
 export interface FedRun {
   readonly feeds: Batch;
   readonly samples: number;
 }
 
-/** Feeds the batches of a data set to a model, run by run, in the sizes that it takes, with the states that it carries from sample to sample. */
 export class Feeder {
   readonly feeding: Feeding;
   /** Samples of each run; undefined if a run takes a whole batch. */
@@ -54,11 +49,11 @@ export class Feeder {
   #held: Batch;
 
   /**
-   * @param other a model that is fed the same: its fixed size holds for both.
+   * @param other a model with the same inputs, whose fixed batch size applies too.
    * @throws PithError E_DATA if an input has no column and is no state, or its column does not fit.
    */
   constructor(model: Model, batch: Batch, owner: string, other = model) {
-    // The states are those of the model as it is: a value that is observed beside its outputs is none.
+    // Uses the unchanged model: an observed value that became an output is not a state.
     this.feeding = feedingOf(model, batch, owner);
     const { size, states, zeros } = this.feeding;
     this.size = states.length > 0 ? 1 : (size ?? (other === model ? undefined : feedingOf(other, batch, owner).size));
@@ -66,7 +61,7 @@ export class Feeder {
     this.#owner = owner;
   }
 
-  /** The runs that a batch takes. Of a model with states, each run's outputs must be passed to `carry` before the next. */
+  /** Splits a batch into runs. For a model with states, pass each run's outputs to `carry` before the next run. */
   *runs(batch: Batch): Generator<FedRun, void, undefined> {
     const { feeds, states, zeros } = this.feeding;
     const { size } = this;
@@ -91,7 +86,7 @@ export class Feeder {
   }
 }
 
-/** `count` samples from `start`, the last one repeated until there are `size`. */
+/** Returns `count` samples from `start`, padded to `size` by repeating the last one. */
 function window(batch: Batch, start: number, count: number, size: number): Batch {
   if (count === size) return sliceBatch(batch, start, start + size);
   const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
@@ -113,7 +108,7 @@ export interface OneRun {
 }
 
 /**
- * The first sample as a model takes it, or as many as the model fixes; its states as they begin.
+ * Returns the first sample (or the model's fixed number of samples) with initial states.
  * @throws PithError E_DATA if there is none, or an input has no column that fits.
  */
 export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
@@ -123,7 +118,7 @@ export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
   return { feeds: { ...feeds(batch), ...zeros }, size };
 }
 
-/** A dimension of a state that only has a name may be decided by the model: the hidden units of a layer. */
+/** Inference resolves symbolic dimensions that the model determines, such as hidden units. */
 function initialStates(model: Model, states: readonly State[]): Batch {
   if (states.length === 0) return {};
   const copy = model.clone();
@@ -135,7 +130,7 @@ function initialStates(model: Model, states: readonly State[]): Batch {
   );
 }
 
-/** The inputs that the data gives: by the names of columns, or the only column to the first input that it can be. */
+/** Matches inputs by column name; a single column goes to the first input that it fits. */
 function givenInputs(model: Model, batch: Batch): readonly string[] {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const { feeds } = model.graph;

@@ -1,7 +1,4 @@
-/**
- * Which preprocessing a model was trained with, found by trying: a model scores far better on images prepared as it knows them.
- * The guess is stated, never silent; a best score no better than chance says that none of them was right.
- */
+/** Finds the preprocessing that a model was trained with by trying the common ones: accuracy is far higher with the right one. */
 import { type Geometry, geometryText } from "../data/geometry.ts";
 import {
   geometryUsed,
@@ -29,43 +26,41 @@ import { mean } from "./regression.ts";
 import type { Estimate, Metric } from "./types.ts";
 
 /**
- * Samples of each round (successive halving): what a round shows to be worse is not tried in the next, nor is the worse half of all. Where a
- * round that is enough leaves the best at chance, no more samples help. So nine ways take at most 9 · 32 + 5 · 64 + 3 · 256 + 2 · 1,024 runs
- * of a sample, and 1,376 where none is right, whatever the data.
+ * Samples per round of successive halving. At most 9 · 32 + 5 · 64 + 3 · 256 + 2 · 1,024 samples run for nine candidates, and 1,376 if all stay at
+ * chance level after `enough` samples.
  */
 const rounds = [32, 64, 256, 1024] as const;
 const enough = 256;
 const mostSamples = 1024;
-/** Losses have long tails: the normal interval of fewer is too narrow. */
+/** Losses have long tails: with fewer samples the normal interval is too narrow. */
 const fewestLosses = 32;
-/** The guess belongs to model and data, not to a run: always the same draw. */
+/** A constant, because the guess depends on model and data only. */
 export const drawSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
-  /** Every preprocessing tried, best first. */
+  /** Every preprocessing that was tried, best first. */
   readonly scores: readonly PreprocessingScore[];
-  /** Others that the samples do not tell from the chosen one: state the preprocessing if you know it. */
+  /** Preprocessings that the samples cannot distinguish from the chosen one. */
   readonly indistinct: readonly Preprocessing[];
-  /** The share that always giving the commonest label would get right: a score like it is none. */
+  /** Accuracy of always predicting the most common label. */
   readonly chance: number;
-  /** Whether the best score is told from chance: otherwise the preprocessing, the labels or the model are wrong. */
+  /** Whether the best score is above chance; if not, the preprocessing, the labels or the model are wrong. */
   readonly trusted: boolean;
 }
 
 export interface PreprocessingScore {
   readonly preprocessing: Preprocessing;
   readonly accuracy: Estimate;
-  /** Cross-entropy in nats, of scores multiplied by what makes it least: so that it does not prefer inputs in a wide range. */
+  /** Cross-entropy in nats at the best temperature, so that it does not favor inputs with a wide range. */
   readonly loss: number;
 }
 
 /**
- * Tries the usual preprocessings on 32 samples drawn at random, then on 64, 256 and 1,024 those that are left: not shown to be worse than the best
- * (right answers by McNemar's test, losses by their paired difference), and among the better half. Takes the one with which the model is
- * right most often; of those that right answers do not tell apart, the one with the lowest loss; of those that 256 samples do not tell apart at all,
- * the one with the narrowest range. It ends as soon as one is left and told from chance, and after 256 samples if none is. Images in files are tried
- * cut from the middle and whole, too.
+ * Tries the common preprocessings on 32 random samples, then the better half of them on 64, 256 and 1,024.
+ *
+ * A round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The one with the highest
+ * accuracy is chosen, then lowest loss, then narrowest range. Image files are tried both center-cropped and whole.
  * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -91,7 +86,7 @@ export async function guessPreprocessing(
   }
   const [usual, ...others] = imageGeometries(batch, input);
   const first = tried ?? candidates(channels).map((how) => cut(how, usual));
-  // The other ways to cut are tried with the values that fit best, once those are known.
+  // Other crops are tried only with the best values.
   const cuts = tried === undefined ? others : [];
   const total = mostRuns(first.length + cuts.length, sample.count);
   let done = 0;
@@ -105,7 +100,7 @@ export async function guessPreprocessing(
     done += right.rows.length;
     return { preprocessing: how, accuracy: right.estimate, right: right.rows, ...leastLosses(loss.rows) };
   };
-  /** Scores of all on the same samples, whose images are read once for each geometry. */
+  /** Reads the images once for each geometry. */
   const scoreAll = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<Trial[]> => {
     const trials: Trial[] = [];
     let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
@@ -158,17 +153,16 @@ export async function guessPreprocessing(
   };
 }
 
-/** The best of a round, and those that it does not show to be worse, by their losses. */
 function contenders(found: readonly Trial[]): readonly Trial[] {
-  // Where right answers do not decide, the loss does: it weighs how sure each answer is, so it sees more in the same samples.
+  // If accuracies tie, losses decide: they include the confidence, so the same samples show more.
   const alike = found.filter((trial) => !isFewer(trial, found[0])).sort((a, b) => lossOf(a) - lossOf(b));
   const [best] = alike;
   return alike.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
 /**
- * Which scale is meant makes a difference where activations are rounded to codes: ranges of inputs 255 times too wide leave one code of 256 (a digit classifier falls from 98.9 % to 9.8 %), those 255 times too narrow
- * saturate (98.0 %).
+ * The scale matters for quantization: input ranges 255 times too wide leave one quantized value of 256 (a digit classifier falls from 98.9 % to 9.8
+ * %); ranges 255 times too narrow saturate (98.0 %).
  */
 function safest(best: Trial, trials: readonly Trial[]): Trial {
   const { count } = best.accuracy;
@@ -179,7 +173,7 @@ function safest(best: Trial, trials: readonly Trial[]): Trial {
   return isNarrow(best) ? best : (tied.filter(isNarrow).sort(order)[0] ?? best);
 }
 
-/** Ranges that differ by less lose next to nothing by being taken for each other. */
+/** If ranges differ by a smaller factor, confusing them costs almost nothing. */
 export const alikeRange = 2;
 
 function mostRuns(ways: number, count: number): number {
@@ -191,12 +185,11 @@ function mostRuns(ways: number, count: number): number {
   }, 0);
 }
 
-/** The better half of those tried; two are tried to the end. */
+/** Two candidates are always kept. */
 function better(tried: number): number {
   return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
 
-/** The same values of images that are resized and cut in some way; the name says it. */
 export function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
   if (geometry === undefined) return how;
   const { resize: _, crop: __, filter: ___, ...values } = how;
@@ -205,15 +198,14 @@ export function cut(how: Preprocessing, geometry: Geometry | undefined): Preproc
 }
 
 /**
- * A network without biases to speak of answers alike whatever the scale of its inputs, and is the surer the wider their range: its loss says nothing of
- * the scale that it was trained with. So scores are multiplied by each of these, and the one with the least loss counts (Guo et al. 2017,
- * https://arxiv.org/abs/1706.04599).
+ * Temperatures. A network almost without biases predicts the same at any input scale, but its confidence grows with the scale, so the raw loss says
+ * nothing about it. The temperature with the lowest loss counts (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
  */
 const factors = Array.from({ length: 22 }, (_, at) => 2 ** (at - 9));
-/** Factors are tried in steps of 2: smaller differences may be theirs. */
+/** Temperatures are tried in steps of 2, which can cause smaller differences. */
 const notableLoss = 0.1;
 
-/** Losses of each sample, one for each factor. */
+/** Losses of each sample at each temperature. */
 function scaledLosses(): Metric {
   const nats = crossEntropy({ from: "logits" });
   return {
@@ -236,7 +228,7 @@ function scaledLosses(): Metric {
   };
 }
 
-/** Those of the factor with the least of all; with none that is a number, infinity. */
+/** Returns the losses at the best temperature; infinite if none is a number. */
 function leastLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
   const columns = factors.map((_, at) => rows.filter((__, place) => place % factors.length === at));
   let least = { loss: Number.POSITIVE_INFINITY, losses: columns[0] ?? new Float64Array() };
@@ -248,12 +240,12 @@ function leastLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
 }
 
 interface Trial extends PreprocessingScore {
-  /** 1 where the model was right, in the order of the samples. */
+  /** 1 for each sample with the right prediction. */
   readonly right: Float64Array;
   readonly losses: Float64Array;
 }
 
-/** Best first; a stable sort keeps the likelier one first where all is equal. */
+/** A stable sort keeps the likelier candidate first if all is equal. */
 function order(a: Trial, b: Trial): number {
   return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
 }
@@ -262,7 +254,7 @@ function lossOf({ loss }: Trial): number {
   return Number.isFinite(loss) ? loss : Number.MAX_VALUE;
 }
 
-/** Whether the samples that both were tried on show one to be worse than the best: by right answers, or by losses that right answers do not contradict. */
+/** Whether the common samples show that a candidate is worse than the best: by predictions, or by losses if predictions do not contradict. */
 function isWorse(trial: Trial, best: Trial): boolean {
   if (isFewer(trial, best)) return true;
   const count = Math.min(trial.losses.length, best.losses.length);
@@ -271,7 +263,7 @@ function isWorse(trial: Trial, best: Trial): boolean {
   return extra.low > 0 && extra.value > notableLoss * lossOf(best) && !isFewer(best, trial);
 }
 
-/** Whether the samples that both were tried on show that one is right less often than the other (McNemar, 5 %). */
+/** Whether a candidate is right significantly less often on the common samples (McNemar, 5 %). */
 function isFewer(trial: Trial, best: Trial | undefined): boolean {
   if (best === undefined || trial === best) return false;
   let onlyBest = 0;
@@ -284,7 +276,7 @@ function isFewer(trial: Trial, best: Trial | undefined): boolean {
   return onlyThis < onlyBest && mcnemarExact(onlyBest, onlyThis) <= 0.05;
 }
 
-/** The input that takes the images: the only one, or the only one in their shape. */
+/** Returns the only input, or the only one in the shape of images. */
 export function imageInput(model: Model): ImageInput {
   const { feeds } = model.graph;
   const shaped = feeds.filter(({ type }) => type?.dims?.length === 4);

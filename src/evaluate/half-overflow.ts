@@ -1,6 +1,6 @@
 /**
- * Numbers that float16 does not hold, in a result that computes in it. Where this runtime has no float16 kernels it computes in float32 and nothing
- * overflows; where the result will run it does, silently: so the original is asked how large its numbers are there.
+ * Finds values that overflow float16. A runtime without float16 kernels computes in float32 and does not show them, so the original's values are
+ * measured.
  */
 import { retypes } from "../analysis/codes.ts";
 import { infer } from "../analysis/infer.ts";
@@ -20,13 +20,13 @@ import { count } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
 import { inputsFor } from "./paired-runs.ts";
 
-/** The largest number of float16. */
+/** Largest float16 value. */
 const largest = 65_504;
 const samplesAsked = 8;
 const mostOfMask = 2 ** 24;
 
 /**
- * Which number is too large, as a sentence; undefined where none is, or nothing is computed in float16.
+ * Returns a sentence about the value that overflows; undefined if none does, or nothing is computed in float16.
  * @param data samples; undefined: random inputs.
  * @throws PithError as runs of the original do, E_STOPPED on the signal.
  */
@@ -59,9 +59,9 @@ export async function halfOverflow(
 }
 
 /**
- * Writes nodes that find the largest magnitude of each value: what they are called in the main graph, and the node that makes the value.
+ * Adds nodes that compute each value's maximum magnitude. Returns their outputs in the main graph, with the producer of each value.
  *
- * What lies in a graph inside a node is handed out: by If as it is, and as zero by the branch that is not taken; by Loop and Scan for each turn.
+ * Subgraphs return theirs as outputs: If returns zero for the other branch, Loop and Scan return one per iteration.
  */
 function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
   const inference = infer(model);
@@ -69,7 +69,7 @@ function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
   const zero = emitInto(model).constant(float32([1], [0]), "zero");
   const within = (graph: Graph): (readonly [Value, string])[] => {
     const emit = emitter(graph, { by: "half-overflow", opsets });
-    // Of nothing there is no maximum.
+    // The maximum of an empty tensor does not exist.
     const most = (value: Value): Value =>
       emit.ReduceMax([emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 })], { keepdims: 1 });
     return [...graph.nodes()].flatMap((node) => {
@@ -86,7 +86,7 @@ function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
         within(body).map(([value, place]) => {
           for (const other of bodies)
             other.addOutput(other === body ? value : emitter(other, { opsets }).Identity([zero]));
-          // One number for each output that is handed out turn by turn, where there are any.
+          // Adds a scan axis for the new output.
           for (const [name, { kind, value: list }] of node.attributes)
             if (kind === "ints" && name.startsWith("scan_output_"))
               graph.setAttribute(node, name, { kind, value: [...list, 0] });
@@ -99,7 +99,7 @@ function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
   return new Map(within(model.graph).map(([{ name }, place]) => [name, place]));
 }
 
-/** Stored numbers that stand for infinity are what the result holds for them: a mask of −1e9 is no overflow. */
+/** Stored values that represent infinity are clamped as in the result: a mask of −1e9 is not an overflow. */
 async function clampConstants({ graph }: Model): Promise<void> {
   const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
     if (tensor?.type !== "float32" || tensor.bytes > mostOfMask) return undefined;

@@ -1,11 +1,10 @@
 /**
- * Speed as a ratio: every model runs once in every round, so what slows the machine slows all of them, and the ratio stays.
+ * Measures speed as a ratio. Every model runs once per round, so a slow machine slows all of them and the ratio is kept.
  *
- * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / time of this one), with the
- * 10th and 90th percentile beside it.
- * Beside it stands the processor time of a run, which does not grow with what else the machine does: waiting is no part of it.
- * Threads of one session do not spin while another runs: on two cores that had doubled the times of whole rounds.
- * The order rotates from round to round, and turns about, so that none always runs on the caches that the same other one has filled.
+ * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / its time), with the 10th and 90th
+ * percentile. Processor time excludes waiting, so other processes do not affect it. Threads do not spin between runs of a session: on two cores that
+ * doubled the times of whole rounds. The order rotates and reverses from round to round, so that no model always runs on caches filled by the same
+ * other one.
  */
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../engine/engine.ts";
@@ -14,10 +13,10 @@ import type { Model } from "../graph/model.ts";
 import type { Batch } from "../tensor/types.ts";
 import { quantile } from "./interval.ts";
 
-/** Milliseconds. What interrupts a shorter stretch outweighs it: short runs are repeated within a round. */
+/** Milliseconds. Shorter runs are repeated within a round, because interruptions would outweigh them. */
 const shortestStretch = 10;
 
-/** Milliseconds after which a slow model is warm, and the runs that it takes all the same. */
+/** Milliseconds after which a slow model is warm, and its minimum number of warm-up runs. */
 const longestWarmUp = 3000;
 const leastWarmUp = 2;
 
@@ -25,9 +24,9 @@ const fewestRounds = 3;
 
 export interface LatencyOptions {
   readonly rounds?: number;
-  /** After so many seconds no further round begins, but there are three. */
+  /** Seconds after which no further round begins; the minimum is three rounds. */
   readonly seconds?: number | undefined;
-  /** Runs before the clock counts: buffers are allocated, in a browser code is compiled. */
+  /** Warm-up runs: buffers are allocated, and browsers compile code. */
   readonly warmUp?: number;
   /** Threads inside an operator; as many as the machine has unless said. */
   readonly threads?: number | undefined;
@@ -43,19 +42,18 @@ export interface Spread {
 }
 
 export interface Latency {
-  /** Of the middle run of a round, in milliseconds. */
+  /** Median run of a round, in milliseconds. */
   readonly milliseconds: Spread;
-  /** How many times as fast as the first model: 2 is half the time. */
+  /** Speed relative to the first model: 2 is half the time. */
   readonly speedup: Spread;
-  /** From model to ready session, in milliseconds, once. */
+  /** Milliseconds from model to ready session, measured once. */
   readonly load: number;
-  /** Milliseconds of processor time that a run takes, in all threads together; undefined where it cannot be read (in a browser). */
+  /** Milliseconds of processor time per run over all threads; undefined if it cannot be read (browsers). */
   readonly processorTime?: number;
 }
 
-/** A model's times, those of its single runs among them. */
 export interface RunTimes extends Latency {
-  /** Single runs, in milliseconds: half of them took at most `p50`, nine of ten at most `p90`. */
+  /** Percentiles of individual runs, in milliseconds. */
   readonly runs: { readonly p50: number; readonly p90: number };
 }
 
@@ -67,7 +65,8 @@ export interface LatencyReport {
 }
 
 /**
- * Times models against the first of them, interleaved.
+ * Times models relative to the first of them, interleaved.
+ * @param feeds the inputs by name: one batch for all models, or one for each.
  * @param feeds the inputs by name: one batch for all models, or one for each.
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
@@ -94,7 +93,7 @@ export async function latency(
       loads.push(performance.now() - start);
     }
     const singles: number[][] = models.map(() => []);
-    /** Milliseconds of the run in the middle: one that something else held up does not count. */
+    /** Median run in milliseconds: an interrupted run does not count. */
     const once = async (index: number, repeats: number, each?: number[]): Promise<number> => {
       const taken = new Float64Array(repeats);
       let before = performance.now();
@@ -156,27 +155,26 @@ function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
   return Number.isFinite(milliseconds) ? { processorTime: milliseconds } : {};
 }
 
-/** What a run takes of a processor's time, as a share of what one of the first model takes; undefined where that cannot be read. */
+/** Returns the processor time of a run relative to the first model's; undefined if it cannot be read. */
 export function workOf(
   [first]: readonly (Pick<Latency, "processorTime"> | undefined)[],
   own: Pick<Latency, "processorTime"> | undefined,
 ): number | undefined {
   const share = (own?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
-  // A clock that has not moved says nothing.
+  // The clock may be too coarse to advance.
   return Number.isFinite(share) && share > 0 ? share : undefined;
 }
 
-/** Whether the machine had so much else to do that its times say little: of a model's rounds the 90th percentile is more than twice the 10th. */
+/** Whether a model's 90th percentile is more than twice its 10th: the machine was too busy. */
 export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): boolean {
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-/** @param command what times the models again. */
+/** @param command times the models again. */
 export function unsteadyNote(command: string): string {
   return `The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: ${command}`;
 }
 
-/** Median, 10th and 90th percentile. */
 export function spread(values: Float64Array): Spread {
   const sorted = values.toSorted();
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };

@@ -1,6 +1,6 @@
 /**
- * Which layer of a changed model is to blame for what it says otherwise than its original. The noise at a layer's output is that of all layers before
- * it; here each layer is run by itself: the original in which that layer alone is the candidate's (`exchange.ts`).
+ * Finds the layer that causes most of the output error. To separate a layer's error from the errors before it, the original runs with only that layer
+ * replaced by the candidate's (`exchange.ts`).
  */
 
 import { infer } from "../analysis/infer.ts";
@@ -19,59 +19,59 @@ import { differences, type LayerDifference, type Place, placesBetween, placesOf 
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "./over-samples.ts";
 import { inputsFor } from "./paired-runs.ts";
 
-/** What goes wrong until the output of a layer (`signalToNoise`), and in it. */
+/** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {
-  /** An operation without a weight is listed where the candidate rounds its result, and so is an output that no layer makes. */
+  /** "operation": an operation without a weight whose result the candidate quantizes. "output": a model output that no layer computes. */
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
-  /** Decibels where everything before is the original's; undefined where it could not be run alone. */
+  /** Decibels if everything before is the original's; undefined if the layer could not run alone. */
   readonly own: number | undefined;
   /**
-   * The error of the outputs where this alone is the candidate's, of that where everything is. Infinite if both are not finite;
-   * undefined if it was not measured, or if only the error of this alone is not finite.
+   * Output error with only this layer replaced, divided by the error with all replaced. Infinite if both are not finite; undefined if it was not
+   * measured, or if only this layer's error is not finite.
    */
   readonly share: number | undefined;
-  /** The layers before this one whose own outputs cannot be compared (channels were cut): their errors count to it. */
+  /** Earlier layers whose outputs cannot be compared because channels were removed. Their errors count here. */
   readonly hidden: readonly string[];
 }
 
-/** What explains most of the outputs' error. */
+/** The cause of most of the output error. */
 export interface Blame extends Pick<LayerError, "operator" | "share"> {
-  /** "before": what is computed between that layer and those before it. */
+  /** "before": computed between that layer and earlier ones. */
   readonly kind: LayerError["kind"] | "before";
-  /** One; or several that cannot be told apart. */
+  /** Several if they cannot be told apart. */
   readonly layers: readonly string[];
 }
 
 export interface LayerErrors {
   /** In the order of the original's nodes. */
   readonly layers: readonly LayerError[];
-  /** Undefined where nothing differs. */
+  /** Undefined if nothing differs. */
   readonly blamed: Blame | undefined;
   readonly misses: readonly Miss[];
 }
 
 export interface LayerErrorOptions extends ObserveOptions {
-  /** The only output whose error is explained; else all that are floats. */
+  /** The only output whose error is explained; default: all float outputs. */
   readonly output?: string | undefined;
-  /** The seed of random inputs (0). */
+  /** Seed of random inputs (0). */
   readonly seed?: number | undefined;
 }
 
-/** Runs on random inputs, of up to eight samples each. */
+/** Each run has up to eight samples. */
 const randomRuns = 2;
-/** Samples that layers are run alone on, the multiply-accumulates that this may take about, and how many layers are in any case. */
+/** Samples for single layers, maximum multiply-accumulates, and minimum number of layers to run. */
 const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
 
 /**
- * Where a changed model goes wrong: the error at each layer's output, what the layer itself adds, and the layer to blame first: the one whose
- * own error explains most of the outputs' error. The noise of the outputs (Σ noise / signal over the outputs of floats) is measured with this layer
- * alone as the candidate has it, and with all; the quotient is its share, and the largest is to blame, or the first that makes outputs that are not
- * finite. Shares of independent errors add up to about 1. An error made between two layers, by a rounded softmax or a sum in float16, counts to
- * the layer behind it, unless the candidate rounds what it is made of there. So does the error of layers whose outputs cannot be compared, because channels
- * were cut: these are to blame together, without the layer behind them if it has only lost the inputs that they no longer make.
+ * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
  *
- * Cost: both models on all samples; then both again for each layer on 8 samples, of expensive models for the noisiest layers only.
+ * A layer's share is Σ noise / signal over the float outputs with only this layer replaced, divided by the same with all replaced. Shares of
+ * independent errors sum to about 1. An error between two layers (a quantized softmax, a sum in float16) counts to the layer after it, unless the
+ * candidate quantizes its inputs there. Layers whose outputs cannot be compared because channels were removed count together.
+ *
+ * Cost: both models on all samples; then both again for each layer on 8 samples, for expensive models only for the noisiest layers.
+ * @param data Samples; undefined: random inputs.
  * @param data Samples; undefined: random inputs.
  * @returns a Miss if the two cannot be compared on random inputs.
  * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
@@ -102,7 +102,7 @@ export async function layerErrors(
     misses,
   );
   const found = compared.toSorted((a, b) => a.place.at - b.place.at);
-  // The parts of a recurrent layer are one node.
+  // The values of a recurrent layer are one node.
   const cuts = new Map(found.map(({ place }) => [place.before[0], place]));
   const places = [...cuts.values()];
   const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
@@ -120,7 +120,7 @@ export async function layerErrors(
   return { layers, blamed: most && blameOf(most, ...models), misses };
 }
 
-/** By the value of each place: the layers between it and the places before it. */
+/** Returns the layers between each place and the places before it. */
 function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
   const compared = new Set(places.map(({ layer }) => layer));
@@ -150,12 +150,11 @@ function blameOf({ layer, kind, operator, share, hidden }: LayerError, original:
   return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
 }
 
-/** Samples that tell which layer to blame, and weights of an original, in bytes, beyond which it takes too long to ask by the way. */
+/** Number of samples, and maximum weight bytes of an original for which the cause is searched while reporting. */
 const [samplesToBlame, largestToBlame] = [16, 2 ** 29];
 
 /**
- * The layer to blame first for what a result lost, to be named where it is refused: as `layerErrors`, on few samples, and undefined where it cannot
- * be told, for whatever reason.
+ * Finds the layer to name if a result is rejected, on few samples; undefined if it cannot be determined for any reason.
  * @throws PithError E_STOPPED on the signal.
  */
 export async function layerToBlame(
@@ -175,21 +174,23 @@ export async function layerToBlame(
   }
 }
 
-/** What is to blame, of a model in which only these layers were changed; undefined where it is none of them, and nothing was measured. */
+/** Restricts a finding to the changed layers. Without a measured share, another layer cannot be the cause. */
 export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
   if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };
 }
 
-/** Without a layer of a smaller share the error would be less by −10 log10(1 − share), 1.2 dB at most. */
+/** A layer with a smaller share improves the error by at most −10 log10(1 − share) = 1.2 dB. */
 const leastShare = 0.25;
 
-/** Whether there is no one layer to blame: several that cannot be told apart, or the one with the largest share of the error has little of it. */
+/** Whether no single layer dominates. */
 export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): boolean {
   return layers.length > 1 || (share !== undefined && share < leastShare);
 }
 
-/** `First to blame is layer "conv_9" (96 % of the error by itself)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more` */
+/**
+ * `First to blame is layer "conv_9" (96 % of the error by itself)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more`
+ */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
   const what = { layer: "layer", output: "output", operation: operator, before: "what is computed before layer" };
@@ -205,7 +206,7 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
     : `First to blame is ${named} (${percent} of the error by itself)`;
 }
 
-/** Where no layer could be run alone it is the one with the fewest decibels: those behind it carry its error on. */
+/** If no layer could run alone, the noisiest one is chosen; later layers carry its error on. */
 function mostOf(layers: readonly LayerError[]): LayerError | undefined {
   const decibels = ({ own, signalToNoise }: LayerError): number => noise(own ?? signalToNoise);
   const [most] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
@@ -214,14 +215,13 @@ function mostOf(layers: readonly LayerError[]): LayerError | undefined {
   return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
 }
 
-/** Decibels that can be compared: what is not a number is worse than any. */
+/** NaN is worse than any number of decibels. */
 function noise(signalToNoise: number): number {
   return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }
 
 type Alone = Pick<LayerError, "own" | "share">;
 
-/** What each place adds by itself, and its share in the error of the outputs. */
 async function errorsAlone(
   engine: Engine,
   [original, candidate]: readonly [Model, Model],
@@ -256,7 +256,7 @@ async function errorsAlone(
     const answers: Batch[] = [];
     const first = await swap.runner(new Set(), []);
     await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
-    /** Σ noise / signal over the outputs, where these places are computed as the candidate does. */
+    /** Returns Σ noise / signal over the outputs with the selected places replaced. */
     const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
       const runner = await swap.runner(selected, []);
       const differences = new Map<string, Difference>();
@@ -272,7 +272,7 @@ async function errorsAlone(
         }
       });
       const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);
-      // What the original answers with zeros has no signal that its noise is a share of.
+      // An output of zeros has no signal to divide by.
       return comparable.reduce(
         (sum, { signal, noise, relativeNoise }) => sum + (signal === 0 ? noise : relativeNoise),
         0,
@@ -285,7 +285,7 @@ async function errorsAlone(
     for (const index of noisy.toSorted((a, b) => noise(own[a] ?? 0) - noise(own[b] ?? 0)).slice(0, affordable)) {
       const error = await errorWith(new Set([index]));
       if (Number.isFinite(error)) shares.set(index, whole > 0 ? error / whole : 0);
-      // A layer that divides by zero alone, but not next to the other changes, says nothing about the result.
+      // A layer that divides by zero only without the other changes says nothing about the result.
       else if (Number.isFinite(whole)) own[index] = undefined;
       else shares.set(index, Number.POSITIVE_INFINITY);
     }

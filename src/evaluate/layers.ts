@@ -1,12 +1,8 @@
 /**
- * Where a changed model departs from its original: signal to noise at the output of every layer, on the same samples.
+ * Signal to noise at the output of every layer, relative to the original on the same samples.
  *
- * What is compared is a value that has the same name in both models and lies at the layer of that name or shortly behind it: its output; or,
- * where a clean-up put what follows into the layer, the output of what followed; or, where a layer became several nodes, the output of the last.
- * Of what is rounded to codes right there it is what its consumers see, the rounded value: quantization leaves an activation out where the ends
- * of the codes do the same, and the value before them is not what the original's name meant.
- * What has no such value, is no float, or has other dimensions (channels were cut) cannot be compared, and is listed. An error is carried on:
- * which layer makes it says `layer-errors.ts`.
+ * Compared are values of the same name at the layer or shortly after it, because passes can fuse or split layers. A quantized activation is compared
+ * after its quantization, which is what its consumers read. Layers without such a float value of the same shape are listed.
  */
 
 import { asSeen } from "../analysis/codes.ts";
@@ -25,7 +21,7 @@ import { type ObserveOptions, overSamples, type Samples } from "./over-samples.t
 
 export interface LayerDifference {
   readonly layer: string;
-  /** In decibels; infinite where nothing changed. */
+  /** In decibels; infinite if nothing changed. */
   readonly signalToNoise: number;
   readonly cosine: number;
   readonly maxError: number;
@@ -39,8 +35,8 @@ export interface LayerComparison {
 const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "float64"]);
 
 /**
- * Holds the output of every layer of a model against the original's, over the samples of a data set. Both run as they are written, without
- * graph optimization. Memory: all layers' outputs for one batch of each model (default 4 samples).
+ * Compares the output of every layer with the original's, over the samples of a data set, without graph optimization. Memory: all layers' outputs for
+ * one batch of each model (default 4 samples).
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
  * @example
  * const { layers } = await compareLayers(createEngine(), original, smaller, calibration, { samples: 32 });
@@ -73,25 +69,23 @@ export async function compareLayersOn(
   return { layers: found.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
 }
 
-/** Below so many decibels a layer's output no longer says what it said. */
+/** Decibels below which a layer's output is considered wrong. */
 export const fewDecibels = 10;
 
-/** The first layer with few decibels, which those behind it have their error from; undefined where there is none. */
+/** Returns the first wrong layer, from which later layers inherit their error. */
 export function firstToBlame(layers: readonly LayerDifference[]): LayerDifference | undefined {
   return layers.find(({ signalToNoise }) => !(signalToNoise >= fewDecibels));
 }
 
-/** Where two models can be held against each other. */
 export interface Place extends ExchangePoint {
   readonly layer: string;
   readonly kind: "layer" | "operation" | "output";
   readonly operator: string;
   readonly at: number;
-  /** Multiply-accumulates for each number that comes out, about. */
+  /** Approximate multiply-accumulates per output element. */
   readonly fan: number;
 }
 
-/** The difference of two models at each place; places without one are listed with the reason. */
 export async function differences(
   original: ModelOnEngine,
   candidate: ModelOnEngine,
@@ -122,10 +116,9 @@ export async function differences(
   });
 }
 
-/** Nodes that a layer may have become, or that may have gone into it: scales, casts, a bias, normalization, an activation. */
+/** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */
 const mostNodesBehind = 8;
 
-/** The layers that original and candidate share. */
 export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
@@ -146,7 +139,7 @@ export function placesOf(original: Model, candidate: Model, misses: Miss[]): rea
   });
 }
 
-/** Operations without a weight, beside these places, whose result the candidate rounds; and the outputs. */
+/** Operations without a weight whose result the candidate quantizes, and the model outputs, except known places. */
 export function placesBetween(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
   const taken = new Set(known.flatMap((place) => place.before));
@@ -170,7 +163,6 @@ function isFloat(value: Value, inference: Inference): boolean {
   return floats.has(inference.operand(value)?.type ?? "string");
 }
 
-/** The values of a layer that are compared, or why there are none: those nearest to the layer in the candidate. */
 function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): ExchangePoint | Miss {
   const [theirs, ours] = [behind(layer), behind(own)];
   for (const [name, value] of ours) {
@@ -184,14 +176,14 @@ function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): 
   return new Miss("none of the layer's float values has the same name in both models", layer.name);
 }
 
-/** A layer's output and what is made of it along the way on which one value follows another, nearest first. */
+/** Returns a layer's output and the values of the chain after it, nearest first. */
 function behind({ node }: Layer): ReadonlyMap<string, Value> {
   const found = new Map<string, Value>();
   let next: readonly Value[] =
     node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
   for (let step = 0; step <= mostNodesBehind && next.length > 0; step++) {
     for (const value of next) found.set(value.name, value);
-    // Where several read a value, the layer ends.
+    // The chain ends at a value with several readers.
     const [value] = next;
     const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];
     next =

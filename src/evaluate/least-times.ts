@@ -1,21 +1,20 @@
 /**
- * Times by which something is decided: what else the machine does moves them little.
+ * Processor time of the fastest stretch of runs, which other processes hardly affect: waiting is excluded, and one stretch has warm caches.
  *
- * That is the processor time of the stretch that takes least: waiting is no part of it, and of many stretches one finds its numbers in the caches. On a
- * machine with ten times as many processes as processors the ratio of two models, each on one thread, differed by 1 or 2 % from one time to the next (22 layers
- * of resnet20 and a CCT), that of their mean processor times by 30 %.
+ * On a machine with ten times as many processes as processors, the ratio of two single-threaded models varied by 1 or 2 %; the ratio of mean
+ * processor times varied by 30 %.
  */
 import { processorTime } from "#platform";
 import type { Session } from "../engine/index.ts";
 import { stopIfAsked } from "../errors.ts";
 import type { Batch } from "../tensor/types.ts";
 
-/** Milliseconds of processor time: of a stretch, which the clock counts in microseconds, and of all stretches. */
+/** Milliseconds of processor time of one stretch (the clock counts in microseconds), and of all stretches. */
 const [stretch, enough] = [0.2, 40];
 const fewest = 3;
 
 /**
- * Of each session the processor time of a run, in milliseconds, in the stretch that takes least; NaN where it cannot be read (in a browser). They run in turns.
+ * Returns each session's fastest processor time per run in milliseconds; NaN if it cannot be read (browsers). Runs are interleaved.
  * @throws PithError E_STOPPED on the signal.
  */
 export async function leastTimes(

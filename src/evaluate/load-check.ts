@@ -1,10 +1,9 @@
-/** Whether a model that is about to be written loads in ONNX Runtime, optimized, as its users load it. */
+/** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
 import type { Engine } from "../engine/index.ts";
 import { unknownIn } from "../engine/unknown-operator.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 
-/** A result does not load, or fails on inputs that its original runs on. */
 export class ResultFails extends PithError {
   readonly loading: boolean;
 
@@ -14,10 +13,10 @@ export class ResultFails extends PithError {
   }
 }
 
-/** An engine that knows which models it has loaded, with all optimizations. */
+/** Remembers which models it has loaded with all optimizations. */
 export interface WatchedEngine extends Engine {
   hasLoaded(model: Model): boolean;
-  /** To be called when models that were loaded have changed since. */
+  /** Call this if loaded models have changed. */
   forget(): void;
 }
 
@@ -37,9 +36,8 @@ export function watchLoads(engine: Engine): WatchedEngine {
 }
 
 /**
- * Loads a model, unless it was. One with operators that this runtime does not have, or with inputs that JavaScript cannot carry, cannot be tried
- * here.
- * @throws ResultFails E_ENGINE with what the runtime says, and whether it is its own optimization that fails, or the original does not load either.
+ * Loads a model that was not loaded yet. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
+ * @throws ResultFails E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
  */
 export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
   if (engine.hasLoaded(model)) return;
@@ -55,7 +53,6 @@ export async function requireLoads(engine: WatchedEngine, model: Model, original
   }
 }
 
-/** Why a model does not load: because of what it is, or of what the runtime makes of it. */
 export async function notLoaded(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
   const text = (await loads(engine, model))
     ? "The result loads without graph optimizations, but not with those of ONNX Runtime"
@@ -63,7 +60,6 @@ export async function notLoaded(engine: Engine, model: Model, error: PithError):
   return new ResultFails(error, `${text}: ${error.message}`, true);
 }
 
-/** Whether a model loads, by default without optimizations of its graph. */
 export async function loads(engine: Engine, model: Model, optimize = false): Promise<boolean> {
   const session = await engine.load(model, { optimize }).catch(() => undefined);
   await session?.release();

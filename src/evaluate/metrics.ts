@@ -1,9 +1,4 @@
-/**
- * Figures against labels that are classes: accuracy, top-k, cross-entropy, perplexity, F1, Matthews' correlation.
- *
- * Labels are the column "label": one class a sample, or one a position (text, segmentation). A label below 0 (−100 in many data sets)
- * is not counted. Sums are in float64.
- */
+/** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
 
 import { samplesIn } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
@@ -26,23 +21,23 @@ import {
 import type { Metric } from "./types.ts";
 
 export interface MetricOptions {
-  /** The output that counts: "logits", else the first of floats, else the first, unless said. */
+  /** Output to evaluate; default: "logits", else the first float output, else the first. */
   readonly output?: string | undefined;
-  /** What figures in nats take it for: scores, or probabilities after a softmax. The numbers tell (default). */
+  /** Whether outputs are scores or probabilities; detected from the values by default. */
   readonly from?: ScoreForm;
-  /** The numbers of a sample in that output, where the model fixes how many. */
+  /** Elements per sample in that output, if the model fixes them. */
   readonly width?: number | undefined;
 }
 
 /**
- * The share of samples whose greatest score is the label's (top-1). Where samples have several labels, the mean of their shares.
- * A NaN among the scores is a wrong answer; of equal scores the first wins.
+ * Share of samples whose highest score is the label's (top-1), averaged over the labels of a sample. NaN counts as wrong; of equal scores the first
+ * wins.
  */
 export function accuracy(options: MetricOptions = {}): Metric {
   return shareOfRight("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
 }
 
-/** The share of samples whose label is among the k greatest scores; of equal scores the first come first. */
+/** Share of samples whose label is among the k highest scores; of equal scores the first wins. */
 export function topK(k: number, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `topK: k must be a whole number of at least 1, got ${k}.`);
@@ -60,10 +55,7 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
   });
 }
 
-/**
- * Mean cross-entropy, in nats: log Σ exp(scores) − score of the label, averaged over the labels of a sample, then over samples. Of outputs that
- * are probabilities already it is −log of the label's.
- */
+/** Mean of log Σ exp(scores) − score of the label, in nats, over the labels of a sample and then over samples. */
 export function crossEntropy(options: MetricOptions = {}): Metric {
   return averaged({
     name: "cross-entropy",
@@ -83,7 +75,7 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
   });
 }
 
-/** The mean of the greatest probability: how sure a classifier is of its answers, right or wrong. */
+/** Mean of the highest probability. */
 export function confidence(options: MetricOptions = {}): Metric {
   return averaged({
     name: "confidence",
@@ -101,7 +93,7 @@ export function confidence(options: MetricOptions = {}): Metric {
   });
 }
 
-/** exp(mean nats over all labels): long sequences weigh more than short ones, as they should. Rows hold nats and labels of a sample. */
+/** exp(mean nats over all labels), so long sequences weigh more. Rows contain nats and number of labels. */
 export function perplexity(options: MetricOptions = {}): Metric {
   return {
     name: "perplexity",
@@ -122,10 +114,7 @@ export function perplexity(options: MetricOptions = {}): Metric {
   };
 }
 
-/**
- * F1 averaged over the classes, each weighing the same (macro). A class that is neither label nor answer anywhere counts as 0; without
- * `classes` it is left out, as scikit-learn does.
- */
+/** F1 averaged over the classes (macro). A class without labels and predictions counts as 0, or is left out without `classes` as in scikit-learn. */
 export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
   return confusionMetric("macro F1", options, (rows) => {
     const classes = options.classes ?? classesIn(rows);
@@ -141,7 +130,7 @@ export function macroF1(options: MetricOptions & { readonly classes?: number } =
   });
 }
 
-/** Matthews' correlation of labels and answers: 1 is perfect, 0 is chance or one answer for all. */
+/** Matthews' correlation: 1 is perfect, 0 is chance level or a constant prediction. */
 export function matthews(options: MetricOptions = {}): Metric {
   return confusionMetric("Matthews correlation", options, (rows) => {
     const classes = classesIn(rows);
@@ -172,7 +161,7 @@ export function columnSums(rows: Float64Array, columns: number): Float64Array {
 
 interface LabelledScores {
   readonly scores: Scores;
-  /** One for each position; negative ones are not counted. */
+  /** One per position; negative ones are not counted. */
   readonly labels: Float64Array;
 }
 
@@ -247,12 +236,11 @@ function shareOfRight(
   });
 }
 
-/** A figure that is the mean of one number a sample; of numbers that are 0 or 1 a "proportion". */
 export function averaged(metric: Omit<Metric, "columns" | "reduce">): Metric {
   return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
-/** A number for each sample; NaN (no label counted) is refused, since it would spoil every mean. */
+/** Rejects NaN (no label counted), which would spoil every mean. */
 function perSample(
   outputs: Batch,
   batch: Batch,
@@ -281,7 +269,6 @@ function* labelled(
   }
 }
 
-/** Nats that the labels of a sample cost, and how many labels count. */
 function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
   let [sum, counted] = [0, 0];
   for (const [position, label] of labelled(scores, labels, sample)) {
@@ -291,7 +278,6 @@ function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: 
   return [sum, counted];
 }
 
-/** Rows of (label, answer), for one label a sample. */
 function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Float64Array) => number): Metric {
   return {
     name,
@@ -315,13 +301,13 @@ function classesIn(rows: Float64Array): number {
   return rows.reduce((most, value) => Math.max(most, value + 1), 1);
 }
 
-/** Per class: right answers, times said, times it is so. Answers that are none (NaN scores) count as said of no class. */
+/** A NaN prediction counts for no class. */
 function confusion(rows: Float64Array, classes: number): Record<"right" | "said" | "is", Float64Array> {
   const [right, said, is] = [new Float64Array(classes), new Float64Array(classes), new Float64Array(classes)];
   for (let at = 0; at < rows.length; at += 2) {
     const label = rows[at] ?? -1;
     const guess = rows[at + 1] ?? -1;
-    // A label below 0 is not counted, and neither is what was said there.
+    // A label below 0 is not counted, and neither is its prediction.
     if (label < 0) continue;
     if (label >= 0 && label < classes) is[label] = (is[label] ?? 0) + 1;
     if (guess >= 0 && guess < classes) said[guess] = (said[guess] ?? 0) + 1;

@@ -1,18 +1,18 @@
-/** Changes on trial: each stays where the answers have less noise with it. */
+/** Tries changes and keeps each that reduces the output noise. */
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import type { NoiseMeter } from "./answer-noise.ts";
 
-/** Makes a change in place, which says whether it can stay; undone unless it does. @returns what it gained, in words. */
+/** Makes a change in place and undoes it if it does not help. @returns the gain in words. */
 type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
 
-/** @param leastGain the share of the noise that a change has to take. */
+/** @param leastGain minimum relative reduction of the noise. */
 export function trialsOn(model: Model, noiseOf: NoiseMeter, leastGain: number): Trial {
   let before: number | undefined;
   return async (change) => {
     const [restore, untouched] = [snapshot(model), model.clone()];
     const canStay = await change();
-    // What changes nothing is not measured: a model may not run on random inputs.
+    // Measures only if something changed: a model may not run on random inputs.
     if (canStay) before ??= await noiseOf(untouched);
     const after = canStay ? await noiseOf(model) : undefined;
     if (before === undefined || after === undefined || after >= (1 - leastGain) * before) {

@@ -1,4 +1,4 @@
-/** Numbers as people read them: three significant digits, units that say what they count, a real minus sign. */
+/** Formats numbers with three significant digits, units and a real minus sign. */
 import type { Spread } from "./latency.ts";
 import type { Estimate, Unit } from "./types.ts";
 
@@ -7,14 +7,13 @@ export function bytes(value: number): string {
   return scaled(value, ["bytes", "kB", "MB", "GB", "TB"]);
 }
 
-/** 22.7 M: parameters, multiply-accumulates. */
+/** 22.7 M */
 export function count(value: number): string {
   return value < 10_000 ? integer(value) : scaled(value, ["", "k", "M", "G", "T"]);
 }
 
-/** 1,060 */
 export function integer(value: number): string {
-  // By hand: the first number that the system's locales format costs 12 ms, a fifth of what Node takes to start.
+  // Not `toLocaleString`: its first call takes 12 ms, a fifth of Node's start-up time.
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
@@ -24,7 +23,7 @@ export function counted(count: number, noun: string): string {
   return `${integer(count)} ${count === 1 ? noun : plural}`;
 }
 
-/** 91.5 %; 99.95 % where one digit less would say all. */
+/** 91.5 %; more digits if it would round to 0 or 100 %. */
 export function percent(fraction: number, digits = 1): string {
   const text = (100 * fraction).toFixed(digits);
   const rounded = Number(text) / 100;
@@ -32,13 +31,13 @@ export function percent(fraction: number, digits = 1): string {
   return saysAll && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
-/** Whether a model is sparse by its share of zero weights, or another is more or less so: only then tables show the shares. */
+/** Tables show sparsity only if a model has a relevant share of zeros or the shares differ. */
 export function sparsityMatters(share: number | undefined, other: number | undefined): boolean {
   if (share === undefined || other === undefined) return false;
   return Math.abs(share - other) >= 0.01 || Math.max(share, other) > 0.05;
 }
 
-/** 99.89 %, 99.90 %: a figure and what it is held against, in as many digits as it takes to tell them apart; equal ones in as few as usual. */
+/** Formats two values with as many digits as are needed to distinguish them: 99.89 %, 99.90 %. */
 export function told(unit: Unit, value: number, other: number): readonly [string, string] {
   const texts = (digits: number): readonly [string, string] =>
     unit === "share"
@@ -51,60 +50,56 @@ export function told(unit: Unit, value: number, other: number): readonly [string
   return texts(1);
 }
 
-/** 7.9 ×: how many times one number is another. */
 export function times(value: number): string {
   if (!Number.isFinite(value)) return "–";
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** Whether a number of times as fast prints as less than 1.00 ×. */
+/** Whether a ratio prints as less than 1.00 ×. */
 export function isSlower(speedup: number): boolean {
   return speedup < 0.995;
 }
 
-/** 2.20 × (1.98–2.34): a ratio, the median over rounds, with the 10th to 90th percentile. */
+/** 2.20 × (1.98–2.34): median over rounds, 10th to 90th percentile. */
 export function speed(spread: Spread): string {
   return `${times(spread.median)} (${range(spread)})`;
 }
 
-/** 1.98–2.34 */
 export function range({ low, high }: Pick<Spread, "low" | "high">): string {
   return `${low.toFixed(2)}–${high.toFixed(2)}`;
 }
 
-/** 91.5 %, 3.498, 23.10 dB, ∞ dB: a figure in its unit. */
+/** 91.5 %, 3.498, 23.10 dB, ∞ dB */
 export function figure(unit: Unit, value: number, digits = 4): string {
   const text = Number.isFinite(value) ? value.toPrecision(digits) : String(value).replace("Infinity", "∞");
   return unit === "share" ? percent(value) : `${minus(text)}${spaced(unit)}`;
 }
 
-/** 89.6 % … 93.1 %; in words where no bound is finite. */
+/** 89.6 % … 93.1 % */
 export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, shown = figure): string {
   if (!Number.isFinite(low) && !Number.isFinite(high))
     return low === high ? "the same for all samples" : "too few samples for an interval";
   return `${shown(unit, low)} … ${shown(unit, high)}`;
 }
 
-/** +0.3, −1.2: by how much a figure differs, bare. Shares differ in points. */
 export function change(unit: Unit, value: number, digits = 1): string {
   const text = (unit === "share" ? (100 * value).toFixed(digits) : value.toPrecision(3)).replace("Infinity", "∞");
   const zero = Number(text) === 0;
   return zero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
 }
 
-/** −2.0 … +0.6 */
 export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">): string {
   return `${change(unit, low)} … ${change(unit, high)}`;
 }
 
-/** +0.3 points, −1.20 dB; −0.02 points where one digit would say that nothing differs: `change` with what it counts. */
+/** +0.3 points, −1.20 dB; more digits if it would print as 0. */
 export function difference(unit: Unit, value: number): string {
   const isHidden = (digits: number): boolean => value !== 0 && Number((100 * value).toFixed(digits)) === 0;
   const digits = [1, 2].find((few) => !isHidden(few)) ?? 3;
   return change(unit, value, digits) + spaced(unitOfChange(unit));
 }
 
-/** 95 %, 99.7 %: how sure an interval is. */
+/** 95 %, 99.7 % */
 export function confidenceText({ confidence }: Pick<Estimate, "confidence">): string {
   return `${Number((100 * confidence).toFixed(1))} %`;
 }
@@ -117,18 +112,16 @@ export function differenceWithInterval(unit: Unit, found: Estimate): string {
     : `${moved} (${samples}, too few for an interval)`;
 }
 
-/** 1.0 points: how large a loss is, or may be. */
 export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");
 }
 
-/** 95 % interval −0.6 … 3.6: that of a loss. */
+/** 95 % interval −0.6 … 3.6: interval of a loss. */
 export function lossInterval(unit: Unit, loss: Estimate): string {
   if (!Number.isFinite(loss.low) && !Number.isFinite(loss.high)) return "too few samples for an interval";
   return `${confidenceText(loss)} interval ${changeInterval(unit, loss).replaceAll("+", "")}`;
 }
 
-/** What a difference counts: "points" for shares, else what the figure counts. */
 export function unitOfChange(unit: Unit): string {
   return unit === "share" ? "points" : unit;
 }
@@ -156,7 +149,7 @@ function scaled(value: number, units: readonly string[]): string {
 /** Seconds; shorter waits are not announced. */
 const leastAnnounced = 20;
 
-/** "about 4 minutes"; undefined for what is over at once. */
+/** "about 4 minutes"; undefined for short waits. */
 export function waiting(seconds: number): string | undefined {
   if (seconds < leastAnnounced) return undefined;
   if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
@@ -172,7 +165,7 @@ export function duration(milliseconds: number): string {
   return clock(seconds);
 }
 
-/** 0.863 ms, 12.0 ms, 2.3 s: of one run, where short ones need digits. */
+/** 0.863 ms, 12.0 ms, 2.3 s */
 export function runTime(milliseconds = Number.NaN): string {
   return milliseconds >= 100 ? duration(milliseconds) : `${milliseconds.toPrecision(3)} ms`;
 }

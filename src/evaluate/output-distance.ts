@@ -1,10 +1,9 @@
 /**
- * How far one output of a changed model is from the original's, over runs on the same inputs, and whether it is lost.
+ * Distance of one output of a changed model from the original's on the same inputs, and whether the output is lost.
  *
- * It is lost if it explains less than half of how the original's varies: with outputs x of the original, y of the result and the mean m of x over the
- * samples, Σ (x − y)² ≥ ½ Σ (x − m)², which is 3 dB; at 0 dB a constant would be as near. Of an output that names classes the sentence is about these
- * where it names others. An output that the inputs do not move shows little: it is lost only where the two are far apart. So is one of fewer samples
- * than have a mean to speak of: then Σ (x − y)² ≥ ½ Σ x².
+ * It is lost if it explains less than half of the original's variance: Σ (x − y)² ≥ ½ Σ (x − m)² for outputs x, y and the mean m of x over the
+ * samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output that the inputs do not move is lost only if the two are far
+ * apart.
  */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, sameDims } from "../tensor/dims.ts";
@@ -16,55 +15,51 @@ import { fewestSamples, type Pair, samplesIn } from "./paired-runs.ts";
 import { answers, knowledgeOf, lostKnowledge } from "./predictions.ts";
 import { Variety } from "./variety.ts";
 
-/** The inputs hardly move an output: it is always equal, or nearly, or names one class. What is equal there shows little. */
+/** The inputs hardly move the output, so equality shows little. */
 type Unmoved = "equal" | "nearly equal" | "one class";
 
 export interface OutputLikeness {
   readonly samples: number;
-  /** In decibels: how the original's output varies over the samples, against how far the result's is from it. */
+  /** In decibels: variation of the original's output over the samples, relative to the difference. */
   readonly signalToNoise: number;
-  /** How far the result's output is from the original's: the root of the mean square, relative to that of the original. */
+  /** Root of the mean square difference, relative to that of the original. */
   readonly relativeError: number;
-  /** Of an output of classes, indices or booleans: the share of equal elements. Their differences have no meaning. */
+  /** Share of equal elements, for classes, indices or booleans, whose differences have no meaning. */
   readonly same?: number;
-  /** Why it is no longer the same function. */
   readonly lost: string | undefined;
-  /** It is lost because an output is missing, or has another type or other dimensions. */
+  /** It is lost because an output is missing, or has another type or shape. */
   readonly otherForm?: true;
   readonly unmoved?: Unmoved;
 }
 
-/** An output that varies by less than this share of its power says next to nothing of its input. */
+/** Minimum variation of an output that depends on its input, as a share of its power. */
 const leastVariation = 1e-3;
-/** The same of one between bounds, as shares are, whose largest change is less than this part of what they leave. */
+/** Minimum change of a bounded output, as a share of its range. */
 const leastChange = 0.01;
-/** Noise below this share of the output's power is what rounding makes. */
+/** Noise below this share of the output's power counts as rounding. */
 const rounding = 0.01;
 
 /**
- * Relative error beyond which an output is lost that the inputs do not move. Of real networks 8 and 4 bits and float16 are at most 12 % apart there,
- * a palette of 16 numbers 23 %, one of two numbers 46 % and more.
+ * Relative error beyond which an output that the inputs do not move is lost. On real networks int8, int4 and float16 differ by at most 12 %, a
+ * palette of 16 values by 23 %, one of two values by 46 % and more.
  */
 const farApart = 0.3;
 
-/** Whether an output is of numbers that may be rounded; else its elements are texts, classes or places. */
+/** Whether elements are quantities that may be rounded, and not texts, classes or positions. */
 export function isNumbers({ type }: Dense): boolean {
   return isFloat(type) || type === "int8" || type === "uint8";
 }
 
-/** The figures of a result that cannot be compared. */
 export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
 
-/** Collects what both models say in one output, run by run. */
 export class OutputComparison {
   readonly name: string;
-  /** Type and dimensions are compared in any case. */
   readonly comparesValues: boolean;
-  /** Places or classes beside outputs of numbers: how far apart two of them are means nothing, so they are lost only where other classes are named. */
+  /** Positions or classes next to numeric outputs. They are lost only if other classes are named. */
   readonly isBeside: boolean;
   readonly #isOpen: boolean;
   readonly #isNumbers: boolean;
-  /** How much lies between the bounds of the output, where it has some. */
+  /** Range of a bounded output. */
   readonly #room: number | undefined;
   readonly #powers = new Powers();
   readonly #variety = new Variety();
@@ -74,10 +69,10 @@ export class OutputComparison {
   #other: string | undefined;
 
   /**
-   * @param inputs what the sentences call the inputs: "random inputs", "samples".
-   * @param beside whether other outputs are of numbers.
+   * @param inputs name of the inputs in messages: "random inputs", "samples".
+   * @param beside whether other outputs are numeric.
    * @param isOpen whether its shape depends on the values of the inputs.
-   * @param bounds of a saturating operator that makes it.
+   * @param bounds of the saturating operator that computes it.
    */
   constructor(
     name: string,
@@ -161,7 +156,6 @@ export class OutputComparison {
     };
   }
 
-  /** The inputs hardly change it, since its saturating operator is at an end for all of them. */
   get isSaturated(): boolean {
     const { samples, change } = this.#powers;
     return this.#room !== undefined && samples > 0 && change < leastChange * this.#room;
@@ -170,7 +164,7 @@ export class OutputComparison {
   #lost(disagrees: string | undefined, unmoved: Unmoved | undefined): string | undefined {
     const { broken, error, variation, samples, decibels } = this.#powers;
     const { noise } = error;
-    // Between bounds the room is what errors are small or large beside.
+    // Errors of a saturated output are relative to its range.
     const power = this.isSaturated ? (this.#room ?? 0) ** 2 * this.#powers.finite : error.signal;
     const on = `on ${this.#inputs}`;
     if (broken > 0) return `${on} the result is not a number where the original is`;
@@ -190,7 +184,6 @@ export class OutputComparison {
   }
 }
 
-/** What the original names, and that the result names other classes. */
 function disagreement([before, after]: readonly [number[], number[]]): readonly [
   known: ReturnType<typeof knowledgeOf>,
   disagrees: string | undefined,
@@ -200,7 +193,7 @@ function disagreement([before, after]: readonly [number[], number[]]): readonly 
   return [known, known && lostKnowledge(known, { given: Float64Array.from(after), labels: none })];
 }
 
-/** Sums over samples of what is finite in the original and stands for something. */
+/** Sums over samples, without fills and values that are not finite in the original. */
 class Powers {
   samples = 0;
   finite = 0;
@@ -213,10 +206,7 @@ class Powers {
   #least = new Float64Array();
   #most = new Float64Array();
 
-  /**
-   * @param isFill whether a pair of numbers stands for nothing.
-   * @returns false if the last axis has another size than before.
-   */
+  /** @returns false if the size of the last axis changed. */
   add(
     x: Float64Array,
     y: Float64Array,
@@ -228,7 +218,7 @@ class Powers {
       this.#least = new Float64Array(x.length / samples).fill(Number.POSITIVE_INFINITY);
       this.#most = new Float64Array(x.length / samples).fill(Number.NEGATIVE_INFINITY);
     }
-    // Of texts of other lengths all positions have one mean.
+    // Texts of different lengths share one mean over all positions.
     if (this.#sums.length !== x.length / samples) {
       if (this.#sums.length % last !== 0) return false;
       const sum = (a: number, b: number): number => a + b;
@@ -261,7 +251,7 @@ class Powers {
     return Math.max(0, variation(this.error.signal, this.#sums ?? [], this.#counts ?? []));
   }
 
-  /** How much an element changes over the samples at most. */
+  /** Maximum change of an element over the samples. */
   get change(): number {
     return this.#most.reduce((largest, most, place) => Math.max(largest, most - (this.#least[place] ?? most)), 0);
   }
@@ -271,7 +261,7 @@ class Powers {
   }
 }
 
-/** What lies at one place of the last axis, as one. */
+/** Reduces all axes but the last. */
 function folded(
   values: Float64Array,
   width: number,

@@ -1,11 +1,11 @@
-/** Finding what a model says: which output is evaluated, and where the scores of a sample lie in it. */
+/** Finds the output to evaluate and the scores of a sample in it. */
 import { PithError } from "../errors.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 /**
- * The name of the output that is evaluated: the one asked for, else "logits", else the first of floats, else the first.
+ * Returns the name of the evaluated output: the requested one, else "logits", else the first float output, else the first.
  * @throws PithError E_DATA if there is none.
  */
 export function mainOutputName(outputs: Batch, wanted?: string): string {
@@ -17,7 +17,7 @@ export function mainOutputName(outputs: Batch, wanted?: string): string {
   return found;
 }
 
-/** The output that is evaluated. @throws PithError E_DATA if there is none. */
+/** @throws PithError E_DATA if there is none. */
 export function mainOutput(outputs: Batch, wanted?: string): Dense {
   return outputNamed(outputs, mainOutputName(outputs, wanted));
 }
@@ -29,16 +29,16 @@ export function outputNamed(outputs: Batch, name: string): Dense {
 }
 
 /**
- * Scores of classes at positions: one position for each label, so what a label counts decides how an output is read.
- * Logits of [N, C], [1, 1, C] and [N, C, 1, 1] have one position a sample, [N, T, C] has T, [N, C, H, W] has H · W.
+ * Class scores at positions, one position per label, so the number of labels decides how an output is read. Logits of [N, C], [1, 1, C] and [N, C, 1,
+ * 1] have one position per sample, [N, T, C] has T, [N, C, H, W] has H · W.
  */
 export interface Scores {
   readonly samples: number;
   readonly positions: number;
   readonly classes: number;
-  /** The values are the classes themselves, one at a position, and nothing is said of the others. */
+  /** The values are class indices, one per position, instead of scores. */
   readonly named?: true;
-  /** Scores of class c at position p (counted over the batch): values[at(p) + c · step]. */
+  /** The score of class c at position p (counted over the batch) is values[at(p) + c · step]. */
   readonly values: Float64Array;
   readonly step: number;
   at(position: number): number;
@@ -49,20 +49,17 @@ export const numbersHint = [
   'To train on them: `loss: "mse"`.',
 ];
 
-/** What compares numbers that score no classes: the end of a sentence. */
+/** End of a sentence that suggests a metric for outputs without classes. */
 export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';
 
-/**
- * Whether an output names classes rather than scoring them, as ArgMax does: its elements are names, or whole numbers too wide to be rounded
- * scores; or there is one whole number for each label.
- */
+/** Whether an output contains predicted classes instead of scores, as ArgMax returns: texts, wide integers, or one integer per label. */
 export function namesClasses({ type, data }: Dense, labels: number): boolean {
   if (isFloat(type)) return false;
   return (type !== "int8" && type !== "uint8") || data.length === labels;
 }
 
 /**
- * @param texts numbers of classes that are answered with by their names, shared by outputs that are compared; they are given as they come.
+ * @param texts indices of class names, shared by the compared outputs and extended as new names occur.
  * @throws PithError E_DATA if the elements do not divide into scores for the labels.
  */
 export function scoresFor(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
@@ -87,7 +84,7 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
     return { samples, positions, classes, named: true, values, step: 1, at: (position) => position };
   }
   const last = dense.dims.at(-1);
-  // An image with as many columns as classes leaves both readings open: planes are the usual one.
+  // An image with as many columns as classes is ambiguous; class planes are the common layout.
   if (positions > 1 && dense.dims[1] === classes && (last !== classes || dense.dims.length > 3)) {
     // Class planes, as in segmentation: N×C×positions.
     const at = (position: number): number =>
@@ -104,7 +101,7 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
 }
 
-/** Scores of two classes from one number at each position: [1 − p, p] of a probability, [0, x] of a logit. */
+/** Returns scores of two classes from one value per position: [1 − p, p] for a probability, [0, x] for a logit. */
 export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores {
   const values = new Float64Array(2 * scores.values.length);
   scores.values.forEach((value, at) => {
@@ -132,9 +129,7 @@ export function requireScores({ named }: Scores, figure: string): void {
   });
 }
 
-/**
- * The class that is named, or the one with the greatest score, the first of equals; −1 where a score is NaN, since then nothing has been said.
- */
+/** Returns the class with the highest score, the first of equals; −1 if a score is NaN. */
 export function bestClass(scores: Scores, position: number): number {
   const start = scores.at(position);
   if (scores.named === true) return scores.values[start] ?? -1;
@@ -151,7 +146,7 @@ export function bestClass(scores: Scores, position: number): number {
   return best;
 }
 
-/** log Σ exp of the scores at a position, shifted by the greatest so that nothing overflows. */
+/** log Σ exp of the scores at a position, shifted by the maximum to avoid overflow. */
 export function logSumExp(scores: Scores, position: number): number {
   requireScores(scores, "a figure in nats");
   const start = scores.at(position);
@@ -169,16 +164,13 @@ export function logSumExp(scores: Scores, position: number): number {
   return greatest + Math.log(sum);
 }
 
-/** What scores are: of any size, or shares that sum to one already. Logarithms of shares are scores like any others. */
+/** Probabilities sum to one. Logarithms of probabilities count as logits. */
 export type ScoreForm = "logits" | "probabilities";
 
-/** How far from 1 the sum of a row may be: float16 rounds a thousand shares to less. */
+/** Tolerance of a row's sum: float16 rounding of a thousand probabilities causes less. */
 const sumTolerance = 1e-3;
 
-/**
- * What the numbers say that they are: probabilities if at every position all are at least 0 and their sum is 1. Scores of several classes
- * do not sum to 1 in every row unless something made them. Positions with a NaN say nothing.
- */
+/** Returns "probabilities" if the values at every position are at least 0 and sum to 1. Positions with a NaN are skipped. */
 export function formOf(scores: Scores): ScoreForm {
   if (scores.classes < 2) return "logits";
   let said = false;
@@ -197,10 +189,10 @@ export function formOf(scores: Scores): ScoreForm {
   return said ? "probabilities" : "logits";
 }
 
-/** What a share that was rounded to 0 counts as, in whatever format: Keras and others clip at the same. */
+/** Replaces probabilities that were rounded to 0; Keras and others clip at the same value. */
 const leastShare = 1e-7;
 
-/** Scores of which a softmax is the model's distribution: of probabilities their logarithms, else what is given. */
+/** Returns scores whose softmax is the model's distribution: the logarithms of probabilities. */
 export function logScores(scores: Scores, form: ScoreForm = formOf(scores)): Scores {
   if (form === "logits") return scores;
   return { ...scores, values: scores.values.map((share) => Math.log(share <= 0 ? leastShare : share)) };

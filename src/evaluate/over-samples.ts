@@ -1,4 +1,4 @@
-/** Models on the samples of a data set, batch by batch, so that memory does not depend on how many there are. */
+/** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
 import { withFixedDraws } from "../analysis/fixed-draws.ts";
 import { prefetched } from "../data/feed.ts";
 import { sampleCount, sliceBatch } from "../data/rows.ts";
@@ -11,36 +11,36 @@ import { fedTo } from "./paired-runs.ts";
 import { createRunner, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {
-  /** Samples to run at most (default: all). */
+  /** Maximum number of samples (default: all). */
   readonly samples?: number;
-  /** Samples at a time (default 16); a model that fixes its own number is given that many. */
+  /** Samples per run (default 16). A model with a fixed batch size uses that. */
   readonly batch?: number;
-  /** A seed: the samples are drawn in an order of its own. Absent: in order. */
+  /** Seed of a random order; default: in order. */
   readonly shuffle?: number | undefined;
-  /** Let the runtime rewrite the graphs (false). */
+  /** Enable graph optimization (false). */
   readonly optimize?: boolean;
   /** Threads inside an operator (the runtime's choice). */
   readonly threads?: number | undefined;
-  /** Results are looked at once: the next batch may overwrite them. */
+  /** The next batch may overwrite the results. */
   readonly overwrites?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Samples done, and how many there will be where that is known. */
+  /** Number of finished samples, and of all if that is known. */
   readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 
 export interface Observation {
   readonly model: Model;
-  /** Values of the main graph; unless given, all outputs. */
+  /** Values of the main graph; default: all outputs. */
   readonly observed?: readonly string[];
   readonly engine?: Engine | undefined;
 }
 
-/** Samples of a data set; or what the inputs are fed, run by run. */
+/** A data set, or the inputs of each run. */
 export type Samples = Dataset | readonly Batch[];
 
 /**
- * Runs models on the same samples, batch by batch, and hands over the values that are observed of each.
- * @returns how many samples there were.
+ * Runs models on the same samples batch by batch and passes on the observed values of each.
+ * @returns the number of samples.
  * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
  */
 export async function overSamples(
@@ -67,7 +67,7 @@ export async function overSamples(
   }
 }
 
-/** Samples batch by batch. @returns how many there were. @throws PithError as `overSamples`. */
+/** @returns the number of samples. @throws PithError as `overSamples`. */
 export async function overBatches(
   samples: Samples,
   { batch = 16, samples: most = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
@@ -101,7 +101,7 @@ async function runnerOf(
   observed: readonly string[] | undefined,
   { optimize = false, threads, overwrites }: ObserveOptions,
 ): Promise<Runner> {
-  // Between two runs what was observed is looked at, on one thread.
+  // Results are processed on one thread between runs, so the runtime's threads must not spin.
   const load = { optimize, threads, spinning: false };
   if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
   const session = await engine.load(

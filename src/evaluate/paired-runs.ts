@@ -1,9 +1,8 @@
 /**
- * Two models on the same random inputs: the original runs on all of them first and is released, then the other does.
+ * Runs two models on the same random inputs: first the original, which is then released, then the other.
  *
- * How many samples go into a run and how many runs there are follows from what a sample costs. Sizes that no file says are tried, from what runs
- * most often to what runs seldom; what the original itself does not run on is passed over. Where the runtime does not have an operator, both are
- * compared without it (`unknown-operators.ts`).
+ * The cost of a sample decides the numbers of samples and runs. Unknown sizes are tried from the most to the least likely; sizes that the original
+ * rejects are skipped. Operators that the runtime lacks are removed from both (`unknown-operators.ts`).
  */
 import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { cost } from "../analysis/cost.ts";
@@ -33,62 +32,59 @@ import {
 } from "./random-inputs.ts";
 import { differsInWeightsOnly, withoutOperators } from "./unknown-operators.ts";
 
-/** What the original outputs. */
 export interface ModelRun {
   readonly feeds: Batch;
-  /** Along the first axis of inputs and outputs; 1 if no axis counts samples. */
+  /** Size of the first axis of inputs and outputs; 1 if no axis counts samples. */
   readonly samples: number;
   readonly expected: Batch;
 }
 
-/** The same, and what the result outputs. */
 export interface Pair extends ModelRun {
   readonly got: Batch;
 }
 
 export interface PairedRuns {
   readonly pairs: readonly Pair[];
-  /** Operators that the runtime does not have, and that both were compared without. */
+  /** Operators that the runtime lacks and that were removed from both. */
   readonly without: readonly string[];
-  /** Both as they ran: without these operators, for smaller images. */
+  /** The models as they ran: without these operators, for smaller images. */
   readonly original: Model;
   readonly result: Model;
-  /** Why the values cannot be compared: the two draw different random numbers. */
+  /** Reason why values cannot be compared: the models draw different random numbers. */
   readonly otherDraws: string | undefined;
 }
 
 export interface PairOptions {
-  /** "one": many samples of one size. "several": a few runs, of growing sizes. */
+  /** "one": many samples of one size. "several": a few runs of growing sizes. */
   readonly sizes: "one" | "several";
   readonly known?: ReadonlyMap<string, number>;
-  /** What inputs of the original that the other no longer has are fed. */
+  /** Values for inputs of the original that the other model no longer has. */
   readonly set?: Batch;
   readonly seed: number;
-  /** Samples at most (32), of which there are four at least. */
+  /** Maximum number of samples (32); the minimum is four. */
   readonly samples?: number | undefined;
   readonly optimize?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Runs that are done, of the original and of the other, and how many there are about. */
+  /** Finished runs of both models, and their approximate total. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** The original is run and released before the result is loaded, which is loaded as its users do: that is tried, too. */
 export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
 const largeBytes = 2 ** 28;
 
-/** Fewer samples show nothing. */
+/** Minimum for a comparison. */
 export const fewestSamples = 4;
 const samplesWanted = 32;
-/** What a run, and all runs of one model, may take about, in the time of a multiply-accumulate; the first bounds memory, too. */
+/** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
 const [workInRun, workInAll] = [1e10, 1e11];
-/** What it takes to write a computed number, to draw one, and to read a stored one, which every run does: of a large model that is most of its time. */
+/** Cost of writing a computed value, drawing one and reading a stored one, in multiply-accumulates. Reading dominates in large models. */
 const [workToWrite, workToDraw, workToRead] = [20, 5000, 40];
-/** Larger sides of images and volumes are halved while a sample takes more than a run may, where the network runs so. */
+/** Image sides above this are halved while a sample exceeds the work of a run, if the network allows it. */
 const leastSide = 64;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
 
 /**
- * Runs both. A Miss, with the reason, if they cannot be compared.
+ * Runs both models. Returns a Miss if they cannot be compared.
  * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED on the signal.
  */
 export async function pairedRuns(
@@ -100,7 +96,7 @@ export async function pairedRuns(
   options.progress?.(0, 2 * fewestSamples);
   const smaller = withSmallerSides(original, result);
   if (smaller !== undefined) {
-    // What fails on smaller images may run on those that the models are made for.
+    // A failure on smaller images does not count: the model may need its full size.
     const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
       if (error instanceof ResultFails) return new Miss(error.message);
       throw error;
@@ -110,7 +106,7 @@ export async function pairedRuns(
   return runBoth(engine, original, result, options);
 }
 
-/** What two models are compared on, and both as they ran on it: samples; without any, random inputs. A Miss as `pairedRuns`. */
+/** Returns the samples, or random inputs without data, and both models as they ran on them. Returns a Miss like `pairedRuns`. */
 export async function inputsFor(
   engine: Engine,
   original: Model,
@@ -163,7 +159,7 @@ async function runBoth(
   return { pairs, without: unknown.map(operatorName), original: first, result: second, otherDraws };
 }
 
-/** @throws PithError E_ENGINE if more than weights differ: then it takes a comparison to tell whether the result is right. */
+/** @throws PithError E_ENGINE if more than weights differ, because only a run could show whether the result is correct. */
 function notCut(original: Model, result: Model, unknown: readonly UnknownOperator[]): Miss {
   const operators = unknown.map(operatorName).join(", ");
   if (differsInWeightsOnly(original, result, unknown))
@@ -173,11 +169,11 @@ function notCut(original: Model, result: Model, unknown: readonly UnknownOperato
 
 interface Candidate {
   readonly shapes: Shapes;
-  /** What a run takes, in the time of a multiply-accumulate. */
+  /** In multiply-accumulates. */
   readonly work: number;
 }
 
-/** Sizes to try, in order; expensive ones with fewer samples in a run. */
+/** Expensive sizes get fewer samples per run. */
 function* candidates(
   model: Model,
   inputs: RandomInputs,
@@ -192,12 +188,11 @@ function* candidates(
     yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + reading };
 }
 
-/** How many samples there may be where one takes so much. */
 function affordable(work: number, wanted: number): number {
   return Math.max(fewestSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
 }
 
-/** What a run of these sizes takes: its multiply-accumulates, and the numbers that it writes and is fed. */
+/** Counts multiply-accumulates and values that are written and drawn. */
 function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
   const copy = model.clone();
   const inference = infer(copy);
@@ -221,7 +216,6 @@ function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => 
   };
 }
 
-/** What the original says, to inputs of the first sizes that it runs on, or of several. */
 async function runsOf(
   session: Session,
   model: Model,
@@ -263,7 +257,7 @@ async function runsOf(
     if (sizes === "one" || runs.length === wanted) break;
   }
   if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${refused}`);
-  // Some draws may be refused: whatever a graph does not say of its inputs.
+  // Some draws may be rejected, because a graph does not state all requirements of its inputs.
   for (let tries = 0; runs.length < wanted && tries < 2 * wanted; tries++)
     await attempt(good[tries % good.length] ?? new Map(), draws++);
   return samples >= fewestSamples || runs.length >= wanted
@@ -271,7 +265,7 @@ async function runsOf(
     : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
 }
 
-/** Outputs that both models have, and that are tensors. */
+/** Returns the tensor outputs that both models have. */
 export function namesInBoth(model: Model, other: Model): readonly string[] {
   const names = new Set(other.graph.outputs.map(({ name }) => name));
   return model.graph.outputs.flatMap(({ name, foreign }) =>
@@ -287,7 +281,7 @@ async function runOrReason(session: Session, feeds: Batch, names: readonly strin
   }
 }
 
-/** The result on what its original was fed. @throws ResultFails if it does not load, or does not run. */
+/** @throws ResultFails if it does not load, or does not run. */
 export async function runResult(
   engine: Engine,
   model: Model,
@@ -315,7 +309,7 @@ export async function runResult(
   }
 }
 
-/** Why two models do not draw the same random numbers in these runs; undefined if they do, or draw none. */
+/** Returns why two models draw different random numbers in these runs; undefined if they do not. */
 export async function whyOtherDraws(
   engine: Engine,
   original: Model,
@@ -332,7 +326,7 @@ export async function whyOtherDraws(
   return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
 
-/** What a model takes of the inputs of another, in its own types. */
+/** Keeps the inputs that the model has, in its types. */
 export function fedTo({ graph }: Model, feeds: Batch): Batch {
   const given = graph.feeds.flatMap(({ name, type }) => {
     const dense = feeds[name];
@@ -341,19 +335,16 @@ export function fedTo({ graph }: Model, feeds: Batch): Batch {
   return Object.fromEntries(given);
 }
 
-/** As floats of another width, where the result takes such. */
 function retyped(dense: Dense, type: string | undefined): Dense {
   if (type === undefined || type === dense.type || dense.type === "string" || !isFloat(dense.type)) return dense;
   const known = (["float16", "float32", "float64", "bfloat16"] as const).find((name) => name === type);
   return known === undefined ? dense : fromNumbers(known, dense.dims, toFloat64(dense));
 }
 
-/** The samples that an output is about: those of the run if its first axis counts them, else one. */
 export function samplesIn(output: Dense | undefined, { samples }: ModelRun): number {
   return samples > 0 && output?.dims[0] === samples ? samples : 1;
 }
 
-/** Both models for smaller images; undefined where they are cheap, or do not say the sizes of their images. */
 function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
   let pair: readonly [Model, Model] = [original, result];
   while (costs(pair[0], randomInputs(pair[0]))(() => 1) > workInRun) {
@@ -364,7 +355,7 @@ function withSmallerSides(original: Model, result: Model): readonly [Model, Mode
   return pair[0] === original ? undefined : pair;
 }
 
-/** A copy for images of half the sides, if these are whole and not too small. */
+/** Copies a model for images of half the size, if the sides stay integers and large enough. */
 function halved(model: Model): Model | undefined {
   const small = model.clone();
   const sides = small.graph.feeds.map(({ type }) => {
@@ -380,7 +371,7 @@ function halved(model: Model): Model | undefined {
       return undefined;
     if (feed.type !== undefined) feed.type = { ...feed.type, dims };
   }
-  // What the file states of other values is true for its own sizes.
+  // Stated shapes of other values apply to the original size only.
   for (const value of small.graph.values()) {
     if (value.producer === undefined || value.type === undefined) continue;
     value.type = small.graph.outputs.includes(value) ? { type: value.type.type, dims: undefined } : undefined;

@@ -1,4 +1,4 @@
-/** Two models on samples of a data set: the original runs on all of them first and is released, then the result does, on the same inputs. */
+/** Runs two models on the same samples of a data set: first the original, which is then released, then the result. */
 import { withFixedDraws } from "../analysis/fixed-draws.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
@@ -10,11 +10,11 @@ import { type ObserveOptions, overBatches } from "./over-samples.ts";
 import { isLarge, type ModelRun, namesInBoth, type PairedRuns, runResult, whyOtherDraws } from "./paired-runs.ts";
 import { explained } from "./run.ts";
 
-/** Bytes of outputs after which the original is not run on further samples: the outputs are kept until the result has run. */
+/** Maximum bytes of the original's outputs, which are kept until the result has run. */
 const maxBytes = 2 ** 28;
 
 /**
- * Runs both as they ship, with graph optimization. The result is fed the states that the original carries.
+ * Runs both with graph optimization. The result receives the original's recurrent states.
  * @throws ResultFails if the original runs and the result does not; PithError E_DATA if the data does not fit, E_STOPPED on the signal.
  */
 export async function pairedSamples(

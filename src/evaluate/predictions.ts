@@ -1,7 +1,6 @@
 /**
- * Which class a model names for each sample: from that follow agreement, chance, where two models differ, and whether a changed model is still the
- * same function, by right answers where there are labels, else by those that the original gives. Of what the original knows above chance, at least
- * half must be left; it is lost only where the samples show that answers got worse.
+ * Predicted classes per sample, and whether a changed model still predicts like its original: at least half of the accuracy above chance must remain.
+ * Without labels the original's predictions are the truth. A loss counts only if it is significant.
  */
 import { samplesIn } from "../data/rows.ts";
 import { toFloat64 } from "../tensor/convert.ts";
@@ -12,13 +11,13 @@ import { counted, figure, integer } from "./numbers.ts";
 import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** By sample; −1 where there is none: no class, no label, or several of them. */
+/** By sample; −1 if there is no class or label, or several. */
 export interface Answers {
   readonly given: Float64Array;
   readonly labels: Float64Array;
 }
 
-/** Rows of (label, class named), for `measure` to collect beside the metric that counts. */
+/** Rows of (label, predicted class), collected by `measure` together with the evaluated metric. */
 export function answers(output?: string): Metric {
   return {
     name: "answers",
@@ -42,13 +41,12 @@ export function answers(output?: string): Metric {
   };
 }
 
-/** 1 for each sample that both answer alike; undefined if the first names no classes. */
+/** 1 for each sample with equal predictions; undefined if the first model predicts no classes. */
 export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
   if (original.given.every((named) => named < 0)) return undefined;
   return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
 }
 
-/** One choice for each sample: among several classes, or named. */
 function isOneEach(dense: Dense, samples: number): boolean {
   const [first, classes = 1, ...rest] = dense.dims;
   if (first !== samples || elementCount(rest) !== 1) return false;
@@ -60,7 +58,7 @@ function labelsOf(label: Dense | undefined, samples: number): Float64Array | und
   return toFloat64(label);
 }
 
-/** The share that always predicting the most frequent class gets right; undefined where none counts (all are below 0). */
+/** Accuracy of always predicting the most frequent class; undefined if all are below 0. */
 export function commonestShare(answers: Float64Array): number | undefined {
   const counts = new Map<number, number>();
   let total = 0;
@@ -72,23 +70,22 @@ export function commonestShare(answers: Float64Array): number | undefined {
   return total === 0 ? undefined : Math.max(...counts.values()) / total;
 }
 
-/** A share that lost more than half of what it was above chance is not the same function any more. */
+/** Maximum loss of the accuracy above chance. */
 const lostShare = 0.5;
-/** What counts as shown: an uneven split of the disputed samples that is less likely than this by chance. */
+/** Significance level of the disputed samples. */
 const significance = 0.05;
 
 export interface Knowledge {
   readonly name: "accuracy" | "agreement";
-  /** −1 where nothing is known. */
+  /** −1 if unknown. */
   readonly truth: Float64Array;
   readonly given: Float64Array;
-  /** Share of samples for which the original is right. */
+  /** Accuracy of the original. */
   readonly original: number;
-  /** What always predicting the most frequent class would score. */
+  /** Accuracy of always predicting the most frequent class. */
   readonly chance: number;
 }
 
-/** What the original knows; undefined for models that give no class. */
 export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
   if (given.every((named) => named < 0)) return undefined;
   const labelled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
@@ -99,9 +96,9 @@ export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
   return { name: labelled ? "accuracy" : "agreement", truth, given, original: right / known(truth), chance };
 }
 
-/** Why a model with these answers is no longer the same function; undefined while it is, or where that cannot be told. */
+/** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */
 export function lostKnowledge({ name, truth, given, original, chance }: Knowledge, other: Answers): string | undefined {
-  // An original that answers all samples alike can still be contradicted.
+  // A constant prediction of the original can still be contradicted.
   const alike = name === "agreement" && chance === 1;
   if (original <= chance && !alike) return undefined;
   const [was, is] = [rightOnes(given, truth), rightOnes(other.given, truth)];
@@ -124,7 +121,7 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
 }
 
-/** 1 where the class is named that is true. */
+/** 1 for each right prediction. */
 function rightOnes(given: Float64Array, truth: Float64Array): Float64Array {
   return truth.map((label, sample) => Number(label >= 0 && given[sample] === label));
 }

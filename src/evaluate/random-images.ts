@@ -1,16 +1,15 @@
 /**
- * Images drawn from a seed: blocks of several sizes on top of each other, from the whole image down to a few pixels, much of it common to
- * all channels. In every size there is something for a filter to see, and images differ as a whole.
+ * Random images: sums of blocks of several sizes, mostly common to all channels, so that filters of every size respond and images differ as a whole.
  */
 import type { Random } from "../tensor/random.ts";
 
-/** The axes that are sides of images, or of volumes; the others count samples and channels. */
+/** Axes that are sides of images or volumes. */
 export interface Sides {
   readonly channel: number;
   readonly sides: readonly number[];
 }
 
-/** Of N×C×H×W and N×H×W×C, or volumes, with one, three or four channels. */
+/** Accepts N×C×H×W, N×H×W×C and volumes with one, three or four channels. */
 export function imageSides(dims: readonly number[]): Sides | undefined {
   if (dims.length !== 4 && dims.length !== 5) return undefined;
   const last = dims.length - 1;
@@ -23,12 +22,12 @@ export function imageSides(dims: readonly number[]): Sides | undefined {
   return fits(1) ?? fits(last);
 }
 
-/** Weights of blocks: one, two, four, … of them along a side. */
+/** Weights of the levels with one, two, four, … blocks per side. */
 const weights = [0.6, 0.5, 0.5, 0.4, 0.3] as const;
 
 /**
- * Numbers of a batch of images, row-major.
- * @param scale what black and white are; if absent, one image goes from 0 to 1 and the next is normalized, with mean 0 and deviation 1.
+ * Returns a batch of images, row-major.
+ * @param scale values of black and white; if absent, images alternate between 0 to 1 and mean 0 with deviation 1.
  */
 export function images(
   dims: readonly number[],
@@ -56,21 +55,21 @@ export function images(
   return result;
 }
 
-/** Deviation 1 is a quarter of the way from black to white. */
+/** Deviation 1 maps to a quarter of the way from black to white. */
 function scaled(value: number, scale: readonly [number, number] | undefined, sample: number): number {
   if (scale === undefined && sample % 2 === 1) return value;
   const [black, white] = scale ?? [0, 1];
   return black + (white - black) * Math.min(1, Math.max(0, 0.5 + value / 4));
 }
 
-/** Cells within which no block ends: those of the smallest blocks, whose sides are halves of sides of larger ones; of a shorter side its places. */
+/** Cells that no block boundary crosses: the smallest blocks, or the positions of a shorter side. */
 interface Grid {
   readonly lengths: readonly number[];
   readonly places: number;
-  /** For each side: the first position of each cell. */
+  /** First position of each cell, per side. */
   readonly starts: readonly Uint32Array[];
   readonly cells: number;
-  /** For each side and each position along it: the index of its cell, times the stride of this side in the row-major grid of cells. */
+  /** Index of the cell at each position of a side, times the side's stride in the row-major grid of cells. */
   readonly steps: readonly Uint32Array[];
 }
 
@@ -86,7 +85,7 @@ function gridOf(lengths: readonly number[]): Grid {
   return { lengths, places: productOf(lengths), starts, cells: productOf(counts), steps };
 }
 
-/** For each position along a side: the index of the block that holds it, times the stride of this side in the row-major grid of blocks. */
+/** Returns the index of the block at each position of a side, times the side's stride in the row-major grid of blocks. */
 function stepsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
   const stride = productOf(counts.slice(axis + 1));
   return Uint32Array.from({ length }, (_, at) => Math.floor((at * (counts[axis] ?? 1)) / length) * stride);
@@ -94,7 +93,7 @@ function stepsAlong(axis: number, length: number, counts: readonly number[]): Ui
 
 const productOf = (numbers: readonly number[]): number => numbers.reduce((product, number) => product * number, 1);
 
-/** A sum of blocks in each cell, with mean 0 and deviation 1 or so. */
+/** Returns the sum of blocks in each cell, with mean 0 and deviation of about 1. */
 function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
   const sum = new Float64Array(cells);
   const one = new Float64Array(cells);
@@ -111,7 +110,7 @@ function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array 
   return sum;
 }
 
-/** Writes the value of its block to each place: `steps` along the sides add up to which one it is. */
+/** Writes the value of its block to each position, found by adding `steps` along the sides. */
 function spread(
   blocks: Float64Array,
   { steps }: Pick<Grid, "steps">,

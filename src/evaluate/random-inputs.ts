@@ -1,9 +1,8 @@
 /**
- * Random inputs of a model, drawn from a seed: where there is no data, models are timed on them and compared.
+ * Random inputs for timing and comparing models without data.
  *
- * What numbers mean something to a model its graph tells (`analysis/wanted-inputs.ts`): indices lie within the tables that they index, floats are as
- * large as the first layer takes them. Images are blocks of several sizes, since white noise averages out over their pixels. Sizes that no file
- * says are guessed; names that must be equal are (`analysis/equal-sizes.ts`).
+ * The graph decides the values (`analysis/wanted-inputs.ts`): indices are inside their tables, floats in the range that the first layer expects.
+ * Images are blocks, because white noise averages out. Unknown sizes are guessed, and equal ones kept equal (`analysis/equal-sizes.ts`).
  */
 import { equalSizes } from "../analysis/equal-sizes.ts";
 import { infer } from "../analysis/infer.ts";
@@ -27,16 +26,16 @@ export type Assignment = (name: string) => number;
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
-  /** An input that no random numbers can be drawn for: texts, or of unknown rank. */
+  /** Input that cannot be drawn: text, or unknown rank. */
   readonly undrawable: string | undefined;
-  /** The size of a dimension, its names being as assigned where the model does not decide them. */
+  /** Size of a dimension. `assignment` gives the symbols that the model does not determine. */
   size(dim: Dim, assignment: Assignment): number;
   shapes(assignment: Assignment): Shapes;
-  /** @throws PithError E_UNSUPPORTED where a value would be larger than memory, or an input larger than what is drawn. */
+  /** @throws PithError E_UNSUPPORTED if a value would exceed memory, or an input the maximum. */
   draw(shapes: Shapes, numbers: Random): Batch;
 }
 
-/** What is drawn for a model. Costs one inference and one walk; the model is not changed. */
+/** Costs one inference and one traversal; the model is not changed. */
 export function randomInputs(model: Model): RandomInputs {
   const copy = model.clone();
   const inference = infer(copy);
@@ -60,7 +59,7 @@ export function randomInputs(model: Model): RandomInputs {
     size,
     shapes: (assignment) => new Map(drawable.map(({ name, dims }) => [name, dims.map((dim) => size(dim, assignment))])),
     draw(shapes, numbers) {
-      /** Names, as these shapes have them: where an axis of a table is named, its rows are. */
+      /** Sizes of the symbols in these shapes: the rows of an indexed table can be symbolic. */
       const sizes = new Map<string, number>();
       for (const { name, dims } of drawable)
         for (const [axis, dim] of dims.entries())
@@ -124,14 +123,14 @@ function drawn(type: Drawable, dims: readonly number[], intervals: readonly Inte
     const [low, high] = integerRange[type];
     return each(() => low + numbers.integer(high - low + 1));
   }
-  // Flags: most are set, since masks of zeros hide everything.
+  // Most flags are set, because masks of zeros hide everything.
   if (type === "bool" || hint !== undefined) {
     const { low, high } = hint ?? { low: 0, high: 1 };
     return each(() =>
       low === 0 && high === 1 ? Number(numbers.integer(4) > 0) : low + numbers.integer(Math.max(1, high - low + 1)),
     );
   }
-  // The one whole number that is valid wherever it is used.
+  // Zero is the only integer that is valid for every use.
   return zeros(type, dims);
 }
 
@@ -139,10 +138,10 @@ function drawn(type: Drawable, dims: readonly number[], intervals: readonly Inte
 const mostDrawn = 2 ** 28;
 
 const unit = { low: -2, high: 2 } as const;
-/** Inputs that are divided by more than this are pixels of 0 … 255. */
+/** A divisor above this marks pixels of 0 … 255. */
 const leastDivisor = 16;
 
-/** Between which numbers pixels lie; undefined where the graph says nothing. */
+/** Returns the pixel range; undefined if the graph does not show it. */
 function scaleOf(hint: Interval | undefined): readonly [number, number] | undefined {
   if (hint === undefined) return undefined;
   return (hint.high - hint.low) / 4 > leastDivisor ? [0, 255] : [hint.low, hint.high];
@@ -151,23 +150,22 @@ function scaleOf(hint: Interval | undefined): readonly [number, number] | undefi
 export interface Guess {
   readonly batch: number;
   readonly shapes: Shapes;
-  /** The same guess for another model, with names of its own. */
+  /** The same guess for another model with different symbols. */
   assignment(model: Model): Assignment;
 }
 
-/** What open dimensions other than the batch are taken as: sequences, and sides of images where their names say so. */
+/** Sizes of open dimensions except the batch: sequences, and image sides if their names say so. */
 export type Length = readonly [length: number, side: number];
 
 export interface GuessOptions {
-  /** Sizes of named dimensions that are known. */
+  /** Known sizes of named dimensions. */
   readonly known?: ReadonlyMap<string, number> | undefined;
   readonly lengths: readonly Length[];
   readonly batches: readonly number[];
-  /** Whether these sizes may be tried. */
   readonly fits?: (assignment: Assignment, batch: number) => boolean;
 }
 
-/** From what runs most often: sequences and small images. */
+/** Most likely first: sequences and small images. */
 export const likelyLengths: readonly Length[] = lengthsOf([
   16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576,
 ]);
@@ -176,7 +174,7 @@ export function lengthsOf(sizes: readonly number[]): readonly Length[] {
   return sizes.map((size) => [size, size]);
 }
 
-/** Sizes to try where no file says them, in order, each once. */
+/** Yields each combination of unknown sizes once, in order. */
 export function* guesses(
   model: Model,
   inputs: RandomInputs,
@@ -196,7 +194,6 @@ export function* guesses(
   }
 }
 
-/** The first sizes that the model runs on, and what it was fed; what is said to the first guess where there are none. */
 export async function firstThatRuns(
   session: Session,
   inputs: RandomInputs,
@@ -217,7 +214,7 @@ export async function firstThatRuns(
   return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");
 }
 
-/** What names of dimensions are likely to stand for: samples, what a cache holds, sides of images, and all the rest. */
+/** Guesses from the symbol's name whether it counts samples, cached positions, image sides or other positions. */
 function guessedSizes(
   model: Model,
   known: ReadonlyMap<string, number>,
@@ -234,7 +231,7 @@ function guessedSizes(
     (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : isSide(name) ? side : length);
 }
 
-/** Names that count samples wherever they stand: the first dimension that all inputs share, and unnamed ones that come first or in a state. */
+/** Symbols that count samples: the first dimension shared by all inputs, and unnamed ones that come first or in a state. */
 function sampleNames({ graph, header }: Model): ReadonlySet<string> {
   const symbols = graph.feeds.map(({ name, type }) => ({
     name,

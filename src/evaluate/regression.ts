@@ -1,9 +1,4 @@
-/**
- * Figures for answers that are numbers: mean squared error, peak signal-to-noise ratio of images, rank correlation with a score; and how well two series
- * follow each other, by Pearson's correlation, and by Spearman's, which is Pearson's of the ranks.
- *
- * The column "label" holds the number, or the numbers, that the model should give for a sample.
- */
+/** Metrics for numeric outputs. The column "label" contains the expected value or values of a sample. */
 import { Miss, PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
@@ -12,7 +7,7 @@ import { averaged, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** Mean squared difference of the answer from the label (a number or several a sample), averaged over a sample, then over samples. */
+/** Mean squared error, averaged over the values of a sample, then over samples. */
 export function meanSquaredError(options: MetricOptions = {}): Metric {
   return averaged({
     name: "mean squared error",
@@ -23,13 +18,13 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
   });
 }
 
-/** What an image without any error counts: an infinite figure would hide all others in the mean. */
+/** Cap for an image without error, because an infinite value would hide all others in the mean. */
 const mostDecibels = 100;
 
 /**
- * Peak signal to noise of images in decibels, 10 log10(peak² / mean squared error), averaged over images, at most 100 each. The answer is cut
- * off at 0 and at the peak, as it is when it is shown.
- * @param options `peak`: the greatest value that a pixel can have (1).
+ * Peak signal to noise 10 log10(peak² / mean squared error) in decibels, at most 100 per image, averaged over images. Outputs are clipped to 0 …
+ * peak, as for display.
+ * @param options `peak`: the highest pixel value (1).
  */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
   const { peak = 1 } = options;
@@ -44,7 +39,7 @@ export function peakSignalToNoise(options: MetricOptions & { readonly peak?: num
   });
 }
 
-/** Spearman's rank correlation of the answer (one number a sample) with the label; 0 where either is the same for all samples. */
+/** Spearman's rank correlation of the output (one value per sample) with the label; 0 if either is constant. */
 export function rankCorrelation(options: MetricOptions = {}): Metric {
   return {
     name: "rank correlation",
@@ -106,7 +101,7 @@ function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   return { given, wanted, samples, width: elementCount(label.dims.slice(1)) };
 }
 
-/** Ranks from 1; equal values share the mean of their ranks. */
+/** Ranks start at 1; equal values share their mean rank. */
 export function ranks(values: ArrayLike<number>): Float64Array {
   const order = Array.from({ length: values.length }, (_, index) => index);
   order.sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0));
@@ -121,7 +116,7 @@ export function ranks(values: ArrayLike<number>): Float64Array {
   return result;
 }
 
-/** Pearson's correlation; a Miss where one series is constant. */
+/** Pearson's correlation; a Miss if one series is constant. */
 export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): number | Miss {
   if (x.length !== y.length)
     throw new PithError("E_DATA", `A correlation needs pairs: got ${x.length} and ${y.length} values.`);
@@ -140,7 +135,7 @@ export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): number | Mi
   return xx === 0 || yy === 0 ? new Miss("a constant has no correlation") : xy / Math.sqrt(xx * yy);
 }
 
-/** Spearman's rank correlation, ties shared; a Miss where one series is constant or holds NaN. */
+/** Spearman's rank correlation with shared ties; a Miss if one series is constant or contains NaN. */
 export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): number | Miss {
   if ([x, y].some((values) => Array.prototype.some.call(values, Number.isNaN))) return new Miss("NaN has no rank");
   return pearson(ranks(x), ranks(y));

@@ -1,4 +1,4 @@
-/** How long a changed model takes beside the one it was made of, both in memory. */
+/** Times a changed model relative to its original, both in memory. */
 import type { Engine } from "../engine/index.ts";
 import { refusalIn } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -6,7 +6,7 @@ import { leastTimes } from "./least-times.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 export interface RelativeTimer {
-  /** Processor time of a run on one thread, as a share of the original's; both in turns. */
+  /** Processor time of a run on one thread, relative to the original's, interleaved. */
   of(changed: Model): Promise<number>;
   release(): Promise<void>;
 }
@@ -17,7 +17,7 @@ interface TimingContext {
   readonly signal: AbortSignal;
 }
 
-/** Processor time of a run on one thread, as a share of the original's; undefined if the model does not run on random inputs. */
+/** Returns undefined if the model does not run on random inputs. */
 export async function relativeTime(
   original: Model,
   changed: Model,
@@ -36,7 +36,7 @@ export async function relativeTime(
   }
 }
 
-/** @throws PithError E_UNSUPPORTED, E_ENGINE where the model cannot be run on random inputs. */
+/** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot run on random inputs. */
 export async function relativeTimer(original: Model, { engine, seed, signal }: TimingContext): Promise<RelativeTimer> {
   const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), seed });
   const feeds = timedFeeds(original, shapes, seed);

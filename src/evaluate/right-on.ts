@@ -1,7 +1,6 @@
 /**
- * Whether a file is right on the runtime that it is for: what it says there is held against what the original says, in float and natively, on a
- * handful of inputs. What the result loses natively, too, is judged there; here it counts what a runtime adds. Where it is wrong, its layers there
- * are held against those of the same file run natively, and the first one apart is named.
+ * Checks a result on its target runtime: its outputs there are compared with the original's native float outputs on a few inputs. Only the error that
+ * the target adds counts. If it is wrong, the first layer that differs from the native run is named.
  */
 
 import type { Dataset } from "../data/types.ts";
@@ -20,32 +19,31 @@ export interface OnTarget {
   readonly target: TargetName;
   /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
   readonly where: string;
-  /** undefined: it could not be told. */
+  /** undefined: not determined. */
   readonly right: boolean | undefined;
-  /** What was found, or why nothing was. */
+  /** The finding, or why there is none. */
   readonly found: string;
-  /** Of the output that differs most. */
+  /** For the output that differs most. */
   readonly likeness?: Likeness;
-  /** It is right, and further from the original than it is natively: a warning. */
+  /** The result is right but less accurate than natively, which is a warning. */
   readonly isWeak?: boolean;
-  /** The first layer to blame, where one is. */
+  /** First wrong layer, if one was found. */
   readonly layer?: string;
 }
 
 export interface RightOnOptions {
-  /** The inputs; unless given they are random. */
+  /** Default: random inputs. */
   readonly samples?: Dataset | undefined;
-  /** The only output to compare; else all. */
+  /** The only output to compare; default: all. */
   readonly output?: string | undefined;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Inputs that outputs are compared on. */
 const inputsCompared = 8;
-/** Decibels by which a result may be worse than natively without a runtime being to blame. */
+/** Decibels that a result may lose on a target. */
 const smallLoss = 1;
-/** Relative error of outputs that inputs do not move, beyond which nothing is shown. */
+/** Relative error above which outputs that the inputs do not move show nothing. */
 const farApart = 0.1;
 
 interface Native {
@@ -55,7 +53,7 @@ interface Native {
 }
 
 /**
- * Runs a result on targets.
+ * Checks a result on targets.
  * @param engine the native one, for the original.
  * @throws PithError E_DATA if the samples do not fit, E_STOPPED on the signal.
  */
@@ -138,13 +136,13 @@ async function judgedOn(
   return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
-/** How near to the original, in decibels: of what inputs do not move, to all that it says. */
+/** Signal to noise in decibels; for outputs that the inputs do not move, relative to their power. */
 function levelOf(likeness: Likeness | string): number {
   if (typeof likeness === "string") return Number.NaN;
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
 }
 
-/** The first layer that says something else than it does natively; on the native runtime, than it does in the original. */
+/** Finds the first layer that differs from the native run; on the native runtime, from the original. */
 async function blamed(
   engine: Engine,
   target: RunTarget,

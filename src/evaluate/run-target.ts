@@ -1,10 +1,10 @@
-/** A place where results will run, beside the one where they are made. */
+/** A runtime on which results will run. */
 import type { Engine } from "../engine/engine.ts";
 import type { Model } from "../graph/model.ts";
 import type { Batch, DataType } from "../tensor/types.ts";
 import type { LatencyOptions, LatencyReport } from "./latency.ts";
 
-/** The runtimes that results are made for: the native one, and WebAssembly and WebGPU in a browser. */
+/** The native runtime, and WebAssembly and WebGPU in a browser. */
 export const targetNames = ["node", "wasm", "webgpu"] as const;
 export type TargetName = (typeof targetNames)[number];
 
@@ -13,9 +13,9 @@ export interface RunTarget {
   /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
   readonly where: string;
   readonly engine: Engine;
-  /** A type that this machine's hardware does not compute in there, though others do. */
+  /** A type that this machine's hardware does not support there, although other hardware does. */
   readonly lacks?: { readonly type: DataType; readonly why: string };
-  /** As `latency`, on this place's own clock. @throws PithError E_UNSUPPORTED if its times would say nothing. */
+  /** As `latency`, on the target's clock. @throws PithError E_UNSUPPORTED if its times would be meaningless. */
   latency(
     models: readonly Model[],
     feeds: readonly Batch[],

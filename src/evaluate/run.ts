@@ -1,4 +1,4 @@
-/** A model over batches of a data set, whatever number of samples it takes at a time, and whatever it carries from one to the next. */
+/** Runs a model over batches of a data set, whatever its batch size and recurrent states. */
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { withFixedDraws } from "../analysis/fixed-draws.ts";
 import { infer } from "../analysis/infer.ts";
@@ -12,25 +12,24 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {
-  /** Values of the main graph that are answered with, instead of the outputs. */
+  /** Values of the main graph to return instead of the outputs. */
   readonly observed?: readonly string[] | undefined;
-  /** Outputs are valid until the next run, which writes into the same buffers: large values are neither copied nor allocated again. */
+  /** The next run overwrites the outputs, which saves copies and allocations. */
   readonly overwrites?: boolean | undefined;
 }
 
 export interface Runner {
   /**
-   * All outputs that are tensors, or what is observed, for all samples of a batch of the data set; axis 0 counts samples. Samples that differ in
-   * size are padded (`padded`).
+   * Returns all tensor outputs, or the observed values, for all samples of a batch; axis 0 counts samples. Samples of different sizes are padded
+   * (`padded`).
    */
   run(batch: Batch): Promise<Batch>;
   release(): Promise<void>;
 }
 
 /**
- * Loads a model to be run on batches of a data set. A model that fixes its number of samples gets that many at a time, the last ones
- * padded; one without a batch axis gets sample by sample. So does one that carries states, which begin as zeros at the first sample and
- * wherever the data says that something new begins.
+ * Loads a model to run on batches of a data set. A fixed batch size is padded; a model without a batch axis or with states runs sample by sample.
+ * States begin as zeros at the first sample and at each beginning that the data marks.
  * @throws PithError E_NAME if there is no such value to observe.
  */
 export async function createRunner(
@@ -43,9 +42,9 @@ export async function createRunner(
   const session = await engine.load(loaded, { ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
   let dependent: ReturnType<typeof dataDependentSizes> | undefined;
-  /** Gives the outputs of one sample an axis that counts samples. */
+  /** Adds an axis that counts samples to the outputs of one sample. */
   const counted = (outputs: Batch): Batch => {
-    // It takes an inference of the model, which other models do not need.
+    // Deferred, because it requires an inference that other models do not need.
     dependent ??= dataDependentSizes(model);
     const isFound = dependent;
     return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
@@ -87,7 +86,7 @@ export async function createRunner(
   };
 }
 
-/** What a run has answered with, to be filled by the next whose feeds have the same sizes. */
+/** Reuses the outputs of a run as buffers of the next run if the input sizes are equal. */
 class Buffers {
   readonly #model: Model;
   readonly #observed: ReadonlySet<string>;
@@ -103,7 +102,7 @@ class Buffers {
     return this.#last?.sizes === sizesOf(feeds) ? this.#last.outputs : undefined;
   }
 
-  /** @returns all outputs: buffers are filled by nodes, and what is fed is none's output. */
+  /** @returns all outputs. An observed input is not computed by a node and cannot be a buffer. */
   keep(feeds: Batch, outputs: Batch): Batch {
     const fed = Object.entries(feeds).filter(([name]) => this.#observed.has(name));
     if (this.#last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
@@ -130,7 +129,7 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
   return work;
 }
 
-/** A single number that is said of several samples together belongs to none of them. */
+/** A scalar of several samples belongs to none of them. */
 function ofSamples(outputs: Batch): Batch {
   const own = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
   const [single] = Object.keys(outputs);
@@ -142,7 +141,7 @@ function ofSamples(outputs: Batch): Batch {
   return Object.fromEntries(own);
 }
 
-/** Adds the axis that counts samples, unless it is there. @param isFound whether the first axis depends on the values of the sample: then it never counts samples. */
+/** @param isFound whether the first axis depends on the sample's values, so that it cannot count samples. */
 function ofOne(dense: Dense, isFound: boolean): Dense {
   return dense.dims[0] === 1 && !isFound ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
 }
@@ -157,7 +156,7 @@ function join(parts: readonly Batch[], owner: string): Batch {
   return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padded);
 }
 
-/** The failure of a run, explained where an input holds a number that the model cannot take; else as it was. */
+/** Explains the failure of a run if an input contains a value that the model cannot accept. */
 export function explained(error: unknown, model: Model, feeds: Batch): unknown {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const copy = model.clone();

@@ -1,6 +1,6 @@
 /**
- * Outputs that a saturating operator makes (Sigmoid, Softmax), and what goes into it. Where all of such an output is near 0 or 1, two models agree in
- * it whatever they compute, and differ in its last bits though they compute the same: what goes in tells.
+ * Outputs of a saturating operator (Sigmoid, Softmax), and the operator's inputs. If an output is near 0 or 1 everywhere, only those inputs show
+ * whether two models agree.
  */
 
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -11,18 +11,17 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 
 export interface Saturating {
-  /** Both models with what goes into their last saturating operators as outputs beside the others. */
+  /** Both models with the inputs of their last saturating operators as additional outputs. */
   readonly original: Model;
   readonly other: Model;
-  /** The outputs that such an operator makes. */
   readonly outputs: ReadonlySet<string>;
-  /** Added output → the output that is made of it. */
+  /** Added output → the output that is computed from it. */
   readonly before: ReadonlyMap<string, string>;
 }
 
 /**
- * Copies of both, unless nothing saturates.
- * @param wanted the outputs to ask of; else all.
+ * Copies both models, unless nothing saturates.
+ * @param wanted the outputs to examine; default: all.
  */
 export function withSaturating(original: Model, other: Model, wanted?: readonly string[]): Saturating {
   const [first, second] = [original.clone(), other.clone()];
@@ -47,17 +46,16 @@ export function withSaturating(original: Model, other: Model, wanted?: readonly 
   return { original: first, other: second, outputs: new Set(a.keys()), before };
 }
 
-/** Between which numbers an output lies because of the operator that makes it: 0 and 1 behind a Sigmoid. */
+/** Returns the bounds from the operator that computes an output: 0 and 1 for Sigmoid. */
 export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
   return lastSaturating(output, inference)?.bounds;
 }
 
-/** Whether an output lies between 0 and 1 because of the operator that makes it: Sigmoid, not Tanh. */
+/** Whether an output is bounded by 0 and 1: Sigmoid, not Tanh. */
 export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }
 
-/** Output → what goes into the saturating operator that makes it, numbers being only moved since. */
 function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
   const inference = infer(model);
   return new Map(
@@ -68,7 +66,6 @@ function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
   );
 }
 
-/** The input and the asymptotes of the saturating operator behind a value, with nothing but reshaping between. */
 function lastSaturating(
   output: Value,
   inference: Inference,

@@ -1,27 +1,26 @@
-/** What a model weighs: its bytes as they lie on the disk, and as a web server sends them. */
+/** Measures the size of a model on disk and as a web server sends it. */
 import { brotliSize, openFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
 const chunk = 2 ** 22;
 
-/** Parts of more bytes are compressed by stretches of a chunk each, as many bytes in all, evenly spaced: a second for each 20 MB is too long. */
+/** Larger files are sampled in evenly spaced chunks, because brotli takes a second per 20 MB. */
 const mostCompressed = 2 ** 26;
 
-/** As web servers compress while they send; 11, the best, takes two seconds for each megabyte. */
+/** Level that web servers use on the fly; level 11 takes two seconds per megabyte. */
 export const brotliQuality = 5;
 
 export interface Size {
   readonly bytes: number;
-  /** After brotli at `brotliQuality`; undefined where there is no compressor (in browsers). */
+  /** At `brotliQuality`; undefined without a compressor (in browsers). */
   readonly brotli: number | undefined;
   /** `brotli` is estimated from a part of the bytes. */
   readonly sampled: boolean;
 }
 
 /**
- * The size of a file, given by its path, as a source or as its bytes; several (a model and its external data) are added up. Of a file above
- * 64 MiB the size after brotli is estimated from 64 MiB of it.
+ * Returns the size of a file; several (a model and its external data) are added up. Above 64 MiB the brotli size is estimated.
  * @throws PithError E_FILE if one cannot be read.
  */
 export async function size(...parts: readonly (string | ByteSource | Uint8Array)[]): Promise<Size> {
@@ -52,7 +51,6 @@ async function compressedSize(source: ByteSource | Uint8Array, bytes: number): P
   }
 }
 
-/** A chunk at the beginning of each stretch. */
 async function* chunks(source: ByteSource | Uint8Array, stretch = chunk): AsyncIterable<Uint8Array> {
   const bytes = source instanceof Uint8Array ? source.length : source.size;
   for (let start = 0; start < bytes; start += stretch) {

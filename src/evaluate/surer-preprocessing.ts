@@ -1,4 +1,4 @@
-/** Whether a classifier is surer of its answers on images prepared in another way than the one given, without labels. */
+/** Finds without labels whether a classifier is more confident with another preprocessing. */
 import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../data/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../data/presets.ts";
 import { collect, draw, firstBatch } from "../data/select.ts";
@@ -13,22 +13,22 @@ import { mean } from "./regression.ts";
 
 export interface Surer {
   readonly preprocessing: Preprocessing;
-  /** The mean of the greatest probability of each answer, with the preprocessing that was tried and with this one. */
+  /** Mean highest probability with the given preprocessing, and with this one. */
   readonly tried: number;
   readonly confidence: number;
   readonly samples: number;
 }
 
-/** Images on which confidence is compared: it differs by tens of points. */
+/** Confidence differs by tens of points, so a few images suffice. */
 const fewImages = 64;
 const notable = 0.05;
-/** Networks without biases to speak of are surer the greater their inputs are, whatever these show: presets with a wider range prove nothing. */
+/** Networks almost without biases are more confident on larger inputs, so a wider range proves nothing. */
 const sameRange = 1.01;
 
 /**
- * A usual preprocessing with which a classifier is surer of its answers than with the one given, which then is probably wrong; no labels are needed. It is
- * looked for among those with a range no wider than that of the given one.
- * @returns undefined where there is none, or the data has no images.
+ * Returns a common preprocessing with which the classifier is more confident; then the given one is probably wrong. Only presets with a range no
+ * wider than the given one are tried.
+ * @returns undefined if there is none, or the data has no images.
  */
 export async function surerPreprocessing(
   engine: Engine,

@@ -1,4 +1,4 @@
-/** Sizes of the inputs that models are timed on: one sample, as large as models are used with where nothing says how large. */
+/** Sizes of the inputs for timing: one sample of a typical size. */
 import { rateInput, usualFrames } from "../data/sidecars.ts";
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
@@ -17,7 +17,7 @@ import {
   randomInputs,
 } from "./random-inputs.ts";
 
-/** Tokens, and places along a side of an image, that a model is timed on where nothing says how many. */
+/** Default numbers of tokens and of pixels along an image side. */
 export const timedLength = 128;
 const timedSide = 224;
 
@@ -25,20 +25,19 @@ const timedSide = 224;
 export type TimedShapes = Readonly<Record<string, readonly number[]>>;
 
 export interface TimedOptions {
-  /** Sizes of named dimensions; the others are guessed where nothing in a model decides them. */
+  /** Known sizes of named dimensions; others are guessed unless the model determines them. */
   readonly sizes: ReadonlyMap<string, number>;
   /** Tokens of a sequence (128). */
   readonly length?: number | undefined;
-  /** What inputs of each model are set to. */
+  /** Fixed inputs of each model. */
   readonly fixed?: readonly Batch[];
   readonly seed: number;
 }
 
 /**
- * The dimensions of each input of each model: the first guess that the first model runs on, the same for all. Where there is only one, nothing is
- * run.
- * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known, E_ENGINE if the first model
- * runs on none of the sizes that were tried.
+ * Returns the input dimensions of each model: the first guess that the first model runs on. With a single guess nothing is run.
+ * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known, E_ENGINE if the first model runs
+ * on none of the sizes that were tried.
  */
 export async function timedShapes(
   engine: Engine,
@@ -68,14 +67,14 @@ export async function timedShapes(
   }
 }
 
-/** Samples of a frame of sound with those before it, of networks that are known by their inputs. */
+/** Returns the samples of an audio frame with its context, for networks that are recognized by their inputs. */
 function usualSamples(model: Model, fixed: Batch = {}): readonly number[] {
   const rate = fixed[rateInput(model.graph.feeds)?.name ?? ""]?.data[0];
   const usual = usualFrames(model, rate === undefined ? undefined : Number(rate));
   return usual?.context === undefined ? [] : [usual.frame + usual.context];
 }
 
-/** One batch of random inputs of these dimensions; those in `fixed` hold what is given there. */
+/** Returns one batch of random inputs with the values in `fixed`. */
 export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
   return drawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
@@ -89,7 +88,7 @@ export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
   return Object.fromEntries(texts);
 }
 
-/** Names of the open dimensions along which whole numbers lie, but for the first: sequences of tokens, whose length a sample decides. */
+/** Returns the symbols of token positions: open dimensions of integer inputs except the first. */
 export function sequenceNames({ graph }: Model): ReadonlySet<string> {
   const whole = graph.feeds.filter(({ type }) => type?.type === "int64" || type?.type === "int32");
   const [batch] = whole.flatMap(({ type }) => type?.dims?.slice(0, 1).filter(isSymbolic) ?? []);

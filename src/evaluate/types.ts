@@ -1,47 +1,40 @@
-/** Measures: rows per sample and a reduction, so that count, interval and paired comparison come for free. */
+/** A metric is rows per sample and a reduction, from which count, interval and paired comparison follow. */
 import type { Dataset } from "../data/types.ts";
 import type { Batch } from "../tensor/types.ts";
 
-/** What a figure counts: a share of samples (0 to 1), decibels, nats; "" for a number without a unit. */
+/** "share" of samples (0 to 1), decibels, nats; "" without a unit. */
 export type Unit = "share" | "dB" | "nats" | "";
 
 export interface Metric {
   readonly name: string;
   readonly unit: Unit;
   readonly better: "higher" | "lower";
-  /** The best figure there is; of shares it is 1, of nats 0. */
+  /** Best possible value; 1 for shares, 0 for nats. */
   readonly best?: number;
-  /** Numbers per sample. */
+  /** Values per sample. */
   readonly columns: number;
-  /** What `rows` holds the outputs against: the batch with its labels (default), or what the original model says to the same batch. */
+  /** Reference of `rows`: the batch with its labels (default), or the original model's outputs. */
   readonly truth?: "labels" | "original";
-  /**
-   * How the interval is found: Wilson's for rows of 0 and 1, the normal one for a mean over rows of one column.
-   * Absent: by bootstrap, which any reduction allows.
-   */
+  /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
   readonly interval?: "proportion" | "mean";
   /**
-   * samples × columns, row-major. `truth` is the batch, or the outputs of the original by the same names; `batch` is what was fed in any
-   * case (the mask of a padded text).
+   * Returns samples × columns, row-major. `truth` is the batch, or the original's outputs by the same names; `batch` is always the input (the mask of
+   * a padded text).
    */
   rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
-  /**
-   * For figures of a sample that take all the others (its nearest neighbours): what `rows` collected over the whole data set, as rows of
-   * `columns` numbers a sample.
-   */
+  /** For values that depend on all samples (nearest neighbors): maps everything that `rows` collected to rows of `columns` values. */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
   reduce(rows: Float64Array): number;
-  /** What a reader has to know of a figure beside its name: how many boxes it is about, and which count. */
+  /** Details for readers, such as how many boxes were counted. */
   detail?(rows: Float64Array): string;
 }
 
-/** A figure with its interval and the number of samples behind it. */
 export interface Estimate {
   readonly value: number;
   readonly low: number;
   readonly high: number;
   readonly count: number;
-  /** How many of such intervals hold the true figure: 0.95; 0.9973 where a comparison ended before all samples were used. */
+  /** Confidence level: 0.95; 0.9973 if a comparison ended before all samples were used. */
   readonly confidence: number;
 }
 
@@ -51,6 +44,6 @@ export interface Task {
   readonly calibrate?: Dataset;
   readonly test: Dataset;
   readonly metric: Metric;
-  /** What says in a model that trains on these samples that others are to test it (`data/trained-on.ts`). */
+  /** Mark for models that train on these samples: other samples must test them (`data/trained-on.ts`). */
   readonly trained?: string | undefined;
 }

@@ -1,6 +1,5 @@
 /**
- * Models with operators that this runtime does not have, without them: what comes out of such a node becomes an input, what goes in an output.
- * The rest runs, and can be held against the rest of another model.
+ * Removes operators that this runtime lacks: their outputs become inputs, their inputs outputs. The rest can run and be compared.
  *
  *     x → Conv → a → custom.MyAct → b → Conv → y        inputs x and b, outputs y and a
  */
@@ -22,8 +21,8 @@ function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boo
 }
 
 /**
- * Both models without the nodes of these operators. Undefined where that is not possible: they lie in a graph inside a node or in a function, or
- * neither model tells of what type their outputs are, or nothing is left.
+ * Returns both models without these operators; undefined if they are in a subgraph or a function, the types of their outputs are unknown, or nothing
+ * is left.
  */
 export function withoutOperators(
   original: Model,
@@ -39,7 +38,7 @@ export function withoutOperators(
     ) as Value[];
     return { copy, taken, given: nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined)) };
   });
-  // What reads an output may tell its type in one of them alone.
+  // A reader may reveal the type in one of the models only.
   const types = new Map<string, ValueType>();
   for (const { given } of parts)
     for (const { name, type } of given) if (type?.dims !== undefined && !types.has(name)) types.set(name, type);
@@ -55,8 +54,8 @@ export function withoutOperators(
 }
 
 /**
- * Whether two models compute the same but for what is stored in them and for the types that numbers are carried in: node by node the same
- * operators, settings and connections. Products of one size with stored matrices are equal, whatever operator writes them.
+ * Whether two models differ only in stored values and number types: the same operators, attributes and connections node by node. Products of one size
+ * with stored matrices count as equal, whatever operator computes them.
  */
 export function differsInWeightsOnly(original: Model, result: Model, unknown: readonly UnknownOperator[]): boolean {
   const [a, b] = [computation(original, unknown), computation(result, unknown)];
@@ -65,7 +64,7 @@ export function differsInWeightsOnly(original: Model, result: Model, unknown: re
     a.every(({ node, product, reads }, at) => {
       const other = b[at];
       if (other === undefined || reads !== other.reads || product !== other.product) return false;
-      // A product may be written as another operator, for codes, or hold codes of another width.
+      // A quantized product can be another operator, or have another bit width.
       const isCoded = node.op !== other.node.op || node.domain !== other.node.domain || node.domain !== "";
       return (isCoded && product !== undefined) || sameNode(node, other.node);
     })
@@ -75,7 +74,7 @@ export function differsInWeightsOnly(original: Model, result: Model, unknown: re
 const sameNode = (a: Node, b: Node): boolean =>
   a.op === b.op && a.domain === b.domain && settingsOf(a) === settingsOf(b);
 
-/** The input that a node hands on, as it is or in another type. */
+/** Returns the input that a node returns unchanged or in another type. */
 function keptInput(node: Node, inference: Inference): number | undefined {
   if (retypes(node, inference)) return 0;
   const bound = inference.at(node);
@@ -85,14 +84,14 @@ function keptInput(node: Node, inference: Inference): number | undefined {
 interface Step {
   readonly node: Node;
   readonly reads: string;
-  /** Of a product with a stored matrix, or the rows of one: its size, and whether a bias is added. */
+  /** Size of a product with a stored matrix (or of a table), and whether a bias is added. */
   readonly product: string | undefined;
 }
 
-/** The nodes that compute something from the inputs, in order. A bias that is added behind a product is part of it. */
+/** Returns the nodes that compute from the inputs, in order. A bias after a product is part of it. */
 function computation(model: Model, unknown: readonly UnknownOperator[]): readonly Step[] {
   const copy = model.clone();
-  // Nodes are read by the types of their inputs; what comes out of unknown operators is taken for rows of floats, in both models.
+  // Inference needs types, so outputs of unknown operators count as rows of floats in both models.
   for (const node of copy.graph.nodes())
     for (const value of isOneOf(node, unknown) ? node.outputs : [])
       if (value !== undefined && value.type?.dims === undefined)
@@ -141,7 +140,7 @@ function isProduct(layer: Layer): boolean {
   return isMatrix && (role.kind === "lookup" || requireProduct(layer) === undefined);
 }
 
-/** Attributes as text, in order of their names. Tensors and graphs are told by their kind alone. */
+/** Formats attributes in order of their names. Tensors and graphs are represented by their kind. */
 function settingsOf({ attributes }: Node): string {
   const text = ({ kind, value }: Attribute): string => {
     const plain = kind === "tensor" || kind === "tensors" || kind === "graph" || kind === "graphs" ? "" : value;

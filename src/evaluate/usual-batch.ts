@@ -2,10 +2,10 @@ import type { Model } from "../graph/model.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 
 const mostSamples = 64;
-/** Of inputs: layers take many times as much. */
+/** Of inputs; activations take many times as much. */
 const mostBytes = 8 * 2 ** 20;
 
-/** Samples that models are run on at a time unless said: 64, or fewer of large inputs. */
+/** Default batch size: 64, or fewer for large inputs. */
 export function usualBatch(models: readonly Model[]): number {
   const bytes = models.map(({ graph }) =>
     graph.feeds.reduce((sum, { type }) => sum + 4 * elementCount(fixedDims(type?.dims?.slice(1)) ?? []), 0),

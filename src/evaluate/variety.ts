@@ -1,10 +1,10 @@
-/** Whether what a model says to different inputs differs: two models that both always say the same are equal, which shows little. */
+/** Checks whether a model's outputs vary over inputs. Two models with constant outputs are equal, which shows little. */
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 type Elements = ArrayLike<number | bigint | string>;
 
-/** Outputs of one run after another. Runs may be of different sizes: they are compared as far as both go. NaN is as good as any constant. */
+/** Outputs of consecutive runs. Runs of different sizes are compared over their common length. NaN counts as constant. */
 export class Variety {
   readonly #last = new Map<string, Elements>();
   #runs = 0;
@@ -20,7 +20,7 @@ export class Variety {
     }
   }
 
-  /** Whether no output ever said anything else; false while there was one run only. */
+  /** False after a single run. */
   get constant(): boolean {
     return this.#runs > 1 && !this.#moved;
   }

@@ -1,4 +1,4 @@
-/** What is left of each layer's weight in a changed model: the stored numbers, dequantized, against the original's. */
+/** Compares each layer's dequantized weight in a changed model with the original's. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { counterpartsAmong } from "../analysis/match.ts";
@@ -14,8 +14,8 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { Difference } from "./difference.ts";
 
 /**
- * Signal to noise of each layer's weight in decibels, infinite where it is as it was, or as it is with the normalization behind it folded in. A layer is left out whose weight is gone, has another size, or
- * lies in a form that says nothing of its scales. Holds one weight of each model at a time.
+ * Returns the signal to noise of each layer's weight in decibels; infinite if unchanged or only folded with a normalization. Skips weights that are
+ * removed, resized, or stored without recoverable scales. Keeps one weight of each model in memory.
  */
 export async function weightErrors(
   engine: Engine,
@@ -42,17 +42,14 @@ export async function weightErrors(
         errors.push(await errorOf(engine, folded, other, numbers));
       found.set(layer.name, Math.max(...errors));
     } catch (error) {
-      // A weight of operators that this runtime does not have.
+      // Weights can be computed by operators that this runtime lacks.
       refusalIn(error);
     }
   }
   return found;
 }
 
-/**
- * The numbers that a layer's weight has in a changed model, in whatever form they are stored there, in the order of the layer's own; undefined where it has no
- * counterpart, or one of another size.
- */
+/** Returns a function that reads a layer's weight in a changed model in the layer's own order; undefined without a counterpart of equal size. */
 export function counterpartNumbers(candidate: Model, engine: Engine) {
   const model = candidate.clone();
   storeWeights(model);
