@@ -1,7 +1,4 @@
-/**
- * Arithmetic and comparison of two operands, and Max, Min, Sum and Mean of any number, element by element, with broadcasting.
- * Add takes a stored vector as the bias of the layer before it, Mul as the scale of its channels, PRelu a stored slope: trained.
- */
+/** Elementwise arithmetic and comparison of two operands, and Max, Min, Sum, Mean of any number, with broadcasting. */
 import { Miss } from "../errors.ts";
 import { isFloat, toFloat64, toNumbers } from "../tensor/convert.ts";
 import {
@@ -33,17 +30,17 @@ const leavesHalf = "its squares and powers can exceed the range of float16";
 const flat = new Miss("is constant almost everywhere");
 const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
-/** A stored operand with more than one element, added to an activation, is a bias. */
+/** A stored operand with several elements that is added to an activation is a bias. */
 function bias(_: unknown, site: Site): readonly number[] {
   return site.inputs.flatMap((operand, input) =>
     operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
   );
 }
 
-/** A stored vector that an activation is multiplied with, channel by channel, is a scale: a normalization's weight. */
+/** A stored vector that scales the channels of an activation is a normalization's weight. */
 const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
 
-/** Whole numbers that are compared with 0 or 1 are flags; what is compared with another, as a rate of samples is, may be that. */
+/** Integers compared with 0 or 1 are flags; compared with another number (a sample rate), an input should be that number. */
 const compared = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
     const other = site.inputs[1 - input];
@@ -57,12 +54,12 @@ const compared = (_: unknown, site: Site): readonly Wanted[] =>
 const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
   binary({ name, derivatives: flat, type: "bool", wants: compared, ...more });
 
-/** Sizes of images, zeros, ones: bounds that were not trained are whole. */
+/** Untrained bounds (image sizes, zeros, ones) are integers. */
 function isUntrained({ small }: Operand): boolean {
   return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
 }
 
-/** Operands that share the extremum share the gradient evenly. A bound for each channel is a parameter, as PyTorch trains it. */
+/** Operands that share the extremum share the gradient evenly. A bound per channel is trained, as in PyTorch. */
 function extremum(name: "Max" | "Min"): Op {
   const among = name === "Max" ? "max" : "min";
   return variadic({
@@ -78,7 +75,7 @@ function extremum(name: "Max" | "Min"): Op {
   });
 }
 
-/** A bound for each channel, none of which is below 0. */
+/** A clamp with a nonnegative upper bound per channel. */
 function limits(_: null, site: Site): QuantizeRule | Miss {
   const { small } = site.inputs[1] ?? {};
   if (small === undefined || !isFloat(small.type) || !channelVectors(site).includes(1)) return runsInFloat;
@@ -96,7 +93,7 @@ export const binaryOperators: readonly Op[] = [
     onDims: (a = 0, b = 0) => addDims(a, b),
     onShares: (a = 0, b = 0) => floatSum(a, b),
     parameters: bias,
-    // In the same pass over memory as a normalization before it.
+    // Shares a pass over memory with a preceding normalization.
     inChannelBlocks: (_, emit, inputs, block) => {
       for (const [at, y] of inputs.entries()) {
         const scaled = y === undefined ? undefined : scaledInBlocks(y, block);
@@ -148,7 +145,7 @@ export const binaryOperators: readonly Op[] = [
     name: "Pow",
     needsFloat32: () => leavesHalf,
     neutral: { right: 1 },
-    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, taken as 0 where a = 0. The exponent may be of another type than the base.
+    // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, defined as 0 for a = 0. The exponent can have another type than the base.
     derivatives: [
       ({ emit, up, a, b }) => {
         const exponent = typeOf(b) === typeOf(a) ? b : emit.CastLike([b, a]);
@@ -163,7 +160,7 @@ export const binaryOperators: readonly Op[] = [
   binary<{ readonly fmod: boolean }>({
     name: "Mod",
     read: (site) => ({ fmod: integer(site, "fmod", 0) !== 0 }),
-    // y = a - b · q, where the quotient q is rounded: down, or towards 0 with `fmod`.
+    // y = a - b · q, with the quotient q rounded down, or toward 0 with `fmod`.
     derivatives: [
       ({ up }) => up,
       ({ emit, up, a, b, y }) => emit.Neg([emit.Mul([up, emit.Round([emit.Div([emit.Sub([a, y]), b])])])]),
@@ -201,7 +198,7 @@ export const binaryOperators: readonly Op[] = [
   }),
 ];
 
-/** Integer division truncates, which is rounding down where nothing is negative. */
+/** Integer division truncates, which is rounding down for nonnegative operands. */
 function quotient(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return b === 0 ? undefined : Math.trunc(a / b);
   const exact = divideDims(a, b);
@@ -209,14 +206,14 @@ function quotient(a: Dim, b: Dim): Dim | undefined {
   return b > 0 && isDimension(a) ? floorDims(a, b) : undefined;
 }
 
-/** a - b · q with a rounded quotient q. Which way it is rounded matters where signs differ: not known. */
+/** a - b · q with a rounded quotient q; undefined if the signs differ, because rounding modes differ then. */
 function remainder(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b < 0 || b === 0 ? undefined : a % b;
   const times = quotient(a, b);
   return times === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, times)));
 }
 
-/** 1, 0, or not known. A dimension is not less than 0. */
+/** Returns 1, 0 or undefined. A dimension is never negative. */
 function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
   const difference = addDims(a, multiplyDims(-1, b));
   if (!isSymbolic(difference)) return difference < 0 ? 1 : 0;

@@ -1,10 +1,6 @@
 /**
- * Graphs inside nodes: If, Loop, Scan.
- *
- * If gives what holds of either branch; a condition that is known before the run decides. What a loop carries from turn to turn has a type
- * that holds before the first turn and after any (`Body.settle`).
- *
- * Opset history: Scan takes a batch axis in front of everything, and its first input gives lengths, before 9.
+ * If, Loop and Scan. If merges the facts of both branches unless its condition is known. Loop-carried values have facts that hold in every iteration
+ * (`Body.settle`). Before opset 9 Scan has a leading batch axis, and lengths as its first input.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
@@ -45,7 +41,7 @@ export const If = defineOp({
     });
   },
   ...rest,
-  // Of two branches that may be taken, the more expensive one.
+  // The cost of the more expensive branch.
   cost: ({ yes, no }, site) => {
     const taken = decided(site);
     if (taken !== undefined) return (taken ? yes : no).macs();
@@ -55,7 +51,7 @@ export const If = defineOp({
   },
 });
 
-/** The counter and the condition that a loop hands its body: scalars, unless the body says that they are vectors of one. */
+/** Counter and condition are scalars, unless the body declares vectors of length one. */
 function scalarFor(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }
@@ -84,7 +80,7 @@ export const Loop = defineOp({
     );
     if (turns instanceof Miss) return turns;
     const [still, ...states] = turns.states;
-    // Only a condition that is true before and after every turn leaves the number of turns to the limit.
+    // The trip count equals the limit only if the condition is true in every iteration.
     const count = still?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
     const scans = turns.others.map((came, index): Inferred | undefined => {
       if (came === undefined || came.container !== undefined) return undefined;
@@ -105,7 +101,7 @@ export const Loop = defineOp({
   },
 });
 
-/** A condition keeps the shape it started with. */
+/** A condition keeps its initial shape. */
 function asState(came: Inferred | undefined, state: Inferred | undefined): Inferred | undefined {
   return came === undefined || state === undefined ? came : { ...came, dims: state.dims };
 }
@@ -120,7 +116,7 @@ export const Scan = defineOp({
       scanned: integer(site, "num_scan_inputs", 0),
       inputAxes: integers(site, "scan_input_axes") ?? [],
       outputAxes: integers(site, "scan_output_axes") ?? [],
-      // 1 where everything has a batch axis in front, which the body does not see.
+      // 1 if everything has a leading batch axis, which the body does not see.
       batch: site.version < 9 ? 1 : 0,
     };
   },

@@ -1,10 +1,7 @@
 /**
- * Convolution over any number of spatial axes, with groups: Conv, its transpose, and its integer form.
+ * Conv, ConvTranspose and ConvInteger over any number of spatial axes, with groups.
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
- *
- * Gradients. With respect to the data, a convolution with stride 1 and one group is a convolution with the flipped, transposed kernel;
- * otherwise ConvTranspose. With respect to the weight: products of what came back with what each tap of the kernel saw
- * (`shared/weight-gradient.ts`).
+ * The data gradient for stride 1 and one group is a convolution with the flipped, transposed kernel; otherwise ConvTranspose.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -45,7 +42,7 @@ function inputGradient(
   const reach = spatial.map((_, axis) => extent(s, axis));
   const { kernel, strides, dilations, group } = s;
   const strided = strides.some((stride) => stride !== 1);
-  // Zeros between the places cost a whole kernel as much as it gains; a depthwise one has nothing better.
+  // With strides, the inserted zeros cost what blocks gain, except for depthwise kernels.
   if (blocks !== undefined && (!strided || group > 1) && outputs >= blocks.size) {
     const before = (): Value | undefined => {
       const { value, factor = 1 } = take() ?? {};
@@ -71,7 +68,7 @@ function inputGradient(
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spread });
 }
 
-/** As many outputs as Conv needs to be faster than ConvTranspose: with 6 it takes four times as long. */
+/** The minimum number of outputs for which Conv is faster than ConvTranspose: with 6 it takes four times as long. */
 const fewest = 12;
 
 function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly { input: number; type: ValueType }[] {
@@ -169,9 +166,7 @@ function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Di
   return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
 }
 
-/**
- * What is cut off on either side. Where a size is given (`output_shape`, SAME), the total follows from it; an odd one is split as asked.
- */
+/** The crop on both sides. A given size (`output_shape`, SAME) determines the total. */
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
   return bothSides(
@@ -185,7 +180,7 @@ function transposedPads(s: TransposedSettings, spatial: readonly number[], out: 
   );
 }
 
-/** As those of a convolution (`convAxes`), with a weight of C × M/groups × kernel. */
+/** As `convAxes`, with a weight of C × M/groups × kernel. */
 function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
   return withDims(site, [1], ([channels, perGroupOut]) => {
     const common: AxisLink[] = [
@@ -238,7 +233,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   },
   homogeneous: [[0, 1], [2]],
   axes: transposedAxes,
-  // A transposed convolution is linear in x with the transpose of a convolution: dx is that convolution, and x and dy change places in dw.
+  // A transposed convolution is the transpose of a convolution: dx is that convolution, and x and dy swap in dw.
   gradient: (s, { emit, inputs: [x, w], up, wanted }) => {
     const pads = transposedPads(s, fixed(x).slice(2), fixed(up).slice(2));
     const full = { ...s, autoPad: "NOTSET", pads };

@@ -1,4 +1,4 @@
-/** What an operator means: its entry, closed over its settings and applied to a node. */
+/** Closes an operator definition over its settings and applies it to nodes. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -9,30 +9,27 @@ import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/**
- * What no entry may forget: how it is differentiated, "lowered first" being said by a lowering alone; and, if it has a weight, what it learns,
- * costs, and is quantized to.
- */
+/** The facets that no definition can omit: a gradient or a lowering; with a weight also parameters, cost and quantization. */
 export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Said<S, "gradient">) &
   ({ readonly weight?: Miss | undefined } | Said<S, "parameters" | "cost" | "quantize">) &
   (null extends S ? unknown : undefined extends S ? unknown : Said<S, "read">);
 type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
-/** An entry with its settings closed over, as walkers use it. */
+/** A definition with its settings closed over. */
 export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
-  /** Which facets exist at all, with the reason where not: for the generated overview. */
+  /** The facets that exist, or the reason why not; for the generated overview. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
-  /** What the entry reads from a node, as plain data: equal settings mean the same computation. */
+  /** Reads a node's settings as plain data: equal settings mean the same computation. */
   settings(site: Site): unknown;
-  /** The entry applied to one node, or why it does not apply. */
+  /** Applies the definition to a node, or tells why it does not apply. */
   at(site: Site): Bound | Miss;
 }
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 
-/** An entry applied to a node: its facets, without the settings and the node that they are applied to. */
+/** A definition applied to a node: its facets without settings and node. */
 export type Bound = {
   readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | Changed | "name" | "domain" | "read">]-?: Applying<
     OpDef<unknown>[K]
@@ -48,7 +45,7 @@ export type Bound = {
   saturates(): readonly [low: number, high: number] | undefined;
 };
 
-/** Facets whose answers are completed when they are applied. */
+/** Facets whose results are completed when they are applied. */
 type Changed = "saturates" | "parameters" | "homogeneous" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
 type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
@@ -57,7 +54,6 @@ type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...r
 
 const loweredFirst = new Miss("is differentiated as its primitives");
 
-/** Closes an entry over its settings. */
 export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
   const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst, cost = () => 0 } = def;
   const whole = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? runsInFloat };
@@ -107,7 +103,7 @@ const traitsOf = (def: Traits): Traits =>
 
 type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
-/** An entry applied to a node. A class rather than an object of closures: every walk applies it anew, and asks for one or two of its answers. */
+/** A definition applied to a node. A class instead of closures: each walk applies it again and calls only one or two facets. */
 class Applied<S> implements Bound {
   readonly #def: Whole<S>;
   readonly #s: S;

@@ -1,6 +1,6 @@
 /**
- * Deformable convolution: each tap of the kernel reads the data at a place of its own, moved by an offset (in places, between them linearly),
- * and may be weighed by a mask. Data N × C × H × W, weight M × C/group × kernel, offsets N × (offset groups · taps · 2) × out.
+ * Deformable convolution: each tap reads the data at an offset with linear interpolation, optionally weighted by a mask.
+ * Data N × C × H × W, weight M × C/group × kernel, offsets N × (offset groups · taps · 2) × out.
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -15,7 +15,7 @@ import { explicitPads, windowDims } from "./shared/window.ts";
 
 const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
 
-/** Where each tap reads along an axis if nothing moves it: tap by tap, each for all places of the output. */
+/** Returns the positions that each tap reads along an axis without offsets, for all output positions. */
 function startsOf(s: ConvSettings, pads: readonly number[], out: readonly number[], axis: number): number[] {
   const [taps, places] = [elementCount(s.kernel), elementCount(out)];
   const along = (sizes: readonly number[], at: number): number =>
@@ -50,7 +50,7 @@ export const DeformConv = defineOp({
           { from: ["in1", 0], to: ["out0", 1] },
           { from: ["in3", 0], to: ["out0", 1] },
         ],
-  // What the taps read lies in columns; the rest is a product of matrices, group by group.
+  // Samples into columns; the rest is a matrix product per group.
   lower: (s, emit, [x, w, offset, bias, mask]) => {
     const [dims, kernels] = [x.type?.dims, w?.type?.dims];
     const [channels, ...spatial] = dims?.slice(1) ?? [];

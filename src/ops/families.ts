@@ -1,4 +1,4 @@
-/** A line for each family of entries. Every export of a family is an entry, or a list of entries. */
+/** One line per family of operators. Every export of a family is a definition, or a list of definitions. */
 
 export * as attention from "./attention.ts";
 export * as batchNorm from "./batch-norm.ts";

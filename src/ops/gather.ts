@@ -1,7 +1,4 @@
-/**
- * Picking by index: Gather, GatherElements, GatherND.
- * The gradient of Gather adds up what was picked more than once: along axis 0 one ScatterND of rows, else ScatterElements of single elements.
- */
+/** Gather, GatherElements, GatherND. The gradient of Gather adds up repeated indices: a ScatterND of rows for axis 0, otherwise ScatterElements. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -25,19 +22,19 @@ import {
   typeOf,
 } from "./shared/rules.ts";
 
-/** Counted from the front; where the rank of the data is not known, as it stands. */
+/** Counted from the front, if the rank is known. */
 function readAxis(site: Site): { readonly axis: number } {
   const rank = site.inputs[0]?.dims?.length;
   const axis = integer(site, "axis", 0);
   return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
 }
 
-/** A stored table that places are picked from, which were computed, is trained. */
+/** A stored table with computed indices is trained. */
 const tableParameter = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
 const isTable = new Miss("is an embedding lookup, not a layer with a matrix product");
 
-/** Floats, and the codes that quantization makes of them; indices of indices are stored in more bits. */
+/** Types of trained tables: floats, and their quantized values. Tables of indices use wider integers. */
 const inTables: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
 
 function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole | Miss {
@@ -58,7 +55,7 @@ function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole 
   };
 }
 
-/** Rows of the first, thin table are picked, and multiplied with what follows. */
+/** Selects rows of the first, thin table and multiplies them by the following parts. */
 const lookedUp: Chain = (emit, [, places], [first, ...others]) =>
   others.reduce(
     (rows, { name, weight }) => emit.named(`${name}.output`).MatMul([rows, weight]),
@@ -92,7 +89,7 @@ export const Gather = defineOp({
       ),
     ];
   },
-  // A vector holds a schedule, or the scales of the rows of another table.
+  // A vector holds a schedule, or the row scales of another table.
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
   wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
   weight: embedding,
@@ -132,7 +129,7 @@ export const Gather = defineOp({
       : { kind: "transparent" },
 });
 
-/** y[i, j] = x[index[i, j], j] (axis 0): an element of the axis for each place. */
+/** y[i, j] = x[index[i, j], j] for axis 0. */
 export const GatherElements = defineOp({
   name: "GatherElements",
   sameType: 0,
@@ -148,7 +145,7 @@ export const GatherElements = defineOp({
       const place: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
       if (axis === s.axis)
         return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, place];
-      // Where the indices end before the data, what lies beyond would move up.
+      // If the indices end before the data, cuts would move later elements up.
       if (dim !== indices[axis])
         return [{ refuses: ["in0", axis], reason: "GatherElements reads only the start of this axis" }];
       return [{ from: ["in0", axis], to: ["out0", axis] }, place];
@@ -161,7 +158,7 @@ export const GatherElements = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Index tuples with the coordinates of the batch axes in front: ScatterND has no batch axes. */
+/** Prepends the coordinates of the batch axes to index tuples: ScatterND has no batch axes. */
 function wholeTuples(emit: Emit, indices: Value, batch: number): Value {
   if (batch === 0) return indices;
   const places = fixed(indices).slice(0, -1);
@@ -174,13 +171,13 @@ function wholeTuples(emit: Emit, indices: Value, batch: number): Value {
 }
 
 interface Tuples {
-  /** Leading axes that data and indices share. */
+  /** The number of leading axes shared by data and indices. */
   readonly batch: number;
-  /** How many axes of the data one tuple of indices fixes. */
+  /** The number of data axes that a tuple fixes. */
   readonly fixes: number | undefined;
 }
 
-/** The last axis of the indices holds tuples: each picks the part of the data at its leading axes. */
+/** The last axis of the indices holds tuples that address the leading axes of the data. */
 export const GatherND = defineOp<Tuples>({
   name: "GatherND",
   sameType: 0,

@@ -1,7 +1,4 @@
-/**
- * Tensors made from a few numbers: Range, EyeLike, OneHot; and what is drawn at random, so that two runs differ: RandomNormal, RandomUniform,
- * their forms "Like", Bernoulli, Multinomial.
- */
+/** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli, Multinomial). */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -24,13 +21,13 @@ function single(operand: Operand | undefined): Dim | undefined {
 function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {
-    // The runtime subtracts in the type of the operands.
+    // ONNX Runtime subtracts in the type of the operands.
     const length = type === "float32" ? Math.fround(limit - start) : limit - start;
     return Math.max(0, Math.ceil(length / step));
   }
   if (!Number.isInteger(step)) return undefined;
   const [from, to] = step > 0 ? [start, limit] : [limit, start];
-  // Half of a height, as a float: what is rounded is the quotient.
+  // For half of a height, as a float, the rounded value is the quotient.
   const share = from === 0 ? quotientParts(to) : undefined;
   if (share !== undefined) return ceilDims(share[0], multiplyDims(share[1], Math.abs(step)));
   const length = addDims(to, multiplyDims(-1, from));
@@ -38,7 +35,7 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
 }
 
-/** The longest list whose elements are followed. */
+/** The maximum length of a list whose elements are followed. */
 const most = 64;
 
 export const Range = defineOp({
@@ -66,15 +63,15 @@ export const EyeLike = defineOp({
     return [{ type: s.type ?? type, dims }];
   },
   axes: new Miss("writes by position"),
-  // It does not depend on its input's elements.
+  // The output does not depend on the input's elements.
   gradient: () => [],
   quantize: new Miss("is a constant"),
 });
 
 interface Hot {
-  /** Undefined where it is computed at run time. */
+  /** Undefined if computed at run time. */
   readonly depth: Dim | undefined;
-  /** The new axis, in the output. */
+  /** The new axis of the output. */
   readonly axis: number;
 }
 
@@ -82,7 +79,7 @@ function newAxis(s: Hot, { length }: readonly Dim[]): number {
   return wrapAxis(s.axis, length + 1);
 }
 
-/** values = [off, on]: on where the new axis stands at the index, off elsewhere. */
+/** values = [off, on]. */
 export const OneHot = defineOp<Hot>({
   name: "OneHot",
   read: (site) => {
@@ -104,7 +101,7 @@ export const OneHot = defineOp<Hot>({
     );
     return [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }];
   },
-  // What goes to "on" is the sum of the places that are hot, what goes to "off" that of the others.
+  // The gradient of "on" sums the positions of the indices; that of "off" sums the others.
   gradient: (s, { emit, inputs: [indices, depth, values], up, wanted }) => {
     if (values === undefined || up === undefined || !wanted(2)) return [];
     const type = typeOf(values) === "float64" ? "float64" : "float32";
@@ -119,14 +116,14 @@ export const OneHot = defineOp<Hot>({
 
 const drawn = new Miss("draws random numbers");
 const random = (): "float" => "float";
-/** What they are fed says how many numbers are drawn, or how likely they are: no gradient comes back, and what is drawn is used as it is. */
+/** Inputs give a count or probabilities: they have no gradient, and draws are used as they are. */
 const flat = (): readonly undefined[] => [];
 
-/** Undefined: another one in each run. */
+/** Undefined: another seed in each run. */
 const seedOf = (site: Site): number | undefined =>
   site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0);
 
-/** The type that is asked for, else that of the input; and the two numbers that describe a distribution: low and high, or mean and deviation. */
+/** The requested type, or that of the input; low and high, or mean and deviation. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
   type: elementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
   numbers: names.map((name, at) => decimal(site, name, at)),
@@ -141,7 +138,7 @@ const drawing = (name: string, names: readonly string[]): Op =>
     infer: ({ type, dims }) => [{ type, dims }],
   });
 
-/** As many as the input has elements, whose numbers say nothing; of Bernoulli, how likely a 1 is at the place. */
+/** Only the input's shape matters; for Bernoulli its elements are probabilities. */
 const drawingLike = (name: string, names: readonly string[]): Op =>
   inert(drawn, {
     name,

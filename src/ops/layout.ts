@@ -21,10 +21,10 @@ import {
   typeOf,
 } from "./shared/rules.ts";
 
-/** Of a product that ONNX Runtime computes in float32: a Cast stands between. */
+/** Products that ONNX Runtime computes in float32 behind a Cast. */
 const crashing = new Set(["MatMul", "FusedMatMul"]);
 
-/** Whether the first axis goes to the place before the last, as the batch of a time-major sequence does. */
+/** Returns whether the first axis moves before the last, as the batch of a time-major sequence does. */
 function movesBatch({ attributes }: Node): boolean {
   const perm = attributes.get("perm");
   if (perm?.kind !== "ints" || perm.value.length < 3) return false;
@@ -53,7 +53,7 @@ export const Transpose = defineOp({
     const from = (place: readonly number[]): number[] => dims.map((_, axis) => place[perm.indexOf(axis)] ?? 0);
     return [withMoved({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
   },
-  // Axes of one element may change places: the others keep their order.
+  // Unchanged if only axes of length 1 move.
   unchanged: ({ perm }, site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined || perm === undefined) return undefined;
@@ -72,7 +72,7 @@ export const Transpose = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Index i of input k is index offset(k) + i of the output, along the axis. Opset history: before 4 the axis may be left out (1). */
+/** Index i of input k is index offset(k) + i of the output. Before opset 4 the axis defaults to 1. */
 export const Concat = defineOp({
   name: "Concat",
   sameType: 0,
@@ -96,7 +96,7 @@ export const Concat = defineOp({
     if (contents.length < site.inputs.length) return [{ type, dims }];
     const count = contents.reduce((sum, { elements }) => sum + elements.length, 0);
     if (count === 0 || count > mostElements) return [withContents({ type, dims }, count === 0 ? [] : undefined)];
-    // Row by row of the axes in front, what each operand has behind them.
+    // Joins the operands' elements row by row.
     const rows = contents[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
     const joined = Array.from({ length: rows }, (_, row) =>
       contents.flatMap(({ elements }) => {
@@ -108,7 +108,7 @@ export const Concat = defineOp({
   },
   wants: (_, site, output) => handedOn(output, ...site.inputs.keys()),
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
-  // Put beside what is computed: the class token of a vision transformer.
+  // A stored operand next to a computed one is trained: the class token of a vision transformer.
   parameters: (_, site) =>
     site.inputs.some((operand) => operand?.stored === false)
       ? site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []))
@@ -141,7 +141,7 @@ export const Concat = defineOp({
   }),
 });
 
-/** Opset history: sizes are an attribute before 13, an input since; since 18 `num_outputs` may stand for equal parts. */
+/** Sizes are an attribute before opset 13, then an input; since 18 `num_outputs` can request equal parts. */
 export const Split = defineOp({
   name: "Split",
   sameType: 0,
@@ -207,7 +207,7 @@ export const Split = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Broadcasting made explicit. The walker sums the gradient over the broadcast axes. */
+/** Makes broadcasting explicit. The walker sums the gradient over the broadcast axes. */
 export const Expand = defineOp({
   name: "Expand",
   infer: (_, site) => {
@@ -229,11 +229,11 @@ export const Expand = defineOp({
   },
   unchanged: (_, site) => {
     const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
-    // Names that differ may still mean the same size, and broadcast then: the output is told only where each axis is.
+    // Different symbols can still be equal at run time, so every axis must match exactly.
     const told = target?.every((dim, axis) => dim === 1 || dim === dims?.[axis + (dims.length - target.length)]);
     return dims !== undefined && target !== undefined && told && target.length <= dims.length ? 0 : undefined;
   },
-  // What is repeated can be repeated fewer times.
+  // Repeated channels can be repeated fewer times.
   homogeneous: [[0]],
   axes: (_, site) => {
     const dims = dimsAt(site, 0);

@@ -1,8 +1,6 @@
 /**
- * What opset 27 and 28 brought for language models that carry a state from step to step: LinearAttention, CausalConvWithState, SwiGLU.
- *
- * LinearAttention keeps, for each head, a matrix S (D × values): S ← decay · S + k·vᵀ (with `delta` in v's place β·(v - Sᵀ·k)), y = scale · Sᵀ·q.
- * CausalConvWithState is a depthwise convolution along the steps that sees k - 1 steps before, given or zeros, and hands the last k - 1 on.
+ * Stateful operators of opset 27 and 28. LinearAttention keeps a matrix S (D × values) per head: S ← decay · S + k·vᵀ (`delta` replaces v by
+ * β·(v - Sᵀ·k)), y = scale · Sᵀ·q. CausalConvWithState is a depthwise convolution over steps; it takes and returns the last k - 1 steps.
  * SwiGLU: a · sigmoid(alpha · a) · b.
  */
 
@@ -44,7 +42,7 @@ export const LinearAttention = defineOp({
   },
   axes: new Miss("heads and the channels of each head share an axis"),
   gradient: new Miss("no tested version of ONNX Runtime runs it"),
-  // For each step and head, the state is written and read once; the delta rule reads it once more.
+  // Each step writes and reads each head's state once; the delta rule reads it again.
   cost: (s, site) =>
     withDims(site, [0, 2], ([batch = 1, steps = 1, width = 1] = [], [, , values = 1] = []) => {
       const size = divideDims(width, s.heads);

@@ -1,4 +1,4 @@
-/** Truth values and bits, element by element: And, Or, Xor, Not, IsNaN, IsInf, the bitwise operators, BitCast. Nothing has a derivative. */
+/** Elementwise logical and bitwise operators. They have no derivatives. */
 import { Miss } from "../errors.ts";
 import { defineOp, type Op } from "./define.ts";
 import { elementType, integer, text } from "./shared/attributes.ts";

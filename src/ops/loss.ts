@@ -1,8 +1,7 @@
 /**
- * Losses as operators: NegativeLogLikelihoodLoss of log-probabilities, and SoftmaxCrossEntropyLoss, which takes the logarithm of the softmax
- * over axis 1 first (its second output). Scores: samples × classes × places; targets: samples × places, class numbers.
- *
- * A place costs -weight(class) · score(class), nothing where the class is `ignore_index`. "mean" divides by the sum of the weights that count.
+ * NegativeLogLikelihoodLoss, and SoftmaxCrossEntropyLoss, which first takes the log-softmax over axis 1 (its second output).
+ * Scores: samples × classes × positions; targets: class indices, samples × positions. A position costs -weight(class) · score(class), or 0 for
+ * `ignore_index`. "mean" divides by the sum of the counted weights.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -24,7 +23,7 @@ function read(site: Site): Settings {
 function lossOf(s: Settings, emit: Emit, [scores, target, weight]: readonly (Value | undefined)[]): Value | Miss {
   const type = typeOf(scores);
   const counts = s.ignored === undefined ? undefined : emit.Not([emit.Equal([target, s.ignored])]);
-  // What is ignored need not be a class: it looks at class 0, and does not count.
+  // An ignored target can be an invalid class: it reads class 0 with weight 0.
   const classes = counts === undefined ? target : emit.Where([counts, target, 0]);
   const picked = emit.GatherElements([scores, emit.Unsqueeze([classes, [1]])], { axis: 1 });
   const cost = emit.Neg([emit.Squeeze([picked, [1]])]);
@@ -50,7 +49,7 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       return [cost, { type, dims }];
     },
     wants: (_, site) => positions(1, site.inputs[0]?.dims?.[1]),
-    // Without a mean or sum over them, samples and places are apart.
+    // Without a reduction, samples and positions stay separate.
     axes: (s, site) => {
       const dims = dimsAt(site, 1);
       if (dims instanceof Miss) return dims;

@@ -1,8 +1,6 @@
 /**
- * Matrix products: MatMul (NumPy's rule for stacks of matrices), Gemm (two dimensions, scaled, with a bias), and the integer form.
- * Opset history: Gemm broadcasts its bias by NumPy's rule since 7 (before that if an attribute says so), and may leave it out since 11.
- *
- * The gradient of Y = A·B is dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which transposes for free.
+ * Matrix products: MatMul, Gemm and MatMulInteger. Gemm broadcasts its bias by NumPy's rule since opset 7, and can omit it since 11.
+ * dA = dY·Bᵀ, dB = Aᵀ·dY. Two-dimensional products are written as Gemm, which transposes for free.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -27,7 +25,7 @@ import {
 } from "./shared/products.ts";
 import { fixed, present, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
-/** dA and dB of stacks of matrices; a weight used by every row of a stack is one large Gemm. */
+/** Writes dA and dB of stacked matrices; a weight shared by all rows is one large Gemm. */
 function matmulGradient(
   emit: Emit,
   a: Value,
@@ -42,7 +40,7 @@ function matmulGradient(
   const dimsB = shapeB.length === 1 ? [...shapeB, 1] : shapeB;
   const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
   if (dimsB.length === 2) {
-    // One matrix on the right for all rows of the left: flatten the stack.
+    // One right matrix for all rows: flattens the stack.
     const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
     const dA = wanted(0) ? emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }) : undefined;
@@ -59,7 +57,7 @@ function matmulGradient(
   ];
 }
 
-/** Both operands are of one type. */
+/** Both operands have the same type. */
 function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undefined) {
   return ([0, 1] as const).flatMap((input) => {
     const other = site.inputs[1 - input];
@@ -67,7 +65,7 @@ function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undef
   });
 }
 
-/** A stack of stored matrices. Those with a single input scale numbers, as frequencies of positions do. */
+/** A stack of stored matrices. Matrices with a single input only scale numbers, such as position frequencies. */
 function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
   const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
@@ -127,12 +125,12 @@ export const MatMulInteger = defineOp({
 
 /** The first product transposes the data; the last applies the factors and the bias. */
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
-  // Before opset 7 an attribute asks for broadcasting, which is not written here.
+  // Before opset 7 an attribute controls broadcasting.
   if (version < 7) return {};
   const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
     const turns = (operand: number): number => (operand === input || first ? 1 : 0);
     const turned = { transA: s.transA ? turns(0) : 0, transB: s.transB ? turns(1) : 0 };
-    // Before opset 11 the bias may not be left out.
+    // Before opset 11 the bias is required.
     const none = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
     if (last) return emit.Gemm([...operands, bias ?? none()], { ...turned, alpha: s.alpha, beta: s.beta });
     return emit.Gemm([...operands, none()], turned);
@@ -148,12 +146,12 @@ export const Gemm = defineOp<GemmSettings>({
   weight: (s, site) => {
     const role = gemmWeight(s, site);
     if (role instanceof Miss) return role;
-    // What is added is scaled by beta.
+    // beta scales the bias.
     const at = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
     const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
     return { ...role, ...at, ...scaled, ...gemmChain(s, site, role.input) };
   },
-  // What was contributed before goes in as the bias, scaled by beta: the sum costs nothing.
+  // The gradient so far becomes the bias, scaled by beta, so the sum is free.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
     const { alpha, beta } = s;
     type Factor = Value | undefined;

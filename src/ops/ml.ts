@@ -1,6 +1,6 @@
 /**
- * ai.onnx.ml, as exporters of scikit-learn write it around networks. Row by row of features, or element by element: typed, so that shapes are known
- * behind them, and cut by samples. Scaler and Normalizer give float32 whatever they take.
+ * ai.onnx.ml operators that scikit-learn exporters write around networks. They are typed, and cut only along samples.
+ * Scaler and Normalizer always return float32.
  */
 import { Miss } from "../errors.ts";
 import { multiplyDims } from "../tensor/dims.ts";
@@ -10,7 +10,7 @@ import { sameAxes, shaped } from "./shared/rules.ts";
 
 const learnt = new Miss("stores its parameters in attributes");
 
-/** Features stay features; those of a row depend on each other, or each has numbers of its own. */
+/** Features stay: they depend on each other, or have individual parameters. */
 function preprocessing(name: string, infer: OpDef<null>["infer"] = (_, site) => shaped(site, (dims) => dims)): Op {
   const why = `${name} has numbers for each feature`;
   return defineOp({
@@ -45,7 +45,7 @@ export const mlOperators: readonly Op[] = [
   preprocessing("ArrayFeatureExtractor", (_, site) =>
     shaped(
       site,
-      // As many as there are indices, however these lie.
+      // One output per index, whatever the shape of the indices.
       (dims = [], picked = []) => [...(dims.length === 1 ? [1] : dims.slice(0, -1)), picked.reduce(multiplyDims, 1)],
       undefined,
       [0, 1],

@@ -1,8 +1,6 @@
 /**
- * What the data pick: NonZero, Compress, Unique; the greatest and least along an axis, and where they stand: ArgMax, ArgMin, TopK. How many
- * elements the first ones pick, the elements decide, so their count has a name of its own (`Site.open`) unless they are known.
- * Opset history: ArgMax and ArgMin say which of equal ones since 12; TopK takes k as an input since 10, and may pick the least, unsorted,
- * since 11.
+ * Data-dependent selection: NonZero, Compress, Unique, ArgMax, ArgMin, TopK. Unknown output counts get a name (`Site.open`).
+ * Opset history: ArgMax and ArgMin have `select_last_index` since 12; TopK has k as an input since 10, `largest` and `sorted` since 11.
  */
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
@@ -23,7 +21,7 @@ function chosen(operand: Operand | undefined): readonly number[] | undefined {
 
 const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
 
-/** The coordinates of what is not 0, a column each. ONNX Runtime takes a scalar for a vector of one. */
+/** The coordinates of nonzero elements, one per column. ONNX Runtime treats a scalar as a vector of one. */
 export const NonZero = defineOp({
   name: "NonZero",
   infer: (_, site) => {
@@ -41,7 +39,7 @@ export const NonZero = defineOp({
 });
 
 interface Along {
-  /** Undefined: of all elements in a row. */
+  /** Undefined: the flattened elements. */
   readonly axis: number | undefined;
 }
 
@@ -66,13 +64,13 @@ export const Compress = defineOp<Along>({
     const but = (own: number): boolean => along === undefined || own === along;
     return sameAxes(dims, { but, why: "Compress selects by position along this axis" });
   },
-  // Where the condition holds is known as positions once the graph runs; each is scattered back.
+  // Finds the positions where the condition holds at run time, and scatters the gradient back.
   gradient: ({ axis }, { emit, inputs: [x, condition], up }) => {
     const dims = fixed(x);
     const count = dims.reduce((all, dim) => all * dim, 1);
     const along = axis === undefined ? 0 : wrapAxis(axis, dims.length);
     const flat = axis === undefined ? [count] : dims;
-    // Slices stand in front, so that a row of indices is a slice: [k, …] scattered into zeros.
+    // Moves slices to the front, so that an index row addresses a slice: [k, …] scattered into zeros.
     const order = [along, ...flat.map((_, own) => own).filter((own) => own !== along)];
     const positions = emit.Transpose([emit.NonZero([condition])], { perm: [1, 0] });
     const rows = along === 0 ? up : emit.Transpose([up], { perm: order });
@@ -115,7 +113,7 @@ function position(name: "ArgMax" | "ArgMin"): Op {
     read: (site) => ({
       axis: integer(site, "axis", 0),
       keep: integer(site, "keepdims", 1) !== 0,
-      // Of equal ones the last.
+      // Selects the last of equal elements.
       last: integer(site, "select_last_index", 0) !== 0,
     }),
     infer: (s, site) =>
@@ -136,7 +134,7 @@ export const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
     axis: integer(site, "axis", -1),
-    // Undefined where it is computed at run time.
+    // Undefined if computed at run time.
     count: site.version < 10 ? integer(site, "k", 1) : site.inputs[1]?.elements?.[0],
     largest: integer(site, "largest", 1) !== 0,
     sorted: integer(site, "sorted", 1) !== 0,
@@ -161,7 +159,7 @@ export const TopK = defineOp({
       ];
     });
   },
-  // The values that were picked are single elements of x; of equal ones, those that the runtime picked, which are the first.
+  // Selected values are elements of x; of equal elements, ONNX Runtime selects the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], up }) => {
     if (positions === undefined) return new Miss("the positions that it selects are not an output");
     const dims = fixed(x);

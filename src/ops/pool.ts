@@ -1,9 +1,7 @@
 /**
- * Pooling over spatial axes of N × C × spatial, by the greatest, the mean, or a norm (Σ |x|ᵖ)^(1/p); and what undoes a pooling or a cutting
- * into windows: MaxUnpool puts numbers back where MaxPool found them, Col2Im adds up overlapping blocks.
- * Opset history: ceil_mode since 10, dilations of MaxPool since 10. The optional second output of MaxPool (flat indices) serves its gradient.
- * Where several elements share the maximum of a window, the first takes the whole gradient, as in ONNX Runtime's indices; where they share
- * the maximum of everything (GlobalMaxPool), they share the gradient evenly.
+ * Pooling over spatial axes of N × C × spatial: max, mean, and norm (Σ |x|ᵖ)^(1/p); MaxUnpool and Col2Im invert pooling and windows.
+ * MaxPool's optional second output (flat indices) serves its gradient: the first maximum of a window gets it, as in ONNX Runtime.
+ * In GlobalMaxPool, equal maxima share the gradient evenly.
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -27,7 +25,7 @@ import {
   windowDims,
 } from "./shared/window.ts";
 
-/** Whether each window sees one place, and each place has one. */
+/** Returns whether each window covers one position. */
 function single(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }
@@ -77,7 +75,7 @@ export const AveragePool = defineOp({
   unchanged: (s) => (single(s) ? 0 : undefined),
   homogeneous: [[0]],
   axes: channelAxes,
-  // Each mean shares its gradient evenly among the places that it saw: a transposed convolution of each channel with ones.
+  // Each mean shares its gradient evenly over its window: a depthwise transposed convolution with ones.
   gradient: (s, { emit, inputs: [x], up }) => {
     const [, channels = 1, ...spatial] = fixed(x);
     const out = fixed(up).slice(2);
@@ -99,7 +97,7 @@ export const AveragePool = defineOp({
     return [emit.ConvTranspose([share, ones], settings)];
   },
   quantize: (s) => {
-    // Between roundings ONNX Runtime 1.30 takes it for a QLinearAveragePool, which has no dilations, and refuses to load.
+    // ONNX Runtime 1.30 fuses it to a QLinearAveragePool, which has no dilations, and then fails to load the model.
     if (s.dilations.some((step) => step !== 1))
       return new Miss("the runtime has no dilated average of integers", undefined, mistakenForIntegers);
     const modes = { ceil_mode: s.ceil ? 1 : 0, count_include_pad: s.countPads ? 1 : 0 };
@@ -178,13 +176,13 @@ const MaxUnpool = defineOp<Window>({
     return [{ type, dims: [...dims.slice(0, 2), ...places] }];
   },
   axes: new Miss("its indices are positions in the whole tensor"),
-  // The gradient at the place where each number went.
+  // The gradient at the position that each value moved to.
   gradient: (_, { emit, inputs: [, indices], up }) => {
     return [emit.Gather([emit.Reshape([up, [-1]]), indices], { axis: 0 })];
   },
 });
 
-/** N × (C · block) × windows → N × C × image: what a convolution's windows saw, added up where they overlap. */
+/** N × (C · block) × windows → N × C × image: adds up overlapping windows. */
 const Col2Im = defineOp({
   name: "Col2Im",
   sameType: 0,
@@ -209,7 +207,7 @@ const Col2Im = defineOp({
       { from: ["out0", 1], to: ["in0", 1], map: block },
     ];
   },
-  // A transposed convolution whose kernels are 1 at one place each.
+  // A transposed convolution with one-hot kernels.
   lower: (s, emit, [x]) => {
     const channels = x.type?.dims?.[1];
     const image = fixedDims(s.image);

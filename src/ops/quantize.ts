@@ -1,11 +1,8 @@
 /**
- * Rounding to integers and back: QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear.
- * q = saturate(round-half-even(x / scale) + zero point); x = (q - zero point) · scale.
- * Opset history: per tensor since 10, along an axis since 13, 8-bit floats since 19, in blocks and for 4 and 16 bits since 21, types told by
- * an attribute since 21 (QuantizeLinear) and 23, 4-bit floats since 23, 2 bits since 25.
- *
- * DequantizeLinear of a stored tensor is how a quantized weight looks: layers and axes are found through it. Training does not go through
- * rounding to integers; fake quantization is written as arithmetic whose `Round` has the role `straight-through`.
+ * QuantizeLinear: q = saturate(round-half-even(x / scale) + zero point); DequantizeLinear: x = (q - zero point) · scale; DynamicQuantizeLinear.
+ * Opset history: per axis since 13, float8 since 19, blocks, int4 and int16 since 21, output type as an attribute since 21 (QuantizeLinear) and 23,
+ * float4 since 23, 2 bits since 25. Layers are found through the DequantizeLinear of a stored tensor.
+ * Gradients stop here; fake quantization uses `Round` with the role `straight-through`.
  */
 import { Miss } from "../errors.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -21,7 +18,7 @@ interface Settings {
   readonly type: DataType | undefined;
 }
 
-/** One scale for all, as a scalar or a vector of one, has no axis. */
+/** A single scale, scalar or vector, has no axis. */
 function read(site: Site): Settings | Miss {
   const { dims } = need(site, 0);
   const scale = site.inputs[1]?.dims;
@@ -33,7 +30,7 @@ function read(site: Site): Settings | Miss {
   return { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
 }
 
-/** Axes pass; scales of channels are cut with them, and those of blocks with whole blocks. */
+/** Per-channel scales are cut with channels; block scales with complete blocks. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const scales = [1, 2].flatMap((input) => {
     const own = site.inputs[input]?.dims;
@@ -83,7 +80,7 @@ export const DequantizeLinear = defineOp<Settings>({
   quantize: quantizedAlready,
 });
 
-/** uint8 with the range of the very tensor, 0 included. Outputs: integers, scale, zero point. */
+/** Quantizes to uint8 over the tensor's own range, including 0. Outputs: integers, scale, zero point. */
 export const DynamicQuantizeLinear = defineOp({
   name: "DynamicQuantizeLinear",
   mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
@@ -92,7 +89,7 @@ export const DynamicQuantizeLinear = defineOp({
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
-  // 0 is always in its range: what is left is rounded as it is beside zeros.
+  // The range always includes 0, so zero channels do not affect the others.
   axes: (_, __, dims) => [...sameAxes(dims), ...dims.map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }))],
   gradient: new Miss("rounds to integers"),
   quantize: quantizedAlready,

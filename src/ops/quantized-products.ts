@@ -1,9 +1,6 @@
 /**
- * Layers on codes: QLinearConv and QLinearMatMul, with scale and zero point beside every operand. y = quantize(product of dequantized operands).
- * They are layers whose weight is stored quantized: shown, counted, and cut; lowered to the same with DequantizeLinear and QuantizeLinear
- * around. ONNX Runtime's integer kernels round otherwise where a result lies between two codes: one code of difference is possible.
- *
- * com.microsoft has a QLinearConv that may have its channels last.
+ * QLinearConv and QLinearMatMul: y = quantize(product of dequantized operands); lowered to that form. They are layers with quantized weights.
+ * ONNX Runtime's integer kernels can differ by one step on ties. com.microsoft's QLinearConv can have channels last.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";

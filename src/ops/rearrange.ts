@@ -1,7 +1,4 @@
-/**
- * Elements in other places, or in several: Tile, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, CenterCropPad.
- * Opset history: Tile takes its repeats as an input since 6; DepthToSpace has a mode since 11, SpaceToDepth since 28.
- */
+/** Operators that move or repeat elements: Tile, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, CenterCropPad. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -22,7 +19,7 @@ import {
 } from "./shared/rules.ts";
 
 interface Repeats {
-  /** How often each axis is repeated; undefined where that is computed at run time. */
+  /** The repeats of each axis; undefined if computed at run time. */
   readonly repeats: readonly Dim[] | undefined;
 }
 
@@ -58,7 +55,7 @@ export const Tile = defineOp<Repeats>({
       return { from: ["in0", axis], to: ["out0", axis], map };
     });
   },
-  // Each axis apart into its repeats and itself; the repeats are summed over.
+  // Splits each axis into repeats × size, and sums over the repeats.
   gradient: ({ repeats }, { emit, inputs: [x], up }) => {
     if (!repeats?.every((times) => typeof times === "number")) return repeatsAtRunTime;
     const dims = fixed(x);
@@ -70,10 +67,7 @@ export const Tile = defineOp<Repeats>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/**
- * Blocks of b × b pixels and b² times the channels are exchanged. The b² parts of the channels stand outside of them ("DCR": channel
- * k · C + c is pixel k of channel c), or inside ("CRD": channel c · b² + k).
- */
+/** Exchanges blocks of b × b pixels with b² times the channels. Channel k · C + c ("DCR") or c · b² + k ("CRD", `inside`) is pixel k of channel c. */
 interface Blocks {
   readonly size: number;
   readonly inside: boolean;
@@ -149,7 +143,7 @@ export const SpaceToDepth = defineOp<Blocks>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** The first `length` elements of each sequence backwards. It is its own inverse. */
+/** Reverses the first `length` elements of each sequence. It is its own inverse. */
 export const ReverseSequence = defineOp({
   name: "ReverseSequence",
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
@@ -180,7 +174,7 @@ export const Trilu = defineOp({
 });
 
 interface Frame {
-  /** The new size of each axis that is named; undefined where it is computed at run time. */
+  /** The new sizes of the given axes; undefined if computed at run time. */
   readonly sizes: readonly Dim[] | undefined;
   readonly axes: readonly number[] | undefined;
 }
@@ -193,7 +187,7 @@ function framed({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): reado
   });
 }
 
-/** Cuts off or fills up with zeros, as much at either end; where that is odd, one more at the end. */
+/** Crops or pads with zeros evenly at both ends; an odd total has one more at the end. */
 export const CenterCropPad = defineOp<Frame>({
   name: "CenterCropPad",
   read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),

@@ -1,7 +1,7 @@
 import { PithError } from "../errors.ts";
 import type { Op } from "./define.ts";
 
-/** Entries by domain and name. Nothing is registered globally: a model has its own (`addOperators`). */
+/** Definitions by domain and name. A model has its own registry (`addOperators`); nothing is global. */
 export class Registry {
   readonly #entries = new Map<string, Map<string, Op>>();
 

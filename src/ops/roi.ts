@@ -1,8 +1,7 @@
 /**
- * Looking at parts of images: RoiAlign and MaxRoiPool pool boxes to one size, GridSample reads an image at the coordinates of a grid, which
- * AffineGrid makes of a matrix, NonMaxSuppression picks boxes that overlap little.
- * Opset history: GridSample calls its modes bilinear and bicubic before 20, linear and cubic since; RoiAlign places coordinates half a pixel
- * off since 16 unless told otherwise.
+ * Operators on image regions and sampling grids: RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression.
+ * Opset history: GridSample names its modes bilinear and bicubic before 20, then linear and cubic; RoiAlign shifts by half a pixel by default since
+ * 16.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -45,7 +44,7 @@ export const RoiAlign = defineOp({
     scale: decimal(site, "spatial_scale", 1),
   }),
   infer: (s, site) => pooledBoxes(site, [s.height, s.width]),
-  // Boxes are taken apart into samples: of one that is far larger than the image ONNX Runtime makes more than fit into memory.
+  // ONNX Runtime samples every box: for a box far larger than the image, the samples do not fit into memory.
   wants: (s, site) => {
     const dims = site.inputs[0]?.dims;
     const [height, width] = [dims?.[2], dims?.[3]];
@@ -66,12 +65,12 @@ export const RoiAlign = defineOp({
       const start = cornerOf(emit, boxes, first, s.scale, halfway ? 0.5 : 0);
       const end = cornerOf(emit, boxes, first + 2, s.scale, halfway ? 0.5 : 0);
       if (halfway) return meanWeights(emit, { start, end, size, bins }, s.ratio);
-      // Boxes are at least one place long.
+      // Boxes are at least one position long.
       const length = emit.Max([emit.Sub([end, start]), 1]);
       return meanWeights(emit, { start, end: emit.Add([start, length]), size, bins }, s.ratio);
     };
     const [down, across] = [weights(1, height, s.height), weights(0, width, s.width)];
-    // Rows of all images at once: those of other images than the box's weigh nothing.
+    // Computes rows of all images at once; rows of other images than the box's have weight 0.
     const chosen = emit.Reshape([imageOf(emit, images, count, x), [-1, 1, count, 1]]);
     const masked = emit.Mul([emit.Unsqueeze([down, [2]]), chosen]);
     const rows = emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [count * height, channels * width]]);
@@ -87,10 +86,10 @@ export const MaxRoiPool = defineOp({
   name: "MaxRoiPool",
   read: (site) => ({ shape: integers(site, "pooled_shape") ?? [1, 1], scale: decimal(site, "spatial_scale", 1) }),
   infer: (s, site) => pooledBoxes(site, s.shape),
-  // The first column counts the images.
+  // The first column is the image index.
   wants: (_, site) => positions(1, site.inputs[0]?.dims?.[0]),
   axes: () => [...boxLinks, images],
-  // The greatest along each row of a bin, then of these.
+  // Takes the maximum along each row of a bin, then of these.
   lower: (s, emit, [x, boxes]) => {
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || boxes === undefined || dims === undefined) return sizesUnknown;
@@ -127,7 +126,7 @@ export const GridSample = defineOp({
   }),
   infer: (_, site) =>
     shaped(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
-  // Each place of the grid is read on its own.
+  // Each grid position is read independently.
   axes: (_, site) => {
     const grid = dimsAt(site, 1);
     if (grid instanceof Miss) return grid;
@@ -148,7 +147,7 @@ export const GridSample = defineOp({
     const type = typeOf(x);
     const own = typeOf(grid) === type ? grid : emit.Cast([grid], { to: typeCodes[type] });
     const flat = emit.Reshape([own, [0, elementCount(out), spatial.length]]);
-    // From -1 to 1, the last axis first: of the corners of the image, or of the middles of those places.
+    // Converts from [-1, 1], last axis first: relative to the corners of the image or to the centers of its corner pixels.
     const coordinates = spatial.map((size, axis) => {
       const share = emit.Gather([flat, scalar(emit, "int64", spatial.length - 1 - axis)], { axis: 2 });
       const counted = emit.Mul([emit.Add([share, 1]), corners ? (size - 1) / 2 : size / 2]);
@@ -163,14 +162,14 @@ export const GridSample = defineOp({
   },
 });
 
-/** The coordinates, from -1 to 1, of the places along an axis: of the first and last corner, or of the middles. */
+/** Returns the coordinates in [-1, 1] of the positions along an axis: from corner to corner, or pixel centers. */
 function coordinates(size: number, corners: boolean): number[] {
   return Array.from({ length: size }, (_, place) =>
     corners ? (size === 1 ? -1 : -1 + (2 * place) / (size - 1)) : -1 + (2 * place + 1) / size,
   );
 }
 
-/** x' = A·(x, 1) for every place of a grid, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
+/** x' = A·(x, 1) for every grid position, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
 export const AffineGrid = defineOp({
   name: "AffineGrid",
   read: (site) => ({ sizes: site.inputs[1]?.elements, corners: integer(site, "align_corners", 0) !== 0 }),
@@ -188,7 +187,7 @@ export const AffineGrid = defineOp({
     if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`computes in ${type}`);
     const places = sizes.slice(2);
     const along = places.map((size) => coordinates(size, s.corners));
-    // Row by row, the last axis fastest; in each row the last axis comes first.
+    // Row by row, the last axis fastest; each row starts with the last axis.
     const rows = along.reduce<number[][]>(
       (before, axis) => before.flatMap((row) => axis.map((value) => [value, ...row])),
       [[]],

@@ -1,6 +1,6 @@
 /**
- * RotaryEmbedding of positions: turns pairs of numbers of each head by an angle that grows with the position: (a, b) → (a·cos - b·sin, a·sin + b·cos). A pair are
- * neighbours (`interleaved`) or numbers half a head apart. Cosines and sines: positions × D/2, picked by position, or batch × places × D/2.
+ * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or half a head apart.
+ * Cosines and sines: positions × D/2, selected by position, or batch × length × D/2.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -23,13 +23,13 @@ export const RotaryEmbedding = defineOp({
       flat,
       heads,
       interleaved: integer(site, "interleaved", 0) !== 0,
-      // How many numbers of a head are turned; 0: all.
+      // The number of rotated channels per head; 0: all.
       turned: integer(site, "rotary_embedding_dim", 0),
     };
   },
   infer: (_, site) => sameAsInput(site),
   wants: (_, site) => (site.inputs[3] === undefined ? [] : positions(3, site.inputs[1]?.dims?.[0])),
-  // Heads go as a whole: the numbers of one are turned in pairs.
+  // Heads are cut as a whole, because their channels are rotated in pairs.
   axes: (s, site) => {
     const dims = need(site, 0).dims ?? [];
     const ports = ["out0", ...(site.inputs[3] === undefined ? (["in1", "in2"] as const) : ["in3" as const])] as const;

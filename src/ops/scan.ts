@@ -1,9 +1,6 @@
 /**
- * Running sums and products along an axis. `exclusive` leaves the own element out, `reverse` runs from the end.
- *
- * Each element goes into all later sums, so the gradient of a sum is the running sum in the other direction. Of a product, an element has the
- * product of all others up to each place: those before it, times those between it and the place, in a matrix of all pairs. Nothing is divided
- * by, so zeros do no harm.
+ * Cumulative sums and products. The gradient of a sum is the cumulative sum in the other direction. The gradient of a product multiplies,
+ * in a matrix of all pairs, the elements before with those up to each position. Nothing is divided, so zeros are safe.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -48,7 +45,7 @@ const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
   if (given === undefined) return new Miss("its axis is computed at run time");
   const along = wrapAxis(given, dims.length);
   const size = dims[along] ?? 1;
-  // The axis comes last, and beside it one for the other element of a pair.
+  // Moves the axis last, and adds one for the other element of a pair.
   const order = [...dims.map((_, own) => own).filter((own) => own !== along), along];
   const turned = (value: Value, perm: readonly number[]): Value => emit.Transpose([value], { perm });
   const [row, column] = [turned(x, order), emit.Unsqueeze([turned(up, order), [-1]])];
@@ -80,7 +77,7 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       const known = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
       return [withElements({ type, dims }, known === undefined ? known : running(s, known, start, combine))];
     },
-    // Along an axis of one there is nothing to run over.
+    // An axis of length 1 has nothing to accumulate.
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
       const [axis] = constantIntegers(site.inputs[1]) ?? [];

@@ -1,10 +1,7 @@
 /**
- * Placing by index: ScatterElements, ScatterND, TensorScatter, and Scatter, the name of ScatterElements before opset 11.
- * Opset history: since 16 an update may be added or multiplied, since 18 the greater or lesser may stay.
- *
- * Where an update replaces, the data there gets no gradient; where it adds, both get it; of what is multiplied, each gets the product of the
- * others; those that share an extremum share its gradient evenly. Several replacing updates of one place leave open which one stays, so their
- * gradient is that of all.
+ * ScatterElements, ScatterND, TensorScatter, and Scatter (before opset 11). Reductions add and mul exist since opset 16, max and min since 18.
+ * Replaced data gets no gradient; sums pass it to both; products multiply it by the other factors; equal extrema share it evenly.
+ * If several updates replace one position, the result is undefined, so each gets the full gradient.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -68,7 +65,7 @@ function placed(site: Site, reduction: string): readonly Dim[] | undefined {
   return found;
 }
 
-/** Axes along which nothing is placed by position go through from all three operands. */
+/** Links the axes along which nothing is placed by position, from all three operands. */
 function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const [indices, updates] = [dimsAt(site, 1), dimsAt(site, 2)];
   if (indices instanceof Miss) return indices;
@@ -99,7 +96,7 @@ interface Parts {
 type Rule = (emit: Emit, parts: Parts) => readonly [Value, Value];
 
 const multiplied: Rule = (emit, { x, updates, up, place, pick }) => {
-  // As in ReduceProd: the product of the others is that of the factors that are not 0, divided by this one, unless another factor is 0.
+  // As in ReduceProd: the product of nonzero factors divided by this one, or 0 if another factor is 0.
   const factor = (value: Value): Value => emit.Where([emit.Equal([value, 0]), 1, value]);
   const isZero = (value: Value): Value => emit.CastLike([emit.Equal([value, 0]), up]);
   const product = place(factor(x), factor(updates), "mul");
@@ -172,7 +169,7 @@ function scatter(name: Name): Op {
   });
 }
 
-/** Gone since opset 11. */
+/** Removed in opset 11. */
 export const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
@@ -182,7 +179,7 @@ export const Scatter = defineOp<Settings>({
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
 });
 
-/** Updates of a cache, for each sample from a position of its own; past the end, or around it. */
+/** Updates a cache from a start position per sample; can wrap around. */
 export const TensorScatter = defineOp({
   name: "TensorScatter",
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),

@@ -1,4 +1,4 @@
-/** Choosing between values: Where, Clip. Opset history: Clip takes its bounds as attributes before 11, as inputs since. */
+/** Where and Clip. Clip has its bounds as attributes before opset 11. */
 import { Miss } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -36,10 +36,10 @@ export const Where = defineOp({
   }),
 });
 
-/** The default bounds of old versions: the smallest and largest float32. They bound nothing, since the runtime takes them later on too. */
+/** The largest float32: the default bounds of old opsets, which bound nothing. */
 const largest = 3.4028234663852886e38;
 
-/** A bound as float32 has it, wherever it is said; undefined where there is none, or it is computed. */
+/** A stored bound as float32; undefined if it is absent or computed. */
 function bound(site: Site, name: "min" | "max", input: number): number | undefined {
   const small = site.inputs[input]?.small;
   const given =
@@ -48,7 +48,7 @@ function bound(site: Site, name: "min" | "max", input: number): number | undefin
   return value === undefined || Math.abs(value) === largest ? undefined : value;
 }
 
-/** On a bound the gradient goes to the input (as in PyTorch), outside of it to the bound. */
+/** At a bound the gradient goes to the input (as in PyTorch), outside to the bound. */
 export const Clip = defineOp({
   name: "Clip",
   read: (site) => ({ low: bound(site, "min", 1), high: bound(site, "max", 2) }),
@@ -61,7 +61,7 @@ export const Clip = defineOp({
     const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
-  // A bound of 0 bounds what is scaled alike.
+  // A bound of 0 does not depend on the scale.
   homogeneous: (s, { inputs: [, low, high] }) => {
     const isFree = (bound: number | undefined, isThere: boolean): boolean =>
       bound === undefined ? !isThere : bound === 0;
@@ -69,7 +69,7 @@ export const Clip = defineOp({
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
-    // y = min(max(x, low), high): where the bounds cross, the upper one decides.
+    // y = min(max(x, low), high): if the bounds cross, the upper one wins.
     const [below, above] = [low ?? s.low, high ?? s.high];
     const notAbove = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, 0]);
     const inside = below === undefined ? notAbove : emit.Where([emit.GreaterOrEqual([x, below]), notAbove, 0]);
@@ -91,7 +91,7 @@ export const Clip = defineOp({
       return operand.small === undefined ? Number.NaN : toFloat64(operand.small)[0];
     });
     if (Number.isNaN(low) || Number.isNaN(high)) return new Miss("its bounds are not stored");
-    // Codes always stand for an interval with 0 in it, so saturation could not hold numbers above a positive bound.
+    // A quantized range always includes 0, so saturation cannot enforce a positive lower bound.
     const holdsZero = (low ?? 0) <= 0 && (high ?? 0) >= 0;
     return holdsZero ? { kind: "clamp", low, high } : new Miss("its interval does not contain 0");
   },

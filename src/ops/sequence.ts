@@ -1,8 +1,6 @@
 /**
- * Sequences and optionals. Where it is known how many elements a sequence has, each is known by itself; else what all of them have in common.
- *
- * Where it is also known which tensors they are, a sequence is lowered to the SequenceConstruct of these, and what takes it apart to the
- * tensors themselves. So there are no gradients of sequences: training goes through the tensors.
+ * Sequences and optionals. The elements of a sequence of known length are tracked individually; otherwise only their common type is.
+ * A sequence of known tensors is lowered to SequenceConstruct, and its readers to the tensors. Sequences have no gradients, only their tensors do.
  */
 import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
@@ -31,7 +29,7 @@ type Row<S> = {
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
 } & (
   | { readonly infer: (s: S, site: Site) => Inferred | undefined | Miss }
-  /** From the sequence at input 0. */
+  /** Computed from the sequence at input 0. */
   | { readonly from: (sequence: Sequence, s: S, site: Site) => Inferred | Miss }
 );
 
@@ -169,7 +167,7 @@ export const ConcatFromSequence = sequenceOperator({
   },
 });
 
-/** A tensor cut along an axis: into single places, into pieces of one size (the last one may be shorter), or into pieces of given sizes. */
+/** Splits a tensor along an axis: into single positions, equal pieces (the last may be shorter), or pieces of given sizes. */
 export const SplitToSequence = sequenceOperator({
   name: "SplitToSequence",
   read: readCut,
@@ -269,7 +267,7 @@ export const OptionalGetElement = sequenceOperator({
   infer: (_, site) => {
     const [operand] = site.inputs;
     if (operand === undefined) return new Miss("has no input");
-    // Since opset 18 it hands on what is no optional.
+    // Since opset 18 a value that is not an optional passes through.
     return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
   },
 });

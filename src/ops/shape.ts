@@ -20,7 +20,7 @@ import { dimsAt, handedOn, need, sameAxes, shapeChange } from "./shared/rules.ts
 
 const constant = new Miss("does not depend on its input's elements");
 
-/** Since opset 15 a range of axes may be asked for. */
+/** Supports a range of axes since opset 15. */
 export const Shape = defineOp({
   name: "Shape",
   read: (site) => ({ start: integer(site, "start", 0), end: integer(site, "end", Number.MAX_SAFE_INTEGER) }),
@@ -30,7 +30,7 @@ export const Shape = defineOp({
     const elements = dims.slice(s.start, s.end);
     return [{ type: "int64", dims: [elements.length], elements }];
   },
-  // Elements do not matter, nor do axes outside of the range.
+  // Elements do not matter, nor do axes outside the range.
   axes: (s, _site, dims) => {
     const asked = new Set([...dims.keys()].slice(s.start, s.end));
     return dims.map(
@@ -53,7 +53,7 @@ export const Size = defineOp({
   gradient: constant,
 });
 
-/** Strings are UTF-8, or bytes that are not. */
+/** Strings are UTF-8, or arbitrary bytes. */
 function constantTexts(attribute: Site["attribute"]): Dense | undefined {
   const [one, several] = [attribute("value_string"), attribute("value_strings")];
   const plain = (text: string | Uint8Array): string =>
@@ -108,7 +108,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
       : { type: "float32", value: undefined };
   },
   infer: (s, site) => {
-    // A scalar is asked for by a shape without elements, which even a shape that is fed says by its own dimensions.
+    // A shape without elements means a scalar, so the length of a run-time shape gives the rank.
     const [count] = site.inputs[0]?.dims ?? [];
     const open = typeof count === "number" ? Array.from({ length: count }, (_, axis) => site.open(0, axis)) : undefined;
     const dims = site.inputs[0]?.elements ?? open;
@@ -119,7 +119,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     if (value === undefined || size === undefined || size > mostElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
-  // Equal numbers can be fewer.
+  // Fewer channels need a smaller constant.
   axes: (_, site) => {
     const shape = site.inputs[0]?.elements;
     if (shape === undefined) return new Miss("its shape is computed at run time");
@@ -155,7 +155,7 @@ function cast(
       const elements = exactElements(site.inputs[0]);
       if (elements === undefined || (!isWhole(s.to) && !isShare(s.to))) return [inferred];
       if (s.to === "bool") return [withContents(inferred, elements.map(truth))];
-      // Shares of sizes are cut off behind the point, which for sizes is rounding down.
+      // Quotients of dimensions are truncated, which is rounding down.
       const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundedShare(share, "down"));
       if (isWhole(s.to)) return [withElements(inferred, isWhole(type) ? elements : elements.map(cut))];
       return [
@@ -166,7 +166,7 @@ function cast(
       ];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-    // Whole numbers that are computed with as floats, or become truth values, and index nothing are flags.
+    // Integers that are cast to floats or booleans, and are not indices, are flags.
     wants: (s, site, output) =>
       isWhole(site.inputs[0]?.type ?? s.to) &&
       (s.to === "bool" || !isWhole(s.to)) &&
@@ -175,14 +175,14 @@ function cast(
         : handedOn(output, 0),
     homogeneous: (s, site) =>
       isFloat(s.to) && isFloat(site.inputs[0]?.type ?? "bool") ? { products: [[0]] } : undefined,
-    // Of a second operand only the type matters.
+    // Only the type of a second operand matters.
     axes: (_, site, dims) => [
       ...sameAxes(dims),
       ...(site.inputs[1]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in1", axis] })),
     ],
     gradient: (s, { emit, inputs: [x], up, wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
-      // What was rounded to integers before, or is a truth value, changes by jumps.
+      // Integers and booleans change in jumps, so no gradient passes.
       if (!isFloat(x.type.type) || !isFloat(s.to)) return [];
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
@@ -190,7 +190,7 @@ function cast(
   });
 }
 
-/** As floats of the type hold it. What a name stands for fits float32; float16 has gaps from 2048 on. */
+/** Rounds to the type's precision. Symbolic sizes are assumed to fit float32; float16 has gaps from 2048 on. */
 function rounded(element: Dim, type: DataType): Dim | undefined {
   if (typeof element !== "number") return type === "float16" ? undefined : element;
   if (type !== "float16" && type !== "float32") return element;
@@ -198,14 +198,14 @@ function rounded(element: Dim, type: DataType): Dim | undefined {
   return Number.isFinite(found) ? found : undefined;
 }
 
-/** 0 is false, all else is true; a name may be either. */
+/** A symbolic dimension can be 0. */
 function truth(element: Dim): Dim | undefined {
   return typeof element === "number" ? (element === 0 ? 0 : 1) : undefined;
 }
 
 export const shapeOperators: readonly Op[] = [
   cast("Cast", (site) => elementType(site, "to"), { lower: primitive }),
-  // Once the type is known, nothing of the second input is needed.
+  // Once the type is known, the second input is unused.
   cast("CastLike", (site) => site.inputs[1]?.type, {
     typeOnly: 1,
     lower: (s, emit, [x]) => [emit.Cast([x], { to: typeCodes[s.to] })],

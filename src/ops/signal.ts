@@ -1,8 +1,6 @@
 /**
- * Spectra. DFT along an axis of numbers that are real (last axis 1) or complex (last axis 2): X[k] = Σ x[n]·e^(-2πi·kn/N), its inverse with
- * + and 1/N; `onesided` keeps the first N/2 + 1. STFT: that of frames of a signal, each weighed by a window. MelWeightMatrix: triangles over
- * frequencies.
- * Opset history: the axis of DFT is an attribute (1) in 17, an input since 20 (-2).
+ * DFT of real (last axis 1) or complex (2) values: X[k] = Σ x[n]·e^(-2πi·kn/N), inverse with + and 1/N; `onesided` keeps the first N/2 + 1.
+ * STFT: the DFT of windowed frames. MelWeightMatrix: triangular filters. The axis of DFT is an attribute (1) in opset 17, an input since 20 (-2).
  */
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
@@ -17,7 +15,7 @@ interface DftSettings {
   readonly axis: number;
   readonly inverse: boolean;
   readonly oneSided: boolean;
-  /** Given; undefined: that of the axis. */
+  /** Default: the length of the axis. */
   readonly length: Dim | undefined;
 }
 

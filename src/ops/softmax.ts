@@ -1,9 +1,6 @@
 /**
- * Softmax, LogSoftmax and Hardmax (1 at the first greatest, 0 elsewhere) along one axis.
- * Opset history: before 13 the default axis is 1, and everything from that axis on is taken as one. Where only one of these axes has more
- * than one element, the two meanings agree.
- *
- * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is constant almost everywhere.
+ * Softmax, LogSoftmax and Hardmax (1 at the first maximum) along one axis. Before opset 13 all axes from `axis` (default 1) on are treated as one.
+ * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is piecewise constant.
  */
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -13,9 +10,9 @@ import { noRank, primitive } from "./shared/misses.ts";
 import { sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
-  /** What is normalized over: one axis, or several that are taken as one. Undefined where the rank is not known. */
+  /** The normalized axes; undefined if the rank is unknown. */
   readonly axes: readonly number[] | undefined;
-  /** Before version 13 all axes from this one on were taken as one: where the rank is not known, or another of them is the only one above 1. */
+  /** Set if opset 13 would change the result: the rank is unknown, or another axis is the only one longer than 1. */
   readonly flattens?: number;
 }
 
@@ -36,7 +33,7 @@ function read(site: Site): Settings {
   const flattened = dims.map((_, other) => other).slice(first);
   const long = flattened.filter((other) => dims[other] !== 1);
   const [only = first, ...more] = long;
-  // A later version would take the axis that is written, or the last.
+  // A later opset would use the written axis, or the last.
   const later = site.attribute("axis") === undefined ? dims.length - 1 : first;
   const elsewhere = more.length === 0 && only !== later;
   return { axes: long.length > 0 ? long : [first], ...(elsewhere ? { flattens: first } : {}) };
@@ -63,7 +60,7 @@ function softmax({ name, rule, form }: Row): Op {
       const sum = (value: Value): Value => emit.ReduceSum([value, axes], { keepdims: 1 });
       return [rule(emit, y, up, sum)];
     },
-    // The exponential of a difference multiplies the step of its input, and the integer form knows steps of 1/256 alone.
+    // The exponential multiplies the input's quantization step, and the integer form has output steps of 1/256 only.
   });
 }
 

@@ -1,4 +1,4 @@
-/** Texts: StringConcat, StringNormalizer, StringSplit, RegexFullMatch, and TfIdfVectorizer, which counts runs of words or numbers. */
+/** Operators on strings, and TfIdfVectorizer, which counts n-grams. */
 import { Miss } from "../errors.ts";
 import { defineOp } from "./define.ts";
 import { decimals, integer, integers, text, texts } from "./shared/attributes.ts";
@@ -12,7 +12,7 @@ export const StringConcat = inert(onStrings, {
   infer: (_, site) => shaped(site, broadcast, "string", [0, 1]),
 });
 
-/** Changes case, and removes words: how many are left, the words decide. */
+/** Changes case and removes words, so the output length depends on the data. */
 export const StringNormalizer = inert(onStrings, {
   name: "StringNormalizer",
   read: (site) => ({
@@ -51,7 +51,6 @@ export const RegexFullMatch = inert(onStrings, {
   infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
 });
 
-/** How often each known run of words occurs in a row, weighted. */
 export const TfIdfVectorizer = defineOp({
   name: "TfIdfVectorizer",
   read: (site) => ({

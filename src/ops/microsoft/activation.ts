@@ -1,4 +1,4 @@
-/** Activations that ONNX Runtime fuses into the product before them, by the name and the parameters that the fused node carries. */
+/** Activations fused into a product, by name and parameters. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -11,7 +11,7 @@ export interface Activation {
 
 type Rule = (emit: Emit, x: Value, parameters: readonly number[]) => Value;
 
-/** Parameters that are absent are those that ONNX has as defaults. */
+/** Absent parameters have ONNX's defaults. */
 const rules: Readonly<Record<string, Rule>> = {
   Relu: (emit, x) => emit.Relu([x]),
   Sigmoid: (emit, x) => emit.Sigmoid([x]),

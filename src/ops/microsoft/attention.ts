@@ -1,8 +1,6 @@
 /**
- * Attention as ONNX Runtime fuses it out of exported transformers: Attention (projection of Q, K and V by one matrix, then attention) and
- * MultiHeadAttention (Q, K and V come projected; their biases may be added inside). QAttention is Attention on 8-bit codes.
- *
- * Keys and values of the past stand before those of the step, and both leave as `present`.
+ * Attention as ONNX Runtime fuses it: Attention (Q, K and V projected by one matrix), MultiHeadAttention (already projected), QAttention (8-bit).
+ * Past keys and values come first; both are returned as `present`.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -24,7 +22,7 @@ interface Settings {
   readonly heads: number;
   /** 0: 1/√width. */
   readonly scale: number;
-  /** What is added where the mask says no. */
+  /** The value added to masked positions. */
   readonly filter: number;
   readonly causal: boolean;
   readonly outputs: number;
@@ -49,7 +47,7 @@ interface Ports {
 }
 
 interface ProjectedSettings extends Settings {
-  /** Widths of Q, K and V over all heads, where the matrix says them. */
+  /** The widths of Q, K and V over all heads, if the matrix tells them. */
   readonly widths: readonly [number, number, number] | undefined;
   readonly shared: boolean;
   readonly rotary: boolean;
@@ -99,7 +97,7 @@ const projectedCost = (s: ProjectedSettings, site: Site, ports: Ports): Dim | Mi
     return addDims(multiplyDims(elementCount(x), w[1] ?? 0), parts);
   });
 
-/** Attention over x · W + b, whose columns are those of Q, K and V. */
+/** Writes x · W + b, whose columns are those of Q, K and V. */
 function project(
   s: ProjectedSettings,
   emit: Emit,
@@ -145,7 +143,7 @@ export const Attention = microsoftOp<ProjectedSettings>({
 
 const coded: Ports = { mask: 5, past: 8, added: undefined };
 
-/** Data and matrix are codes of 8 bits: they are dequantized, the matrix perhaps column by column. */
+/** Data and matrix are 8-bit; the matrix can have one scale per column. */
 export const QAttention = microsoftOp<ProjectedSettings>({
   name: "QAttention",
   read: readProjected,

@@ -4,7 +4,7 @@
  * and packed attention without padding. The cache length is an integer input, so all but the first have only types and costs.
  * GroupQueryAttention: several query heads share a key and value head. Queries see keys up to their own position, within the sample length
  * (`last` is its last position) and within a window if there is one. c: softcap, omitted if it is 0.
- *    softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
+ *     softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
  * It is lowered for complete sequences, as in training, and for steps after a past of known length, but not for a buffer longer than its content.
  */
 import { Miss } from "../../errors.ts";

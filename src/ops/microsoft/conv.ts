@@ -1,7 +1,4 @@
-/**
- * ONNX Runtime's convolutions: FusedConv (Conv, then a sum with a fourth input, then an activation), and the same with channels last (NhwcConv,
- * NhwcFusedConv: data N × spatial × C, weight as for Conv). Graph optimization writes them; those with channels last on GPU alone.
- */
+/** FusedConv (Conv + fourth input + activation) and its channels-last forms NhwcConv and NhwcFusedConv (GPU only): data N × spatial × C. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";

@@ -1,10 +1,9 @@
 /**
- * Gelu in ONNX Runtime's forms, x' = x + bias where there is a bias:
+ * Variants of Gelu in ONNX Runtime, with x' = x + bias:
  * - Gelu, BiasGelu: x'/2 · (1 + erf(x'/√2));
  * - FastGelu: x'/2 · (1 + tanh(√(2/π) · (x' + 0.044715 x'³)));
  * - QuickGelu: x · σ(αx);
- * - BiasSplitGelu: of two halves of the last axis, left · gelu(right).
- * And BiasSoftmax, the softmax of a sum. All are element by element over a bias that broadcasts, but BiasSplitGelu and the softmax.
+ * - BiasSplitGelu: left · gelu(right) for the halves of the last axis.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -29,7 +28,7 @@ function tanhGelu(emit: Emit, x: Value): Value {
   return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([inner]), 1])]);
 }
 
-/** Every axis of the data is that of the output; the bias lies along the last ones. */
+/** The bias is aligned with the last axes. */
 function biasedAxes(_: unknown, site: Site, dims: readonly Dim[]): readonly AxisLink[] {
   const bias = (site.inputs[1]?.dims ?? []).flatMap((dim, axis, own): AxisLink[] =>
     dim === 1 ? [] : [{ from: ["in1", axis], to: ["out0", dims.length - own.length + axis] }],
@@ -61,8 +60,8 @@ export const BiasSplitGelu = microsoftOp({
 });
 
 /**
- * Softmax over all axes from `axis` on, as if they were one. The bias has as many elements as the axes that are not broadcast: the axes from
- * some axis on are its own (inner broadcast 0: it repeats along the first ones), or it is repeated along axes just before `axis`.
+ * Softmax over all axes from `axis` on, as one. The bias omits the axes that it broadcasts: the first ones (`is_inner_broadcast` 0),
+ * or those just before `axis`.
  */
 export const BiasSoftmax = microsoftOp({
   name: "BiasSoftmax",

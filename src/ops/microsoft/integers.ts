@@ -1,7 +1,6 @@
 /**
- * Products on integers as ONNX Runtime fuses them: DynamicQuantizeMatMul (data is rounded inside, over its own range), MatMulIntegerToFloat and
- * QGemm (codes in; numbers out, or codes), MatMulInteger16, and DynamicQuantizeLSTM, which computes on codes inside.
- * Products of codes are exact, so lowering to MatMulInteger changes nothing but the last rounding.
+ * Fused integer products: DynamicQuantizeMatMul (quantizes data over its own range), MatMulIntegerToFloat, QGemm, MatMulInteger16,
+ * DynamicQuantizeLSTM. Integer products are exact, so lowering to MatMulInteger changes only the last rounding.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -31,7 +30,7 @@ interface Product {
   readonly right: number;
   readonly bias: number;
   readonly codes: readonly CodedInput[];
-  /** Data is rounded inside, over its own range, in which 0 always is. */
+  /** Quantizes the data inside, over its own range including 0. */
   readonly rounds?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
@@ -102,7 +101,7 @@ function gemmSite(s: GemmSettings, site: Site): Site {
   return { ...site, inputs: [swapped(site.inputs[0], s.transA), swapped(site.inputs[3], s.transB)] };
 }
 
-/** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): numbers, or codes where the result has a scale. */
+/** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): float, or quantized if the result has a scale. */
 export const QGemm = microsoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
@@ -146,7 +145,7 @@ export const MatMulInteger16 = typed({
   cost: (_, site) => matmulCost(site),
 });
 
-/** LSTM with matrices of codes, inputs × gates; what goes in is rounded at every step. */
+/** LSTM with quantized matrices, inputs × gates; inputs are quantized at every step. */
 export const DynamicQuantizeLSTM = typed({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {

@@ -1,9 +1,9 @@
 /**
- * Operators on the layouts that ONNX Runtime's highest level of optimization (`all`) writes for one kind of processor:
- * - com.microsoft.nchwc: channels in blocks of 8 or 16, as wide as the processor's registers. Values keep the dimensions N × C × spatial,
- *   with C rounded up to whole blocks; kernels are stored in blocks too. ReorderInput goes there, ReorderOutput back.
+ * Operators that ONNX Runtime's optimization level `all` writes for one kind of processor:
+ * - com.microsoft.nchwc: channels in blocks of 8 or 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to
+ *   complete blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back.
  * - NhwcMaxPool: channels last, for integers.
- * Networks of blocks are opened, typed and run, and otherwise left alone: their numbers lie in another order.
+ * Pith reads, types and runs such models, but does not transform them.
  */
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
@@ -29,7 +29,7 @@ const blocks = new Miss(
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
 );
 
-/** An operator of the blocked layout: types and cost are known, the rest is left alone. */
+/** Defines an operator of the blocked layout with types and cost only. */
 function blocked<S = null>(
   name: string,
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
@@ -45,7 +45,7 @@ function blocked<S = null>(
   });
 }
 
-/** Channels come in one by one, first or last, and leave in blocks: as many as there were if they fill whole blocks of 16. */
+/** Channels enter unblocked, first or last. Their number stays if it fills complete blocks of 16. */
 export const ReorderInput = blocked<{ readonly last: boolean }>(
   "ReorderInput",
   ({ last }, x, site) => {

@@ -1,7 +1,5 @@
 /**
- * ONNX Runtime's fused matrix products: FusedMatMul (transpositions and a factor inside; TransposeMatMul is its old name) and FusedGemm (an
- * activation after the bias). They are written by its graph optimizer, FusedMatMul also by our gradients.
- *
+ * FusedMatMul (transpositions and a factor; old name TransposeMatMul) and FusedGemm (an activation after the bias).
  * transBatchA of a stack [m, batch…, k] means [batch…, m, k]; transA then swaps the last two axes.
  */
 import { Miss } from "../../errors.ts";
@@ -33,7 +31,7 @@ interface Settings {
   readonly alpha: number;
 }
 
-/** Axis `i` of the operand as it is multiplied is axis `order[i]` of the operand as it is given. */
+/** Axis `i` of the multiplied operand is axis `order[i]` of the given operand. */
 function orderOf(rank: number, transposed: boolean, batch: boolean): readonly number[] {
   const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;
@@ -77,7 +75,7 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     out: given(own, role.out),
     in: given(own, role.in),
     dataAxis: given(data, role.dataAxis),
-    // The first product transposes the data, the last applies the factor. Batch axes are transposed only between equal ranks: not here.
+    // The first product transposes the data; the last applies the factor. Batch axes are transposed only between equal ranks.
     chain: chained(own, (emit, operands, { first, last }) => {
       const turned = (operand: 0 | 1): number => (s.transposed[operand] && (operand === own || first) ? 1 : 0);
       const settings = { transA: turned(0), transB: turned(1), alpha: last ? s.alpha : 1 };

@@ -1,7 +1,6 @@
 /**
- * Operators of com.microsoft that have a like in the default domain, mostly older than it (ExpandDims, Trilu, Pad, Range, Unique, GatherND), and
- * some that have none: Inverse, CropAndResize, CDist, UnfoldTensor, MaxpoolWithMask, NGramRepeatBlock, mixtures of experts. Typed, lowered where
- * there is a like, otherwise left alone.
+ * Other operators of com.microsoft. Those with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, Unique, GatherND) are lowered;
+ * the others (Inverse, CropAndResize, mixtures of experts, …) are only typed.
  */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -98,7 +97,6 @@ export const Unique = typed({
   why: "its result depends on its data",
 });
 
-/** The last axis of the indices holds tuples. */
 function gatheredDims(dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined {
   const depth = indices.at(-1);
   return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
@@ -110,7 +108,7 @@ export const GatherND = like({
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
-/** windows × size for an axis, at its place and at the end. */
+/** Writes windows × size for an axis, windows at its position and size at the end. */
 export const UnfoldTensor = typed({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",

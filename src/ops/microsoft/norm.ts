@@ -1,13 +1,11 @@
 /**
  * Normalization as ONNX Runtime fuses it:
- * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale (RMSNormalization of opset 23). It lives in the default domain, though ONNX does
- *   not know it;
+ * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale (RMSNormalization of opset 23), in the default domain although ONNX lacks it;
  * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: the sum of input, skip and bias, normalized over its last axis; outputs: result,
  *   mean, 1/deviation, the sum;
- * - GroupNorm, SkipGroupNorm: over the places of each group of channels, perhaps of a sum, with the channels last (or first), and x · σ(x)
- *   afterwards where asked; they have kernels on GPU alone;
- * - EmbedLayerNormalization: the sum of rows of up to three tables (words, places, segments), normalized over its last axis; also how many ones
- *   each row of the mask has, and the sum itself. QEmbedLayerNormalization has its tables as codes of 8 bits.
+ * - GroupNorm, SkipGroupNorm: over the positions of each group of channels, channels last or first, optionally followed by SiLU; GPU only;
+ * - EmbedLayerNormalization: the sum of rows of up to three tables (words, positions, segments), normalized over its last axis; also outputs the
+ *   ones per mask row and the sum. QEmbedLayerNormalization has 8-bit tables.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -25,7 +23,7 @@ import { microsoftOp } from "./typed.ts";
 
 const overAxis = "is normalized over this axis";
 
-/** The leading axes of every operand that has them pass; the last `over` axes are normalized over. */
+/** The leading axes pass through; the last `over` axes are normalized. */
 function normalizedAxes(
   site: Site,
   dims: readonly Dim[],
@@ -141,7 +139,7 @@ interface Settings {
   readonly outputs: number;
 }
 
-/** With channels first: N × groups × rest, normalized over the rest in float32, back, then scale and shift for each channel. */
+/** Channels first: normalizes N × groups × rest over the rest in float32, then scales and shifts per channel. */
 function normalizeGroups(s: Settings, emit: Emit, x: Value, scale: Value | undefined, shift: Value | undefined): Value {
   const wide = widened(emit, x);
   const grouped = emit.Reshape([wide, [0, s.groups, -1]]);
@@ -191,7 +189,7 @@ interface Embedding {
   readonly shift: Value | undefined;
 }
 
-/** The result, the ones in each row of the mask (0 without one), the sum. Positions count from 0 where they are not given. */
+/** Writes the result, the ones per mask row (0 without a mask), and the sum. Positions count from 0 by default. */
 function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
   const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
   const length = emit.Shape([e.ids], { start: 1, end: 2 });
@@ -224,7 +222,7 @@ export const EmbedLayerNormalization = microsoftOp({
   },
 });
 
-/** The result, the counts, the sum, of ids (batch × length) and a table of words. */
+/** Returns the types of result, counts and sum for ids (batch × length) and a word table. */
 function embedded(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
   const width = site.inputs[2]?.dims?.[1];
@@ -236,7 +234,7 @@ function embedded(site: Site, type: DataType): readonly Inferred[] {
   ];
 }
 
-/** Words and segments, each within its table; a mask of 0 and 1. */
+/** Requires word and segment ids within their tables, and a mask of 0 and 1. */
 function inTables({ inputs }: Site): readonly Wanted[] {
   return [
     ...positions(0, inputs[2]?.dims?.[0]),
@@ -254,7 +252,7 @@ export const QEmbedLayerNormalization = microsoftOp<number>({
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
-    // Five tables from input 2 on, their scales from 8 on, their zero points from 13 on.
+    // Five tables from input 2 on, their scales from 8, their zero points from 13.
     const table = (index: number): Value => decoded(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);
     const tables = { words: table(0), places: table(1), segmentTable, scale: table(3), shift: table(4) };

@@ -1,8 +1,7 @@
 /**
- * Element by element and by windows on codes of 8 bits, with a scale and a zero point for each operand and for the result (QLinearAdd, QLinearMul,
- * QLinearWhere, QLinearConcat, QLinearSigmoid, QLinearLeakyRelu, QLinearSoftmax, QLinearReduceMean, QLinearAveragePool,
- * QLinearGlobalAveragePool), and QuantizeLinear and DequantizeLinear as com.microsoft has them. Each is lowered to DequantizeLinear, the operator
- * on numbers, and QuantizeLinear; where a result lies between two codes, ONNX Runtime's integer kernels may take the other one.
+ * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …), and com.microsoft's
+ * QuantizeLinear and DequantizeLinear. Each is lowered to DequantizeLinear, the float operator and QuantizeLinear.
+ * ONNX Runtime's integer kernels can round ties differently.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -26,11 +25,11 @@ interface OnCodes<S> {
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
-  /** The inputs whose axes go together: the operands unless said. */
+  /** The inputs whose axes are linked; default: the operands. */
   readonly linked?: readonly number[];
-  /** How they do; `dims` are those of the first. */
+  /** The links; `dims` are those of the first linked input. */
   readonly links: Facet<(s: S, site: Site, dims: readonly Dim[]) => readonly AxisLink[] | Miss>;
-  /** The operator on numbers; `inputs` are those of the node, for what is not codes. */
+  /** Writes the float operator; `inputs` are the node's inputs, for those that are not quantized. */
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
@@ -104,7 +103,7 @@ function unary<S>(
   });
 }
 
-/** Before opset 13 everything from the axis on is normalized as one: the same where the axis is the last. */
+/** Before opset 13 all axes from `axis` on are normalized as one: equal if it is the last axis. */
 export const QLinearSoftmax = unary(
   "QLinearSoftmax",
   (site) => {
@@ -231,7 +230,7 @@ export const QLinearGlobalAveragePool = onCodes({
   },
 });
 
-/** QuantizeLinear and DequantizeLinear of the default domain, which have them per axis since opset 13, for fewer types. */
+/** The default domain has these per axis since opset 13, for fewer types. */
 function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
   return microsoftOp({

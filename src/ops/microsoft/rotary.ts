@@ -1,8 +1,7 @@
 /**
- * RotaryEmbedding of ONNX Runtime: pairs of channels of each head are turned by an angle that grows with their place,
- * (a, b) → (a·cos - b·sin, b·cos + a·sin). Pairs are the two halves of a head, or neighbours (interleaved); where `rotary_embedding_dim` says
- * so, only the first channels are turned. Data is N × length × channels, or N × heads × length × width. Places are given for each token, or the
- * first one alone.
+ * ONNX Runtime's RotaryEmbedding: (a, b) → (a·cos - b·sin, b·cos + a·sin) for the two halves of a head or for neighbors (interleaved).
+ * `rotary_embedding_dim` limits it to the first channels. Data is N × length × channels, or N × heads × length × width.
+ * Positions are given per token, or only for the first.
  */
 import { Miss } from "../../errors.ts";
 import type { AxisLink, Site } from "../define.ts";
@@ -15,7 +14,7 @@ interface Settings {
   readonly interleaved: boolean;
   readonly packed: boolean;
   readonly scale: number;
-  /** Of one head; undefined where it is not known. */
+  /** The width of one head; undefined if unknown. */
   readonly width: number | undefined;
   readonly turned: number | undefined;
 }
@@ -39,7 +38,7 @@ export const RotaryEmbedding = microsoftOp<Settings>({
   name: "RotaryEmbedding",
   read,
   infer: (_, site) => sameAsInput(site),
-  // With one number for all samples it is where their tokens begin.
+  // A single position is the offset of all samples.
   wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? positions(1, site.inputs[2]?.dims?.[0]) : []),
   axes: (_, site, x) => {
     const places: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
@@ -61,7 +60,7 @@ export const RotaryEmbedding = microsoftOp<Settings>({
   },
 });
 
-/** q · cos(e) + q' · sin(e), and the same of k: the turned halves come as inputs. */
+/** q · cos(e) + q' · sin(e), and the same for k: the rotated halves are inputs. */
 export const GemmaRotaryEmbedding = typed({
   name: "GemmaRotaryEmbedding",
   infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),

@@ -1,4 +1,4 @@
-/** Entries of com.microsoft: written out, or of operators of which Pith knows the types and leaves the rest alone, with the reason. */
+/** Definitions of com.microsoft; `typed` ones have only types, with the reason. */
 import { Miss } from "../../errors.ts";
 import { type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 import { inert } from "../shared/inert.ts";
@@ -11,7 +11,7 @@ interface Typed<S>
   readonly why: string;
 }
 
-/** An operator of com.microsoft that is opened, typed and run, and otherwise left alone. */
+/** Defines a com.microsoft operator that Pith types and runs, but does not transform. */
 export function typed<S = null>({ why, ...row }: Typed<S>): Op {
   const alone = new Miss(why);
   return inert<S>(alone, { weight: alone, lower: alone, ...row, domain: "com.microsoft" });

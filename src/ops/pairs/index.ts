@@ -1,7 +1,4 @@
-/**
- * Two operators in a row that one could do. A rule is exact: the numbers stay as they are, but for sums that are added up in another order (`reorders`).
- * The walker that asks them is `passes/fuse-pairs.ts`.
- */
+/** Exact rules for two consecutive operators, except for summation order (`reorders`). `passes/fuse-pairs.ts` applies them. */
 
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";

@@ -91,8 +91,8 @@ const reshapes: Pair = {
 
 /**
  * Axes that are merged, transposed and split again can be transposed without the first Reshape:
- *    Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
- *    Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
+ *     Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
+ *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
 const mergedAround: Pair = {
   what: "a Transpose needs no merging Reshape around it",
@@ -298,8 +298,8 @@ export const paddedWindow: Pair = {
 
 /**
  * If a bias has more axes than the product (all of length 1), the sum gets these axes afterward:
- *    p = MatMul(x, W) # [n, 10] p = MatMul(x, W)
- *    y = Add(p, b) # b: [1, 1, 10] → y = Unsqueeze(Add(p, Squeeze(b)))
+ *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
+ *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
  * For integers ONNX Runtime fuses product and sum, and the result has the axes of the product.
  */
 export const axesOfSum: Pair = {

@@ -1,4 +1,4 @@
-/** Pairs that compute: products with what is added to them, conversions, what is done twice. */
+/** Pairs that compute: products with sums, casts, repeated operators. */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
@@ -7,7 +7,7 @@ import { integer, integers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import type { Pair, PairScope } from "./pair.ts";
 
-/** A product of two matrices and what is added to it is a Gemm. ONNX Runtime's Gemm is slow in half precision: float32 and float64 only. */
+/** A matrix product plus a bias is a Gemm. float32 and float64 only: ONNX Runtime's float16 Gemm is slow. */
 const gemm: Pair = {
   what: "a MatMul and the Add after it become a Gemm",
   first: ["MatMul"],
@@ -24,7 +24,7 @@ const gemm: Pair = {
     if (product?.dims === undefined || added?.dims === undefined) return undefined;
     const dims = broadcast(product.dims, added.dims);
     if (dims instanceof Miss || !sameDims(dims, product.dims) || added.dims.length > 2) return undefined;
-    // Broadcasting rules of Gemm know equal dimensions only where they are the same name.
+    // Dimensions are known to be equal only if their names are.
     const fits = (dim: Dim, axis: number): boolean =>
       dim === 1 || dim === product.dims?.[axis + 2 - (added.dims?.length ?? 0)];
     if (!added.dims.every(fits)) return undefined;
@@ -34,7 +34,6 @@ const gemm: Pair = {
   },
 };
 
-/** Gemm transposes its operands for free. */
 export const transposedGemm: Pair = {
   what: "the transposition moves into Gemm",
   first: ["Transpose"],
@@ -65,7 +64,7 @@ const undone: Pair = {
   fuse: ({ first }) => (first.inputs[0] === undefined ? undefined : { value: first.inputs[0] }),
 };
 
-/** The types that hold every number of another type exactly. */
+/** The types that represent every value of another type exactly. */
 const holds: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   bool: ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
   uint8: ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
@@ -91,10 +90,10 @@ const casts: Pair = {
   },
 };
 
-/** Operators that only move, repeat or pick elements of their input 0. */
+/** Operators that only move, repeat or select elements of input 0. */
 const moving = ["Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Identity", "Tile"];
 
-/** States that start at zero are what a recurrent layer starts with if it is given none. */
+/** Zero initial states are the default of recurrent layers. */
 const zeroStates: Pair = {
   what: "an initial state of zeros is omitted",
   first: ["ConstantOfShape", ...moving],

@@ -1,4 +1,4 @@
-/** Two operators in a row that one could do: what a rule for them sees and answers. The rules are in `index.ts`. */
+/** Rules that replace two consecutive operators by one. */
 
 import type { Emit } from "../../graph/emit.ts";
 import { type Attribute, type Node, operatorName, type Value } from "../../graph/graph.ts";
@@ -6,45 +6,45 @@ import type { Dim } from "../../tensor/dims.ts";
 import type { Operand, Site } from "../define.ts";
 
 export interface PairScope {
-  /** The node whose output 0 the second reads, and the node that reads it. */
+  /** The producer of the value that the second node reads at `input`. */
   readonly first: Node;
   readonly second: Node;
   readonly firstSite: Site;
   readonly secondSite: Site;
   readonly input: number;
-  /** The first node has no other reader: it goes if the second no longer reads it. */
+  /** The first node has no other reader, so it is removed if the second no longer reads it. */
   readonly alone: boolean;
   readonly emit: Emit;
   operand(value: Value): Operand | undefined;
 }
 
-/** What takes the place of the pair. */
+/** The replacement of the pair. */
 export type PairResult =
-  /** A value in place of the second node's output. */
+  /** Replaces the second node's output. */
   | { readonly value: Value }
-  /** The second node, with other inputs and attributes. */
+  /** Keeps the second node, with other inputs and attributes. */
   | {
       readonly inputs: readonly (Value | undefined)[];
-      /** Undefined takes an attribute away. */
+      /** Undefined removes an attribute. */
       readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
     }
   | undefined;
 
 export interface Pair {
   readonly what: string;
-  /** Operators by name; those of other domains with the domain in front. */
+  /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
   readonly same?: true;
-  /** Sums are added up in another order: last bits may change. */
+  /** Changes the summation order, so last bits can change. */
   readonly reorders?: true;
   fuse(scope: PairScope): PairResult;
 }
 
-/** The rules for two nodes in a row, none for most. */
+/** Returns the rules for two consecutive nodes. */
 export type PairRules = (first: Node, second: Node) => readonly Pair[];
 
-/** Finds rules by the operators of both nodes; in the order given, of which the first that answers is taken. */
+/** Indexes rules by the operators of both nodes. The first rule that matches wins, in the given order. */
 export function rulesOf(pairs: readonly Pair[]): PairRules {
   const found = new Map<string, Pair[]>();
   for (const pair of pairs) {

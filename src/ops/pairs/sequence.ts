@@ -1,9 +1,9 @@
-/** Pairs that make a sequence and take it apart again: torch.chunk, torch.split, and lists of tensors that are joined. */
+/** Pairs that make a sequence and take it apart (torch.chunk, torch.split, joined lists). */
 import { integer } from "../shared/attributes.ts";
 import { itemsOf, readCut, readPlace, splitPieces, within } from "../shared/sequences.ts";
 import type { Pair } from "./pair.ts";
 
-/** Each of several takes a Split of its own, which are merged as the same thing twice. */
+/** Each reader gets its own Split; deduplication merges them later. */
 const piece: Pair = {
   what: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],

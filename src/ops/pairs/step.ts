@@ -1,12 +1,9 @@
 /**
- * Products as a training step computes them fastest: a stack of rows times one matrix as a Gemm over all rows, which adds the bias and
- * transposes the matrix as it goes.
- *
- *     t = Transpose(w)           r = Reshape(x) [rows, inputs]
- *     p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
- *     y = Add(p, b)              y = Reshape(g) [stack…, outputs]
- *
- * In a file these are more nodes, and where weights are constants they gain nothing: the runtime turns and packs those once.
+ * Faster products for training steps: rows of a stack times one matrix as a single Gemm, which adds the bias and transposes the matrix.
+ *      t = Transpose(w)           r = Reshape(x) [rows, inputs]
+ *      p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
+ *      y = Add(p, b)              y = Reshape(g) [stack…, outputs]
+ * In a file these are more nodes without gain: the runtime transposes and packs constant weights once.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -16,7 +13,7 @@ import { reshapeTo } from "../shared/rules.ts";
 import { transposedGemm } from "./math.ts";
 import type { Pair, PairScope } from "./pair.ts";
 
-/** The rows of a stack as one matrix, what `product` makes of them, as a stack again. */
+/** Flattens a stack to one matrix, applies `product`, and restores the stack. */
 function overRows(
   emit: Emit,
   x: Value,
@@ -29,7 +26,7 @@ function overRows(
   return reshapeTo(emit, product(rows), [...stack, outputs]);
 }
 
-/** The dimensions of a left operand of more than two axes, all known, beside a matrix of float32. */
+/** Returns the fixed dimensions of a left operand with more than two axes, multiplied by a float32 matrix. */
 function stackOf({ firstSite, secondSite }: PairScope, of: "first" | "second"): readonly number[] | undefined {
   const [left, right] = (of === "first" ? firstSite : secondSite).inputs;
   const dims = fixedDims(left?.dims);
@@ -71,5 +68,5 @@ const transposed: Pair = {
   },
 };
 
-/** Rules for training steps, one walk after the other: a bias goes in before what is left of the product is taken. */
+/** Rules for training steps, one walk after the other: biases are merged before the remaining products. */
 export const stepPairs: readonly (readonly Pair[])[] = [[biased], [transposedGemm, transposed]];

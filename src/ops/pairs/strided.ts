@@ -1,10 +1,8 @@
 /**
- * Elements picked out of a flat tensor one after the other are no more than a Reshape. PyTorch's exporter writes `as_strided` so, which it puts where the
- * layout of a tensor in memory changes and no element does:
- *
- *     flat = Reshape(x, [-1])
- *     places = Range(0, batch) · 768 + [0, 1, …, 767]         →    y = x
- *     y = Gather(flat, places)
+ * Elements gathered in order from a flat tensor are a Reshape. PyTorch exports `as_strided` this way, for a change of the memory layout only:
+ *      flat = Reshape(x, [-1])
+ *      places = Range(0, batch) · 768 + [0, 1, …, 767]         →    y = x
+ *      y = Gather(flat, places)
  */
 import type { Value } from "../../graph/graph.ts";
 import { toNumbers } from "../../tensor/convert.ts";
@@ -14,13 +12,13 @@ import { range } from "../shared/rules.ts";
 import { shapeFor } from "./layout.ts";
 import { dimsOf, type Pair, type PairScope } from "./pair.ts";
 
-/** Integers that grow evenly along every axis: at indices i they are offset + Σ steps[k] · i[k]. Steps along an axis of one entry are 0. */
+/** Integers offset + Σ steps[k] · i[k] at indices i. Steps along an axis of length 1 are 0. */
 interface Grid {
   readonly offset: number;
   readonly steps: readonly number[];
 }
 
-/** Nodes are followed so far: what computes places of a tensor of so many axes is no longer. */
+/** The maximum number of nodes to follow: an index computation has no more. */
 const mostNodes = 32;
 
 function gridOf(scope: PairScope, value: Value | undefined, left = mostNodes): Grid | undefined {
@@ -91,7 +89,7 @@ function gridOfNumbers(numbers: readonly number[], dims: readonly Dim[]): Grid |
   return isEven ? { offset, steps } : undefined;
 }
 
-/** Of row-major elements, how many lie between neighbours along each axis; undefined where a size behind the first axis has no number. */
+/** Returns row-major strides; undefined if an inner size is unknown. */
 function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
   const strides: number[] = [];
   let stride = 1;

@@ -1,7 +1,4 @@
-/**
- * The functions that recurrent layers may be told to use, by name: what they compute, and which parameters they take.
- * Parameters are listed for all functions that take one, in their order; one that is not listed has its default.
- */
+/** Activation functions of recurrent layers, by name. Parameters are listed for all functions that need one, in order; missing ones have defaults. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -56,7 +53,7 @@ export function readActivations(
     found.push({ name: name.toLowerCase(), alpha, beta });
   }
   const needed = byDefault.length * directions;
-  // What the specification says where nothing is written is meant for two directions: an RNN of one has a name left.
+  // The specification's default names cover two directions, so a single direction has spare names.
   const isEnough = byDefault.length === 1 ? found.length >= needed : found.length === needed;
   if (!isEnough) return new Miss(`names ${found.length} activations, not ${needed}`);
   return Array.from({ length: directions }, (_, at) => found.slice(at * byDefault.length, (at + 1) * byDefault.length));

@@ -1,4 +1,4 @@
-/** Reading attributes and small constant inputs of a node, with their defaults. */
+/** Reads attributes and small constant inputs, with defaults. */
 
 import { PithError } from "../../errors.ts";
 import { toInteger } from "../../graph/graph.ts";
@@ -50,13 +50,13 @@ export function texts(site: Site, name: string): readonly string[] | undefined {
 const decoded = (value: string | Uint8Array): string =>
   typeof value === "string" ? value : new TextDecoder().decode(value);
 
-/** The integers of a constant input: known if all its elements are numbers. */
+/** Returns the integers of a constant input if all elements are known. */
 export function constantIntegers(operand: Operand | undefined): readonly number[] | undefined {
   const elements = operand?.elements;
   return elements?.every((element) => typeof element === "number") ? (elements as readonly number[]) : undefined;
 }
 
-/** Integers that were an attribute in old versions and are an input in new ones; undefined if the node has neither. */
+/** Reads integers that are an attribute in old opsets and an input in new ones; undefined if the node has neither. */
 export function attributeOrInput(
   site: Site,
   name: string,
@@ -71,7 +71,7 @@ export function attributeOrInput(
   return known === undefined ? undefined : { known };
 }
 
-/** -1 is the last axis. @throws PithError E_MODEL beyond the rank. */
+/** Maps -1 to the last axis. @throws PithError E_MODEL beyond the rank. */
 export function wrapAxis(axis: number, rank: number): number {
   const wrapped = axis < 0 ? axis + rank : axis;
   if (wrapped < 0 || wrapped >= rank)
@@ -83,7 +83,7 @@ function wrongKind(name: string, expected: string, got: string): PithError {
   return new PithError("E_MODEL", `attribute "${name}" is ${expected}, got ${got}.`);
 }
 
-/** The element type that an integer attribute names; undefined for a number that stands for none, or without attribute and default. */
+/** Returns the element type named by an integer attribute; undefined for an unknown code, or without attribute and default. */
 export function elementType(site: Site, name: string, byDefault?: DataType): DataType | undefined {
   return site.attribute(name) === undefined ? byDefault : typeOfCode(integer(site, name, 0));
 }

@@ -2,7 +2,7 @@
  * Pooling of image boxes as primitives.
  * The mean over the samples of a bin is a product along each axis: y[i, j] = Σ Wy[i, h] · x[h, w] · Wx[j, w]. Wy[i, h] is the mean of
  * max(0, 1 - |y - h|) over the n samples y₀, y₀ + δ, … of bin i. That is the second difference, by a, of
- *    F(a) = Σ max(0, a - y₀ - kδ) = m·(a - y₀) - δ·m·(m - 1)/2 over the m samples before a
+ *     F(a) = Σ max(0, a - y₀ - kδ) = m·(a - y₀) - δ·m·(m - 1)/2     over the m samples before a
  * so n, which depends on the boxes, needs no loop. Samples at most one position outside count as the border position, others as 0.
  */
 import type { Emit } from "../../graph/emit.ts";

@@ -1,18 +1,18 @@
-/** Codes and the numbers that they stand for, as nodes: what operators on integers are lowered with, and their types. */
+/** Quantization and dequantization nodes, and their types. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Coded, CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
-/** A vector of one, which stands for one number for all, as a scalar. */
+/** Turns a vector of length one into a scalar. */
 export function single(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
   const alone = value !== undefined && dims?.length === 1 && dims[0] === 1;
   return alone ? emit.Squeeze([value, [0]]) : value;
 }
 
-/** (codes - zero) · scale; a vector of scales lies along `axis`. */
+/** Writes (code - zero) · scale; a vector of scales belongs to `axis`. */
 export function decoded(
   emit: Emit,
   codes: Value | undefined,
@@ -24,19 +24,19 @@ export function decoded(
   return emit.DequantizeLinear([codes, single(emit, scale), single(emit, zero)], along);
 }
 
-/** round(x / scale) + zero, in the type of `zero`, or in uint8. */
+/** Writes round(x / scale) + zero, in the type of `zero`, or uint8. */
 export function encoded(emit: Emit, x: Value, scale: Value | undefined, zero: Value | undefined): Value {
   return emit.QuantizeLinear([x, single(emit, scale), single(emit, zero) ?? scalar(emit, "uint8", 0)]);
 }
 
-/** The type of codes that come out: that of their zero point, else that of an input. */
+/** Returns the quantized output type: that of the zero point, otherwise that of an input. */
 export function codeType(site: Site, zero: number, like = 0): DataType {
   return site.inputs[zero]?.type ?? site.inputs[like]?.type ?? "uint8";
 }
 
 export const parts = ({ codes, scale, zeroPoint }: Coded): readonly Value[] => [codes, scale, zeroPoint];
 
-/** Two operands with their scales and zero points behind them. */
+/** Two operands, each followed by scale and zero point. */
 export const twoCoded: readonly CodedInput[] = [0, 3].map((input) => ({
   input,
   scale: input + 1,

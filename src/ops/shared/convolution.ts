@@ -1,4 +1,4 @@
-/** What every convolution over N × C × spatial knows of its operands, whatever the numbers are: dimensions, channels, groups, products. */
+/** Shared rules of convolutions over N × C × spatial: dimensions, channels, groups, products. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -32,7 +32,7 @@ export function convolved(s: ConvSettings, site: Site, type?: DataType): readonl
   return shaped(site, (x) => withDims(site, [1], (w) => convDims(s, x, w)), type);
 }
 
-/** The settings with which Conv does the same. */
+/** Returns the equivalent attributes of Conv. */
 export function convAttributes({ kernel, strides, dilations, group, ...window }: ConvSettings) {
   return { kernel_shape: kernel, strides, dilations, group, ...padding(window) };
 }
@@ -43,7 +43,7 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
 }
 
-/** A part without a window is 1 × 1; the last has the bias, so that padding stays zeros until then. */
+/** A part without a window is 1 × 1. The last part has the bias, so that padding stays zero until then. */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
     const written = parts.reduce((data, { name, weight, window = [] }, place) => {
@@ -59,11 +59,11 @@ export function convChain(s: ConvSettings): Chain {
 }
 
 /**
- * Channels. Without groups, input and output channels are independent. Depthwise, they are tied one to one (or one to m), and the number
- * of groups shrinks. With groups, the same positions go in every group, so that groups stay equal.
+ * Without groups, input and output channels are independent. Depthwise, they are cut together and the number of groups falls.
+ * With groups, each group loses the same positions, so groups stay equal.
  */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
-  // The weight says how many channels there are, also where the data's dimensions are open.
+  // The weight gives the channel counts, even if the data's dimensions are unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {
     if (typeof outputs !== "number" || typeof perGroupIn !== "number")
       return new Miss("the dimensions of its weight are not known");
@@ -76,7 +76,7 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
     const perGroupOut = outputs / s.group;
     if (perGroupIn === 1) {
       const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
-      // The kernels of one channel go together.
+      // The kernels of one channel are cut together.
       const together: AxisLink = {
         from: ["out0", 1],
         to: ["out0", 1],
@@ -98,7 +98,7 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   });
 }
 
-/** The same position in every group. */
+/** Returns the same position in every group. */
 export const acrossGroups = (groups: number, perGroup: number) => (index: number) =>
   range(groups).map((group) => group * perGroup + (index % perGroup));
 
@@ -109,7 +109,7 @@ export function convCost(s: ConvSettings, site: Site): Dim | Miss {
   });
 }
 
-/** Data N × spatial × C as N × C × spatial, and back. */
+/** N × spatial × C → N × C × spatial. */
 export const channelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
   ...dims.slice(0, 1),
   ...dims.slice(-1),

@@ -1,4 +1,4 @@
-/** Heads of attention: apart and together again, and turned by the angles of their places. */
+/** Attention heads: splitting, merging, and rotary embedding. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -18,22 +18,22 @@ export function fromHeads(emit: Emit, x: Value): Value {
 }
 
 interface Turning {
-  /** How many numbers of a head are turned, and how many it has. */
+  /** The number of rotated channels of a head; `width` is the number of all channels. */
   readonly count: number;
   readonly width: number;
-  /** A pair are neighbours; else half of `count` apart. */
+  /** Pairs are neighbors; otherwise they are `count` / 2 apart. */
   readonly interleaved: boolean;
   /** N × 1 × length × count/2 */
   readonly cos: Value;
   readonly sin: Value;
 }
 
-/** Pairs of numbers of each head, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
+/** Rotates pairs of channels of each head, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
 export function turned(emit: Emit, x: Value, { count, width, interleaved, cos, sin }: Turning): Value {
   const parts = (value: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
     emit.many("Split", [value, sizes], { axis }, sizes.length);
   const [part = x, rest] = count === width ? [x] : parts(x, 3, [count, width - count]);
-  // Neighbours: pairs of two, side by side in an axis of their own.
+  // Splits neighbors along a new axis of length two.
   const [a, b] = interleaved
     ? parts(emit.Reshape([part, [0, 0, 0, count / 2, 2]]), 4, [1, 1]).map((half) => emit.Squeeze([half, [4]]))
     : parts(part, 3, [count / 2, count / 2]);
@@ -46,14 +46,14 @@ export function turned(emit: Emit, x: Value, { count, width, interleaved, cos, s
   return rest === undefined ? joined : emit.Concat([joined, rest], { axis: 3 });
 }
 
-/** cos or sin for each token, N × 1 × length × pairs (1 × 1 × … where places follow from the first). */
+/** cos or sin of each token, N × 1 × length × pairs (1 × 1 × … if positions follow from the first). */
 function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
   if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), [1]]);
   const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
   return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), [0, 1]]);
 }
 
-/** Heads N × heads × length × width, turned by the angles of their places: of each token, or from the first one on. */
+/** Rotates heads N × heads × length × width by the angles of their positions: one per token, or counted from the first. */
 export function rotated(
   emit: Emit,
   x: Value,

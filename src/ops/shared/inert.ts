@@ -1,4 +1,4 @@
-/** Rows for operators through which nothing is trained, cut or rounded, for one reason: what they give is no function of numbers. */
+/** Builders for operators without gradients, cuts and quantization: their output is not a function of numbers. */
 import type { Miss } from "../../errors.ts";
 import { defineOp, type Op, type OpDef } from "../define.ts";
 

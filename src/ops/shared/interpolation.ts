@@ -1,9 +1,6 @@
 /**
- * Which numbers along one axis a resized axis is made of: for each place of the output, places of the input and their weights.
- *
- * A place of the output comes from a (fractional) coordinate of the input, as `coordinates` says; around it the nearest number is taken, or
- * two, or four are weighed. Downsampling with `antialias` widens the kernel by the factor. Arithmetic is float32 where ONNX Runtime's is,
- * since ⌊x⌋ of an exact and of a rounded coordinate may differ.
+ * Interpolation along one axis: the input positions and weights of each output position. `antialias` widens the kernel by the factor.
+ * Arithmetic is float32 where ONNX Runtime's is, because ⌊x⌋ of an exact and of a rounded coordinate can differ.
  */
 
 export interface Interpolation {
@@ -21,13 +18,13 @@ export interface AxisScale {
   readonly input: number;
   readonly output: number;
   readonly scale: number;
-  /** Start and end of the part that is resized, as shares of the axis; only tf_crop_and_resize looks at it. */
+  /** Start and end of the resized part, as fractions of the axis; only for tf_crop_and_resize. */
   readonly region: readonly [start: number, end: number];
 }
 
 const { fround } = Math;
 
-/** The coordinate of the input that place `x` of the output stands for. */
+/** Returns the input coordinate of output position `x`. */
 export function coordinate(how: string, x: number, { input, output, scale, region: [start, end] }: AxisScale): number {
   switch (how) {
     case "asymmetric":
@@ -43,7 +40,7 @@ export function coordinate(how: string, x: number, { input, output, scale, regio
         ? fround(fround(start * (input - 1)) + fround(fround(x * fround(end - start) * (input - 1)) / (output - 1)))
         : 0.5 * (start + end) * (input - 1);
     case "half_pixel_symmetric": {
-      // The one that the runtime adds up in double.
+      // ONNX Runtime computes only this sum in double.
       const offset = fround((input / 2) * fround(1 - fround(output / fround(scale * input))));
       return fround(offset + (x + 0.5) / fround(scale) - 0.5);
     }
@@ -52,7 +49,7 @@ export function coordinate(how: string, x: number, { input, output, scale, regio
   }
 }
 
-/** Whether a place lies outside of the input and gets the extrapolation value. */
+/** Returns whether a position outside the input gets the extrapolation value. */
 export function isOutside(how: string, at: number, input: number): boolean {
   return how === "tf_crop_and_resize" && (at < 0 || at > input - 1);
 }
@@ -86,7 +83,7 @@ export function weightsAt(how: Interpolation, x: number, axis: AxisScale): Float
   const stretch = how.antialias ? Math.min(1, scale) : 1;
   const reach = (how.mode === "linear" ? 1 : 2) / stretch;
   const kernel = how.mode === "linear" ? linear : cubic(how.cubicA);
-  // The ends are repeated, unless what lies outside is left out.
+  // The border is repeated, unless outside positions are excluded.
   const leftOut = how.excludeOutside && (how.antialias || how.mode === "cubic");
   const centre = how.mode === "linear" && !how.antialias ? Math.min(input - 1, Math.max(0, at)) : at;
   let sum = 0;

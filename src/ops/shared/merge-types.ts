@@ -1,7 +1,4 @@
-/**
- * What holds of either of two values: where branches meet, where a loop comes round, and of the elements of a sequence. What both agree in
- * stays, what they differ in is not known.
- */
+/** Merges the facts of two values (branches, loop iterations, sequence elements): equal facts stay, different ones become unknown. */
 import { type AnyType, type Container, isContainer } from "../../graph/elements.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
@@ -42,7 +39,7 @@ export function mergeTypes(a: AnyType, b: AnyType, open: Open): AnyType | undefi
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
 function mergeSequences(a: Sequence, b: Sequence, open: Open): Sequence | undefined {
-  // An empty sequence says nothing of elements.
+  // An empty sequence says nothing about elements.
   const of = a.items?.length === 0 ? b.of : b.items?.length === 0 ? a.of : mergeTypes(a.of, b.of, open);
   if (of === undefined || innermostType(a) !== innermostType(b)) return undefined;
   if (a.items === undefined || a.items.length !== b.items?.length) return { kind: "sequence", of };
@@ -65,10 +62,10 @@ function mergeDims(
   return a.map((dim, axis) => (dim === b[axis] ? dim : open(axis)));
 }
 
-/** The most items that are known one by one. */
+/** The maximum number of items that are tracked individually. */
 const most = 256;
 
-/** A sequence of these; `empty` is what the elements of one without any would be. */
+/** Returns a sequence of these items; `empty` is the element type of an empty one. */
 export function sequenceOf(items: readonly AnyType[], empty: AnyType, open: Open): Sequence | undefined {
   const [first = empty, ...rest] = items;
   let of: AnyType | undefined = first;

@@ -1,4 +1,4 @@
-/** Normalization with statistics of the data, as primitives, and what its entries say alike. */
+/** Normalization with statistics of the data, as primitives, and shared facets. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -12,7 +12,7 @@ export const scaling = {
   weight: new Miss("scales and shifts; it has no matrix"),
 };
 
-/** Scale and shift at these inputs lie along the last axes of the output, those that are normalized. */
+/** Scale and shift align with the last, normalized axes. */
 export const alongLastAxes =
   (...inputs: readonly number[]) =>
   (_: unknown, site: Site): Homogeneity => {
@@ -32,8 +32,8 @@ const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
 const root = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
 
 /**
- * (x - mean) / √(variance + ε) over axes that stay as 1, the mean, and 1 / √(…). The variance is the mean of squared deviations; the mean of
- * squares less the squared mean would cancel where the mean is large.
+ * Writes (x - mean) / √(variance + ε), the mean, and 1 / √(…), over axes kept as 1.
+ * The variance is the mean of squared deviations: E[x²] - E[x]² would cancel for large means.
  */
 export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
   const mean = average(emit, x, axes);
@@ -43,7 +43,7 @@ export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon
   return { normalized: emit.Div([centred, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
 }
 
-/** x / √(mean(x²) + ε) · scale over the axes, and 1/√(…); numbers of 16 bits are computed in float32. */
+/** Writes x / √(mean(x²) + ε) · scale and 1/√(…); 16-bit floats are computed in float32. */
 export function rootMeanSquare(
   emit: Emit,
   x: Value,

@@ -1,4 +1,4 @@
-/** What every matrix product knows of its operands, whatever the numbers are: dimensions, which operand is a weight, how axes go together. */
+/** Shared rules of matrix products: dimensions, the weight operand, and links of axes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -18,13 +18,13 @@ import type {
 import { decimal, integer } from "./attributes.ts";
 import { broadcast, present, shaped, withDims } from "./rules.ts";
 
-/** The site with only these of its inputs, in this order: for operators that keep scales between their operands. */
+/** Returns the site with only these inputs, in this order, for operators with scales between operands. */
 export function picked(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
 /**
- * How axes go together where these inputs of a node are the operands of a plain operator, whose rule is given.
+ * Returns the links of an operator whose inputs `inputs` are the operands of a plain operator with the given links.
  * @param axisOf the axis of the node's data and result that is an axis of the plain operator's.
  */
 export function unpicked(
@@ -69,7 +69,7 @@ export function unpicked(
   return { links: [...moved, ...more], ...(resized && { resize: resized }) };
 }
 
-/** Scales and zero points for each channel of the output go with it; one for all stays. A Miss where one has several axes. */
+/** Links per-channel scales and zero points to the output's axis; a Miss if one has several axes. */
 export function perChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
   const links: AxisLink[] = [];
   for (const input of inputs) {
@@ -81,7 +81,7 @@ export function perChannel(site: Site, inputs: readonly number[], axis: number):
   return links;
 }
 
-/** The axes of a product whose operands are these two inputs; `vectors` are the inputs with a number for each column, `rows` for each row. */
+/** Returns the links of a product of these two inputs; `vectors` have one value per column, `rows` one per row. */
 export function productAxes(
   site: Site,
   operands: readonly number[],
@@ -113,7 +113,7 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
-/** Writes a layer with the weight at `input` as a chain: `product` multiplies the result of the product before by its own matrix. */
+/** Writes a layer with the weight at `input` as a chain: `product` multiplies the previous result by the next matrix. */
 export function chained(
   input: number,
   product: (
@@ -137,7 +137,6 @@ export function chained(
 
 type Inputs = readonly (Value | undefined)[];
 
-/** NumPy's rule for stacks of matrices. */
 function productDims(a: readonly Dim[], b: readonly Dim[]): readonly Dim[] | Miss {
   if (a.length === 0 || b.length === 0) return new Miss("an operand has no axes");
   const [rows, columns] = [a.length === 1 ? [] : a.slice(-2, -1), b.length === 1 ? [] : b.slice(-1)];
@@ -179,7 +178,6 @@ export const matmulLinks = (site: Site): readonly AxisLink[] | Miss =>
     ];
   });
 
-/** The inputs that are stored: those of a product are trained. */
 export const storedOperands = (_: unknown, site: Site): readonly number[] =>
   site.inputs.flatMap((operand, input) => (operand?.stored === true ? [input] : []));
 
@@ -213,7 +211,7 @@ export const readGemm = (site: Site): GemmSettings => ({
   transB: integer(site, "transB", 0) !== 0,
 });
 
-/** What is known of every alpha · A'·B' + beta · C. */
+/** Facets of alpha · A'·B' + beta · C. */
 export const gemmFacets = {
   infer: ({ transA, transB }: GemmSettings, site: Site): readonly Inferred[] | Miss =>
     shaped(

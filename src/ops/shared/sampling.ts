@@ -1,9 +1,7 @@
 /**
- * Reading images between their places, as primitives: y(p) = Σ weight(p, place) · x[place] over the places around p.
- *
- * Along each axis a coordinate u has a few places around it, with weights that are polynomials of t = u - ⌊u⌋; around a point of several axes
- * the weights are products. ⌊u⌋ is flat, so what differentiates these nodes gets the right gradient by the image and by the coordinates,
- * on the side above where u is whole.
+ * Interpolated image sampling as primitives: y(p) = Σ weight(p, q) · x[q] over neighbors q. Along each axis the weights are polynomials of t = u -
+ * ⌊u⌋;
+ * several axes multiply. The derivative of ⌊u⌋ is 0, so gradients by image and coordinates are exact (from above at integer u).
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -13,10 +11,10 @@ import { scalar, typeOf } from "./rules.ts";
 
 export type Kernel = "nearest" | "linear" | "cubic";
 
-/** What stands outside of the image: 0, the nearest place inside, or the image mirrored, at the middles of its border places or around them. */
+/** Padding mode: 0, the nearest position, or reflection at the centers of border positions or around them. */
 export type Outside = "zeros" | "border" | "reflection" | "reflection around";
 
-/** Polynomials of t for the places from `first` on, lowest power first. Keys' cubic convolution has a = -0.75. */
+/** Polynomials of t for the positions from `first` on, lowest power first. Keys' cubic convolution has a = -0.75. */
 const kernels: Readonly<Record<Exclude<Kernel, "nearest">, { readonly first: number; readonly weights: number[][] }>> =
   {
     linear: {
@@ -37,15 +35,13 @@ const kernels: Readonly<Record<Exclude<Kernel, "nearest">, { readonly first: num
     },
   };
 
-/** The places around coordinates, size and memory; undefined: 1. */
+/** Positions and weights around a coordinate; an undefined weight is 1. */
 interface Around {
   readonly places: Value;
   readonly weight: Value | undefined;
 }
 
-/**
- * Images N × spatial × C, read at the coordinates of each axis, all N × Q: N × Q × C. Coordinates count places, from 0 at the first.
- */
+/** Samples images N × spatial × C at coordinates N × Q per axis, counted from 0: N × Q × C. */
 export function sample(
   emit: Emit,
   images: Value,

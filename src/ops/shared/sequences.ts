@@ -1,11 +1,11 @@
-/** What the entries of sequences share with the rules for pairs of them. */
+/** Shared by the definitions of sequences and their pair rules. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
 import { constantIntegers, integer, wrapAxis } from "./attributes.ts";
 import { integersConstant } from "./rules.ts";
 
-/** Sequences beyond this many elements are not followed one by one. */
+/** The maximum length of a sequence whose elements are tracked individually. */
 export const longest = 256;
 
 export function itemsOf(sequence: Value | undefined): readonly Value[] | undefined {
@@ -18,7 +18,7 @@ export function itemsOf(sequence: Value | undefined): readonly Value[] | undefin
   return maker.inputs.filter((item) => item !== undefined);
 }
 
-/** The place that an input names, negative ones from the end; undefined where it is not known, "none" where it names none. */
+/** A position in a sequence, negative from the end; undefined if unknown, "none" if the input is absent. */
 export type Place = number | undefined | "none";
 
 export const readPlace =
@@ -32,7 +32,7 @@ export const within = (place: number, length: number): number => (place < 0 ? pl
 export interface PieceSettings {
   readonly axis: number;
   readonly keep: boolean;
-  /** The length of each piece; undefined where they are not known. */
+  /** The length of each piece; undefined if unknown. */
   readonly sizes: readonly number[] | undefined;
 }
 

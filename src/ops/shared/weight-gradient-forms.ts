@@ -1,6 +1,6 @@
 /**
  * Forms of the gradient of a convolution by its kernel. X is padded; p runs over output positions:
- *    dW[m, c, k] = Σ over samples and p dY[m, p] · X[c, stride · p + dilation · k]
+ *     dW[m, c, k] = Σ over samples and p   dY[m, p] · X[c, stride · p + dilation · k]
  * - taps: for each tap a slice, and one matrix product per sample.
  * - rows: the taps of one kernel row are concatenated in one product.
  * - channels last: slices of data in channels-last layout.
@@ -110,7 +110,7 @@ export function oneProduct(
 
 /**
  * Channels become the width of an image, the positions of the data (row by row) its height, and samples its channels:
- *    data samples/b × (rows · pitch) × channels × b kernel samples/b × outputs/b × (rows · pitch) × b × b
+ *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · pitch) × b × b
  * Each row is padded with zeros by the reach of the kernel, so the next position is the next tap. One convolution handles one tap of a kernel row
  * (they differ in pads); the taps of a column are its output rows. Six channels × four output blocks at a time fill the registers.
  * A block of samples is a group, and groups are added up, so no sum is longer than a block.

@@ -1,4 +1,4 @@
-/** The arithmetic of sliding windows, shared by convolution and pooling: output sizes and the pads that `auto_pad` stands for. */
+/** Sliding windows of convolution and pooling: output sizes and `auto_pad`. */
 
 import { Miss } from "../../errors.ts";
 import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
@@ -9,7 +9,7 @@ export interface Window {
   readonly kernel: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
-  /** begin of each axis, then end of each axis; meaningless unless `autoPad` is NOTSET or VALID. */
+  /** The starts of all axes, then the ends; only valid if `autoPad` is NOTSET or VALID. */
   readonly pads: readonly number[];
   readonly autoPad: string;
   readonly ceil: boolean;
@@ -33,7 +33,6 @@ export function readPool(site: Site): Window | Miss {
   return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
 }
 
-/** Samples and channels, and a place for each window. */
 export const pooledDims = (window: Window, dims: readonly Dim[]): readonly Dim[] => [
   ...dims.slice(0, 2),
   ...windowDims(window, dims.slice(2)),
@@ -41,7 +40,7 @@ export const pooledDims = (window: Window, dims: readonly Dim[]): readonly Dim[]
 
 export const globallyPooled = (dims: readonly Dim[]): readonly Dim[] => dims.map((dim, axis) => (axis < 2 ? dim : 1));
 
-/** Samples and channels pass through; places do not. */
+/** Samples and channels pass through; positions do not. */
 export const channelAxes = (): readonly AxisLink[] => [
   { from: ["in0", 0], to: ["out0", 0] },
   { from: ["in0", 1], to: ["out0", 1] },
@@ -63,13 +62,13 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
     if (!window.ceil) return addDims(floorDims(padded, stride), 1);
     const steps = addDims(ceilDims(padded, stride), 1);
     const [before, after] = [window.pads[axis] ?? 0, window.pads[rank + axis] ?? 0];
-    // The last window must start inside the input or its left padding, which it does of itself unless strides outgrow it.
+    // The last window must start inside the input or its left padding; only large strides can violate this.
     if (after + stride <= extent(window, axis)) return steps;
     return extremeDims("min", [steps, ceilDims(addDims(size, before), stride)]);
   });
 }
 
-/** How many places of the input each window along an axis sees; padding counts where asked. */
+/** Returns the number of input positions that each window along an axis covers, including padding if requested. */
 export function windowCounts(
   window: Window,
   axis: number,
@@ -88,8 +87,8 @@ export function windowCounts(
 }
 
 /**
- * The settings with which ConvTranspose spreads the outputs of a window back over the input: places that no window reached stay zero
- * (`output_padding`), and what a last window saw beyond the padding is cut off (`pads`).
+ * Returns ConvTranspose settings that spread window outputs over the input: unreached positions stay zero (`output_padding`),
+ * and positions beyond the padding are cropped (`pads`).
  */
 export function spreadSettings(
   window: Window,
@@ -108,7 +107,7 @@ export function spreadSettings(
   return { pads, output_padding: rest };
 }
 
-/** Explicit pads for fixed sizes, `auto_pad` resolved. */
+/** Returns explicit pads for fixed sizes, with `auto_pad` resolved. */
 export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
   if (!window.autoPad.startsWith("SAME")) return window.pads;
   const total = spatial.map((size, axis) => {
@@ -118,7 +117,7 @@ export function explicitPads(window: Window, spatial: readonly number[]): readon
   return bothSides(window.autoPad, total);
 }
 
-/** Pads of both sides; of an odd number more at the end, or, with SAME_LOWER, at the start. */
+/** Splits padding over both sides; SAME_UPPER puts an odd one at the end, SAME_LOWER at the start. */
 export function bothSides(autoPad: string, total: readonly number[]): readonly number[] {
   const small = total.map((pad) => Math.floor(pad / 2));
   const large = total.map((pad) => Math.ceil(pad / 2));
