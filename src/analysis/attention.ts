@@ -1,9 +1,7 @@
 /**
- * Attention in a graph: the product of two activations, a distribution over keys, its product with a third activation.
- *
- *     products = MatMul(q, kᵀ);  scores = Add(Div(products, √d), mask);  shares = Softmax(scores);  y = MatMul(shares, v)
- *
- * The axis links of the products tell which axes of the operands are samples, heads, tokens and width.
+ * Finds attention: a product of two activations, a distribution over keys, and a product with a third activation.
+ *      products = MatMul(q, kᵀ);  scores = Add(Div(products, √d), mask);  shares = Softmax(scores);  y = MatMul(shares, v)
+ * The axis links of the products tell which axes are samples, heads, tokens and width.
  */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
@@ -18,7 +16,7 @@ export interface Heads {
 }
 
 export interface Attention {
-  /** The input of the softmax, [samples, heads, queries, keys] or [samples · heads, queries, keys]: scaled and masked. */
+  /** The softmax input, [samples, heads, queries, keys] or [samples · heads, queries, keys]: scaled and masked. */
   readonly scores: Value;
   readonly queries: Heads;
   readonly keys: Heads;
@@ -26,7 +24,7 @@ export interface Attention {
 }
 
 /**
- * The attentions of the main graph, in its order, except fused operators.
+ * Returns the attentions of the main graph in order, except fused operators.
  * @example
  * for (const { scores } of attentions(model, infer(model))) console.log(scores.name);
  */
@@ -58,9 +56,9 @@ function attentionAt(node: Node, inference: Inference): Attention | undefined {
 interface Product {
   readonly node: Node;
   readonly links: readonly AxisLink[];
-  /** Positions of its two operands, both activations. */
+  /** The input indices of its two operands, both activations. */
   readonly inputs: readonly [number, number];
-  /** The operand that the search came from. */
+  /** The operand from which the search came. */
   readonly through: number | undefined;
 }
 
@@ -82,11 +80,13 @@ function productAt(node: Node, inference: Inference, through?: Value): Product |
 const contracts = (link: AxisLink): boolean =>
   "from" in link && link.from[0].startsWith("in") && link.to[0].startsWith("in");
 
-/** Whether a link leads from an operand to this axis of the product. */
 const joins = (link: AxisLink, port: string, axis: number): boolean =>
   "from" in link && link.from[0] === port && link.to[0] === "out0" && link.to[1] === axis;
 
-/** @param of The axis of the product that is the operand's axis of tokens, or its width if `what` is "width". */
+/**
+ * @param of The product axis that is the operand's token axis, or its width if `what` is "width".
+ * @param of The axis of the product that is the operand's axis of tokens, or its width if `what` is "width".
+ */
 function headsOf({ node, links, inputs }: Product, input: number, of: number, what = "tokens"): Heads | undefined {
   const value = node.inputs[input];
   const port = `in${input}`;
@@ -113,7 +113,7 @@ function headsOf({ node, links, inputs }: Product, input: number, of: number, wh
   return { value, order: [...stacks.sort((a, b) => place(a) - place(b)), tokens, width] };
 }
 
-/** A value before it is scaled by a scalar: some exporters scale queries and keys each by the root of 1/√d. */
+/** Returns a value before scaling by a scalar: some exporters scale queries and keys each by the root of 1/√d. */
 function unscaled(value: Value, inference: Inference): Value {
   const { producer } = value;
   if (producer === undefined || entryOf(producer)?.byElement !== true) return value;
@@ -125,16 +125,16 @@ function unscaled(value: Value, inference: Inference): Value {
     : unscaled(computed, inference);
 }
 
-/** The most nodes that scale, cap and mask scores. */
+/** The maximum number of nodes that scale, cap and mask scores. */
 const most = 24;
 
-/** Whether a node keeps the position of entries. */
+/** Returns whether a node keeps element positions. */
 function inPlace(node: Node, inference: Inference): boolean {
   const bound = inference.at(node);
   return entryOf(node)?.byElement === true || (!(bound instanceof Miss) && bound.unchanged() !== undefined);
 }
 
-/** The nearest product before or behind a value, through nodes that keep the position of entries. */
+/** Finds the nearest product before or after a value through nodes that keep element positions. */
 function nearestProduct(value: Value, inference: Inference, side: "producers" | "readers"): Product | undefined {
   const open: Value[] = [value];
   for (let at = 0; at < Math.min(open.length, most); at++) {

@@ -1,15 +1,13 @@
-/** Whether a model takes several samples at a time: the first axis of its inputs may have any size, and that of an output grows with it. */
 import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic, isUnknownDim } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 
 /**
- * A first axis of any size counts samples if the first axis of an output is in proportion to it. Otherwise it counts the steps of one sample:
- *
- *     ids: [n] → scores: [n, 10]      n samples
- *     ids: [n] → scores: [10]         one sample of n steps
- *
- * A size that only the run shows may be in proportion, so it counts as such.
+ * Returns whether a model accepts several samples. A first axis of any size counts samples if an output's first axis is proportional to it;
+ * otherwise it counts the steps of one sample:
+ *      ids: [n] → scores: [n, 10]      n samples
+ *      ids: [n] → scores: [10]         one sample of n steps
+ * A size known only at run time can be proportional, so it counts.
  */
 export function hasBatchAxis(model: Model): boolean {
   const copy = model.clone();

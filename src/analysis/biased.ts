@@ -1,4 +1,4 @@
-/** A layer with its bias: exporters write the bias of a product as a sum behind it, which is part of what the layer answers. */
+/** A layer with its bias: exporters write the bias of a product as a following sum. */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -7,9 +7,9 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
 export interface BiasedOutput {
-  /** What the layer answers, bias included. */
+  /** The layer's output, including the bias. */
   readonly output: Value;
-  /** The sum behind the layer, and the input with the stored vector that it adds to the channels. */
+  /** The sum after the layer, and its input with the stored bias. */
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 
@@ -33,7 +33,7 @@ function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): Bias
   const dims = fixedDims(vector?.type?.dims);
   if (vector?.tensor === undefined || !isFloat(vector.tensor.type) || dims === undefined) return undefined;
   if (elementCount(dims) !== outputs) return undefined;
-  // What it does to a number tells a sum from a difference and a product.
+  // Evaluates the operator at 3 to tell a sum from a difference or a product.
   const { scale, shift } = affine.of([Float64Array.of(3)]);
   return scale[0] === 1 && shift[0] === 3 ? { node, input, vector } : undefined;
 }

@@ -1,13 +1,10 @@
-/**
- * The kind of a block: operators, attributes, connections, dimensions of stored tensors, and the contents of stored integers (axes, sizes), without
- * trained numbers.
- */
+/** The kind of a block: operators, attributes, connections, dimensions, and stored integers (axes, sizes), without trained values. */
 import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** A text that is equal for parts that differ in trained numbers alone. */
+/** Returns a text that is equal for parts that differ only in trained values. */
 export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
   const known = new Map<Value, string>(inputs.map((value, at) => [value, `in${at}`]));
   const sources = (values: readonly Value[]): Node[] =>
@@ -26,7 +23,7 @@ export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): str
   };
   for (const node of nodes) {
     const read = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
-    // Of subgraphs only the operators, in order.
+    // Only the operators of subgraphs, in order.
     const inside = subgraphs(node).flatMap((graph) =>
       [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()),
     );

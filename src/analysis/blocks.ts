@@ -1,14 +1,10 @@
 /**
- * Blocks of a network, found in its graph alone, without names.
- *
- *   1. cut the nodes that depend on parameters where one value is alive (`cut-points.ts`);
- *   2. if a part cannot be cut because a value is alive all through it (the output of an encoder that each layer of a decoder reads, the bias of
- *      relative positions, the output of another tower), ignore that value and cut again;
- *   3. parts that differ in numbers alone are of one kind (`block-kind.ts`);
- *   4. join parts that repeat in a row: layers of a transformer, blocks of a stage.
- *
- * Each node that depends on a parameter lies in exactly one block. Other values that blocks read (masks, positions, sizes) are computed outside of
- * them from the inputs of the model: `sides`. Blocks run one after another compute what the model does.
+ * Finds the blocks of a network from its graph alone, without names:
+ * 1. cut the nodes that depend on parameters where one value is alive (`cut-points.ts`);
+ * 2. if a value that is alive throughout prevents a cut (an encoder's output, relative position biases), ignore it and cut again;
+ * 3. parts that differ only in trained values are of one kind (`block-kind.ts`);
+ * 4. join consecutive repetitions: transformer layers, blocks of a stage.
+ * Each node that depends on a parameter is in exactly one block. Other values that blocks read (masks, positions, sizes) are `sides`.
  */
 import { extract } from "../graph/extract.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -24,28 +20,28 @@ import { parametersOf } from "./parameters.ts";
 import { type Repeat, repeats } from "./repeats.ts";
 
 export interface Block {
-  /** The common part of its layers' names ("encoder.layer.3"), or the name of its output. */
+  /** The common prefix of its layers' names ("encoder.layer.3"), or the name of its output. */
   readonly name: string;
   readonly nodes: readonly Node[];
-  /** Values that it reads of earlier blocks, or inputs of the model. */
+  /** Values of earlier blocks or model inputs that it reads. */
   readonly inputs: readonly Value[];
   /** Other values that it reads, computed outside of blocks. */
   readonly sides: readonly Value[];
   /** Values that later blocks or callers of the model read. */
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
-  /** Equal for blocks that differ in numbers alone. */
+  /** Equal for blocks that differ only in trained values. */
   readonly kind: number;
 }
 
 export interface Blocks {
   readonly blocks: readonly Block[];
-  /** Blocks of one kind that follow each other. */
+  /** Consecutive blocks of one kind. */
   readonly repeats: readonly (readonly Block[])[];
 }
 
 /**
- * The blocks of the main graph.
+ * Returns the blocks of the main graph.
  * @example
  * const { repeats } = blocks(model, infer(model));
  * for (const layers of repeats) console.log(`${layers.length} × ${layers[0]?.name}`);
@@ -79,9 +75,7 @@ export function blocks(model: Model, inference: Inference): Blocks {
   };
 }
 
-/**
- * A block as a model of its own: it takes `inputs` and then `sides`, and gives `outputs`, under their names.
- */
+/** Extracts a block as a model with inputs `inputs`, then `sides`, and outputs `outputs`, under their names. */
 export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Block, "kind">): Model {
   return extract(model, outputs, [...inputs, ...sides]);
 }
@@ -95,7 +89,7 @@ interface Context {
   readonly known: Map<readonly Node[], Outside>;
 }
 
-/** The nodes of parts; of a single part its own list, which is the key of what is known of it. */
+/** Returns the nodes of parts; for a single part its own list, which is a cache key. */
 function together(parts: readonly Part[]): readonly Node[] {
   const [first, ...others] = parts;
   return first !== undefined && others.length === 0 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
@@ -106,10 +100,10 @@ interface Part {
   readonly leftOut: ReadonlySet<Value>;
 }
 
-/** Cuts nodes at all cut points, then parts around values that are alive all through them. */
+/** Cuts nodes at all cut points, then around values that are alive throughout a part. */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   let parts: readonly Part[] = cutAt({ nodes, leftOut: new Set() }, context);
-  /** What shows no repetitions around one part shows none around another of its kind: a deep network has thousands. */
+  /** If one part shows no repetitions, others of its kind do not: a deep network has thousands. */
   const whole = new Set<number>();
   for (let at = 0; at < parts.length; at++) {
     const part = parts[at];
@@ -117,19 +111,19 @@ function divide(nodes: readonly Node[], context: Context): readonly Part[] {
     const { kind } = outsideOf(part.nodes, context);
     if (whole.has(kind)) continue;
     const pieces = piecesAround(parts, at, part, context);
-    // Pieces may be cut again.
+    // Pieces can be cut again.
     if (pieces === undefined) whole.add(kind);
     else parts = parts.toSpliced(at--, 1, ...pieces);
   }
   return parts;
 }
 
-/** The fewest nodes of a part that is cut around a value. */
+/** The minimum number of nodes of a part that is cut around a value. */
 const fewestNodes = 8;
-/** The most long-lived values that are ignored at once: an encoder's output, the bias of positions, a mask. */
+/** The maximum number of long-lived values ignored at once: an encoder's output, a position bias, a mask. */
 const mostLeftOut = 4;
 
-/** A part that is cut while the longest-lived values are ignored, if that shows repetitions without them. */
+/** Cuts a part while ignoring its longest-lived values, if that shows repetitions. */
 function piecesAround(parts: readonly Part[], at: number, part: Part, context: Context): readonly Part[] | undefined {
   const long = longestLived(part, context).slice(0, mostLeftOut);
   const choices = [...long.map((value) => [value]), ...long.map((_, last) => long.slice(0, last + 1)).slice(1)];
@@ -146,8 +140,8 @@ function piecesAround(parts: readonly Part[], at: number, part: Part, context: C
 }
 
 /**
- * Whether, with these pieces, there are blocks in a row of which each reads a value that was left out, or none depends on any. In a residual
- * block, whose input is alive to its end, pieces do depend on it, and only the first and the last read it.
+ * Returns whether these pieces contain consecutive blocks that all read an ignored value, or of which none depends on any.
+ * In a residual block, whose input is alive to its end, pieces depend on it, but only the first and the last read it.
  */
 function repeatsAround(
   parts: readonly Part[],
@@ -181,7 +175,7 @@ function runsOf(parts: readonly Part[], context: Context): readonly Repeat[] {
   );
 }
 
-/** Values that are alive in more than half of a part, the longest first. */
+/** Returns values that are alive in more than half of a part, the longest first. */
 function longestLived({ nodes, leftOut }: Part, { counted }: Context): readonly Value[] {
   const [born, last] = [new Map<Value, number>(), new Map<Value, number>()];
   nodes.forEach((node, at) => {
@@ -192,7 +186,7 @@ function longestLived({ nodes, leftOut }: Part, { counted }: Context): readonly 
   return [...last.keys()].filter((value) => length(value) > nodes.length / 2).sort((a, b) => length(b) - length(a));
 }
 
-/** The nodes of a part that make these values and nothing else: they need not stand in the block that reads the values first. */
+/** Returns the nodes that make only these values: they need not be in the block that reads the values first. */
 function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
   const makers = new Set<Node>();
   const needed = new Set(values);
@@ -257,7 +251,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
       if (context.counted.has(value)) inputs.add(value);
     }
   }
-  /** Values that are computed from sizes of inputs and stored numbers alone. */
+  /** Values that are computed only from input sizes and stored tensors. */
   const within = new Set<Value>();
   const isWithin = (value: Value): boolean =>
     made.has(value) || inputs.has(value) || isStored(value, context) || within.has(value);
@@ -278,7 +272,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
   );
   return { inputs: [...inputs], sides: [...sides], outputs };
 
-  /** The nodes of the main graph that read a value, also in their subgraphs, except those that read sizes alone. */
+  /** Returns the main graph's nodes that read a value, including subgraphs, except those that read only sizes. */
   function readersOf(value: Value): readonly Node[] {
     return [...value.uses]
       .map((use) => outermost(use.node, context.graph))
@@ -290,14 +284,14 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-/** The node of the graph that is this node or contains it. */
+/** Returns the node of `graph` that is or contains this node. */
 export function outermost(node: Node, graph: Graph): Node {
   let found = node;
   while (found.graph !== graph && found.graph.parent !== undefined) found = found.graph.parent;
   return found;
 }
 
-/** The longest common prefix of names, by their parts: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
+/** Returns the longest common prefix by parts: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
 export function commonName(names: readonly string[]): string | undefined {
   const [first, ...others] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;
@@ -308,7 +302,7 @@ export function commonName(names: readonly string[]): string | undefined {
 }
 
 /**
- * Blocks in a row as one block: it reads what they read of other blocks; its outputs are those that other blocks or callers of the model read.
+ * Joins consecutive blocks into one with their external inputs and outputs.
  * @param all The blocks of the model, in their order.
  * @example
  * const all = blocks(model, infer(model)).blocks;

@@ -1,13 +1,10 @@
-/** Branches inside a node (If), and what decides which of them is taken. */
+/** Branches of If nodes, and their conditions. */
 import { type Node, subgraphs, type Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/**
- * The command that leaves of a node with branches the one that is taken, in the main graph: where the condition is stored, or follows from one
- * number among the inputs of the model.
- */
+/** Returns the command that replaces a node by the branch taken, if its condition is stored or depends on one input element. */
 export function wayOutOf(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;
@@ -18,13 +15,13 @@ export function wayOutOf(node: Node, inference: Inference): string | undefined {
 }
 
 interface Deciding {
-  /** Undefined where stored numbers alone decide. */
+  /** Undefined if only stored values decide. */
   readonly input: string | undefined;
-  /** What the input is compared with, if that is stored. */
+  /** The stored number that the input is compared with. */
   readonly number: number | undefined;
 }
 
-/** The one number among the inputs of the model that a condition follows from; undefined where others do, or it is computed from data. */
+/** Returns the single input element that a condition depends on; undefined if it depends on others or on data. */
 function decidingInput(condition: Value, inference: Inference): Deciding | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];

@@ -1,4 +1,4 @@
-/** The links of every node, as the walk over channels follows them: ports resolved to values, images computed once. */
+/** The links of every node for channel analysis: ports resolved to values, images computed once. */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -6,15 +6,15 @@ import type { AxisEnd, AxisLink } from "../ops/index.ts";
 import type { Inference } from "./infer.ts";
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
-/** Of a refusal: nothing but statistics stand against it, which could be followed. */
+/** The kind of a refusal that is only due to statistics, which can be allowed. */
 export const ofStatistics = "statistics";
 
-/** What ties positions together: a node's links, or two stored tensors that are one parameter. */
+/** Ties positions together: the links of a node, or of two stored copies of one parameter. */
 export interface Rule {
   readonly node: Node | undefined;
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
-  /** Axes where the entry says no, and those that are summed over. */
+  /** Axes that the definition refuses, and those that are summed over. */
   readonly refuses: readonly { readonly end: End; readonly reason: string; readonly kind: string | undefined }[];
   readonly absorbs: readonly End[];
 }
@@ -23,7 +23,7 @@ export interface End extends Along {
   readonly port: string;
 }
 
-/** The axes of what a node reads and writes along which units lie. */
+/** Yields the axes of a node's inputs and outputs that have units. */
 export function* labelledEnds(
   { inputs, outputs }: Node,
   labels: Labels,
@@ -42,11 +42,14 @@ export interface Link {
   readonly from: End;
   readonly to: End;
   readonly hasImages: boolean;
-  /** Positions of `to` for each index of `from`, computed when they are first read; undefined: the same index. */
+  /** Positions of `to` for each index of `from`, computed lazily; undefined: the same index. */
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-/** @param withStatistics Follow axes over which statistics are taken, which are then of the channels that are left. */
+/**
+ * @param withStatistics Follow axes of statistics, which then cover only the remaining channels.
+ * @param withStatistics Follow axes over which statistics are taken, which are then of the channels that are left.
+ */
 export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
   const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
   return [...rules, ...tiedRules(model)];

@@ -1,7 +1,4 @@
-/**
- * Why units of channels cannot go: cutting would change the model's interface or what an operator computes. An axis that no link mentions, an operator
- * without entry, inputs and outputs of the model, values that subgraphs read; an axis that stays whole for another one; and a unit that is all of an axis.
- */
+/** Reasons why channel units cannot be removed: the model's interface, operators, subgraphs, axes kept whole, or units that cover an entire axis. */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -9,7 +6,7 @@ import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-lin
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
 /**
- * By unit the first reason that was found.
+ * Returns the first reason found for each unit.
  * @param closed Links that units do not go along: another of their alternatives was chosen.
  */
 export function refusals(
@@ -27,7 +24,7 @@ export function refusals(
   return refused;
 }
 
-/** An axis whose units cannot go. */
+/** An axis whose units cannot be removed. */
 interface RefusedEnd {
   readonly end: Along;
   readonly miss: Miss;
@@ -64,7 +61,7 @@ function* refusedEnds(
   yield* wholeAxes(labels);
 }
 
-/** What is linked to an axis along which units cannot be followed. */
+/** Yields axes linked to an axis whose units cannot be followed. */
 function* unfollowed({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
   for (const { from, to } of links)
     for (const [end, other] of [
@@ -95,7 +92,7 @@ function* unmentioned({ links, refuses, absorbs, refusal }: Rule, node: Node, la
   }
 }
 
-/** Tied axes have one label. */
+/** Tied axes share one label array. */
 function* wholeAxes(labels: Labels): Generator<RefusedEnd> {
   const seen = new Set<Int32Array>();
   for (const { value, axis, label } of labels.ends()) {

@@ -1,10 +1,7 @@
 /**
- * Tables of codes whose rows are picked before they become numbers:
- *
- *     h = (digits(Gather(codes, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
- *
- * Codes of fewer bits than eight share bytes, so a row stands for more numbers than it has elements, and its scales and zero points are rows picked
- * by the same indices.
+ * Tables of quantized values whose rows are selected before dequantization:
+ *      h = (digits(Gather(codes, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
+ * Values below eight bits share bytes, so a row is wider than its stored elements.
  */
 import { Miss } from "../errors.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -14,23 +11,23 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface RowsOfCodes {
-  /** Numbers that a row stands for. */
+  /** The number of unpacked elements per row. */
   readonly width: number;
-  /** Nodes that pick its scales and zero points. */
+  /** The nodes that select its scales and zero points. */
   readonly scales: readonly Node[];
 }
 
-/** Of a row of codes, its scales and zero points take this share at most: blocks have 16 numbers or more. */
+/** The maximum share of scales and zero points relative to a row: blocks have at least 16 elements. */
 const mostScales = 1 / 4;
 const codes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
 
-/** What rows become that a node picks of a table of codes, in nodes that read nothing else but stored tensors and the same indices. */
+/** Finds the dequantization of selected rows, in nodes that read only stored tensors and the same indices. */
 export function rowsOfCodes(node: Node, { input, data }: WeightRole, inference: Inference): RowsOfCodes | undefined {
   const [table, indices, picked] = [node.inputs[input], node.inputs[data], node.outputs[0]];
   const elements = lastDim(picked);
   if (table === undefined || indices === undefined || picked === undefined || elements === undefined) return undefined;
   if (!codes.has(storedRoot(table)?.type?.type)) return undefined;
-  /** Picks what may be scales, or has no weight. */
+  /** Selects possible scales, or has no weight. */
   const isStep = (of: Node): boolean => {
     const [role] = weightsOf(of, inference);
     if (role === undefined) return true;
@@ -67,7 +64,7 @@ function lastDim(value: Value | undefined): number | undefined {
   return typeof last === "number" ? last : undefined;
 }
 
-/** Whether a node, and each node before it, is a step of `isStep` and reads stored tensors and `known` alone. What follows is added to `known`. */
+/** Returns whether a node and its producers are steps of `isStep` that read only stored tensors and `known`; adds them to `known`. */
 function follows(node: Node, known: Set<Value>, isStep: (node: Node) => boolean): boolean {
   const open = [node];
   for (let next = open.at(-1); next !== undefined; next = open.at(-1)) {

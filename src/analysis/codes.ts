@@ -1,11 +1,9 @@
 /**
- * Codes: numbers in 16 bits or fewer that stand for floats. What makes and reads them is told by types, not by operators.
- *
- *     y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- *
- * Sums that are added up in another order differ in their last bits; what rounds to codes further on may make another code of that. A rewrite
- * that changes the order of sums asks here first. Codes may be floats, too (`y = Floor(x)`): these count where x goes element by element from the
- * sum to the rounding, as after a layer whose exporter writes rounding so. Behind other operators rounding is arithmetic of boxes and sizes.
+ * Finds quantized values: floats as numbers of at most 16 bits, recognized by types.
+ *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
+ * A changed summation order changes last bits, and later quantization can turn that into a full step, so rewrites that reorder sums check here.
+ * Quantized values can also be floats (`y = Floor(x)`), but only if x comes element by element from the sum. Elsewhere rounding computes boxes and
+ * sizes.
  */
 import { Miss } from "../errors.ts";
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -15,7 +13,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { bitsOf, type DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 
-/** Tells of a node whether what it computes may be rounded to codes, by whatever comes after it. */
+/** Returns a test whether a later node may quantize a node's output. */
 export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
   const rounding = new Set<Node>();
   const inSteps = new Set<Node>();
@@ -30,7 +28,7 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
     const rule = bound.quantize();
     return !(bound.affine() instanceof Miss) || (!(rule instanceof Miss) && rule.kind === "clamp");
   };
-  // Passes ask of nodes that they have just written, too: nothing is worked out in advance, and most models round nowhere.
+  // Evaluated lazily, because passes also ask about new nodes, and most models never quantize.
   return (node) =>
     (rounding.size > 0 && reaches(node, rounding)) || (inSteps.size > 0 && reaches(node, inSteps, isByElement));
 }
@@ -54,7 +52,7 @@ function isCode(value: Value | undefined): boolean {
   return isCodeType(value?.type?.type);
 }
 
-/** Wider integers count or point at something. */
+/** Wider integers are counts or indices. */
 function isCodeType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
@@ -77,7 +75,7 @@ function reaches(start: Node, wanted: ReadonlySet<Node>, through: (node: Node) =
       follow(node.outputs);
       for (const inner of subgraphs(node)) follow(inner.inputs);
     }
-    // What a graph inside a node hands out comes out of the node, or, in a loop, in again.
+    // The outputs of a subgraph leave through its node, or enter the next iteration of a loop.
     const { graph } = value;
     if (graph.parent === undefined || !graph.isOutput(value)) continue;
     follow(graph.parent.outputs);
@@ -86,7 +84,7 @@ function reaches(start: Node, wanted: ReadonlySet<Node>, through: (node: Node) =
   return false;
 }
 
-/** Whether a node hands its first input on in another type. */
+/** Returns whether a node casts its first input. */
 export function retypes({ inputs, outputs }: Node, inference: Inference): boolean {
   const [input, ...rest] = inputs;
   const [output] = outputs;
@@ -97,9 +95,8 @@ export function retypes({ inputs, outputs }: Node, inference: Inference): boolea
 }
 
 /**
- * What the consumers of a value see of it: where all of them read codes of it, made by stored scales, and floats of these again, the floats, which
- * are equal; else the value. A value beyond the interval of the codes ends there, and an activation that did the same may have been left out. None
- * where they compute on the codes themselves.
+ * Returns the values that consumers see: if all quantize with stored scales and dequantize again, the dequantized values; otherwise the value.
+ * Quantization also clips, which can replace an activation. Returns none if consumers compute on quantized values.
  */
 export function asSeen(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
@@ -123,11 +120,9 @@ function isNumber(type: DataType | undefined): type is DataType {
 }
 
 /**
- * The stored factors that what a node computes on codes is multiplied by once it is floats, where the scale of its weight lies:
- *
+ * Returns the stored factors that multiply a node's integer result once it is float, among them the weight's scale:
  *     Mul(Cast(MatMulInteger(codes, weight, z)), Mul(s, scale))
- *
- * None where something else is done to it first, or several nodes read it.
+ * Returns none if another operation comes first, or several nodes read the result.
  */
 export function factorsBehind({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
   for (let value = result; value !== undefined; ) {
@@ -150,14 +145,13 @@ export function factorsBehind({ outputs: [result] }: Node, inference: Inference)
   return [];
 }
 
-/** Whether a node multiplies an input by its others, and does nothing else. */
+/** Returns whether a node only multiplies an input by its others. */
 function isFactor(node: Node, input: number, inference: Inference): boolean {
   const bound = inference.at(node);
   const [product, ...others] = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
   return product?.includes(input) === true && others.length === 0 && node.inputs.length === product.length;
 }
 
-/** The stored tensors of which a product is made. */
 function storedFactors(value: Value, inference: Inference): readonly Value[] {
   if (inference.operand(value)?.stored === true) return [value];
   const { producer } = value;

@@ -1,4 +1,4 @@
-/** What a model costs: multiply-accumulates per node, and bytes. */
+/** Multiply-accumulates per node, and bytes. */
 import { Miss } from "../errors.ts";
 import { allNodes, allValues, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -7,9 +7,9 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
-  /** Multiply-accumulates of one run, symbolic where the batch is; undefined if a node with a weight is not counted. */
+  /** Multiply-accumulates of one run, symbolic in the batch; undefined if a node with a weight is not counted. */
   readonly macs: Dim | undefined;
-  /** Of nodes inside nodes, too: each time they are run. */
+  /** Includes nodes in subgraphs, per execution. */
   readonly perNode: ReadonlyMap<Node, Dim>;
   readonly bytes: number;
   readonly misses: readonly Miss[];
@@ -24,7 +24,7 @@ export function cost(model: Model, inference: Inference): Cost {
     const bound = inference.at(node);
     const found = bound instanceof Miss ? bound : bound.cost();
     if (!(found instanceof Miss)) perNode.set(node, found.macs);
-    // What lies inside a node counts with the node.
+    // Nodes in subgraphs count with the outer node.
     if (node.graph !== model.graph) continue;
     if (!(found instanceof Miss)) macs = addDims(macs, found.macs);
     else {
@@ -40,7 +40,7 @@ export function cost(model: Model, inference: Inference): Cost {
 const hasWeight = (node: Node): boolean =>
   node.inputs.some(isWeight) || subgraphs(node).some((graph) => [...graph.nodes()].some(hasWeight));
 
-/** A stored tensor of two or more axes: what reads it may multiply with it. */
+/** A stored tensor with several axes may be a multiplied weight. */
 function isWeight(value: Value | undefined): boolean {
   const root = value === undefined ? undefined : storedRoot(value);
   return root?.tensor !== undefined && root.tensor.dims.length > 1;

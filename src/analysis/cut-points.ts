@@ -1,9 +1,7 @@
 /**
- * Cut points: values through which everything goes that is computed with parameters. Before such a value lies a part of the network that
- * could be run, trained or replaced by itself; behind it nothing else of that part is needed.
- *
- * Walking through the nodes in their order, a value is alive from the node that makes it to the last that reads it. Where one is alive, the
- * network can be cut. Masks, positions, sizes are read everywhere and depend on no parameter: they do not count, nor does what is left out.
+ * Cut points: values through which everything passes that depends on parameters, so that the part before can be run, trained or replaced alone.
+ * A value is alive from its producer to its last reader; the network can be cut where exactly one is alive.
+ * Masks, positions and sizes do not depend on parameters and do not count.
  */
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -11,8 +9,8 @@ import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
 /**
- * What depends on parameters, as far as it is computed in a run (stored weights that are masked or rounded count as stored), and the data
- * that are fed to nodes with parameters.
+ * Returns the values that depend on parameters and are computed in a run (masked or quantized weights are stored), and the data fed to nodes
+ * with parameters.
  */
 export function computedFrom(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
@@ -35,7 +33,8 @@ export function nodesOf(graph: Graph, counted: ReadonlySet<Value>): readonly Nod
 }
 
 /**
- * The values at which a sequence of nodes can be cut, in their order.
+ * Returns the values at which a sequence of nodes can be cut, in order.
+ * @param counted Values that count while they are alive, except `leftOut`.
  * @param counted Values that count while they are alive, but for those left out.
  */
 export function cutPoints(
@@ -50,7 +49,7 @@ export function cutPoints(
   });
   const inside = new Set(nodes.flatMap((node) => node.outputs));
   const entered = new Set([...lastUse.keys()].filter((value) => !inside.has(value)));
-  // What is fed is there from its first use on: a second input does not keep the part that reads the first from being cut.
+  // Inputs are alive from their first use: a second input does not prevent a cut in the part that reads only the first.
   const alive = new Set([...entered].filter(({ producer }) => producer !== undefined));
   const cuts: Value[] = [];
   nodes.forEach((node, at) => {
@@ -60,7 +59,7 @@ export function cutPoints(
     }
     for (const output of node.outputs) if (output !== undefined && lastUse.has(output)) alive.add(output);
     const [only] = alive;
-    // A sequence, or what nothing is known of, cannot be handed over.
+    // A sequence or a value of unknown type cannot be passed on.
     if (alive.size !== 1 || only?.type === undefined || entered.has(only)) return;
     if (cuts.at(-1) !== only) cuts.push(only);
   });

@@ -1,9 +1,6 @@
 /**
- * Cutting channels: every stored tensor, attribute and constant that repeats the size of a cut axis is rewritten, so that what is left is a
- * smaller model of the same kind.
- *
- * The cut is tried first on a copy of the graph that has no numbers in it: if its inferred dimensions are not what the cut promises, nothing
- * has happened yet.
+ * Cuts channels: rewrites every stored tensor, attribute and constant that repeats the size of a cut axis.
+ * The cut is first tried on a copy without data; the model changes only if the inferred dimensions match.
  */
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -22,17 +19,18 @@ import { type Inference, infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { recordKept } from "./provenance.ts";
 
-/** Units of a group that are to go. Groups must come from one call of `channelGroups`. */
+/** Units of a group to remove. Groups must come from one call of `channelGroups`. */
 export interface Removal {
   readonly group: Pick<Group, "units" | "slices">;
   readonly units: Iterable<number>;
 }
 
-/** Which indices of which axes go: sorted, without repetition. */
+/** The removed indices of each axis: sorted, without repetition. */
 type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
- * Cuts channels out of the model, in place: slices weights, biases, statistics, masks and constants, and rewrites what repeats sizes.
+ * Cuts channels out of the model in place: slices weights, biases, statistics, masks and constants, and rewrites repeated sizes.
+ * @returns What is known of the new model; a Miss if the cut would contradict the graph. The model is then unchanged.
  * @returns What is known of the new model; a Miss if cutting would contradict the graph somewhere: then nothing was changed.
  * @example
  * const [group] = channelGroups(model, infer(model));
@@ -55,7 +53,7 @@ function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly n
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
     const gone = new Set(removed.get(effective)?.get(role.out));
     const size = effective.type?.dims?.[role.out];
-    // Of codes that share bytes, several go with an index.
+    // Packed values share bytes, so several go with an index.
     const each = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
     const kept = Array.from({ length: outputs }, (_, channel) => channel).filter(
       (channel) => !gone.has(Math.floor(channel / each)),
@@ -65,26 +63,24 @@ function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly n
   return new Map(cutLayers);
 }
 
-/** Why these units cannot be cut, if they cannot. Reads no weights; the model is as it was. */
+/** Returns why these units cannot be cut. Reads no weights and leaves the model unchanged. */
 export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
   const found = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, withoutNumbers));
   return found instanceof Miss ? found : undefined;
 }
 
-/** What becomes of a stored tensor. */
 interface Rewrite extends Restored {
   readonly tensor: Tensor;
 }
 
-/** What a cut does to the graph. */
 interface Plan {
   readonly removed: Removals;
   readonly slices: ReadonlyMap<Value, Rewrite>;
   readonly changes: ReadonlyMap<Node, NodeChange & { readonly rewrites: ReadonlyMap<number, Rewrite> }>;
 }
 
-/** A Miss where what lies packed is not stored, so that nothing can be left out of it. */
+/** Returns a Miss if packed data is not stored, so that it cannot be cut. */
 function planOf(model: Model, removed: Removals): Plan | Miss {
   const slices = new Map<Value, Rewrite>();
   for (const [value, axes] of removed) {
@@ -161,7 +157,7 @@ function cutAt(node: Node, removed: Removals): ChannelCut {
   return { removed: removedAt, dims };
 }
 
-/** Cuts in place. Returns a Miss if inference fails that succeeded before, or finds another dimension than the cut implies. */
+/** Cuts in place. Returns a Miss if inference now fails, or finds other dimensions than the cut implies. */
 function carryOut(
   model: Model,
   { removed, slices, changes }: Plan,
@@ -194,7 +190,7 @@ function carryOut(
 
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
-/** Dimensions as after the cut, without reading a large tensor. */
+/** Gives a large tensor its new dimensions without reading it. */
 function withoutNumbers({ tensor, dims, of }: Rewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
@@ -217,7 +213,7 @@ function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly num
 
 function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
   let result = dense;
-  // The outer axes first: their runs are long, and what is left for the inner ones is less.
+  // Outer axes first: their runs are long, and less remains for the inner ones.
   for (const [axis, gone] of [...axes].sort(([a], [b]) => a - b)) {
     const out = new Set(gone);
     const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter((index) => !out.has(index));
@@ -238,7 +234,7 @@ function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, s
   }
 }
 
-/** In place where no other node reads what was there. */
+/** Replaces in place if no other node reads the tensor. */
 function setStored(node: Node, input: number, tensor: Tensor): void {
   const { graph } = node;
   const before = node.inputs[input];

@@ -1,4 +1,4 @@
-/** Outputs whose shape depends on the values of the inputs, not on their shapes alone: detectors with their boxes, NonZero. */
+/** Outputs whose shape depends on input values, not only on input shapes: detectors, NonZero. */
 import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";

@@ -1,16 +1,14 @@
 /**
- * Whether a value is a distribution over classes already, as its graph tells: probabilities or their logarithms, made by a node whose entry says
- * that it normalizes, and since then only moved, renamed or rounded. A loss and a figure have to know, because softmax of probabilities is another
- * distribution, nearly the even one, while softmax of their logarithms gives them back.
- *
- *     z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
+ * Tells whether a value is a distribution over classes already: probabilities or log-probabilities that were only moved, cast or quantized since.
+ * Softmax of probabilities is a different, nearly uniform distribution, while softmax of log-probabilities restores them.
+ *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
  */
 import type { Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 import { makersOf } from "./makers.ts";
 
-/** The form in which a value is a distribution; undefined where the graph does not say that it is one. */
+/** Returns the form in which a value is a distribution; undefined if the graph does not tell. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
   for (const { bound, made } of makersOf(value, inference)) {
     const distribution = bound.distribution();
@@ -19,7 +17,7 @@ export function distributionOf(value: Value, inference: Inference): Distribution
   return undefined;
 }
 
-/** The form, unless what was summed over is plainly not what the value's classes are: its last axis, or the planes of images. */
+/** Returns the form, unless the normalized axis is not the class axis: the last one, or the channels of images. */
 function overClasses(
   { form, axes }: Distribution,
   normalized: Value,

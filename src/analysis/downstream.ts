@@ -1,11 +1,8 @@
-/** What depends on what: on parameters, on inputs. Dimensions alone are no dependence. */
+/** Dependence on parameters or inputs; dependence on dimensions alone does not count. */
 import { type Graph, usedValues, type Value } from "../graph/graph.ts";
 import type { Inference } from "./infer.ts";
 
-/**
- * Everything that changes when one of `sources` does. Contents that are known although those of the operands are not were made of dimensions
- * alone: they do not change.
- */
+/** Returns all values that change with `sources`. Elements known despite unknown operands derive from dimensions only, so they do not change. */
 export function downstream(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
   const reached = new Set<Value>(sources);
   for (const node of graph.nodes()) {

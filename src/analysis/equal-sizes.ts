@@ -1,11 +1,8 @@
 /**
- * Names of dimensions that must stand for equal sizes for a model to run: where a node joins, multiplies or adds two inputs, the axes that go
- * together are equally long.
- *
- *     h: [1, hb, hidden];  LSTM(x: [steps, batch, 8], W, R: [1, 256, 64], …, h)        hb = batch, hidden = 64
- *     Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
- *
- * Which axes go together entries say (`axes`). Where a size of 1 would broadcast, equal ones run as well.
+ * Finds dimension names that must be equal for a model to run: axes of inputs that a node joins, multiplies or adds.
+ *      h: [1, hb, hidden];  LSTM(x: [steps, batch, 8], W, R: [1, 256, 64], …, h)        hb = batch, hidden = 64
+ *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
+ * Operators' `axes` tell which axes correspond. Where a size of 1 would broadcast, equal sizes run as well.
  */
 import { Miss } from "../errors.ts";
 import { allNodes, type Node } from "../graph/graph.ts";
@@ -14,10 +11,10 @@ import type { AxisEnd } from "../ops/define.ts";
 import { type Dim, isDimension, isSymbolic, solveDims, substituteDim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** A dimension in as few names as the model's equalities leave open; a number where they decide. */
+/** Rewrites a dimension in as few names as possible, or as a number if the equalities determine it. */
 export type EqualSizes = (dim: Dim) => Dim;
 
-/** Costs one question for each node with a named dimension. */
+/** Takes one query per node with a named dimension. */
 export function equalSizes(model: Model, inference: Inference): EqualSizes {
   const values = new Map<string, Dim>();
   const known: EqualSizes = (dim) => {
@@ -40,13 +37,13 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
   return known;
 }
 
-/** What only the run tells goes first, then what becomes a number, a name or a sum; a difference may become negative. */
+/** Eliminates run-time names first, then those equal to a number, a name, a sum; a difference can become negative. */
 function rank(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;
   return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
 }
 
-/** Where the name stands first among the inputs: later ones follow earlier ones. */
+/** Orders names by their first use among the inputs: later ones are replaced by earlier ones. */
 function namesInOrder(model: Model): (name: string) => number {
   const texts = model.graph.feeds.flatMap(
     ({ type }) => type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
@@ -54,7 +51,7 @@ function namesInOrder(model: Model): (name: string) => number {
   return (name) => texts.indexOf(name);
 }
 
-/** Sizes of axes of a node's inputs that go together, in pairs. */
+/** Returns pairs of sizes of a node's inputs that must match. */
 function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, Dim])[] {
   const shapes = node.inputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.dims));
   if (shapes.length < 2 || !shapes.some((dims) => dims?.some(isSymbolic))) return [];
@@ -67,7 +64,7 @@ function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, D
   return rule.links.flatMap((link): (readonly [Dim, Dim])[] => {
     if (!("from" in link) || link.map !== undefined) return [];
     const [from, to] = [sizeOf(link.from), sizeOf(link.to)];
-    // Two inputs that go together directly are equally long; where they go together in the output, one of them may broadcast.
+    // Directly linked inputs have equal lengths; inputs linked through the output can broadcast.
     if (to !== undefined) return from === undefined || from === to ? [] : [[from, to]];
     if (from === undefined || from === 1) return [];
     const met = first.get(link.to.join());

@@ -1,10 +1,9 @@
-/** Random numbers that do not depend on the run, so that two models can be compared in which the same ones are drawn. */
+/** Makes random operators deterministic, so that two models can be compared on the same random numbers. */
 import { allNodes, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { random } from "../tensor/random.ts";
 import { isRandom, seedKind } from "./infer.ts";
 
-/** The nodes of a model that draw random numbers. */
 function drawing({ graph }: Model): readonly Node[] {
   return [...allNodes(graph)].filter(isRandom);
 }
@@ -13,7 +12,7 @@ export function drawsNumbers(model: Model): boolean {
   return drawing(model).length > 0;
 }
 
-/** Whether the same nodes draw random numbers in both, so that with fixed draws they draw the same ones. */
+/** Returns whether both models have the same random nodes, so that fixed draws are equal. */
 export function drawAlike(one: Model, other: Model): boolean {
   const [a, b] = [one, other].map((model) =>
     drawing(model)
@@ -24,13 +23,10 @@ export function drawAlike(one: Model, other: Model): boolean {
   return a === b;
 }
 
-/** float32 holds all integers up to this one. */
+/** The maximum integer up to which float32 represents all integers. */
 const maxSeed = 2 ** 24;
 
-/**
- * A copy in which every node that draws random numbers has a seed, which follows from the name of its first output. Every session then draws the same
- * numbers, run after run. The model itself if nothing is drawn.
- */
+/** Returns a copy in which every random node has a seed derived from the name of its first output; the model itself if it has none. */
 export function withFixedDraws(model: Model): Model {
   if (!drawsNumbers(model)) return model;
   const copy = model.clone();

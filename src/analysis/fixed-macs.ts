@@ -1,14 +1,13 @@
-/** Multiply-accumulates as one number. */
 import { Miss, reasonText } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { cost } from "./cost.ts";
 import { infer } from "./infer.ts";
 
-/** Of sequences, and of sides of images, whose size no file states. */
+/** The assumed size of sequences and image sides that the file does not state. */
 const defaultSize = 64;
 
-/** Counts the multiply-accumulates of one sample. Named dimensions beside the batch have 64 elements. @returns why they cannot be counted. */
+/** Counts the multiply-accumulates of one sample; named dimensions except the batch are 64. @returns why they cannot be counted. */
 export function fixedMacs(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
   const sizes: Record<string, number> = {};

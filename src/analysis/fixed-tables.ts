@@ -1,10 +1,8 @@
 /**
- * Tables of numbers that were not trained, told from those that were by their numbers.
- *
- * - Masks that are added to scores hold 0 where they let through and −∞ (or what stands for it) where they do not.
- * - Sinusoidal positions hold sin ωt and cos ωt side by side, in halves or in turns (Vaswani et al. 2017), or in two tables (rotary
- *   positions, Su et al. 2021): squares of pairs add up to 1. Nothing that was trained does that in each of its entries; a permutation does,
- *   of which no number lies between 0 and 1.
+ * Recognizes untrained tables by their elements.
+ * - Attention masks hold 0, and −∞ (or a large negative number) for hidden keys.
+ * - Sinusoidal positions hold sin ωt and cos ωt in halves or alternating (Vaswani et al. 2017), or in two tables (rotary, Su et al. 2021):
+ *   squares of pairs sum to 1 in every entry, and, unlike in a permutation, elements lie between 0 and 1.
  */
 import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -13,23 +11,23 @@ import { partsOf } from "../tensor/part.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Layer } from "./layers.ts";
 
-/** Added to a score, this much leaves nothing of it after a softmax: masks in half precision have −10,000. */
+/** Scores this low vanish in a softmax: float16 masks have −10,000. */
 const shuts = -1e4;
-/** What rounding to half precision leaves of sin² + cos². */
+/** The float16 rounding error of sin² + cos². */
 const tolerance = 4e-3;
 
-/** Masks and tables of positions have fewer bytes; a larger tensor is not read. */
+/** The maximum bytes of a mask or position table; larger tensors are not read. */
 const mostRead = 2 ** 24;
 
-/** The tables among some layers that hold sinusoids. */
+/** Returns the sinusoidal tables among layers. */
 export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
-/** Those without a role and below that size. */
+/** Returns small buffers among values without a role. */
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead));
 
-/** Those stored tensors whose numbers are a mask's or sinusoids. Of most weights the first numbers show that they are neither, and no others are read. */
+/** Returns stored tensors that are masks or sinusoids. The first elements exclude most weights, so these are not read further. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
   const found = new Set<Value>();
   const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
@@ -55,10 +53,10 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
   return found;
 }
 
-/** Kept of each table that may be half of a pair. */
+/** The number of elements kept of each table that may be half of a pair. */
 const fewNumbers = 64;
 
-/** What the numbers seen so far, whole rows, allow a tensor to be. */
+/** What the complete rows seen so far allow a tensor to be. */
 class TableProperties {
   readonly #columns: number;
   #zerosOrShut = true;
@@ -66,7 +64,7 @@ class TableProperties {
   #withinOne = true;
   #reachesOne = false;
   #between = false;
-  /** Whether pairs lie in halves of a row, or side by side. */
+  /** Whether pairs are halves of a row, or adjacent. */
   #halves: boolean;
   #turns: boolean;
 
@@ -100,7 +98,7 @@ class TableProperties {
     return this.#withinOne;
   }
 
-  /** Sines or cosines of positions: at most 1, which the cosines of the first position are, and others not. */
+  /** Sines or cosines of positions: at most 1, reached by the cosines of position 0, with elements in between. */
   get isWave(): boolean {
     return this.#withinOne && this.#reachesOne && this.#between;
   }
@@ -110,7 +108,7 @@ class TableProperties {
   }
 }
 
-/** Whether two tables hold the sines and the cosines of the same positions. */
+/** Returns whether two tables hold sines and cosines of the same positions. */
 async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
   const [one, other] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {

@@ -1,11 +1,8 @@
 /**
- * Types, dimensions and small contents of every value, by asking each operator's entry in order.
- *
- * The walk fills in `value.inferred`, which is never saved where the file states a type, and remembers what rules need beyond it. Where an
- * entry cannot tell, what is stated holds, and the reason is listed. Graphs inside nodes are walked when their entry asks (`Site.body`),
- * for what it hands them; a loop asks again until nothing changes. A call of a function of the model is looked into for its own operands and
- * attributes; calls that agree in these share the result. Nodes that are added later are visited one by one (`visit`), so that
- * emitted graphs are typed at once.
+ * Infers types, dimensions and small contents of every value by asking each operator definition in order.
+ * Fills in `value.inferred`, which is not saved if the file states a type. Stated types hold where a definition cannot tell; the reason is listed.
+ * Subgraphs are inferred when their node's definition asks (`Site.body`), calls of model functions per set of equal operands and attributes.
+ * New nodes are inferred one by one (`visit`), so that emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
@@ -22,10 +19,10 @@ import { settling } from "./settle.ts";
 export interface Inference {
   /** Nodes whose outputs could not be inferred, with the reason. */
   readonly misses: readonly Miss[];
-  /** What is known of a value; undefined if not even its type is. */
+  /** Returns what is known of a value; undefined if not even its type is. */
   operand(value: Value): Operand | undefined;
   site(node: Node): Site;
-  /** A node's entry, applied to it; a Miss for an operator without one. */
+  /** Returns the definition applied to a node; a Miss for an unknown operator. */
   at(node: Node): Bound | Miss;
   visit(node: Node): void;
 }
@@ -39,10 +36,7 @@ interface CachedInference {
 
 const remembered = new WeakMap<Graph, CachedInference>();
 
-/**
- * Infers all values of a model. Costs one visit per node, some more inside of loops; no weights are read. A model that has not changed since gives
- * what it gave before.
- */
+/** Infers all values of a model: one visit per node, more in loops; no weights are read. The result is cached until the model changes. */
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
@@ -54,17 +48,17 @@ export function infer(model: Model): Inference {
   return inference;
 }
 
-/** Whether a node draws random numbers: two runs differ, so it is never evaluated in advance and never merged. */
+/** Returns whether a node draws random numbers: it is never evaluated in advance and never merged. */
 export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
 }
 
-/** The kind of a node's attribute "seed"; undefined if it draws no random numbers. */
+/** Returns the kind of a node's attribute "seed"; undefined if the node is not random. */
 export function seedKind(node: Node): "float" | "int" | undefined {
   return entryOf(node)?.random?.(node.inputs);
 }
 
-/** The function of the model that a node calls. An operator of one's own is none: its body is for runtimes that do not know it. */
+/** Returns the model function that a node calls. Custom operators are excluded: their function body is for other runtimes. */
 export function calledFunction(model: Model, node: Node): LocalFunction | undefined {
   return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
 }
@@ -72,20 +66,20 @@ export function calledFunction(model: Model, node: Node): LocalFunction | undefi
 function inferAnew(model: Model): Inference {
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
-  /** Values of graphs beside each other may share a name: unknown dimensions must not. */
+  /** Values of sibling graphs can share a name, but their unknown dimensions cannot. */
   const named = new Map<Value, string>();
   const names = new Names();
   const walked = new Set<Graph>();
-  /** The body of each call, the operator sets it is written in, and the inputs that the call leaves out. */
+  /** The body of each call, its opsets, and the inputs that the call omits. */
   const calls = new Map<Node, Graph>();
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   const absent = new Set<Value>();
   const active = new Set<LocalFunction>();
-  /** What calls return, by function, attributes and operands. */
+  /** Results of calls, by function, attributes and operands. */
   const returned = new Map<string, readonly (Operand | undefined)[]>();
   let visitedInCalls = 0;
   const settle = settling();
-  /** Caches of `at` and of `Body.macs`, valid for the revision `appliedAt`. */
+  /** Caches of `at` and `Body.macs`, valid for the revision `appliedAt`. */
   const applied = new Map<Node, Bound | Miss>();
   const summed = new Map<Graph, Dim | Miss>();
   let appliedAt = -1;
@@ -235,14 +229,14 @@ function inferAnew(model: Model): Inference {
       active.delete(local);
     }
     const outputs = body.outputs.map(operand);
-    // A size that only the data decide is of one call alone, under the same name whenever it is looked into.
+    // A data-dependent size is specific to one call, so that result is not shared.
     const outside = unknownDimsIn(operands);
     if ([...unknownDimsIn(operandsText(outputs))].every((dim) => outside.has(dim))) returned.set(call, outputs);
     else calls.set(node, body);
     return outputs;
   };
 
-  /** Notes what is known of a value; what an entry leaves open may be stated in the file. */
+  /** Records what is known of a value; the file's stated type fills gaps. */
   const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
     appliedAt = -1;
     const { stated, foreign } = value;
@@ -265,7 +259,7 @@ function inferAnew(model: Model): Inference {
     }
     const said = stated?.type === type ? stated.dims : undefined;
     const rank = inferred?.dims?.length;
-    // A size that only the data decide may be stated all the same.
+    // The file can state a data-dependent size.
     const dims =
       inferred?.dims?.map((dim, axis) => {
         const better = isUnknownDim(dim) && said?.length === rank ? said?.[axis] : undefined;
@@ -280,7 +274,7 @@ function inferAnew(model: Model): Inference {
     return bound instanceof Miss ? bound : placed(node, () => bound.infer());
   };
 
-  /** What a node's other inputs tell of one whose type or rank is not stated. */
+  /** Infers an untyped input from a node's other inputs. */
   const learnInputs = (node: Node): void => {
     const mustBe = entryOf(node)?.mustBe;
     const open = (value: Value | undefined): value is Value =>
@@ -302,7 +296,7 @@ function inferAnew(model: Model): Inference {
     for (const graph of inner) walked.delete(graph);
     const local = calledFunction(model, node);
     const outputs = local === undefined ? inferred(node) : placed(node, () => called(node, local));
-    // What the entry did not ask about, a branch that is never taken, is looked into all the same: but what is wrong there does no harm.
+    // Also visits subgraphs that the definition did not ask about (an untaken branch), ignoring errors.
     for (const graph of inner) if (!walked.has(graph)) tolerant(graph, node);
     const stored =
       inner.length === 0 &&
@@ -315,7 +309,7 @@ function inferAnew(model: Model): Inference {
         : node.outputs.findIndex((value, index) => value !== undefined && outputs[index] === undefined);
     if (outputs instanceof Miss) missed.set(node, new Miss(outputs.reason, describe(node)));
     else if (open >= 0) missed.set(node, new Miss(`the type of output ${open} is not known`, describe(node)));
-    // Where an entry cannot tell more, the element type may be certain all the same.
+    // Uses the input's element type if the definition cannot tell more.
     const like = entryOf(node)?.sameType;
     const source = like === undefined ? undefined : node.inputs[like];
     const known = source === undefined ? undefined : operand(source);
@@ -351,12 +345,12 @@ function inferAnew(model: Model): Inference {
   };
 }
 
-/** Functions that call functions: exporters write a module of the network as one. */
+/** The maximum call depth: exporters write each module as a function. */
 const deepest = 50;
-/** Calls that share no result are looked into one by one. */
+/** The maximum number of calls whose results cannot be shared. */
 const mostVisited = 50_000;
 
-/** What is known of operands: equal texts where the same is known. */
+/** Serializes what is known of operands. */
 function operandsText(operands: readonly (Operand | undefined)[]): string {
   return JSON.stringify(
     operands.map((operand) =>
@@ -375,7 +369,7 @@ function attributesText({ attributes }: Node): string {
   );
 }
 
-/** What an entry finds wrong with a node is said with the node's name. */
+/** Adds the node's name to errors. */
 function placed<R>(node: Node, ask: () => R): R {
   try {
     return ask();

@@ -1,18 +1,18 @@
-/** What a layer is called: users select it by this name, before and after every technique. */
+/** Layer names, by which users select layers before and after every technique. */
 import { type Node, nodeName } from "../graph/graph.ts";
 
-/** Endings by which exporters mark the weight of a layer. */
+/** Suffixes by which exporters mark weights. */
 const weightEnding = /[./:_](weight|kernel|w)$/i;
 
-/** The ending of codes, with a number where layers read one matrix in several forms, each stored: "fc1.weight_quantized_1". */
+/** The suffix of quantized weights, numbered if a matrix is stored in several forms: "fc1.weight_quantized_1". */
 const codesEnding = /_quantized(_\d+)?$/;
 
-/** What a matrix is called, in floats or in codes. */
+/** Strips the suffix of quantized weights. */
 export const matrixName = (name: string): string => name.replace(codesEnding, "");
 
 /**
- * What a layer is called whose weight has this name, a mask aside (`plainName`): the weight's stem ("fc1" of "fc1.weight"), else the place in the
- * network that was exported, else the node's name; `part` tells the weights of one node apart.
+ * Returns a layer's name from that of its unmasked weight: the stem ("fc1" of "fc1.weight"), else the exported module path, else the node's name.
+ * `part` distinguishes the weights of one node.
  */
 export function layerName(name: string, node: Node, part: string | undefined): string {
   const matrix = matrixName(name);
@@ -25,13 +25,12 @@ export function partName(place: string, part: string | undefined): string {
   return part === undefined ? place : `${place}.${part}`;
 }
 
-/** Under this key PyTorch lists the modules around a node, outermost first, and the node last: "['', 'bert', 'bert.pooler', 'linear']". */
+/** PyTorch lists the modules around a node under this key, outermost first, the node last: "['', 'bert', 'bert.pooler', 'linear']". */
 export const scopesKey = "pkg.torch.onnx.name_scopes";
 
 /**
- * The path of the module that a node was exported from, where the exporter wrote it down: parameters that it rearranged have no names of
- * their own ("val_62", "onnx::MatMul_123"). The older exporter of PyTorch names nodes "/layer1/layer1.0/conv1/Conv", in which a part that
- * repeats the one before it stands in its place: "layer1.0.conv1".
+ * Returns the exported module path of a node: rearranged parameters have generated names ("val_62", "onnx::MatMul_123").
+ * PyTorch's older exporter names nodes "/layer1/layer1.0/conv1/Conv", where a part that repeats its predecessor replaces it: "layer1.0.conv1".
  */
 export function moduleOf(node: Node): string | undefined {
   const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");

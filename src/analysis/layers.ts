@@ -1,6 +1,5 @@
 /**
- * Layers: the nodes with a weight, found through a mask, a DequantizeLinear or any other work on stored tensors alone, so that a layer
- * keeps its name through every technique.
+ * Layers are nodes with a weight, found through masks, DequantizeLinear or other work on stored tensors. They keep their names in every technique.
  */
 import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
@@ -16,31 +15,33 @@ import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
-  /** How it is selected: see `layerName`. */
+  /** The name by which users select it (`layerName`). */
   readonly name: string;
   readonly node: Node;
   readonly role: WeightRole;
-  /** The stored tensor with the numbers: behind a mask the parameter, behind a DequantizeLinear the integers. */
+  /** The stored tensor: the parameter of a mask, or the integers of a DequantizeLinear. */
   readonly weight: Value;
-  /** What the node reads: `weight` itself, or what masks and roundings make of it. */
+  /** The value that the node reads: `weight`, or what masks and quantization compute from it. */
   readonly effective: Value;
   readonly bias: Value | undefined;
-  /** Output and input channels, over all groups. */
+  /** Output channels, over all groups. */
   readonly outputs: number;
   readonly inputs: number;
-  /** Picks scales or zero points for rows of codes that another layer picks (`codes-of-rows.ts`). */
+  /** Selects scales or zero points for rows of quantized values that another layer selects (`codes-of-rows.ts`). */
   readonly isScale?: true;
 }
 
-/** All layers of the main graph, in order. */
+/** Returns the layers of the main graph, in order. */
 export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) =>
   allLayers(model, inference).filter((layer) => !isInside(layer)),
 );
 
-/** Whether a layer lies in a graph inside a node: a branch, the body of a loop. */
+/** Returns whether a layer is in a subgraph: a branch or a loop body. */
 export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
 
-/** The layers of the main graph, then those of graphs inside its nodes, depth first. Branches that read one weight hold one layer each, of one name. */
+/**
+ * Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight have one layer each, with the same name.
+ */
 export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
   const found: Layer[] = [];
   for (const node of allNodes(model.graph)) {
@@ -60,12 +61,12 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
 });
 
 /**
- * Layers of other weights that have one name, as two products in one module do, are told apart by their nodes, and where a node is called as
- * another layer is, by a number. A table and the last layer that it is, too, keep the name that they share where only one of them has become codes.
+ * Disambiguates layers of different weights with equal names by their nodes, otherwise by a number.
+ * A table that is also the output layer keeps the shared name if only one of the two is quantized.
  */
 function apart(found: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
-  /** Two subgraphs may use the same name. */
+  /** Two subgraphs can use the same name. */
   const matrixOf = (layer: Layer): string => {
     const { graph } = layer.weight;
     if (!graphs.has(graph)) graphs.set(graph, graphs.size);
@@ -89,12 +90,12 @@ function apart(found: readonly Layer[]): readonly Layer[] {
   });
 }
 
-/** A weight that is read as it is has no mask: one that many nodes share is not searched for its readers' sake. */
+/** A weight that is read directly has no mask, so the readers of a shared weight need no search. */
 function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
   return effective === weight ? weight.name : plainName(weight);
 }
 
-/** The layer that a node is, or why it is none. A node with several weights (a recurrent one) is several layers: the first of them. */
+/** Returns the layer of a node, or why it has none. A node with several weights (recurrent) gives its first. */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
   const roles = rolesAt(node, inference);
   if (roles instanceof Miss) return roles;
@@ -102,7 +103,7 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
 }
 
-/** What nodes take as weights that nodes compute of stored tensors, in a way that no stored tensor is the weight: several joined, a part of one. */
+/** Returns weights that nodes compute from stored tensors so that no stored tensor is the weight: concatenations, slices. */
 export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
   const found = new Set<Value>();
   for (const node of allNodes(model.graph)) {
@@ -143,7 +144,7 @@ function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Mi
   };
 }
 
-/** How many numbers a layer's weight holds, however many of them lie in a byte. */
+/** Returns the number of elements of a weight, also if several share a byte. */
 export function weightCount({ role, effective, outputs, inputs, isScale }: Layer): number {
   if (isScale) return 0;
   const dims = fixedDims(effective.type?.dims) ?? [];
@@ -151,7 +152,7 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** The command that makes a stored tensor of a weight, if it takes no more bytes than the tensors that it is computed from. */
+/** Returns the command that stores a computed weight, if this takes no more bytes than its sources. */
 function storedBy(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const behind = new Set([weight]);

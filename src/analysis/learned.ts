@@ -1,9 +1,7 @@
 /**
- * The stored tensors that training made, in floats or as the codes that quantization left of them: what is counted as the parameters of a model.
- *
- * In floats they are those that `train` would train: `parametersOf`, without buffers that only their numbers tell. A matrix that is stored twice
- * is counted twice, whether its copy has the role `tied` already or not: that is what the file holds, and finding copies means reading all of it.
- * Codes cannot be trained, but stand for what was.
+ * Counts a model's learned parameters, in floats or quantized: `parametersOf` without buffers that only their elements reveal, plus quantized
+ * tensors.
+ * A matrix stored twice counts twice, as the file holds it.
  */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -17,8 +15,8 @@ import { storedRoot } from "./stored-root.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**
- * The tensors that hold learned numbers, in all graphs, and how many numbers each stands for: packed codes stand for more than the tensor has elements. Reads those
- * that could be tables of positions or masks.
+ * Returns the tensors with learned values in all graphs, and the element count of each, unpacked. Reads small tensors that could be position tables
+ * or masks.
  * @example
  * const parameters = learnedCount(await learnedTensors(model, infer(model)));
  */

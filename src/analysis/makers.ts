@@ -1,4 +1,4 @@
-/** What made a value, passed over what only moves, renames or rounds its numbers. */
+/** Finds the nodes that made a value, through nodes that only move, cast or quantize it. */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Bound } from "../ops/index.ts";
@@ -8,12 +8,13 @@ import type { Inference } from "./infer.ts";
 export interface Maker {
   readonly node: Node;
   readonly bound: Bound;
-  /** The output of the node that leads to the value. */
+  /** The node's output that leads to the value. */
   readonly made: Value;
 }
 
 /**
- * The nodes that a value comes from, last first: those that only move its numbers, and the one before them.
+ * Yields the nodes that only move a value, last first, and then the node before them.
+ * @param scaled Also pass nodes that scale and shift by stored values.
  * @param scaled pass over what scales and shifts them by stored numbers, too.
  */
 export function* makersOf(value: Value, inference: Inference, scaled = false): Generator<Maker, void, undefined> {

@@ -1,16 +1,13 @@
 /**
- * What a pruning mask is: a value with the role `mask` that a node multiplies with a stored parameter.
- *
- *     fc1.weight_orig: float32[128, 784] parameter
- *     fc1.weight_mask: float32[128, 784] mask
- *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
- *
- * The role says it all: a mask is only ever multiplied.
+ * A pruning mask is a value with the role `mask` that a node multiplies with a stored parameter.
+ *      fc1.weight_orig: float32[128, 784] parameter
+ *      fc1.weight_mask: float32[128, 784] mask
+ *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
 import type { Graph, Node, Value } from "../graph/graph.ts";
 
 export interface Masked {
-  /** `<name>_orig`: what is trained. */
+  /** `<name>_orig`: the trained tensor. */
   readonly parameter: Value;
   readonly mask: Value;
   /** `<name>`: parameter times mask. */
@@ -42,7 +39,7 @@ function maskedIn(node: Node): Masked | undefined {
   return masked?.node === node ? masked : undefined;
 }
 
-/** The name of a parameter, masked or not: `fc1.weight`. */
+/** Returns the name of a parameter without its mask: `fc1.weight`. */
 export function plainName(parameter: Value): string {
   return maskedAt(parameter)?.product.name ?? parameter.name;
 }

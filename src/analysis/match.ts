@@ -1,11 +1,7 @@
 /**
- * Pairs layers of two models: of a changed model and its original, or of a student and its teacher.
- *
- * A changed model keeps the names of layers. If a layer became several in a row (low rank), the last of them computes the value of the original layer.
- *
- * Between student and teacher, the outputs of blocks (`blocks.ts`) are paired: transformer layers, residual blocks. Networks without such blocks are paired layer by
- * layer. Both networks are divided into stages, in which blocks have outputs of one resolution. Block i of n in a stage of the student (from 0) is paired with block
- * ⌈(i + 1) · m / n⌉ - 1 of m in the teacher's stage, so the last is paired with the last. If the numbers of stages differ, each network counts as one stage.
+ * Pairs layers of two models: a changed model and its original (by name; of factors, the last matches), or a student and its teacher.
+ * Students match by block outputs (`blocks.ts`) in stages of equal resolution; if the numbers of stages differ, each network is one stage.
+ * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ - 1 of m. Networks without blocks match layer by layer.
  */
 
 import { Miss } from "../errors.ts";
@@ -20,7 +16,7 @@ import { downstream } from "./downstream.ts";
 import { type Inference, infer } from "./infer.ts";
 import { type Layer, layerAt, layers } from "./layers.ts";
 
-/** How layers are matched; a record pairs names of the student with names of the teacher: of values, layers or blocks. */
+/** The matching method; a record maps student names of values, layers or blocks to teacher names. */
 export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
 
 export interface MatchedPair<T = Value> {
@@ -28,10 +24,7 @@ export interface MatchedPair<T = Value> {
   readonly teacher: T;
 }
 
-/**
- * Returns a function that finds the layers of one model that correspond to a layer of the other: by name, then by output. An embedding table that is also the output layer
- * gives two layers of one name.
- */
+/** Returns a function that finds corresponding layers by name, then by output. A tied output layer gives two layers with one name. */
 export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
   const made = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
   const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, made)];
@@ -42,7 +35,7 @@ const instead =
   'name the pairs: match: { "student layer": "teacher layer" }, or student=…, teacher=… in the text of the loss';
 
 /**
- * Pairs of values that a loss compares, in the order of the student.
+ * Pairs the values that a loss compares, in the order of the student.
  * - `"block"`: outputs of blocks, by relative position.
  * - `"name"`: outputs of layers of the same name.
  * - `"shape"`: the last outputs of blocks of the same size: height and width of maps, width of tokens and vectors.
@@ -93,7 +86,7 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPai
   });
 }
 
-/** Pairs the attentions of two networks: those of paired blocks in their order, or all by relative position if blocks do not contain equally many. */
+/** Pairs attentions of matched blocks in order, or all by relative position if blocks contain different numbers. */
 export function matchAttention(student: Model, teacher: Model): readonly MatchedPair<Attention>[] | Miss {
   const [own, other] = [attentions(student, infer(student)), attentions(teacher, infer(teacher))];
   if (own.length === 0 || other.length === 0)
@@ -113,7 +106,7 @@ export function matchAttention(student: Model, teacher: Model): readonly Matched
   return isComplete ? pairs.flatMap((pair) => byPlace(pair.student, pair.teacher)) : byPlace(own, other);
 }
 
-/** Attentions by the first state that depends on them. */
+/** Groups attentions by the first state that depends on them. */
 function byBlock(
   model: Model,
   all: readonly Attention[],
@@ -125,7 +118,7 @@ function byBlock(
   });
 }
 
-/** The value of this name, or the output of the layer or block of this name. */
+/** Finds a value by its name, or the output of a layer or block with that name. */
 export function valueNamed(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;
@@ -140,10 +133,7 @@ export function valueNamed(model: Model, name: string, whose: "student" | "teach
   return found ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
 }
 
-/**
- * The axis along which a value holds the output channels of the layer before it, through the operators between; undefined if there is none, or
- * more than one.
- */
+/** Returns the axis of a value that holds the output channels of the preceding layer; undefined if there is none or several. */
 export function channelAxis(
   value: Value,
   inference: Inference,
@@ -186,15 +176,14 @@ function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   );
 }
 
-/** The output of a block: a state between transformer layers, a map between residual blocks. */
+/** A block output: a state between transformer layers, or a map between residual blocks. */
 interface State {
   readonly value: Value;
-  /** The dimensions of the value without samples and channels: height and width, or tokens. */
+  /** The dimensions without samples and channels: height and width, or tokens. */
   readonly resolution: string;
 }
 
 interface BlockState extends State {
-  /** The nodes of the block, in their order. */
   readonly nodes: readonly Node[];
   readonly layers: number;
 }
@@ -218,14 +207,14 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
 }
 
 /**
- * Finds states by their names, in a student that was made from the teacher: fewer layers, factorized or quantized ones. Its own graph may no longer show repetitions.
+ * Finds states by name in a student derived from the teacher (fewer layers, factorized, quantized), whose graph may no longer show repetitions.
  * @returns undefined if the student has other layers than the teacher, or if a state depends on other layers than in the teacher.
  */
 function keptStates(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
   const [own, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
   const names = new Set(theirs.map(({ name }) => name));
-  /** Parts of a factorized layer are called by its name and their own. */
+  /** Factors are named after the layer: `<name>.<factor>`. */
   const originalName = (name: string): string | undefined => {
     if (names.has(name)) return name;
     const end = name.lastIndexOf(".");
@@ -250,7 +239,7 @@ function keptStates(student: Model, teacher: Model, states: readonly State[]): r
   return kept;
 }
 
-/** The names of the layers that a value depends on. */
+/** Returns the names of the layers that a value depends on. */
 function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {
   const seen = new Set<Node>();
   const open = [value];
@@ -263,7 +252,7 @@ function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>)
   return new Set([...seen].flatMap((node) => (names.has(node) ? [names.get(node)] : [])));
 }
 
-/** The states of a network. A state that is an output of the model counts if a repeated block computes it; outputs of other blocks are the answers. */
+/** Returns a network's states. A model output counts only if a repeated block computes it: outputs of other blocks are final. */
 function statesOf(model: Model): States {
   const { graph } = model;
   const inference = infer(model);
@@ -277,7 +266,7 @@ function statesOf(model: Model): States {
     const isState = fewest > 1 && repeated.includes(block);
     const value = block.outputs.find((output) => read.has(output)) ?? (isState ? block.outputs[0] : undefined);
     const size = block.layers.length;
-    // An activation after a block belongs to it if it keeps the shape; a final normalization, which has weights, does not.
+    // An activation after a block belongs to it if it keeps the shape; a final normalization with weights does not.
     const before = states.at(-1);
     const [node, ...more] = block.nodes;
     const isPlain =
@@ -304,7 +293,7 @@ function resolutionOf(value: Value, inference: Inference): string {
   return dimsText(dims.filter((_, axis) => axis !== 0 && axis !== channels));
 }
 
-/** Joins the blocks of a network without repetition (one transformer layer) until they contain as many layers as a block of the other network. */
+/** Joins blocks of a network without repetition until they have as many layers as a block of the other network. */
 function atGranularityOf({ repeated: like }: States, { states, blocks: all, repeated }: States): readonly BlockState[] {
   if (repeated !== undefined || like === undefined) return states;
   const joined: BlockState[] = [];
@@ -320,7 +309,7 @@ function atGranularityOf({ repeated: like }: States, { states, blocks: all, repe
   return joined;
 }
 
-/** Chooses where a layer ends: before or after a normalization of its sum, by whichever last operators are most like those of a layer of the other network. */
+/** Chooses whether a layer ends before or after a normalization, by similarity of its last operators to the other network. */
 function endLike(like: Block, state: BlockState, all: readonly Block[]): BlockState {
   const last = state.nodes.at(-1);
   let end = state;
@@ -334,7 +323,7 @@ function endLike(like: Block, state: BlockState, all: readonly Block[]): BlockSt
   return best;
 }
 
-/** The number of operators, from the end backwards, in which two sequences agree. */
+/** Returns the number of trailing operators in which two sequences agree. */
 function equalEnds(a: readonly Node[], b: readonly Node[]): number {
   let count = 0;
   while (count < a.length && a.at(-1 - count)?.op === b.at(-1 - count)?.op) count++;

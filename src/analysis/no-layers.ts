@@ -1,4 +1,4 @@
-/** What holds trained numbers and is no layer: the reasons, for outcomes, so that a model in which little is found does not look done. */
+/** Lists nodes that hold trained values but are not layers, so that a model with few layers does not appear done. */
 import { Miss } from "../errors.ts";
 import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -9,8 +9,10 @@ import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
 /**
- * A `Miss` for each node that holds a matrix of trained numbers and is no layer: embeddings, recurrent layers, operators without entry,
- * subgraphs. One for the model if that leaves it without any reason.
+ * Returns a `Miss` for each node with a trained matrix that is not a layer: embeddings, recurrent layers, unknown operators, subgraphs;
+ * one for the model if there is no other reason.
+ * @param inside `layers` includes those of subgraphs, so these are searched, too.
+ * @param otherwise The technique that changes layers in subgraphs, if this one does not.
  * @param inside `layers` are those of graphs inside nodes, too: then these are looked into.
  * @param otherwise what changes those inside, where this does not.
  */
@@ -29,7 +31,7 @@ export function noLayers(
     const held = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
     if (held.some((input) => isMatrix(node.inputs[input], inference))) {
       const layer = layerAt(node, inference);
-      // A table of positions that is added, a scale in two axes: no layer is expected there.
+      // Position tables and two-axis scales are not expected to be layers.
       if (layer !== noWeight)
         misses.push(new Miss(layer instanceof Miss ? layer.reason : "is not a layer", describe(node)));
     }
@@ -38,7 +40,7 @@ export function noLayers(
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 
-/** A `Miss` for each node of the main graph with matrices of trained numbers in graphs inside it. */
+/** Returns a `Miss` for each node whose subgraphs have trained matrices. */
 export function layersInside(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
@@ -61,7 +63,7 @@ function hasMatrices(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Vectors (biases, also as [1, 10] or [8, 1, 1], and factors of a normalization) are too small to matter. */
+/** Vectors (biases, also as [1, 10] or [8, 1, 1], and normalization scales) are too small to matter. */
 function isMatrix(value: Value | undefined, inference: Inference): boolean {
   const operand = value === undefined ? undefined : inference.operand(value);
   if (operand?.stored !== true || !isFloat(operand.type)) return false;

@@ -1,4 +1,4 @@
-/** What the outputs of a model are, by their names, types and dimensions. */
+/** Classifies a model's outputs by names, types and dimensions. */
 
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -8,17 +8,17 @@ import { distributionOf } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
 import { makersOf } from "./makers.ts";
 
-/** Names that exporters give to embeddings. */
+/** Exporters' names of embeddings. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
-/** Names that exporters give to scores of classes. */
+/** Exporters' names of class scores. */
 const classNames = /logits?|scores?|prob/i;
 
-/** Names that exporters give to numbers of any size: of regressions (scikit-learn's "variable"), of policies, of places. */
+/** Exporters' names of unbounded numbers: regressions (scikit-learn's "variable"), policies, coordinates. */
 const numberNames =
   /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
 
-/** Whether one class per sample cannot be the label of a model's output: boxes, or numbers at many positions. */
+/** Returns whether an output cannot be scored with one class per sample: boxes, or numbers at many positions. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
   return answersAtPlaces(mainOutput(model.graph.outputs)?.type?.dims);
@@ -30,10 +30,7 @@ export function outputKind(model: Model, output: string | undefined): OutputKind
   return answerOf(model, output).kind;
 }
 
-/**
- * The output that is taken for scores of classes though nothing says so: neither its name, nor the operator that makes it. A regression of
- * several numbers looks the same.
- */
+/** Returns the output that is assumed to hold class scores although neither name nor operator tells: a regression looks the same. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return answerOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -57,7 +54,7 @@ function answerOf(model: Model, output: string | undefined): Answer {
   if (known === undefined) return { kind: "classes", assumed: true };
   // One score per sample is a number, not classes.
   if (known.slice(1).every((dim) => dim === 1)) return { kind: "number" };
-  // Similarities between the samples of a batch: one number for a single sample.
+  // Similarities between the samples of a batch.
   if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return { kind: "number" };
   if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return { kind: "classes" };
   if (isImage(known)) return { kind: "image" };
@@ -67,7 +64,7 @@ function answerOf(model: Model, output: string | undefined): Answer {
   return hasClassAxis(known) && !isLikeInput(model, known) ? { kind: "classes", assumed: true } : { kind: "number" };
 }
 
-/** Whether an operator with bounds of both signs makes a value, perhaps scaled and shifted since: actions and joints lie between them, scores do not. */
+/** Returns whether a value is bounded on both sides of 0 (tanh), possibly scaled since: actions and joints are, scores are not. */
 function isBetweenSigns(value: Value, inference: Inference): boolean {
   for (const { bound } of makersOf(value, inference, true)) {
     const [low = 0] = bound.saturates() ?? [];
@@ -76,12 +73,12 @@ function isBetweenSigns(value: Value, inference: Inference): boolean {
   return false;
 }
 
-/** Whether the known sizes show numbers at several positions of a sample. */
+/** Returns whether the known sizes show numbers at several positions of a sample. */
 function answersAtPlaces(dims: readonly Dim[] | undefined): boolean {
   return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 }
 
-/** Whether an output concatenates several values, perhaps reshaped: their sizes add up to its own. */
+/** Returns whether an output concatenates several values, possibly reshaped. */
 function isJoined(output: Value, inference: Inference): boolean {
   const elements = (value: Value): number | undefined => countOf(inference.operand(value)?.dims);
   let current = output;
@@ -105,12 +102,12 @@ function countOf(dims: readonly Dim[] | undefined): number | undefined {
   return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
-/** Whether the axis of classes has a fixed size: the last axis or, of maps, axis 1. A symbolic size is a length. */
+/** Returns whether the class axis has a fixed size: the last axis, or axis 1 of maps. A symbolic size is a length. */
 function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
 
-/** Whether the dimensions are those of an input of floats, which is then denoised, masked or reconstructed. */
+/** Returns whether the dimensions equal those of a float input, which is then denoised or reconstructed. */
 function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   return graph.feeds.some(({ type }) => {
     if (type?.dims?.length !== dims.length || !isFloat(type.type)) return false;
@@ -118,7 +115,7 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   });
 }
 
-/** One or three channels, first or last; scores for each pixel have as many channels as classes. */
+/** One or three channels, first or last; per-pixel scores have as many channels as classes. */
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...others] = dims;
   const last = dims.at(-1);
@@ -127,7 +124,7 @@ function isImage([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (colours(first, others) || colours(last, dims.slice(0, 2)));
 }
 
-/** The output of this name, else "logits", else the first of floats, else the first tensor, else the first; of outputs whose types are inferred. */
+/** Returns the named output, else "logits", else the first float output, else the first tensor, else the first output. */
 export function mainOutput(outputs: readonly Value[], wanted?: string): Value | undefined {
   if (wanted !== undefined) return outputs.find(({ name }) => name === wanted);
   return (

@@ -1,14 +1,10 @@
 /**
- * Which stored tensors are trained: what operators take as parameters, as their entries say, where the network computes something with it.
- *
- * Exports hold other stored numbers in the same places, which were not trained. What the graph tells of them is asked here, what only their
- * numbers tell in `untrained.ts` and `fixed-tables.ts`:
- *
- * - frequencies of rotary positions are a vector times the positions 0, 1, 2, …: numbers that depend neither on an input of floats nor on
- *   anything trained;
- * - means and deviations of images shift and scale what is fed, before anything trained;
- * - ones and zeros of a normalization whose own scale and shift follow it;
- * - weights of one number throughout, which add up or average.
+ * Finds trained tensors: those that operator definitions call parameters, unless the graph shows that they are constants (`untrained.ts` and
+ * `fixed-tables.ts` decide by elements):
+ * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
+ * - means and deviations of images, applied to inputs before any trained operator;
+ * - ones and zeros of a normalization that is followed by its own scale and shift;
+ * - weights with a single value throughout, which add up or average.
  */
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -22,8 +18,8 @@ import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
 /**
- * The parameters of a model: values with that role, and the floating-point tensors that operators consume as parameters. A value with any
- * other role (mask, buffer, state) is none.
+ * Returns the parameters: values with that role, and float tensors that operators use as parameters. Other roles (mask, buffer, state) exclude a
+ * value.
  */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const found = new Set<Value>();
@@ -36,7 +32,7 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
   return found;
 }
 
-/** The stored tensors behind what operators consume as parameters, whatever their type and role, in graphs inside nodes too. */
+/** Returns the stored tensors behind operators' parameters, of any type and role, including subgraphs. */
 export function parameterRoots(model: Model, inference: Inference): ReadonlySet<Value> {
   return new Set(parameterReads(model, inference).map(({ root }) => root));
 }
@@ -53,7 +49,7 @@ export const parameterReads: (model: Model, inference: Inference) => readonly Pa
 
 function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
-    // What reaches a graph inside a node is not known: there entries alone decide.
+    // The inputs of subgraphs are unknown: only definitions decide there.
     const known = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
@@ -76,12 +72,12 @@ function isConstant(node: Node, bound: Bound, input: number, weight: Value): boo
   return role !== undefined && isConstantWeight({ node, role, weight });
 }
 
-/** A layer on codes: they are trained numbers, which no entry calls parameters. */
+/** An integer layer's weights are trained, but no definition calls them parameters. */
 function multipliesCodes(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 
-/** The tensor that a value is stored as, or those that it is a part of, as the three matrices of attention, or is joined of, as reordered gates. */
+/** Yields the stored tensor of a value, those that it is a slice of (fused attention matrices), or those concatenated in it (reordered gates). */
 function* rootsOf(value: Value, inference: Inference): Generator<Value, void, undefined> {
   const root = storedRoot(value);
   if (root !== undefined) {
@@ -107,11 +103,11 @@ function isFloatValue({ type }: Value): boolean {
 }
 
 class ParameterSearch {
-  /** Stored numbers that were repeated for a batch, or cut to the length of a text: from the value to what is stored. */
+  /** Stored tensors that were repeated for a batch or sliced to a length: from the value to the stored one. */
   readonly spread = new Map<Value, Value>();
   readonly #inference: Inference;
   readonly #learned = new Set<Value>();
-  /** Depend on a parameter or an input that holds data: positions and token numbers are integers, images may be bytes. */
+  /** Values that depend on a parameter or a data input: positions and token ids are integers, images can be bytes. */
   readonly #data = new Set<Value>();
 
   constructor(graph: Graph, inference: Inference) {
@@ -142,7 +138,7 @@ class ParameterSearch {
     }
   }
 
-  /** The entry of a node, for which what is spread counts as stored. */
+  /** Applies a node's definition with spread tensors counted as stored. */
   #at(node: Node): Bound | Miss {
     const bound = this.#inference.at(node);
     if (bound instanceof Miss || !node.inputs.some((input) => input !== undefined && this.spread.has(input)))
@@ -157,7 +153,7 @@ class ParameterSearch {
     return entryOf(node)?.at({ ...site, inputs }) ?? bound;
   }
 
-  /** The one tensor of several numbers that a node works on, besides sizes. */
+  /** Returns the one tensor with several elements that a node works on, apart from sizes. */
   #spreadRoot(used: readonly Value[]): Value | undefined {
     const roots = new Set<Value>();
     for (const value of used) {
@@ -172,7 +168,7 @@ class ParameterSearch {
     return more.length === 0 ? root : undefined;
   }
 
-  /** Whether an operand that the entry takes for a parameter is a vector that belongs to no layer. */
+  /** Returns whether a parameter is a vector that belongs to no layer. */
   #isBuffer(node: Node, input: number, bound: Bound): boolean {
     const own = node.inputs[input];
     const [other, ...more] = node.inputs.filter((_, at) => at !== input);

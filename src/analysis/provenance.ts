@@ -1,15 +1,16 @@
 /**
- * Which channels of the original a layer still has, as long as it is changed by Pith: what cuts channels writes it into the model's metadata.
- *
- *     pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
- *
+ * Records in the metadata which channels of the original a layer still has:
+ *      pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
  * Indices count the channels of the layer before the first cut.
  */
 import type { Model } from "../graph/model.ts";
 
 export const keptKey = "pith.kept";
 
-/** @param kept of each layer that was cut, by name, which of the output channels that it had are left. */
+/**
+ * @param kept The remaining output channels of each cut layer, by name.
+ * @param kept of each layer that was cut, by name, which of the output channels that it had are left.
+ */
 export function recordKept(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = recorded(model);
   for (const [layer, left] of kept) {
@@ -19,13 +20,13 @@ export function recordKept(model: Model, kept: ReadonlyMap<string, readonly numb
   model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
 }
 
-/** The channels of a layer that are left; undefined where none were cut, or the file does not record which. */
+/** Returns the remaining channels of a layer; undefined if none were cut or the file does not record them. */
 export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
   const text = recorded(model).get(layer);
   return text === undefined ? undefined : indices(text);
 }
 
-/** Ranges by layer. Metadata that others wrote may hold anything: what is not of this form is not read. */
+/** Other tools can write any metadata, so malformed entries are ignored. */
 function recorded({ header }: Model): Map<string, string> {
   try {
     const found: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");

@@ -1,4 +1,3 @@
-/** What is asked of a model again and again, while nothing of it changes. */
 import type { Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Inference } from "./infer.ts";
@@ -9,7 +8,7 @@ interface CacheEntry<T> {
   readonly found: T;
 }
 
-/** A function of a model and its inference that is computed once for each revision of the graph. The result is shared: callers must not change it. */
+/** Caches a function of a model and its inference per revision of the graph. Callers must not change the shared result. */
 export function remembering<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {

@@ -1,4 +1,4 @@
-/** Repetitions in a row: where a sequence goes on as it went before. */
+/** Finds consecutive repetitions in a sequence. */
 
 export interface Repeat {
   readonly start: number;
@@ -6,13 +6,12 @@ export interface Repeat {
   readonly count: number;
 }
 
-/** Longer pieces are not looked for: a block has tens of parts, and each length costs a walk along the sequence. */
+/** The maximum length of a repeated piece: a block has tens of parts, and each length costs a pass over the sequence. */
 const longestPeriod = 1000;
 
 /**
- * Stretches of a sequence that are one piece several times, in their order. The stretch that covers most weight is taken first, in its
- * shortest period, then those beside it. One that could begin earlier begins as late as it can without losing a piece: what repeats ends
- * with the last of its pieces.
+ * Returns disjoint stretches that repeat a piece, in order. The stretch with the greatest weight is chosen first, in its shortest period.
+ * It starts as late as possible without losing a piece, because a repetition ends with its last piece.
  */
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
@@ -38,7 +37,7 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
   };
 
   const taken: Repeat[] = [];
-  /** Where the stretch ends that has taken a place; 0 where none has. */
+  /** The end of the stretch that covers a position; 0 if none does. */
   const ends = new Int32Array(kinds.length);
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { from, to, start, period, count } = next;
@@ -55,7 +54,7 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
   return taken.sort((a, b) => a.start - b.start);
 }
 
-/** A stretch in which each element equals the one a period later; it cannot be extended on either side. */
+/** A maximal stretch in which each element equals the one a period later. */
 interface Stretch {
   readonly from: number;
   readonly to: number;

@@ -1,16 +1,11 @@
 /**
- * Through which tensors a positive factor for each channel can be moved without changing what a model computes: a layer's weight and bias times s,
- * and the weight of the layer that reads it divided by s along its inputs.
- *
- * Units of factors spread over the positions of activations as channels do (`channels.ts`), along the links of entries, but only where the entry
- * says how factors go through (`homogeneous`). Along an axis of an output each product has the output's factor:
- * - one with a stored operand lets it take what the others do not have: factors before the node and behind it are independent. Where that holds for
- *   all products, units begin.
- * - one without has the factor of its only computed operand. Of several, one carries it: the first that its producer does not limit.
- * An axis that two operands of a product sum over has the factor in one and its inverse in the other.
- *
- * A unit is refused, with the reason, where it reaches what it cannot go through: inputs and outputs of the model, operators that are not
- * homogeneous, stored tensors that are read elsewhere too, and where it meets its own inverse.
+ * Finds where a positive factor per channel can move without changing the model: a layer's weight and bias times s, the next layer's weight
+ * divided by s along its inputs.
+ * Units of factors spread along links as channels do (`channels.ts`), through `homogeneous` operators. Along an output axis, each product:
+ * - with a stored operand is adjusted by it, so factors before and after are independent; if all products are, units begin;
+ * - without one has the factor of its computed operand; of several, the first whose producer does not limit it.
+ * An axis that two operands sum over has the factor in one and the inverse in the other.
+ * Units are refused at model inputs and outputs, inhomogeneous operators, stored tensors with other readers, and if they meet their own inverse.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -32,21 +27,21 @@ export interface ScaledSlice extends Slice {
 /** Units of factors that begin on a common axis. */
 export interface ScaleGroup {
   readonly units: number;
-  /** What layers, tables and normalizations answer, where the units begin. */
+  /** Outputs of layers, tables and normalizations where the units begin. */
   readonly starts: readonly Along[];
   /** The stored tensors that take the factors. */
   readonly slices: readonly ScaledSlice[];
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** The factor at an end, or its inverse, as a stored operand sees it: which of the end's positions an index of the operand stands for. */
+/** The factor or inverse at an end, mapped from indices of a stored operand to positions of the end. */
 interface Factor {
   readonly end: End;
   readonly power: 1 | -1;
   positions(index: number): readonly number[];
 }
 
-/** A stored operand, one of whose axes takes factors. */
+/** A stored operand and its axis that takes factors. */
 interface ScaledOperand {
   readonly value: Value;
   readonly axis: number;
@@ -58,15 +53,15 @@ interface Passage {
   readonly node: Node;
   readonly links: readonly PowerLink[];
   readonly scaled: readonly ScaledOperand[];
-  /** Axes of outputs whose factors follow from no input's. */
+  /** Output axes whose factors do not follow from an input. */
   readonly starts: readonly End[];
-  /** Ends, by `endKey`, that factors may reach. */
+  /** Ends, by `endKey`, that factors can reach. */
   readonly open: ReadonlySet<string>;
-  /** Why they may reach no other. */
+  /** Why they cannot reach others. */
   readonly reason: string;
 }
 
-/** All groups of the main graph through which factors move. Groups of which nothing can move are listed too, with every unit refused. */
+/** Returns all groups of the main graph, including those whose units are all refused. */
 export function scaleGroups(model: Model, inference: Inference): readonly ScaleGroup[] {
   const passages = [...model.graph.nodes()].map((node) => passageOf(node, inference));
   const starts = passages.flatMap((passage) => passage.starts);
@@ -92,7 +87,7 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
 
 type Refuse = (units: Iterable<number>, miss: Miss) => void;
 
-/** The units that an axis of a stored operand takes; undefined where none reaches it. */
+/** Returns the units along an axis of a stored operand; undefined if none reaches it. */
 function labelled(
   node: Node,
   { value, axis, factor }: ScaledOperand,
@@ -181,7 +176,7 @@ function passageOf(node: Node, inference: Inference): Passage {
 
 type PartialPassage = Partial<Pick<Passage, "links" | "scaled" | "starts">> & { readonly open: readonly End[] };
 
-/** Each axis of an output, and the axes of inputs that are this one. */
+/** Yields each output axis and the input axes that equal it. */
 function* alongOutputs(
   node: Node,
   products: readonly (readonly number[])[],
@@ -208,7 +203,7 @@ function* alongOutputs(
         return false;
       }
       const others = own.filter((input) => input !== stored);
-      // Behind a reshape an axis may be several, and what is stored takes no part of one.
+      // After a reshape an axis can be several, and a stored operand cannot adjust a part of one.
       if ([stored, ...others].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
       solved.set(stored, remaining(node, end, others, into, solved));
@@ -233,7 +228,7 @@ function* alongOutputs(
   }
 }
 
-/** What is left of the output's factor for a stored operand, in positions of the output: the others of its product have theirs. */
+/** Returns the part of the output's factor left for a stored operand, after the other operands of its product. */
 function remaining(
   node: Node,
   out: End,
@@ -274,7 +269,7 @@ function scaledBy(
   }));
 }
 
-/** The axes that two operands of a product sum over. */
+/** Yields the axes that two operands of a product sum over. */
 function* alongSums(
   node: Node,
   products: readonly (readonly number[])[],
@@ -302,7 +297,7 @@ function* alongSums(
   }
 }
 
-/** From a position of a link's end to those of its beginning. */
+/** Maps a position at a link's end to those at its beginning. */
 function backwards(link: Link): (position: number) => readonly number[] {
   if (!link.hasImages) return (position) => [position];
   let found: Map<number, number[]> | undefined;
@@ -320,7 +315,7 @@ function backwards(link: Link): (position: number) => readonly number[] {
   };
 }
 
-/** The stored float tensor at an input, if no other node reads it and no role fixes it; undefined otherwise. */
+/** Returns the stored float tensor at an input if only this node reads it and its role allows a change. */
 function tensorAt(node: Node, input: number): Value | undefined {
   const value = node.inputs[input];
   if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;

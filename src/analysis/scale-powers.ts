@@ -1,4 +1,4 @@
-/** Which axes have the factors of units that spread along links, and which their inverses. */
+/** Decides which axes get the factors of units and which get the inverses. */
 import type { Value } from "../graph/graph.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Link } from "./channel-links.ts";
@@ -9,10 +9,7 @@ export type PowerLink = Link & { readonly inverse?: true };
 
 export type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
 
-/**
- * Whether an axis has the factors of its units or their inverses, as those of a start have them that is reached from no start before it; `clashes`
- * are ends that would have both.
- */
+/** Returns whether each axis has the factors or their inverses, relative to the first start that reaches it; `clashes` would need both. */
 export function powersOf(
   links: readonly PowerLink[],
   starts: readonly Along[],

@@ -1,14 +1,14 @@
-/** Which layers are meant: by names and patterns, as users write them. */
+/** Selects layers by names and patterns. */
 import { PithError, someOf } from "../errors.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
 export interface Selection {
-  /** Names or patterns, or operator types: "fc1", "layer1.*", "Conv". All if absent. */
+  /** Names, patterns or operator types: "fc1", "layer1.*", "Conv". Default: all. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
-  /** Options of layers' own, by names or patterns, or by operator type. */
+  /** Per-layer options, by name, pattern or operator type. */
   readonly overrides?: Readonly<Record<string, object>> | undefined;
-  /** Exact names, no patterns, of layers that cannot be changed. */
+  /** Exact names of layers that cannot be changed. */
   readonly unfit?: ReadonlySet<string>;
 }
 
@@ -18,7 +18,9 @@ interface Selectable {
 }
 
 /**
- * The layers that a selection names.
+ * Returns the layers that a selection names.
+ * @param others Operator types that may be named although no layer has them.
+ * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type, E_OPTION if `except` leaves no layer.
  * @param others operator types that may be named as well, though no layer has them.
  * @throws PithError E_NAME for a name or pattern that fits no layer and no operator type, E_OPTION where `except` leaves none of them.
  */
@@ -49,8 +51,9 @@ export function selectLayers<L extends Selectable>(
 }
 
 /**
- * The options of a layer: those of the pass, over them what is said of its operator type, over that what is said of the layer; of patterns that
- * both fit, the one given last. `decidedBy` is the last of these that says something.
+ * Returns the options of a layer: of the pass, overridden by those of its operator type, then by those of its name; the last matching pattern wins.
+ * `decidedBy` is the last of these that sets an option.
+ * @param exclusive Options that replace each other.
  * @param exclusive options of which one takes the place of any other.
  */
 export function ownOptions<O extends Pick<Selection, "overrides">>(
@@ -75,7 +78,7 @@ const namesShown = 12;
 function namesHint(pattern: string, names: readonly string[]): string {
   if (names.length === 0) return "The model has no layers with a weight.";
   const meant = nearest(pattern, names);
-  // Of several that are equally near none is more likely.
+  // A tie gives no suggestion.
   const alone = meant === nearest(pattern, names.toReversed());
   const question = meant === undefined || !alone ? "" : `Did you mean "${meant}"? `;
   const sorted = byNearness(pattern, names);
@@ -87,7 +90,7 @@ const isLayer = (patterns: readonly string[] | undefined, { name, node }: Select
 
 export const leavesOut = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
 
-/** Whether patterns, of which `*` stands for any run of characters, fit a name. None fit nothing. */
+/** Returns whether a pattern matches a name; `*` matches any characters. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {
   return (list(patterns) ?? []).some((pattern) => matches(pattern, name));
 }

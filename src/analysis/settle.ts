@@ -1,23 +1,20 @@
 /**
- * Types of what a loop carries from turn to turn. What holds before the first turn is tried; what a turn changes of it is given up (contents,
- * a size, the rank) until a turn changes nothing. Each turn gives something up for good, so it ends.
- *
- * A loop inside is walked in every turn of those around it. It continues from the types at which it settled in the turn before: the turns
- * of nested loops add up then; if it began anew they would multiply, to 2^depth.
+ * Finds types of loop-carried values that hold in every iteration: starts from the initial types and drops what an iteration changes (elements,
+ * a size, the rank) until nothing changes. A nested loop continues from its last result; restarting it would take 2^depth iterations.
  */
 import { Miss } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Body, Inferred, Settled } from "../ops/index.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 
-/** Every turn gives up something of some state. */
+/** A safe bound: every iteration drops a fact. */
 const mostTurns = 64;
 
 export type Settle = Body["settle"];
 
-/** `settle` of every body of one model. */
+/** Returns `settle` for every body of one model. */
 export function settling(): (body: Graph) => Settle {
-  /** The types at which loops settled, while a loop around them takes turns. */
+  /** The settled types of inner loops, while an outer loop iterates. */
   const before = new Map<Graph, readonly Inferred[]>();
   let depth = 0;
   return (body) =>

@@ -1,4 +1,4 @@
-/** Units spread over positions along links until nothing changes: which positions have one, and which units are the same. */
+/** Spreads units along links to a fixed point: finds which positions have a unit, and which units are the same. */
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { endKey, type Link } from "./channel-links.ts";
@@ -11,7 +11,7 @@ interface LinkRule {
 /** Axes of one operand that link to the same axis, such as those that a Flatten merges. */
 export interface Alternatives {
   readonly links: readonly Link[];
-  /** The only one that units go along, where one is chosen. */
+  /** The only link that units follow, if one was chosen. */
   chosen: Link | undefined;
 }
 
@@ -24,7 +24,7 @@ export function alternativesIn(rules: readonly LinkRule[]): readonly Alternative
   );
 }
 
-/** The links that no unit goes along, because another of their alternatives was chosen. */
+/** Returns the links that no unit follows, because another alternative was chosen. */
 export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<Link> {
   return new Set(
     alternatives.flatMap(({ links, chosen }) => (chosen === undefined ? [] : links.filter((link) => link !== chosen))),
@@ -32,9 +32,9 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
 }
 
 /**
- * A link from index i to the positions map(i) is followed forwards always, and backwards where map(i) carries one single unit. Of alternatives
- * one must apply. Where none does, the units of each image of the chosen one, or of the outermost, become one. Axes that a link joins index by index are one from the start,
- * which are most of a network: what is followed are the others.
+ * Spreads units: forward from index i to the positions map(i) always, backward if map(i) has a single unit.
+ * One of several alternatives must apply. If none does, the units of each image of the chosen (or outermost) one are merged.
+ * Axes linked index by index are tied at the start; only the other links are followed.
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   const closed = closedLinks(alternatives);
@@ -44,13 +44,13 @@ export function spread(rules: readonly LinkRule[], labels: Labels, alternatives 
   for (const part of connected(left, alternatives, labels)) settle(part, labels);
 }
 
-/** Links that units travel between, and the alternatives among them. */
+/** Links that units travel between, and their alternatives. */
 interface Part {
   readonly links: Link[];
   readonly alternatives: Alternatives[];
 }
 
-/** What no unit travels between is settled by itself: a join in one block of a network need not be looked for in the others. */
+/** Splits links into independent parts, so that a merge in one block needs no search in the others. */
 function connected(links: readonly Link[], alternatives: readonly Alternatives[], labels: Labels): Iterable<Part> {
   const sets = new DisjointSets();
   const numbers = new Map<object, number>();
@@ -92,19 +92,19 @@ function settle({ links, alternatives }: Part, labels: Labels): void {
       for (const link of backwards) followOnce(link, labels, done);
       changed = labels.changes !== before;
     } while (changed);
-    // The joins of one rule may tell what to do at the next: one node's at a time.
+    // Merges at one node at a time: they can decide the next rule.
   } while (alternatives.some((set) => joinAlternatives(set, labels)));
 }
 
-/** The counts of changes and joins of the labels when a rule was last followed. */
+/** The label counts when a rule was last followed. */
 interface LabelCounts {
   readonly changes: number;
   readonly joins: number;
 }
 
 /**
- * Follows a link unless it would find what it found before: no position of its axes got a unit since, and, where images count, no two
- * units became one. A deep network is swept as often as labels have to travel through it, and most of it is at rest in most sweeps.
+ * Follows a link unless nothing changed since: no position of its axes got a unit, and, with images, no units merged.
+ * Most of a deep network is at rest in most sweeps.
  */
 function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
@@ -119,7 +119,7 @@ function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): v
 function follow(link: Link, labels: Labels): void {
   const { from, to } = link;
   const start = labels.at(from);
-  // Images take memory: only those are computed that something reaches.
+  // Images take memory, so only those of reached axes are computed.
   if (start === undefined && labels.at(to) === undefined) return;
   const { images } = link;
   if (start !== undefined) labels.assign(to, start.length, (index) => start[index] ?? -1, images);
@@ -132,8 +132,8 @@ function follow(link: Link, labels: Labels): void {
 }
 
 /**
- * Where no axis of an operand accounts for all labelled positions of the axis it is linked to: joins the units of each image of the
- * chosen one, or of the outermost. True if anything was joined.
+ * If no axis of an operand accounts for all labeled positions of the linked axis, merges the units of each image of the chosen
+ * (or outermost) one. Returns whether units were merged.
  */
 function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
   const link = chosen ?? links[0];

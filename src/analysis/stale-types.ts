@@ -1,12 +1,11 @@
-/**
- * Types that a file states and a change of the graph has made untrue. Inference leaves statements alone, so that a model which was only
- * looked at is saved as it was; what changes types or dimensions lets them be stated anew.
- */
+/** Types stated in a file that a graph change made wrong. Inference does not change stated types, so that an unchanged model is saved as it was. */
 import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /**
- * States the inferred type of every produced value whose stated type is at odds with it: another element type, another rank, another number.
+ * States the inferred type of every produced value whose stated type contradicts it: element type, rank or size.
+ * @param everywhere True after dimensions were fixed or freed: replaces every stated type.
+ * @returns the names of the values.
  * @param everywhere true where dimensions were fixed or freed: whatever is stated gives way to what is inferred.
  * @returns the names of the values.
  */
@@ -23,7 +22,7 @@ export function restate(model: Model, everywhere = false): readonly string[] {
   return names;
 }
 
-/** Whether no value can be of both types. Named dimensions may stand for any size. */
+/** Returns whether no value can have both types. A named dimension can have any size. */
 export function contradicts(a: ValueType, b: ValueType): boolean {
   if (a.type !== b.type) return true;
   if (a.dims === undefined || b.dims === undefined) return false;

@@ -1,4 +1,4 @@
-/** The stored tensor behind a value: what a weight is stored as, through masks, roundings and rearrangements of stored numbers. */
+/** Finds the stored tensor behind a value, through masks, quantization and rearrangement. */
 import { Miss } from "../errors.ts";
 import { operatorName, subgraphs, type Value } from "../graph/graph.ts";
 import { entryOf } from "../ops/index.ts";
@@ -8,11 +8,11 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
 /**
- * The stored tensor behind a value: itself, or what its producer works on. Of several stored inputs it is the one with as many elements as
- * the result that is no mask; scales, zero points and shapes are smaller. Codes of fewer bits than eight lie in fewer bytes.
+ * Returns the stored tensor behind a value. Of several inputs it follows the one with as many elements that is not a mask: scales, zero points
+ * and shapes are smaller. Quantized values below eight bits take fewer bytes.
  */
 export function storedRoot(value: Value): Value | undefined {
-  // Depth first, without recursion: chains are as long as the network is deep. What was looked at once has no root.
+  // Depth first without recursion: chains are as long as the network is deep.
   const seen = new Set<Value>();
   const open = [value];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -24,7 +24,7 @@ export function storedRoot(value: Value): Value | undefined {
   return undefined;
 }
 
-/** The inputs of its producer that hold as many elements as a value, then those that may hold as many codes. */
+/** Returns the producer's inputs with as many elements as the value, then those that can hold it packed. */
 function heldIn({ type, producer }: Value): Value[] {
   const dims = fixedDims(type?.dims);
   if (producer === undefined || dims === undefined) return [];
@@ -40,12 +40,12 @@ function heldIn({ type, producer }: Value): Value[] {
   return [...whole, ...packed];
 }
 
-/** Whether a value is a stored tensor, or computed from stored tensors alone: `readStored` can read it. */
+/** Returns whether `readStored` can read a value: it is stored, or computed only from stored tensors. */
 export function isStored(value: Value): boolean {
   return whyNotStored(value) === undefined;
 }
 
-/** Why `readStored` cannot read a value: it depends on an input, or on an operator that this runtime may not have. */
+/** Returns why `readStored` cannot read a value: it depends on an input, or on an operator that the runtime may lack. */
 export function whyNotStored(value: Value): Miss | undefined {
   const seen = new Set<Value>();
   const open = [value];
@@ -64,7 +64,7 @@ export function whyNotStored(value: Value): Miss | undefined {
   return undefined;
 }
 
-/** The matrix that a value transposes, where it is made by a transposition. */
+/** Returns the matrix that a value is the transpose of. */
 export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const bound = inference.at(node);
@@ -76,11 +76,11 @@ export function transpositionOf({ producer: node, type }: Value, inference: Infe
 
 export interface StoredAxis {
   readonly axis: number;
-  /** Whether channels have other indices there than in the layer. */
+  /** Whether channels have other indices in the weight than in the layer. */
   readonly renumbered: boolean;
 }
 
-/** The axis of the stored weight along which the layer's output channels lie: through masks, transpositions, reshapes. */
+/** Returns the axis of the stored weight that holds the output channels: through masks, transpositions, reshapes. */
 export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
   return axisBehind(effective, { axis: role.out, renumbered: false }, weight, inference);
 }

@@ -1,10 +1,10 @@
-/** Units that compete with each other: those that share an axis where units begin, or begin on axes that do. */
+/** Groups units that compete with each other: those that begin on a common axis, or on axes with common units. */
 import type { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import type { Along, Labels } from "./units.ts";
 
-/** An axis along which some indices belong to units of a group. */
+/** An axis of which some indices belong to units of a group. */
 export interface Slice {
   readonly value: Value;
   readonly axis: number;
@@ -20,7 +20,7 @@ export interface LabelledEnd {
 }
 
 interface UnitGroup<E extends LabelledEnd> {
-  /** Places in the list of starts. */
+  /** Indices in the list of starts. */
   readonly starts: readonly number[];
   readonly units: number;
   /** The ends that units of this group reach. */
@@ -29,7 +29,8 @@ interface UnitGroup<E extends LabelledEnd> {
 }
 
 /**
- * Starts with a common unit are one group; its units are numbered in the order in which its starts have them. In the order of their first starts.
+ * Groups starts with a common unit, in the order of their first starts; units are numbered in the order of the starts.
+ * @param refused Reasons by merged unit.
  * @param refused by units as they have become.
  */
 export function unitGroups<E extends LabelledEnd>(
@@ -38,7 +39,7 @@ export function unitGroups<E extends LabelledEnd>(
   ends: Iterable<E>,
   refused: ReadonlyMap<number, Miss>,
 ): readonly UnitGroup<E>[] {
-  // Of each unit the first start that has it; starts that share a unit are one set.
+  // Joins each start with the first start that has the same unit.
   const owner = new Int32Array(labels.units).fill(-1);
   const sets = new DisjointSets();
   for (const start of starts) {
@@ -95,7 +96,7 @@ export function unitGroups<E extends LabelledEnd>(
   }
 }
 
-/** Calls with the units along an axis, in order; one that several indices share comes as often. */
+/** Visits the units along an axis in order, with repetitions. */
 function eachUnit(start: Along, labels: Labels, visit: (unit: number) => void): void {
   labels.at(start)?.forEach((unit) => {
     if (unit >= 0) visit(labels.find(unit));

@@ -1,10 +1,8 @@
 /**
- * Stored numbers that were not trained, where exports store what is trained.
- *
- * - A tensor of one number throughout, as the weight of a layer with one output (a group), adds up or averages what it multiplies, as the sum of
- *   squares of a normalization or a blur do. Zeros are what pruning leaves, and vectors of ones or zeros are scales and biases that have
- *   learnt nothing yet: these are learned weights as any other.
- * - Normalizations have a scale of ones and a shift of zeros, because the operator asks for them, where the network's own follow:
+ * Stored constants in places of trained tensors.
+ * - A weight with one output (per group) and a single value adds up or averages: the squares of a normalization, a blur.
+ *   Zeros (pruning) and vectors of ones or zeros (initial scales and biases) count as learned.
+ * - Normalizations with scale 1 and shift 0 that are followed by the network's own:
  *   GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
  */
 
@@ -18,7 +16,7 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 import { weightShape } from "./weight.ts";
 
-/** The number that every element of a small tensor of floats is; undefined where they differ, or are not at hand. */
+/** Returns the value that all elements of a small float tensor have; undefined if they differ or are not loaded. */
 export function uniformElement(tensor: Tensor | undefined): number | undefined {
   const small = tensor?.small;
   if (small === undefined || !isFloat(small.type)) return undefined;
@@ -28,19 +26,19 @@ export function uniformElement(tensor: Tensor | undefined): number | undefined {
 }
 
 /**
- * Whether the stored weight of a layer, by its numbers, is a constant that was not trained. What has a role is believed.
+ * Returns whether a layer's stored weight is an untrained constant. An assigned role takes precedence.
  * @example
  * const learned = layers(model, infer(model)).filter((layer) => !isConstantWeight(layer));
  */
 export function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "role" | "weight">): boolean {
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
-  // One number for each output is a scale.
+  // One value per output is a scale.
   const isScale = elementCount(dims) === dims[role.out];
   if (weight.role !== undefined || weightShape(role, dims).outputs !== 1 || isScale) return false;
   return (uniformElement(weight.tensor) ?? 0) !== 0;
 }
 
-/** Whether a node's own scale and shift are 1 and 0 throughout, and a stored scale follows, behind what only rearranges. */
+/** Returns whether a node's scale and shift are 1 and 0 and a stored scale follows, possibly after rearrangement. */
 export function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {
   const parameters = bound.parameters();
   const scales = bound.scales().filter((input) => parameters.includes(input));

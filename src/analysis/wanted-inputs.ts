@@ -1,12 +1,8 @@
 /**
- * What numbers a model's inputs should hold, as its graph tells: indices within the tables that they index, what a clip lets through, numbers of
- * the size that the first layer takes.
- *
- *     x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about 0 … 510
- *     h = Gather(words, ids)                             ids: 0 … rows - 1
- *
- * One walk from the last node to the first: entries say what they want of their inputs, given what is wanted of their output. What only moves
- * numbers hands it on; what scales and shifts them, by the inverse.
+ * Infers the value ranges that a model's inputs need: indices within tables, bounds of clips, the scale that the first layer expects.
+ *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about 0 … 510
+ *      h = Gather(words, ids)                             ids: 0 … rows - 1
+ * Walks backward: each definition maps the needs of its output to its inputs; scaling and shifting are inverted.
  */
 import { Miss } from "../errors.ts";
 import { type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -16,10 +12,10 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** More than this is wanted of no value: a table that is looked up a hundred times is one interval. */
+/** The maximum number of intervals per value: a table that is read a hundred times needs one. */
 const most = 16;
 
-/** What is wanted of each input of a model, by name; nothing for those that the graph tells nothing of. */
+/** Returns the intervals for each input by name; none if the graph tells nothing. */
 export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<string, readonly WantedInterval[]> {
   const wanted = new Map<Value, WantedInterval[]>();
   walk(model.graph, inference, wanted);
@@ -86,12 +82,12 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
   });
 }
 
-/** Biases are of the size of what they are added to, or smaller; rarely as many times larger. */
+/** The assumed maximum ratio of a bias to the values that it is added to. */
 const largestBias = 8;
 
 /**
- * The deviation of what a layer was trained on, roughly: 1, unless its bias, or the deviation that a normalization behind it saw, is many times what
- * its weights make of such data.
+ * Estimates the standard deviation of a layer's training data: 1, unless its bias or a following normalization's deviation is
+ * many times what the weights produce from such data.
  */
 function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];
@@ -124,7 +120,7 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
   return Math.sqrt(average(numbers?.map((number) => number * number)) ?? 0);
 }
 
-/** x = (y - shift) / scale, on average over channels; where a normalization says what x was like, that. */
+/** x = (y - shift) / scale, averaged over channels; or the statistics of a normalization. */
 function beforeScaling(
   node: Node,
   { data, inputs, of, statistics }: Affine,

@@ -1,14 +1,13 @@
 /**
- * A layer's weight as matrices, whatever the operator and the layout: for each group a row for each of its outputs, and a column for each number
- * that an output is a sum of, feature = input · taps + tap.
- *
- *     Gemm (outputs, inputs), MatMul (inputs, outputs)           one group
- *     Conv (groups · outputs, inputs, taps…)                     the group of an output channel
- *     ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel
- *     LSTM (directions, gates · outputs, inputs)                 a group for each direction
- *     MatMul (stack…, inputs, outputs)                           a group for each place of the stack
- *     Einsum "bsd,dhk->bshk" (inputs, channels, their numbers)   one group, with an output for each number
- *     Einsum "bshk,hkd->bsd" (inputs, taps, outputs)             one group
+ * A layer's weight as matrices, independent of operator and layout: per group one row per output and one column per summed element,
+ * feature = input · taps + tap.
+ *      Gemm (outputs, inputs), MatMul (inputs, outputs)           one group
+ *      Conv (groups · outputs, inputs, taps…)                     the group of an output channel
+ *      ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel
+ *      LSTM (directions, gates · outputs, inputs)                 a group per direction
+ *      MatMul (stack…, inputs, outputs)                           a group per stacked matrix
+ *      Einsum "bsd,dhk->bshk" (inputs, channels, taps)            one group, with an output per (channel, tap)
+ *      Einsum "bshk,hkd->bsd" (inputs, taps, outputs)             one group
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -26,10 +25,10 @@ import { whyNotStored } from "./stored-root.ts";
 
 export interface WeightShape {
   readonly groups: number;
-  /** Of each group. */
+  /** Outputs per group. */
   readonly outputs: number;
   readonly inputs: number;
-  /** Numbers for each pair of them: 1 of a matrix, the places of a convolution's kernel. */
+  /** Elements per (output, input) pair: 1 for a matrix, the kernel positions of a convolution. */
   readonly taps: number;
 }
 
@@ -42,13 +41,13 @@ export function weightShape(role: WeightRole, dims: readonly number[]): WeightSh
   return { groups, outputs, inputs, taps: whole === 0 ? 0 : whole / (groups * outputs * inputs) };
 }
 
-/** Entries along an axis for each group: the first axis counts the channels of all. */
+/** Returns the entries of an axis per group: axis 0 counts the channels of all groups. */
 function ofGroup({ groups }: WeightRole, dims: readonly number[], axis: number): number {
   return (dims[axis] ?? 0) / (axis === 0 ? groups : 1);
 }
 
 /**
- * The matrices of a weight, outputs × features.
+ * Converts a row-major tensor to matrices, outputs × features.
  * @param values the numbers of a tensor with these dimensions, row-major.
  */
 export function weightMatrices(
@@ -68,7 +67,7 @@ export function weightMatrices(
   );
 }
 
-/** The inverse: the numbers of a tensor with these dimensions whose matrices are given. */
+/** Inverse of `weightMatrices`. */
 export function weightNumbers(
   role: WeightRole,
   dims: readonly number[],
@@ -82,7 +81,7 @@ export function weightNumbers(
   );
 }
 
-/** Index of each element of the tensor in the concatenated matrices: the sum of one offset for each axis. */
+/** Returns the index of each tensor element in the concatenated matrices: the sum of one offset per axis. */
 function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
@@ -114,7 +113,7 @@ function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   return places;
 }
 
-/** "holds NaN", "holds infinity": why nothing can be made of these numbers. What a mask hides does not count. */
+/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite. */
 export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
   for (let at = 0; at < values.length; at++) {
     const value = values[at] ?? 0;
@@ -123,7 +122,7 @@ export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number
   return undefined;
 }
 
-/** How a layer's weight is stored: floats; codes that are scaled; codes in packed blocks; floats of which more than a mask makes what the node reads. */
+/** Returns how a weight is stored: floats, scaled quantized values, packed blocks, or floats that more than a mask transforms. */
 export function weightStorage({
   weight,
   effective,
@@ -135,35 +134,35 @@ export function weightStorage({
   return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
 }
 
-/** Whether training can change the weight of some layer: codes and packed blocks it cannot. */
+/** Returns whether a layer has a weight that training can change: not quantized, not packed. */
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => ["float", "computed"].includes(weightStorage(layer)));
 
-/** The stored tensor that a value is a copy of, or that is a copy of it. */
+/** Returns the name of the stored tensor that a value is tied to, in either direction. */
 function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
 
-/** What a technique asks of a weight, beyond floats that can be read without running the model. */
+/** What a technique requires of a weight, beyond floats readable without running the model. */
 export interface WeightNeeds {
-  /** The types in which it may be stored; any floats unless said. */
+  /** The allowed stored types; default: any float. */
   readonly types?: readonly DataType[];
-  /** "stored": a mask at most stands between it and the node; "unrounded": no fake quantization, and no other type. */
+  /** "stored": at most a mask between it and the node; "unrounded": no fake quantization and no cast. */
   readonly read?: "stored" | "unrounded";
-  /** "alone": the node multiplies by it and does nothing else; "chain": several layers in a row can do the same. */
+  /** "alone": the node only multiplies by it; "chain": several layers in a row can replace it. */
   readonly product?: "alone" | "chain";
-  /** How many nodes may read it, at most; any number unless said. */
+  /** The maximum number of readers; default: unlimited. */
   readonly readers?: number;
   /** It has no copy. */
   readonly untied?: true;
-  /** It may lie, and be read, in a graph inside a node. */
+  /** It can be in a subgraph. */
   readonly inside?: true;
-  /** The parameters of the model (`parametersOf`): other numbers in their places are arithmetic of the graph. Absent where a user means them. */
+  /** The model's parameters (`parametersOf`): other stored tensors are arithmetic of the graph. Absent if the user selected the layers. */
   readonly learned?: ReadonlySet<Value> | undefined;
 }
 
 export const weightNeeds = {
-  // ONNX Runtime converts bfloat16, and has no product of it, so that a mask would not load.
+  // ONNX Runtime has no bfloat16 product, so a mask would not load.
   prune: { types: ["float32", "float64", "float16"], untied: true },
   quantize: { inside: true },
   factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", untied: true },
@@ -171,14 +170,14 @@ export const weightNeeds = {
   fuse: { types: ["float32"], read: "stored", product: "alone", readers: 1 },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;
 
-/** Types of sizes, places and decisions: arithmetic of the graph. Smaller integers stand for trained numbers. */
+/** Types of sizes, positions and decisions. Smaller integers represent trained values. */
 export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
 
 const laterIf = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
 /**
- * Why a stored parameter does not give what is needed, if so, as far as its tensor tells: of a weight or a bias.
+ * Returns why a stored parameter (weight or bias) does not meet the needs, as far as its tensor tells.
  * @param what it is called in the reason.
  */
 export function requireStored(
@@ -197,13 +196,13 @@ export function requireStored(
   return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
 }
 
-/** Why a layer's weight does not give what a technique needs, if so, as far as the graph tells: the one list of such reasons. */
+/** Returns why a layer's weight does not meet a technique's needs: the single list of these reasons. */
 export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
   const reason = requireStored(layer.weight, needs)?.reason ?? refusal(layer, needs);
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
-/** Why a layer is not one product with a matrix and nothing else, if so. */
+/** Returns why a layer is more than one matrix product. */
 export function requireProduct({ role, name, effective }: Layer): Miss | undefined {
   if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
@@ -221,7 +220,7 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed") return `its weight is quantized already, in packed blocks${laterIf(read)}`;
   if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})${laterIf(read)}`;
-  // What can be a chain is one product, or looks rows up, which its entry knows to write.
+  // A chain must be one product, or a lookup that its definition can write as a chain.
   const other =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
   if (other !== undefined) return other.reason;
@@ -234,7 +233,7 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
     return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
-  // Other numbers in its place would be another output, and factors leave it in the file.
+  // Replacing the values would change a model output, and factors would leave the original in the file.
   if (
     (readers !== undefined || product === "chain") &&
     [weight, effective].some((value) => value.graph.isOutput(value))
@@ -245,7 +244,7 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 
-/** Whether a value is computed by way of integer codes, or by a rounding that training sees as the identity. */
+/** Returns whether a value passes through quantization, or through rounding with a straight-through gradient. */
 function isRounded({ role, producer, type }: Value): boolean {
   return (
     role?.kind === "straight-through" ||

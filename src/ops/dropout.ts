@@ -47,7 +47,10 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
   return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
 }
 
-/** @param mask What the second output is, where it is asked for. */
+/**
+ * @param mask The kind of mask that output 1 needs, if any.
+ * @param mask What the second output is, where it is asked for.
+ */
 function inInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
   const same = emit.Identity([x]);
   if (mask === undefined) return [same];
@@ -57,17 +60,17 @@ function inInference(mask: string | undefined, emit: Emit, x: Value | undefined)
 
 export const Dropout = defineOp({
   name: "Dropout",
-  // It may be told at run time that it trains.
+  // A run-time input can turn on training.
   random: (inputs) => (inputs[2] === undefined ? undefined : "int"),
   read: (site) => {
     const asInput = site.version >= 12;
     const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;
     return {
-      // Undefined where it is computed at run time.
+      // Undefined if computed at run time.
       ratio: asInput ? known(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
-      // The mask at inference: before 12 nothing is true in it (and before 10 it was of the input's type). Undefined where it is not asked for.
+      // The mask at inference: all false before opset 12 (of the input's type before 10). Undefined if output 1 is absent.
       mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : asInput ? "all" : "none",
     };
   },
@@ -96,13 +99,13 @@ export const Dropout = defineOp({
       inference: s.training ? (emit, [x]) => inInference(s.mask, emit, x) : undefined,
     };
   },
-  // Its mask takes no factor.
+  // The mask does not scale with the input.
   homogeneous: (_, site) => (site.outputs > 1 ? undefined : { products: [[0]] }),
   axes: (_, __, dims) => [
     ...sameAxes(dims),
     ...dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] })),
   ],
-  // Which numbers are dropped is drawn anew: two runs of the primitives differ as two runs of the node do.
+  // The primitives draw other random numbers than the node.
   lower: (s, emit, [x]) => {
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
     if (!s.training || s.ratio === 0) return inInference(s.mask, emit, x);
