@@ -1,12 +1,12 @@
-/** Addresses as they are printed and recorded: without user, password, query and fragment. */
+/** Addresses are printed and recorded without user, password, query and fragment. */
 
 const address = /[a-z][a-z0-9+.-]+:\/\/.*/is;
 
-/** Returns an address without its secrets; of one whose parts cannot be told apart only the scheme is left. */
+/** Returns only the scheme if the parts of an address are ambiguous. */
 export function publicAddress(text: string): string {
   const [scheme = "", rest = ""] = text.split(/(?<=:\/\/)(.*)/s);
   if (scheme === "file://" || !/[@?#]/.test(rest)) return text;
-  // A "/" or "#" in a password ends the host: what follows holds an "@", and may be the rest of the password.
+  // An unencoded "/" or "#" in a password ends the host; the rest then contains an "@".
   if (!URL.canParse(text)) return `${scheme}…`;
   const { host, pathname, search, hash } = new URL(text);
   return host === "" || `${pathname}${search}${hash}`.includes("@")
@@ -14,11 +14,10 @@ export function publicAddress(text: string): string {
     : `${scheme}${host}${pathname === "/" ? "" : pathname}`;
 }
 
-/** Returns the words of a command line with addresses without secrets: "--queue=redis://host". */
 export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));
 
-/** Returns what replaces the addresses among the words of a command line in any text, also in parts of an address. */
+/** Returns a function that hides the addresses of a command line, and their credentials, in any text. */
 export function secretsHidden(words: readonly string[]): (text: string) => string {
   const found = words.flatMap((word) => address.exec(word) ?? []).filter((one) => publicAddress(one) !== one);
   const credentials = found.flatMap((one) => /(?<=:\/\/).+@/s.exec(one) ?? []);

@@ -1,4 +1,4 @@
-/** What a pass changed and what it left, in lines: what was said of several places in the same words is said once. */
+/** Formats what a pass changed and skipped; equal texts are merged. */
 import { enumerated } from "../errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../evaluate/numbers.ts";
 import { type Change, changeText } from "../passes/pass.ts";
@@ -9,10 +9,10 @@ import { mergeRows } from "./merge-rows.ts";
 
 type Paint = (text: string) => string;
 
-/** Changes and reasons that are printed; the rest is counted. */
+/** The rest is counted. */
 const mostShown = 5;
 
-/** Where layers were timed and some got slower, these come first, the slowest one first. */
+/** Layers that became slower come first, the slowest one at the top. */
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   const speedOf = ({ speed = 1 }: Change): number => speed;
   const slower = changes.filter((change) => isSlower(speedOf(change))).sort((a, b) => speedOf(a) - speedOf(b));
@@ -23,12 +23,11 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
 }
 
-/** Rows of a plan: so many of which the same is said are one each, and so many are printed. */
+/** Minimum number of rows that are merged, and maximum that are printed. */
 const [mostAlike, mostPlanned] = [8, 40];
 
 /**
- * What would be done to each layer, in the order of the network: place, change, and which setting decided, where one does. Where there are many, layers of
- * repeated blocks to which the same is done share a row.
+ * Lists the planned change of each layer in network order. In long plans, equal layers of repeated blocks share a row.
  * @returns also how many rows are not printed.
  */
 export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
@@ -54,7 +53,7 @@ export function unchangedLines(
   return listed(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
-/** The layers that a goal left in milder forms, those first that cost most bytes. */
+/** Largest added bytes first. */
 export function sparedLines({ spared, attempts }: Sparing, dim: Paint): string[] {
   const sorted = spared.toSorted((a, b) => b.bytes - a.bytes);
   const lines = sorted.map((one) => ({

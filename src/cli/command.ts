@@ -1,4 +1,4 @@
-/** What a command is, and how it becomes one of commander's. */
+/** Defines commands and builds them with commander. */
 
 import { Argument, Command } from "commander";
 import * as v from "valibot";
@@ -14,10 +14,9 @@ import type { Terminal } from "./terminal.ts";
 export interface CommandArgument {
   readonly name: string;
   readonly description: string;
-  /** Takes all words that follow, at least one. */
+  /** Accepts all remaining words, at least one. */
   readonly several?: boolean;
   readonly optional?: boolean;
-  /** The words that fit. */
   readonly choices?: readonly string[];
 }
 
@@ -25,37 +24,36 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly name: string;
   readonly summary: string;
   readonly arguments: readonly CommandArgument[];
-  /** An object schema: each entry becomes a flag (`options.ts`). */
+  /** An object schema: each entry is a flag (`options.ts`). */
   readonly options: S;
-  /** Options of what the command runs. They get flags too; the command passes them on as given, unchecked. */
+  /** Options of the underlying operation. They have flags too and are passed on unchecked. */
   readonly passed?: v.GenericSchema;
-  /** Names in `passed` that are the command's own: it takes these flags itself and passes nothing on under these names. */
+  /** Names in `passed` that the command handles itself. */
   readonly reserved?: readonly string[];
-  /** Names in `options` that mean nothing here: they get no flags. */
+  /** Names in `options` without a flag. */
   readonly without?: readonly string[];
-  /** With these options a folder among the words means all of it, not the model in it. */
+  /** Whether a folder argument means the folder itself and not the model in it. */
   folders?(options: v.InferOutput<S>): boolean;
-  /** Nothing in it is random: there is no `--seed`. */
+  /** Removes `--seed`. */
   readonly deterministic?: boolean;
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
 }
 
-/** What a command is given beside its own words and options. */
 export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
-  /** The command line, without the leading `pith`, and without the secrets of addresses: it is recorded in reports. */
+  /** The command line without `pith` and without secrets, as reports record it. */
   readonly line: readonly string[];
-  /** The flags of `passed` that were given. */
+  /** The given flags of `passed`. */
   readonly passed: Readonly<Record<string, unknown>>;
-  /** The folders by which models were named, by the file of the model in each. */
+  /** Model file → the folder that the user named. */
   readonly folders: ReadonlyMap<string, string>;
   /**
-   * Runs a job (`jobs/<module>.ts`, or a module by its address) in a process of its own, its progress shown. `name` is what messages call it;
-   * `keeps`: when it is stopped, it takes its time to keep what it has done. `modules`: the only modules of the user that it may import (any).
+   * Runs a job (`jobs/<module>.ts`, or a module by its address) in a separate process and shows its progress. `name` appears in messages; `keeps`: a
+   * stop waits until the job has saved its work. `modules`: the only user modules that it may import (any).
    */
   job<J extends Job>(
     module: string | URL,
@@ -68,9 +66,9 @@ export interface Session {
 export interface Result {
   readonly data: unknown;
   print(terminal: Terminal): void;
-  /** The command did its work, and the answer is no: exit code 1. */
+  /** The command succeeded and the result is negative: exit code 1. */
   readonly goalMissed?: boolean;
-  /** Why there is nothing better than what was found: said after it, as text and with `--json`. Exit code 1. */
+  /** Why nothing better was found. Printed after the result, also with `--json`. Exit code 1. */
   readonly failure?: PithError | undefined;
 }
 
@@ -85,7 +83,7 @@ export interface CommonOptions {
   readonly passed: Readonly<Record<string, unknown>>;
 }
 
-/** Keeps the type of the options in a definition. */
+/** Infers the type of the options. */
 export function defineCommand<S extends v.GenericSchema>(definition: CommandDefinition<S>): CommandDefinition<S> {
   return definition;
 }
@@ -103,7 +101,7 @@ export function buildCommand<S extends v.GenericSchema>(
     command.addArgument(choices === undefined ? argument : argument.choices(choices));
   }
   const { passed, options: own, reserved = [], without = [] } = definition;
-  // A flag that both have is described by what it is passed to.
+  // If both have a flag, the description of `passed` is used.
   const described = passed === undefined ? new Set<string>() : keysOf(passed);
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
   addFlags(command, own, new Set([...without, ...[...described].filter((key) => !reserved.includes(key))]));

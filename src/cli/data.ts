@@ -1,4 +1,4 @@
-/** `--data` and what belongs to it: the same flags in every command, and from them the data sets of a task. */
+/** The flags of `--data`, shared by all commands. */
 
 import * as v from "valibot";
 import { parsePreprocessingSpec, parseState } from "../data/index.ts";
@@ -9,7 +9,6 @@ import { settings } from "./set.ts";
 export const dataGroup = "Data (docs/data.md):";
 const group = dataGroup;
 
-/** Entries for the schema of a command that takes data. */
 export const dataFlags = {
   data: option(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
     value: "path",
@@ -45,11 +44,11 @@ export const dataFlags = {
 const dataSchema = v.object(dataFlags);
 export type DataFlags = v.InferOutput<typeof dataSchema>;
 
-/** `--data` and what belongs to it, as jobs are given it. */
+/** `--data` and its flags as jobs receive them. */
 export const dataRequestSchema = v.object({
   path: v.string(),
   part: dataFlags.part,
-  /** In the syntax of `parsePreprocessingSpec`; undefined: Pith finds it. */
+  /** In the syntax of `parsePreprocessingSpec`; undefined: detected. */
   preprocess: v.optional(v.string()),
   /** Values of inputs that the data does not contain. */
   set: v.record(v.string(), v.union([v.number(), v.array(v.number())])),
@@ -68,7 +67,7 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
     if (alone === undefined) return undefined;
     throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
   }
-  // A wrong word is refused here, before anything is read.
+  // Rejects invalid words before anything is read.
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);
   return { path: data, part, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };

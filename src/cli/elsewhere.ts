@@ -1,10 +1,10 @@
-/** Flags of commands whose work other processes or machines do ahead (docs/scaling.md). */
+/** Flags of commands that can use other processes or machines (docs/scaling.md). */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { countOption, option } from "../passes/options.ts";
 import type { Elsewhere } from "./jobs/ahead.ts";
 
-/** @param units what a process does one of at a time: "combinations". */
+/** @param units what a process works on one at a time, for the help. */
 export const elsewhereFlags = (units: string) => ({
   jobs: option(countOption, `${units} in parallel, each in its own process (default: 1)`, { value: "n" }),
   queue: option(v.string(), "run the work on other machines (`pith worker`)", { value: "redis://host" }),
@@ -22,7 +22,7 @@ interface ElsewhereOptions {
   readonly fresh?: boolean | undefined;
 }
 
-/** @throws PithError E_USAGE for a queue without a store, or the reverse, and for `--fresh` beside them. */
+/** @throws PithError E_USAGE for a queue without a store, or the reverse, and for `--fresh` with either. */
 export function elsewhereOf({ jobs = 1, queue, store, fresh }: ElsewhereOptions): Elsewhere {
   if ((queue === undefined) !== (store === undefined))
     throw new PithError(

@@ -1,4 +1,4 @@
-/** Files of a model: which they are, how large, and what a step's result is called. */
+/** Files of a model, their sizes, and names of results. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -28,7 +28,7 @@ export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
 }
 
-/** What the commands that go on with a result are given. */
+/** Returns the file arguments of the suggested next commands. */
 export function nextFiles(
   { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
   data: { readonly path: string } | undefined,
@@ -44,14 +44,14 @@ export function nextFiles(
   };
 }
 
-/** `minilm/` and ".quantized" → `minilm.quantized`; `.` → `../minilm.quantized`, where that is what the folder is called. */
+/** `minilm/` and ".quantized" → `minilm.quantized`; `.` → `../minilm.quantized`, with the folder's real name. */
 export function besideFolder(folder: string, suffix: string): string {
   return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
 }
 
 /**
- * @param inputs what is read, by what it is: "the model itself". Links are followed.
- * @throws PithError E_OPTION if what is written would take the place of what is read.
+ * @param inputs input files by what they are: "the model itself". Links are followed.
+ * @throws PithError E_OPTION if the output would overwrite an input.
  */
 export async function requireOther(
   out: string,
@@ -65,7 +65,7 @@ export async function requireOther(
   }
 }
 
-/** @throws PithError E_OPTION if something is there, under a name that nobody gave, that is no page that Pith wrote. */
+/** @throws PithError E_OPTION if the default output file exists and was not written by Pith. */
 export async function requireOwnPage(out: string): Promise<void> {
   if (!(await isThere(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
   throw new PithError("E_OPTION", `"${out}" exists, and was not written by Pith.`, {
@@ -73,7 +73,7 @@ export async function requireOwnPage(out: string): Promise<void> {
   });
 }
 
-/** @throws PithError E_MODEL if a model hands nothing out: all of it would count as unused, and be left out of the result. */
+/** @throws PithError E_MODEL for a model without outputs, because all of it would be removed as unused. */
 export function requireOutputs(model: Model, path: string): void {
   if (model.graph.outputs.length > 0) return;
   throw new PithError("E_MODEL", `"${path}" has no outputs: there is nothing to compute.`, {
@@ -93,7 +93,7 @@ export async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-/** Whether two paths lead to one file, links followed. */
+/** Follows links. */
 export async function isSamePlace(a: string, b: string): Promise<boolean> {
   return (await placeOf(a)) === (await placeOf(b));
 }
@@ -102,17 +102,14 @@ async function placeOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
-/**
- * Runs what writes files, and takes away what it leaves half-written when it fails or is killed: files are written under a temporary
- * name first.
- */
+/** Removes the temporary files that writing leaves if it fails or is killed. */
 export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
   const there = new Set(paths.flatMap(temporaries));
   const sweep = (): void => {
     for (const file of paths.flatMap(temporaries)) if (!there.has(file)) rmSync(file, { force: true });
   };
   const work = body();
-  // Listeners run in the order in which they came: the job is killed first.
+  // Exit listeners run in order of registration, so the job is killed first.
   process.on("exit", sweep);
   try {
     return await work;
@@ -126,7 +123,7 @@ export async function withoutLeftovers<T>(paths: readonly string[], body: () => 
 
 function temporaries(path: string): string[] {
   const [folder, name] = [dirname(path), basename(path)];
-  // A folder that the work makes is not there yet.
+  // The work may create the folder.
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder).filter((file) => {
     const of = temporaryOf(file)?.name;

@@ -1,8 +1,4 @@
-/**
- * The values that a flag accepts, derived from the option's schema, and the parser of such a value.
- *
- * 50% is 0.5; a list is given by commas; what no plain word can express (objects) is given as JSON.
- */
+/** Derives the accepted values of a flag from the option's schema, and parses them. 50% is 0.5; a list is separated by commas; objects are JSON. */
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { isWhole, open, type PipeItem, type SchemaNode } from "../passes/schema.ts";
@@ -12,17 +8,17 @@ type Word = string | number | boolean;
 interface Accepted {
   readonly choices: ReadonlySet<Word>;
   readonly number: "any" | "integer" | undefined;
-  /** The number is a share: at most 1. */
+  /** At most 1. */
   readonly share: boolean;
   readonly text: boolean;
   readonly toggle: boolean;
   readonly list: Accepted | undefined;
   readonly json: boolean;
-  /** Beside all this something that only a program can give: a function, a criterion. */
+  /** Also accepts values that only a program can provide: a function, a criterion. */
   readonly own: boolean;
 }
 
-/** What does what a value means that is none, by value. */
+/** Invalid value → the option that has the intended effect. */
 type Instead = Readonly<Record<string, string>>;
 
 export function choicesNote(accepted: Accepted): string {
@@ -59,9 +55,9 @@ export function readWord(flag: string, text: string, accepted: Accepted, instead
     }
   }
   if (accepted.text) return text;
-  // Of a single number that is supported the schema says so in its own words.
+  // With one supported number, the schema's own message is better.
   if (accepted.choices.size === 1 && number !== undefined) return number;
-  // Of numbers none is a mistyped other one.
+  // A number is not a typo of another number.
   const meant = number === undefined ? nearest(text, [...accepted.choices].map(String)) : undefined;
   const own = accepted.own
     ? "Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md."
@@ -101,7 +97,7 @@ export function isExpressible(accepted: Accepted): boolean {
   );
 }
 
-/** What one of some schemas accepts. Types that only code can make (instances, functions) add nothing. */
+/** Merges the accepted values of several schemas. Types that only code can create (instances, functions) add nothing. */
 export function acceptedBy(schemas: readonly SchemaNode[]): Accepted {
   const nodes = schemas.flatMap(open);
   const of = (...types: readonly string[]): readonly SchemaNode[] => nodes.filter(({ type }) => types.includes(type));
@@ -128,7 +124,7 @@ export function acceptedBy(schemas: readonly SchemaNode[]): Accepted {
   };
 }
 
-/** All that a value goes through: a pipe may begin with a schema that is one itself. */
+/** Flattens a pipe whose first schema is a pipe itself. */
 export function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
   const [first, ...rest] = pipe;
   return first === undefined ? [] : [...pipeOf(first), ...rest];

@@ -1,4 +1,4 @@
-/** Which page explains more of a command than its help; all lie in the folder docs/ of the package. */
+/** The guide of each command in the package's folder docs/. */
 const guides: ReadonlyMap<string, string> = new Map([
   ["plot", "plot.md"],
   ["eval", "data.md"],
@@ -15,7 +15,6 @@ const guides: ReadonlyMap<string, string> = new Map([
   ["reinitialize", "training.md"],
 ]);
 
-/** "docs/pruning.md" */
 export function guideOf(command: string): string | undefined {
   const page = guides.get(command);
   return page === undefined ? undefined : `docs/${page}`;

@@ -1,15 +1,15 @@
-/** How what does not fit is said on the command line: options are called there by their flags. */
+/** Rewords errors for the command line, where options are flags. */
 import { PithError } from "../errors.ts";
 
-/** `learningRate` as `--learning-rate`; what is given one by one is called by one: `overrides` as `--override`. */
+/** `learningRate` → `--learning-rate`; `overrides`, which is given one by one → `--override`. */
 export function flagName(key: string): string {
   if (key === "overrides") return "--override";
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /**
- * An error in the words of the command line: what the library calls `` `learningRate` `` is --learning-rate, `` `perChannel: false` ``
- * --no-per-channel. Parts of its advice about options that the command does not have are left out.
+ * Replaces `` `learningRate` `` by --learning-rate and `` `perChannel: false` `` by --no-per-channel. Drops advice about options that the command
+ * does not have.
  */
 export function ownAdvice({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
   const own = optionsOf(flags);
@@ -22,7 +22,7 @@ export function ownAdvice({ code, message, advice, cause }: PithError, flags: Re
 /** `` `metric` ``, `` `metric: "psnr"` `` */
 const called = /`(\w+)(?:: (\w+|"[^"`]*"))?`/g;
 
-/** Text in which options are called as in code, by flags: `` `metric` `` as --metric, `` `metric: "psnr"` `` as --metric psnr. */
+/** Replaces `` `metric` `` by --metric and `` `metric: "psnr"` `` by --metric psnr. */
 export function asFlags(text: string, keys: ReadonlySet<string>): string {
   return text.replace(called, (whole, word: string, value?: string) => {
     if (!keys.has(word)) return whole;
@@ -32,7 +32,7 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
   });
 }
 
-/** Options of which the library speaks to several commands. */
+/** Options that several commands have and library messages mention. */
 const shared = [
   "against",
   "batch",

@@ -1,12 +1,11 @@
-/** How a reader of the output starts Pith: after an install into a project there is no `pith` on the PATH. */
+/** Detects how the user starts Pith: an install into a project puts no `pith` on the PATH. */
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { commands } from "./commands.ts";
 
-/** npx and scripts of npm, pnpm and yarn put this folder on the PATH of what they start; the shell of the user does not have it. */
+/** npx and scripts of npm, pnpm and yarn add this folder to the PATH; the user's shell does not have it. */
 const ofProject = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
-/** "pith" if the shell of the user finds it, else "npx pith". */
 export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | "npx pith" {
   const folders = PATH.split(delimiter).filter((folder) => folder !== "" && !ofProject.test(folder));
   const isFound = folders.some((folder) => ["pith", "pith.cmd"].some((name) => existsSync(join(folder, name))));
@@ -16,7 +15,7 @@ export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }
 const names = commands.map(({ name }) => name).join("|");
 const typed = new RegExp(`(?<![\\w./-]|npx )pith (?=(?:${names}|help|--help)\\b)`, "g");
 
-/** A text whose command lines can be typed: its `pith eval …` becomes `npx pith eval …`. */
+/** Replaces `pith eval …` by `npx pith eval …` if needed, so that command lines can be typed. */
 export function asTyped(text: string, program: string): string {
   return program === "pith" ? text : text.replace(typed, `${program} `);
 }

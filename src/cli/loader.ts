@@ -1,4 +1,4 @@
-/** transformers.js where it is installed: beside the user's program, the models, or Pith. */
+/** Finds transformers.js next to the user's program, the models, or Pith. */
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -13,12 +13,12 @@ import type loaderJob from "./jobs/loader.ts";
 
 const packageName = "@huggingface/transformers";
 const mostTexts = 4;
-/** Larger originals are not loaded beside their variants. */
+/** Maximum bytes of originals that are loaded together with their variants. */
 const largestCompared = 2 ** 29;
 
 /**
- * @param out the folder that is written.
- * @param texts those of the user.
+ * @param out the output folder.
+ * @param texts of the user.
  * @param originalBytes of all originals.
  */
 export async function openLoader(
@@ -32,7 +32,7 @@ export async function openLoader(
   if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
   const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
-  // The config.json that comes in may not say how many files of weights there are.
+  // The input config.json may lack the number of external data files.
   const chunks = Object.fromEntries(chunksOf(await readdir(join(folder, "onnx"))));
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
   return {

@@ -1,10 +1,10 @@
-/** Advice on a model that ONNX Runtime refuses: the command that writes a form of it that loads, where there is one. */
+/** Suggests `pith simplify` for a model that ONNX Runtime rejects, if the simplified model loads. */
 import { PithError } from "../errors.ts";
 import { quoted } from "../report/sections.ts";
 import type { Session } from "./command.ts";
 import type loadableJob from "./jobs/loadable.ts";
 
-/** @param models paths of the models that the command names. */
+/** @param models paths that the command names. */
 export async function adviseOnLoading(error: unknown, models: readonly string[], { job }: Pick<Session, "job">) {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);

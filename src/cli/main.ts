@@ -2,7 +2,7 @@
 /** The executable: signals and streams around `runProgram`. */
 import * as module from "node:module";
 
-// From Node 22 on, compiled code is kept for the next start. What is to profit from it must be imported afterwards.
+// Node 22 and newer cache compiled code; only later imports benefit.
 const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
 enableCompileCache?.();
 const [{ exitCode, runProgram }, { invocation }] = await Promise.all([
@@ -11,15 +11,15 @@ const [{ exitCode, runProgram }, { invocation }] = await Promise.all([
 ]);
 
 const controller = new AbortController();
-/** Exit codes as those of programs that the signal itself has ended: 128 + its number. */
+/** 128 + signal number, as for a program that the signal killed. */
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
 let stoppedBy: keyof typeof codes | undefined;
 let isDone = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
-    // Only the reader of a pipe is waited for.
+    // Only the reader of a pipe is still awaited.
     if (isDone) process.exit(codes[signal]);
-    // Asked twice: do not wait for a clean end. Exit handlers kill jobs and remove temporary files.
+    // A second signal ends at once. Exit handlers kill jobs and remove temporary files.
     if (stoppedBy !== undefined) {
       process.stderr.write("Stopped at once.\n");
       process.exit(codes[signal]);
@@ -28,7 +28,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     controller.abort();
   });
 }
-// The reader of a pipe may leave early: `pith inspect model.onnx | head`. A result that was not read is a failure.
+// The reader of a pipe may leave early (`| head`). Any other unwritten result is a failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCode.ok);
   const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;
@@ -37,7 +37,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.stderr.write(json ? `${JSON.stringify({ error: { code: "E_FILE", message } })}\n` : `E_FILE: ${message}\n`);
   process.exit(exitCode.failed);
 });
-// There is nowhere left to say it.
+// No stream is left for a message.
 process.stderr.on("error", () => process.exit(exitCode.failed));
 
 const code = await runProgram(process.argv.slice(2), {

@@ -1,14 +1,11 @@
-/**
- * Rows of layers that differ in the number of their block alone, in one row: "layers.0…11.attn.q" for "layers.0.attn.q" to
- * "layers.11.attn.q", where all else about them is equal.
- */
+/** Merges equal rows of layers that differ only in their block number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q". */
 
 export interface NamedRow {
   readonly name: string;
   readonly cells: readonly string[];
 }
 
-/** In the order of the first layer of each row. */
+/** Ordered by the first layer of each row. */
 export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   const groups = new Map<
     string,
@@ -20,7 +17,7 @@ export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
       number === null
         ? [row.name, ""]
         : [row.name.slice(0, number.index), row.name.slice(number.index + number[0].length)];
-    // Without a number a row is its own group.
+    // A row without a number is its own group.
     const key = JSON.stringify([...parts, number === null, ...row.cells]);
     const group = groups.get(key) ?? { parts, numbers: [], row };
     groups.set(key, group);

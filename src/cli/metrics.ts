@@ -1,4 +1,4 @@
-/** Flags about metrics and goals, and what cannot be demanded of them. */
+/** Flags for metrics and goals. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/index.ts";
@@ -30,7 +30,7 @@ export const metricFlags = {
   }),
 };
 
-/** Entries for the schema of a command that refuses what lost too much: one rule for all of them (`judge`). */
+/** Schema entries of commands that reject results by the common rule (`judge`). */
 export const goalFlags = {
   maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
     group,
@@ -39,7 +39,7 @@ export const goalFlags = {
   force: option(v.boolean(), "write the result regardless of its metrics", { group }),
 };
 
-/** @throws PithError E_OPTION for a drop that would allow any loss: of a share, 1 is all there is. */
+/** @throws PithError E_OPTION for a drop that would allow any loss, such as 1 for a share. */
 export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
   if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
@@ -49,7 +49,7 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
   );
 }
 
-/** @throws PithError E_OPTION for a demand on a figure that will not be measured against this original, as its outputs tell. */
+/** @throws PithError E_OPTION if a required metric cannot be measured against this original. */
 export function requireMeasured(
   original: Model,
   path: string,

@@ -1,17 +1,12 @@
-/**
- * A folder where a model is meant. What is downloaded from a hub is a folder, with the model at its top or in `onnx/` beside configuration and
- * tokenizer: there is one file that can be meant, and it is taken and said.
- */
+/** Finds the model in a folder as downloaded from a hub: at its top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Terminal } from "./terminal.ts";
 
-/** Where exporters put the model of a folder. */
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
 
 type Taken = (file: string, variants: readonly string[]) => void;
 
-/** Says which model of a folder is taken. */
 export const saidOn =
   (terminal: Terminal): Taken =>
   (file, variants) =>
@@ -22,13 +17,9 @@ export const saidOn =
         : `a folder: the original in it is ${file}; beside it lie variants, which are named by their files: ${variants.join(", ")}`,
     );
 
-/** Flags whose values are models. */
 const modelFlags = ["against", "original", "student", "teacher", "otherTeachers", "errorOf", "from"];
 
-/**
- * The path, or that of the model in the folder that it names, if there is exactly one: the original, where variants of it lie beside it. What
- * else a folder holds, opening it says.
- */
+/** Returns the path, or the model in the named folder if there is exactly one; with variants, the original. */
 export async function modelAt(path: string, taken: Taken): Promise<string> {
   if ((await stat(path).catch(() => undefined))?.isDirectory() !== true) return path;
   const found: string[] = [];
@@ -46,7 +37,7 @@ export async function modelAt(path: string, taken: Taken): Promise<string> {
   return file;
 }
 
-/** Returns the values of flags, in which models are named by their files. */
+/** Replaces folders by their model files in the values of flags. */
 export async function modelsOfFlags<T>(flags: T, fileOf: (path: string) => Promise<string>): Promise<T> {
   if (typeof flags !== "object" || flags === null) return flags;
   const files: Record<string, unknown> = {};

@@ -1,10 +1,10 @@
-/** Tells failures of a user's own modules from faults of Pith. */
+/** Distinguishes failures of the user's modules from bugs of Pith. */
 import { fileURLToPath } from "node:url";
 import { root } from "#root";
 import { failureOfCode, messageOf, PithError } from "../errors.ts";
 import { thrownValue } from "../platform/serialized-error.ts";
 
-/** Returns the error; one that a module outside of Pith threw, as a PithError that names the module. */
+/** Returns the error, converted to a PithError that names the module if a module outside Pith threw it. */
 export function blamed(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)
@@ -15,7 +15,7 @@ export function blamed(error: unknown): unknown {
   return file === undefined ? error : failureOfCode("E_OPTION", file, error);
 }
 
-/** The file outside of Pith that threw an error; what it called of Node or of a package counts as its own. */
+/** Returns the file outside Pith that threw an error; its calls to Node or packages count as its own. */
 function thrower({ stack }: Error): string | undefined {
   const own = fileURLToPath(root());
   for (const [, place = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {

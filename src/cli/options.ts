@@ -1,9 +1,6 @@
 /**
- * Flags from option schemas, and options from flags.
- *
- * A pass or command declares its options once, as a valibot object; this file reads the declaration. `maxDrop` becomes `--max-drop`;
- * a list is given by commas or by repeating the flag; 50% is 0.5; what no plain word can express (objects) is given as JSON. Only flags
- * that were given are passed on, so the schema's own defaults hold.
+ * Converts option schemas to flags, and flags to options: `maxDrop` is `--max-drop`; lists use commas or repeated flags; 50% is 0.5; objects are
+ * JSON. Only given flags are passed on, so the schema's defaults apply.
  */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
@@ -24,7 +21,7 @@ import {
 } from "./flag-values.ts";
 import { asFlags, flagName } from "./invalid-options.ts";
 
-/** Adds a flag for each entry of an object schema (of all its members, where it is a union of objects), except those in `without`. */
+/** Adds a flag for each entry of an object schema (or of all members of a union), except those in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesAt(schema)) {
     if (without.has(key)) continue;
@@ -40,7 +37,7 @@ export function meaningsOf(schema: v.GenericSchema): readonly Meanings[] {
   return entries.flatMap(([first]) => (first === undefined ? [] : (factsOf(first).meanings ?? [])));
 }
 
-/** The options that were given on the command line, unchecked. */
+/** Returns the given options, unchecked. */
 export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
   const known = entriesAt(schema);
   const given: Record<string, unknown> = {};
@@ -53,21 +50,21 @@ export function givenFlags(command: Command, schema: v.GenericSchema): Record<st
 }
 
 /**
- * The options that were given on the command line, checked and completed by the schema.
+ * Returns the given options, checked and completed by the schema.
  * @throws PithError E_OPTION naming the flag that does not fit.
  */
 export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
   return fitting(schema, givenFlags(command, schema), helpHint(command));
 }
 
-/** Options as a schema completes them. @throws PithError E_OPTION in the words of flags. */
+/** @throws PithError E_OPTION in the words of flags. */
 export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
   const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
   const keys = keysOf(schema);
   const { path, sentence, hint: own } = misfitOf(schema, result.issues, { owner: "" });
   const [key, ...inside] = path.map(String);
-  // What is asked of several options together calls them by their bare names.
+  // A constraint on several options names them without dashes.
   const named =
     key === undefined ? sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word)) : sentence;
   const said = [...inside, asFlags(named, keys)].join(": ");
@@ -76,14 +73,14 @@ export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, 
   throw new PithError("E_OPTION", `${place}.`, { hint: own ?? hint });
 }
 
-/** The words that a flag takes: all that fit, or some that have names. */
+/** Accepted words: all, or the named ones. */
 interface Words {
   readonly words: readonly string[];
-  /** Several of them, with commas between. */
+  /** A comma-separated list of words. */
   readonly isList: boolean;
 }
 
-/** A flag with a value, kept under the name of the option. */
+/** Stores its value under the name of the option. */
 export class ValueFlag extends Option implements Words {
   readonly words: readonly string[];
   readonly isList: boolean;
@@ -101,7 +98,7 @@ export class ValueFlag extends Option implements Words {
   }
 }
 
-/** A flag that must be given: what it is for, and the words that it takes where only some fit. */
+/** A mandatory flag; its error shows the purpose or the choices. */
 export class RequiredFlag extends ValueFlag {
   readonly meaning: string;
 
@@ -114,8 +111,8 @@ export class RequiredFlag extends ValueFlag {
 }
 
 /**
- * The words with what is no value kept from flags that may stand alone: `--structured model.onnx` becomes
- * `--structured=true model.onnx`, as `model.onnx` is none that the flag takes. A number is its value, negative or not.
+ * Keeps words from flags with an optional value unless they are one: `--structured model.onnx` → `--structured=true model.onnx`. A number is always
+ * the value.
  */
 export function settleFlags(command: Command, words: readonly string[]): string[] {
   const settled: string[] = [];
@@ -130,7 +127,7 @@ export function settleFlags(command: Command, words: readonly string[]): string[
   return settled;
 }
 
-/** Why a word that is one too many is not the value of the flag before it, where that may stand alone. */
+/** Returns why an excess word is not the value of the optional-value flag before it. */
 export function strayWord(command: Command, words: readonly string[]): unknown {
   for (const [index, word] of words.entries()) {
     const [flag, next] = [aloneFlag(command, word), words[index + 1]];
@@ -140,7 +137,6 @@ export function strayWord(command: Command, words: readonly string[]): unknown {
   return undefined;
 }
 
-/** The flag that a word is, if it may stand alone or have a value. */
 function aloneFlag(command: Command, word: string): Option | undefined {
   return command.options.find(({ optional, long, short }) => optional && (word === long || word === short));
 }
@@ -158,7 +154,7 @@ export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
   return new Set(entriesAt(schema).keys());
 }
 
-/** Those of them that have no default and may not be left out. */
+/** Returns the keys without a default. */
 export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
   const entries = [...entriesAt(schema)];
   return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
@@ -194,7 +190,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   if (onlyToggle) return inGroup(facts.group, new Option(flags, description));
 
   const value = facts.value ?? valueName(accepted);
-  // A flag that may stand alone: --structured, or --structured 0.3.
+  // The value is optional: --structured, or --structured 0.3.
   const usage = `${flags} ${accepted.toggle ? `[${value}]` : `<${value}>`}`;
   const choices = [...accepted.choices].map(String);
   const named = (facts.meanings?.rows ?? []).flatMap(([name]) => (/^[\w-]+$/.test(name) ? [name] : []));
@@ -215,7 +211,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[]): Option | unde
   return inGroup(facts.group, option);
 }
 
-/** `layer4*:bits=8,per-channel=false`: options of a layer, with those that were given before. */
+/** Parses `layer4*:bits=8,per-channel=false` and merges it with earlier overrides. */
 function readOverride(text: string, before: unknown): Record<string, object> {
   const [, pattern = "", settings = ""] = /^(.+):([^:=]+=.*)$/.exec(text) ?? [];
   if (pattern === "")
@@ -236,12 +232,12 @@ function inGroup(group: string | undefined, option: Option): Option {
   return group === undefined ? option : option.helpGroup(group);
 }
 
-/** A schema and those that it wraps, the outermost first. */
+/** A schema and those that it wraps, outermost first. */
 function layersOf(schema: SchemaNode): readonly SchemaNode[] {
   return [schema, ...(schema.wrapped === undefined ? [] : layersOf(schema.wrapped))];
 }
 
-/** Description and metadata, the outermost first. */
+/** Merges description and metadata; the outermost schema wins. */
 function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
   const items = layersOf(schema).flatMap(pipeOf).toReversed();
   return Object.assign(

@@ -1,10 +1,9 @@
-/** What a path that does not exist most likely meant. */
+/** Suggests existing paths for a path that does not exist. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 
-/** The error; if it is about a path that was typed and does not exist, with the paths that may be meant as its hint. */
 export async function withPathMeant(error: PithError, words: readonly string[]): Promise<PithError> {
   if (error.code !== "E_FILE") return error;
   // `--data=cifar10`, `--modules a.mjs,b.mjs`
@@ -16,7 +15,7 @@ export async function withPathMeant(error: PithError, words: readonly string[]):
   return error.reworded({ hint: `Did you mean ${meant.map((one) => `"${one}"`).join(" or ")}?` });
 }
 
-/** Existing paths: files of the same name in folders below, or the path with the first part that does not exist replaced by a near name. */
+/** Finds files of the same name in subfolders, or corrects the first missing part of the path. */
 export async function pathsMeant(path: string): Promise<readonly string[]> {
   let [folder, missing, rest] = [dirname(path), basename(path), ""];
   while (!(await isThere(folder))) {
@@ -36,7 +35,7 @@ export async function pathsMeant(path: string): Promise<readonly string[]> {
 }
 
 const maxShown = 3;
-/** Levels of folders, and folders in all, that are looked through. */
+/** Maximum depth and number of searched folders. */
 const [maxDepth, maxFolders] = [3, 500];
 
 async function findBelow(folder: string, name: string): Promise<readonly string[]> {

@@ -1,12 +1,9 @@
-/**
- * Text that a terminal shows as it is. Names in a file may hold anything: escape sequences that clear the screen or colour what follows, line
- * ends that forge a line of the result, characters that reverse the text around them. Each is printed as JSON writes it, `\u001b`, `\n`.
- */
+/** Escapes text for terminals: names in a file may contain escape sequences, forged lines or bidirectional controls. */
 import { randomUUID } from "node:crypto";
 import picocolors from "picocolors";
 import { escapeUnprintable } from "../report/printable.ts";
 
-/** Stands before each code of the command's own colours. It is drawn at random, so that no name in a file can have it. */
+/** Marks the command's own color codes. It is random, so that no name in a file can contain it. */
 const mark = randomUUID();
 const styled = new RegExp(`(${mark}\\u001b\\[\\d+m)`);
 
@@ -14,7 +11,7 @@ type Style = "bold" | "dim" | "green" | "red" | "yellow";
 
 export type Colors = Readonly<Record<Style, (text: string) => string>>;
 
-/** Colours whose codes `printable` lets through where it is asked to, and none besides. */
+/** Colors whose codes `printable` can keep. */
 export function markedColors(enabled: boolean): Colors {
   const plain = picocolors.createColors(enabled);
   const marked = (style: Style) => (text: string) => {
@@ -31,15 +28,14 @@ export function markedColors(enabled: boolean): Colors {
 }
 
 export interface PrintableOptions {
-  /** Whether codes of `markedColors` stay. */
+  /** Keep the codes of `markedColors`. */
   readonly colors?: boolean;
   readonly lines?: boolean;
 }
 
-/** A text in which nothing but printed characters is left, and marked codes of colours. */
 export function printable(text: string, { colors = false, lines = false }: PrintableOptions = {}): string {
   const pieces = colors ? text.split(styled) : [text];
-  // Every second piece is a code.
+  // Odd pieces are codes.
   return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
 }
 

@@ -11,7 +11,7 @@ import { commands, type Listed } from "./commands.ts";
 import { asTyped } from "./invocation.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./terminal.ts";
 
-/** Failures that are for the command line to put right: a wrong flag, a setting that does not fit, a layer that is not there. */
+/** Errors that a different command line avoids: a wrong flag, an invalid setting, an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
@@ -20,13 +20,13 @@ export interface Surroundings {
   readonly out: Stream;
   readonly err: Stream;
   readonly signal: AbortSignal;
-  /** What the user says of the terminal. */
+  /** Terminal settings of the user. */
   readonly env?: Environment;
-  /** What the user types to start Pith (default: "pith"). */
+  /** The word that starts Pith (default: "pith"). */
   readonly program?: string;
-  /** Other commands than Pith's own: for tests. */
+  /** Replaces the commands in tests. */
   readonly commands?: readonly Listed[];
-  /** Runs jobs where they have no process of their own: for tests. */
+  /** Runs jobs in tests. */
   readonly runJob?: typeof import("../job/run.ts").runJob;
 }
 
@@ -34,11 +34,11 @@ export interface Surroundings {
 export async function runProgram(typed: readonly string[], surroundings: Surroundings): Promise<number> {
   const { signal } = surroundings;
   const words = typed.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
-  // Programs differ in which of the two it is.
+  // Programs use either for the version.
   if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words);
   let code: number = exitCode.ok;
-  // Loaded when a job is asked for: help needs none.
+  // Loaded lazily, because help needs no jobs.
   const job = async <J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
@@ -76,7 +76,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   };
   let asked: Command | undefined;
   try {
-    // Asked by a shell (`completion`), which has no use for errors.
+    // A shell completes a word; it ignores errors.
     if (words[0] === "complete" && words[1] === "--") {
       const { candidates } = await import("./completion/complete.ts");
       const typed = words.slice(2);
@@ -93,7 +93,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   } catch (error) {
     terminal.close();
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
-    // Help was shown in place of a missing command.
+    // Help was shown because the command is missing.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
     const failure =
       error instanceof CommanderError ? await usageError(error, asked, words) : await advised(error, asked, words);
@@ -102,7 +102,7 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
   }
 }
 
-/** For an unknown command Commander prints the help of the program. @throws PithError E_USAGE */
+/** Commander would print the help for an unknown command. @throws PithError E_USAGE */
 async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
   const [first, second] = words;
   const typed = first === "help" ? second : first;
@@ -156,14 +156,14 @@ async function buildProgram(
         writeErr: (text) => err.write(text),
         getOutHelpWidth: () => widthOf(out),
         getErrHelpWidth: () => widthOf(err),
-        // Usage errors are printed as all others are, in `runProgram`.
+        // `runProgram` prints usage errors.
         outputError: () => {},
       });
   }
   return program;
 }
 
-/** `error: unknown option '--bts'\n(Did you mean --bits?)` as one of our errors. */
+/** Converts `error: unknown option '--bts'\n(Did you mean --bits?)` to a PithError. */
 async function usageError(
   error: CommanderError,
   command: Command | undefined,
@@ -173,7 +173,7 @@ async function usageError(
     const refused = (await import("./options.ts")).strayWord(command, words);
     if (refused instanceof PithError) return refused.reworded({ hint: refused.hint ?? helpOf(command) });
   }
-  // A flag that is missing may be there, mistyped.
+  // A missing flag may be present but mistyped.
   const isMissing = error.code === "commander.missingMandatoryOptionValue";
   const strange = isMissing ? command?.args.find(isFlag) : undefined;
   if (strange !== undefined) {
@@ -198,7 +198,7 @@ async function usageError(
   });
 }
 
-/** Commander knows the nearest flag, but not what the field calls one. */
+/** Commander suggests similar spellings, but not synonyms. */
 async function unknownMeant(
   { code, message }: CommanderError,
   command: Command | undefined,
@@ -222,7 +222,6 @@ function isFlag(word: string): boolean {
   return /^--?[a-z]/i.test(word);
 }
 
-/** What commands other than `eval` do before and after their own work. */
 const besides = new Map([
   ["preprocessing", "guessing the preprocessing of images"],
   ["original", "measuring the original"],
@@ -230,7 +229,6 @@ const besides = new Map([
   ["compare", "comparing the result with the original"],
 ]);
 
-/** Stopped in such work, the command says which command was stopped: "the evaluation" is not what was asked for. */
 export function stoppedDuring(error: unknown, command: string, stage: string): unknown {
   const doing = besides.get(stage);
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || doing === undefined || command === "eval")

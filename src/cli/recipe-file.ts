@@ -1,6 +1,4 @@
-/**
- * Recipes in files, which may come from strangers: they run only modules that the command line names, and write only into the folder of results.
- */
+/** Recipe files can be untrusted: they import only modules from the command line, and write only into the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { enumerated, PithError } from "../errors.ts";
@@ -11,13 +9,11 @@ import { renamedIn } from "./queue/recipe-files.ts";
 
 export interface RecipeFile {
   readonly path: string;
-  /** Modules that the command line names. */
   readonly modules: readonly string[];
 }
 
 /**
- * Reads a recipe.
- * @param outs folders of results.
+ * @param outs output folders.
  * @throws PithError E_FILE; E_OPTION as `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
  */
 export async function readRecipe(
@@ -72,7 +68,7 @@ async function requireInside(out: string, file: string, at: string): Promise<voi
   );
 }
 
-/** An absolute path in which links are followed, as far as it exists. */
+/** Follows links of an absolute path as far as it exists. */
 async function withoutLinks(path: string): Promise<string> {
   const above = dirname(path);
   return realpath(path).catch(async () =>

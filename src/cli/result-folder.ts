@@ -1,7 +1,4 @@
-/**
- * The folders that `pith compress` and `pith sensitivity` write: results, and a record of them, which says what of them is Pith's. A refused run of `compress`
- * leaves the reports alone.
- */
+/** Output folders of `pith compress` and `pith sensitivity`, with a record of the files that Pith wrote. */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -26,14 +23,13 @@ import { requireWritableFolder } from "./writable.ts";
 const modelName = "model.onnx";
 export const recipeFileName = "recipe.yaml";
 
-/** The other models of a front, and their recipes. */
 export function frontNames(place: number): readonly [model: string, recipe: string] {
   return [`front-${place + 1}.onnx`, `front-${place + 1}.yaml`];
 }
 
 interface ResultFolder {
   readonly record: string;
-  /** The file without which there is no result, beside the record. */
+  /** File of the result; without it there is no result. */
   readonly needed?: string;
   readonly names: readonly string[];
 }
@@ -49,7 +45,7 @@ export const sweptFolder: ResultFolder = {
   names: ["sensitivity.json", "sensitivity.html", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
 };
 
-/** @throws PithError E_OPTION where results would take the place of what is read or of an author's files; E_FILE where they cannot be written. */
+/** @throws PithError E_OPTION if results would overwrite inputs or files of the user; E_FILE if they cannot be written. */
 export async function requireFreeFolder(
   out: string,
   folder: ResultFolder,
@@ -60,7 +56,7 @@ export async function requireFreeFolder(
   await requireOwnResults(out, folder);
 }
 
-/** @throws PithError E_OPTION where the record, or a file without which there is no result, would take the place of an author's. */
+/** @throws PithError E_OPTION if the record or result would overwrite a file of the user. */
 async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
   const written = await writtenIn(out, record);
   const isTaken = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
@@ -74,9 +70,9 @@ async function requireOwnResults(out: string, { record, needed }: ResultFolder):
 }
 
 /**
- * Writes a record and the files of its results, all or none; an author's reports and recipes stay, which is said. What an earlier run has left there that this one
- * does not write goes.
- * @returns the paths of what is Pith's.
+ * Writes a record and its files, all or none. Reports and recipes that the user edited are kept with a note; other files of an earlier run are
+ * removed.
+ * @returns the paths of Pith's files.
  */
 export async function writeResults(
   out: string,
@@ -102,7 +98,7 @@ export async function writeResults(
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
-/** Removes what was written to a folder of results and is still as Pith wrote it, and the folder where nothing else is in it. */
+/** Removes files that are unchanged since Pith wrote them, and the folder if it is then empty. */
 export async function removeResults(out: string, { record, names }: ResultFolder): Promise<void> {
   const written = await writtenIn(out, record);
   if (written === undefined || !written.has(record)) return;
@@ -119,7 +115,7 @@ const interim = v.object({
   search: v.object({ isInterim: v.literal(true) }),
 });
 
-/** What an unfinished search has written to a folder: its command, and the name of its best result. Undefined for a finished one. */
+/** Returns command and best result of an unfinished search; undefined for a finished one. */
 export async function interimIn(
   out: string,
 ): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {
@@ -131,7 +127,6 @@ export async function interimIn(
   return name === undefined || !success ? undefined : { command: output.command, name };
 }
 
-/** What was written last; undefined where the record is not as Pith wrote it. */
 async function writtenIn(out: string, record: string): Promise<FileHashes | undefined> {
   const found = await readSettings(joinPath(out, record)).catch(() => null);
   if (found === undefined) return new Map();

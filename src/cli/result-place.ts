@@ -1,5 +1,5 @@
 /**
- * Where a command writes its result: into a file, or into a folder if the model was named by a folder as transformers.js lays it out, or if `--out` names a folder.
+ * Decides whether a result is a file or a folder. It is a folder if the model is given as one that transformers.js loads, or `--out` is a folder.
  *
  *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
  */
@@ -13,36 +13,32 @@ import { besideFolder, outputName } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
-/** The part of the help of an argument that names a model. */
+/** Part of the help. */
 export const folderForFolder = "a folder that transformers.js loads gives a folder";
 
 export interface ResultPlace {
-  /** The file of the result. */
   readonly out: string;
-  /** The folder that the result belongs to, and the folder whose other files are copied into it. */
+  /** Output folder, and the input folder whose other files are copied. */
   readonly folder?: { readonly out: string } & SourceFolder;
 }
 
-/** A folder with a model, tokenizer and configuration. */
 interface SourceFolder {
   readonly source: string;
-  /** The path of the model in the folder. */
+  /** Path of the model in the folder. */
   readonly file: string;
 }
 
 interface NamedModels {
-  /** The file of the model that is changed. */
   readonly model: string;
-  /** The model that it is compared with or learns from. */
+  /** Reference model or teacher. */
   readonly aim?: unknown;
-  /** The folders by which models were named, by their files. */
+  /** Model file → the folder that the user named. */
   readonly folders: Session["folders"];
 }
 
 /**
- * Decides where a result is written.
- * @param named the value of `--out`: a file, or a folder if the model is in one.
- * @param suffix of the result's name if `--out` is not given: ".pruned".
+ * @param named value of `--out`: a file, or a folder if the model is in one.
+ * @param suffix of the default name: ".pruned".
  */
 export function resultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
   const found = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
@@ -67,7 +63,7 @@ function isFolderName(path: string): boolean {
   return /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** @throws PithError E_FILE before any work is done, if the result could not be written. */
+/** Called before any work. @throws PithError E_FILE if the result could not be written. */
 export async function requireWritablePlace({ out, folder }: ResultPlace): Promise<void> {
   if (folder === undefined) return requireWritable(out);
   await requireOutside(folder.source, folder.out);
@@ -75,7 +71,7 @@ export async function requireWritablePlace({ out, folder }: ResultPlace): Promis
   await requireWritableFolder(dirname(out), [basename(out)]);
 }
 
-/** Copies the files that belong to the model into the folder of its result. */
+/** Copies the model's other files into the folder of its result. */
 export async function completePlace({ folder }: ResultPlace, terminal: Terminal): Promise<void> {
   if (folder === undefined) return;
   const { copyBeside } = await import("../folder/originals.ts");

@@ -1,7 +1,10 @@
 import { integer } from "../evaluate/numbers.ts";
 import type { Part, SampleUse } from "./jobs/task.ts";
 
-/** `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`; `(test, 1,024 of 10,000, drawn at random, were enough to decide; --samples 10000 takes all)` */
+/**
+ * `trained on: cifar10 (train, 19,800) calibrated on: cifar10 (train, 200) tested on: cifar10 (test, 1,000)`; `(test, 1,024 of 10,000, drawn at
+ * random, were enough to decide; --samples 10000 takes all)`
+ */
 export function samplesLine({
   train,
   calibrate,
@@ -18,7 +21,7 @@ export function samplesLine({
     .join("  ");
 }
 
-/** `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined where all were learnt from. */
+/** `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined if all were trained on. */
 function learntText(part: Part): string | undefined {
   const { count, fitted, checked } = part;
   if (fitted === undefined || fitted === count) return undefined;
@@ -26,9 +29,9 @@ function learntText(part: Part): string | undefined {
   return `fitted on ${integer(fitted)}${other} of ${partText(part)}`;
 }
 
-/** @param validation so many of the samples chose among variants, and judge nothing else. */
+/** @param validation number of samples that selected the variant only. */
 function partText({ name = "samples", count, of, searched }: SampleUse["test"], validation?: number): string {
-  // "data/cifar10 (train)": a name may hold a path, and say the part in brackets.
+  // "data/cifar10 (train)": a name can contain a path, and the split in parentheses.
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
   const all = count === undefined ? "a stream" : integer(count);

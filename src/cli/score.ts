@@ -1,11 +1,10 @@
-/** `--score ./score.mjs`: a user's own figure of a model file. */
+/** `--score ./score.mjs`: a user-defined metric of a model file. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { messageOf, PithError } from "../errors.ts";
 
 /**
- * What the module's default export, `(model file) => number`, says of a model. It may be a promise. The module runs in the process of the
- * job, with everything that Node allows.
+ * Calls the module's default export, `(model file) => number` or a promise, in the process of the job.
  * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
  */
 export async function scoreOf(module: string, model: string): Promise<number> {

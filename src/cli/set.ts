@@ -1,10 +1,9 @@
-/** Flags that give names values: `--set input=value`, what inputs of a model always are, and sizes of named dimensions. */
 import { PithError } from "../errors.ts";
 import type { Settings } from "../task/index.ts";
 
 /**
- * The words of the flag, a word without a name going on with the numbers of the one before: flags are split at commas.
- * @throws PithError E_OPTION for a word that is no assignment of numbers.
+ * Joins the words of --set, which is split at commas: a word without a name continues the values of the previous one.
+ * @throws PithError E_OPTION for a word that assigns no numbers.
  */
 export function settings(words: readonly string[]): Settings {
   const joined: string[] = [];
@@ -28,7 +27,7 @@ function setting(word: string): [name: string, given: number | number[]] {
   return [name, numbers.length === 1 ? only : numbers];
 }
 
-/** `batch=8` as a name and a size. @throws PithError E_OPTION, with the flag that was wrong. */
+/** `batch=8` → name and size. @throws PithError E_OPTION, with the flag that was wrong. */
 export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
   return new Map(
     words.map((word) => {

@@ -1,4 +1,4 @@
-/** How fast a file is beside another, as `bench` times them: in turns, in a process of their own. */
+/** Times a file relative to another, interleaved in a separate process. */
 import { clause, Miss, PithError } from "../errors.ts";
 import { isUnsteady, workOf } from "../evaluate/latency.ts";
 import { bytes } from "../evaluate/numbers.ts";
@@ -11,19 +11,16 @@ import type { WrittenOutput } from "./jobs/pass.ts";
 import { computesOther, largestTimed, type Weight } from "./weight.ts";
 
 export interface Beside {
-  /** A Miss where the machine is too busy to tell. */
+  /** A Miss if the machine is too busy. */
   readonly speed: Speed | Miss;
-  /** Processor time of a run, as a share of the original's; undefined where it cannot be read. */
+  /** Processor time of a run relative to the original's; undefined if it cannot be read. */
   readonly work: number | undefined;
 }
 
 const rounds = 15;
 const longest = 20;
 
-/**
- * How fast `file` is beside `original`.
- * @throws PithError E_UNSUPPORTED where nothing can be timed on the target, or as loading and running do.
- */
+/** @throws PithError E_UNSUPPORTED if the target cannot time, or as loading and running do. */
 export async function speedBeside(
   original: string,
   file: string,
@@ -42,7 +39,7 @@ export async function speedBeside(
   return { speed: { ...own.speedup, before: first.milliseconds.median, milliseconds, where }, work };
 }
 
-/** Times the result of a command. Undefined where it computes as much as the model that came in, and has no reference. */
+/** Returns undefined if the result has the input model's cost and there is no reference. */
 export async function timedBeside(
   model: string,
   against: string,
@@ -58,7 +55,7 @@ export async function timedBeside(
   return { against, found };
 }
 
-/** A result that cannot be timed is a result. */
+/** A failed timing does not reject the result. */
 async function timed(against: string, file: string, { bytes: size }: Weight, session: Session): Promise<Speed | Miss> {
   if (size > largestTimed) return new Miss(`the model has more than ${bytes(largestTimed)}`);
   try {

@@ -1,7 +1,4 @@
-/**
- * The folder in which a command keeps the steps that it has done. It stays after the command: a later run continues from there, after one that was stopped or failed, and with
- * another goal, too.
- */
+/** The folder in which a command saves its finished steps, so that a later run can continue, even with another goal. */
 import { rmdirSync } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,14 +21,14 @@ export const freshFlag = {
   fresh: option(v.boolean(), "start again: remove steps kept from earlier runs"),
 };
 
-/** Bytes of finished steps that are kept for a model: enough for some hundred combinations of a small model, and twenty of a large one. */
+/** Maximum bytes of saved steps: some hundred candidates of a small model, and twenty of a large one. */
 export const mostKept = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
 
 /**
- * Makes such a folder inside the folder of the results, which it also makes, and calls the work with its path. An empty folder is removed at the end.
+ * Creates the folder inside the output folder and removes it afterwards if it is empty.
  * @param fresh whether the steps of earlier runs are removed first.
- * @throws PithError of the work: its hint names the folder where steps are kept in it; E_FILE if the folder is a symbolic link, or if another process works in it: two
- * processes would each replace some of the files, and these would not fit each other.
+ * @throws PithError of the work, with a hint about saved steps; E_FILE if the folder is a symbolic link, or if another process uses it: two processes
+ * would overwrite each other's files.
  */
 export async function withSteps<T>(
   out: string,
@@ -55,10 +52,10 @@ export async function withSteps<T>(
       rmdirSync(folder);
       if (isOurs) rmdirSync(out);
     } catch {
-      // Something is kept in it.
+      // It is not empty.
     }
   };
-  // Listeners run in the order in which they were added: the claim ends first.
+  // Exit listeners run in order of registration, so the claim ends first.
   process.on("exit", sweep);
   try {
     if (fresh) await trimFolder(folder, 0, isStoreName);
@@ -70,7 +67,7 @@ export async function withSteps<T>(
       return result;
     } catch (error) {
       const kept = await stepsIn(folder);
-      // Finished steps and trainings are always worth keeping. Figures of the original are worth it only where the run was stopped.
+      // Finished steps and trainings are always kept; metrics of the original only if the run was stopped.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
       const isWorthIt = error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
       if (isWorthIt) throw continued(error, folder);
@@ -84,7 +81,6 @@ export async function withSteps<T>(
   }
 }
 
-/** The same in several folders of results. */
 export function withStepsOfEach<T>(
   [out, ...more]: readonly string[],
   how: Parameters<typeof withSteps>[1],
@@ -94,7 +90,7 @@ export function withStepsOfEach<T>(
   return withSteps(out, how, (folder) => withStepsOfEach(more, how, (others) => work([folder, ...others])));
 }
 
-/** The files of all runs, without those that a killed process did not finish. */
+/** Returns the finished files of all runs. */
 async function stepsIn(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);
   return names.filter((name) => temporaryOf(name) === undefined);

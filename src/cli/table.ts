@@ -6,17 +6,14 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-/** The first to the left, the others, which hold numbers, to the right. */
+/** The first column is aligned left; the others contain numbers. */
 export function columns(first: string, ...others: readonly string[]): Column[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }
 
 const gap = "  ";
 
-/**
- * Lines of a table: columns as wide as their widest cell, titles above, no frames, nothing after the last character of a line.
- * Colour codes take no room.
- */
+/** Aligns columns to their widest cell, without frames and trailing spaces. Color codes have no width. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const titles = columns.map((column) => column.title);
   const cells = rows.map((row) => row.map((cell) => printable(cell, { colors: true })));
@@ -34,7 +31,6 @@ export function tableLines(columns: readonly Column[], rows: readonly (readonly 
   );
 }
 
-/** Columns that a text takes on a terminal: colour codes none, others one. */
 function width(text: string): number {
   return [...stripVTControlCharacters(unmarked(text))].length;
 }

@@ -1,10 +1,8 @@
 /**
- * Everything that the command line prints.
+ * Prints results to standard output and everything else to standard error, so that a pipe receives only the result.
  *
- * Results go to standard output, all else to standard error, so that a pipe gets only the result. Progress is drawn on a terminal; a log gets a
- * line of it now and then, where work takes long.
- * With `json`, standard output is one JSON document and standard error one JSON object per line.
- * Whatever is printed goes through `printable`: no name in a model can do anything to the terminal.
+ * A terminal shows a progress bar, a log occasional lines. With `json`, standard output is one JSON document and standard error one object per line.
+ * All text passes through `printable`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
 import { PithError } from "../errors.ts";
@@ -19,27 +17,26 @@ export interface Stream {
   readonly columns?: number;
 }
 
-/** Of the environment: NO_COLOR, else FORCE_COLOR, else what the terminal is. */
+/** NO_COLOR overrides FORCE_COLOR, which overrides the terminal's capabilities. */
 export type Environment = Readonly<Partial<Record<"NO_COLOR" | "FORCE_COLOR" | "TERM", string | undefined>>>;
 
 export interface TerminalOptions {
   readonly out: Stream;
   readonly err: Stream;
   readonly json: boolean;
-  /** What the user says of the terminal. */
   readonly env: Environment;
-  /** What an internal fault should name: version and platform. */
+  /** Version and platform, for internal errors. */
   readonly about: string;
-  /** Rewrites command lines in a text as the user has to type them (default: as they are). */
+  /** Rewrites command lines as the user must type them. */
   readonly typed?: (text: string) => string;
   /** Removes passwords of the command line from a message. */
   readonly withoutSecrets?: (text: string) => string;
 }
 
 const redraw = 100;
-/** Milliseconds between two lines of progress in a log, and before the first: what is done sooner needs none. */
+/** Milliseconds between lines of progress in a log, and before the first. */
 const relog = 20_000;
-/** Seconds of work before a time left is shown: earlier guesses jump. */
+/** Seconds before a remaining time is shown: earlier estimates jump. */
 const shownAfter = 2;
 const barWidth = 24;
 const usualWidth = 80;
@@ -47,14 +44,14 @@ const usualWidth = 80;
 export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
-  /** What of several files is at work, before the name of the stage: "q4 (2 of 7)". */
+  /** The current one of several files: "q4 (2 of 7)". */
   part = "";
   readonly #options: TerminalOptions;
   readonly #errorColor: ReturnType<typeof picocolors.createColors>;
   #stage = "";
   #began = 0;
   #drawn = 0;
-  /** The first count of the stage and its time: a training that is continued does not begin at 0. */
+  /** A continued training does not begin at 0. */
   #first: { readonly done: number; readonly at: number } | undefined;
   #shows = false;
 
@@ -70,7 +67,7 @@ export class Terminal {
     this.#options.out.write(`${unmarked(printable(this.#typed(text), { colors: true }))}\n`);
   }
 
-  /** As it is: of Pith's own words alone. */
+  /** Prints unescaped, so only for Pith's own words. */
   text(text: string): void {
     this.#clear();
     this.#options.out.write(text);
@@ -106,7 +103,7 @@ export class Terminal {
     }
   }
 
-  /** A remark beside the result. The id of a warning is shown: it can be looked up. */
+  /** Warnings show their id, so that they can be looked up. */
   note(id: string, given: string, level: "note" | "warning" = "note"): void {
     const text = this.#withoutSecrets(given);
     const shown = printable(this.#typed(text));
@@ -114,7 +111,7 @@ export class Terminal {
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }
 
-  /** In a log a line for each of several files; on a terminal the progress says as much. */
+  /** A log gets a line per file; on a terminal the progress shows it. */
   finished(text: string): void {
     if (!this.json && !draws(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
   }
@@ -164,7 +161,7 @@ export class Terminal {
     const isLog = !draws(err, env);
     const now = performance.now();
     if (this.#began === 0) this.#began = now;
-    // Work of a stage may begin anew: samples, then layers.
+    // Work of a stage may restart: samples, then layers.
     const first = this.#first === undefined || done < this.#first.done ? { done, at: now } : this.#first;
     this.#first = first;
     const last = isLog && this.#drawn === 0 ? this.#began : this.#drawn;
@@ -186,7 +183,7 @@ export class Terminal {
   }
 }
 
-/** Columns of a terminal. Some do not know how wide they are, and say 0. */
+/** Some terminals report a width of 0. */
 export function widthOf({ columns = 0 }: Stream): number {
   return columns > 0 ? columns : usualWidth;
 }
@@ -197,7 +194,7 @@ function isColored(stream: Stream, env: Environment): boolean {
   return force === "" ? draws(stream, env) : force !== "0" && force !== "false";
 }
 
-/** Whether it is a terminal that can erase a line, or colour it. */
+/** Whether the terminal can erase lines and show colors. */
 function draws({ isTTY = false }: Stream, { TERM }: Environment): boolean {
   return isTTY && TERM !== "dumb";
 }
@@ -206,14 +203,14 @@ export interface Progress {
   readonly stage: string;
   readonly done: number;
   readonly total: number | undefined;
-  /** A second; 0 where it is not known yet. */
+  /** Per second; 0 if unknown. */
   readonly rate: number;
-  /** That it was measured in. */
+  /** Duration of the measurement of `rate`. */
   readonly seconds: number;
   readonly bar: boolean;
 }
 
-/** `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left`; without a total only what is done. */
+/** `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left` */
 export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: Progress): string {
   const speed =
     rate === 0
@@ -229,7 +226,7 @@ export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: 
   return `${label}${bar}${integer(done)}/${integer(total)}${speed}${left}`;
 }
 
-/** JSON has no big integers, maps, sets or typed arrays; NaN and infinities become null by themselves. */
+/** Converts big integers, maps, sets and typed arrays, which JSON lacks. */
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (value instanceof Map) return Object.fromEntries(value);

@@ -1,7 +1,4 @@
-/**
- * Whether results can be written, tried before the work whose results they are: a training of hours should not end in the message that a folder is
- * not there. What is tried is what is done in the end, so the answers are the same; nothing is left behind.
- */
+/** Checks before long work that its results can be written, by trying it. Leaves nothing behind. */
 import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { makeFolder } from "#platform";
@@ -10,13 +7,13 @@ import { failure } from "../platform/node-failure.ts";
 import { tryToWrite } from "../platform/node-write.ts";
 import { isThere } from "./files.ts";
 
-/** @throws PithError E_FILE before any work is done, if the result could not be written. */
+/** @throws PithError E_FILE if the result could not be written. */
 export async function requireWritable(path: string): Promise<void> {
   await requirePlace(path);
   await tryToWrite(path);
 }
 
-/** @throws PithError E_FILE if nothing could be appended to a file, or, where there is none, if it could not be made. */
+/** @throws PithError E_FILE if the file cannot be created or appended to. */
 export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
   const isNew = !(await isThere(path));
@@ -28,8 +25,8 @@ export async function requireAppendable(path: string): Promise<void> {
 }
 
 /**
- * @param names of the files that will be written into it.
- * @throws PithError E_FILE if a folder, which is made where it is not there, could not take them.
+ * @param names of the files to be written.
+ * @throws PithError E_FILE if the folder, which is created if missing, could not contain them.
  */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   requireFile(path);
@@ -44,16 +41,16 @@ export async function requireWritableFolder(path: string, names: readonly string
       for (const name of names) await tryToWrite(join(path, name));
     } catch (error) {
       if (await isThere(path)) throw error;
-      // Another process that tried the same has taken it away.
+      // Another process that tried the same removed it.
       await requireWritableFolder(path, names);
     }
   } finally {
-    // Only those that are empty go: another process may have begun to use them.
+    // Removes only empty folders: another process may use them already.
     for (const folder of missing) await rmdir(folder).catch(() => {});
   }
 }
 
-/** The folders that would have to be made, the innermost first. @throws PithError E_FILE where a file is in their way. */
+/** Returns the folders to create, innermost first. @throws PithError E_FILE if a file is in the way. */
 async function missingFolders(path: string): Promise<readonly string[]> {
   const missing: string[] = [];
   for (let folder = resolve(path); ; folder = dirname(folder)) {
@@ -68,7 +65,7 @@ async function missingFolders(path: string): Promise<readonly string[]> {
   }
 }
 
-/** @throws PithError E_OPTION for the name by which other programs mean standard output. */
+/** @throws PithError E_OPTION for "-", which other programs use for standard output. */
 function requireFile(path: string): void {
   if (path !== "-") return;
   throw new PithError("E_OPTION", "Results are written to files, not to standard output (-).", {

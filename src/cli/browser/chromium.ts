@@ -1,9 +1,8 @@
 /**
- * A browser without a window, for one page.
+ * A headless browser for one page. The page reports to its server, so any Chromium works without a driver library.
  *
- * The page tells the server that sent it what it found, so nothing needs to steer the browser: any Chromium will do, and no library is
- * needed. The browser ends with the pipe that it was started with, even if this process is killed. It is told the address of the page through
- * this pipe too: all users of a machine can read the arguments of its processes, and whoever knows the address can read the models.
+ * The browser ends with its pipe, even if this process is killed. The page's address also goes through the pipe: other users of the machine can read
+ * process arguments, and whoever knows the address can read the models.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -29,8 +28,8 @@ const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> =
 };
 
 /**
- * The path of a Chromium: CHROME_PATH where it is set, else what is installed, else what Playwright has downloaded.
- * @throws PithError E_ENGINE_MISSING if there is none, E_FILE if CHROME_PATH is no program.
+ * Finds a Chromium: CHROME_PATH, else an installed one, else one from Playwright.
+ * @throws PithError E_ENGINE_MISSING if there is none, E_FILE if CHROME_PATH is not a program.
  */
 export async function findChromium(): Promise<string> {
   const chosen = process.env.CHROME_PATH ?? "";
@@ -68,12 +67,12 @@ async function isProgram(path: string): Promise<boolean> {
 }
 
 export interface OpenPage {
-  /** Resolves when the browser has ended by itself, with its last words. */
+  /** Resolves with the last line of output if the browser ends on its own. */
   readonly ended: Promise<string>;
   close(): Promise<void>;
 }
 
-/** Opens a page. `folder` is for the browser's own files. */
+/** @param folder for the browser's own files. */
 export async function openPage(program: string, address: string, folder: string): Promise<OpenPage> {
   const profile = await mkdtemp(join(folder, "profile-"));
   const flags = [
@@ -88,13 +87,13 @@ export async function openPage(program: string, address: string, folder: string)
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--mute-audio",
-    // Pages out of sight are slowed down, and this one always is.
+    // Chromium throttles invisible pages.
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
-    // Without it WebGPU stays off on Linux.
+    // Enables WebGPU on Linux.
     "--enable-unsafe-webgpu",
-    // Chromium refuses to run as root with its sandbox on.
+    // Chromium does not run as root with its sandbox.
     ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
   ];
   const browser = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
@@ -125,7 +124,7 @@ function end(browser: ChildProcess): Promise<string> {
   });
   return new Promise((resolve) => {
     browser.on("error", (error) => resolve(error.message));
-    // Not "exit": its other processes share the pipe, and write into the folder until they end too.
+    // Not "exit": child processes share the pipe and write into the folder until they end.
     browser.on("close", (code, signal) => {
       const last = words.trimEnd().split("\n").at(-1) ?? "";
       resolve(`${signal ?? `exit code ${code}`}${last === "" ? "" : `; its last line: ${last}`}`);

@@ -1,7 +1,4 @@
-/**
- * An engine whose sessions live in a page of a headless browser: models go there as files, inputs and outputs as bytes. What takes an engine runs
- * on it unchanged; models that are timed are timed in the page, so that nothing of the way there counts.
- */
+/** An engine in a page of a headless browser. Models are timed in the page, so the transfer does not count. */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { delivered, type Engine, wantedNames } from "../../engine/engine.ts";
@@ -26,7 +23,6 @@ import { servePage } from "./server.ts";
 
 export interface BrowserEngine extends Engine {
   readonly facts: PageFacts;
-  /** As `latency` times them, on one batch for each. */
   time(
     models: readonly Model[],
     feeds: readonly Batch[],
@@ -36,18 +32,18 @@ export interface BrowserEngine extends Engine {
   close(): Promise<void>;
 }
 
-/** Milliseconds without a word from the page after which it counts as gone: loading and one run of a large model take long. */
+/** Milliseconds of silence after which the page counts as lost; loading a large model is slow. */
 const patience = 300_000;
-/** Of larger models the weights go in several files: a page holds no more in one piece. */
+/** Weights of larger models are split into several files, because a page cannot hold them in one buffer. */
 const fileBytes = 2 ** 30;
 
 export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal"> {
-  /** The folder of another onnxruntime-web than the one that is installed. */
+  /** Folder of an alternative onnxruntime-web. */
   readonly runtimes?: string;
 }
 
 /**
- * Opens a page. `temporary` is for the files of models and of the browser.
+ * Opens a page. `temporary` stores the files of models and of the browser.
  * @throws PithError as `findChromium` does, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
  */
 export async function openBrowser(
@@ -62,7 +58,7 @@ export async function openBrowser(
   const end = new Promise<never>((_, reject) => {
     lost = reject;
   });
-  // Whoever waits hears of it; nobody may be waiting.
+  // Prevents an unhandled rejection if nobody waits.
   end.catch(() => {});
   let answered: (told: PageMessage) => void = () => {};
   let begin: ((order: Uint8Array) => void) | undefined;
@@ -103,7 +99,7 @@ export async function openBrowser(
     await server.close();
   };
 
-  /** One order at a time: the page asks for the next one with its answer. */
+  /** The page handles one order at a time and requests the next one with its response. */
   let before: Promise<unknown> = Promise.resolve();
   const ask = <K extends Order["kind"]>(order: Extract<Order, { readonly kind: K }>): Promise<Answers[K]> => {
     const asked = before.then(async () => {
@@ -129,7 +125,6 @@ export async function openBrowser(
     if (first.kind === "fault") throw failure(first);
     if (first.kind !== "ready") throw new Error(`The page began with "${first.kind}".`);
     let models = 0;
-    /** Does something with models that lie where the page can read them. */
     const served = async <T>(all: readonly Model[], work: (addresses: readonly string[]) => Promise<T>): Promise<T> => {
       const folder = await mkdtemp(join(temporary, "models-"));
       try {
@@ -169,7 +164,7 @@ export async function openBrowser(
   }
 }
 
-/** Shortens the addresses of modules in a message of the page: whoever knows them can read the models from the server. */
+/** Removes the token from module addresses in messages, because it gives access to the models. */
 const withoutToken = (text: string): string => text.replace(/http:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{32}\//g, "");
 
 function failure({ fault, cause }: Extract<PageMessage, { readonly kind: "fault" }>): Error {

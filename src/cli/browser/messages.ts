@@ -1,5 +1,5 @@
 /**
- * What a page is asked for, and what it tells, as bytes: JSON in which tensors are places, and behind it their elements.
+ * Orders to the page and its responses as bytes: JSON with offsets of tensors, followed by their elements.
  *
  *     4 bytes: length of the JSON   JSON   padding to 8   elements of each tensor, padded to 8
  */
@@ -11,21 +11,18 @@ import { bytesOf, bytesOfText, concatenated, isDense, viewBytes } from "../../te
 import type { Batch, Dense } from "../../tensor/types.ts";
 
 export interface PageFacts {
-  /** The user agent. */
   readonly browser: string;
   readonly version: string;
-  /** Of WebGPU. */
   readonly adapter?: Adapter;
-  /** Threads that WebAssembly may have. */
   readonly threads: number;
 }
 
 export interface Adapter {
   /** "nvidia ampere", "google swiftshader" */
   readonly name: string;
-  /** It computes on the CPU: its times say nothing of graphics cards. */
+  /** A software adapter's times say nothing about graphics cards. */
   readonly isSoftware: boolean;
-  /** Shaders may compute in float16. */
+  /** Shaders support float16. */
   readonly float16: boolean;
 }
 
@@ -34,7 +31,7 @@ export interface PageTiming {
   readonly threads: number | undefined;
 }
 
-/** Models are named by their addresses, sessions by what loading them answered. */
+/** Models are identified by address, sessions by the number that loading returned. */
 export type Order =
   | { readonly kind: "load"; readonly model: string; readonly options: LoadOptions }
   | {
@@ -46,7 +43,6 @@ export type Order =
   | { readonly kind: "release"; readonly session: number }
   | ({ readonly kind: "time"; readonly models: readonly string[]; readonly feeds: readonly Batch[] } & PageTiming);
 
-/** What is answered to each. */
 export interface Answers {
   readonly load: number;
   readonly run: Batch;
@@ -61,7 +57,7 @@ export type PageMessage =
 
 const word = 8;
 type Numbers = Exclude<Dense, Dense<"string">>;
-/** A tensor whose elements begin `at` this byte behind the JSON. */
+/** `at` is the byte offset after the JSON. */
 type PackedTensor = Pick<Numbers, "type" | "dims"> & { readonly at: number; readonly bytes: number };
 
 export function pack(content: Order | PageMessage): Uint8Array<ArrayBuffer> {

@@ -1,4 +1,4 @@
-/** Runs in a browser: loads, runs and times models as the server that sent it asks, one order after the other. */
+/** Runs in a browser: loads, runs and times models for the server, one order after the other. */
 import { threadCount } from "#platform";
 import { createEngine, type Session } from "../../engine/index.ts";
 import { findRuntime } from "../../engine/runtime.ts";
@@ -74,7 +74,7 @@ async function adapterFound(): Promise<Adapter | undefined> {
   return { name, isSoftware, float16: features.has("shader-f16") };
 }
 
-/** What is used of WebGPU, which TypeScript's library does not declare. */
+/** The parts of WebGPU in use, which TypeScript's library does not declare. */
 interface GpuAdapter {
   readonly features: ReadonlySet<string>;
   readonly info: Readonly<Record<"vendor" | "architecture" | "device" | "description", string>> & {
@@ -88,7 +88,7 @@ function faultOf(error: unknown): PageMessage {
 }
 
 let told: PageMessage = await facts().then((found) => ({ kind: "ready", facts: found }), faultOf);
-// Until the server is gone.
+// Ends when the server is gone.
 for (;;) {
   const response: Response = await fetch("told", { method: "POST", body: pack(told) });
   const order = unpack<Order>(new Uint8Array(await response.arrayBuffer()));

@@ -1,6 +1,6 @@
 /**
- * A web server for one page: Pith's own modules, onnxruntime-web, and the files of the models, to this machine only, under an address
- * that nobody can guess, and to nobody who came here by another name (a page whose name was made to lead to this machine). The page is isolated from other origins, so that WebAssembly gets its threads.
+ * Serves Pith's modules, onnxruntime-web and model files to one page on this machine, under an unguessable address. Other host names are rejected
+ * (DNS rebinding). Cross-origin isolation gives WebAssembly its threads.
  */
 
 import { randomBytes } from "node:crypto";
@@ -21,25 +21,25 @@ export interface PageServer {
 
 export interface PageOptions {
   readonly runtime: "wasm" | "webgpu";
-  /** The folder of another onnxruntime-web than the one that is installed. */
+  /** Folder of an alternative onnxruntime-web. */
   readonly runtimes?: string | undefined;
-  /** Files that the page may read, by their paths below its address. */
+  /** Readable files by their paths below the page's address. */
   readonly files: ReadonlyMap<string, string>;
-  /** The page has done what it was asked for, and asks what is next. */
+  /** Receives the page's response and returns the next order. */
   next(told: Uint8Array): Promise<Uint8Array>;
   onProgress(done: number, total: number | undefined): void;
-  /** A module cannot be loaded, or fails. */
+  /** A module could not be loaded, or failed. */
   onFailure(text: string): void;
 }
 
-/** The folder of the modules, `src` or `dist`. */
+/** `src` or `dist`. */
 const code = fileURLToPath(root());
 const extension = moduleExtension();
 const require = createRequire(import.meta.url);
 
-/** Outputs of a model; a page holds no more in one piece. */
+/** Maximum bytes of a response; a page cannot hold more in one buffer. */
 const mostTold = 2 ** 31;
-/** A count, or an error message. */
+/** Maximum bytes of a count or an error message. */
 const mostText = 2 ** 16;
 
 /** Dependencies of the modules, each one file. */
@@ -81,7 +81,7 @@ export async function servePage(options: PageOptions): Promise<PageServer> {
   };
 }
 
-/** The onnxruntime-web of the project that the command runs in, or what its transformers.js brings along; else the one beside Pith. */
+/** Looks in the current project, then next to its transformers.js, then next to Pith. */
 function runtimeFolder(): string {
   const project = createRequire(join(process.cwd(), "package.json"));
   const transformers = () => createRequire(project.resolve("@huggingface/transformers"));
@@ -140,12 +140,11 @@ async function answer(
   return notFound(response);
 }
 
-/** Whether a part of a path leads out of its folder, on any system. */
 function leadsElsewhere(part: string): boolean {
   return part === ".." || /[\\:]/.test(part);
 }
 
-/** What is posted; undefined where it is longer. */
+/** Returns undefined if the body is too long. */
 async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer | undefined> {
   if (Number(request.headers["content-length"] ?? 0) > most) return undefined;
   const parts: Buffer[] = [];
@@ -179,7 +178,7 @@ addEventListener("error", ({ message, target }) => {
 `;
 }
 
-/** What is used of TypeScript, which is there where Pith runs from source. */
+/** The parts of TypeScript in use; TypeScript is installed if Pith runs from source. */
 interface Transpiler {
   readonly ModuleKind: Readonly<Record<"ESNext", number>>;
   readonly ScriptTarget: Readonly<Record<"ES2022", number>>;
@@ -189,7 +188,7 @@ interface Transpiler {
   ): { readonly outputText: string };
 }
 
-/** A module as browsers read it: run from source, its types are taken out. */
+/** Strips the types if Pith runs from source. */
 async function moduleText(path: string): Promise<string> {
   const text = await readFile(path, "utf8");
   if (extension !== ".ts") return text;

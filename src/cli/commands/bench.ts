@@ -102,13 +102,13 @@ export default defineCommand({
 interface Measurement {
   readonly target: TargetName;
   readonly output: BenchOutput;
-  /** Bytes; none in a browser. */
+  /** In bytes; empty in a browser. */
   readonly memories: readonly number[];
 }
 
 type BenchArguments = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
-/** Times the models on a target, and measures their memory. A target that is missing is left out where there are others. */
+/** Times and measures the models on a target. A missing target is skipped if there are others. */
 async function measure(
   target: TargetName,
   models: readonly string[],
@@ -128,7 +128,7 @@ async function measure(
     return undefined;
   }
   const memories: number[] = [];
-  // The processes of a browser hold more than the model.
+  // Browser processes contain more than the model.
   for (const [index, model] of output.inBrowser ? [] : models.entries()) {
     const one = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
     memories.push(await session.job<typeof memoryJob>("memory", one, `bench ${model}`));
@@ -180,7 +180,7 @@ function howTimed({ target, output: { where, latency } }: Measurement): string {
   return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${shared}.`;
 }
 
-/** What the models were given, once where it is the same: an input's size decides what is fast. */
+/** Prints equal inputs once. */
 function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): string[] {
   const texts = inputs.map(inputsText);
   if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets named sizes.`];

@@ -101,7 +101,7 @@ export default defineCommand({
     requireMeaningfulDrop(options.maxDrop, metric);
     const places = placesOf(models, options.out);
     for (const { model, out } of places) {
-      // A recipe that was edited where it was written stays there.
+      // A recipe that was edited in the output folder is kept.
       const isOwn = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
       await requireFreeFolder(out, runFolder, [
         ["the model itself", model],
@@ -138,18 +138,16 @@ export default defineCommand({
   },
 });
 
-/** Flags that only a search takes. */
 const ofSearch = ["minutes", "steps", "targetSize", "faster", "techniques", "keep"] as const;
-/** Those that a folder takes, too. */
 const ofFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
-/** Flags that are set, as they are typed. */
+/** Given flags, as typed. */
 const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
   names
     .filter((name) => options[name] !== undefined)
     .map((name) => (name === "targetSize" ? "--target-size" : `--${name}`));
 
-/** @throws PithError E_USAGE where two flags say the same. */
+/** @throws PithError E_USAGE if two flags set the same limit or objective. */
 function requireOneOfEach(options: Options): void {
   if (namesOf(options, ["minutes", "steps"]).length > 1)
     throw new PithError(
@@ -164,7 +162,7 @@ function requireOneOfEach(options: Options): void {
     );
 }
 
-/** @throws PithError E_USAGE for flags of folders, of a search beside a recipe, and for a search of several models. */
+/** @throws PithError E_USAGE for folder flags, search flags with a recipe, and a search of several models. */
 function requireSingle(models: readonly string[], options: Options): void {
   const { recipe, text } = options;
   if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
@@ -177,7 +175,7 @@ function requireSingle(models: readonly string[], options: Options): void {
     });
 }
 
-/** A folder that transformers.js loads. */
+/** A folder in the layout of transformers.js. */
 function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
@@ -211,7 +209,7 @@ function compressFolder(path: string, options: Options, session: Session): Promi
   );
 }
 
-/** A folder of results for each model. @throws PithError E_USAGE where two models would have the same. */
+/** @throws PithError E_USAGE if two models would share an output folder. */
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
   const stem = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {

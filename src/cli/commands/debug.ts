@@ -13,7 +13,7 @@ import { metricFlags } from "../metrics.ts";
 import { columns } from "../table.ts";
 import { requireWritable } from "../writable.ts";
 
-/** Layers that are listed, those first that have most to do with the error. */
+/** Only the layers with the largest error are listed. */
 const layersShown = 20;
 
 export default defineCommand({
@@ -53,7 +53,7 @@ export default defineCommand({
         model,
         on,
         lost,
-        // Of several that cannot be told apart none is the first.
+        // Layers that cannot be told apart are reported together.
         blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
         blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
         layers,

@@ -20,7 +20,6 @@ import { requireAppendable } from "../writable.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
-/** With the samples that were given, prepared in the same way. */
 function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
   const samples = data === undefined ? [] : ["--data", data.path];
   const prepared = data?.preprocess === undefined ? [] : ["--preprocess", data.preprocess];
@@ -147,15 +146,15 @@ interface Goal {
   readonly kind: string;
   readonly met: boolean;
   readonly text: string;
-  /** Why it could not be judged. */
+  /** Why it could not be checked. */
   readonly failure?: PithError;
 }
 
-/** The drop that is allowed, of the figure that counts and of the user's own score. */
+/** Checks the allowed drop of the main metric and of the user's own score. */
 function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
   const goals: Goal[] = [];
   const { verdict, comparison, others } = measured ?? {};
-  // A result that has lost an output does not do what the original does, whatever the metric of another output is.
+  // A lost output fails regardless of the metric of another output.
   const isLost = typeof others === "object" && others.lost !== undefined;
   if (verdict !== undefined && comparison !== undefined && !isLost)
     goals.push({
@@ -171,7 +170,7 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
   return goals;
 }
 
-/** @param hasGoals another name, type or dimension is wrong in any case, other values only if the result has to be as good. */
+/** @param hasGoals without goals only a missing or differently shaped output fails, not different values. */
 function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
   if (typeof others !== "object" || others.lost === undefined) return [];
   return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
@@ -223,7 +222,7 @@ function figureRows({
     const how = found === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
     rows.push(["same alone and in batch", found, `${how}, of ${counted(samples, "sample")}`]);
   }
-  // Of what holds a model against its original the original itself has nothing to say.
+  // A metric relative to the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
   const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
   const apart = row("difference", comparison.unit, comparison.difference, difference);

@@ -1,10 +1,9 @@
-/** What a command on a folder prints and returns. */
 import { basename, join } from "node:path";
 import { noneText } from "../../folder/card.ts";
 import { type FolderFile, folderTable } from "../../folder/index.ts";
 import type { Result } from "../command.ts";
 
-/** The table of the files, what became of each, and whether the goal was missed. @param isChoice of each model one file is kept. */
+/** Shows the table of files with their outcome. @param isChoice one file per model is kept. */
 export function folderResult(
   out: string,
   files: readonly FolderFile[],

@@ -1,4 +1,4 @@
-/** The search of `pith compress` over all techniques for each model of a folder, in a job as for a single model. */
+/** Runs the search of `pith compress` for each model of a folder, in a job as for a single model. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PithError } from "../../errors.ts";
@@ -26,9 +26,7 @@ import type compressJob from "../jobs/compress.ts";
 import { samplesLine } from "../samples.ts";
 
 export interface FolderSearch {
-  /** For models and report of each search. */
   readonly folder: string;
-  /** Where steps are kept. */
   readonly resumeFolder: string;
   readonly minutes: number | undefined;
   readonly steps: number | undefined;
@@ -37,7 +35,7 @@ export interface FolderSearch {
 }
 
 interface Judging {
-  /** Samples of each model; of those that continue texts together each gets its own of the texts. */
+  /** Samples of each model. Modules that continue texts jointly each use captured inputs instead. */
   readonly data: DataRequest;
   readonly together:
     | { readonly folder: string; readonly bases: readonly string[]; readonly texts: readonly string[] }
@@ -50,7 +48,7 @@ interface Judging {
   readonly purpose: Purpose | undefined;
 }
 
-/** @param modules how many there are: time and combinations are divided among them. */
+/** @param modules number of models that share the time or the candidates. */
 export function searcherOf(
   { folder, resumeFolder, elsewhere, steps, minutes = usualMinutes, techniques }: FolderSearch,
   { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
@@ -79,7 +77,7 @@ export function searcherOf(
             recipe: undefined,
             data: { ...data, ...own },
             metric,
-            // Of several models each has outputs of its own.
+            // Several models have different outputs.
             output: together === undefined ? output : undefined,
             targets,
             resumeFolder,
@@ -102,14 +100,14 @@ export function searcherOf(
       const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
       terminal.note("search", `${base}: ${tried} tried, see ${report}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
-      // A smaller model that was not kept for its speed.
+      // A smaller model was rejected because it is slow.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
       return foundIn(run, out);
     },
   };
 }
 
-/** Runs the originals when it is first asked. */
+/** Runs the originals on first use. */
 function capturedOnce(
   { folder, bases, texts }: NonNullable<Judging["together"]>,
   out: string,
@@ -124,7 +122,7 @@ function capturedOnce(
   };
 }
 
-/** The one that is kept, and the others of its front. */
+/** Returns the chosen variant and the others on its front. */
 async function foundIn(run: Run, folder: string): Promise<readonly Found[]> {
   const found: Found[] = [];
   for (const [place, variant] of run.variants.entries()) {
@@ -161,7 +159,7 @@ function figuresOf(
   };
 }
 
-/** What is wrong on one is not written. */
+/** Files that fail on a target are not written, so only passes and unknowns occur. */
 export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};
   return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };

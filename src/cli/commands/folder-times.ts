@@ -1,4 +1,4 @@
-/** The speed of a folder's files beside their originals. */
+/** Times a folder's files relative to their originals. */
 import { basename } from "node:path";
 import { Miss, refusalIn } from "../../errors.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
@@ -7,7 +7,7 @@ import type { Settings } from "../../task/index.ts";
 import type { Session } from "../command.ts";
 import { speedBeside } from "../speed.ts";
 
-/** As `bench` times files, on each target where that is possible and the machine is idle enough; where it is not, that is said. */
+/** Times like `bench` on each target. If that is impossible or the machine is busy, it logs the reason. */
 export function timer(
   targets: readonly TargetName[],
   set: Settings,
@@ -31,7 +31,7 @@ export function timer(
       } catch (error) {
         const { code, message } = refusalIn(error);
         untimed(`${basename(out)}: ${message}`);
-        // Nothing is timed there, whatever the file.
+        // The target cannot time any file.
         if (code === "E_UNSUPPORTED") never.add(target);
       }
     }

@@ -1,4 +1,4 @@
-/** Commands on a folder as transformers.js lays it out: its variants made by jobs, timed, tried together on texts. */
+/** Commands on a folder in the layout of transformers.js. */
 import { readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
@@ -51,7 +51,7 @@ interface TextFile {
 
 const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
-/** Does the work with the lines of `--text` in a file. @throws PithError E_USAGE with `--data` as well */
+/** Writes the lines of `--text` to a temporary file. @throws PithError E_USAGE with `--data` as well */
 export async function withTexts<O extends TextFile>(
   { text, ...given }: O & { readonly text?: readonly string[] | undefined },
   work: (given: Omit<O, "text"> & TextFile) => Promise<Result>,
@@ -59,7 +59,7 @@ export async function withTexts<O extends TextFile>(
   if (text === undefined) return work(given);
   if (given.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
   const [first = ""] = text;
-  // What is called as a file is one, so that one that is missing is no text.
+  // A word that looks like a file name is a file, so a missing file is not taken for a text.
   const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
   if (text.length === 1 && isFile) return work({ ...given, data: first, isText: true });
   const folder = await temporaryFolder();
@@ -76,7 +76,7 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
-/** Of fewer, next to nothing is known of a model that is judged by them. */
+/** Fewer texts say too little about a model. */
 const fewestTexts = 16;
 
 interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
@@ -87,7 +87,7 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
   readonly strict?: boolean | undefined;
   readonly force?: boolean | undefined;
   readonly spare?: boolean | undefined;
-  /** How models are searched over all techniques, and where the steps of that are kept. */
+  /** Settings of a search over all techniques. */
   readonly search?: FolderSearch | undefined;
 }
 
@@ -107,7 +107,7 @@ export async function variantsOf(
   const data = dataRequest(given);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
-  // Samples are for a model that answers alone; of several each is compared on random inputs, and all together on the texts.
+  // Samples need a standalone model. Otherwise each model is compared on random inputs, and all jointly on the texts.
   const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   const samples = mainOf(bases).isAlone && !isText ? data : undefined;
@@ -117,7 +117,7 @@ export async function variantsOf(
     });
   const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };
   const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
-  // A folder without models is refused below, with what it holds instead.
+  // A folder without models is rejected below with a list of its contents.
   if (bases.length > 0)
     await session.job<typeof folderCheckJob>(
       "folder-check",
@@ -175,10 +175,10 @@ export async function variantsOf(
       throw error;
     }
   };
-  // A model of numbers may be fed with a table as well.
+  // A model without a tokenizer can read a table as well.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
-  // With samples the column is named where they are opened.
+  // With samples, opening them reports the column.
   if (column !== undefined && samples === undefined)
     session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
   const tooFew = (texts.length > 0 || samples === undefined) && texts.length < fewestTexts;
@@ -205,7 +205,7 @@ export async function variantsOf(
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
       settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
-      // What nothing may be spared in is not repaired by them.
+      // Without the precision fallback, texts cannot repair anything.
       texts: force || spare === false ? undefined : texts,
       search:
         search === undefined || data === undefined || tooFew
@@ -242,7 +242,7 @@ export async function variantsOf(
   return folderResult(out, files, originals, keepSmallest === true);
 }
 
-/** How near a result is to its original, for the table. */
+/** Formats the similarity to the original for the table. */
 function nearnessOf({
   comparison,
   likeness,
@@ -258,7 +258,7 @@ function nearnessOf({
   return { ...found, ...targetsField(targets) };
 }
 
-/** What stands for samples: the hash of a file; of a folder the names, sizes and times of what is in it. */
+/** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */
 async function identityOf(path: string): Promise<string> {
   if (!(await isFolder(path))) return fileHash(path).catch(() => path);
   const names = (await readdir(path, { recursive: true })).toSorted();
@@ -266,7 +266,7 @@ async function identityOf(path: string): Promise<string> {
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
 }
 
-/** In the words for one file among others, which are written. */
+/** Rewords an error for one file among others that were written. */
 function ofOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;
   const { code, message, hint } = error;
@@ -276,7 +276,6 @@ function ofOneFile(error: unknown): unknown {
   });
 }
 
-/** What a run that was stopped leaves. */
 function stopped(error: unknown, out: string): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const text = `Stopped. Finished files are kept in "${out}"; the same command continues.`;

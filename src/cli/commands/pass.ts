@@ -1,4 +1,4 @@
-/** A command from a pass: flags from its options, one model in, one model out, measured on data where there is any. */
+/** Builds a command from a pass: flags from its options, one input model, one output model, evaluated if there is data. */
 
 import { join } from "node:path";
 import * as v from "valibot";
@@ -60,7 +60,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
     arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
-    // No goal is judged where the weights are discarded on purpose.
+    // A pass that discards the weights on purpose has no goal.
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(takesStudent ? [] : ["student"]),
@@ -69,7 +69,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
     passed: pass.options,
-    // The job opens the data, prepares it, and gives the pass its part, and the metric.
+    // The job opens and prepares the data and gives the pass its split and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
     folders: () => true,
@@ -96,7 +96,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       requireGiven(pass, data, aim);
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
-      // Wrong settings are refused before any data is read.
+      // Rejects invalid settings before any data is read.
       const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
       fitting(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
       if (data === undefined) await requireNoSamples(pass, passed);
@@ -119,7 +119,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         spare,
         dryRun,
       };
-      // A pass may have an option of this name, which says how much of the model is cut.
+      // A pass may have its own `targetSize` option, for the share to prune.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const targetBytes = choosesBits ? bytesOf(targetSize) : undefined;
       const copiesSidecars = place.folder !== undefined;
@@ -145,7 +145,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
 
-/** The model that is changed. @throws PithError E_USAGE where none is named, or two are */
+/** @throws PithError E_USAGE if no model is named, or two are */
 function modelIn(word: string | undefined, student: string | undefined, aim: unknown, name: string): string {
   if (word !== undefined && student !== undefined)
     throw new PithError("E_USAGE", `The student is named twice: ${word}, and --student ${student}.`);
@@ -156,7 +156,7 @@ function modelIn(word: string | undefined, student: string | undefined, aim: unk
   });
 }
 
-/** @throws PithError E_USAGE where data, or the other model, is missing whatever the options are */
+/** @throws PithError E_USAGE if data or the reference model is always required and missing */
 function requireGiven(
   { id: name, options, reference, command }: AnyPass,
   data: DataRequest | undefined,
@@ -171,7 +171,7 @@ function requireGiven(
     });
 }
 
-/** @throws PithError E_USAGE where these options need samples */
+/** @throws PithError E_USAGE if these options need samples */
 async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
   if (typeof data !== "object") return;
   const opened = await openModules(name, options, passed);
@@ -189,7 +189,7 @@ interface Inputs {
   readonly data: DataRequest | undefined;
 }
 
-/** The files that will be written. @throws PithError where one of them cannot be, or would take the place of what is read */
+/** @throws PithError if an output file cannot be written or would overwrite an input */
 async function openPlaces(
   { reference = "original", command }: AnyPass,
   passed: Session["passed"],
@@ -224,7 +224,7 @@ async function openPlaces(
   return { replaced, alsoWritten };
 }
 
-/** The flag `--samples` is of the command, and the pass's option `samples` has another. */
+/** The command has a flag `--samples` too, so the pass's option `samples` has another flag. */
 export function withCalibration(
   session: Session,
   { calibrationSamples: samples }: { calibrationSamples?: number | undefined },
@@ -232,7 +232,7 @@ export function withCalibration(
   return samples === undefined ? session : { ...session, passed: { ...session.passed, samples } };
 }
 
-/** What a command that was stopped leaves. A training with a folder for it has said what it keeps. */
+/** Explains what a stop left. A training with a checkpoint folder reports that itself. */
 function stopped(error: unknown, { trains, keeps }: { readonly trains: boolean; readonly keeps: boolean }): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || keeps) return error;
   const { message, hint, cause } = error;

@@ -40,7 +40,7 @@ export default defineCommand({
   },
 });
 
-/** Beside the model; of a folder beside that, because what is in it is shipped. */
+/** Writes next to a folder, because its contents are shipped. */
 function pageOf(word: string, model: string): string {
   if (model === word) return model.replace(/(\.onnx)?$/i, ".html");
   return besideFolder(word, ".html");

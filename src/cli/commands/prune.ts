@@ -1,4 +1,3 @@
-/** `pith prune`: the pass; or, on a folder as transformers.js lays it out, its vocabulary. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { bytes, counted, integer, times } from "../../evaluate/numbers.ts";
@@ -33,7 +32,7 @@ export default defineCommand({
   },
 });
 
-/** Flags that go with it. */
+/** Flags that can be combined with --vocabulary. */
 const own: ReadonlySet<string> = new Set(["--vocabulary", "--out", "--json", "--seed"]);
 
 async function trimmed(

@@ -1,4 +1,3 @@
-/** `pith quantize`: the pass on a file, or, on a folder as transformers.js lays it out, every variant that is asked for. */
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
@@ -89,7 +88,7 @@ export default defineCommand({
     }),
 });
 
-/** Whether options say of themselves that weights are meant: blocks, few bits, and codes that no other scheme has. */
+/** Whether options imply the weights scheme: blocks, low bits, or types that no other scheme has. */
 const isOfWeights = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
   block !== undefined ||
   (typeof bits === "number" && bits < 7) ||

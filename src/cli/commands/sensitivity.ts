@@ -31,7 +31,7 @@ import { freshFlag, withSteps } from "../steps-folder.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** Layers that are listed of each kind, those first that lose most. */
+/** Only the most sensitive layers of each kind are listed. */
 const layersShown = 20;
 
 const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
@@ -106,7 +106,7 @@ export default defineCommand({
       (resumeFolder) =>
         withoutLeftovers(files, () =>
           session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, {
-            // Jobs that nobody has begun are taken back from the queue.
+            // A stop removes queued jobs that nobody has begun.
             keeps: input.queue !== undefined,
           }),
         ),

@@ -117,5 +117,5 @@ function compared(comparison: SimplifyOutput["comparison"]): string {
   return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${rounds}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 
-/** A model that differs from itself by this much when the runtime fuses it cannot be told from one that is a little wrong. */
+/** If fusing changes the original by more than this, a slightly wrong rewrite cannot be detected. */
 const unsteady = (own: number): boolean => own > 0.01;

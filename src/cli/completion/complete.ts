@@ -1,4 +1,3 @@
-/** The words that could stand where a command line is being typed. */
 import type { Command, Option } from "commander";
 import { ValueFlag } from "../options.ts";
 
@@ -8,8 +7,8 @@ export interface Candidate {
 }
 
 /**
- * @param words those before the one that is typed, without `pith`, and that one, of which the beginning is there.
- * @returns none where any file may be meant.
+ * @param words the words without `pith`; the last one is incomplete.
+ * @returns an empty list if any file name is possible.
  */
 export function candidates(program: Command, words: readonly string[]): readonly Candidate[] {
   const last = words.at(-1) ?? "";
@@ -45,7 +44,7 @@ function among(
   return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));
 }
 
-/** The flag whose value is typed, what of it is there, and what stands before it in the same word. */
+/** Returns the flag whose value is being typed, the typed part, and the text before it in the same word. */
 function valueAt(
   command: Command | undefined,
   before: readonly string[],
@@ -53,7 +52,7 @@ function valueAt(
 ): { readonly flag: Option; readonly typed: string; readonly before: string } | undefined {
   const [previous, earlier] = [before.at(-1), before.at(-2)];
   const [, inside, typed = ""] = /^(--[^=]+)=(.*)$/s.exec(last) ?? [];
-  // bash takes "=" for a word.
+  // bash splits words at "=".
   const found =
     inside !== undefined
       ? { flag: flagCalled(command, inside), typed, before: `${inside}=` }
@@ -63,12 +62,12 @@ function valueAt(
           ? { flag: flagCalled(command, earlier), typed: last, before: "" }
           : { flag: last.startsWith("-") ? undefined : flagCalled(command, previous), typed: last, before: "" };
   const { flag } = found;
-  // What may stand alone may be followed by anything.
+  // An optional value may be omitted, so the word can be something else.
   const isValue = flag?.required === true || (flag?.optional === true && wordsOf(flag, found.typed).length > 0);
   return flag !== undefined && isValue ? { ...found, flag } : undefined;
 }
 
-/** Of a list the words that are not in it, behind those that are. */
+/** Completes a list with words that it does not contain yet. */
 function wordsOf(flag: Option, typed: string): readonly string[] {
   if (!(flag instanceof ValueFlag)) return [];
   const given = flag.isList ? typed.split(",").slice(0, -1) : [];
@@ -79,7 +78,6 @@ function wordsOf(flag: Option, typed: string): readonly string[] {
   });
 }
 
-/** How many of the words are arguments of the command. */
 function positionals(command: Command | undefined, words: readonly string[]): number {
   const isOther = (word: string, index: number): boolean =>
     word.startsWith("-") || flagCalled(command, words[index - 1])?.required === true;

@@ -1,6 +1,6 @@
 /**
- * What makes a shell ask `pith complete -- <words>` for the word that is typed: one line for each that fits, and behind a tab what it means. Where
- * there is none, the shell completes names of files. No word of the command line is evaluated on the way.
+ * Shell functions that call `pith complete -- <words>`. It prints one candidate per line, with its meaning after a tab; without candidates the shell
+ * completes file names. No word of the command line is evaluated.
  */
 export const shells = ["bash", "zsh", "fish"] as const;
 

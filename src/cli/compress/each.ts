@@ -1,4 +1,4 @@
-/** The jobs of `pith compress`: one for each model, after a recipe has run on several models ahead. */
+/** Runs the jobs of `pith compress`, one per model. A recipe for several models first runs in parallel. */
 import { join } from "node:path";
 import { PithError, refusalIn } from "../../errors.ts";
 import type { Session } from "../command.ts";
@@ -13,7 +13,7 @@ type ModelInput = Omit<CompressInput, "resumeFolder">;
 
 /**
  * @param inputs several only with a recipe.
- * @returns for each model its output, or where there are several why it has none.
+ * @returns each model's output, or its error if there are several models.
  * @throws PithError of a model that is the only one; E_STOPPED.
  */
 export function compressEach(
@@ -38,7 +38,6 @@ export function compressEach(
   });
 }
 
-/** What a search that was stopped leaves. */
 async function stoppedSearch(error: unknown, { model, out, command }: ModelInput): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const best = await interimIn(out);
@@ -49,7 +48,7 @@ async function stoppedSearch(error: unknown, { model, out, command }: ModelInput
   return new PithError("E_STOPPED", `compress ${model} was stopped. ${found}.`, { cause: error });
 }
 
-/** Has the recipe run on all models in other processes. @returns the inputs with the folders in which its results lie. */
+/** Runs the recipe on all models in other processes. @returns the inputs with the folders of the results. */
 async function doneAhead(inputs: readonly CompressInput[], session: Session): Promise<readonly CompressInput[]> {
   const [{ recipe, jobs = 1, queue } = {}] = inputs;
   if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;

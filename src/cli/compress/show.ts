@@ -61,7 +61,7 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       if (chosen === undefined) return;
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
-      // The verdict: what was kept and why, what it costs, and how to go on.
+      // What was kept and why, its cost, and the next command.
       const reason = choiceClause(run);
       const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
       terminal.line(`kept: ${kept}. ${gainSentence(run)}${slowerText(run)}`);
@@ -72,7 +72,6 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
   };
 }
 
-/** What to do where nothing was kept. */
 function hintOf({ refused, search, variants }: Run): string {
   const isOffTarget = variants.some(({ refusedAs }) => refusedAs === "off target");
   if (search !== undefined && isOffTarget)
@@ -82,7 +81,6 @@ function hintOf({ refused, search, variants }: Run): string {
   return `Allow more (--max-drop), ${other}, or write it anyway: --force.`;
 }
 
-/** What there is to say of several models: of each its table, or why it has none. */
 export function showEach(
   results: readonly { readonly model: string; readonly out: string; readonly result: Result | PithError }[],
 ): Result {
@@ -159,7 +157,7 @@ function printVariants(terminal: Terminal, run: Run): void {
     ],
   );
   for (const { name, steps } of run.variants) {
-    // Every round of a repeat leaves the same places.
+    // Rounds of a repeat skip the same places.
     const missed = steps.flatMap((step) => step.misses);
     const misses = [...groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values()].flatMap(
       ([first]) => first ?? [],
@@ -187,7 +185,7 @@ function reasonsOf(misses: StepRecord["misses"]): string {
 
 const mostReasons = 2;
 
-/** What a variant's line ends in: the reason of a refusal, or the paired difference. */
+/** The reason of a rejection, or the paired difference. */
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
   if (refused !== undefined) return refused;
   if (comparison === undefined) return "";

@@ -1,2 +1,2 @@
-/** Shares of the sum of squared singular values of a weight; of each it is shown how many of the largest hold it. */
+/** Shares of a weight's sum of squared singular values; for each, `inspect` shows how many of the largest values are needed. */
 export const energies = [0.9, 0.95, 0.99] as const;

@@ -13,10 +13,10 @@ import type { Terminal } from "../terminal.ts";
 import { energies } from "./energies.ts";
 
 const shownMisses = 5;
-/** Longer tables of layers are drawn together. */
+/** Longer tables of layers are merged. */
 const mostRows = 24;
 const shownBlocks = 8;
-/** Smaller tables are shown by --json alone. */
+/** Smaller tables appear only with --json. */
 const leastShare = 0.01;
 
 export function show(
@@ -34,7 +34,7 @@ export function show(
   showMisses(data, terminal);
 }
 
-/** What a reader of the table of layers would miss: graphs inside nodes, weights that several nodes read, or that are inputs. */
+/** Reports what the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
 function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
   if (inside.graphs > 0) {
     const held = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
@@ -119,7 +119,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
 
 /** "int8 [64, 64], 64 scales, shared" */
 function weightText({ weight, bits, scales, sharedWith }: InspectedLayer): string {
-  // What the element type says already need not be said again.
+  // The element type may state the bits already.
   const codes = bits === undefined || weight.replace(/ .*/, "").endsWith(`int${bits}`) ? "" : `, ${bits} bits`;
   const scaled = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
   return `${weight}${codes}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
@@ -184,7 +184,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
   const large = savings.tables.filter((table) => table.bytes >= leastShare * file);
   for (const table of large.slice(0, shownMisses)) terminal.line(tableLine(table, file));
-  // Equal reasons at other places, as blocks have them, are one line.
+  // Repeated blocks give equal reasons, which are merged.
   const reasons = groupBy(
     layers.flatMap(({ kept }) => kept ?? []),
     ({ reason }) => reason,
@@ -199,7 +199,7 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   if (notUnderstood.length === 0) return;
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);
-  // Equal reasons of nodes of one operator are one line.
+  // Merges equal reasons for nodes of one operator.
   const groups = groupBy(notUnderstood, ({ at, reason }) => `${at?.replace(/ ".*/, "")} ${reason}`);
   const lines = [...groups.values()].map(([{ at, reason }, ...others]) => {
     const first = at === undefined ? reason : `${at}: ${reason}`;
@@ -214,7 +214,7 @@ const longestFormula = 40;
 function operationsText(value: OperationCount | undefined): string {
   if (value === undefined) return "?";
   const { per = "" } = value;
-  // Sizes that only a run tells have no name to show.
+  // Sizes that only a run determines have no name.
   if (per !== "" && isUnknownDim(symbol(per))) return "?";
   if (per.length > longestFormula) {
     const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
@@ -231,7 +231,7 @@ function termsText(sum: string): string {
   return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
 }
 
-/** "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)", for each stretch that holds layers. */
+/** "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)" */
 export function blockLines({ all, repeats }: Inspection["blocks"]): readonly string[] {
   return repeats.flatMap(({ first, count: blocks }) => {
     const [row, last] = [all[first], all[first + blocks - 1]];

@@ -1,4 +1,4 @@
-/** Advice where a result is worse than the original. It names only flags of the command that ran. */
+/** Advice for results that are worse than the original. It names only flags of the command that ran. */
 import { capitalized } from "../../errors.ts";
 import { type Blame, isSpread } from "../../evaluate/index.ts";
 import type { AnyPass, Change, OptionValues } from "../../passes/index.ts";
@@ -13,7 +13,7 @@ interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
-/** How to keep trained weights that are not written: the end of a sentence. */
+/** Returns the end of a sentence: how to keep trained weights that are not written. */
 export function keepingAdvice(
   { options: schema }: AnyPass,
   { options: { checkpoint } }: Pick<Advised, "options">,
@@ -25,16 +25,16 @@ export function keepingAdvice(
 }
 
 interface Refused {
-  /** The estimate keeps the goal, and --strict demands more. */
+  /** The estimate meets the goal, but --strict requires more. */
   readonly unshown?: boolean;
   readonly blamed?: Blame | undefined;
   readonly changes?: readonly Change[];
   readonly because?: Lost["because"];
-  /** The goal is about another model than the one that came in, and the result is no worse than this one. */
+  /** The reference is not the input model, and the result is no worse than the input model. */
   readonly lostBefore?: boolean;
-  /** Whether the result has weights in floats, which can be trained. */
+  /** Whether the result has float weights, which can be trained. */
   readonly trainable?: boolean;
-  /** Classes were compared, and nothing says that the output scores any. */
+  /** Classes were compared although nothing shows that the output is class scores. */
   readonly assumesScores?: boolean | undefined;
 }
 
@@ -57,7 +57,7 @@ export function lostAdvice(
   const spread = blamed !== undefined && isSpread(blamed);
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const without = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
-  // What trains what is left makes up for a loss of all layers together.
+  // Training can recover a loss that is spread over all layers.
   const state = { trainable, holds: false };
   const next = spread ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
   const offers = [
@@ -81,13 +81,13 @@ export function lostAdvice(
   return `${kept}${capitalized([...offers, anyway].join(", "))}${later}${then}`;
 }
 
-/** The value of --except with one more layer, quoted for a shell. */
+/** Returns the value of --except with one more layer, quoted for a shell. */
 function exceptText({ except }: OptionValues, layer: string): string {
   const text = [...(Array.isArray(except) ? except : except === undefined ? [] : [except]), layer].join(",");
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
 
-/** For passes that train, a sentence about what would lose less; "" for others, of which a small loss is expected. */
+/** For passes that train, a sentence about a milder setting; "" for others, which are expected to lose a little. */
 export function gentlerAdvice(pass: AnyPass, { options }: Pick<Advised, "options">): string {
   const gentler = trains(pass) ? gentlerThan(pass, options) : undefined;
   return gentler === undefined ? "" : ` ${gentler}.`;

@@ -1,4 +1,4 @@
-/** Jobs that are done ahead of a command: in several processes here, or by the workers of a queue. */
+/** Runs jobs of a command in parallel: in several local processes, or by the workers of a queue. */
 import { basename } from "node:path";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
@@ -16,19 +16,18 @@ import type { SharedInput, Work } from "../queue/inputs.ts";
 import { type OpenedQueue, openQueue } from "../queue/queue.ts";
 import { inputIn, openSharedStore, requireStored, shareInput } from "../queue/shared-store.ts";
 
-/** Where jobs are done. */
 export interface Elsewhere {
-  /** In so many processes at a time here, where there is no queue. */
+  /** Number of local processes, without a queue. */
   readonly jobs: number;
-  /** By the workers of this queue, which reach this folder or bucket. */
+  /** Workers of this queue share this folder or bucket. */
   readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
 /**
  * Opens the processes or the queue for the time of some work.
- * @param models to which the jobs belong, with what all jobs of each are given.
- * @param workOf the job of a name; `its` returns what stands for such an input in the store of the queue.
- * @param work is given the pool, none where there is nothing beside this process, and `here`, which returns the input by which this process finds the results.
+ * @param models the models of the jobs, with the common input of each.
+ * @param workOf returns the job of a name; `its` maps an input to its representation in the queue's store.
+ * @param work receives the pool, if any, and `here`, which maps an input to the one that locates the results locally.
  */
 export async function withAhead<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
@@ -64,16 +63,15 @@ export async function withAhead<I extends SharedInput, T>(
   }
 }
 
-/** Where a job stores its results. */
 export const storeOf = async ({ resumeFolder, bucket }: SharedInput) => ({
   resumeFolder,
   bucket: bucket === undefined ? undefined : await openBucket(bucket),
 });
 
-/** Bytes that a process takes beside its model, about, and how many times its model. */
+/** Approximate bytes of a process, and its multiple of the model's bytes. */
 const [ofProcess, ofModel] = [400e6, 20];
 
-/** A process of its own for each job, as many at a time as there is memory for. @param bytes of the weights of the largest model. */
+/** Runs each job in a process, limited by the free memory. @param bytes of the weights of the largest model. */
 export function inProcesses(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
   const most = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (ofProcess + ofModel * bytes))));
   return new Pool({
@@ -84,7 +82,7 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
       try {
         await runJob<Job>(moduleOf(`cli/jobs/${kind}`), input as never, options);
       } catch (error) {
-        // The command does the same work itself, and says what is wrong with it.
+        // The command repeats the work itself and reports the error.
         if (!(error instanceof PithError)) throw error;
       }
       return true;
@@ -92,7 +90,7 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
   });
 }
 
-/** Jobs for the workers of a queue. @param modules that the jobs name. */
+/** @param modules that the jobs name. */
 async function onQueue(
   queue: OpenedQueue,
   url: string,
@@ -114,7 +112,7 @@ async function onQueue(
       text: `only workers started with${flag} run these jobs; the rest runs here`,
     });
   const pool = new Pool({
-    // All jobs of a round are queued at once, as more workers may come.
+    // All jobs of a round are queued at once, because more workers may join.
     room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
     doOne: (name, job) => queue.doOne(workOf(name), job),
   });
@@ -122,7 +120,7 @@ async function onQueue(
     get jobs() {
       return pool.jobs;
     },
-    // A worker takes the job first that was queued last.
+    // A worker takes the job that was queued last.
     doRound: (round, others, within) => pool.doRound(round.toReversed(), others, within),
     close: () => pool.close(),
   };

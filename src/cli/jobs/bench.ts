@@ -1,4 +1,4 @@
-/** Job of `pith bench`: models timed against the first, interleaved, on the same random inputs. */
+/** Job of `pith bench`: times models relative to the first, interleaved, on the same random inputs. */
 import { tokenizerBeside } from "../../data/tokenizer.ts";
 import { createEngine, type RuntimeName } from "../../engine/index.ts";
 import type { LatencyReport } from "../../evaluate/index.ts";
@@ -27,23 +27,23 @@ export interface BenchInput {
   readonly dims: readonly string[];
   readonly set: Settings;
   readonly rounds: number;
-  /** See `LatencyOptions`; a browser does all rounds. */
+  /** See `LatencyOptions`; a browser runs all rounds. */
   readonly seconds?: number;
   readonly threads: number | undefined;
   readonly seed: number;
-  /** Which of the models is the original is known, and not to be doubted. */
+  /** The first model is known to be the original, so the order is not questioned. */
   readonly inOrder?: boolean;
 }
 
 export interface BenchOutput {
   readonly latency: LatencyReport;
   readonly batches: readonly number[];
-  /** The dimensions of each model's inputs, and with types as `inputTexts` says. */
+  /** Dimensions of each model's inputs. */
   readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
   readonly runtime: RuntimeName;
   readonly inBrowser: boolean;
-  /** In words: which browser, which adapter. */
+  /** Browser and adapter, in words. */
   readonly where: string;
 }
 
@@ -76,7 +76,7 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   }
 }
 
-/** Sizes of dimensions that models are timed on: no more tokens than the tokenizer beside any of them allows. */
+/** Returns the timed sizes; a tokenizer next to any model limits the number of tokens. */
 export async function timedSizes({
   models,
   dims,
@@ -85,12 +85,11 @@ export async function timedSizes({
   return { sizes: namedSizes(dims), length: Math.min(...(await Promise.all(models.map(tokensTimed)))), seed };
 }
 
-/** Default number of tokens that a model is timed on. */
 export async function tokensTimed(path: string): Promise<number> {
   return Math.min(timedLength, (await tokenizerBeside(path).catch(() => undefined))?.longest ?? timedLength);
 }
 
-/** How many samples one run takes: the first dimension of the inputs, where it is open and the same in all; else one. */
+/** Returns the samples per run: the first dimension of the inputs if it is open and the same in all, else one. */
 export function samplesPerRun(model: Model, dims: readonly string[]): number {
   const first = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
   const [batch, ...others] = new Set(

@@ -1,4 +1,4 @@
-/** Job of `pith compress` on a folder of several models: what each is fed while all continue texts, as files of samples. */
+/** Job of `pith compress` on a folder of several models: saves the inputs of each while they continue texts jointly. */
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { npzBytes } from "../../data/npy.ts";
 import { createEngine } from "../../engine/index.ts";
@@ -15,7 +15,7 @@ export interface CaptureRequest {
   readonly folder: string;
   readonly modules: readonly Pick<Module, "base" | "source">[];
   readonly texts: readonly string[];
-  /** Samples of a model go to a folder of its name in it. */
+  /** Each model's samples go to a subfolder of its name. */
   readonly out: string;
 }
 
@@ -25,7 +25,7 @@ export interface CapturedFile {
   readonly set: Settings;
 }
 
-/** @returns by model; one that is not run while texts are continued is left out. */
+/** @returns files by model; a model that does not run is left out. */
 export default async function capturedInputsJob(
   { folder, modules, texts, out }: CaptureRequest,
   { signal, stage }: JobContext,

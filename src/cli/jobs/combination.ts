@@ -1,4 +1,4 @@
-/** Job: tries one combination of a search of `pith compress`, and leaves its result in the folder where the search looks for it. */
+/** Job: tries one candidate of a search of `pith compress` and stores its result where the search looks for it. */
 import type { JobContext } from "../../job/job.ts";
 import { tryIn } from "../../search/search.ts";
 import type { CombinationInput } from "../queue/inputs.ts";

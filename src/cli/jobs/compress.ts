@@ -1,4 +1,4 @@
-/** Job of `pith compress`: runs a recipe, or searches for the best, and writes model, report and record of what was kept. */
+/** Job of `pith compress`: runs a recipe or a search, and writes the model, reports and record. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { joinPath, packageVersion } from "#platform";
@@ -26,12 +26,12 @@ import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { type OpenedSearch, withSearch } from "./open-search.ts";
 
-/** Of the reports of a run that keeps nothing, where an earlier result lies. */
+/** Folder of the reports if nothing is kept and an earlier result exists. */
 const refusedFolder = "refused";
 
 export interface CompressInput extends SearchInput, Elsewhere {
   readonly out: string;
-  /** Undefined: a model is searched for. */
+  /** Undefined: search. */
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
 }
@@ -82,7 +82,7 @@ async function compressed(
   return { run, written };
 }
 
-/** The search, with combinations tried ahead in other processes or on other machines. */
+/** Runs the search with candidates tried in parallel by other processes or machines. */
 function searched(
   input: CompressInput,
   model: Model,
@@ -102,7 +102,7 @@ function searched(
   );
 }
 
-/** Options by the names of their flags. */
+/** Replaces option names by flags. */
 function worded(run: Run): Run {
   const { refused } = run;
   return {
@@ -119,7 +119,7 @@ function worded(run: Run): Run {
   };
 }
 
-/** With the files of the others on the front. */
+/** Adds the files of the other variants on the front. */
 function named(run: Run, others: Compressed["others"]): Run {
   const fileOf = (place: number): { readonly file?: string } => {
     const at = others.findIndex((other) => other.place === place);
@@ -137,7 +137,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
 }
 
-/** Where nothing is kept, the reports alone. */
+/** Writes only the reports if no variant was accepted. */
 async function write(
   { out, model }: CompressInput,
   run: Run,
@@ -152,7 +152,7 @@ async function write(
   const recipe = candidates[run.chosen ?? -1]?.recipe;
   stopIfAsked(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
-    // An earlier result keeps its own reports. One that a search was to judge, and was stopped before, is none.
+    // An earlier result keeps its reports; an interim result of a stopped search does not count.
     const isEarlier = (await interimIn(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
@@ -172,7 +172,7 @@ async function write(
       const own = candidates[place]?.recipe;
       return [[model, bytes], ...(own === undefined ? [] : [[its, bytesOfText(recipeText(own))] as const])];
     }),
-    // The tokenizer is copied: running the result needs it.
+    // Running the result requires the tokenizer.
     ...(await Promise.all(
       missing
         .filter((file) => !links.includes(file))
@@ -180,12 +180,12 @@ async function write(
     )),
   ];
   const written = await writeResults(out, run, contents, context, runFolder);
-  // Of an earlier run, which says that nothing is kept.
+  // Removes a rejection that an earlier run reported.
   await removeResults(joinPath(out, refusedFolder), runFolder);
   return written;
 }
 
-/** Figures of the file itself, for a model in one file. */
+/** File size and hash, for a model in one file. */
 async function fileFacts(
   model: Parameters<typeof filesOf>[0],
   path: string,

@@ -21,10 +21,9 @@ import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
 import type { PassInput } from "./pass.ts";
 import { openRequest } from "./task.ts";
 
-/** Answers with less noise, in decibels, are those of a relative, whatever its layers are. */
+/** Outputs with a higher signal to noise, in decibels, show that the models are related. */
 const alikeAnswers = 10;
 
-/** Samples that layers are compared on unless `--samples` says how many. */
 const usualSamples = 32;
 
 export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" | "seed"> {
@@ -34,7 +33,7 @@ export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" 
 
 export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {
   readonly layers: readonly DebuggedLayer[];
-  /** The output that is missing, or has another type or other dimensions. */
+  /** The output that is missing, or has another type or shape. */
   readonly lost: string | undefined;
   /** "cifar10 (test), 32 samples", "random inputs" */
   readonly on: string;
@@ -103,8 +102,8 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
 }
 
 /**
- * Whether layers of one model are those of the other: a weight is like its counterpart, or the weights have other sizes, as where channels were cut, and most
- * layers have a counterpart.
+ * Whether the layers of one model derive from the other's: a weight is similar to its counterpart, or sizes differ (after pruning) but most layers
+ * have a counterpart.
  */
 function areRelated(
   original: Model,

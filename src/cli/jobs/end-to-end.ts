@@ -1,4 +1,4 @@
-/** Job of `pith quantize` on a folder: a variant of all its models together, on the user's texts or samples. */
+/** Job of `pith quantize` on a folder: compares a variant of all its models end to end, on the user's texts or samples. */
 import { textsIn } from "../../data/texts.ts";
 import { createEngine } from "../../engine/index.ts";
 import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
@@ -12,7 +12,7 @@ export interface EndToEndInput {
   readonly folder: string;
   readonly modules: readonly ModulePaths[];
   readonly data: DataRequest;
-  /** Models that answer at once have not been compared on it yet. */
+  /** Models that predict directly have not been compared on it yet. */
   readonly isText: boolean;
   readonly seed: number;
 }

@@ -1,4 +1,4 @@
-/** Job of `pith eval`: figures of a model on data, and against its original. */
+/** Job of `pith eval`: measures a model on data and compares it with its original. */
 
 import { imageFiles } from "../../data/image-batches.ts";
 import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../data/index.ts";
@@ -40,7 +40,7 @@ import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
-/** Samples that are run alone as well as in a batch: enough to see whether it makes a difference. */
+/** Samples that run both alone and in a batch, to see whether that matters. */
 const samplesLookedInto = 32;
 
 export interface EvalInput
@@ -62,30 +62,30 @@ export interface Figure {
 export interface EvalOutput {
   readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
   readonly measured: Measurement | undefined;
-  /** On each target, held against the original run natively: on the data, else on random inputs. */
+  /** Each target compared with the native original, on the data or else on random inputs. */
   readonly targets: readonly OnTarget[];
 }
 
 export interface Measurement {
   readonly dataset: string;
   readonly samples: number;
-  /** How many there are, where `--samples` drew some. */
+  /** Number of all samples, if `--samples` drew some. */
   readonly available: number | undefined;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
-  /** What the first figure holds the model against. */
+  /** Reference of the first metric. */
   readonly truth: "labels" | "original";
-  /** Where answers depend on the other samples of a batch: which batch the figures are of. */
+  /** Batch size of the measurement, if outputs depend on the batch. */
   readonly note: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
-  /** How near the other outputs are to the original's, or why that is not known; undefined if there are none, and all have the same form. */
+  /** Similarity of the other outputs, or why it is unknown; undefined if there are none and all have the same form. */
   readonly others: Likeness | string | undefined;
-  /** Of vectors: whether they depend on the batch. */
+  /** For vectors: whether they depend on the batch. */
   readonly alone: Invariance | undefined;
-  /** The model, or the original that it is held against, is no better than always predicting the most frequent class. */
+  /** The model or its original is no better than always predicting the most frequent class. */
   readonly atChance: boolean;
-  /** The model whose outputs are NaN, so that no figure could be computed. */
+  /** Model whose outputs are NaN, so that nothing could be measured. */
   readonly unmeasured: string | undefined;
 }
 
@@ -145,7 +145,7 @@ async function measurement(
   const explained = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };
-  // The original knows how its images want to be prepared; a damaged candidate may not.
+  // The original's images show the preprocessing; a damaged candidate might mislead.
   const task = await openRequest(
     engine,
     known,
@@ -175,7 +175,7 @@ async function measurement(
   const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
   const said = answers(output);
   const prepared = task.ready(dataset);
-  // Labels that nothing is judged by need not fit: they may be of another data set.
+  // Unused labels need not fit: they may belong to another data set.
   const ready =
     wanted.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
@@ -203,9 +203,9 @@ async function measurement(
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
   const isNaNBefore = comparison !== undefined && answersWithNaN(wanted, comparison.original);
   const values = figures.map(({ estimate: { value } }) => value);
-  // Shares of right answers are 0 then.
+  // Accuracy is 0 for NaN outputs.
   const isNaNAfter = values.some(Number.isNaN) && !values.some((value) => value !== 0 && !Number.isNaN(value));
-  // A model that is held against its original may have lost everything; the original must know something.
+  // The candidate may have lost everything, but the original must be above chance.
   const reached =
     labelled && wanted.interval === "proportion"
       ? estimate(wanted, rows[0]?.[0] ?? new Float64Array()).value
@@ -247,7 +247,7 @@ async function measurement(
   return { measured, samples: ready };
 }
 
-/** The model with the only output that was asked for; the model itself if none was. */
+/** Reduces the model to the requested output. */
 function withOutput(model: Model, name: string | undefined): Model {
   if (name === undefined) return model;
   const copy = model.clone();
@@ -266,7 +266,7 @@ function labelsHint(batch: Batch): string {
     : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
 }
 
-/** Which columns there are instead, and which of them were taken for the text. */
+/** Lists the columns and which were used as text. */
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
     const listed = (names: readonly string[]): string => someOf(names.map((name) => `"${name}"`));

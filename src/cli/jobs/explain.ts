@@ -1,4 +1,4 @@
-/** Job of `pith explain`: what each technique does to a layer, and why its channels stay. */
+/** Job of `pith explain`: what each technique does to a layer, and why its channels cannot be removed. */
 import { createEngine } from "../../engine/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { type Explanation, explain } from "../../recipe/explain.ts";

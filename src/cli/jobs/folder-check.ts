@@ -1,4 +1,4 @@
-/** Job before any work on a folder: whether its models, samples and runtimes can be used, so that nothing is begun that cannot be finished. */
+/** Job before any work on a folder: checks that its models, samples and runtimes are usable, so that failures come early. */
 import { joinPath } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
@@ -25,7 +25,7 @@ export interface FolderCheckInput {
   readonly seed: number;
 }
 
-/** @throws PithError for what cannot be opened: a model, the samples, ONNX Runtime, a browser. */
+/** @throws PithError if a model, the samples, ONNX Runtime or a browser cannot be opened. */
 export default async function folderCheckJob(input: FolderCheckInput, context: JobContext): Promise<void> {
   const { folder, bases, data, isText, targets, seed } = input;
   await runtimeName();

@@ -1,10 +1,10 @@
-/** Whether two models that are fed the same samples have different inputs. */
+/** Detects that two models with the same samples have different inputs. */
 import { type ErrorCode, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, isSymbolic } from "../../tensor/dims.ts";
 
-/** Codes of errors that a model throws on samples that do not fit it. */
+/** Error codes of a model on samples that do not fit. */
 const misfits: ReadonlySet<ErrorCode> = new Set([
   "E_DATA",
   "E_ENGINE",
@@ -15,7 +15,7 @@ const misfits: ReadonlySet<ErrorCode> = new Set([
 
 export const notMade = "Is the original the model that this one was made from?";
 
-/** The failure of a run, where inputs that differ explain it: models of other inputs may still run on the same samples. */
+/** Explains a failed run by different inputs. Models with different inputs can still run on the same samples. */
 export function otherInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
   if (!(error instanceof PithError) || !misfits.has(error.code)) return undefined;
   const [given, known] = [candidate.graph.feeds, original.graph.feeds];
@@ -28,12 +28,12 @@ export function otherInputs(candidate: Model, original: Model, error: unknown): 
   });
 }
 
-/** True for one type and fixed dimensions that do not contradict each other. */
+/** Compares types and fixed dimensions. */
 function isAlike({ type: a }: Value, { type: b }: Value): boolean {
   if (a?.type !== b?.type) return false;
   if (a?.dims === undefined || b?.dims === undefined) return true;
   if (a.dims.length !== b.dims.length) return false;
-  // The first dimension may count samples: a model that fixes it is run as often as it takes.
+  // The first dimension may count samples; a fixed batch size is handled by several runs.
   return a.dims.slice(1).every((dim, axis) => {
     const other = b.dims?.[axis + 1] ?? dim;
     return isSymbolic(dim) || isSymbolic(other) || dim === other;

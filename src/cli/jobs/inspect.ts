@@ -1,4 +1,3 @@
-/** Job of `pith inspect`: what is in a model, and on request the numbers of every layer. */
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { learnedTensors } from "../../analysis/learned.ts";
@@ -16,7 +15,7 @@ import { fileBytes, filesOf } from "../files.ts";
 import { energies } from "../inspect/energies.ts";
 import { openModel } from "./open-model.ts";
 
-/** The energies of a square matrix of this size take some ten seconds. */
+/** Larger square matrices take more than about ten seconds to decompose. */
 const largestDecomposed = 2048;
 
 export interface WeightNumbers {
@@ -24,10 +23,7 @@ export interface WeightNumbers {
   readonly zeros: number;
   readonly least: number;
   readonly greatest: number;
-  /**
-   * How many singular values hold each of `energies` of the weight, its first axis the rows, and how many there are;
-   * undefined where the matrix is too large to decompose while someone waits.
-   */
+  /** Numbers of singular values that hold each of `energies`, and their total; undefined for a matrix too large to decompose. */
   readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
 }
 
@@ -38,9 +34,8 @@ export interface InspectedFile extends Inspection {
 
 export interface InspectOutput {
   readonly description: InspectedFile;
-  /** Where they were asked for. */
   readonly weights: readonly WeightNumbers[] | undefined;
-  /** The share of zeros among all parameters, where weights were asked for and are numbers. */
+  /** Share of zeros among all parameters, if weights were requested. */
   readonly zeros: number | undefined;
 }
 
@@ -66,7 +61,7 @@ async function numbersOf(model: Model, context: JobContext): Promise<readonly We
   for (const [index, { name, effective, role }] of found.entries()) {
     stopIfAsked(context.signal);
     context.progress(index, found.length);
-    // Codes that are packed in blocks are not numbers.
+    // Packed blocks contain codes instead of values.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });

@@ -1,4 +1,4 @@
-/** What a command finds of its result beside the model that came in, and what follows from it: a refusal, or warnings. */
+/** Compares a command's result with its input model and decides whether to write it, warn, or fail. */
 import { infer } from "../../analysis/infer.ts";
 import { hasFloatWeights } from "../../analysis/weight.ts";
 import { capitalized, PithError } from "../../errors.ts";
@@ -34,13 +34,13 @@ import type { SampleUse } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
 export interface Judgement {
-  /** Beside the model that came in; undefined without data. */
+  /** Comparison with the input model; undefined without data. */
   readonly compared: Compared | undefined;
-  /** Undefined where no goal is judged. */
+  /** Undefined without a goal. */
   readonly judged: Judged | undefined;
-  /** Undefined where weights were discarded on purpose. */
+  /** Undefined if weights were discarded on purpose. */
   readonly kept: KeptFunction | undefined;
-  /** Why it is not written but for `force`. */
+  /** Why it is not written without `force`. */
   readonly lost: Lost | undefined;
   readonly targets: readonly OnTarget[];
 }
@@ -49,9 +49,9 @@ interface Judged {
   readonly comparison: Comparison;
   readonly goal: Goal;
   readonly verdict: Verdict;
-  /** Path of the model that the verdict is about. */
+  /** Path of the model that the verdict compares with. */
   readonly against: string;
-  /** The same at the start of a sentence, where the model has a reference beside it. */
+  /** The same path for the start of a sentence, if there is a reference too. */
   readonly beside: string;
 }
 
@@ -91,18 +91,17 @@ function judgedIn({ comparison: own, reference }: Compared, goal: Goal | undefin
   return { comparison, goal, verdict: judge(comparison, goal), against, beside };
 }
 
-/** The samples of a comparison that ended early. @param searched so many others chose what is compared. */
+/** Corrects the number of test samples after a comparison that ended early. @param searched number of other samples that chose the options. */
 export function testedOn(used: SampleUse, compared: Compared | undefined, searched?: number): SampleUse {
   const looked = compared?.answers.given.length;
   const { count } = used.test;
-  // Of others than those that were searched on.
   if (searched !== undefined && looked !== undefined)
     return { ...used, test: { ...used.test, count: looked, searched } };
   if (looked === undefined || count === undefined || looked >= count) return used;
   return { ...used, test: { ...used.test, count: looked, of: count } };
 }
 
-/** @throws PithError E_ENGINE if the result does not load, or, unless forced, if they have to be compared and cannot be. */
+/** @throws PithError E_ENGINE if the result does not load, or, without force, if a required comparison is not possible. */
 async function functionOf(
   { input: { output, force }, pass, original, like, data, running }: OpenStep,
   result: Model,
@@ -147,8 +146,8 @@ function dissimilar({ output, same, ofData }: Likeness): string {
 }
 
 /**
- * @param spared what came of sparing layers.
- * @throws PithError E_ACCURACY_LOST for a result that is lost, unless it is forced; names the layer to blame where one is.
+ * @param spared outcome of the precision fallback.
+ * @throws PithError E_ACCURACY_LOST for a rejected result, without force; names the layer with the largest error if known.
  */
 export async function requireKept(
   step: OpenStep,
@@ -162,7 +161,7 @@ export async function requireKept(
   const { because, text } = lost;
   const unshown = because === "goal" && judged !== undefined && isWithin(judged.verdict.drop, judged.goal);
   const { engine, seed, signal } = running;
-  // Training changes all layers together, a target names the layer already, and no layer's error explains another form.
+  // Training changes all layers, a target check names the layer itself, and no layer's error explains a different output shape.
   const blames = !unshown && !trains(pass) && because !== "target" && because !== "overflow" && because !== "form";
   const errors =
     blames && keysOf(pass.options).has("except")
@@ -186,7 +185,6 @@ export async function requireKept(
   });
 }
 
-/** What the layers of a result compare with. */
 const unrounded = ({ pass, input, original, like, data, running }: OpenStep, changes: readonly Change[]) =>
   unroundedBy(pass, like, changes, async (by) => {
     const model = original.clone();
@@ -194,7 +192,6 @@ const unrounded = ({ pass, input, original, like, data, running }: OpenStep, cha
     return model;
   });
 
-/** Warns of what a result that is written lost, and of what it did not gain. */
 export function warnOfLoss(
   { input, pass, judging }: OpenStep,
   { compared, judged }: Judgement,
@@ -206,7 +203,7 @@ export function warnOfLoss(
   const reference = compared?.reference;
   const useless = reference && noGainText(input.model, compared.comparison);
   if (useless !== undefined && (worse === undefined || reference?.judges === true)) warn("gain", useless);
-  // What is cut before a training may lose, but not all.
+  // Pruning before a training may lose accuracy, but not all of it.
   const knowledge = mayLose(pass, input) && !pass.beginsAnew ? judging?.judge.holdout.knowledge : undefined;
   const ruined = knowledge && compared && lostKnowledge(knowledge, compared.answers);
   if (ruined !== undefined) warn("lost", `${ruined}.${gentlerAdvice(pass, input)}`);

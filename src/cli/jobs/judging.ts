@@ -1,4 +1,4 @@
-/** How a command compares its result on data: with the input model, and with the teacher or original where one is given. */
+/** Compares a command's result on data with the input model, and with the teacher or original if one is given. */
 import * as v from "valibot";
 import { draw } from "../../data/index.ts";
 import { PithError, refusalIn } from "../../errors.ts";
@@ -20,31 +20,29 @@ import type { PassInput } from "./pass.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
-/** The original of a model that was made smaller, or the teacher of a student. */
 export interface Reference {
   readonly model: string;
-  /** There are no labels: its answers stand for them, and the figures are agreement with it. */
+  /** Without labels, its predictions replace them and metrics measure agreement. */
   readonly isTruth: boolean;
-  /** The goal is about what the result loses against it, not against the model that came in. */
+  /** The goal limits the drop from this model instead of the input model. */
   readonly judges: boolean;
   readonly comparison: Comparison;
 }
 
-/** Data opened for a command, before anything is measured on it. */
 export interface OpenedData {
   readonly task: OpenedTask;
   readonly preprocessing: string | undefined;
   readonly samples: SampleUse;
   readonly record: ReadonlyMap<string, string>;
-  /** Those of the command, with data in place of a path. */
+  /** The options of the command, with data in place of a path. */
   readonly options: PassInput["options"];
 }
 
 export interface Judging {
-  /** The original on its first look, or the reference where the goal is about it. */
+  /** The input model, or the reference if the goal is about it. */
   readonly judge: PairedMetrics;
   readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
-  /** Undefined where nothing is to be kept. */
+  /** Undefined if there is no goal. */
   readonly goal: Goal | undefined;
   compare(result: Model): Promise<Compared>;
 }
@@ -53,7 +51,7 @@ export interface Compared extends PairedResult {
   readonly reference?: Reference | undefined;
 }
 
-/** Whether the result may lose what the original knows: a later training makes up for it. */
+/** Whether a large drop is acceptable because a later training recovers it. */
 export function mayLose(pass: AnyPass, { maxDrop, options }: Pick<PassInput, "maxDrop" | "options">): boolean {
   return pass.beginsAnew === true || (maxDrop === undefined && pass.cutsFirst?.(options) === true);
 }
@@ -64,12 +62,12 @@ interface Aim {
 }
 
 export interface References {
-  /** The model that the result should come near to, where it is another file than the one that is changed. */
+  /** The model that the result should approximate, if it is not the input model. */
   readonly aim: Aim | undefined;
   readonly further: readonly Aim[];
 }
 
-/** @throws PithError where one does not fit the model, or is named twice */
+/** @throws PithError if one does not fit the model, or is named twice */
 export async function openReferences(
   { reference, furtherReferences, checkReference }: AnyPass,
   model: Model,
@@ -92,7 +90,7 @@ export async function openReferences(
   return { aim: aim !== undefined && (await isSamePlace(aim.path, own)) ? undefined : aim, further: opened };
 }
 
-/** @throws PithError E_DATA where the data does not fit, before anything is run. */
+/** @throws PithError E_DATA if the data does not fit, before anything is run. */
 export async function openData(
   original: Model,
   { aim }: References,
@@ -126,7 +124,7 @@ export async function openJudging(
   const settings = { batch: input.data?.batch, output: input.output };
   // Trained results, and an explicit --samples, are measured on all test samples.
   if (trains(pass) || pass.beginsAnew || input.data?.samples !== undefined) {
-    // A teacher may be left out; what is to be recovered has nothing without its original.
+    // A teacher is optional; recovery requires its original.
     const isNeeded = pass.reference !== "teacher" || input.maxDrop !== undefined;
     const { metrics, aim } = await measureBoth(original, reference, isNeeded, task, settings, measuring);
     if (aim !== undefined && pass.reference === "teacher") warnAtChance(aim, context);
@@ -144,7 +142,7 @@ export async function openJudging(
     }
     if (!trains(pass) && !pass.beginsAnew && !input.force) metrics.requireAboveChance();
     if (!pass.beginsAnew && !input.force) (aim?.metrics ?? metrics).requireAnswers();
-    // What learns a reference's answers is to come nearer to it; else it is named to be judged against.
+    // Distillation should approach the reference, so other passes or --max-drop make the reference the judge.
     const judges = aim !== undefined && (input.maxDrop !== undefined || pass.learnsAnswers !== true);
     const judge = judges ? aim.metrics : metrics;
     const goal = goalOf(judge, pass, input);
@@ -178,7 +176,7 @@ function goalOf(judge: PairedMetrics, pass: AnyPass, input: PassInput): Goal | u
   return mayLose(pass, input) ? undefined : judge.goal(input, trains(pass));
 }
 
-/** What will become of a training that makes a model worse, said while there is time to keep it. */
+/** Announces early how a training that reduces accuracy will be handled. */
 function beforeTraining(
   judge: PairedMetrics,
   { maxDrop }: Goal,
@@ -192,13 +190,9 @@ function beforeTraining(
   return `Nothing is written if ${name} is worse than the ${now} of ${whose} by more than ${limit}${keepingAdvice(pass, input)}`;
 }
 
-/** Validation samples that are looked at: enough to see that they are known. */
 const mostLookedAt = 512;
 
-/**
- * Warns where a share of the training samples is to choose the weights, and the model is right on it much more often than on the test samples: it, or the
- * original that it was made from, was trained on them.
- */
+/** Warns if the model is far more accurate on validation samples than on test samples: then it was trained on them. */
 async function warnOfSeen(
   model: Model,
   { options: { validation } }: PassInput,
@@ -210,7 +204,7 @@ async function warnOfSeen(
   if (typeof validation !== "number" || train?.count === undefined || metric.truth === "original") return;
   const count = Math.min(mostLookedAt, Math.round(validation * train.count));
   if (count === 0) return;
-  // Drawn as the training draws its share, of which these are the first.
+  // The training draws its validation samples with the same seed, and these come first.
   const { engine, signal, seed } = context;
   const known = (await evaluate(engine, model, draw(train, count, seed), metric, { batch, signal })).estimate;
   const unknown = metrics.original.comparison.original;
@@ -230,8 +224,8 @@ function warnAtChance({ path, metrics }: NonNullable<Judging["reference"]>, cont
 }
 
 /**
- * The model that came in and the reference, each on all samples. Without labels the reference's answers are the truth for both.
- * A teacher with other input or output shapes may fail to run: it is left out with a warning, unless the goal is measured against it.
+ * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both. A teacher with other
+ * input or output shapes may fail to run: it is left out with a warning, unless the goal is measured against it.
  */
 async function measureBoth(
   original: Model,

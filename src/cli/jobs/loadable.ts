@@ -1,4 +1,4 @@
-/** Models that ONNX Runtime's own graph optimizations break: `pith simplify` leaves nothing for them to do there. */
+/** Finds models that only ONNX Runtime's graph optimizations break; `pith simplify` removes what they would optimize. */
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { loads } from "../../evaluate/load-check.ts";
@@ -8,17 +8,16 @@ import { open } from "../../onnx/index.ts";
 import { simplify } from "../../passes/index.ts";
 
 export interface LoadableInput {
-  /** Paths. */
   readonly models: readonly string[];
 }
 
-/** Job: the first of the models that loads once it is simplified, and not before. */
+/** Job: returns the first model that loads only after it is simplified. */
 export default async function loadableJob({ models }: LoadableInput, context: JobContext): Promise<string | undefined> {
   for (const path of models) if ((await simplifiedToLoad(await open(path), context)) !== undefined) return path;
   return undefined;
 }
 
-/** The model simplified, if it loads then and not before. */
+/** Returns the simplified model if only that one loads. */
 export async function simplifiedToLoad(
   model: Model,
   { signal }: Pick<JobContext, "signal">,

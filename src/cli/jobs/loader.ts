@@ -1,29 +1,24 @@
-/**
- * Job of commands on a folder: its files in transformers.js itself, loaded and run as it does for programs. Its process has no other runtime than
- * that of the library.
- */
+/** Job of commands on a folder: loads and runs its files in transformers.js. The process contains no other ONNX Runtime. */
 
 import { resolve } from "node:path";
 import { messageOf } from "../../errors.ts";
 import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
 
 export interface LoaderInput {
-  /** The module of the library. */
   readonly library: string;
   readonly folder: string;
-  /** Files of weights of each ONNX file (as config.json says). */
+  /** Number of external data files of each ONNX file (from config.json). */
   readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];
-  /** Of each input, the tokens to go on with in place of those found. */
+  /** Tokens of each input that replace the generated ones. */
   readonly forced: readonly (readonly number[])[] | undefined;
-  /** Weights are large: the runtime keeps them once. */
+  /** Keeps one copy of large weights in memory. */
   readonly lean: boolean;
 }
 
 interface Library {
   readonly env: object;
-  /** As config.json says it. */
   readonly AutoConfig: Pretrained<{ readonly architectures?: unknown; readonly model_type?: unknown }>;
   readonly AutoModel: ModelClass & { readonly MODEL_CLASS_MAPPINGS: readonly ReadonlyMap<string, unknown>[] };
   readonly AutoTokenizer: Pretrained<(text: string, options: object) => Feeds>;
@@ -65,14 +60,14 @@ type Feeds = Readonly<Record<string, unknown>>;
 
 const mostTokens = 48;
 const steps = 16;
-/** Of larger outputs the last ones are compared. */
+/** Larger outputs are compared at their end. */
 const mostNumbers = 2 ** 18;
 const silent = 50;
 
 export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
   const library: Library = await import(input.library);
   Object.assign(library.env, { allowRemoteModels: false, logLevel: silent });
-  // A name that could be one of the Hub is looked for elsewhere; an absolute path never is, whatever is in it.
+  // A relative name could be looked up on the Hub; an absolute path cannot.
   const folder = resolve(input.folder);
   let stage: "class" | "load" | "prepare" | "run" = "class";
   try {
@@ -83,7 +78,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
       dtype: input.dtypes,
       device: "cpu",
       ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
-      // A copy of all weights in the order in which kernels read them.
+      // Prepacking copies all weights into the kernels' order.
       ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
@@ -105,7 +100,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
   }
 }
 
-/** The class that config.json names, else that of its kind of model. @returns the name, if there is none. */
+/** Returns the class that config.json names, else the one for its model type. @returns the name, if there is no class. */
 function classOf(
   library: Library,
   { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
@@ -122,7 +117,7 @@ function isModelClass({ PreTrainedModel }: Library, value: unknown): value is Mo
   return typeof value === "function" && value.prototype instanceof PreTrainedModel;
 }
 
-/** The names of its sessions, as they are run. */
+/** Returns the names of the sessions that have run. */
 function watchRuns({ sessions }: Model): ReadonlySet<string> {
   const ran = new Set<string>();
   for (const [name, session] of Object.entries(sessions)) {
@@ -137,8 +132,8 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
 }
 
 /**
- * What the first model is fed: of each text, or, where it takes something else, an image and a sound that never change.
- * @returns why there is nothing, where it takes none of these.
+ * Returns the inputs of the first model: the texts, or a constant image or sound.
+ * @returns a reason if it takes none of these.
  */
 async function feedsOf(
   library: Library,
@@ -170,7 +165,7 @@ async function feedsOf(
   return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: mostTokens }), ...others }));
 }
 
-/** The most likely tokens, each after those that are `forced`, and the scores of the first one. */
+/** Generates greedily, but replaces each token by the `forced` one. Also returns the scores of the first step. */
 async function continued(
   library: Library,
   model: Model,
@@ -196,7 +191,7 @@ async function continued(
   return { outputs: { logits: scores }, tokens };
 }
 
-/** What is given in floats, but for caches. */
+/** Returns the float outputs except caches. */
 function numbersOf(library: Library, given: Feeds): LoaderAnswer["outputs"] {
   const outputs: Record<string, Float32Array> = {};
   for (const [name, value] of Object.entries(given)) {

@@ -1,4 +1,4 @@
-/** Job: makes some measurements of `pith sensitivity`, and leaves them in the folder where the command looks for them. */
+/** Job: makes some measurements of `pith sensitivity` and stores them where the command looks for them. */
 import type { JobContext } from "../../job/job.ts";
 import { measureIn } from "../../recipe/sensitivity.ts";
 import type { MeasurementsInput } from "../queue/inputs.ts";

@@ -1,4 +1,4 @@
-/** Job that loads and runs one model to measure its memory, which can only be measured by process. */
+/** Job that loads and runs one model in a separate process, because memory can only be measured per process. */
 import { createEngine, type RuntimeName } from "../../engine/index.ts";
 import { type TimedShapes, timedFeeds } from "../../evaluate/timed-inputs.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -14,12 +14,12 @@ export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"
   readonly shapes: TimedShapes;
 }
 
-/** Bytes that loading and running the model take at their peak, over what the process holds with a runtime and no model. */
+/** Returns the peak bytes of loading and running, in addition to the runtime without a model. */
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine({ runtime: input.runtime });
   const model = await open(input.model);
   const feeds = timedFeeds(model, input.shapes, input.seed, contentsFor(model, input.set));
-  // The runtime's own memory, and the code that loads it, are there before the model is.
+  // Excludes the memory of the runtime and its code.
   await startRuntime(engine, input.threads);
   const peak = startMeter();
   const session = await engine.load(model, { threads: input.threads });

@@ -1,11 +1,9 @@
-/** Measures the memory that something takes, in a process that does nothing else. */
 import { readFileSync, writeFileSync } from "node:fs";
 
 /**
- * Measures resident memory from now on; the returned function gives the bytes by which its peak exceeds the present value.
+ * Starts measuring resident memory. The returned function gives the bytes by which the peak exceeds the present value.
  *
- * Linux keeps the peak and can reset it. Elsewhere the peak is that of the whole process: if an earlier one was not exceeded, the memory held at the
- * end is taken instead.
+ * Linux can reset the peak. Elsewhere it includes the whole process: if an earlier peak was not exceeded, the memory at the end counts.
  */
 export function startMeter(): () => number {
   try {
@@ -22,7 +20,7 @@ export function startMeter(): () => number {
   }
 }
 
-/** The high-water mark of this process alone: what `getrusage` says includes the process that started it. */
+/** `getrusage` includes the parent process, unlike VmHWM. */
 function linuxPeak(): number {
   const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   if (kilobytes === undefined) throw new Error("no VmHWM");

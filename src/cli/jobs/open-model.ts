@@ -1,4 +1,4 @@
-/** Opening the models that a command names, with what their files contradict themselves in as warnings. */
+/** Opens the models of a command and warns about contradictions in their files. */
 
 import { folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
@@ -21,21 +21,21 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
   const model = await open(path, {
     warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }),
   });
-  // The engine refuses values of sizes that no machine has, where they are known.
+  // The engine can then reject values of impossible sizes.
   infer(model);
   return model;
 }
 
 interface Writing {
-  /** The path of the model that the result was made from. */
+  /** Path of the input model. */
   readonly model: string;
   readonly out: string;
-  /** The command copies the files beside the model to the result. */
+  /** The command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly fileBytes?: number | undefined;
 }
 
-/** Writes a result. If tokenizer or configuration of the model are not where commands look for those of the result, the result records their names. */
+/** Writes a result. It records the names of sidecar files (tokenizer, configuration) that are not next to it. */
 export async function saveResult(
   result: Model,
   { model, out, copiesSidecars, fileBytes }: Writing,
@@ -54,7 +54,7 @@ interface ModelAtPath {
   readonly model: Model;
 }
 
-/** What tells a result from its original, the surest first. */
+/** Signs that a model is a result, the most reliable first. */
 const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
   [
     "its weights are quantized",
@@ -64,7 +64,6 @@ const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])
   ["Pith changed it", isChanged],
 ];
 
-/** Whether Pith wrote nodes or metadata of a model. */
 export function isChanged({ graph, header }: Model): boolean {
   return (
     [...header.metadata.keys()].some((key) => key.startsWith("pith.")) ||
@@ -73,9 +72,8 @@ export function isChanged({ graph, header }: Model): boolean {
 }
 
 /**
- * Warns where models that are compared with the first, their original, are equal to it byte for byte, and where two seem to be named in the wrong
- * order.
- * @param words the command line with these two in their places.
+ * Warns if models are byte-for-byte equal to the original, or if two seem to be given in the wrong order.
+ * @param words the command line with these two at their positions.
  */
 export async function warnOfOrder(
   [first, ...others]: readonly ModelAtPath[],
@@ -100,7 +98,7 @@ export async function warnOfOrder(
   }
 }
 
-/** Warns of a result that was written: from IR 4 on a stored tensor among the original's inputs is a default, which the result no longer lets callers override. */
+/** From IR 4 on, a stored tensor among the inputs is a default that callers can override; the result removes this option. */
 export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
   const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
   if (header.irVersion < 4 || defaults.length === 0) return;
@@ -109,7 +107,7 @@ export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContex
   log({ id: "defaults", text, level: "warning" });
 }
 
-/** What library functions are given in a job: progress and messages go to the job's own, and references are paths. */
+/** Returns a library context that uses the job's progress and log, and paths as references. */
 export function contextOf<E extends Engine>(
   engine: E,
   { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean },

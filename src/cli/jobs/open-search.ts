@@ -1,4 +1,3 @@
-/** What each process of `pith compress` needs. */
 import { basename } from "node:path";
 import { trainedKey } from "../../data/trained-on.ts";
 import { createEngine } from "../../engine/index.ts";
@@ -23,7 +22,7 @@ export interface OpenedSearch extends StepsTask {
   readonly running: Partial<Context>;
 }
 
-/** @param given the recipes that will be run; unless given all combinations. */
+/** @param given recipes to run; default: all candidates of the search. */
 export const withSearch = <T>(
   input: SearchInput,
   context: JobContext,
@@ -46,7 +45,7 @@ async function openSearch(
   const before = model.header.metadata.get(trainedKey);
   const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = opened;
-  // Only a step that trains says so: then the recipe of a result makes the same file.
+  // Only a training step records this, so that the recipe of a result reproduces the file.
   if (before === undefined) model.header.metadata.delete(trainedKey);
   else model.header.metadata.set(trainedKey, before);
   return {

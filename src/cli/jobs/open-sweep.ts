@@ -1,4 +1,3 @@
-/** What each process of `pith sensitivity` needs. */
 import { createEngine } from "../../engine/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -11,7 +10,7 @@ import { storeOf } from "./ahead.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
-/** Samples, unless `--samples` says how many: more would seldom change which layer is the most sensitive. */
+/** Default number of samples: more would seldom change which layer is the most sensitive. */
 const usualSamples = 1024;
 
 export interface OpenedSweep {

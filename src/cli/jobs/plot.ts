@@ -1,5 +1,3 @@
-/** Job of `pith plot`: reads every layer's weight and writes the page. */
-
 import { writeFileAtomically } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -16,7 +14,7 @@ export interface PlotInput {
   readonly amount: number;
 }
 
-/** Bytes of the page. */
+/** @returns the bytes of the page. */
 export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
   const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);

@@ -1,4 +1,4 @@
-/** Job: runs a recipe on one model, and leaves steps and figures in the folder where `pith compress` looks for them. */
+/** Job: runs a recipe on one model and stores steps and metrics where `pith compress` looks for them. */
 import type { JobContext } from "../../job/job.ts";
 import { parseRecipe, recipeName } from "../../recipe/index.ts";
 import { runIn } from "../../recipe/trials.ts";

@@ -1,4 +1,4 @@
-/** Job: has a recipe run on several models, in other processes or by the workers of a queue. */
+/** Job: runs a recipe on several models in other processes or by the workers of a queue. */
 import { refusalIn, stopIfAsked } from "../../errors.ts";
 import { counted, integer } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
@@ -12,11 +12,9 @@ import { openModel } from "./open-model.ts";
 export interface RecipesInput extends Elsewhere {
   readonly recipe: RecipeFile;
   readonly models: readonly SearchInput[];
-  /** The folder of results of each model. */
   readonly outs: readonly string[];
 }
 
-/** Where the results of each model lie. */
 export type RecipesOutput = readonly Pick<SearchInput, "resumeFolder" | "bucket">[];
 
 export default async function recipesJob(input: RecipesInput, context: JobContext): Promise<RecipesOutput> {
@@ -44,7 +42,7 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
   });
 }
 
-/** Undefined where the model cannot be opened: the job that judges it says why. */
+/** Ignores models that cannot be opened: their own job reports the error. */
 async function ready(input: RecipeInput): Promise<{ readonly input: RecipeInput; readonly model: Model } | undefined> {
   try {
     return { input, model: await openModel(input.model, { log: () => {} }) };

@@ -1,4 +1,4 @@
-/** Job of `pith sensitivity`: what each layer alone loses, as data and as a page; and recipes that give each layer its own setting. */
+/** Job of `pith sensitivity`: measures each layer alone, and writes data, page and recipes with per-layer settings. */
 import { basename } from "node:path";
 import { stopIfAsked } from "../../errors.ts";
 import { counted, integer, percent } from "../../evaluate/numbers.ts";
@@ -31,7 +31,7 @@ export interface SensitivityInput extends SweepInput, Elsewhere {
   readonly except: string | string[] | undefined;
   readonly alike: boolean | undefined;
   readonly minutes: number | undefined;
-  /** Share of the cost that a recipe may leave. */
+  /** Share of the cost that a recipe may keep. */
   readonly budget: number | undefined;
   readonly cost: SensitivityCost;
 }
@@ -73,7 +73,7 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   return { found, preprocessing: task.preprocessing, written };
 }
 
-/** The sweep, with measurements made ahead in other processes or on other machines. */
+/** Runs the sweep, with measurements by other processes or machines. */
 function measuredFor(
   input: SensitivityInput,
   model: Model,
@@ -103,7 +103,7 @@ function measuredFor(
   });
 }
 
-/** To open model and data takes seconds, so a process gets several measurements, one after the other in their order; and several portions, as some take longer than others. */
+/** Opening model and data takes seconds, so a job contains several measurements; several jobs per process balance their durations. */
 const portionsOfJob = 3;
 
 function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<string, readonly Measurement[]> {

@@ -1,4 +1,4 @@
-/** Job of `pith simplify`: simplifies, compares with the original, and writes what still computes the same. */
+/** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
@@ -18,21 +18,21 @@ import { refusingUnloadable } from "./unloadable.ts";
 export interface SimplifyInput {
   readonly model: string;
   readonly out: string;
-  /** The command copies the files beside the model to the result. */
+  /** The command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
   readonly keepOutputs: readonly string[];
-  /** Remove the roles: training and pruning are over. */
+  /** Remove the roles that training and pruning need. */
   readonly finalize: boolean;
-  /** Sizes of named dimensions in the inputs that both are compared on. */
+  /** Sizes of named dimensions for the comparison. */
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
   readonly seed: number;
 }
 
 interface Weight {
-  /** In all graphs. */
+  /** Includes subgraphs. */
   readonly nodes: number;
   readonly bytes: number;
 }
@@ -43,7 +43,7 @@ export interface SimplifyOutput {
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   readonly comparison: Sameness | string;
-  /** Values of the result that have roles, and so were left as they are. */
+  /** Number of values that were left unchanged because of their roles. */
   readonly held: number;
   readonly written: string;
 }
@@ -92,7 +92,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
 }
 
-/** The frames of sound that the original is known to take are recorded where the result, without some of its inputs, no longer tells them. */
+/** Records the original's audio frame size if the result, without some inputs, no longer shows it. */
 function keepFrames(original: Model, model: Model, set: SimplifyInput["set"]): void {
   const given = set[rateInput(original.graph.feeds)?.name ?? ""];
   const frames = usualFrames(original, typeof given === "number" ? given : undefined);
@@ -102,8 +102,8 @@ function keepFrames(original: Model, model: Model, set: SimplifyInput["set"]): v
 }
 
 /**
- * How far the two are apart, or why that cannot be said.
- * @throws PithError E_ENGINE if the original runs and the result does not; unless forced, if they have to be compared and cannot be.
+ * Returns the difference of the two models, or why it is unknown.
+ * @throws PithError E_ENGINE if the original runs and the result does not; without force, if a required comparison is not possible.
  */
 async function compare(
   engine: Engine,
@@ -161,7 +161,7 @@ function nodesIn(model: Model): number {
   return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
 }
 
-/** A value that was made an output is one of the original too, for the comparison. */
+/** Makes values that became outputs also outputs of the original. */
 function keepComparable(original: Model, { graph }: Model): void {
   const there = new Set(original.graph.outputs.map(({ name }) => name));
   for (const { name, type } of graph.outputs) {

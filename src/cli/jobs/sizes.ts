@@ -1,4 +1,4 @@
-/** Job of `pith bench`: what models weigh, as they are and as a web server sends them. */
+/** Job of `pith bench`: measures file sizes, plain and compressed. */
 import { type Size, size } from "../../evaluate/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";

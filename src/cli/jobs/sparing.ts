@@ -1,4 +1,4 @@
-/** Where a result loses too much: the layers that cost most stay in milder forms, and what comes of it is judged by samples that were not searched on. */
+/** Precision fallback: keeps the most sensitive layers at higher precision, and evaluates the result on samples that the search did not use. */
 import { capitalized, Miss, PithError } from "../../errors.ts";
 import { isWithin } from "../../evaluate/index.ts";
 import { allowance, counted } from "../../evaluate/numbers.ts";
@@ -21,9 +21,8 @@ export interface SparedStep {
 }
 
 /**
- * @param begin a copy of the original, on which the step is run again.
- * @returns undefined where there is nothing to spare by: the loss is none of single layers, or is not to be made up for; a Miss where the goal cannot be
- * kept so.
+ * @param begin returns a copy of the original for a rerun of the step.
+ * @returns undefined if fallback does not apply; a Miss if it cannot meet the goal.
  */
 export async function judgedSparing(
   step: OpenStep,
@@ -41,7 +40,7 @@ export async function judgedSparing(
     const isOfSamples = data !== undefined && (lost.because === "goal" || lost.because === "broken");
     const isFunction = lost.because === "function" || lost.because === "form";
     if (!isOfSamples && (data !== undefined || !isFunction)) return undefined;
-    // What only --strict refuses needs more samples.
+    // A rejection by --strict alone needs more samples instead.
     if (judged !== undefined && isWithin(judged.verdict.drop, judged.goal)) return undefined;
   }
   const alone = judged === undefined || lost === undefined ? lost?.text : lossText(judged);
@@ -55,7 +54,7 @@ export async function judgedSparing(
   const told = { ...inside, log: running.log, progress: running.progress };
   const spared = await spare({ ...request, search, plain }, told);
   if (spared instanceof Miss) {
-    // Alone it may hold, and is not to be written.
+    // The model may pass alone, but must not be written.
     if (together !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalized(spared.reason)}.`);
     return spared;
   }
@@ -69,7 +68,7 @@ export async function judgedSparing(
   };
 }
 
-/** The step with bits for each layer under `--target-size`, and judged by samples that did not choose them; undefined where no size is asked for. */
+/** For `--target-size`, chooses bits per layer and evaluates on samples that did not choose them; undefined without a target size. */
 export async function withBitsForSize(
   step: OpenStep,
   begin: () => Model,
@@ -89,22 +88,21 @@ export async function withBitsForSize(
     isApart && judging !== undefined
       ? { judging: { ...judging, compare: apart.compare }, searched: apart.searched }
       : {};
-  // What is too large otherwise is not made up for by more bits.
+  // More bits would exceed the target size again.
   return { step: { ...step, ...others, input: { ...input, spare: false } }, options: found.options };
 }
 
 interface SearchRequest {
-  /** Undefined without data, a Miss where there are too few samples: then random inputs are searched on. */
+  /** Undefined without data; a Miss if there are too few samples, so random inputs are used. */
   readonly apart: SearchedApart | Miss | undefined;
   readonly request: Omit<SparingRequest, "plain">;
   readonly inside: Context;
 }
 
-/** How the step is run again on copies of the original, and what its results are searched by. */
 async function requestOf(step: OpenStep, begin: () => Model): Promise<SearchRequest> {
   const { input, pass, original, data, judging, running } = step;
   const { output } = input;
-  // What the step says was said the first time; of how far it is nothing: attempts are counted.
+  // Silences the step: its messages were logged on the first run, and progress counts attempts instead.
   const inside: Context = { ...running, log: () => {}, progress: () => {} };
   const settings = { batch: input.data?.batch, output };
   const apart =

@@ -1,4 +1,3 @@
-/** The runtimes that `--target` names, ready to run and to time models. */
 import { createEngine, type Engine, type RuntimeName, runtimeName } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
 import { latency } from "../../evaluate/latency.ts";
@@ -17,7 +16,7 @@ export interface OpenTarget extends RunTarget {
 }
 
 /**
- * Opens a target. Without a Chromium, WebAssembly runs in Node, and a warning says so.
+ * Opens a target. Without a Chromium, WebAssembly runs in Node with a warning.
  * @throws PithError E_ENGINE_MISSING without a Chromium or onnxruntime-web, E_UNSUPPORTED if it has no WebGPU, E_FILE if CHROME_PATH is no program.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
@@ -113,7 +112,7 @@ export async function onTargets(
   return found;
 }
 
-/** `Chrome/156.0.0.0` out of a user agent. */
+/** Extracts `Chrome/156.0.0.0` from a user agent. */
 function productOf(agent: string): string {
   return /(?:Headless)?Chrome\/[\d.]+/.exec(agent)?.[0] ?? agent;
 }

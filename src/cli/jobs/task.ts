@@ -1,7 +1,4 @@
-/**
- * The data of a command's steps: training, calibration and test samples, none of which has a sample of another,
- * ready for the model. One rule for all commands, so that a recipe trains on what its steps would train on as commands.
- */
+/** Splits a command's data into disjoint training, calibration and test samples. One rule for all commands, so that recipes use the same splits. */
 import { resolve, sep } from "node:path";
 import type { Dataset } from "../../data/index.ts";
 import type { Engine } from "../../engine/index.ts";
@@ -29,18 +26,18 @@ export interface TaskRequest {
   readonly metric: MetricName;
   readonly output?: string | undefined;
   readonly seed: number;
-  /** The original or the teacher: the data is prepared as it says. */
+  /** The original or teacher whose preprocessing applies. */
   readonly reference?: Model | undefined;
 }
 
 export interface StepsTask {
   readonly task: OpenedTask;
-  /** That the data was divided by. */
+  /** Defines the split. */
   readonly samples: RecipeSamples;
   readonly used: SampleUse;
   /**
-   * Other samples, to choose weights by, prepared as those of the task are.
-   * @throws PithError E_DATA where they are test or training samples.
+   * Opens other samples to select weights, with the same preprocessing.
+   * @throws PithError E_DATA if they are test or training samples.
    */
   evaluatedBy(path: string): Promise<Dataset>;
 }
@@ -48,13 +45,12 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `searched`: so many others chose the bits of layers. `of`: how many there are, where fewer were enough; `available`: where `--samples` drew some. */
+  /** `searched`: other samples that chose bits per layer. `of`: total, if fewer were enough; `available`: total, if `--samples` drew some. */
   readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
 }
 
 export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;
 
-/** `openTask` for a request, in the words of the command line. */
 export async function openRequest(
   engine: Engine,
   model: Model,
@@ -77,8 +73,8 @@ export async function openRequest(
 }
 
 /**
- * Of each part there are at most as many samples as `--samples` says.
- * @throws PithError E_DATA, before anything is run, where something trains by labels and all samples are test samples.
+ * Limits each split to `--samples`.
+ * @throws PithError E_DATA, before anything is run, if a step trains by labels and all samples are test samples.
  */
 export async function openStepsTask(
   engine: Engine,
@@ -99,7 +95,7 @@ export async function openStepsTask(
       samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
     ),
     learns: learnedFrom(learning, recipes),
-    // Results that are chosen among many, and the recipe that makes one of them again.
+    // Results that are chosen among many, and the recipe that reproduces one of them.
     leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * fewestSamples : 0,
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
@@ -109,7 +105,7 @@ export async function openStepsTask(
     0,
     ...recipes
       .flatMap((recipe) => stepsOf(recipe))
-      // Of a step that trains these are training samples.
+      // For a training step these are training samples.
       .filter(({ pass }) => typeof pass.data === "object")
       .map(({ options }) => Number(options.samples ?? 0)),
   );
@@ -147,13 +143,13 @@ export async function openStepsTask(
 const numberOf = (training: RecipeSamples["training"]): number =>
   training === "all" ? Number.POSITIVE_INFINITY : training;
 
-/** A recipe that a search has found is run on data that is divided as it was then, whether it trains or not. */
+/** A recipe from a search uses the split of the search, whether it trains or not. */
 function learnedFrom(learning: readonly AnyPass[], recipes: readonly Recipe[]): "answers" | "labels" | undefined {
   if (learning.length > 0) return learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels";
   return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }
 
-/** @throws PithError E_NAME where a step's loss is about an output that the model does not have. */
+/** @throws PithError E_NAME if a step's loss names an output that the model lacks. */
 function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {
@@ -166,13 +162,13 @@ function placeOf(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
-/** Says why samples are used that were not named: of --data train.tsv, dev.tsv beside it is the test part. */
+/** Explains the use of samples that were not named: dev.tsv next to --data train.tsv is the test split. */
 function whence(name: string, path: string): string {
   if (overlap(placeOf(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;
 }
 
-/** Whether two paths are equal, or one lies inside the other. */
+/** Whether two paths are equal, or one contains the other. */
 function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
 }

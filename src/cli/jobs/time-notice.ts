@@ -1,4 +1,4 @@
-/** Says how long calibrating and judging will take, by what a few samples take. */
+/** Estimates the duration of calibration and evaluation from a few samples. */
 import type { Dataset } from "../../data/index.ts";
 import { take } from "../../data/select.ts";
 import { secondsSince } from "../../evaluate/elapsed.ts";
@@ -8,10 +8,8 @@ import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { AnyPass, Context, OptionValues } from "../../passes/index.ts";
 
-/** Samples that are run once to tell how long a pass will take. */
 const timedSamples = 4;
 
-/** Says how long a pass will take that looks at samples to calibrate, by the time of a few. */
 export async function announceCalibration(
   { runsOfSample }: AnyPass,
   options: OptionValues,
@@ -28,7 +26,7 @@ export async function announceCalibration(
     let [started, seen] = [performance.now(), 0];
     for await (const batch of few.batches({ size: 1 })) {
       await runner.run(batch);
-      // The first is slow, and does not count.
+      // The first run is slow and does not count.
       if (seen === 0) started = performance.now();
       seen++;
     }
@@ -40,9 +38,9 @@ export async function announceCalibration(
   }
 }
 
-/** Bytes of weights that are loaded once more for it. */
+/** Maximum bytes of weights to load once more for the estimate. */
 const largestModel = 2 ** 29;
-/** That passes look at unless said. */
+/** Default number of calibration samples. */
 const usualSamples = 200;
 
 interface Reporting {
@@ -50,13 +48,13 @@ interface Reporting {
   progress(done: number, total?: number, figures?: string): void;
 }
 
-/** The speed is measured over at least so long and so many batches. The first batch is slow and does not count. */
+/** Minimum time and batches of the measurement. The first batch is slow and does not count. */
 const fewestSeconds = 0.5;
 const fewestBatches = 2;
 
 /**
- * A context whose progress counts samples, and that announces once how long all of them take. Only the first run is timed: between two runs
- * lies other work. `passes`: how often all samples are run in all. `now` is in seconds.
+ * Wraps a context so that progress counts samples and the total duration is announced once. Only the first run is timed, because other work lies
+ * between runs. `passes`: how often all samples are run. `now` is in seconds.
  */
 export function announced<C extends Reporting>(
   context: C,

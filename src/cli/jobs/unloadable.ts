@@ -1,8 +1,7 @@
-/** A result that does not load is never written, even with --force. */
+/** Results that do not load are never written, even with --force. */
 import { PithError } from "../../errors.ts";
 import { ResultFails } from "../../evaluate/load-check.ts";
 
-/** Does the work; adds to the error about a result that does not load that it was not written. @throws PithError as the work does */
 export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,4 +1,4 @@
-/** Job of `pith prune` on a folder: fewer tokens. */
+/** Job of `pith prune` on a folder: trims the vocabulary. */
 import { joinPath } from "#platform";
 import { createEngine } from "../../engine/index.ts";
 import { type TrimmedFolder, trimFolder } from "../../folder/index.ts";
@@ -15,7 +15,7 @@ export interface VocabularyInput {
 }
 
 export interface VocabularyOutput extends TrimmedFolder {
-  /** Of each model and of tokenizer.json. */
+  /** For each model and tokenizer.json. */
   readonly bytes: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
 }
 

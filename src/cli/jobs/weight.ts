@@ -1,4 +1,3 @@
-/** Weighs the file of a model. */
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
@@ -15,13 +14,13 @@ export async function weightOf(model: Model, path: string): Promise<Weight> {
   return { ...stored, ...(await countsOf(model, !stored.sampled)) };
 }
 
-/** Of a model that may have no file. */
+/** Does not require a file. */
 export async function countsOf(
   model: Model,
   countsZeros = false,
 ): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {
   const copy = model.clone();
-  // Weights in Constant nodes count as well.
+  // Includes weights in Constant nodes.
   storeWeights(copy);
   const inference = infer(copy);
   const learned = await learnedTensors(copy, inference);

@@ -1,4 +1,4 @@
-/** What a command that changes a model prints: its plan, that nothing was written, or what its result has come to. */
+/** Prints the plan or the result of a command that changes a model. */
 import { capitalized } from "../../errors.ts";
 import type { Likeness } from "../../evaluate/index.ts";
 import {
@@ -27,7 +27,7 @@ import { samplesLine } from "../samples.ts";
 import { columns } from "../table.ts";
 import { type Weight, weightRecord } from "../weight.ts";
 
-/** The share of a file that changes its ratio as printed. */
+/** Share of a file that changes its printed ratio. */
 const notable = 0.005;
 
 export function showPlan(result: PassOutput): Result {
@@ -52,7 +52,7 @@ export function showPlan(result: PassOutput): Result {
   };
 }
 
-/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), 0.99 × as fast on one thread here", and why no faster. */
+/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), 0.99 × as fast on one thread here", and why it is no faster. */
 function plannedLines({ before, changes }: PassOutput, { parameters, macs, time, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
@@ -66,9 +66,9 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
 }
 
 export interface OutputFiles {
-  /** The files that were there before. */
+  /** Files that existed before. */
   readonly replaced: ReadonlySet<string>;
-  /** Further files, which are written even where the model does not change. */
+  /** Files that are written even if the model does not change. */
   readonly alsoWritten: readonly string[];
 }
 
@@ -77,7 +77,6 @@ const mark = (path: string, { replaced }: OutputFiles): string => (replaced.has(
 const furtherFiles = (files: OutputFiles): readonly string[] =>
   files.alsoWritten.map((path) => `${path}${mark(path, files)}`);
 
-/** Asked for a change, and there is none. */
 export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
   return {
@@ -95,12 +94,12 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
 
 export interface ResultDetails {
   readonly speed: Timed | undefined;
-  /** Whether a goal that is missed makes the exit code 1: what is forced, with no goal said, has none. */
+  /** Whether a missed goal sets the exit code to 1; with --force only if a goal is given. */
   readonly demanded: boolean;
   readonly files: OutputFiles;
-  /** What was pruned stays in the file as zeros. */
+  /** Pruned weights are stored as zeros. */
   readonly zeros: boolean;
-  /** The command to go on with, without the leading `pith`. */
+  /** The next command without `pith`. */
   readonly next: string | undefined;
 }
 
@@ -142,7 +141,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
                   comparison.metric,
                   figure(comparison.unit, comparison.original.value),
                   figure(comparison.unit, comparison.candidate.value),
-                  // The line about the goal has the interval.
+                  // The line about the goal shows the interval.
                   verdict !== undefined && reference === undefined
                     ? difference(comparison.unit, comparison.difference.value)
                     : differenceWithInterval(comparison.unit, comparison.difference),
@@ -158,7 +157,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (isTold(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
-      // How many samples there were is said below, beside those that judge.
+      // The number of samples is printed below.
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
       if (zeros)
@@ -167,7 +166,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      // The verdict: what was written, what it costs, and how to go on.
+      // What was written, its cost, and the next command.
       const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
       terminal.line(`written: ${names.join("  ")}`);
       const cost = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
@@ -218,14 +217,14 @@ function goalLine(
   const sentence = (of?: string): string => verdictSentence(goal, verdict, unit, samples?.test, of);
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
-  // What is trained may have been made smaller before: then its own original is another model.
+  // A trained model may have been pruned before, so its original may be another model.
   if (reference === undefined) return sentence(training === undefined ? undefined : model);
   if (!reference.judges && verdict.drop.high <= 0)
     return `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`;
   return sentence(reference.judges ? reference.model : model);
 }
 
-/** Whether a line of its own tells it: why a result is lost, another one does. */
+/** The reason of a rejection has its own line. */
 function isTold(likeness: Likeness | string | undefined): likeness is Likeness | string {
   return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
 }

@@ -1,4 +1,4 @@
-/** Folders of models and data in a bucket: each file under the hash of its content, and the list of a folder's files under the hash of the list. */
+/** Stores folders in a bucket: files under their content hash, and the list of a folder's files under the hash of the list. */
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { writeFileAtomically } from "#platform";
@@ -8,18 +8,18 @@ import type { Bucket } from "../../run/bucket-store.ts";
 import { textOf } from "./bucket.ts";
 import { wholeFolder } from "./whole-folder.ts";
 
-/** Objects that are sent or received at a time: data may be tens of thousands of images. */
+/** Concurrent transfers: data may be tens of thousands of images. */
 const atATime = 16;
 const objectName = (hash: string): string => `files/${hash}`;
 const listName = (place: string): string => `${place}.json`;
 
-/** A file of a folder: its name there, with "/", and the hash of its contents. */
+/** Name in the folder, with "/", and content hash. */
 export type HashedFile = readonly [name: string, hash: string];
 
-/** The list of a folder's files. The folder is named by the hash of this text. */
+/** The hash of this text names the folder. */
 export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
 
-/** @param paths where the files lie on this machine, in the order of `files`. */
+/** @param paths local files in the order of `files`. */
 export async function sendFolder(
   bucket: Bucket,
   place: string,
@@ -30,13 +30,13 @@ export async function sendFolder(
   await forAll([...files.entries()], async ([at, [, hash]]) => {
     if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[at] ?? ""));
   });
-  // It says that the files are there.
+  // Written last, because it marks the folder as complete.
   await bucket.write(listName(place), [new TextEncoder().encode(listText(files))]);
 }
 
 /**
- * Copies a folder of the bucket into the folder of this machine, unless it is there.
- * @throws PithError E_DATA where a file is not in the bucket, or does not have the hash of its name.
+ * Copies a folder of the bucket to this machine, unless it exists.
+ * @throws PithError E_DATA if a file is missing or does not match its hash.
  */
 export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
   await wholeFolder(join(folder, place), async (unfinished) => {

@@ -1,4 +1,4 @@
-/** A bucket of a server that speaks S3. The AWS SDK is loaded only here; it reads the address of the server and the keys from its own environment variables. */
+/** A bucket of an S3 server. Only this file loads the AWS SDK, which reads server and keys from its environment variables. */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
@@ -7,19 +7,19 @@ import type { Bucket } from "../../run/bucket-store.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { publicAddress } from "../addresses.ts";
 
-/** Larger objects are sent in parts of this length, of which four are in memory at a time. An object has 10 000 parts at most. */
+/** Part size of uploads; four parts are in memory at a time, and an object has at most 10,000. */
 const partSize = 16 * 2 ** 20;
 const [connectionTimeout, socketTimeout] = [10_000, 60_000];
-/** How often a request is tried, with twice the pause each time; and how often a broken download is continued. */
+/** Attempts per request with exponential backoff, and resumptions of a broken download. */
 const [maxAttempts, mostBreaks] = [6, 5];
 
 interface Place {
   readonly bucket: string;
-  /** Stands before the names of objects: "", or a text that ends in "/". */
+  /** Prefix of object names: "", or a text that ends in "/". */
   readonly prefix: string;
 }
 
-/** @returns undefined for the path of a folder. @throws PithError E_USAGE for another address than s3://bucket/prefix. */
+/** @returns undefined for a folder. @throws PithError E_USAGE for an address other than s3://bucket/prefix. */
 export function bucketPlace(store: string): Place | undefined {
   if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) return undefined;
   const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
@@ -31,7 +31,7 @@ export function bucketPlace(store: string): Place | undefined {
   return { bucket, prefix: path === "" ? "" : `${parts.join("/")}/` };
 }
 
-/** Opens a bucket without a request to the server. @throws PithError E_USAGE, E_ENGINE_MISSING where the SDK is not installed. */
+/** Makes no request. @throws PithError E_USAGE, E_ENGINE_MISSING if the SDK is not installed. */
 export async function openBucket(address: string): Promise<Bucket> {
   const place = bucketPlace(address);
   if (place === undefined) throw new RangeError(`"${address}" is a folder`);
@@ -82,16 +82,16 @@ export async function openBucket(address: string): Promise<Bucket> {
 const markName = "store";
 
 /**
- * Tries every operation that a store needs, so that work does not begin whose results could not be kept.
- * @returns the mark of the bucket. Another bucket has another mark, and so has this one after it was emptied.
+ * Tries every required operation, so that no work begins whose results could not be stored.
+ * @returns the mark of the bucket, which is different for another bucket or an emptied one.
  * @throws PithError E_FILE
  */
 export async function triedBucket(bucket: Bucket): Promise<string> {
-  // Who may not list is told of a missing object that access is denied.
+  // Without permission to list, a missing object is reported as access denied.
   await bucket.has(randomUUID());
   await bucket.write(markName, [bytesOfText((await textOf(bucket, markName)) ?? randomUUID())]);
   const mark = await textOf(bucket, markName);
-  // It names a folder.
+  // The mark names a folder.
   if (mark !== undefined && /^[0-9a-f-]{36}$/.test(mark)) return mark;
   throw new PithError("E_FILE", `The object "${markName}" in the bucket is not one that Pith wrote.`, {
     hint: "Name another prefix: s3://bucket/prefix.",
@@ -136,7 +136,7 @@ function clientOf({ S3Client }: Driver["sdk"]): S3Client {
     ...(url === undefined ? { followRegionRedirects: true } : { endpoint: url, forcePathStyle: true }),
     ...(region === undefined ? {} : { region }),
     maxAttempts,
-    // Not every server knows the newer ones, and models and data are compared with their hashes.
+    // Not every server supports the newer checksums, and Pith verifies hashes itself.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     requestHandler: { connectionTimeout, socketTimeout },
@@ -146,7 +146,7 @@ function clientOf({ S3Client }: Driver["sdk"]): S3Client {
 const keysHint =
   "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile, or the machine's role) say who asks; s3:GetObject, s3:PutObject and s3:ListBucket have to be allowed.";
 
-/** The message of the server or the SDK alone: requests hold signatures, which must not be printed. */
+/** Uses only the server's message: requests contain signatures, which must not be printed. */
 function failureOf(cause: unknown, bucket: string): PithError {
   if (cause instanceof PithError) return cause;
   const { name = "", code = "", $metadata } = (cause ?? {}) as Described;

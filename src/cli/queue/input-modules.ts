@@ -1,11 +1,11 @@
-/** The modules of the user that the input of a job names: data sets, and criteria, rounders or curves in recipes. */
+/** The user's modules in the input of a job: data sets, and criteria, rounding methods or schedules in recipes. */
 import type { SharedInput } from "./inputs.ts";
 import { isCode, type Rename } from "./modules.ts";
 import { withRecipeModules } from "./recipe-files.ts";
 
 /**
- * Renames the modules in an input. All else in it is plain data.
- * @throws PithError E_OPTION for a recipe that names other files of this machine, which workers do not have; whatever `rename` throws.
+ * Renames the modules in an input.
+ * @throws PithError E_OPTION for a recipe that names other local files, which workers do not have; whatever `rename` throws.
  */
 export async function withModules<I extends SharedInput>(input: I, rename: Rename): Promise<I> {
   const { path } = input.data;

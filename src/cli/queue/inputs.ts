@@ -1,7 +1,4 @@
-/**
- * The inputs of the jobs that other processes and machines do, as schemas. A worker checks each job of a queue against them: any program that
- * reaches the server can put jobs there.
- */
+/** Schemas of job inputs. A worker validates each job, because any program that reaches the server can add jobs. */
 import * as v from "valibot";
 import { targetNames } from "../../evaluate/run-target.ts";
 import { countOption } from "../../passes/options.ts";
@@ -14,9 +11,9 @@ const positive = v.pipe(v.number(), v.gtValue(0));
 const list = <S extends v.GenericSchema>(entry: S) => v.pipe(v.array(entry), v.readonly());
 
 const shared = v.object({
-  /** Path of the model. In a job of a queue all paths are relative to the store. */
+  /** Path of the model. In a queue, all paths are relative to the store. */
   model: v.string(),
-  /** The folder of finished work, in which the job leaves what it computes. */
+  /** The folder where the job stores its result. */
   resumeFolder: v.string(),
   data: dataRequestSchema,
   seed: v.pipe(v.number(), v.integer(), v.minValue(0)),
@@ -42,7 +39,7 @@ const search = v.object({
   }),
 });
 
-/** `timed`: whether the processor time of each setting is measured. */
+/** `timed`: measure the processor time of each setting. */
 const sweep = v.object({ ...shared.entries, ...measured, timed: v.boolean() });
 
 const measurement = v.object({
@@ -50,7 +47,6 @@ const measurement = v.object({
   setting: v.number(),
 });
 
-/** The schema of each kind of job. */
 export const inputSchemas = {
   combination: v.object({ ...search.entries, combination: v.string() }),
   measurements: v.object({ ...sweep.entries, measurements: list(measurement) }),
@@ -58,17 +54,17 @@ export const inputSchemas = {
   recipe: v.object({ ...search.entries, recipe: v.string() }),
 };
 
-/** Fields that this machine adds: a job of a queue does not have them. */
+/** Fields that only the local machine adds. */
 interface LocalFields {
-  /** Address of the bucket with which `resumeFolder` is shared. */
+  /** Address of the bucket that shares `resumeFolder`. */
   readonly bucket?: string | undefined;
-  /** The folder that holds all files of the job, of which none is a link. */
+  /** The folder of all the job's files, which contains no links. */
   readonly store?: string | undefined;
 }
 
 type Input<S extends v.GenericSchema> = Readonly<v.InferOutput<S>> & LocalFields;
 
-/** What every kind of job is given. Models and data are files under the hash of their content where they are in a store of several machines. */
+/** The common input. In a shared store, models and data are named by content hash. */
 export type SharedInput = Input<typeof shared>;
 export type SearchInput = Input<typeof search>;
 export type SweepInput = Input<typeof sweep>;
@@ -76,11 +72,10 @@ export type CombinationInput = Input<typeof inputSchemas.combination>;
 export type MeasurementsInput = Input<typeof inputSchemas.measurements>;
 export type RecipeInput = Input<typeof inputSchemas.recipe>;
 
-/** A job as plain data. */
 export interface Work<I extends SharedInput = SharedInput> {
-  /** The name of the module in cli/jobs that does the job, and of its schema in `inputSchemas`. */
+  /** Name of the job's module in cli/jobs and of its schema in `inputSchemas`. */
   readonly kind: string;
-  /** What messages call it, beside its model: "prune 40 % + int8". */
+  /** Name in messages, without the model: "prune 40 % + int8". */
   readonly name: string;
   readonly input: I;
 }

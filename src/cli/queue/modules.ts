@@ -1,16 +1,16 @@
 /**
- * Modules of the user in jobs for workers: data sets, and rounders, criteria or curves in recipes. No store holds code: a job says which module by the hash of its content, and
- * a worker that was started with a file of that content, and of that name, takes it. Models that are trained on a part of some data record the name of its file.
+ * The user's modules in jobs for workers. No store contains code: a job names a module by file name and content hash, and a worker uses a file with
+ * the same name and hash that it was started with.
  */
 import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
 import { sha256Text } from "../../data/hash.ts";
 import { PithError } from "../../errors.ts";
 
-/** What stands in a job for a module, or on this machine for what stands in a job. */
+/** Maps a local module to its name in jobs, or the reverse. */
 export type Rename = (module: string) => Promise<string>;
 
-/** Decides by the path that an import would open: "rows.mjs/." is "rows.mjs". */
+/** Resolves the path as an import does: "rows.mjs/." is "rows.mjs". */
 export const isCode = (path: string): boolean => /\.[cm]?[jt]s$/i.test(resolve(path));
 
 /** "modules/e3b0c442…/rows.mjs". @throws PithError E_FILE */
@@ -18,7 +18,7 @@ export async function nameInJobs(path: string): Promise<string> {
   return `modules/${await sha256Text([await readFile(path)])}/${basename(path)}`;
 }
 
-/** Finds these modules by their names in jobs. @throws PithError E_FILE; what it returns E_OPTION for a module that is none of them. */
+/** Looks up modules by their names in jobs. @throws PithError E_FILE; the returned function E_OPTION for an unknown module. */
 export async function foundAmong(paths: readonly string[]): Promise<Rename> {
   const found = new Map(await Promise.all(paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const)));
   return async (name) => {

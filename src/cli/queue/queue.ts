@@ -8,18 +8,18 @@ import type { PoolJob } from "../../run/pool.ts";
 import type { Work } from "./inputs.ts";
 import { connect, serverAt } from "./server.ts";
 
-/** A job in the queue, as plain data. The paths in its input are relative to the store. */
+/** Paths in its input are relative to the store. */
 interface QueuedJob extends Work {
   readonly version: string;
 }
 
 const queueName = "pith";
-/** Milliseconds after which the job of a process that does not answer goes to another process, and between two looks for such jobs. */
+/** Milliseconds until the job of a silent process is reassigned, and between checks. */
 const [lockDuration, stalledInterval] = [30_000, 10_000];
-/** So many processes may die at one job before it fails: the job may be what kills them. */
+/** Processes that may die during one job before it fails, because the job may be the cause. */
 const mostDeaths = 5;
 const lookEvery = 500;
-/** Milliseconds without a worker after which a job that nobody has begun is given up. */
+/** Milliseconds without any worker until a waiting job is given up. */
 const mostAlone = 60_000;
 
 interface Connection {
@@ -48,13 +48,12 @@ async function drivers() {
 }
 
 export interface OpenedQueue {
-  /** Jobs that all workers together do at a time, as of the last look. */
+  /** Concurrent jobs of all workers at the last check. */
   readonly room: number;
-  /** Counts the workers. */
   look(): Promise<void>;
   /**
-   * Puts a job into the queue, and waits until it has completed or failed. The wait ends early where `job` says to stop, or where there has been no worker for a minute.
-   * @returns false where the job was not wanted any more, and was removed before a worker began it.
+   * Queues a job and waits until it completes or fails. The wait ends early if `job` stops, or after a minute without workers.
+   * @returns false if the job was no longer wanted and was removed before a worker began it.
    */
   doOne(work: Work, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
@@ -87,12 +86,12 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
     async doOne(work, { stop, isWanted }) {
       const queued: QueuedJob = { version: ownVersion, ...work };
       const jobId = await textHash(JSON.stringify(queued));
-      // An earlier command may have had the same job done, and its result may have been removed from the store since.
+      // The result of an earlier equal job may have been removed from the store.
       if (await isOver(jobId)) await queue.remove(jobId);
-      // The job that was asked for last is the most urgent.
+      // The latest job is the most urgent.
       const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
       await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
-      // A job that a worker has begun has a lock, and stays.
+      // A job that a worker has begun is locked and is not removed.
       const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
       while (!(await isOver(jobId))) {
         await look();
@@ -113,8 +112,8 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
 }
 
 /**
- * Does jobs of the queue until the signal comes. Jobs that are not finished then go back to the queue.
- * @param take does the job of some data, which any program may have put there. The job fails with what it throws.
+ * Runs jobs of the queue until the signal. Unfinished jobs then return to the queue.
+ * @param take runs a job, whose data any program may have written. The job fails with what it throws.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
 export async function serve(

@@ -1,4 +1,4 @@
-/** Reads a job of a queue: any program that reaches the server can put anything there. */
+/** Validates a job of a queue, because any program that reaches the server can write there. */
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
 import { inWords, misfitOf } from "../../passes/option-errors.ts";
@@ -16,8 +16,8 @@ const jobSchema = v.object({
 });
 
 /**
- * Checks the data of a job. Fields that Pith does not put into jobs are left out.
- * @throws PithError E_UNSUPPORTED for a job of another version or of a kind that there is not, E_DATA for one that Pith did not write.
+ * Checks the data of a job and drops unknown fields.
+ * @throws PithError E_UNSUPPORTED for a job of another version or of an unknown kind, E_DATA for one that Pith did not write.
  */
 export function readJob(data: unknown): Work {
   const { job } = checked(jobSchema, { job: data });

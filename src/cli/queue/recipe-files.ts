@@ -1,4 +1,4 @@
-/** Recipes for workers of a queue, which run techniques by their names and modules that they have, and read and write no other files than those of the store. */
+/** Recipes for workers may use named techniques and known modules, but no files outside the store. */
 import { isObject } from "../../data/plain-object.ts";
 import { PithError } from "../../errors.ts";
 import type { OptionValues } from "../../passes/index.ts";
@@ -19,7 +19,6 @@ export async function withRecipeModules(text: string, rename: Rename): Promise<s
   return recipeText(recipe);
 }
 
-/** Files that a pass reads or writes. */
 function requireNoFiles({ id, options }: RecipeStep): void {
   const { reference, restores, furtherReferences, command } = steps.get(id) ?? {};
   const named = [reference, restores, furtherReferences, ...(command?.reads ?? []), ...(command?.writes ?? [])];
@@ -31,7 +30,7 @@ function requireNoFiles({ id, options }: RecipeStep): void {
   });
 }
 
-/** A value with other names of the modules in it, at any depth. */
+/** Renames modules at any depth. */
 export async function renamedIn(value: unknown, rename: Rename): Promise<unknown> {
   if (typeof value === "string") return isCode(value) ? rename(value) : value;
   if (Array.isArray(value)) return Promise.all(value.map((one) => renamedIn(one, rename)));

@@ -1,16 +1,15 @@
-/** The server of a queue: its address, and the connection to it. */
 import type { Redis, RedisOptions } from "ioredis";
 import { clause, messageOf, PithError } from "../../errors.ts";
 
 interface Server {
-  /** The address without user and password. */
+  /** Address without user and password. */
   readonly name: string;
   readonly options: RedisOptions;
 }
 
 /**
- * Reads the address of a server. Without a password in it the password is REDISCLI_AUTH of the environment, as for redis-cli.
- * @throws PithError E_USAGE, which does not repeat the address: it may hold a password.
+ * Parses the address of a server. The password can come from REDISCLI_AUTH, as for redis-cli.
+ * @throws PithError E_USAGE, which does not repeat the address: it may contain a password.
  */
 export function serverAt(url: string): Server {
   const server = URL.canParse(url) ? serverOf(new URL(url)) : undefined;
@@ -49,13 +48,13 @@ function decoded(text: string): string | undefined {
   }
 }
 
-/** Milliseconds that a server may take to answer once it has accepted the connection. */
+/** Milliseconds that a server may take to respond after the connection is accepted. */
 const patience = 10_000;
 
 /** Waits until the client is ready. @throws PithError E_FILE with the reason if it cannot be used. */
 export async function connect(redis: Redis, name: string): Promise<Redis> {
   let failure: unknown;
-  // The client reconnects by itself, and would print each failure.
+  // Without a listener the client prints each failed reconnect.
   redis.on("error", (error: unknown) => {
     failure ??= error;
   });
@@ -74,7 +73,6 @@ export async function connect(redis: Redis, name: string): Promise<Redis> {
   throw new PithError("E_FILE", `${sentence}.`, { hint, cause });
 }
 
-/** Says why a server cannot be used: what it answered, or that it did not. */
 function reasonOf(cause: unknown, name: string): readonly [sentence: string, hint: string] {
   const { code = "" } = (cause ?? {}) as { readonly code?: string };
   const text = messageOf(cause);
@@ -96,7 +94,7 @@ function reasonOf(cause: unknown, name: string): readonly [sentence: string, hin
       `Start redis-server or valkey-server there, or check the address${other}.`,
     ];
   }
-  // It may repeat the arguments of a command that it does not know, a password among them.
+  // The message may repeat the arguments of an unknown command, including a password.
   if (/^(Ready check failed: )?[A-Z]{3,} /.test(text))
     return [
       `The server at ${name} refuses the connection: ${clause(text.split(", with args")[0] ?? "")}`,

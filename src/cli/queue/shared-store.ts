@@ -1,4 +1,4 @@
-/** A folder or a bucket that several machines read and write. It holds models and data under the hashes of their contents, and the finished work of commands. */
+/** A folder or bucket shared by several machines. It contains models and data under content hashes, and finished work. */
 import { copyFile, mkdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
@@ -17,12 +17,12 @@ import { requireNoLinks, storedFolder } from "./stored-files.ts";
 import { wholeFolder } from "./whole-folder.ts";
 
 export interface SharedStore {
-  /** The folder that all machines share; with a bucket a folder of this machine, which holds what this machine has needed of the bucket so far. */
+  /** The shared folder; for a bucket, a local cache of it. */
   readonly folder: string;
   readonly bucket: { readonly address: string; readonly objects: Bucket } | undefined;
 }
 
-/** @param place a folder, or s3://bucket/prefix. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE where nothing could be left there. */
+/** @param place a folder, or s3://bucket/prefix. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE if it is not writable. */
 export async function openSharedStore(place: string): Promise<SharedStore> {
   if (bucketPlace(place) === undefined) {
     await requireWritableFolder(place, []);
@@ -35,14 +35,14 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
   return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
 }
 
-/** A file with its name below a folder of the store, which has "/". */
+/** The name is relative to a folder of the store, with "/". */
 type NamedFile = readonly [name: string, path: string];
 
 /**
- * Puts the model and the data of a job into the store, but no modules: the files that are read, and no others.
- * @param onFiles is called with their names before anything is copied.
- * @returns the input with paths relative to the store, and modules by their hashes.
- * @throws PithError E_OPTION where a worker must not take the job.
+ * Copies the files of the model and the data of a job into the store, but no modules.
+ * @param onFiles receives their names before anything is copied.
+ * @returns the input with paths relative to the store, and modules by hash.
+ * @throws PithError E_OPTION if a worker must not run the job.
  */
 export async function shareInput<I extends SharedInput>(
   store: SharedStore,
@@ -64,7 +64,7 @@ export async function shareInput<I extends SharedInput>(
   };
 }
 
-/** The file of a model, the files that hold its weights, and those beside it that say how data is prepared. */
+/** Returns the model, its external data, and sidecar files that describe preprocessing. */
 async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
   const weights = (await locationsOf(model)) ?? [];
   return [
@@ -74,7 +74,7 @@ async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
   ];
 }
 
-/** The files of data, and what follows their folder in the path of the data. */
+/** Returns the files, and the suffix that leads from their folder to the path of the data. */
 async function filesOfData(path: string): Promise<{ readonly files: readonly NamedFile[]; readonly suffix: string }> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const folder = isFolder ? path : dirname(path);
@@ -82,11 +82,11 @@ async function filesOfData(path: string): Promise<{ readonly files: readonly Nam
   return { files, suffix: isFolder ? "" : `/${basename(path)}` };
 }
 
-/** The folders in the store that a job reads. @throws PithError E_DATA for a path that is not in the store. */
+/** @throws PithError E_DATA for a path that is not in the store. */
 const inputFolders = ({ model, data }: SharedInput): readonly string[] =>
   [model, ...(isCode(data.path) ? [] : [data.path])].map((path) => storedFolder(path, "inputs"));
 
-/** The input with absolute paths on this machine, except for modules. @throws PithError E_DATA for a path that is not in the store. */
+/** Makes paths absolute, except modules. @throws PithError E_DATA for a path that is not in the store. */
 export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
   inputFolders(input);
   const { model, data } = input;
@@ -103,9 +103,9 @@ export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, 
 }
 
 /**
- * What a worker does: the input of a job with absolute paths, its model and data on this machine.
- * @param ownModule where a module of a job lies on this machine. @throws PithError for one that this machine does not run.
- * @throws PithError as `withModules` and `inputIn`; E_DATA, E_FILE where a bucket does not have them.
+ * Prepares a job on a worker: downloads model and data and makes paths absolute.
+ * @param ownModule maps a module of a job to a local file. @throws PithError for an unknown module.
+ * @throws PithError as `withModules` and `inputIn`; E_DATA, E_FILE if a bucket lacks the files.
  */
 export async function receivedInput<I extends SharedInput>(store: SharedStore, job: I, ownModule: Rename): Promise<I> {
   const input = await withModules(job, ownModule);
@@ -116,12 +116,12 @@ export async function receivedInput<I extends SharedInput>(store: SharedStore, j
   return received;
 }
 
-/** Checks again that a job of a queue stays in its store, where it opens model and data. @throws PithError E_DATA */
+/** Checks again, when model and data are opened, that a job stays in its store. @throws PithError E_DATA */
 export async function requireStored({ store, model, data, resumeFolder }: SharedInput): Promise<void> {
   if (store !== undefined) await requireNoLinks(store, [model, data.path, resumeFolder]);
 }
 
-/** Puts files, each by its name and path, into a folder named by the hash of their contents. @returns the folder, relative to the store. */
+/** Copies files into a folder named by their content hash. @returns the folder, relative to the store. */
 async function share({ folder, bucket }: SharedStore, named: readonly NamedFile[]): Promise<string> {
   const files = named.map(([, path]) => path);
   const hashed: HashedFile[] = [];

@@ -1,17 +1,17 @@
-/** Checks that a job of a queue reads and writes nothing but the files of its store. */
+/** Checks that a job of a queue accesses only files of its store. */
 import type { Dirent } from "node:fs";
 import { readdir, realpath } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { PithError } from "../../errors.ts";
 
 const name = "(?!\\.{1,2}$)[^/\\\\\\p{Cc}]+";
-/** The forms of paths relative to a store: models and data, and finished work. */
+/** Valid paths relative to a store: models and data, and finished work. */
 const forms = {
   inputs: new RegExp(`^(inputs/[0-9a-f]{64})(?:/${name})?$`, "u"),
   runs: /^(runs\/[0-9a-f]{64})$/,
 };
 
-/** The folder in a store that a path leads into. @throws PithError E_DATA for a path that does not have the form that Pith gives it. */
+/** @throws PithError E_DATA for a path that Pith would not create. */
 export function storedFolder(path: string, kind: keyof typeof forms): string {
   const [, folder] = forms[kind].exec(path) ?? [];
   if (folder !== undefined) return folder;
@@ -19,13 +19,13 @@ export function storedFolder(path: string, kind: keyof typeof forms): string {
 }
 
 /**
- * Checks the files of a job: links among them could lead to any file of this machine.
- * @param paths absolute. Those that do not exist, and those outside of the store, are not checked.
+ * Rejects links, which could lead to any file of this machine.
+ * @param paths absolute. Paths that do not exist or are outside the store are not checked.
  * @throws PithError E_DATA
  */
 export async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const within = resolve(store);
-  // A cache of a bucket is made when it is needed.
+  // The cache of a bucket is created on demand.
   const root = await realpath(store).catch(() => within);
   const refuse = (path: string): never => {
     throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
@@ -45,7 +45,7 @@ export async function requireNoLinks(store: string, paths: readonly string[]): P
     const found = await realpath(folder).catch(() => folder);
     if (found !== folder) refuse(folder);
     await check(folder, true);
-    // Files beside a model may lie in the folder above.
+    // Sidecar files of a model can be in the parent folder.
     await check(dirname(folder), false);
   }
 }

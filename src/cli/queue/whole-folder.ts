@@ -3,8 +3,8 @@ import { dirname } from "node:path";
 import { isThere } from "../files.ts";
 
 /**
- * Makes a folder under its name only when it is complete. Where several processes make the same folder, the first one to finish wins.
- * @param fill writes the files into the folder that it is given, which then gets the name.
+ * Creates a folder atomically: it gets its name when it is complete. The first of several processes wins.
+ * @param fill writes the files into a temporary folder.
  */
 export async function wholeFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await isThere(target)) return;
@@ -12,7 +12,7 @@ export async function wholeFolder(target: string, fill: (folder: string) => Prom
   const unfinished = await mkdtemp(`${target}.`);
   try {
     await fill(unfinished);
-    // Workers of other users read it, where they may read the folder above.
+    // Workers of other users may need to read it.
     await chmod(unfinished, 0o755);
     await rename(unfinished, target).catch(async (error: unknown) => {
       if (!(await isThere(target))) throw error;
