@@ -1,4 +1,4 @@
-/** A layer's weight in blocks of few bits: rows of the numbers that share scales, and in each so many numbers in a row that share one. */
+/** Blocks of a layer's weight: the weight is a set of rows, and consecutive elements of a row share a scale. */
 import type { Layer } from "../analysis/layers.ts";
 import type { Solver } from "../calibrate/solver.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../math/index.ts";
@@ -15,18 +15,17 @@ import { checkedCodes, forLayer, type RoundingSource, scaleAxis, scalesBy, turn,
 export interface BlockShape {
   readonly rows: number;
   readonly width: number;
-  /** Blocks of a row. */
   readonly count: number;
 }
 
-/** How codes lie in the file: they are given as rows × whole blocks, from 0 to 2ᵇ - 1, low bits first. */
+/** Packs quantized values (rows × whole blocks, 0 … 2ᵇ - 1) for the file, low bits first. */
 export interface BlockLayout {
   readonly type: Exclude<DataType, "string">;
   readonly dims: readonly number[];
   of(packed: Uint8Array): Dense;
 }
 
-/** Scales and zero points are rows × blocks; symmetric blocks have 2ᵇ⁻¹ as zero points. */
+/** Scales and zero points are rows × blocks; symmetric blocks have the zero point 2ᵇ⁻¹. */
 export interface RoundedBlocks extends BlockSettings, BlockShape, BlockScales {
   readonly codes: Tensor;
 }
@@ -38,7 +37,6 @@ export function blockShape({ effective, ...layer }: Layer, block: number): Block
   return { rows, width, count: Math.ceil(width / block) };
 }
 
-/** The weight of a product in blocks along its inputs, or a table in blocks along its rows. */
 export async function roundedBlocks(
   { model, rounding, context }: Writing,
   layer: Layer,
@@ -73,7 +71,7 @@ export async function roundedBlocks(
   return { ...settings, ...shape, codes, scale, zeroPoint };
 }
 
-// Made where no weight is in scope: a function holds all that any function beside it uses.
+// Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const nearestBlocks =
   (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], layout: BlockLayout) =>
   async (): Promise<Dense> =>
@@ -81,17 +79,15 @@ const nearestBlocks =
 
 export const isNearest = ({ scales, codes }: Solver): boolean => scales === nearest.scales && codes === undefined;
 
-/** Says which scales of a weight are meant. */
 export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
   `${bits} ${block} ${symmetric} ${scaleAxis(layer)}`;
 
-/** The scales of blocks that are rounded to the nearest code. */
 export const scalesOf = (layer: Layer, dense: Dense, { block, ...settings }: BlockSettings) =>
   blockScales(toFloat32(dense), rowsOf(layer), { ...settings, size: block });
 
 const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
 
-/** The numbers of each output, or of each row of a table, one after the other. */
+/** Returns the values output by output, or row by row for an embedding table. */
 export function inRows(layer: Layer, dense: Dense): Float32Array {
   const { rows, width } = blockShape(layer, 1);
   const values = toFloat32(dense);
@@ -101,7 +97,7 @@ export function inRows(layer: Layer, dense: Dense): Float32Array {
   return turned;
 }
 
-/** What is said of a weight in blocks. Of a table nothing is seen in samples: its numbers go to the nearest code. */
+/** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
 export function blocksText(
   { bits, block, symmetric }: BlockSettings,
   { role }: Layer,

@@ -1,7 +1,4 @@
-/**
- * Bias correction of a rounded model (`calibrate/biases.ts`), kept where it takes noise from the answers to samples that it has not seen. Layers that
- * compute on integers are corrected where they have a bias of integers.
- */
+/** Corrects biases of a quantized model if that lowers the output noise on held-out samples. */
 import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
@@ -20,17 +17,12 @@ import type { Model } from "../graph/model.ts";
 import type { Change, Context } from "../passes/pass.ts";
 import type { QuantizeSettings } from "./options.ts";
 
-/** Fewer samples say too little of means, and of whether they helped. */
+/** With fewer samples, the means and the held-out check are too uncertain. */
 const leastSamples = 32;
-/** Samples at most on which it is judged whether they helped. */
 const mostHeld = 32;
-/** Noise that has to go for a correction to stay: less may be chance. */
+/** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const leastGain = 0.02;
 
-/**
- * Corrects a model that has been rounded, in place.
- * @param original the model before it was rounded.
- */
 export async function correctRounded(
   model: Model,
   original: Model,
@@ -77,7 +69,7 @@ export async function correctRounded(
   return [{ at: "bias correction", what, decidedBy: "global" }];
 }
 
-/** Beside codes of integers a bias of floats would be in the way of the runtime's kernels, and so would a sum behind them. */
+/** A float bias, or a sum after an integer kernel, prevents fusion in the runtime. */
 function takesBias(layer: Layer, inference: Inference, scheme: QuantizeSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
   return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, inference)?.sum !== undefined);

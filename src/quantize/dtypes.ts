@@ -1,11 +1,11 @@
-/** The variants of a model that transformers.js loads: what each adds to the name of a file, and the settings of `quantize` that make it. */
+/** A variant that transformers.js loads: its file name suffix and the settings of `quantize` that create it. */
 
 interface Dtype {
   readonly suffix: string;
   readonly meaning: string;
-  /** Made where it is asked for by name. */
+  /** Excluded from "all". */
   readonly rare?: true;
-  /** Applied one after the other. */
+  /** Steps in the order in which they are applied. */
   readonly steps: readonly DtypeStep[];
 }
 
@@ -15,7 +15,7 @@ export interface DtypeStep {
   readonly bits?: 4 | 2;
   readonly block?: 32 | 64;
   readonly weights?: "int8" | "uint8" | "nf4";
-  /** Only operators that every build of the runtime has. */
+  /** Uses only operators that every build of the runtime has. */
   readonly everywhere?: true;
 }
 
@@ -51,18 +51,16 @@ const table = {
   fp16: { suffix: "_fp16", meaning: "half precision, including arithmetic", steps: [float16] },
 } as const satisfies Record<string, Dtype>;
 
-/** A variant of a model, as transformers.js calls it. */
 export type DtypeName = keyof typeof table;
 
 export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
 
 export const dtypeNames = Object.keys(table) as DtypeName[];
 
-/** Bits of its weights. */
 export function dtypeBits(name: DtypeName): number {
   const [first] = dtypes[name].steps;
   return first?.bits ?? (first?.scheme === "float16" ? 16 : 8);
 }
 
-/** What "all" stands for. */
+/** The variants that "all" selects. */
 export const usualDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);

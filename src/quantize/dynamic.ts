@@ -1,9 +1,9 @@
 /**
- * Integer arithmetic with ranges found at run time. x ≈ (q - z) · s with q, s, z of the very tensor, W ≈ Q · w; then
+ * Integer arithmetic with ranges found at run time (`formats/integer-operators.ts`). With x ≈ (q - z) · s and W ≈ Q · w:
  *
  *     x · W ≈ s · w · Σ (q - z) · Q
  *
- * written as `formats/integer-operators.ts` says. Sums of integers are exact, so their order does not matter.
+ * Integer sums are exact, so their order does not matter.
  */
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -22,9 +22,9 @@ import { prepare, tryOut } from "./prepare.ts";
 import type { Rounding } from "./weight.ts";
 import { writePlan } from "./write-plan.ts";
 
-/** DynamicQuantizeLinear came with opset 11. */
+/** DynamicQuantizeLinear requires opset 11. */
 const opset = 11;
-/** Scales per channel of stored codes. */
+/** Per-channel scales require opset 13. */
 const opsetOfCodes = 13;
 
 export async function quantizeDynamically(

@@ -1,12 +1,8 @@
 /**
- * Rounding in the graph, to train through: what `rounding.ts` says, in front of each layer and, with measured ranges, behind each operator
- * that static quantization would give scales of its own.
+ * Fake quantization (`rounding.ts`) before each layer, and after each operator to which static quantization gives a scale:
  *
  *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
  *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
- *
- * Scales stay as they are while weights are trained, or are trained with them (`learnScales`); `quantize` turns the roundings into codes with
- * the very same scales. Codes of a weight in b < 8 bits are those of ONNX Runtime for so many, -2ᵇ⁻¹ … 2ᵇ⁻¹ - 1, stored in a byte each.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -65,13 +61,12 @@ const fakeQuantizeSettings = v.strictObject({
 type Settings = v.InferOutput<typeof fakeQuantizeSettings>;
 type FakeQuantizeOptions = Settings & { readonly [Key in "bits" | "rounder"]: NonNullable<Settings[Key]> };
 
-/** Scales per channel, and bounds of Clip as inputs. */
+/** Per-channel scales and Clip bounds as inputs require opset 13. */
 const opset = 13;
 
 /**
- * Rounds weights to 2 … 8 bits, and activations to 8 if asked, in float arithmetic, for training that takes rounding into account. With
- * `learnScales` their scales are parameters of the model, which training moves as well and `quantize` finds.
- *
+ * Rounds weights to 2 … 8 bits, and optionally activations to 8, in float arithmetic, for quantization-aware training. With
+ * `learnScales` the scales are trainable parameters that `quantize` reads.
  * @throws PithError E_OPTION if the static scheme gets no data, E_NAME if a pattern fits no layer, E_DATA if activations are not finite and no layer is left.
  * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018); learned step size
  * quantization (Esser et al. 2020).
@@ -174,7 +169,7 @@ async function fakeStatic(
   return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
 }
 
-/** The numbers that each value has for one sample, the model being run on samples like the first. What only a run can tell counts as one. */
+/** Returns the elements per sample of each value; a size that depends on data counts as 1. */
 async function numbersOf(model: Model, values: readonly Value[], data: Dataset): Promise<ReadonlyMap<Value, number>> {
   const { feeds, size } = await oneRun(model, data);
   const copy = model.clone();
@@ -189,12 +184,12 @@ async function numbersOf(model: Model, values: readonly Value[], data: Dataset):
   );
 }
 
-/** Values that share a scale are on its grid already. */
+/** Returns the values with separate scales; values that share a scale are on its grid already. */
 function ownScales({ activations: marked }: Placement): readonly Value[] {
   return [...marked].flatMap(([value, from]) => (from === undefined ? [value] : []));
 }
 
-/** Rounds the weight of each layer. Layers may share one: it is rounded once for those whose scales lie along one axis. */
+/** Rounds the weight of each layer, once for all layers that share it and have scales along the same axis. */
 async function roundWeights(
   model: Model,
   emit: Emit,
@@ -223,7 +218,7 @@ async function roundWeights(
 
 interface RoundedWeight {
   readonly result: Value;
-  /** Along which its scales lie; undefined of one scale. */
+  /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
 }
 

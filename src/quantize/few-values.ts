@@ -1,6 +1,5 @@
 /**
- * Float constants with few different numbers that are no trained weights: masks of attention, anchor boxes of detectors. They are stored exactly, as indices into the
- * list of their numbers; ONNX Runtime expands them once, when it loads the model:
+ * Stores float constants with few distinct values (attention masks, anchor boxes) as indices, without loss. Weights are exempt.
  *
  *     mask: float32[128, 128]      mask = Gather(mask_values, unpacked(mask_codes))
  */
@@ -21,7 +20,7 @@ import { blocksOf } from "../tensor/part.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 
-/** Bytes that have to be saved: the nodes take some hundred. */
+/** Minimum number of bytes saved: the added nodes take some hundred bytes. */
 const leastSaved = 2048;
 const mostValues = 256;
 
@@ -59,7 +58,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   return changes;
 }
 
-/** Told apart by their bits: 0 and −0 are two. Undefined where there are too many: no more is read then. */
+/** Compares values by their bits, so 0 and −0 differ. Stops reading, and returns undefined, if there are too many. */
 async function fewValues(
   tensor: Tensor,
 ): Promise<{ readonly values: Float32Array; readonly codes: Uint8Array } | undefined> {

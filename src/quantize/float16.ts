@@ -1,14 +1,12 @@
 /**
- * Weights in half precision (float16, or bfloat16, which has the range of float32 and a digit less), arithmetic in float32:
+ * Stores weights in half precision (float16 or bfloat16) and computes in float32:
  *
  *     fc1.weight: float32[128, 784]          fc1.weight: float16[128, 784]
  *     h = Gemm(x, fc1.weight)                w = Cast(fc1.weight) {to=float32}
  *                                            h = Gemm(x, w)
  *
- * Half the file, about three significant digits kept, and the same on every backend: the runtime widens the numbers once, when it loads
- * the model. A tensor stays where a number is beyond 65,504, the largest that float16 has, and where its numbers are so small that rounding
- * would take more than a hundredth of them. Vectors stay too: scales, statistics and biases are small, and some must be exact. A mask is
- * folded in: in float32 it would take twice the bytes of its weight.
+ * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value exceeds 65,504 or the
+ * relative error exceeds 0.01. Vectors stay too: they are small, and some must be exact.
  */
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -32,14 +30,14 @@ import { elementCount } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
 import type { QuantizeSettings } from "./options.ts";
 
-/** The largest number that float16 rounds to a finite one: halfway between 65,504 and 65,536. */
+/** The smallest value that float16 rounds to infinity: halfway between 65,504 and 65,536. */
 export const beyond = 65_520;
-/** The first operator set whose Cast names its type by a number. */
+/** The first opset whose Cast specifies its type by a number. */
 export const castOpset = 6;
 const bfloat16Opset = 13;
-/** A tensor with fewer elements is not worth the node that widens it. */
+/** Minimum number of elements that justify the Cast node. */
 export const fewestElements = 64;
-/** Rounding to eleven bits takes at most 2^-11 of a number; more is lost only below 6e-5, where float16 runs out of digits. */
+/** Maximum relative error. Rounding to 11 bits loses at most 2^-11 of a value, except below 6e-5 (subnormal in float16). */
 export const mostLost = 0.01;
 
 export async function quantizeToHalf(
@@ -65,7 +63,6 @@ export async function quantizeToHalf(
   return { changes, misses };
 }
 
-/** All parameters worth it, or the weights of the layers that are named; with the name that says where each is. */
 function chosenTensors(model: Model, options: QuantizeSettings): ReadonlyMap<Value, string> {
   const chosen = new Map<Value, string>();
   const inference = infer(model);
@@ -84,7 +81,7 @@ function isWorthIt({ tensor }: Value): boolean {
   return tensor?.type === "float32" && tensor.dims.length > 1 && elementCount(tensor.dims) >= fewestElements;
 }
 
-/** Stores a tensor in half precision and widens it behind; the reason if that cannot be. */
+/** Stores a tensor in half precision and inserts a Cast to float32. Returns the reason if that is not possible. */
 async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
   const { tensor, graph, role } = value;
   const refused = requireStored(value, { types: ["float32"], inside: true }, "it");
@@ -110,14 +107,14 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   });
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
-  // Holds no numbers: a model's weights are read one after the other.
+  // The closure must not hold the values: weights are read one at a time.
   const narrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
   value.tensor = await deferred(type, dims, narrowed);
   value.type = { type, dims };
   return undefined;
 }
 
-/** The error of rounding beside the numbers: |x − r| / |x|. */
+/** Returns the relative rounding error |x − r| / |x|. */
 export function lostShare(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
   let [noise, signal] = [0, 0];
   for (let index = 0; index < numbers.length; index++) {

@@ -1,8 +1,7 @@
 /**
- * The grid that weights are rounded to: (code - zero point) · scale with low ≤ code ≤ high, a scale for each slice (`sliced-weight.ts`).
+ * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`sliced-weight.ts`).
  *
- * Several scales need equal zero points (ONNX Runtime's integer kernels know one), so such a grid is symmetric whatever the type: uint8 holds
- * what int8 would hold, plus 128. (ONNX Runtime's quantizer spreads ±max over 0 … 255 around 127.5, where no integer is the zero point.)
+ * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric: uint8 is int8 plus 128.
  */
 import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 import {
@@ -20,24 +19,22 @@ import {
 } from "../math/index.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 
-/** The axis of a tensor along which each index has a scale of its own; undefined: one scale for all. */
+/** Axis along which each index has a separate scale; undefined for a single scale. */
 export interface Along {
   readonly axis: number | undefined;
 }
 
 export interface BlockSettings {
   readonly bits: BlockBits;
-  /** Inputs that share a scale. */
+  /** Number of inputs that share a scale. */
   readonly block: number;
-  /** Without zero points. */
   readonly symmetric: boolean;
 }
 
-/** Types of codes in slices. */
 export type WeightType = "int8" | "uint8" | "int4";
 
 /**
- * The codes of so many bits. Eight leave out the most negative one, fewer have none to spare, as in ONNX Runtime; seven are its reduced range, -64 … 64.
+ * The range of a bit width: 8 bits exclude the lowest value, as in ONNX Runtime; 7 are its reduced range, -64 … 64.
  * @param zeroPoints with one scale for all, signed codes have a zero point, too; unsigned ones always have.
  */
 export function gridOf(
@@ -54,7 +51,6 @@ export function gridOf(
   return symmetricGrid(type, axis, { low: bits === 8 ? -high : -high - 1, high });
 }
 
-/** The codes of blocks of so many numbers. */
 export function blockGrid({ bits, block, symmetric }: BlockSettings): Grid {
   const type = bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2";
   return { type, block, symmetric, low: 0, high: 2 ** bits - 1 };
@@ -62,7 +58,7 @@ export function blockGrid({ bits, block, symmetric }: BlockSettings): Grid {
 
 export const bitsOfBlocks = ({ high }: Grid): BlockBits => (high === 255 ? 8 : high === 15 ? 4 : 2);
 
-/** Integers from `low` to `high` around 0, as int8, or as uint8 around 128. */
+/** Returns the grid of the integers `low` to `high` around 0, stored as int8, or as uint8 around 128. */
 export function symmetricGrid(
   type: WeightType,
   axis: number | undefined,
@@ -75,7 +71,7 @@ export function symmetricGrid(
 const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 
 /**
- * The code nearest to a number, halves to even; of a scale of 0 the zero point.
+ * Returns the quantized value nearest to a number, halves to even; the zero point if the scale is 0.
  * @example
  * import type { Solver } from "pith/calibrate";
  * import { nearestCode } from "pith/quantize";
@@ -91,7 +87,7 @@ export function nearestCode({ scale, zeroPoint, low, high }: ScaledGrid, slice: 
   return own === 0 ? zero : Math.min(high, Math.max(low, roundHalfEven(value / own) + zero));
 }
 
-/** What the code nearest to a number stands for; nothing where the scale is 0. */
+/** Returns the number rounded to the grid; 0 if the scale is 0. */
 export function roundedTo(
   { low, high }: QuantizationRange,
   { scale, zeroPoint }: ScaleAndZeroPoint,
@@ -110,13 +106,12 @@ export const nearestCodes = ({ matrices, sliceAt }: SlicedWeight, grid: ScaledGr
     ),
   );
 
-/** So many steps of numbers that lie on a grid are looked for: as many as 8 bits have. */
+/** Maximum number of steps to detect in values that are already on a grid: the steps of 8 bits. */
 export const mostSteps = 255;
 
 /**
- * Scale and zero point with which a grid reaches from `min` to `max`, or as far on the other side.
- * @param steps the numbers are whole multiples of their largest magnitude over this; 0 where they are not. Where the grid has as many codes
- * they keep their values.
+ * Returns the scale and zero point of a grid that covers `min` to `max`, or the same distance on the other side.
+ * @param steps the values are integer multiples of their largest magnitude divided by `steps`, or 0 if they are not.
  */
 export function scaleFor(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
@@ -129,10 +124,7 @@ export function scaleFor(grid: Grid, min: number, max: number, steps = 0): Scale
   return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: middle[type] };
 }
 
-/**
- * Of numbers j · s with whole j: s, or a half, a quarter … of it while codes last; undefined where more codes are asked for than there are, or
- * the usual scale has a code for each, too.
- */
+/** Returns s for values j · s with integer j, halved while codes suffice; undefined if they do not, or the default scale is exact. */
 function exactScale(
   { type, symmetric, low, high }: Grid,
   min: number,

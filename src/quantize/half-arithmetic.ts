@@ -1,24 +1,23 @@
 /**
- * Arithmetic in float16: what ONNX's types allow to become float16 does, with a Cast wherever a value goes from one type to the other.
+ * Computes in float16 where ONNX's types allow it, with a Cast wherever a value changes type:
  *
  *     h = Gemm(x, fc1.weight)                x16 = Cast(x) {to=float16}
  *     s = Exp(h)                        →    h16 = Gemm(x16, fc1.weight)       fc1.weight: float16[128, 784]
  *                                            h = Cast(h16) {to=float32}
  *                                            s = Exp(h)
  *
- * Every graph keeps the types of its inputs and outputs: the model, and the branches and bodies inside of it. Each value is cast once,
- * where it comes to be. These nodes stay in float32:
+ * All graphs, including subgraphs, keep their input and output types. These nodes stay in float32:
  *
- * - those of layers and operator types that are left out, of types that ONNX fixes, and those whose entries ask for it (`needsFloat32`);
- * - those with a stored number that float16 cannot hold: beyond 65,504, or lost among the smallest; normalizations that scale or shift by such a
- *   number, x · s + (bias - mean · s) with s = scale / √(variance + ε), and what reads them;
- * - those that read floats made of integers, as sums of integer products and dequantized weights are: they may be large, and runtimes fuse these
- *   (an operator that only selects by integers, as If, Where and Gather do, makes none);
- * - what lies between nodes that stay, where no weight is to be halved.
+ * - excluded layers and operator types, types that ONNX fixes, and operators whose definition requires it (`needsFloat32`);
+ * - nodes with a stored value that float16 cannot hold (beyond 65,504 or too small), and normalizations whose scale or shift is
+ *   such a value, x · s + (bias - mean · s) with s = scale / √(variance + ε), with their readers;
+ * - nodes that read floats computed from integers (products, dequantized weights), which can be large and which runtimes fuse.
+ *   Operators that only select by integers (If, Where, Gather) do not count;
+ * - nodes between nodes that stay, if they have no weight to convert.
  *
- * Numbers that stand for infinity (masks of attention add −3.4e38) become ±32,752, which the outcome says: the sum of two is still finite.
- * In float32 such a sum has lost the score, so a row that is masked everywhere attends to all places equally. In float16 it would follow the scores:
- * masked sums that a softmax reads are limited to −16,384 or more (`maskedSums`).
+ * Values that represent infinity (attention masks add −3.4e38) become ±32,752. In float32 such a sum loses the score, so a fully
+ * masked row attends to all positions equally. In float16 the row would follow the scores, so masked sums before a softmax are
+ * clipped to at least −16,384 (`maskedSums`).
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
@@ -96,7 +95,6 @@ function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, L
   ];
 }
 
-/** Which inputs and outputs of a node become float16. */
 interface Halves {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
@@ -104,7 +102,7 @@ interface Halves {
 
 const isFloat32 = (value: Value | undefined): value is Value => value?.type?.type === "float32";
 
-/** The attribute with a number in float32 that a node without operands in float32 writes everywhere. */
+/** Returns the float32 attribute of a node that fills its output with it and has no float32 inputs. */
 function filling(node: Node): readonly [name: string, tensor: Tensor] | undefined {
   if (node.inputs.some(isFloat32)) return undefined;
   for (const [name, attribute] of node.attributes)
@@ -112,7 +110,7 @@ function filling(node: Node): readonly [name: string, tensor: Tensor] | undefine
   return undefined;
 }
 
-/** What of a node may become float16 together, or why nothing may. */
+/** Returns the inputs and outputs of a node that can become float16, or the reason why none can. */
 export function halvesAt(node: Node, inference: Inference): Halves | Miss {
   const site = inference.site(node);
   const entry = entryOf(node);
@@ -132,7 +130,7 @@ export function halvesAt(node: Node, inference: Inference): Halves | Miss {
   return follows ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
 }
 
-/** By the types of the operator: undefined where ONNX, or another type that an operand has to agree with, fixes all of it. */
+/** Returns undefined if ONNX or another operand fixes the type. */
 function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
   if (schema === undefined) return undefined;
   const { input: letterIn, output: letterOut } = schema.half;
@@ -161,14 +159,14 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
 
 interface CastPlan {
   readonly nodes: readonly Node[];
-  /** Values that float16 does not hold, with the reason. */
+  /** Values that float16 cannot hold, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
-  /** Stored values with numbers that stand for infinity. */
+  /** Stored values that contain numbers that represent infinity. */
   readonly endless: ReadonlySet<Value>;
   readonly named: ReadonlyMap<Node, Layer>;
   readonly chosen: ReadonlySet<Node>;
   readonly onlyChosen: boolean;
-  /** Whether a node that is no layer is left out. */
+  /** Whether a node that is not a layer is excluded. */
   readonly isLeft: (node: Node) => boolean;
 }
 
@@ -185,7 +183,7 @@ function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen
     else if (node.outputs.some(isFloat32) && reason !== undefined)
       misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
   }
-  // In a second walk: a node that stays is a source only once that is known.
+  // A second pass is needed: only after the first it is known which nodes stay in float32.
   const isMadeOfIntegers = (value: Value | undefined): boolean => {
     const { producer } = value ?? {};
     if (producer === undefined || able.has(producer) || !isFloat32(value)) return false;
@@ -195,7 +193,7 @@ function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen
       : makesFloatsOfIntegers(producer, inference);
   };
   for (const node of [...able.keys()].filter(({ inputs }) => inputs.some(isMadeOfIntegers))) {
-    // A mask is made of flags.
+    // Masks are computed from flags, which are exact.
     if (node.inputs.some((input) => input !== undefined && endless.has(input))) continue;
     able.delete(node);
     const layer = named.get(node);
@@ -219,11 +217,11 @@ function heldBack(node: Node, unfit: ReadonlyMap<Value, string>): string | undef
   return undefined;
 }
 
-/** Whether a node that stays turns integers into floats, or floats into integers and their scale. */
+/** Returns whether a float32 node converts integers to floats, or floats to integers and their scale. */
 function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
   if (![node.inputs[0], ...node.outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? "")))
     return false;
-  // Floats that share the type of a float operand come from there: the integers say which.
+  // If the floats share the type of a float operand, they come from it: the integers only select.
   const { domain, op } = node;
   return (
     entryOf(node)?.codes !== undefined ||
@@ -231,7 +229,7 @@ function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Takes out, and returns, what has float32 on all sides and no weight; and what makes no floats, unless its operands are float16. */
+/** Removes and returns nodes without a weight between float32 nodes, and nodes that output no floats. */
 function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;
@@ -253,7 +251,7 @@ function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly
   });
 }
 
-/** Reads the stored operands: finds those that float16 cannot hold, and those with numbers that stand for infinity. */
+/** Reads the stored operands and finds values that float16 cannot hold or that represent infinity. */
 async function screenTensors(nodes: readonly Node[], context: Context) {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
   const unfit = new Map<Value, string>();
@@ -270,7 +268,7 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
   return { unfit, endless };
 }
 
-/** What normalizations compute that scale or shift by numbers that float16 cannot hold. */
+/** Returns the outputs of normalizations whose scale or shift float16 cannot hold. */
 async function unfitNormalizations(nodes: readonly Node[], inference: Inference): Promise<ReadonlyMap<Value, string>> {
   const unfit = new Map<Value, string>();
   for (const node of nodes) {
@@ -289,7 +287,6 @@ async function unfitNormalizations(nodes: readonly Node[], inference: Inference)
   return unfit;
 }
 
-/** Whether finite numbers stand for infinity. */
 function isEndless(numbers: Float32Array | Float64Array): boolean {
   return numbers.some((number, at, all) => Number.isFinite(number) && endlessInHalf(number, at, all));
 }
@@ -303,10 +300,10 @@ function unfitReason(stored: Float32Array | Float64Array): string | undefined {
   return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
 }
 
-/** Masked scores end here: sums with −32,752 lie below, and scores that count lie above. */
+/** Lower bound of masked scores: sums with −32,752 are below it, scores that matter above it. */
 const lowestScore = -halfFarAway / 2;
 
-/** The last sums of scores and numbers that stand for infinity before each softmax. Products lie neither before the softmax nor behind the mask. */
+/** Finds the last sum of scores and mask before each softmax. No product lies between the mask and the softmax. */
 function maskedSums(
   halved: ReadonlyMap<Node, Halves>,
   endless: ReadonlySet<Value>,
@@ -339,7 +336,7 @@ function maskedSums(
   return sums;
 }
 
-/** Whether a node adds up, or joins, all of its inputs. */
+/** Returns whether a node adds or concatenates all of its inputs. */
 function isSum(node: Node, inference: Inference): boolean {
   const bound = inference.at(node);
   const products = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
@@ -364,7 +361,7 @@ function limitMasked(model: Model, node: Node): Change {
   return { at, what: `masked scores become ${lowestScore}, all equal as in float32`, decidedBy: "global" };
 }
 
-/** Writes nodes in float16. @returns What it says of numbers that became others. */
+/** Writes nodes in float16. @returns the changes that report clipped values. */
 export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clamped: Change[] = [];
   const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
@@ -387,7 +384,7 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
     made.type = { type, dims: value.type?.dims };
     return made;
   };
-  // Casts stand right behind what they cast: the node that came next when nothing was written yet.
+  // Casts are inserted directly after the value's producer: before the node that followed it originally.
   const following = new Map<Node, Node | undefined>();
   for (const node of allNodes(model.graph)) startOf(node.graph);
   const last = new Map<Graph, Node>();
@@ -396,7 +393,6 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
     if (before !== undefined) following.set(before, node);
     last.set(node.graph, node);
   }
-  /** The float16 form of a value in float32. */
   const narrow = new Map<Value, Value>();
   for (const [node, { outputs }] of halved) {
     const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
@@ -449,7 +445,7 @@ async function storedHalf(value: Value): Promise<Value> {
   return value;
 }
 
-/** Holds no numbers: a model's weights are read one after the other. */
+/** Computes the values on read, because weights are read one at a time. */
 function inHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
   return deferred("float16", dims, async () =>

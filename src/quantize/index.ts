@@ -1,4 +1,4 @@
-/** Quantization: weights, dynamic and static; rounding to train through. */
+/** Quantization: weight-only, dynamic, static and quantization-aware training. */
 
 export type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 export type { DtypeName } from "./dtypes.ts";

@@ -1,4 +1,4 @@
-/** Scales of activations: learned with the model, or from ranges measured on data. What no scale suits stays in float. */
+/** Determines scales of activations: learned with the model, or from ranges measured on data. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions, type Selection } from "../analysis/selection.ts";
@@ -29,21 +29,19 @@ export interface MeasureOptions extends Selection {
   readonly equalize?: boolean | undefined;
 }
 
-/** How an activation is rounded. */
 export interface ScaledType extends ScaleAndZeroPoint {
   readonly type: ActivationType;
 }
 
-/** Where integers go among these layers, and how activations are rounded there. */
 export interface MeasuredPlacement {
   readonly placement: Placement;
   readonly scales: ReadonlyMap<Value, ScaledType>;
-  /** Clamps that vanish: what they read is rounded as what they give. */
+  /** Clamps to remove: their inputs use the grid of their outputs. */
   readonly clamps: readonly Node[];
 }
 
 /**
- * Places integers and measures what they are to hold, again without what turns out to suit no scale, until all that is left does.
+ * Places integer arithmetic and measures ranges, and repeats without the values that no scale suits.
  * @throws PithError E_DATA if activations are not finite and no layer is left.
  */
 export async function placeMeasured(
@@ -72,7 +70,7 @@ export async function placeMeasured(
       const dense = await readStoredValue(model, value, context.engine);
       const { min, max } = channelRanges(dense, undefined);
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
-      // A bias is int32 with per-channel scales: neither huge nor tiny numbers take anything from the others.
+      // An int32 bias has per-channel scales, so its range does not matter.
       const reason = placement.constants.has(value)
         ? whyUnfit(range, lostAmong(dense, range, bitsOf(value)), "needed", bitsOf(value))
         : whyNotFinite(range);
@@ -105,7 +103,7 @@ export async function placeMeasured(
   }
 }
 
-/** What layers on integers read, or cannot but give, as codes. */
+/** Returns the values that layers with integer arithmetic read or write as quantized values. */
 function neededInCodes({ targets, activations }: Placement): ReadonlySet<Value> {
   return new Set(
     targets.flatMap(({ data, layer, rule }) => [
@@ -115,19 +113,19 @@ function neededInCodes({ targets, activations }: Placement): ReadonlySet<Value> 
   );
 }
 
-/** The value whose scale a value has. */
+/** Returns the value whose scale a value uses. */
 function rootOf(value: Value, activations: Placement["activations"]): Value {
   const from = activations.get(value);
   return from === undefined ? value : rootOf(from, activations);
 }
 
 /**
- * A clamp to [l, h] before codes is not needed where these end at its bounds, as they saturate: no more than half a step beyond, by which
- * the rounding of a zero point moves them,
+ * Finds clamps to [l, h] that quantization makes redundant because quantized values saturate. The range of the type must end at
+ * most half a step beyond the bounds, the error that rounding the zero point adds:
  *
- *     l / scale + zero point - least code ≤ 1/2, largest code - (h / scale + zero point) ≤ 1/2
+ *     l / scale + zero point - lowest ≤ 1/2,     highest - (h / scale + zero point) ≤ 1/2
  *
- * and nothing reads its numbers but as these codes.
+ * All readers must read the quantized value.
  */
 function withoutClamps(
   placement: Placement,
@@ -138,7 +136,7 @@ function withoutClamps(
   const clamps: Node[] = [];
   const { unrounded } = placement;
   const codesOf = new Map<Value, ScaledType | undefined>();
-  // Of several in a row the codes behind the last count.
+  // In a chain of clamps, the grid after the last one counts.
   for (const [input, output] of [...placement.limited].toReversed()) {
     const { producer: clamp } = output;
     const bound = clamp === undefined ? undefined : inference.at(clamp);
@@ -154,7 +152,7 @@ function withoutClamps(
   return { placement: { ...placement, activations }, scales, clamps };
 }
 
-/** With what the rounding of a scale to float32 adds. */
+/** Includes the error of rounding a scale to float32. */
 const halfStep = 0.5 + 1e-3;
 
 function saturates(
@@ -169,14 +167,13 @@ function saturates(
   );
 }
 
-/** Of the 8 bits of a joint scale each part must keep six, so that an error of half a step is below a hundredth of its range. */
+/** Each input of a join must keep 6 of the 8 bits, so that an error of half a step is below 1 % of its range. */
 const mostUneven = 4;
-/** Of 8 bits. */
 const steps = 255;
 
 /**
- * Operators that put numbers side by side under one scale, which leaves too few steps to those of the smallest range: the scores beside the boxes
- * of a detector. What a layer reads has one scale in any case.
+ * Finds operators that join values of very different ranges under one scale, such as scores and boxes of a detector. Layer inputs
+ * are exempt: they have one scale anyway.
  */
 function unevenJoins(
   { operators, activations, targets }: Placement,
@@ -217,7 +214,6 @@ function isProbabilities({ producer }: Value, inference: Inference): boolean {
   return bound !== undefined && !(bound instanceof Miss) && bound.distribution()?.form === "probabilities";
 }
 
-/** How every quantized activation is rounded: by its own range, or as the value that it shares a scale with. */
 function scalesOf(
   placement: Placement,
   inference: Inference,
@@ -244,7 +240,7 @@ function scalesOf(
     scales.set(value, found);
     return found;
   };
-  /** What a value is before clamps, which may vanish: the kernel that computes it rounds it as their output is rounded. */
+  /** Skips clamps, which can be removed: the kernel that computes the value uses the grid of the clamp's output. */
   const computed = (value: Value): Value => {
     const input = unlimited.get(value);
     return input === undefined ? value : computed(input);
@@ -254,13 +250,13 @@ function scalesOf(
     const found = existing.activations.get(value);
     if (found !== undefined) return { scale: found.scale, zeroPoint: low - found.low };
     const measured = ranges.get(value);
-    // Nothing to round takes any range.
+    // An empty tensor has no range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
     const { producer } = computed(value);
     const bound = producer === undefined ? undefined : inference.at(producer);
     const setting = { type, symmetric: options.symmetric ?? false };
     if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
-    // Where the next layer rounds probabilities, ONNX Runtime computes them on integers, and is right over this range alone.
+    // If a layer follows, ONNX Runtime computes probabilities with an integer kernel that is right only for 0 … 1.
     if (isProbabilities(computed(value), inference)) return scaleAndZeroPoint(0, 1, { type, symmetric: false });
     const [input] = producer?.inputs ?? [];
     const rule = bound.quantize();
@@ -273,7 +269,7 @@ function scalesOf(
   return scales;
 }
 
-/** Types of activations that have a scale of their own: the widest that a layer beside them asks for, else the one of what an operator reads. */
+/** Returns the types of activations with separate scales: the widest that a reader requires, or else the operator's input type. */
 function typesOf(
   { targets, operators, activations, limited }: Placement,
   options: MeasureOptions,
@@ -301,19 +297,18 @@ function typesOf(
   return types;
 }
 
-/** Samples on which it is counted what rounding would lose: it shows in few. */
+/** Samples on which the quantization loss is counted; a few suffice. */
 const countedSamples = 16;
 
-/** Samples of which each moves the average once. */
+/** Number of samples per update of the moving average. */
 const averagedSamples = 16;
 
 interface Measured {
   readonly range: ValueRange;
-  /** The share of its smaller numbers that rounding over this range would lose. */
+  /** Share of the smaller values that this range rounds to 0. */
   readonly lost: number;
 }
 
-/** The range of each value over the samples. */
 async function rangesOf(
   model: Model,
   values: readonly Value[],

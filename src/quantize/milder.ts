@@ -1,8 +1,8 @@
-/** The forms of one layer that lose less than the one it was given, as `overrides` have them: more bits, then floats. */
+/** Returns the higher-precision formats of a layer as `overrides`: more bits, then float. */
 import type { Change, OptionValues } from "../passes/pass.ts";
 import { withDtype } from "./options.ts";
 
-/** Integers of 7 bits are those of 8 whose sums never overflow. */
+/** 7-bit integers use the storage of 8 bits, but their sums never overflow. */
 const fewBits = 7;
 
 export function milderForms(options: OptionValues, { kind, bits }: Change): readonly OptionValues[] {

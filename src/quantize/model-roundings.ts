@@ -1,7 +1,4 @@
-/**
- * The roundings that a model has already, written by `fakeQuantize` and perhaps trained since: what they round, their scales, and the model
- * without them. Who rounds to integers takes these scales rather than measuring ranges.
- */
+/** Finds the fake quantization of a model. Integer schemes use its scales instead of measured ranges. */
 import type { Layer } from "../analysis/layers.ts";
 import { isStored } from "../analysis/stored-root.ts";
 import type { Value } from "../graph/graph.ts";
@@ -11,13 +8,12 @@ import { removeUnused } from "../passes/remove-unused.ts";
 import { type FakeRounding, type FoundRounding, roundingAt } from "./rounding.ts";
 
 export interface WeightRounding extends FakeRounding {
-  /** Along which its scales lie; undefined of one scale. */
+  /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
 }
 
-/** What a model rounds already, and by which scales. */
 export interface ModelRoundings {
-  /** By what layers would read without rounding: the weight, or its product with a mask. Layers may round it along different axes. */
+  /** By the value that layers would read without rounding: the weight, or its masked product. Layers can use different axes. */
   readonly weights: ReadonlyMap<Value, readonly WeightRounding[]>;
   readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
   readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
@@ -25,7 +21,7 @@ export interface ModelRoundings {
 
 export const noRoundings: ModelRoundings = { weights: new Map(), activations: new Map(), roundings: [] };
 
-/** The roundings of a model; it is not changed. */
+/** Returns the fake quantization of a model without changing the model. */
 export async function roundingsIn(model: Model): Promise<ModelRoundings> {
   const weights = new Map<Value, WeightRounding[]>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
@@ -39,13 +35,12 @@ export async function roundingsIn(model: Model): Promise<ModelRoundings> {
   return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };
 }
 
-/** Takes all roundings out of a model, in place. */
 export function dropRoundings(model: Model): void {
   for (const [rounded, { value }] of roundingsOf(model)) replaceUses(rounded, value);
   removeUnused(model.graph);
 }
 
-/** Takes roundings out of a model, in place: of the weights of these layers, and of the activations that `goes` names. */
+/** Removes fake quantization in place: of the weights of these layers, and of the activations for which `goes` returns true. */
 export function removeRoundings(
   model: Model,
   { roundings, activations }: ModelRoundings,

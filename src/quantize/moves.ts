@@ -1,13 +1,13 @@
-/** What quantization offers to a search: the ways in which numbers are stored, and computed with. */
+/** Candidates that quantization adds to a search. */
 import { allLayers } from "../analysis/layers.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { runsOfSample } from "./options.ts";
 
-/** Of a sample, to find what the layers cost. */
+/** Runs per sample that measuring the layers' errors takes. */
 const runsOfErrors = 2000;
-/** Bytes of the nodes, names and scales that a layer has in few bits, about. */
+/** Approximate bytes of the nodes, names and scales of a low-bit layer. */
 const bytesOfLayer = 1000;
 
 export const quantizeMoves: Moves = (request) => {
@@ -16,9 +16,9 @@ export const quantizeMoves: Moves = (request) => {
   const whole = Math.max(1, storedBytes(model.graph));
   const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / whole;
   const { calibrate } = request.samples;
-  // WebGPU has no kernels on integers: activations would go to the processor and back around each layer.
+  // WebGPU has no integer kernels: activations would move to the processor and back for each layer.
   const onIntegers = !target.includes("webgpu");
-  /** @param table bytes that each layer has beside its codes. */
+  /** @param table bytes per layer besides the quantized values. */
   const move = (name: string, bits: number, options: OptionValues, table = 0): Move => {
     const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / whole;
     return {
@@ -33,7 +33,7 @@ export const quantizeMoves: Moves = (request) => {
     };
   };
   const palettes = (bits: number): Move => {
-    // Codes of 3 bits are unpacked twice.
+    // 3-bit values are unpacked in two planes.
     const table = 4 * 2 ** bits + (bits === 3 ? bytesOfLayer : 0);
     return move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, table);
   };
@@ -48,10 +48,10 @@ export const quantizeMoves: Moves = (request) => {
     ...(onIntegers && calibrate > 0 ? [move("int8 static", 8, { scheme: "static" })] : []),
     ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
     move("int8 weights", 8, { scheme: "weights" }),
-    // Exact where a layer has at most 256 values.
+    // Lossless for layers with at most 256 distinct values.
     palettes(8),
     move("4 bits", 4, { scheme: "weights", bits: 4 }),
-    // The values of palettes are trained, and their codes stay.
+    // Training moves the values of a palette; the indices stay.
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
     ...(bytes === undefined ? [] : [fitting(bytes)]),
     { ...move("float16", 16, { scheme: "float16" }), spares: false },

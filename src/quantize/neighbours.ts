@@ -1,14 +1,12 @@
 /**
- * int8 codes that do not overflow. x86 processors without VNNI multiply uint8 activations by int8 weights and add two neighbouring products in 16 bits, with saturation.
- * The sum is exact if, for two codes of the same sign,
+ * Scales of int8 weights for which 16-bit sums do not overflow. x86 processors without VNNI add two adjacent products of uint8
+ * and int8 in 16 bits, with saturation. For weights of the same sign the sum is exact if
  *
  *     255 · |q₁ + q₂| ≤ 2¹⁵ - 1  ⇔  |q₁ + q₂| ≤ 128
  *
- * ONNX Runtime's `reduce_range` ensures it by codes from -64 to 64, which has half of the steps. Two large weights are rarely neighbours, so the scale
+ * ONNX Runtime's `reduce_range` uses -64 … 64. Two large weights are rarely adjacent, so this scale is smaller:
  *
- *     s = max(max |w|, max |w₁ + w₂|) / 127
- *
- * is smaller: rounding adds at most a half to each code, so |q₁ + q₂| ≤ 127 + 1.
+ *     s = max(max |w|, max |w₁ + w₂|) / 127          rounding adds at most 1/2 to each, so |q₁ + q₂| ≤ 127 + 1
  */
 import type { ScaledGrid } from "../calibrate/solver.ts";
 import type { WeightRole } from "../ops/index.ts";
@@ -17,24 +15,24 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Along, scaleFor, symmetricGrid } from "./grid.ts";
 
-/** The range of a slice of a weight, and of the sums of its neighbours. */
+/** The range of a weight slice and of the sums of its neighbors. */
 export interface Reach {
   readonly min: number;
   readonly max: number;
-  /** As `steps` of `scaleFor`. */
+  /** See `steps` of `scaleFor`. */
   readonly steps: number;
-  /** The largest |w₁ + w₂| over neighbours of the same sign. */
+  /** The largest |w₁ + w₂| over neighbors of the same sign. */
   readonly pair: number;
 }
 
-/** A grid of codes from -127 to 127 with |q₁ + q₂| ≤ 128 for neighbours. Scales are at most those of the given grid, which has codes from -64 to 64. */
+/** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors, with scales at most those of the given -64 … 64 grid. */
 export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number) => Reach): ScaledGrid & Along {
   const wide = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
   const scale = grid.scale.map((own, slice) => {
     const { min, max, steps, pair } = reachOf(slice);
     const far = Math.max(-min, max);
     const most = Math.max(far, pair);
-    // Weights that are multiples of a step keep their values where the sums fit, too.
+    // Weights on a grid stay exact if the sums of neighbors fit, too.
     const sums = Math.round((most * steps) / far);
     if (steps > 0 && sums > wide.high && steps <= grid.high) return own;
     return Math.min(own, scaleFor(wide, -most, most, steps === 0 || sums > wide.high ? 0 : sums).scale);
@@ -43,12 +41,12 @@ export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number
 }
 
 /**
- * The order in which kernels multiply weights. `fused`: QLinearConv has input channels innermost (ONNX Runtime's `ReorderFilter`), as matrix products have, and its depthwise
- * kernel adds in 32 bits; `all`: ConvInteger, too, which has the order of the file.
+ * Multiplication order of kernels. `fused`: input channels innermost (matrix products, QLinearConv, whose depthwise kernel adds
+ * in 32 bits); `all`: also ConvInteger, in the file's order.
  */
 export type Kernels = "fused" | "all";
 
-/** For each index along the output axis of a weight: the largest |w₁ + w₂| over neighbours of the same sign, 0 where there are none. */
+/** Returns the largest |w₁ + w₂| over neighbors of the same sign for each output index, or 0 without such neighbors. */
 export function neighbourSums(
   { dims, ...dense }: Dense,
   axis: number,
@@ -71,7 +69,7 @@ export function neighbourSums(
       ];
       if (a * b > 0) largest[slice] = Math.max(largest[slice] ?? 0, Math.abs(a + b));
     };
-    // In the order of memory.
+    // Iterates in memory order.
     if (step === 1)
       for (let place = 1; place < places.length; place++)
         for (let slice = 0; slice < largest.length; slice++) add(slice, place);
@@ -82,7 +80,7 @@ export function neighbourSums(
   return largest;
 }
 
-/** Offsets of the elements of the first slice, the last of these axes innermost. */
+/** Returns the offsets of the elements of the first slice; the last axis is innermost. */
 function placesAlong(dims: readonly number[], order: readonly number[]): Uint32Array {
   return order.reduce((places, axis) => {
     const [count, step] = [dims[axis] ?? 0, elementCount(dims.slice(axis + 1))];

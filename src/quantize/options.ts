@@ -1,4 +1,3 @@
-/** Settings of `quantize`, declared once, and what follows from them. */
 import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
@@ -18,18 +17,17 @@ import { nearest } from "./rounders/nearest.ts";
 import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
-/** How ranges of activations follow from samples. */
+/** How activation ranges are derived from samples. */
 export type RangeMethod = (typeof rangeMethods)[number];
 
 export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
 
-/** Whether a type has 16 bits. */
 export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
 const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
 const weights = v.picklist(weightCodes);
-/** What the codes of a weight stand for. */
+/** The kind of quantized values of a weight. */
 export type WeightCodes = (typeof weightCodes)[number];
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
@@ -41,7 +39,7 @@ const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype
 const halves = "16 bits: --scheme float16, or bfloat16.";
 
 const entries = v.strictObject({
-  /** "weights": 8-bit weights, arithmetic in float; "dynamic" and "static": arithmetic on integers, with ranges found at run time or measured on `data`; "float16": all in half precision, and the arithmetic too with `arithmetic`; "bfloat16": stored so. */
+  /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges found at run time or measured on `data`. */
   scheme: option(
     v.picklist(
       ["weights", "dynamic", "static", "float16", "bfloat16"],
@@ -66,49 +64,46 @@ const entries = v.strictObject({
       },
     },
   ),
-  /** In place of a scheme, a variant by the name that transformers.js gives it. */
+  /** Variant of transformers.js by name, instead of a scheme. */
   dtype: option(v.picklist(dtypeNames), "transformers.js variant, instead of a scheme", {
     meanings: {
       title: "Variants (--dtype)",
       rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
     },
   }),
-  /** float16: "float32" widens the weights when the model is loaded, the same on every backend; "float16" computes in it, too, as files called fp16 do ("float32"). */
+  /** float16: "float32" (default) widens the weights when the model is loaded, on every backend; "float16" computes in float16. */
   arithmetic: described(
     v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
     "scheme float16: type to compute in (float16 for GPUs)",
   ),
   /**
-   * Bits of a weight (8). Of 4 and 2 matrix products and embedding tables have blocks (tables never below 4 bits), other layers a scale for each output. 3, 5 and 6 are
-   * stored in the next wider integers of ONNX, 4 and 8 bits, a scale for each output, and compress to less; palettes of 1 to 8 bits are packed.
-   * Of int8 that is multiplied by activations 7: sums of products are the same on every processor. With 8 they overflow on x86 processors without VNNI.
+   * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6
+   * bits, use one scale per output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without
+   * VNNI.
    */
   bits: option(bits, "bits per weight, 8 to 2 (integer arithmetic: 8, 7 or 4; palettes: any)", {
     value: "n",
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, at) => [String(9 + at), halves])),
   }),
-  /** So many inputs of a matrix product, or numbers in a row of a table, share a scale: 16, 32, 64, 128 or 256 (32 for fewer than 8 bits; else an output channel shares one). */
+  /** Weights per row that share a scale: 16, 32, 64, 128 or 256 (32 below 8 bits; else one scale per output channel). */
   block: option(block, "weights of a row that share a scale (default below 8 bits: 32)", {
     value: "n",
   }),
-  /** Operators of ONNX alone: blocks are for DequantizeLinear, which convolutions read, too, in 4 or 8 bits (false: blocks are for operators of ONNX Runtime). */
+  /** Standard ONNX operators only (false): blocks use DequantizeLinear, also for convolutions with 4 or 8 bits. */
   onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions"),
-  /** Blocks have zero points, too (false; rounders that find them write them in any case). */
+  /** Store a zero point per block (false). Rounding methods that compute zero points always store them. */
   zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block (k-quant always does)"),
-  /**
-   * How weights are rounded: "nearest", with scales over their whole range; "mse", with scales of the least squared error; a method of one's own, or the path of a module that exports it.
-   * Left out: "gptaq" for weights of fewer than 8 bits where there is `data`, else "nearest".
-   */
+  /** Rounding method: a name, a custom method, or the path of a module. Default: "gptaq" below 8 bits with `data`, else "nearest". */
   rounder: option(rounders.schema, "rounding method, or a module (default: nearest; low-bit with --data: gptaq)", {
     value: "rounder",
     meanings: rounders.meanings,
   }),
-  /** One scale per output channel of a weight, instead of one per weight (true). */
+  /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
   }),
   ...selectionOptions("quantize"),
-  /** For single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
+  /** Options of single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
   overrides: overridesOption({
     bits: v.optional(bits),
     block: v.optional(block),
@@ -119,10 +114,7 @@ const entries = v.strictObject({
     activations: v.optional(activationTypes),
     float: v.optional(v.boolean()),
   }),
-  /**
-   * What codes stand for (int8; dynamic: the type that the operator's kernel is fast with). Scheme "weights": "float8" (E4M3), "nf4" and "fp4" (4 bits,
-   * blocks of 64, matrix products), "palette" (the values that represent the weight best, 2 to the power of `bits`), too.
-   */
+  /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "float8" (E4M3), "nf4", "fp4" and "palette". */
   weights: option(weights, "type of quantized weights (default: int8; dynamic: the faster type)", {
     meanings: {
       title: "Codes (--weights)",
@@ -134,9 +126,9 @@ const entries = v.strictObject({
       ],
     },
   }),
-  /** Type of activations ("uint8"). ONNX Runtime's CPU kernels have 8 bits; with 16 it computes in float what other runtimes do on integers. */
+  /** Type of activations ("uint8"). With 16 bits, ONNX Runtime's CPU provider computes in float. */
   activations: described(v.optional(activationTypes, "uint8"), "type of activations"),
-  /** Static: ranges of activations hold all numbers ("min-max", as usual), or leave out what is rare. */
+  /** Static: how ranges are chosen. "min-max" covers all values; the others clip rare ones. */
   ranges: described(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
     meanings: {
       title: "Ranges (--ranges)",
@@ -149,20 +141,17 @@ const entries = v.strictObject({
       ],
     },
   }),
-  /** Static: "qdq" writes roundings around float operators, which runtimes fuse; "qoperator" writes operators on codes ("qdq"). */
+  /** Static: "qdq" (default) wraps float operators in QuantizeLinear and DequantizeLinear; "qoperator" uses integer operators. */
   integerForm: described(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
     "static: QDQ format, or operators on quantized values",
   ),
-  /** Static: ranges of activations are centred at 0 (false: they reach from the smallest to the largest number). */
+  /** Static: activation ranges are symmetric around 0 (false). */
   symmetric: described(
     v.optional(v.boolean(), false),
     "static: symmetric activation ranges, as some accelerators require",
   ),
-  /**
-   * Activations and weights of integer arithmetic are brought to ranges that round with less error, by factors that move between layers and leave what the model computes as it
-   * is, but for biases that absorb what channels do not fall below on these samples (docs/quantization.md): with `data`, and of weights with one scale for all without (true).
-   */
+  /** Migrate outliers between layers before quantizing (true), with `data`, or without for one scale per weight. */
   equalize: described(
     v.optional(v.boolean(), true),
     "migrate outliers between layers before quantizing, if it lowers the output error",
@@ -171,8 +160,8 @@ const entries = v.strictObject({
     },
   ),
   /**
-   * What rounding did to the mean of each channel goes back into biases, where that takes noise from answers to other samples: "full" layer after layer, each behind those
-   * that are right already, "fast" from the original model's layer inputs ("full"; static, and weights where there is `data`).
+   * Correct biases for the mean quantization error if that helps held-out samples: "full" (default) layer by layer on the
+   * corrected model, "fast" from the original model's layer inputs.
    */
   biasCorrection: described(
     v.optional(v.picklist(["full", "fast", "none"]), "full"),
@@ -189,13 +178,13 @@ const entries = v.strictObject({
       },
     },
   ),
-  /** Static, and rounders that look at samples: data, or its path, of which the train part is taken where it has one. */
+  /** Calibration data or its path, for the static scheme and rounding methods that need samples. Uses the train split if any. */
   data: option(datasetOption, "static: calibration data; for a path, its train part if it has one", {
     value: "path",
   }),
-  /** So many samples of it (200). */
+  /** Number of calibration samples (200). */
   samples: described(v.optional(countOption, 200), "static: number of calibration samples", { value: "n" }),
-  /** Runtimes that the result is for: what no version of one of them can run is not written. The pass runs it on none of them. */
+  /** Runtimes of the result: a format that one of them cannot run in any version is not written. The pass does not run them. */
   target: v.optional(targetOption("runtimes of the result, on which it is compared with the original")),
 });
 
@@ -207,10 +196,9 @@ export const quantizeOptions = v.pipe(
   ),
 );
 
-/** `scheme` or `dtype`, and what both leave open. */
 export type QuantizeOptions = v.InferInput<typeof quantizeOptions> & LayerSelection;
 
-/** The static scheme measures ranges, and some rounders look at what comes into layers. */
+/** The static scheme and some rounding methods need calibration samples. */
 export const calibrationNeed = {
   when: ({ scheme, rounder }: OptionValues) =>
     scheme === "static"
@@ -221,10 +209,10 @@ export const calibrationNeed = {
   helps: (options: OptionValues) => roundsByAnswers(options),
 };
 
-/** Runs of a sample that ranges, equalization and bias correction take together, and rounding by what the original answers, as measured on networks for images. */
+/** Runs per sample, measured on image networks: ranges, equalization and bias correction together; reconstruction rounding. */
 const [measuring, answering] = [15, 140];
 
-/** The work of quantization for each sample, as so many runs of the model on one. */
+/** Returns the work per sample, in runs of the model. */
 export const runsOfSample = (options: OptionValues): number =>
   roundsByAnswers(options) || rounders.looksAtSamples(options.rounder)
     ? answering
@@ -232,13 +220,13 @@ export const runsOfSample = (options: OptionValues): number =>
       ? measuring
       : 0;
 
-/** The options, and what they are with those of each override: a layer may have any of these. */
+/** Returns the options and their variants with each override applied. */
 export const everySetting = <O extends { readonly overrides?: unknown }>(options: O): readonly O[] => [
   options,
   ...Object.values(Object(options.overrides)).map((own) => ({ ...options, ...Object(own) })),
 ];
 
-/** With the settings of the first step of a dtype, which is the one that rounds to integers. */
+/** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
 export function withDtype({ dtype, ...given }: OptionValues): OptionValues {
   const name = dtypeNames.find((one) => one === dtype);
   return name === undefined ? given : { ...given, ...dtypes[name].steps[0] };
@@ -246,7 +234,7 @@ export function withDtype({ dtype, ...given }: OptionValues): OptionValues {
 
 const areCodes = (weights: unknown): boolean => weights === undefined || weights === "int8" || weights === "uint8";
 
-/** Whether weights are rounded by the answers of the original where nothing is said of it: where few bits would lose too much without. */
+/** Returns whether the default method is one that reconstructs layer outputs: low-bit weights lose too much otherwise. */
 const roundsByAnswers = (options: OptionValues): boolean =>
   options.rounder === undefined &&
   everySetting(withDtype(options)).some(
@@ -255,7 +243,7 @@ const roundsByAnswers = (options: OptionValues): boolean =>
 
 type Complete = v.InferOutput<typeof quantizeOptions>;
 
-/** The options with what is not said filled in, for one scheme. */
+/** The options of one scheme with defaults filled in. */
 export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits" | "rounder"> & {
   readonly scheme: NonNullable<Complete["scheme"]>;
   readonly bits: NonNullable<Complete["bits"]>;
@@ -263,7 +251,7 @@ export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits" | "rou
   readonly everywhere?: DtypeStep["everywhere"];
 };
 
-/** The settings of each step: one for a scheme, one or more for a dtype. @throws PithError E_OPTION where an option contradicts the dtype. */
+/** Returns the settings of each step of a scheme or dtype. @throws PithError E_OPTION if an option contradicts the dtype. */
 export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly QuantizeSettings[] {
   const usual = given.data !== undefined && roundsByAnswers({ ...given, scheme, dtype }) ? gptaq.id : nearest.id;
   const rest = { ...given, rounder: given.rounder ?? usual };
@@ -279,7 +267,7 @@ export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly
     throw new PithError("E_OPTION", text, { hint: "Use `scheme` instead of `dtype` to choose it." });
   }
   return steps.map((step) => {
-    // What is said of integers says nothing of half precision, of which a step before has left less.
+    // Options about integers do not apply to a later float16 step.
     const isRest = step.scheme === "float16" && steps.length > 1;
     return {
       ...rest,
@@ -293,18 +281,18 @@ export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly
   });
 }
 
-/** Bits of a weight where nothing is said of them. Products with int8 are exact with 7 on every processor (`multipliedBits`). */
+/** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`multipliedBits`). */
 export const usualBits = ({ scheme, weights }: Pick<Complete, "scheme"> & Partial<Pick<Complete, "weights">>): 7 | 8 =>
   (scheme === "dynamic" || scheme === "static") && weights !== "uint8" ? 7 : 8;
 
-/** Bits of integers; undefined: the scheme has none. */
+/** Integer widths of each scheme; undefined for float schemes. */
 const bitsOf: Partial<Record<QuantizeSettings["scheme"], readonly number[]>> = {
   weights: [8, 6, 5, 4, 3, 2],
   static: [8, 7, 4],
   dynamic: [8, 7],
 };
 
-/** What a scheme cannot do, whatever the model. @throws PithError E_OPTION */
+/** Rejects combinations that no model can satisfy. @throws PithError E_OPTION */
 export function checkTogether(options: QuantizeSettings): void {
   const no = (text: string, hint?: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
   const { scheme, activations, rounder } = options;

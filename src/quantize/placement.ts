@@ -1,23 +1,21 @@
 /**
- * Where integers go in the static scheme: one walk over the graph, asking each operator's entry. As ONNX Runtime's quantizer places them:
+ * Places integer arithmetic for the static scheme, as ONNX Runtime's quantizer does, by the definition of each operator:
  *
- * - a layer: its data and its output get a range of their own;
- * - an operator on activations (Add, pooling, …), where numbers reach it quantized: its inputs and its output too;
- * - one that only moves or picks numbers: its output shares scale and zero point with its input, so that it runs on the codes;
- *   Pad, which ONNX Runtime does not move inside by itself, is written there;
- * - a clamp (Relu) after a quantized value that nobody else reads: the value takes the clamp's range. Where its codes end at the bounds of the
- *   clamp, saturation does its work (`saturated`).
+ * - a layer: its data and its output get separate scales;
+ * - an operator on activations (Add, pooling, …) with a quantized input: its inputs and its output get scales, too;
+ * - an operator that only moves or selects values: its output shares the input's scale, so it runs on quantized values;
+ * - a clamp (Relu) that is the only reader of a quantized value: the value takes the clamp's range, and if the quantized range
+ *   ends at the clamp's bounds, saturation replaces the clamp (`saturated`).
  *
- * A value without a usable scale (`unfit`) stays in float, and so do the layers and operators that read or compute it. One exception: a matrix product that computes it
- * still runs on integers, with a float result.
+ * A value without a usable scale (`unfit`) stays in float, with the layers and operators that read or compute it. Exception: a
+ * matrix product that computes it runs on integers with a float result. Unlike in ONNX Runtime's quantizer, these operators stay
+ * in float:
  *
- * Unlike there, five kinds of operators on activations stay in float:
- *
- * - those of a stored operand that lead to no layer: codes save no time there, and lose what a detector makes of its answers (boxes around stored centres);
- * - those of which no input comes quantized: what normalizes an image, or a layer normalization written out, would only lose by it;
+ * - operators with a stored operand and no layer downstream: integers save no time and hurt detector boxes;
+ * - operators without a quantized input, such as image normalization or a decomposed layer normalization;
  * - a Sigmoid that is an output;
- * - Softmax, whose exponentials multiply the error of its input; what averages scores for it costs more in float than it loses on integers;
- * - those that would join numbers of very different ranges under one scale (`apart`).
+ * - Softmax, whose exponentials multiply the input error;
+ * - operators that would join values of very different ranges under one scale (`apart`).
  */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
@@ -32,32 +30,28 @@ type OnCodes = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" 
 
 export interface Placement {
   readonly targets: readonly Target[];
-  /** Operators on activations that compute on integers. */
   readonly operators: readonly Node[];
-  /** Quantized activations in the order of the graph; the value with which one shares its scale, or undefined if it has its own. */
+  /** Quantized activations in graph order, with the value whose scale each shares; undefined for a separate scale. */
   readonly activations: ReadonlyMap<Value, Value | undefined>;
-  /** Of activations that are made of the codes of what they share with: how. */
+  /** How activations are computed from the quantized value that they share a scale with. */
   readonly onCodes: ReadonlyMap<Value, OnCodes>;
-  /** Stored operands of operators on activations. */
   readonly constants: ReadonlySet<Value>;
-  /** What only a clamp reads, and the output of the clamp, over whose range it is rounded. */
+  /** Values read only by a clamp, with the clamp's output, whose range they use. */
   readonly limited: ReadonlyMap<Value, Value>;
   /**
-   * Operators in float that read what others read rounded as it is, because ONNX Runtime (1.30) would make something else of them between
-   * DequantizeLinear nodes:
+   * Float operators that read the unrounded value although others read it rounded. ONNX Runtime (1.30) would break them:
    *
-   * - those of which an operand is made of stored integers: it would take them for an integer kernel, which may not know the form of these
-   *   integers, and where numbers of integers are transposed it forgets the axis of their scales;
-   * - those whose entry says so (`mistakenForIntegers`);
-   * - layers whose result is rounded, at once or behind one more operator: it would round their weights too, with one scale for each, when it loads the model;
-   * - those that move numbers, to these or without being rounded again: it would round again behind them, to int8 in a way that it then refuses.
+   * - operators with an operand derived from stored integers, which it fuses into kernels that may not support its form;
+   * - operators whose definition says so (`mistakenForIntegers`);
+   * - layers whose result is rounded, directly or after one more operator: their weights would be quantized per tensor;
+   * - operators that move values to these, or that are not rounded again: it would add int8 rounding that it then rejects.
    */
   readonly unrounded: ReadonlySet<Node>;
   readonly misses: readonly Miss[];
 }
 
 /**
- * @param unfit values that no scale suits, with the reason: a predicate.
+ * @param unfit values that no scale suits, with the reason as a predicate.
  * @param apart operators that stay in float, with the reason.
  */
 export function place(
@@ -82,7 +76,7 @@ export function place(
   const misses: Miss[] = [];
 
   const leading = leadingToLayers(model, layers);
-  /** Why arithmetic stays in float that leads to no layer. A bias may be written apart from its layer. */
+  /** Returns why arithmetic without a downstream layer stays in float. A bias can be a separate Add after its layer. */
   const whyFloat = (node: Node, operands: readonly Value[]): string | undefined => {
     const isBias = operands.some(({ producer }) => producer !== undefined && layers.has(producer));
     return operands.some(isStored) && !isBias && !leading.has(node) ? "stays in float: no layer follows" : undefined;
@@ -195,7 +189,7 @@ export function place(
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
 }
 
-/** The nodes of the main graph whose results reach a layer, or a graph inside a node. */
+/** Returns the nodes of the main graph whose results reach a layer or a subgraph. */
 function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): ReadonlySet<Node> {
   const leading = new Set<Node>();
   for (const node of graph.nodesBackwards()) {
@@ -206,7 +200,7 @@ function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): Re
   return leading;
 }
 
-/** Whether some value that another is computed from is such. */
+/** Returns whether any upstream value satisfies `such`. */
 function isMadeOf(value: Value, such: (value: Value) => boolean): boolean {
   const seen = new Set([value]);
   for (const { producer } of seen)
@@ -218,7 +212,7 @@ function isMadeOf(value: Value, such: (value: Value) => boolean): boolean {
   return false;
 }
 
-/** Whether a value is stored with a role (a weight, quantized or not) or is of integers, which may stand for other numbers. */
+/** Returns whether a value is a stored parameter or an integer, which can be a quantized value. */
 export function isHeldOrInteger(value: Value | undefined): boolean {
   return value !== undefined && (value.role !== undefined || /^u?int(2|4|8|16|32)$/.test(value.type?.type ?? ""));
 }

@@ -1,7 +1,4 @@
-/**
- * How each layer's weight is stored, decided before anything is written: from the options of the pass, what is said of single layers over them, and
- * what a layer cannot have.
- */
+/** Decides how each layer's weight is stored, before anything is written. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions } from "../analysis/selection.ts";
@@ -31,16 +28,14 @@ const weightFormats: readonly Format[] = [
   inCodes,
 ];
 
-/** The operator set that layers need for what their options ask for. */
 export const opsetOf = ({ layers }: Plan): number => Math.max(0, ...layers.map(({ form }) => form.opset ?? 0));
 
-/** How the weights of a model are stored, and why others are not. */
 export interface Plan {
   readonly layers: readonly LayerPlan[];
   readonly misses: readonly Miss[];
 }
 
-/** @param formatsFor those that a layer may have, in the order in which they are asked; by default those of the scheme that stores weights. */
+/** @param formatsFor formats to try in order; by default those of the weight-only scheme. */
 export function planOf(
   chosen: readonly Layer[],
   options: QuantizeSettings,
@@ -56,7 +51,7 @@ export function planOf(
   };
 }
 
-/** The first format that holds what a layer's options ask for. */
+/** Returns the first format that satisfies a layer's options. */
 export function layerPlan(
   layer: Layer,
   options: QuantizeSettings,
@@ -78,14 +73,11 @@ export function layerPlan(
   return new Miss(why ?? "no format supports it", layer.name);
 }
 
-/** Whether a layer computes in float in the scheme that computes on integers, with its weight as codes: rows are picked of tables. */
+/** Returns whether a layer of an integer scheme stores quantized weights but computes in float, as embedding lookups do. */
 export const keepsFloatArithmetic = (layer: Layer): boolean =>
   weightMiss(layer) === undefined && (layer.role.kind === "lookup" || entryOf(layer.node)?.manySteps === true);
 
-/**
- * The plans with those of tables for the last layers that they are, too: both read the same codes. A table keeps its form where all of these can
- * read it.
- */
+/** Adds the plans of last layers that share a table's codes. The table keeps its format only if all of them can read it. */
 function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {
   const found = new Map(plans.map((plan) => [plan.layer, plan]));
   for (const plan of plans) {

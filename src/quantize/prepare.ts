@@ -1,9 +1,6 @@
 /**
- * What the schemes with integer arithmetic need before they start: an operator set that has the operators, biases as stored vectors,
- * padding inside of the windows that read it, what scales a product (alpha of Gemm) in its weight, and no batch normalization behind a layer.
- *
- * Exporters write a missing bias as zeros of the weight's own length and of the activation's type: Expand(CastLike(0, x), Shape(w)). The
- * type is known, so CastLike is a Cast, and all of it depends on stored tensors alone.
+ * Prepares a model for integer arithmetic. Exporters write a missing bias as zeros with the weight's length and the activation's
+ * type, Expand(CastLike(0, x), Shape(w)); as a Cast it depends on stored tensors alone.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { allLayers, type Layer, layers } from "../analysis/layers.ts";
@@ -27,30 +24,27 @@ import { dropRoundings } from "./model-roundings.ts";
 import { isHeldOrInteger, place } from "./placement.ts";
 import { targetAt } from "./target.ts";
 
-/** What to take for layers of graphs inside nodes: values there are not measured. */
+/** Hint for layers in subgraphs, whose activations are not measured. */
 export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
 
-/** What a scheme would take on. */
 export interface Coverage {
-  /** The chosen layers that can be quantized, in the model itself. */
   readonly targets: readonly Layer[];
-  /** Activations that the targets (`taken`) and all other layers (`kept`) want as integers. */
+  /** Activations that the targets (`taken`) and all other layers (`kept`) need as integers. */
   readonly taken: ReadonlySet<Value>;
   readonly kept: ReadonlySet<Value>;
-  /** Why other layers stay. */
   readonly misses: readonly Miss[];
 }
 
 /**
- * Finds out which of the chosen layers can compute on integers, without the roundings that the model has. The model is as it was.
- * @param inside whether layers of graphs inside nodes are meant, too: their activations cannot be measured.
+ * Finds which chosen layers can compute on integers, ignoring existing fake quantization. Does not change the model.
+ * @param inside includes layers of subgraphs, whose activations cannot be measured.
  */
 export function tryOut(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
   const { able, ...rest } = tentatively(model, () => {
     dropRoundings(model);
     castsByType(model);
-    // Only what is left to do is asked here: the numbers follow in `prepare`.
+    // The structure suffices here; `prepare` computes the values.
     for (const { node, scaled } of scaledIn(layersOf(model, infer(model))))
       node.graph.setAttribute(node, scaled.attribute, undefined);
     const inference = infer(model);
@@ -77,10 +71,9 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
 }
 
-/** Activations that layers want as integers. */
 function integersOf(model: Model, inference: Inference, some: readonly Layer[]): ReadonlySet<Value> {
   const values = new Set(place(model, inference, some).activations.keys());
-  // What only moves numbers shares their rounding, which stands before it. Values that join on the way are visited too.
+  // Operators that only move values share the rounding of their input. The loop also visits values added to the set.
   for (const { producer } of values) {
     const bound = producer === undefined ? undefined : inference.at(producer);
     const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
@@ -91,10 +84,7 @@ function integersOf(model: Model, inference: Inference, some: readonly Layer[]):
   return values;
 }
 
-/**
- * Prepares layers in place, in a model whose operator set has been raised: their biases become stored vectors, and the batch normalization
- * behind them goes into them. Other layers stay as they are.
- */
+/** Makes biases stored vectors and folds batch normalization into layers, in place. The opset must be raised first. */
 export async function prepare(
   model: Model,
   targets: readonly Layer[],
@@ -132,7 +122,7 @@ export async function prepare(
   return { ...fused, changes: [...padded, ...fused.changes] };
 }
 
-/** Layers whose product is scaled by an attribute, which the weight can take on: stored as it is read, by this layer alone. */
+/** Returns layers with a scaling attribute that can be multiplied into a stored weight that no other node reads. */
 function scaledIn(all: readonly Layer[]) {
   return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
     const { tensor } = weight;
@@ -144,7 +134,7 @@ function scaledIn(all: readonly Layer[]) {
   });
 }
 
-/** A vector that nodes make of stored tensors and something else reads. What is made of integers stays: it is quantized already. */
+/** Returns whether nodes compute a vector from stored tensors. Vectors derived from integers are quantized already. */
 function isDerivedVector(value: Value, inference: Inference): boolean {
   const { producer } = value;
   if (producer === undefined || producer.inputs.length === 0 || value.role !== undefined) return false;

@@ -1,4 +1,4 @@
-/** `quantize`: the pass. Each scheme has a file of its own, with its mathematics. */
+/** The `quantize` pass. Each scheme has a separate file. */
 
 import type * as v from "valibot";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
@@ -19,28 +19,22 @@ import { quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
 
 /**
- * Makes the weights of layers integers of 8 bits or fewer, and by scheme their arithmetic too; or halves them.
+ * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half
+ * precision.
  *
- * - `weights`: a `DequantizeLinear` in front of each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a `block`, matrix
- *   products become `MatMulNBits`, whose blocks of so many inputs share a scale, and embedding tables `GatherBlockQuantized` (never below 4 bits),
- *   with the same codes where the table is the last layer, too; convolutions have few bits with a scale for each output. 3, 5 and 6 bits have that everywhere, in
- *   integers of 4 and 8 bits (compressed they are smaller). Tables of 4 bits are the default because they cost little:
- *   a BERT is 1.10 MB instead of 1.41 with tables of 8 bits, and its accuracy is 76.5 instead of 76.3 % (76.4 % in float); a tied LLaMA is 1.01 MB
- *   instead of 1.08 at 3.503 instead of 3.501 nats a token (3.498). `overrides: { "*embed*": { bits: 8 } }` keeps 8 bits.
- *   With `onnxOnly` blocks are for `DequantizeLinear`, and convolutions have them, too: operators of ONNX alone, which ONNX Runtime fuses again.
- *   `weights` says what codes stand for: "float8", "nf4" and "fp4", or a "palette" of 2 to the power of `bits` values, which `train` moves afterwards.
- * - `dynamic`: layers compute on integers; the range of an activation is found in every run. No data needed.
- * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses them.
- * - `float16`: all float32 numbers of the file in half precision, arithmetic in float32. Half the size, next to no loss. With `arithmetic: "float16"`
- *   it computes in float16, too, where ONNX's types and its range allow it; inputs and outputs keep their types; `except` names layers or operator types that stay.
- * - `bfloat16`: weights in the upper half of float32, arithmetic in float32: its range, and two digits.
+ * - `weights`: a `DequantizeLinear` before each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a
+ *   `block`, matrix products become `MatMulNBits` and embedding tables `GatherBlockQuantized` (never below 4 bits). Other layers,
+ *   and 3, 5 and 6 bits, use one scale per output. `weights` selects "float8", "nf4", "fp4" or a trainable "palette".
+ * - `dynamic`: integer arithmetic; the range of an activation is found in every run. Needs no data.
+ * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses
+ *   them.
+ * - `float16`: all float32 values in half precision, arithmetic in float32, or in float16 with `arithmetic: "float16"`. Inputs
+ *   and outputs keep their types.
+ * - `bfloat16`: weights in the upper half of float32, arithmetic in float32.
  *
- * `dtype` says the same in the names of transformers.js: "q8", "int8", "uint8" (dynamic), "q4" and "q2" (weights in blocks), "bnb4" (nf4),
- * "q4f16", "q2f16", "fp16".
- *
- * Masks are folded into the codes, layers keep their names, and what stays in float is listed with the reason. Constants of at most 256 values that are no weights
- * (masks of attention, boxes of detectors) become codes, too, unless all floats are halved: exactly.
- *
+ * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep
+ * their names, and layers that stay in float are listed with the reason. Constants with at most 256 distinct values that are not
+ * weights are stored as indices without loss, except in the float16 schemes.
  * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
  * model's operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left.
  * Source: the static scheme equals ONNX Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its

@@ -1,13 +1,11 @@
 /**
- * Ranges of activations that leave out what is rare, from a histogram over the whole range:
+ * Activation ranges that clip rare values, from a histogram over the whole range. Each range contains 0:
  *
- *     percentile   the range without a share of 10⁻⁵ of the numbers, half of it at either end
+ *     percentile   excludes a share of 10⁻⁵ of the values, half of it at either end
  *     mse          p · [min, max] with the p = 1, 0.99, … 0.1 of least squared error of 8 bits, clipping included
- *     entropy      ± t with the least Kullback-Leibler divergence of 128 levels from the numbers within (Migacz 2017): for each t, p counts what lies
- *                  outside at the ends, q spreads each level over the parts where there is something; zeros, which every scale has exactly, are
- *                  left out: behind a Relu the levels around them would outweigh all others
- *
- * Bounds stay within the range, which contains 0.
+ *     entropy      ± t with the least Kullback-Leibler divergence of 128 levels (Migacz 2017): for each t, p adds values outside
+ *                  to the outer bins, and q spreads each level over its nonempty bins. Zeros are excluded: after a Relu they
+ *                  would outweigh all other values
  */
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
@@ -67,7 +65,7 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
   },
 };
 
-/** KL(p ‖ q) of the first so many parts; what is nowhere in q, but in p, counts with a probability of 10⁻⁴ of a part. */
+/** Returns KL(p ‖ q) of the first `parts` bins. A bin that is empty in q but not in p gets a probability of 10⁻⁴ of a bin. */
 function divergence(sizes: Float64Array, parts: number, total: number): number {
   let inside = 0;
   for (let part = 0; part < parts; part++) inside += sizes[part] ?? 0;

@@ -1,15 +1,14 @@
 /**
- * Whether b bits, 8 or 16, resolve the numbers of a value. Over a range from min to max their step is
+ * Decides whether b bits, 8 or 16, resolve a value. Over a range from min to max, which contains 0, the step is
  *
- *     s = (max - min) / (2ᵇ - 1)                  the range contains 0
+ *     s = (max - min) / (2ᵇ - 1)
  *
- * and what is nearer 0 than s / 2 becomes 0. A few huge numbers, such as the -1e9 that masks add to scores, so wipe out all the others. Of the
- * numbers that are not 0 and less than a quarter of the largest,
+ * and values nearer 0 than s / 2 become 0. A few huge values, such as the -1e9 of masks, make all others 0. Among the values that
+ * are not 0 and less than a quarter of the largest (the bulk),
  *
  *     lost = share with |x| < s / 2
  *
- * Masked scores are all in this bulk or near the largest, whatever part of them is masked, and of the bulk everything is lost. Where large
- * numbers are the tail of a distribution, some of it lies between.
+ * Masked scores are either in the bulk, which is lost entirely, or near the largest. The tail of a distribution lies between.
  */
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
@@ -18,16 +17,15 @@ import { smallestScale } from "../math/index.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import { type Dense, typeCodes } from "../tensor/types.ts";
 
-/** How much of the bulk may be lost: of a value that a layer on integers needs in codes, and of one that may as well stay in float. */
+/** Maximum lost share of the bulk: if a layer needs the quantized value, or if it can stay in float. */
 const mostLost = { needed: 0.99, free: 0.5 };
 
-/** Whether so many bits lose too much of the bulk of a value. */
 export const isUnresolved = (lost: number, kind: keyof typeof mostLost = "needed"): boolean => lost > mostLost[kind];
 
 /**
- * Why no scale suits numbers of such a range, of which so much is lost, as a predicate; or nothing.
- * @param kind whether layers would leave integers, too. Of values of networks without outliers at most a fifth is lost; of a residual sum one of whose
- * channels reaches a hundred times as far as the others, six to eight tenths.
+ * Returns the reason why no scale suits such a range, as a predicate, or undefined.
+ * @param kind whether layers need the quantized value. Networks without outliers lose at most a fifth; a residual sum with a
+ * channel 100 times as large as the others loses six to eight tenths.
  */
 export function whyUnfit(
   range: ValueRange,
@@ -51,14 +49,14 @@ export function whyNotFinite({ min, max }: ValueRange): string | undefined {
   return Number.isFinite(min) && Number.isFinite(max) ? undefined : "contains infinite values";
 }
 
-/** The share of its bulk that a stored value loses. */
+/** Returns the lost share of the bulk of a stored value. */
 export function lostAmong(dense: Dense, range: ValueRange, bits: number): number {
   const { step, largest } = stepOf(range, bits);
   const bulk = toFloat64(dense).filter((value) => value !== 0 && Math.abs(value) < largest / 4);
   return bulk.length === 0 ? 0 : bulk.filter((value) => Math.abs(value) < step / 2).length / bulk.length;
 }
 
-/** The share of its bulk that a value loses over such a range, from its histogram, whose numbers are taken to lie evenly in each part. */
+/** Returns the lost share from a histogram, assuming that values are spread evenly within each bin. */
 export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueRange, bits: number): number {
   const { step, largest } = stepOf(range, bits);
   const below = (bound: number): number => {
@@ -75,12 +73,12 @@ export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueR
   return bulk > 0 ? below(step / 2) / bulk : 0;
 }
 
-/** The share of its bulk that a value of such a range loses. */
+/** Returns a statistic that measures the lost share over a given range. */
 export function shareLost(range: ValueRange, bits: number): Statistic<number> {
   const { step, largest } = stepOf(range, bits);
   const bounds = [2 ** -149, step / 2, largest / 4];
   return {
-    // How many numbers are 0, nearer 0 than half a step, and below a quarter of the largest.
+    // Counts the values that are 0, nearer 0 than half a step, and below a quarter of the largest.
     reduce(emit, value) {
       const size = emit.Abs([value]);
       return bounds.map((bound) => {
@@ -110,7 +108,7 @@ function stepOf({ min, max }: ValueRange, bits: number): { readonly step: number
   return { step: (high - low) / (2 ** bits - 1), largest: Math.max(-low, high) };
 }
 
-/** Three digits tell the size: -1e9, 6.29. */
+/** Formats a number with three significant digits: -1e9, 6.29. */
 export function short(value: number): string {
   const rounded = Number(value.toPrecision(3));
   return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("+", "");

@@ -1,4 +1,4 @@
-/** Rounds layers by a scheme, without those whose numbers cannot be quantized: they are found before anything in the model changes. */
+/** Runs a scheme without the layers whose values cannot be quantized. */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
@@ -20,9 +20,9 @@ import { inputsInRows } from "./sliced-weight.ts";
 import { type RounderOptions, type RoundingSource, scaleAxis, weightMiss } from "./weight.ts";
 
 /**
- * Runs a scheme without the layers that `known` gives a reason for, those of which the rounder can know nothing, and those whose numbers cannot be
- * quantized: some are not finite, or all are so small that no scale resolves them. Each is read before anything in the model changes.
- * @param blocksOf the blocks that a layer's weight is to be in, if any: their scales are found in the same reading.
+ * Runs a scheme without the layers in `known`, those whose inputs the rounding method cannot observe, and those whose values are
+ * not finite or too small for any scale. Layers are checked before the model changes.
+ * @param blocksOf the blocks of a layer's weight, if any; their scales are computed in the same reading.
  */
 export async function roundLayers<O extends Selection & RounderOptions>(
   model: Model,
@@ -94,7 +94,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
-/** Why a rounder cannot know what comes into a layer. */
+/** Returns why a rounding method cannot observe a layer's inputs. */
 function whyUnseen(layer: Layer, blocks: BlockSettings | undefined): string | undefined {
   const seen = featuresOf(layer);
   if (seen instanceof Miss) return seen.reason;

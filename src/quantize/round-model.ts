@@ -1,4 +1,4 @@
-/** A model rounded by the settings of one step: factors move, weights are rounded, biases take back what that did to means. */
+/** Quantizes a model by the settings of one step. */
 import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
@@ -26,14 +26,13 @@ import { quantizeToWeights } from "./weights.ts";
 const schemes = {
   weights: quantizeToWeights,
   dynamic: quantizeDynamically,
-  // Reading data is half of what this scheme loads: in a browser the others do without.
+  // Loaded on demand: half of this scheme is code that reads data, which other schemes do not need in a browser.
   static: async (...given: Parameters<typeof quantizeStatically>) =>
     (await import("./static.ts")).quantizeStatically(...given),
 };
 
-/** Brings weights into the form that schemes take: stored, masks folded in, those that are equal once. */
 export async function storeForm(model: Model, context: Context): Promise<void> {
-  // What schemes remove on their way must not be among what they have placed integers in.
+  // Unused nodes must be removed before integer arithmetic is placed in them.
   removeUnusedEverywhere(model);
   storeWeights(model);
   await foldWeights(model, context);
@@ -49,7 +48,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const inference = infer(model);
   const all = allLayers(model, inference);
   const known = new Map<string, string>();
-  // Codes of a table save bytes alone; of a product they save time as well.
+  // A quantized copy of a table only saves bytes; one of a product saves time as well.
   for (const { name, role } of all) {
     const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
     if (reader !== undefined)
@@ -77,7 +76,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
 }
 
-/** Factors move before anything is rounded: what a rounder sees of samples is of the model as it is then. */
+/** Equalizes before anything is rounded, so that rounding methods see samples of the equalized model. */
 export async function moveFactors(
   model: Model,
   options: QuantizeSettings,
@@ -85,7 +84,7 @@ export async function moveFactors(
 ): Promise<readonly Change[]> {
   const { scheme, equalize } = options;
   if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
-  // Measuring reads data, which pages that round weights alone do without.
+  // Loaded on demand: weight-only rounding does not need the code that reads data.
   const [{ answerNoise }, { equalize: move }] = await Promise.all([
     import("./rounding-noise.ts"),
     import("./equalize/index.ts"),

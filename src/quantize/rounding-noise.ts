@@ -1,4 +1,4 @@
-/** What rounding costs, measured: the noise in the answers of a model once it is rounded, beside its original, on samples or on random inputs. */
+/** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
 import { trainPart } from "../data/open.ts";
 import { draw } from "../data/select.ts";
 import { type NoiseMeter, noiseMeter } from "../evaluate/answer-noise.ts";
@@ -8,18 +8,18 @@ import type { QuantizeSettings } from "./options.ts";
 import { rounders } from "./rounders/index.ts";
 import { mse } from "./rounders/mse.ts";
 
-/** Samples that the answers are compared on, and that ranges are measured on for it. */
+/** Maximum number of samples for measuring ranges and comparing outputs. */
 const mostSamples = 32;
 
-/** Measures the noise of candidates. A copy of the model as it is now is their original. */
+/** Measures candidates against a copy of the model as it is now. */
 export interface AnswerNoise {
-  /** Once a candidate is rounded. */
+  /** Noise of the candidate after quantization. */
   readonly rounded: NoiseMeter;
-  /** As it is. */
+  /** Noise of the candidate in float. */
   readonly plain: NoiseMeter;
 }
 
-/** @param round rounds a model in place by settings. */
+/** @param round quantizes a model in place. */
 export function answerNoise(
   model: Model,
   options: QuantizeSettings,
@@ -39,7 +39,7 @@ export function answerNoise(
         ...options,
         equalize: false,
         biasCorrection: "none" as const,
-        // What makes good what rounding took would be made for each candidate.
+        // Compensating methods would run again for each candidate, which is too slow.
         rounder: rounders.looksAtSamples(options.rounder) ? mse.id : options.rounder,
         samples: Math.min(options.samples, mostSamples),
       };

@@ -6,22 +6,19 @@
  *     s  = Mul(Max(Abs(r), least), 2⁻ᵏ)     Max is straight-through(slope=4ᵏ·g)          the scale s is trained, as r
  *     w' = Mul(Round(Clip(Div(w, s), low, high)), s)
  *
- * `Round` has the role `straight-through`: its gradient passes, that of `Clip` is 0 outside the range. Codes count from the zero point:
- * uint8 with zero point z is low = -z, high = 255 - z, so no addition is needed and w' = 0 where w = 0. Round is half to even, as in
- * QuantizeLinear: what is trained is what is exported.
+ * The gradient passes `Round` (role `straight-through`); that of `Clip` is 0 outside the range. The range counts from the zero
+ * point z (uint8: low = -z, high = 255 - z), so w' = 0 where w = 0. Round is half to even, as in QuantizeLinear.
  *
- * The second form is that of learned step sizes (Esser et al. 2020). Its gradients are theirs, by the rules of its nodes alone:
+ * The second form is learned step size quantization (Esser et al. 2020), with the same gradients by the rules of its nodes:
  *
  *     ∂w'/∂w = 1 inside the range, else 0          ∂w'/∂s = round(w/s) - w/s inside;  low below;  high above
  *
- * They scale the gradient of s by g = 1/√(N · high), for N numbers that share it, so that steps of a scale and of weights are alike, each
- * measured by its own size. That is so for gradient descent. Adam moves everything by about the learning rate, and a scale, a hundredth of a
- * weight, would be gone in a few steps. So what is stored is the range r = 2ᵏ s, as large as the numbers that it is for (2ᵏ⁻¹ < high ≤ 2ᵏ),
- * with 4ᵏ times their gradient by s: descent then moves s exactly as theirs, and Adam moves r as it moves a weight.
+ * The paper scales the gradient of s by g = 1/√(N · high), for N values that share it. Adam moves every parameter by about the
+ * learning rate, and a scale, a hundredth of a weight, would vanish in a few steps. So the stored parameter is the range r = 2ᵏ
+ * s, as large as its values (2ᵏ⁻¹ < high ≤ 2ᵏ), with 4ᵏ times the gradient by s; descent moves s as in the paper.
  *
- * A scale stays positive: `least` is a thousandth of where r began. The gradient passes `Max` on either side, and turns round where r does: what
- * wants smaller scales drives r to 0, not below, so that no way back is longer than the way there. What is rounded before it is cut off goes on learning until it has left the range by half a step (as in PyTorch), which
- * suits a scale that begins at the largest number and stays there; theirs, cut off first, does not.
+ * `least` is 2⁻¹⁰ of the initial r, so a scale stays positive. The gradient passes `Max` on both sides and changes sign with r,
+ * so r is driven to 0, not below. In the first form a value learns until it is half a step outside the range, as in PyTorch.
  */
 
 import type { Emit } from "../graph/emit.ts";
@@ -32,19 +29,19 @@ import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
 
-/** A rounding to train through: one scale, or one per channel, and the codes it uses, counted from the zero point. */
+/** Fake quantization with one scale, or one per channel, and its range counted from the zero point. */
 export interface FakeRounding {
   readonly scale: readonly number[];
   readonly low: number;
   readonly high: number;
-  /** How many numbers share a scale, where it is to be trained. */
+  /** Number of values that share a scale, if the scale is trained. */
   readonly trainedFor?: number;
 }
 
 const fixedNames = ["value", "scale", "low", "high"] as const;
 const trainedNames = ["value", "range", "least", "unit", "low", "high"] as const;
 
-/** The rounding itself. `name` is what it is called after. */
+/** Writes rounding with a fixed scale; `name` is the base of the new names. */
 function writeFixed(
   emit: Emit,
   { value, scale, low, high }: Operands<(typeof fixedNames)[number]>,
@@ -57,7 +54,6 @@ function writeFixed(
   return { result, division: divided.producer };
 }
 
-/** The same with a scale that is trained. */
 function writeTrained(
   emit: Emit,
   { value, range, least, unit, low, high }: Operands<(typeof trainedNames)[number]>,
@@ -76,17 +72,17 @@ function writeTrained(
 
 interface RoundingNodes {
   readonly result: Value;
-  /** The node that reads what is rounded. */
+  /** The node that reads the unrounded value. */
   readonly division: Node | undefined;
 }
 
 const fixedAt = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
 const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
 
-/** The share of where it began below which what a trained range says does not fall. */
+/** Lower bound of a trained range, as a share of its initial value. */
 const leastShare = 2 ** -10;
 
-/** Writes the rounding of a value; scales stand in `dims`, which broadcast to it. */
+/** Writes the rounding of a value; the scales have the shape `dims`, which broadcasts to the value. */
 export function round(
   emit: Emit,
   name: string,
@@ -116,14 +112,13 @@ export function round(
   return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
 }
 
-/** A rounding as it stands in a graph. */
+/** Fake quantization found in a graph. */
 export interface FoundRounding {
   readonly value: Value;
   readonly low: number;
   readonly high: number;
-  /** Along which its scales lie; undefined of one scale. */
+  /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
-  /** What it computes with. */
   scales(): Promise<readonly number[]>;
 }
 

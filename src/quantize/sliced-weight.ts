@@ -9,7 +9,7 @@ import type { Dense } from "../tensor/types.ts";
 import { mostSteps } from "./grid.ts";
 
 /**
- * Matrices in slices.
+ * Divides matrices into slices that share a scale.
  * @param outputs how many outputs have scales of their own; 1: all share one. Where there are more rows in a matrix, those that follow each other
  * are numbers of one output; where there are fewer, the outputs are counted through all matrices.
  * @param block so many numbers of a row share a scale; all of them by default.
@@ -47,25 +47,25 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   };
 }
 
-/** The weight of a layer in slices; blocks are of rows as they lie in the file. */
+/** Returns the weight of a layer in slices; blocks are along the rows in storage order. */
 export const inSlices = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
   slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
 
-/** The inverse, without blocks: numbers of matrices as they lie in the tensor. */
+/** Inverts `inSlices` without blocks: returns the values in the tensor's storage order. */
 export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
   weightNumbers(byRows(layer), dims, matrices);
 
 function byRows({ role }: Layer, block?: number): WeightRole {
-  // Each row of a table is read by itself.
+  // Each row of an embedding table is read separately.
   if (role.kind === "lookup") return { ...role, out: role.in, in: role.out };
   return block === undefined || role.out !== 0 ? role : { ...role, in: 1, outTaps: [] };
 }
 
-/** Whether rows as they lie in the file have a column for each number that an output is a sum of, in the order of what comes into the layer. */
+/** Returns whether the stored rows have one column per input of an output, in the order of the layer inputs. */
 export const inputsInRows = ({ role }: Layer): boolean =>
   role.out !== 0 || (role.in === 1 && role.outTaps === undefined);
 
-/** The smallest and the largest number of a slice, and `steps` as `scaleFor` takes it. */
+/** Returns the range of a slice, and `steps` for `scaleFor`. */
 export function rangeOf(numbers: Float64Array): { readonly min: number; readonly max: number; readonly steps: number } {
   const dense = float32([numbers.length], numbers);
   const range = channelRanges(dense, undefined);

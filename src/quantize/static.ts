@@ -1,7 +1,6 @@
 /**
- * Integer arithmetic with ranges measured beforehand, written as QuantizeLinear and DequantizeLinear around float operators (`formats/qdq.ts`).
- * ONNX Runtime fuses each such group into one integer kernel (QLinearConv, QGemm, QLinearMatMul, QLinearAdd, …); whatever does not know
- * the pattern computes the same in float. Weights and biases are written as planned (`plan.ts`, `formats/int32-bias.ts`). Integers, scales and zero points are those of ONNX Runtime's quantizer for the same ranges.
+ * Integer arithmetic with measured ranges: QuantizeLinear and DequantizeLinear around float operators (`formats/qdq.ts`), which
+ * ONNX Runtime fuses into integer kernels. The values equal those of ONNX Runtime's quantizer for the same ranges.
  */
 import { infer } from "../analysis/infer.ts";
 import { layers } from "../analysis/layers.ts";
@@ -29,8 +28,8 @@ import type { Rounding } from "./weight.ts";
 import { writePlan } from "./write-plan.ts";
 
 /**
- * The first one with per-channel scales, and in which all that the runtime makes of rounded activations has kernels. Codes of 16 and 4 bits are ONNX's
- * own since 21: ONNX Runtime has them in a domain of its own for older models, too, but other runtimes do not.
+ * Opset 13 has per-channel scales and all operators that the runtime derives. ONNX Runtime has 16- and 4-bit types for older
+ * opsets, too, but other runtimes require 21.
  */
 const opset = 13;
 const opsetOfOtherWidths = 21;
@@ -60,7 +59,7 @@ export async function quantizeStatically(
   const chosen = selectLayers(all, options);
   const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
   const { placement, scales } = measured;
-  // Of a normalization that was not folded it has been said why: that is why it is still there to run in float.
+  // A normalization that was not folded already has its reason in the list.
   for (const others of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
     misses.push(...others.filter(({ at }) => !explained.has(at)));
@@ -78,7 +77,7 @@ export async function quantizeStatically(
   changes.push(...written.changes);
   for (const node of placement.operators)
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });
-  // Values that 8 bits do not resolve may leave nothing to be rounded.
+  // If 8 bits resolve no value, there can be nothing to quantize.
   if (placement.activations.size === 0) return { changes, misses };
   const before = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
@@ -89,7 +88,7 @@ export async function quantizeStatically(
   return { changes, misses };
 }
 
-/** Stored operands of operators on activations: codes over their own range, of the type of the operand beside them. */
+/** Writes stored operands of operators on activations, with their own range and the type of the other operand. */
 async function writeConstants(
   model: Model,
   emit: Emit,

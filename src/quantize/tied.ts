@@ -1,4 +1,4 @@
-/** Matrices that a layer shares with something that stays in float: the table of an embedding that is the last layer too, above all. */
+/** Finds matrices shared with a float reader, mainly embedding tables that are also the last layer. */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
@@ -8,8 +8,8 @@ import { turnsTable } from "./formats/lookup.ts";
 import { weightMiss } from "./weight.ts";
 
 /**
- * Of each layer that would be quantized, by name, the first node that reads its matrix in float: it is no layer, or a table beside a product or the
- * other way round that cannot share its codes. Other layers that were not selected are left to whoever selects.
+ * Returns, for each layer to quantize, the first node that reads its matrix in float and cannot share the quantized values.
+ * Unselected layers are ignored.
  */
 export function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
@@ -18,7 +18,7 @@ export function floatReaders(model: Model, selection: Selection): ReadonlyMap<st
   const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
   const chosenNodes = new Set(chosen.map(({ node }) => node));
   const tableNodes = new Set(all.filter(isTable).map(({ node }) => node));
-  /** Whether all that is chosen of a matrix reads the same codes. */
+  /** Returns whether all chosen readers of a matrix read the same quantized values. */
   const shares = (weight: Value): boolean => {
     const readers = chosen.filter((layer) => layer.weight === weight);
     const looks = readers.filter(isTable);
@@ -40,7 +40,7 @@ export function floatReaders(model: Model, selection: Selection): ReadonlyMap<st
     }
     return undefined;
   };
-  // Once for a weight that many layers share.
+  // Computed once for a weight that many layers share.
   const readers = [true, false].map((toTable) => {
     const own = chosen.filter((layer) => isTable(layer) === toTable);
     const found = [...new Set(own.map(({ weight }) => weight))];

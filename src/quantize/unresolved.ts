@@ -1,4 +1,4 @@
-/** What is told of activations that stay in float because 8 bits do not resolve their range (`resolution.ts`). */
+/** Warns about activations that stay in float because 8 bits do not resolve their range (`resolution.ts`). */
 import type { ValueRange } from "../calibrate/observe.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
@@ -6,7 +6,6 @@ import type { Context } from "../passes/pass.ts";
 import type { MeasureOptions } from "./measure.ts";
 import { short } from "./resolution.ts";
 
-/** Says how many activations the runtime computes in float because of their ranges, and what may change that. */
 export function reportUnresolved(
   unresolved: ReadonlyMap<Value, ValueRange>,
   { equalize, ranges = "min-max" }: Pick<MeasureOptions, "equalize" | "ranges">,

@@ -40,7 +40,7 @@ export interface WeightSettings {
   readonly perChannel: boolean;
   readonly bits?: number;
   readonly zeroPoints?: boolean;
-  /** With 7 bits: the kernels that multiply the codes. */
+  /** With 7 bits: the kernels that multiply the values. */
   readonly kernels?: Kernels;
 }
 
@@ -50,38 +50,34 @@ export interface RounderOptions {
   readonly samples: number;
 }
 
-/** A rounder, and what it asks to know of a layer. */
 export interface RoundingSource {
   readonly rounder: Solver;
-  /** Of stored weights that have been read: the smallest and largest number of each slice along an axis, or the scales of blocks. */
+  /** Caches for stored weights: the range of each slice along an axis, or the scales of blocks. */
   readonly ranges: WeakMap<Tensor, Ranges>;
   readonly blockScales: WeakMap<Tensor, BlockScales & { readonly of: string }>;
   knownOf(layer: Layer): Promise<LayerContext>;
 }
 
-/** Ranges of the slices along an axis; `steps` and `allSteps` as `steps` of `scaleFor`, for each slice and for the whole weight. */
+/** Ranges of the slices along an axis; `steps` and `allSteps` are `steps` of `scaleFor` per slice and for the whole weight. */
 export type Ranges = ReturnType<typeof channelRanges> & {
   readonly axis: number;
   readonly steps: ArrayLike<number>;
   readonly allSteps: number;
 };
 
-/** Why a layer's weight cannot be quantized, as far as the graph tells. */
+/** Returns why a layer's weight cannot be quantized, by its structure. */
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
 
-/**
- * The axis along which scales lie: the outputs of a product. Of a table its rows: each is read by itself, and where the table is a last layer, too,
- * they are the outputs of that.
- */
+/** Returns the axis of the scales: the outputs of a product, or the rows of an embedding table, which are read separately. */
 export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);
 
-/** The axis along which a layer's weight has several scales; undefined where one is for all of it. */
+/** Returns the axis with several scales; undefined for a single scale. */
 export function slicedAxis(layer: Layer, perChannel: boolean): number | undefined {
   const axis = scaleAxis(layer);
   return perChannel && fixedDims(layer.effective.type?.dims)?.[axis] !== 1 ? axis : undefined;
 }
 
-/** Of the roundings of a weight, the one that a layer reads: along the axis of its own scales, else with one scale. */
+/** Selects the fake quantization of a weight that a layer reads: along its scale axis, or else with one scale. */
 export function roundingOf<T extends { readonly axis: number | undefined }>(
   layer: Layer,
   roundings: readonly T[] = [],
@@ -90,16 +86,14 @@ export function roundingOf<T extends { readonly axis: number | undefined }>(
   return along(scaleAxis(layer)) ?? along(undefined);
 }
 
-/** The rounding of a layer's weight that the model has already. */
 export const existingRounding = (layer: Layer, { existing }: Pick<Rounding, "existing">): WeightRounding | undefined =>
   roundingOf(layer, existing.weights.get(layer.effective));
 
-/** How the weights of a run are rounded: by its rounder, where the model has no scales of its own. */
 export interface Rounding extends RoundingSource {
   readonly existing: ModelRoundings;
 }
 
-/** The grid of a weight: that of its settings with scales that the rounder finds, or the one that the model has learned. */
+/** Returns the grid of a weight: with existing learned scales, or with those of the rounding method. */
 export async function scaledGrid(
   layer: Layer,
   read: () => Promise<Dense>,
@@ -127,7 +121,7 @@ export async function scaledGrid(
   return { ...grid, ...scales };
 }
 
-/** The grid of 7 bits with the scales that neighbouring weights allow (`neighbours.ts`); other rounders, learned scales and zero points keep theirs. */
+/** Refines a 7-bit grid of "nearest" by the sums of neighboring weights (`neighbours.ts`). */
 async function finer(
   layer: Layer,
   read: () => Promise<Dense>,
@@ -155,7 +149,7 @@ const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
   steps: [allSteps],
 });
 
-/** Scales that follow from the smallest and largest number of each slice. */
+/** Returns scales that only depend on the range of each slice. */
 const ofRanges = (rounder: Solver, grid: Grid, { min, max, steps }: SliceRanges): Scales =>
   checkedScales(rounder, grid, min.length, (slice) => scaleFor(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice]));
 
@@ -182,7 +176,7 @@ function checkedScales({ id }: Solver, grid: Grid, slices: number, of: (slice: n
   const [scale, zeroPoint] = [new Float32Array(slices), new Int32Array(slices)];
   for (let slice = 0; slice < slices; slice++) {
     const own = of(slice);
-    // Blocks have scales of either sign, and 0 where all numbers are 0.
+    // Scales of blocks can be negative, and 0 if all values are 0.
     if (!(Number.isFinite(own.scale) && (grid.block !== undefined || own.scale >= smallestScale)))
       throw no(`gives the scale ${own.scale}: it must be ${grid.block === undefined ? "positive" : "finite"}`);
     if (own.zeroPoint !== (zero ?? Math.min(grid.high, Math.max(grid.low, Math.round(own.zeroPoint)))))
@@ -195,12 +189,11 @@ function checkedScales({ id }: Solver, grid: Grid, slices: number, of: (slice: n
   return { scale, zeroPoint };
 }
 
-/** A weight as integers, which are computed when they are read. */
 export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
   readonly quantized: Tensor;
 }
 
-/** Reads a layer's weight: whenever asked for where nothing must be run for it, else once. */
+/** Returns a function that reads a layer's weight; a weight that must be computed by a run is read once. */
 export async function weightReader(
   model: Model,
   { effective }: Layer,
@@ -212,10 +205,7 @@ export async function weightReader(
   return async () => dense;
 }
 
-/**
- * A layer's weight as integers.
- * @param form `grown` enlarges scales once they are known, `transposed` turns the codes of a matrix.
- */
+/** @param form `grown` enlarges the scales after they are computed, `transposed` transposes the matrix. */
 export async function roundedWeight(
   model: Model,
   layer: Layer,
@@ -245,7 +235,7 @@ export async function roundedWeight(
   return { ...parameters, quantized: inMemory(turns ? transposed(laid) : laid) };
 }
 
-// What computes codes later is made where no weight is in scope: a function holds all that any function beside it uses.
+// Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const nearestCodes =
   (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & Along, turns: boolean) => async (): Promise<Dense> => {
     const numbers = await read();
@@ -282,7 +272,7 @@ function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
   return codesTensor(dense.type, [columns, rows], codes);
 }
 
-/** Writes a matrix transposed. In tiles: number by number each would miss the cache. */
+/** Transposes a matrix in tiles, because element by element each access would miss the cache. */
 export function turn(
   from: ArrayLike<number>,
   to: Float32Array | Codes,
@@ -301,25 +291,24 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   const known = existingRounding(layer, rounding);
   const width = type === "int4" ? 4 : 8;
   const own = known === undefined ? (bits ?? width) : Math.round(Math.log2(known.high - known.low + 1));
-  // Seven are said of integer arithmetic.
+  // 7 bits belong to integer arithmetic and are not reported.
   const few = own < width && own !== 7 ? ` (${own}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
 }
 
-/** The type of codes that options ask for; undefined where they ask for other codes than integers, or for none. */
+/** Returns the integer type that the options request; undefined for other formats. */
 export const integersIn = ({
   weights,
 }: {
   readonly weights?: WeightCodes | undefined;
 }): "int8" | "uint8" | undefined => (weights === "int8" || weights === "uint8" ? weights : undefined);
 
-/** Whether codes stand for integers, as they do where nothing is said. */
+/** Returns whether the options request integers, which is the default. */
 export const areIntegers = (own: { readonly weights?: WeightCodes | undefined }): boolean =>
   own.weights === undefined || integersIn(own) !== undefined;
 
-/** Where nothing speaks for uint8. */
 export const settingsOf = (own: {
   readonly weights?: WeightCodes | undefined;
   readonly perChannel: boolean;
@@ -328,11 +317,11 @@ export const settingsOf = (own: {
   return { type: integersIn(own) ?? "int8", perChannel: own.perChannel, zeroPoints: own.zeroPoints && !own.perChannel };
 };
 
-/** Bits of a code that an integer product reads. int8 with 7 is exact on every processor (`neighbours.ts`); uint8 products are added in 32 bits, so 8 are exact. */
+/** Returns the bits of integer products: 7 are exact for int8 on every processor; uint8 products are added in 32 bits. */
 export const multipliedBits = ({ type }: WeightSettings, { bits }: { readonly bits: number }): number =>
   bits === 7 && type === "int8" ? 7 : 8;
 
-/** Runs something that may refuse numbers, and says whose numbers they were. */
+/** Runs `work` and adds the layer's name to a rejection. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {
   const at = `Layer "${layer.name}"`;
   try {

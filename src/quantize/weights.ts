@@ -1,15 +1,12 @@
 /**
- * 8-bit weights, arithmetic in float. W ≈ (Q - zero point) · scale, with one scale per output channel or one for all:
+ * Weight-only quantization. W ≈ (Q - zero point) · scale, with one scale per output channel or one per weight:
  *
  *     fc1.weight: float32[128, 784]                       fc1.weight_quantized: int8[128, 784], _scale: float32[128], _zero_point
  *     h = Gemm(x, fc1.weight, fc1.bias)                   w = DequantizeLinear(fc1.weight_quantized, …) {axis=0}
  *                                                         h = Gemm(x, w, fc1.bias)
  *
- * A table keeps its rows as codes until they are picked (`formats/lookup.ts`). Other forms are those of `formats/`, of which `plan.ts` has the table.
- *
- * The file shrinks to a quarter. What the runtime makes of it is its own choice: ONNX Runtime turns MatMul with such a weight, read once,
- * into MatMulNBits, which by default also rounds the activations to 8 bits (session option `session.qdq_matmulnbits_accuracy_level`);
- * elsewhere it computes the float weight anew in every run.
+ * ONNX Runtime converts a MatMul with such a weight into MatMulNBits, which by default also rounds activations to 8 bits (session
+ * option `session.qdq_matmulnbits_accuracy_level`). Elsewhere it computes the float weight in every run.
  */
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -35,7 +32,7 @@ export async function quantizeToWeights(
   const { existing } = rounding;
   const chosen = selectLayers(allLayers(model, infer(model)), options);
   const able = chosen.filter((layer) => weightMiss(layer) === undefined);
-  // A model in which nothing can be done stays as it is, its operator set included.
+  // A model without any supported layer stays unchanged, including its opset.
   if (able.length > 0) {
     const kept = existing.activations.size === 0 ? undefined : tryOut(model, options, true).kept;
     removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
@@ -49,7 +46,7 @@ export async function quantizeToWeights(
   const others = noLayers(model, inference, all, true);
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
-  // The file is named after what was asked for.
+  // The file name contains the requested bits.
   if (2 * kept > changes.length && options.overrides === undefined) {
     const text = `${kept} of ${changes.length} layers are kept at more than ${asked} bits, and the list says why`;
     context.log({ id: "wider", text, level: "warning" });
@@ -57,13 +54,13 @@ export async function quantizeToWeights(
   return { changes, misses: [...others, ...misses] };
 }
 
-/** @throws PithError E_UNSUPPORTED if that is not possible. */
+/** @throws PithError E_UNSUPPORTED if the opset cannot be raised. */
 function raiseFor(model: Model, opset: number): void {
   try {
     raiseOpset(model, opset);
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    // What the next operator set cannot say a later one may.
+    // A later opset can support what the next one does not.
     if (opset < 13) raiseOpset(model, 13);
     else if (opset > 13 || (model.opsets.get("") ?? 0) < 10) throw error;
     else {

@@ -1,7 +1,4 @@
-/**
- * Writes weights as planned, each once for all layers that read it in one form. Where a table is the weight of a last layer, too, both read the same
- * codes, which the runtime turns once, when it loads the model.
- */
+/** Writes weights as planned, once for all layers that read a weight in the same format. */
 import type { Inference } from "../analysis/infer.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
@@ -13,7 +10,7 @@ import type { Plan } from "./plan.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounding } from "./weight.ts";
 
-/** How many tensors lie beside a weight that are large enough to be its codes. */
+/** Returns how many tensors of the graph are large enough to be the weight's quantized values. */
 function storedLike({ layer: { weight }, form }: LayerPlan): number {
   const least = (elementCount(weight.tensor?.dims ?? []) * form.bits) / 8;
   return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= least).length;
