@@ -1,11 +1,11 @@
 /**
- * Bias absorption (Nagel et al. 2019, arXiv 1906.04721, 4.1.3). A channel that is never near 0 spends its codes on numbers that do not occur. Before a rectifier,
- * which leaves such a channel as it is,
+ * Bias absorption (Nagel et al. 2019, arXiv 1906.04721, 4.1.3). A channel that is never near 0 wastes quantized values. Before a
+ * rectifier, which leaves such a channel unchanged,
  *
  *     c_u = max(0, mean(x_u) - 3 σ(x_u))
  *
- * is taken from the bias of the layer that answers x, and what the next layers make of it, W · c, goes into theirs. Mean and σ are of samples. Kept
- * layer by layer, where the answers, rounded, are nearer the original's: past zeros that pad a convolution, or another activation function, they are not.
+ * is subtracted from the bias of the layer that computes x, and W · c is added to the biases of the next layers. A layer is
+ * changed only if that lowers the noise: zero padding or another activation function can make it worse.
  */
 
 import { biased } from "../../analysis/biased.ts";
@@ -26,15 +26,14 @@ import { readStoredValue } from "../../passes/stored.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** A range that does not shrink by this share is not worth a trial. */
+/** Minimum share by which a range must shrink to justify a trial. */
 const leastShrink = 0.1;
-/** Trials at most, of the layers whose ranges shrink most. */
 const mostTrials = 8;
-/** What does not take this share of the noise is undone. */
+/** Minimum share of the noise that a change must remove. */
 const leastGain = 0.05;
 const mostSamples = 64;
 
-/** A layer that begins a group of channels, and all that read them. */
+/** A layer that starts a group of channels, and all layers that read them. */
 interface Pair {
   readonly layer: Layer;
   readonly readers: readonly Layer[];
@@ -61,7 +60,7 @@ export const absorbBiases: Transformation = {
   },
 };
 
-/** c_u. */
+/** Returns c_u. */
 const excess = ({ mean, variance }: Moments): Float64Array =>
   mean.map((own, channel) => Math.max(0, own - 3 * Math.sqrt(variance[channel] ?? 0)));
 
@@ -88,7 +87,7 @@ async function worthTrials(model: Model, options: EqualizeOptions, { engine, see
     .slice(0, mostTrials);
 }
 
-/** The share of the range of all channels that goes. */
+/** Returns the share by which the sum of the channels' ranges shrinks. */
 function shrinkOf(moments: Moments): number {
   const taken = excess(moments);
   let [whole, left] = [0, 0];

@@ -1,11 +1,10 @@
 /**
- * Activation-aware weight quantization (Lin et al. 2024, arXiv 2306.00978): of weights in blocks of few bits those count most that meet large activations.
- * Divided by
+ * Activation-aware weight quantization (Lin et al. 2024, arXiv 2306.00978): weights that meet large activations matter most.
+ * Activations are divided, and the weights that read them multiplied, by
  *
- *     s_u = mean|x_u|^α / (mean of |w_u| as a share of the largest number in its block)^(1 - α),    s / √(max s · min s)
+ *     s_u = mean|x_u|^α / (mean of |w_u| as a share of the largest value in its block)^(1 - α),    s / √(max s · min s)
  *
- * for each unit u, activations pass part of what they are to the weights that read them, which round it with less error beside what they are then. α is
- * searched for each group of units, the weights rounded in their blocks.
+ * for each unit u. α is searched per group of units, with the weights rounded in their blocks.
  */
 import type { ScaleGroup } from "../../analysis/scale-groups.ts";
 import { type Matrix, matrix } from "../../math/index.ts";
@@ -18,7 +17,6 @@ import type { Reader } from "./best-factors.ts";
 import { searchFactors } from "./search.ts";
 import type { Transformation } from "./transformation.ts";
 
-/** α is k / 20. */
 const steps = 20;
 
 export const awq: Transformation = {
@@ -28,7 +26,7 @@ export const awq: Transformation = {
     counts: (own) => own.bits < 8 && blocksIn(own) !== undefined,
     candidates,
     rounded: ({ data, weight }, own) => ({ data, weight: inBlocks(weight, blocksIn(own)) }),
-    // What gains less on some rows may gain nothing on others.
+    // A smaller gain on these rows may not hold on others.
     leastGain: 0.05,
   }),
 };
@@ -51,9 +49,9 @@ function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[])
 }
 
 /**
- * 1 / s; 1 for units of which either is 0.
- * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest number in its block. @param besideOthers there are units that stay as they are: s is not
- * brought to a mean of 1.
+ * Returns 1 / s; 1 for units where the mean of data or weight is 0.
+ * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest value in its block.
+ * @param besideOthers other units stay unscaled, so s is not normalized to a mean of 1.
  */
 export function awqFactors(
   data: Float64Array,
@@ -71,7 +69,6 @@ export function awqFactors(
   return logs.map((log, unit) => (isKnown(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
 }
 
-/** Of each column. */
 function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {
   const means = new Float64Array(columns);
   for (let at = 0; at < data.length; at++)
@@ -79,7 +76,6 @@ function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {
   return means;
 }
 
-/** Numbers as shares of the largest in their block. */
 function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
   const shares = matrix(rows, columns);
   for (let start = 0; start < data.length; start += columns)
@@ -95,7 +91,7 @@ function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
   return shares;
 }
 
-/** What blocks of nearest codes stand for. */
+/** Returns the weight after rounding to nearest in blocks. */
 function inBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
   if (settings === undefined) return weight;
   const [grid, sliced] = [blockGrid(settings), slicedWeight([weight], weight.rows, settings.block)];

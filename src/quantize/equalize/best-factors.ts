@@ -1,9 +1,7 @@
 /**
- * Factors by measurement: of the candidates of each group of units the ones are taken with which the layers that read it answer with the least error,
+ * Chooses, for each group of units, the candidate factors with the least relative error on input rows x of its readers:
  *
- *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖²  as a share of  ‖x · wᵀ‖²,
- *
- * on rows x of their own inputs.
+ *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖² / ‖x · wᵀ‖²
  */
 import type { Layer } from "../../analysis/layers.ts";
 import type { ScaleGroup } from "../../analysis/scale-groups.ts";
@@ -19,12 +17,11 @@ import {
 } from "../../math/index.ts";
 import type { EqualizeOptions } from "./transformation.ts";
 
-/** What comes into a layer: how far, and some of its rows. */
+/** The range of a layer's inputs and a sample of their rows. */
 export interface InputSample extends ColumnRange {
   readonly rows: Matrix;
 }
 
-/** A layer that reads a group along its inputs. */
 export interface Reader {
   readonly layer: Layer;
   readonly own: EqualizeOptions;
@@ -35,44 +32,43 @@ export interface Reader {
   readonly unitOf: Int32Array;
 }
 
-/** What a layer multiplies. */
 export interface Operands {
   /** Rows × columns. */
   readonly data: Matrix;
-  /** Of all that comes into the layer, of which `data` is a part. */
+  /** Range of all inputs of the layer, of which `data` is a sample. */
   readonly range: QuantizationRange;
   /** Outputs × columns. */
   readonly weight: Matrix;
 }
 
 export interface FactorSearch {
-  /** Whether a layer whose options are `own` has a say. */
+  /** Returns whether the error of a layer with the options `own` counts. */
   counts(own: EqualizeOptions): boolean;
-  /** Factors to compare, one for each unit of a group; 1 for those that it refuses. */
+  /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
-  /** What rounding makes of the operands. */
+  /** Rounds the operands. */
   rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
-  /** The share of the error that factors have to take, or nothing moves. */
+  /** Minimum share of the error that factors must remove. */
   readonly leastGain: number;
-  /** The same for a layer whose inputs no tensor before it can take factors of, so that a node multiplies them; undefined: such a layer is left. */
+  /** The same for layers whose inputs must be multiplied by an additional node; undefined: such layers are skipped. */
   readonly leastGainOfNode?: number;
 }
 
-/** The layers that read a group, and how far the value reaches where it begins. */
+/** The layers that read a group, and the range of the value where it starts. */
 interface FactorReaders {
   readonly readers: readonly Reader[];
   readonly start: ColumnRange | undefined;
 }
 
 interface FactorChoice {
-  /** Of the layers that read the group. */
+  /** Error of the layers that read the group. */
   readonly error: number;
-  /** "37 % less quantization error" */
+  /** For example "37 % less quantization error". */
   readonly gain: string;
   readonly factors: Float64Array;
 }
 
-/** The factors with the least error; undefined where nothing reads the group, or none gains enough. */
+/** Returns the best factors; undefined if no layer reads the group or none gains enough. */
 export async function bestFactors(
   group: ScaleGroup,
   { readers, start }: FactorReaders,
@@ -83,11 +79,11 @@ export async function bestFactors(
   const exact = new Map<Reader, Matrix>();
   for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
   const numbers = [...exact.values()].map(({ data }) => data);
-  // No factors help where numbers are infinite: such layers stay in float, with the reason.
+  // Infinite values: such layers stay in float, with the reason.
   if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
     return undefined;
   const errorOf = async (factors: Float64Array): Promise<number> => {
-    // What lies between the first value of the group and its readers is rounded, too.
+    // The value at the start of the group is rounded, too.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
     let sum = 0;
     for (const [reader, answers] of exact) sum += await errorBy(reader, answers, factors, range, search, multiply);

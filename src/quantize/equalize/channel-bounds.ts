@@ -1,7 +1,7 @@
 /**
- * Factors cannot move through a clamp to [0, 6], whose bound is one number. With an upper bound for each channel they can: the bounds are scaled with the channels.
+ * Factors cannot move through a clamp to [0, 6] because its bound is a scalar. A stored bound per channel can be scaled:
  *
- *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that makes h, stored
+ *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that computes h
  */
 import { biased } from "../../analysis/biased.ts";
 import { infer } from "../../analysis/infer.ts";
@@ -16,7 +16,7 @@ import { buffer } from "../../graph/role.ts";
 import { removeUnused } from "../../passes/remove-unused.ts";
 import { fromNumbers, isFloat } from "../../tensor/convert.ts";
 
-/** Rewrites clamps to [0, high] behind layers so. @returns restores the clamps of which `isIdle` holds. */
+/** Rewrites clamps to [0, high] after layers. @returns a function that restores the clamps for which `isIdle` returns true. */
 export function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => void {
   const inference = infer(model);
   const made: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];

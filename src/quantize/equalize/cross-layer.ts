@@ -1,12 +1,11 @@
 /**
- * Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721). Where one scale is for a whole weight, a channel whose weights are a hundredth of the
- * largest has a hundredth of the codes. Between two layers that share channels, each channel u is multiplied by
+ * Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721). With one scale per weight, small channels use few quantized
+ * values. Between two layers that share channels, each channel u is multiplied by
  *
  *     s_u = √(r2_u / r1_u)        r1_u = max |W1[u, :]|,  r2_u = max |W2[:, u]|
  *
- * where it is written, and divided where it is read: then both reach √(r1_u r2_u). A layer lies in two groups of channels at least, so groups are
- * taken in turn until nothing moves any more. Several layers that write a channel, as into a residual stream, count by how far each reaches of its own
- * largest number. No data is needed.
+ * where it is written and divided where it is read, so both reach √(r1_u r2_u). Layers belong to several groups, so the groups
+ * are swept until the factors converge. If several layers write a channel, each counts relative to its largest value.
  */
 
 import { infer } from "../../analysis/infer.ts";
@@ -28,11 +27,11 @@ import { areIntegers, weightMiss } from "../weight.ts";
 import { boundChannels } from "./channel-bounds.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** Sweeps over all groups at most; chains of layers settle within ten. */
+/** Maximum number of sweeps; chains of layers converge within ten. */
 const mostSweeps = 20;
-/** Factors of a sweep that are nearer 1 change nothing. */
+/** Factors nearer to 1 count as converged. */
 const still = 0.01;
-/** Factors that do not take this share of the noise leave the model as it is. */
+/** Minimum share of the noise that the factors must remove. */
 const leastGain = 0.1;
 
 const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: boolean | undefined }): boolean =>
@@ -46,7 +45,7 @@ export const crossLayer: Transformation = {
     let found: readonly Change[] = [];
     const trial = trialsOn(model, noise.rounded, leastGain);
     const gain = await trial(async () => {
-      // Where layers compute on integers, batch normalization goes into them before they are rounded.
+      // Integer schemes fold batch normalization into layers before rounding.
       if (options.scheme !== "weights") {
         const chosen = selectLayers(allLayers(model, infer(model)), options).filter(isRounded);
         const nodes = new Set(chosen.map(({ node }) => node));
@@ -90,8 +89,8 @@ async function equalizeRanges(
 }
 
 /**
- * The factors of each group, one for each unit.
- * @param weights the tensors whose ranges count: those that are rounded.
+ * Returns the factors of each group, one per unit.
+ * @param weights the tensors that are rounded: only their ranges count.
  */
 export async function equalizingFactors(
   groups: readonly ScaleGroup[],
@@ -101,7 +100,7 @@ export async function equalizingFactors(
   const factors = groups.map(({ units }) => new Float64Array(units).fill(1));
   const all = groups.flatMap(({ slices }, group) => slices.map((slice) => ({ ...slice, group })));
   const slicesOf = groupBy(all, ({ value }) => value);
-  /** How far the numbers of each unit reach, with the factors of all groups. */
+  /** Returns the largest magnitude per unit, with the factors of all groups applied. */
   const reachOf = async ({ value, axis, unitOf }: ScaledSlice, units: number) => {
     const reach = new Float64Array(units);
     if (value.tensor === undefined) return { reach, largest: 0 };
@@ -122,7 +121,7 @@ export async function equalizingFactors(
     }
     return { reach, largest };
   };
-  /** Of several tensors the one that reaches farthest of its own largest number; of one its reach. */
+  /** Combines several tensors by their reach relative to their largest value; a single tensor keeps its reach. */
   const together = async (slices: readonly ScaledSlice[], units: number): Promise<Float64Array> => {
     const found = [];
     for (const slice of slices) found.push(await reachOf(slice, units));
@@ -147,7 +146,7 @@ export async function equalizingFactors(
       for (let unit = 0; unit < units; unit++) {
         const [first = 0, second = 0] = [r1[unit], r2[unit]];
         if (first === second || most === 0 || refused.has(unit)) continue;
-        // A channel that is written by zeros alone, or read by them, gives way to the others.
+        // A channel with only zeros on one side adapts to the others.
         const factor =
           first === 0
             ? Math.max(1, second / most)

@@ -8,10 +8,9 @@ import { rotation } from "./rotation.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** In this order: each begins with what those before it have left. A rotation has to leave the answers as they are, which absorbed biases change a little. */
+/** Each transformation starts from the result of the previous ones. A rotation must keep the outputs, so it precedes absorbed biases. */
 const transformations: readonly Transformation[] = [crossLayer, rotation, absorbBiases, smoothQuant, awq];
 
-/** Moves factors by all transformations for these settings. The model computes the same, but for what absorbed biases cut off. */
 export async function equalize(
   model: Model,
   options: EqualizeOptions,

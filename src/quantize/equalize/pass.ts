@@ -1,13 +1,12 @@
-/** `equalize`: the pass, which is the first half of `quantize`. */
 import type * as v from "valibot";
 import { type Change, definePass, type Pass } from "../../passes/pass.ts";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, settingsOfSteps } from "../options.ts";
 import { moveFactors, storeForm } from "../round-model.ts";
 
 /**
- * Moves factors between layers, and rotates residual streams, where `quantize` with the same options then errs less. The model computes the same, in
- * floats, but for the rare numbers below what biases absorb (`absorb-biases.ts`). `quantize` does this itself: alone it is the float model that layers of the quantized one compare with, and what comes before `quantize` with
- * `equalize: false` in steps of one's own.
+ * Moves factors between layers and rotates residual streams if that lowers the error of `quantize` with the same options. The
+ * function of the float model stays the same, except for rare values below absorbed biases (`absorb-biases.ts`). `quantize` does
+ * this itself; a separate pass is useful before `quantize` with `equalize: false`.
  * @throws PithError as `quantize`.
  * @example
  * const model = await open("model.onnx");

@@ -1,7 +1,6 @@
 /**
- * Rotation of residual streams (QuaRot, Ashkboos et al. 2024, arXiv 2404.00456; SpinQuant, Liu et al. 2024, arXiv 2405.16406): numbers of outliers and of other channels
- * are mixed by a Hadamard matrix, so that no channel and no weight reaches much further than the others. Kept where the model answers as before, and with less
- * noise once it is rounded.
+ * Rotation of residual streams (QuaRot, Ashkboos et al. 2024, arXiv 2404.00456; SpinQuant, Liu et al. 2024, arXiv 2405.16406): a
+ * Hadamard matrix mixes outlier channels with the others. Kept if the float outputs stay the same and the noise falls.
  */
 
 import { infer } from "../../analysis/infer.ts";
@@ -12,11 +11,11 @@ import { rotate, rotationStreams } from "../../passes/rotate.ts";
 import { everySetting } from "../options.ts";
 import type { Transformation } from "./transformation.ts";
 
-/** A rotation that does not take this share of the noise leaves the model as it is. */
+/** Minimum share of the noise that a rotation must remove. */
 const leastGain = 0.1;
-/** Noise of arithmetic in float32, as a share of the answers: 90 dB. */
+/** Maximum noise of float32 arithmetic relative to the outputs: 90 dB. */
 const mostNoise = 1e-9;
-/** Of fewer channels each outlier stays one. */
+/** With fewer channels, a rotation does not spread outliers enough to remove them. */
 const leastUnits = 16;
 
 export const rotation: Transformation = {

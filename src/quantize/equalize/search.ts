@@ -1,4 +1,4 @@
-/** Groups of units searched for factors one after the other, each on samples of what its layers read once those before it have moved. */
+/** Searches the factors of each group of units, on layer inputs after the previous groups have moved. */
 import { infer } from "../../analysis/infer.ts";
 import { type Layer, layers } from "../../analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
@@ -24,7 +24,7 @@ import { tryOut } from "../prepare.ts";
 import { bestFactors, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** Outliers of channels show in few samples. */
+/** A few samples show outlier channels. */
 const mostSamples = 64;
 const rowsOfBatch = 64;
 
@@ -33,7 +33,7 @@ export const searchFactors =
   async (model: Model, options: EqualizeOptions, context: Context): Promise<readonly Change[]> => {
     const { data, samples } = options;
     if (data === undefined) return [];
-    // What is no product with data in float32 is rounded otherwise, or not at all.
+    // Layers other than products with float32 data are rounded differently, or not at all.
     const isTarget = new Set(tryOut(model, options).targets.map(({ node }) => node));
     if (isTarget.size === 0) return [];
     const inference = infer(model);
@@ -104,7 +104,7 @@ export const searchFactors =
     }
   };
 
-/** What comes into a layer once its units are scaled: another group of the same layer is searched for behind it. */
+/** Scales the inputs of a layer, because another group of the same layer may follow. */
 function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Array, factors: Float64Array): void {
   const found = seen.get(layer);
   if (found === undefined) return;
@@ -113,7 +113,7 @@ function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Arr
   seen.set(layer, { rows: scaleColumns(found.rows, ofColumn), min: scaled(found.min), max: scaled(found.max) });
 }
 
-/** Each input of a layer by itself, where the layer sums over the channels of one place. */
+/** Returns a group of the single inputs of a layer that sums over channels. */
 function groupOfInput(layer: Layer): ScaleGroup | undefined {
   const { node, role, effective } = layer;
   const [data, dims, features] = [node.inputs[role.data], fixedDims(effective.type?.dims), featuresOf(layer)];
@@ -121,14 +121,14 @@ function groupOfInput(layer: Layer): ScaleGroup | undefined {
     return undefined;
   const units = dims[role.in] ?? 0;
   const unitOf = Int32Array.from({ length: units }, (_, unit) => unit);
-  // A stored tensor that others read too would change for them.
+  // Other readers of a stored tensor must not change.
   const isAlone = effective.tensor !== undefined && effective.uses.size === 1 && !effective.graph.isOutput(effective);
   return isAlone
     ? { units, starts: [], slices: [{ value: effective, axis: role.in, unitOf, power: -1 }], refused: new Map() }
     : undefined;
 }
 
-/** x · f in front of a layer. */
+/** Writes x · f before a layer. */
 function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Array): void {
   const data = node.inputs[role.data];
   const rank = data?.type?.dims?.length ?? 0;
@@ -170,7 +170,7 @@ const sampledRows: Statistic<InputSample> = {
   },
 };
 
-/** Where a layer takes the inverse factors of a group along its inputs. */
+/** Returns the slice of a layer's weight that takes the inverse factors of a group along its inputs. */
 const sliceOf = ({ slices }: ScaleGroup, { effective, role }: Layer): ScaledSlice | undefined =>
   role.groups === 1 && role.stack === undefined
     ? slices.find(({ value, axis, power }) => value === effective && axis === role.in && power === -1)

@@ -1,11 +1,11 @@
 /**
- * SmoothQuant (Xiao et al. 2023, arXiv 2211.10438). An activation has one scale for all its channels, so a channel that reaches a hundred times as far as
- * the others leaves them a hundredth of the codes. Divided by
+ * SmoothQuant (Xiao et al. 2023, arXiv 2211.10438). An activation has one scale for all channels, so an outlier channel leaves
+ * the others few quantized values. Each unit u is divided by
  *
  *     s_u = reach(x_u)^α / reach(w_u)^(1 - α)
  *
- * for each unit u, part of that reach goes to the weights, which have a scale for each output. α is searched for each group of units, both operands
- * rounded. Factors are powers of two, so no number is rounded on the way.
+ * and its weights, which have a scale per output, are multiplied. α is searched per group with both operands rounded. Factors are
+ * powers of two, so they add no rounding error.
  */
 import type { ScaleGroup } from "../../analysis/scale-groups.ts";
 import { fullRange, matrix, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../math/index.ts";
@@ -16,19 +16,19 @@ import type { Operands, Reader } from "./best-factors.ts";
 import { searchFactors } from "./search.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** Shares of the reach of an activation that go to the weights. */
+/** Candidates for α. */
 const alphas = [0.25, 0.5, 0.75, 1];
 
 export const smoothQuant: Transformation = {
   suits: ({ scheme, data }) => data !== undefined && (scheme === "static" || scheme === "dynamic"),
   move: searchFactors({
-    // With activations of 8 bits, and a scale for each output, which what comes before can grow without loss.
+    // Requires 8-bit activations and a weight scale per output.
     counts: ({ perChannel, bits, activations }) => perChannel && bits > 4 && !isWide(activations),
     candidates: (group, readers) => alphas.map((alpha) => factorsBy(group, readers, alpha)),
     rounded,
-    // Factors that do not halve the error leave the weights as they are: the outliers that this is for take nine tenths of it.
+    // The outliers that this targets cause nine tenths of the error, so smaller gains are not worth a change.
     leastGain: 0.5,
-    // A node in front of the layer takes time.
+    // An additional node costs time.
     leastGainOfNode: 0.9,
   }),
 };
@@ -49,12 +49,12 @@ function factorsBy({ units, refused }: ScaleGroup, readers: readonly Reader[], a
   );
   const known = logs.filter((log) => !Number.isNaN(log));
   const mean = known.reduce((sum, log) => sum + log, 0) / Math.max(1, known.length);
-  // Where units are refused the others are beside them as they are.
+  // Refused units keep their scale, so the others are not normalized.
   const middle = refused.size > 0 ? 0 : mean;
   return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
 }
 
-/** Rows on the 256 steps of their range, rows of weights on those of their largest number. */
+/** Rounds rows of data to the 256 steps of their range, and rows of weights to the steps of their largest magnitude. */
 function rounded({ data, range, weight }: Operands, { bits }: EqualizeOptions): Pick<Operands, "data" | "weight"> {
   const codes = matrix(weight.rows, weight.columns);
   const { high: most } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
@@ -69,7 +69,6 @@ function rounded({ data, range, weight }: Operands, { bits }: EqualizeOptions): 
   return { data: { ...data, data: stepped(data.data, range) }, weight: codes };
 }
 
-/** Numbers on the 256 steps from the smallest to the largest. */
 function stepped(numbers: Float64Array, { low, high }: QuantizationRange): Float64Array {
   const scale = scaleAndZeroPoint(low, high, { type: "uint8" });
   const grid = fullRange("uint8");

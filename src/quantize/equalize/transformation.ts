@@ -1,6 +1,6 @@
 /**
- * Ways of making a network easier to round without changing what it computes: positive factors move between neighbours (`passes/migrate.ts`). A
- * transformation is a file that chooses factors, and a line in the table of `index.ts`.
+ * Transformations that lower the quantization error without changing the float function (`passes/migrate.ts`). Each is a file and
+ * a line in the table of `index.ts`.
  */
 import type { Model } from "../../graph/model.ts";
 import type { LayerSelection } from "../../passes/options.ts";
@@ -8,14 +8,14 @@ import type { Change, Context } from "../../passes/pass.ts";
 import type { QuantizeSettings } from "../options.ts";
 import type { AnswerNoise } from "../rounding-noise.ts";
 
-/** Of `quantize`, as far as factors depend on them. */
+/** The options of `quantize` on which factors depend. */
 export type EqualizeOptions = LayerSelection &
   Pick<QuantizeSettings, "scheme" | "bits" | "perChannel" | "activations" | "samples"> &
   Partial<QuantizeSettings>;
 
 export interface Transformation {
-  /** Whether it can lower the error of what these settings round. */
+  /** Returns whether the transformation can lower the error with these settings. */
   suits(options: EqualizeOptions): boolean;
-  /** Moves factors, in place, where that lowers the error of rounding. @param noise in the answers, measured. */
+  /** Moves factors in place if that lowers the error. @param noise measures the output noise. */
   move(model: Model, options: EqualizeOptions, context: Context, noise: AnswerNoise): Promise<readonly Change[]>;
 }

@@ -1,14 +1,13 @@
 /**
- * Blocks of few bits in operators of ONNX alone:
+ * Low-bit blocks in standard ONNX operators:
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)     w = DequantizeLinear(fc1.weight_quantized, _scale, _zero_point) {axis=0, block_size}    # int4[K, N]
  *                                           h = Add(MatMul(x, w), fc1.bias)
  *     h = Conv(x, conv.weight)              w = Reshape(DequantizeLinear(…) {axis=1, block_size}, dims)                             # int4[outputs, others]
  *                                           h = Conv(x, w)
  *
- * Codes are those of `MatMulNBits`, into which ONNX Runtime turns such a product. Convolutions, and what else is not one product with a matrix, become
- * floats anew in every run; what has fewer numbers than a block for an output has one scale for each.
- * There are no 2 bits: ONNX Runtime 1.30 makes a wrong product of them where the outputs are no multiple of 4.
+ * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. Outputs with fewer values
+ * than a block have one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
  */
 import type { Layer } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";

@@ -1,4 +1,4 @@
-/** Weights as stored codes, and numbers of them again: W ≈ DequantizeLinear(codes, scale, zero point), of 8 bits, by slices or as a whole. */
+/** Weights as W ≈ DequantizeLinear(codes, scale, zero point), with 8 bits, per slice or per tensor. */
 import type { Layer } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -25,7 +25,7 @@ import { around, beside, type Form, type Format, oncePerRun, type Writing } from
 import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.ts";
 import { writeLookup } from "./lookup.ts";
 
-/** Of a layer whose scales the model has learned: what was trained is what is stored. */
+/** Format of layers with learned scales: the stored values equal the trained ones. */
 export const asLearned: Format = {
   what: "codes",
   formOf({ role }, own, _, learned) {
@@ -36,7 +36,6 @@ export const asLearned: Format = {
   },
 };
 
-/** Any layer's. */
 export const inCodes: Format = {
   what: "codes",
   formOf({ role }, own) {
@@ -46,17 +45,17 @@ export const inCodes: Format = {
         ...{ type: own.bits > 4 ? settings.type : "int4", perChannel: own.perChannel, bits: own.bits },
         zeroPoints: settings.zeroPoints === true && own.bits === 4,
       });
-    // An integer product may read the codes of a table.
+    // An integer product may read the values of a table.
     return codesForm(role.kind === "lookup" ? { ...settings, bits: multipliedBits(settings, own) } : settings);
   },
 };
 
-/** Of a layer that computes on integers with measured ranges. */
+/** Format of layers with integer arithmetic and measured ranges. */
 export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
   what: "codes",
   formOf(_, own) {
     const settings = settingsOf(own);
-    // Activations of 16 bits are multiplied in float.
+    // 16-bit activations are multiplied in float.
     const bits = isWide(measured.type) ? 8 : multipliedBits(settings, own);
     return codesForm(
       own.bits === 4 ? { ...settings, type: "int4" } : { ...settings, bits, kernels: "fused" },
@@ -65,14 +64,14 @@ export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
   },
 });
 
-/** Of a layer that computes on integers with measured ranges: the type and the scale of what it reads. */
+/** The type and scale of the data of a layer with measured ranges. */
 interface ActivationGrid {
   readonly target: Target;
   readonly type: ActivationType;
   readonly scale: number;
 }
 
-/** What is said of them: seven are codes of eight that leave out the largest. */
+/** Reports 7 bits as 8: they are stored in 8 and exclude the largest values. */
 const bitsOf = ({ type, bits = type === "int4" ? 4 : 8 }: WeightSettings): number => (bits === 7 ? 8 : bits);
 
 export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): Form => ({
@@ -105,21 +104,21 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
   ...(measured === undefined ? {} : { onCodes: (codes) => codesForm(codes, measured) }),
 });
 
-/** Codes of a weight, for all layers that read them. */
+/** Quantized values of a weight, shared by all layers that read it. */
 interface SharedCodes extends StoredCodes {
   readonly scales: Float32Array;
   readonly added: ReadonlyMap<Layer, AddedToSums>;
   readonly axis: number | undefined;
-  /** What a layer multiplies with. */
+  /** The dequantized value that layers multiply with. */
   numbers: Value | undefined;
   turned: SharedCodes | undefined;
 }
 
 const stored = oncePerRun<SharedCodes>();
-/** What layers add to sums of products with the same codes. */
+/** Values that layers add to sums of products with the same quantized weight. */
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
-/** What layers agree in that read the same codes of a weight. */
+/** Returns a key of the settings that layers must share to read the same quantized values. */
 function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
   const known = existingRounding(layer, rounding);
   if (known !== undefined) return `${type} as rounded ${known.axis}`;
@@ -138,7 +137,7 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Writi
   });
 }
 
-/** The codes of a matrix, transposed when the runtime loads the model. */
+/** Returns the transposed matrix; the runtime transposes it when it loads the model. */
 export function turned(emit: Emit, written: SharedCodes): SharedCodes {
   written.turned ??= {
     ...written,
@@ -149,7 +148,7 @@ export function turned(emit: Emit, written: SharedCodes): SharedCodes {
   return written.turned;
 }
 
-/** Stores codes, scale and zero point under the names that ONNX Runtime's own tools use and look for. */
+/** Stores tensors under the names that ONNX Runtime's tools use. */
 export function storeQuantized(emit: Emit, name: string, tensor: QuantizedTensor | QuantizedWeight): Coded {
   return { codes: emit.constant(tensor.quantized, `${name}_quantized`), ...storeGrid(emit, name, tensor) };
 }
@@ -159,10 +158,10 @@ const storeGrid = (emit: Emit, name: string, tensor: QuantizedTensor | Quantized
   zeroPoint: emit.constant(tensor.zeroPoint, `${name}_zero_point`),
 });
 
-/** Stored codes, and what makes numbers of them; a zero point that is 0 may be left out. */
+/** Stored values and their grid; a zero point of 0 can be omitted. */
 export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Value | undefined };
 
-/** The codes of a constant as numbers again. The codes of equal numbers, as padding is, are a fill: they are not stored one by one. */
+/** Dequantizes a constant. Equal values, such as padding, become a fill instead of a stored tensor. */
 export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedTensor): Value {
   const { type, dims, data } = tensor.quantized;
   const [code = 0] = data;
@@ -175,10 +174,10 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
   return numbersOf(emit, name, { codes, ...storeGrid(emit, name, tensor) }, tensor.axis);
 }
 
-/** A fill of so many codes takes more bytes than they do. */
+/** Up to this many values, the fill is larger than the values. */
 const mostStored = 128;
 
-/** Numbers of codes with one scale, or one for each index of an axis. */
+/** Dequantizes values with one scale, or one per index of an axis. */
 export function numbersOf(
   emit: Emit,
   name: string,

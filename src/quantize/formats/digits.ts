@@ -1,6 +1,6 @@
 /**
- * Codes (indices into a list of values) packed into bytes, lowest bits first. Codes of 1, 2, 4 or 8 bits are packed as they are. Others are split into planes of such
- * widths: a code of 3 bits into its upper 2 bits and its lowest bit, which lie one behind the other in each row.
+ * Packs palette indices into bytes, lowest bits first. Widths other than 1, 2, 4 and 8 bits are split into planes of these
+ * widths, which follow each other in a row: 3 bits are the upper 2 bits, then the lowest bit.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -8,19 +8,18 @@ import { fromNumbers } from "../../tensor/convert.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 
-/** The operator set that has the operators of `numbersOf`. */
 export const digitsOpset = 13;
 
-/** Layout of the codes of a tensor: rows of bytes, in each of which the planes lie one behind the other, that of the highest bits first. */
+/** Layout of a tensor: rows of bytes with consecutive planes, the highest bits first. */
 export interface Digits {
   readonly planes: readonly Plane[];
-  /** Codes of a row. */
+  /** Indices per row. */
   readonly width: number;
   /** Rows × bytes. */
   readonly dims: readonly number[];
 }
 
-/** So many bits of each code, above so many, in the bytes of a row from one place to another. */
+/** `bits` bits of each index, above `shift` bits, in a byte range of the row. */
 interface Plane {
   readonly bits: number;
   readonly shift: number;
@@ -46,7 +45,6 @@ function planesOf(bits: number, width: number): readonly Plane[] {
   return planes;
 }
 
-/** @param codes of all rows, one after the other. */
 export function packDigits(codes: ArrayLike<number>, { planes, width, dims }: Digits): Dense {
   const [rows = 0, length = 0] = dims;
   const data = new Uint8Array(rows * length);
@@ -59,7 +57,7 @@ export function packDigits(codes: ArrayLike<number>, { planes, width, dims }: Di
   return { type: "uint8", dims, data };
 }
 
-/** What codes stand for, with the dimensions `dims`; `bytes` are rows. */
+/** Looks up packed indices in a palette; the result has the shape `dims`. */
 export function numbersOf(
   emit: Emit,
   palette: Value,
@@ -77,7 +75,7 @@ export function numbersOf(
   return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
 }
 
-/** The digits in bytes, low ones first, `width` of a row: [rows, bytes] → [rows · width]. */
+/** Unpacks bytes, low bits first: [rows, bytes] → [rows · width]. */
 function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value {
   if (bits === 8) return bytes;
   const each = 8 / bits;

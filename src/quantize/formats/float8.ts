@@ -1,11 +1,11 @@
 /**
- * Floats of 8 bits (E4M3: 4 of exponent, 3 of mantissa) with a scale for each slice, or one for all:
+ * 8-bit floats (E4M3: 4 exponent bits, 3 mantissa bits) with a scale per slice or per tensor:
  *
  *     h = Gemm(x, fc1.weight)       h = Gemm(x, DequantizeLinear(fc1.weight_quantized, fc1.weight_scale) {axis=0})       # float8e4m3fn
  *
- * Of two scales each slice has the one of less squared error: max|w| / 448, with which nothing is cut off, and std(w) / std(g) with the g of all codes, as
- * ONNX Runtime's quantizer has it. Steps grow with numbers: 8-bit integers are nearer where numbers are alike in size, float8 where few are large.
- * ONNX Runtime has no kernel that multiplies with it: on the CPU it makes floats of it in every run, which takes six times as long as the product.
+ * Each slice uses the scale with the lower squared error: max|w| / 448, or std(w) / std(g) over all values g, as in ONNX
+ * Runtime's quantizer. float8 suits weights with few large values. ONNX Runtime has no float8 product: on the CPU it dequantizes
+ * in every run, which takes six times as long as the product.
  */
 import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";
@@ -70,7 +70,7 @@ const float8Codes =
 const slicesOf = ({ dims }: Dense, axis: number | undefined) =>
   axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);
 
-/** Deviation of all finite codes. */
+/** Standard deviation of all finite values. */
 const deviation = deviationOf(
   toFloat32({ type, dims: [256], data: Uint8Array.from({ length: 256 }, (_, code) => code) }).filter(Number.isFinite),
 );

@@ -1,7 +1,4 @@
-/**
- * Forms in which a weight is stored. A format is a file here that says which layers it holds, and a line in the table of `plan.ts`; what writes
- * weights asks the form and knows none.
- */
+/** Formats in which a weight is stored. A format is a file here that selects its layers, and a line in the table of `plan.ts`. */
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import type { Miss } from "../../errors.ts";
@@ -14,11 +11,11 @@ import type { WeightRounding } from "../model-roundings.ts";
 import type { QuantizeSettings } from "../options.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
-/** The form that options ask for, why a layer cannot have it, or undefined where they do not ask for it. */
+/** Selects layers: returns a form, the reason why a layer cannot have it, or undefined if the options do not ask for it. */
 export interface Format {
-  /** After "not": "blocks". */
+  /** Completes "not …", for example "blocks". */
   readonly what: string;
-  /** @param learned the rounding of the weight that the model has. */
+  /** @param learned the existing fake quantization of the weight. */
   formOf(
     layer: Layer,
     own: QuantizeSettings,
@@ -27,65 +24,63 @@ export interface Format {
   ): Form | Miss | undefined;
 }
 
-/** How one layer's weight is stored. */
 export interface Form {
   readonly bits: number;
-  /** The first operator set of ONNX that has it, where layers may be of an older one. */
+  /** Minimum opset, if the layers do not require it anyway. */
   readonly opset?: number;
-  /** The blocks in which its numbers share scales. */
+  /** The blocks that share scales. */
   readonly blocks?: BlockSettings;
   text(layer: Layer, run: Writing): string;
-  /** Called of all layers before the first is written. */
+  /** Called for all layers before the first is written. */
   begin?(planned: LayerPlan, run: Writing): Promise<void>;
-  /** Writes a layer whose data and weight are in the graph before `emit`. */
+  /** Writes a layer; its data and weight are in the graph before `emit`. */
   write(emit: Emit, planned: LayerPlan, run: Writing): Promise<void>;
   /**
-   * Of a table: the form of a product that reads the same codes, why it cannot read them, or undefined where it keeps a form of its own.
-   * @param wanted what the product would be without the table.
+   * Returns, for a table, the form of a product that shares its values, why it cannot share, or undefined to keep its form.
+   * @param wanted the product's form without the table.
    */
   tied?(product: Layer, wanted: Form, inference: Inference): Form | Miss | undefined;
-  /** Of a table, where a product cannot read its codes. */
+  /** Form of a table whose values a product cannot read. */
   readonly otherwise?: Form;
-  /** Of a product: its form on codes of 8 bits, those of a table, where it computes on integers. */
+  /** Returns the form of an integer product on the 8-bit values of a table. */
   onCodes?(settings: WeightSettings): Form | undefined;
 }
 
-/** The form of one layer's weight, who decided it, and why it is no other. */
+/** The form of one layer's weight, who decided it, and why other forms were rejected. */
 export interface LayerPlan {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
   readonly form: Form;
   readonly why?: string | undefined;
-  /** The table whose codes a product reads. */
+  /** The table whose values a product reads. */
   readonly table?: Layer;
-  /** Of a table: products read its codes. */
+  /** Whether products read the values of this table. */
   readonly isShared?: boolean;
 }
 
-/** What writing weights has at hand. */
 export interface Writing {
   readonly model: Model;
   readonly inference: Inference;
   readonly rounding: Rounding;
-  /** For slices, which know no zero points. */
+  /** Rounding for slices, without zero points. */
   readonly plain: Rounding;
   readonly context: Context;
-  /** Weights that graphs inside the one that holds them read. */
+  /** Weights that subgraphs read. */
   readonly readInside: ReadonlySet<Value>;
 }
 
-/** Writes into the graph that holds a weight: what is stored of it is seen from all branches that read it. */
+/** Writes into the graph that holds a weight, so that all subgraphs can read the result. */
 export const beside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
   emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
 
 /**
- * Writes what makes numbers of a weight's codes: before the layer, or in the graph that holds them where graphs inside read it. ONNX Runtime (1.30)
- * refuses a model with a MatMul in a branch behind a DequantizeLinear of codes from outside.
+ * Dequantizes before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
+ * after a DequantizeLinear of outer values.
  */
 export const around = (emit: Emit, layer: Layer, run: Writing): Emit =>
   run.readInside.has(layer.weight) ? beside(layer, run) : emit;
 
-/** Makes once in a run what all layers read that have a weight in one form. */
+/** Caches per run, weight and form. */
 export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
   const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();
   return async (run, weight, form, make) => {

@@ -1,15 +1,13 @@
 /**
- * A table whose rows lie packed in blocks of few bits:
+ * An embedding table whose rows are packed in low-bit blocks:
  *
  *     h = Gather(embed.weight, ids)     h = GatherBlockQuantized(embed.weight_quantized, ids, _scale, _zero_point) {bits, block_size, quantize_axis=1}
  *
- * Its bytes are those of MatMulNBits for the table's rows as outputs: with a last layer that multiplies with the table the codes are stored once, as
- * rows × blocks × bytes, and reshaped here.
+ * The bytes equal those of MatMulNBits with the rows as outputs, so a tied last layer shares them: they are stored as rows ×
+ * blocks × bytes and reshaped here. The WebGPU build of ONNX Runtime, which transformers.js loads in browsers, lacks the operator
+ * on the CPU. `everywhere` writes instead
  *
- * Not every build of ONNX Runtime has that operator on the CPU: the one for WebGPU has none, which transformers.js loads in browsers whatever the
- * device. `everywhere` writes
- *
- *     h = (unpacked(Gather(_quantized, ids)) - unpacked(Gather(_zero_point, ids))) · Gather(_scale, ids)      # of 4 bits, high = ⌊byte / 16⌋
+ *     h = (unpacked(Gather(_quantized, ids)) - unpacked(Gather(_zero_point, ids))) · Gather(_scale, ids)      # 4 bits, high = ⌊byte / 16⌋
  */
 import type { Layer } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
@@ -39,9 +37,9 @@ export const inRowsOfBlocks: Format = {
     const width = layer.outputs;
     if (width % block > 0)
       return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
-    // No released runtime reads rows of 2 bits. Their zero points are stored in any case: runtimes differ in what is meant without.
+    // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
     const bits = asked.bits === 2 ? 4 : asked.bits;
-    // ONNX Runtime 1.24 reads zero points of 4 bits as if no row began a byte, which is right where two blocks of a row share each byte.
+    // ONNX Runtime 1.24 reads 4-bit zero points as if rows were not byte-aligned, so a row needs an even number of blocks.
     const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
     if (even < smallestBlock)
       return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
@@ -68,7 +66,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   },
 });
 
-/** @param rank of the indices, where rows are picked by plain operators. */
+/** @param rank rank of the indices, if rows are selected by standard operators. */
 function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number | undefined): void {
   const { codes, scale, zeroPoint, rows: length, bits, block } = stored;
   const table =
@@ -107,7 +105,7 @@ function plainRows(
   return shaped(emit.Mul([difference, shaped(picked(scale), -1, 1)]), -1);
 }
 
-/** The numbers of bytes; of 4 bits, two along a last axis of their own. */
+/** Unpacks bytes; 4-bit values become pairs along a new last axis. */
 function unpacked(emit: Emit, bytes: Value, bits: number): Value {
   const numbers = emit.Cast([bytes], { to: typeCodes.float32 });
   if (bits === 8) return numbers;

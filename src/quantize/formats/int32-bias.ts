@@ -10,13 +10,12 @@ import type { Along } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { forLayer } from "../weight.ts";
 
-/** The numbers that a layer adds to its sums, and the scale of its data. */
 export interface AddedToSums {
   readonly bias: Float32Array;
   readonly dataScale: number;
 }
 
-/** The bias as a vector over output channels, times its factor; undefined if there is none, or none that integers can hold. */
+/** Returns the bias per output channel times its factor; undefined without a bias that int32 can represent. */
 export async function vectorBias(
   model: Model,
   { layer, rule }: Target,
@@ -31,7 +30,7 @@ export async function vectorBias(
   return values.length === layer.outputs && dense.dims.at(-1) === layer.outputs ? values : undefined;
 }
 
-/** Scales that hold all biases. Where all weights are 0 the bias alone decides. */
+/** Enlarges scales so that int32 can represent all biases. If all weights are 0, the bias alone decides. */
 export const grownFor =
   (added: readonly AddedToSums[]) =>
   async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {

@@ -43,7 +43,7 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
       table === undefined
         ? await integerWeight(target, settings, run)
         : { ...turned(around(emit, layer, run), await codesOf(table, settings, run)), zeroPoint: undefined };
-    // Asked for now: the layer before may have been rewritten meanwhile.
+    // Read here because the previous layer may have been rewritten.
     const data = node.inputs[role.data] ?? target.data;
     writeInteger(
       emit,
@@ -58,7 +58,7 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
 
 const activations = oncePerRun<Coded>();
 
-/** Makes the integers of an activation once in each graph, before the first layer that reads it. */
+/** Quantizes an activation once per graph, before the first layer that reads it. */
 const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Promise<Coded> =>
   activations(run, data, graph, async () => {
     const [codes, scale, zeroPoint] = emit.named(`${data.name}_quantized`).many("DynamicQuantizeLinear", [data], {}, 3);
@@ -67,14 +67,14 @@ const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Pro
 
 const weights = oncePerRun<StoredCodes>();
 
-/** A weight as an integer operator takes it: scales that multiply the output, and the zero point where it is not 0. */
+/** Returns a weight for an integer operator: scales that multiply the output, and a zero point unless it is 0. */
 const integerWeight = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
   weights(run, target.layer.effective, sharedForm(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
     const tensor = await roundedWeight(run.model, layer, settings, run.plain, run.context.engine, form);
     const { type } = tensor.zeroPoint;
-    // The ranges of channels are symmetric.
+    // Per-channel ranges are symmetric, so the first zero point holds for all.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
     const { codes, scale, zeroPoint } = storeQuantized(beside(layer, run), plainName(layer.weight), {
       ...tensor,
@@ -84,7 +84,7 @@ const integerWeight = (target: Target, settings: WeightSettings, run: Writing): 
     return { codes, scale, zeroPoint: type === "int8" ? undefined : zeroPoint };
   });
 
-/** What layers agree in that read the same codes. */
+/** Returns a key of the settings that layers must share to read the same quantized values. */
 function sharedForm({ layer, rule }: Target, { type, perChannel, bits }: WeightSettings): string {
   return `${type} ${bits} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
 }

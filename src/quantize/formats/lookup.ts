@@ -1,5 +1,5 @@
 /**
- * A table as 8-bit codes. Rows become numbers after they are picked, so that memory never holds the table in floats:
+ * An embedding table in 8 bits. Rows are dequantized after they are selected, so memory never holds the float table:
  *
  *     h = Gather(embed.weight, ids)        r = Gather(embed.weight_quantized, ids)      # int8[…, D]
  *                                          s = Gather(embed.weight_scale, ids)          # float32[…]
@@ -17,7 +17,7 @@ import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 import { pickRows } from "./picked-rows.ts";
 
-/** Whether a layer multiplies with a table, transposed, whose rows are its outputs, and reads nothing else of it. */
+/** Returns whether a layer multiplies with the transposed table only, so that its outputs are the rows of the table. */
 export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
   const { producer } = layer.effective;
   if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
@@ -26,11 +26,11 @@ export function turnsTable(layer: Layer, table: Layer, inference: Inference): bo
   return layer.role.out === 1 && found?.axis === table.role.in && !found.renumbered;
 }
 
-/** Whether a product's outputs are the rows of a table. */
+/** Returns whether a product's outputs are the rows of a table. */
 export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
   layer.effective === table.effective ? layer.role.out === table.role.in : turnsTable(layer, table, inference);
 
-/** Writes a layer that looks up rows of codes; with a scale for each row these are centred. */
+/** Writes a lookup in quantized rows; per-row scales require symmetric values. */
 export function writeLookup(
   emit: Emit,
   layer: Layer,
@@ -47,7 +47,7 @@ export function writeLookup(
   });
 }
 
-/** DequantizeLinear has scales along one axis only, and those of rows picked lie along all axes of the indices. */
+/** Scales rows with Mul: DequantizeLinear has scales along one axis only, but those of selected rows vary along all index axes. */
 function rowByRow(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
   const one = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
   const middle = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];

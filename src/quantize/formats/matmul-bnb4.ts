@@ -1,10 +1,10 @@
 /**
- * A matrix product whose weight lies in codes of 4 bits that stand for floats, as bitsandbytes has them:
+ * A matrix product whose weight is stored as 4-bit indices of floats, as in bitsandbytes:
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulBnb4(x, fc1.weight_quantized, fc1.weight_scale) {K, N, block_size, quant_type}, fc1.bias)
  *
- * The weight lies as outputs × inputs in one row, of which blocks of so many numbers have the largest magnitude as scale; the first of two codes is the
- * high half of its byte.
+ * The weight is flattened (outputs × inputs) and divided into blocks whose scale is their largest magnitude. The first of two
+ * indices is the high half of its byte.
  */
 import { plainName } from "../../analysis/masks.ts";
 import { Miss } from "../../errors.ts";

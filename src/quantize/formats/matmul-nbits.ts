@@ -1,11 +1,11 @@
 /**
- * A matrix product whose weight lies packed in blocks of few bits:
+ * A matrix product whose weight is packed in low-bit blocks:
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulNBits(x, fc1.weight_quantized, _scale, _zero_point) {K, N, bits, block_size}, fc1.bias)
  *
- * The weight lies as outputs × inputs, the codes of a row low bits first; the zero points of each row begin a byte. Symmetric ones are left out:
- * they are 2ᵇ⁻¹. Activations are rounded to 8 bits as well (`accuracy_level` 4): ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times slower
- * without, those for 4 bits 3.6 times, and the products move by less than 0.5 % of the largest.
+ * The weight is outputs × inputs, low bits first; zero points of each row are byte-aligned, and the symmetric 2ᵇ⁻¹ is omitted.
+ * Activations are rounded to 8 bits (`accuracy_level` 4): without, ONNX Runtime's kernels for 2 and 8 bits are 80 to 300 times
+ * slower and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest.
  */
 import type { Layer } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
@@ -32,7 +32,7 @@ import { matrixAt, writeProduct } from "./product.ts";
 const accuracy = 4;
 const usualBlock = 32;
 
-/** What options say of blocks of integers, where they ask for these. */
+/** Returns the block settings that the options request; undefined without integer blocks. */
 export function blocksIn(own: BlockOptions): BlockSettings | undefined {
   const { bits, block = bits < 8 ? usualBlock : undefined, zeroPoints, rounder } = own;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;
@@ -63,20 +63,19 @@ export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
     const attributes = { K: width, N: rows, bits, block_size: block };
     const isInside = layer.node.graph.parent !== undefined;
     await writeProduct(emit, target, run, (emit, data) => {
-      // ONNX Runtime's processor (1.24 to 1.30) computes a float16 node in float32 where no neighbour has a kernel in float16, and casts its scales.
-      // With the level the product is lost unless these casts are folded: with all optimizations (the default), but in no graph inside a node.
+      // ONNX Runtime (CPU, 1.24 to 1.30) computes a float16 node in float32 if no neighbor has a float16 kernel, and casts its
+      // scales. With the level the product fails unless these casts are folded, which does not happen in subgraphs.
       const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
       return emit["com.microsoft.MatMulNBits"]([data, codes, scale, zeroPoint], { ...attributes, ...level });
     });
   },
 });
 
-/** Stored codes of a weight in blocks, for all layers that read it. */
 export type StoredBlocks = Omit<RoundedBlocks, keyof StoredCodes> & StoredCodes;
 
 const stored = oncePerRun<StoredBlocks>();
 
-/** @param flat the blocks of a row have no axis of their own. */
+/** @param flat the blocks of a row have no separate axis. */
 export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = plainName(layer.weight);

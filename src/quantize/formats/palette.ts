@@ -1,13 +1,13 @@
 /**
- * A weight as places in a palette: the few values that represent its numbers with the least squared error (`math/kmeans.ts`).
+ * A weight as indices into a palette of the values with the least squared error (`math/kmeans.ts`).
  *
- *     h = Gemm(x, fc1.weight)      q = Mod(BitShift(Unsqueeze(fc1.weight_quantized, -1), [0, 4]), 16)      # two codes of 4 bits in each byte
+ *     h = Gemm(x, fc1.weight)      q = Mod(BitShift(Unsqueeze(fc1.weight_quantized, -1), [0, 4]), 16)      # two 4-bit indices per byte
  *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
  *                                  h = Gemm(x, w)
  *
- * A table of embeddings is stored in rows of bytes; rows are gathered before they are unpacked. ONNX Runtime computes w once, when it loads the model. The palette is a parameter, which training moves while the codes stay
- * (Han et al. 2016). Where zeros are as many as the numbers of a cluster, as in pruned weights, 0 is a value of its own that is no parameter:
- * Concat([0], fc1.weight_palette). A weight that has no more values than the palette is stored exactly.
+ * ONNX Runtime computes w once, when it loads the model; rows of an embedding table are gathered before they are unpacked. The
+ * palette is a trainable parameter (Han et al. 2016). If zeros are as frequent as a cluster, as in pruned weights, 0 is a fixed
+ * entry: Concat([0], fc1.weight_palette). A weight with few enough distinct values is stored exactly.
  */
 import type { Layer } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
@@ -93,7 +93,7 @@ const storedOf = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise
     return { ...digits, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });
 
-/** The values, ascending and without the 0 that stays 0. */
+/** Returns the palette in ascending order, without the fixed 0. */
 function paletteOf(values: Float32Array, size: number): { readonly centroids: Float32Array; readonly zero: boolean } {
   const distinct = new Set<number>();
   let zeros = 0;
@@ -109,7 +109,7 @@ function paletteOf(values: Float32Array, size: number): { readonly centroids: Fl
   return { centroids: Float32Array.from(centroids), zero };
 }
 
-// Made where no weight is in scope: a function holds all that any function beside it uses.
+// Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const packed =
   (read: () => Promise<Dense>, { centroids, zero }: ReturnType<typeof paletteOf>, digits: Digits) =>
   async (): Promise<Dense> => {

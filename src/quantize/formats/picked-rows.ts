@@ -1,4 +1,4 @@
-/** Lookups in tables of codes: rows become numbers once they are picked. */
+/** Lookups in quantized tables: rows are dequantized after they are selected. */
 import type { Layer } from "../../analysis/layers.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -7,8 +7,8 @@ import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts"
 import { typeCodes } from "../../tensor/types.ts";
 
 /**
- * Puts rows of codes in the place of a lookup.
- * @param pick the rows, and what they become, in float32.
+ * Replaces a lookup.
+ * @param pick returns the selected rows and their float32 values.
  */
 export function pickRows(
   emit: Emit,
@@ -25,7 +25,7 @@ export function pickRows(
   handOnLayerName(layer, rows);
 }
 
-/** Numbers in float32, in the type that a layer reads. */
+/** Casts float32 values to the type that a layer reads. */
 export function typedAs(emit: Emit, numbers: Value, { type }: Value): Value {
   const read = type?.type ?? "float32";
   return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });

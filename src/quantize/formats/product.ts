@@ -1,4 +1,4 @@
-/** Layers that multiply their data with a matrix and add a bias, and what is written in their place. */
+/** Replaces layers that multiply data with a matrix and add a bias. */
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { Miss } from "../../errors.ts";
@@ -15,7 +15,7 @@ import type { Dense } from "../../tensor/types.ts";
 import { type Target, targetAt } from "../target.ts";
 import type { Writing } from "./format.ts";
 
-/** The layer as a product with a matrix alone, or why it is none. */
+/** Returns the layer as a plain product with a matrix, or why it is not one. */
 export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
   const target = targetAt(layer, inference);
   if (target instanceof Miss) return target;
@@ -29,7 +29,7 @@ export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
   return target;
 }
 
-/** Writes a product, and the bias added to it, in the place of a layer. */
+/** Writes a product and its bias instead of a layer. */
 export async function writeProduct(
   emit: Emit,
   target: Target,
@@ -41,7 +41,7 @@ export async function writeProduct(
   const [output] = node.outputs;
   if (output === undefined) return;
   keepLayerName(layer);
-  // Asked for now: the layer before may have been rewritten meanwhile.
+  // Read here because the previous layer may have been rewritten.
   const product = productOf(emit.named(`${output.name}_product`), node.inputs[role.data] ?? data);
   const bias = await biasFor(run.model, target, run.context);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
@@ -49,7 +49,7 @@ export async function writeProduct(
   handOnLayerName(layer, product);
 }
 
-/** The bias so that it adds to the output: times its factor, with the dimensions of a channel vector where it is one. */
+/** Returns the bias times its factor, with the shape of a channel vector if it is one. */
 export async function biasFor(
   model: Model,
   { layer, rule }: Target,

@@ -3,7 +3,7 @@
  *
  *     h = Conv(x, w, b)      q = QuantizeLinear(x, s, z);  x' = DequantizeLinear(q, s, z)
  *     a = Relu(h)            h = Conv(x', DequantizeLinear(w_quantized), DequantizeLinear(b_quantized))
- *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # the codes of a start at 0: Relu is saturation
+ *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # quantized a starts at 0: Relu is saturation
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -13,9 +13,9 @@ import { fromNumbers } from "../../tensor/convert.ts";
 import type { MeasuredPlacement, ScaledType } from "../measure.ts";
 import { isWide } from "../options.ts";
 
-/** Rounds activations where they are placed; a clamp that saturation does goes. */
+/** Quantizes the placed activations and removes clamps that saturation replaces. */
 export function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {
-  // What picks rows of codes has replaced values under their names.
+  // Quantized lookups have replaced values under the same names.
   const surviving = new Map(
     [...placement.activations.keys()].map((value) => [value, graph.value(value.name) ?? value]),
   );
@@ -39,7 +39,7 @@ export function writeActivations({ graph }: Model, emit: Emit, { placement, scal
     ];
     constants.set(rule, [scale, zeroPoint]);
     const from = codesOf.get(placement.activations.get(value));
-    // The runtime pads codes of 8 bits only.
+    // The runtime pads 8-bit values only.
     const move = isWide(rule.type) ? undefined : placement.onCodes.get(value);
     const [, ...others] = target.producer?.inputs ?? [];
     const named = emit.named(`${name}_QuantizeLinear_Output`);
@@ -49,7 +49,7 @@ export function writeActivations({ graph }: Model, emit: Emit, { placement, scal
         : move(named, [from, ...others], zeroPoint);
     codesOf.set(value, codes);
     const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
-    // What is fed stays what it is, where it is an output, too.
+    // A graph input stays unchanged, even if it is also an output.
     if (graph.isInput(target)) replaceReads(target, close, codes.producer);
     else replaceUses(target, close, codes.producer);
     for (const { node, input } of [...close.uses])

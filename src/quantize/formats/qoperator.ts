@@ -1,10 +1,10 @@
 /**
- * Operators on codes, in the place of DequantizeLinear, operator and QuantizeLinear (`qdq.ts`):
+ * Replaces DequantizeLinear, operator and QuantizeLinear (`qdq.ts`) by an operator on quantized values:
  *
  *     x' = DequantizeLinear(q, s, z);  h = Conv(x', w', b')        p = QLinearConv(q, s, z, w_quantized, w_scale, …, t, u, b_quantized)
  *     p = QuantizeLinear(h, t, u)
  *
- * Runtimes that know QuantizeLinear and fuse do the same when they load a model. What has no such form stays between roundings.
+ * Operators without such a form stay as they are.
  */
 import { type Inference, infer } from "../../analysis/infer.ts";
 import { Miss } from "../../errors.ts";
@@ -23,7 +23,6 @@ const roundedAt = pattern(["numbers", "scale", "zeroPoint"], (emit, { numbers, s
   emit.QuantizeLinear([numbers, scale, zeroPoint]),
 );
 
-/** Writes operators between roundings as operators on codes. */
 export function writeOnCodes(model: Model): void {
   const inference = infer(model);
   for (const node of [...model.graph.nodes()]) {
@@ -49,7 +48,7 @@ export function writeOnCodes(model: Model): void {
   removeUnused(model.graph);
 }
 
-/** What a node between roundings becomes: none where it has no form on codes. */
+/** Returns the replacement of a node; empty if it has no form on quantized values. */
 function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit: Emit): readonly Value[] {
   const bound = inference.at(node);
   const rule = bound instanceof Miss ? bound : bound.quantize();
@@ -62,7 +61,7 @@ function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit
   if (rule.kind === "transparent") {
     const x = codedAt(0);
     if (x === undefined || x.scale !== y.scale || x.zeroPoint !== y.zeroPoint) return [];
-    // Dropout takes no integers.
+    // Dropout does not accept integers.
     if (!(bound instanceof Miss) && bound.unchanged() === 0) return [x.codes];
     if (rule.onCodes !== undefined) return [rule.onCodes(emit, [x.codes, ...node.inputs.slice(1)], y.zeroPoint)];
     const { op, domain, attributes, graph } = node;
@@ -88,7 +87,7 @@ function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit
   return codes === undefined ? [] : [codes];
 }
 
-/** Stored codes of which a value is made, with scales along an axis, too. */
+/** Returns the stored values of a dequantized value, including those with scales along an axis. */
 function storedAt(value: Value | undefined): Coded | undefined {
   const [codes, scale, zeroPoint] = value?.producer?.inputs ?? [];
   if (codes === undefined || scale === undefined || zeroPoint === undefined) return undefined;

@@ -7,8 +7,8 @@ import { scalesByAnswers } from "./sequential-mse.ts";
 const steps = 500;
 
 /**
- * AdaRound (Nagel et al. 2020): each number goes to one of the two codes beside it, so that the answers of its layer, on what the layers that are rounded already
- * give it, come near to the original's on the same samples (`math/adaround.ts`).
+ * AdaRound (Nagel et al. 2020): rounds each weight up or down so that the layer, on inputs from the already rounded layers,
+ * approximates its original outputs (`math/adaround.ts`).
  */
 export const adaround = {
   id: "adaround",
@@ -38,18 +38,18 @@ export const adaround = {
   },
 } satisfies Solver<Reconstruction | undefined>;
 
-/** Half the gradient of the error at the weight itself: w (G − Cᵀ). */
+/** Returns half the gradient of the error at the weight: w (G − Cᵀ). */
 const slopeOf = (weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> =>
   multiply(weight, subtract(gram, transpose(cross)));
 
-/** Scale and range of codes, counted from the zero point, of each number. */
+/** Returns the scale and range of each element, counted from the zero point. */
 function numberByNumber({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid, group: number) {
   const { columns = 1, data = new Float64Array() } = matrices[group] ?? {};
   const slices = data.map((_, at) => sliceAt(group, Math.floor(at / columns), at % columns));
   const zero = slices.map((slice) => grid.zeroPoint[slice] ?? 0);
   return {
     zero,
-    // Of a slice of zeros the scale may be 0.
+    // The scale of an all-zero slice can be 0.
     scale: slices.map((slice) => grid.scale[slice] || 1),
     low: zero.map((own) => grid.low - own),
     high: zero.map((own) => grid.high - own),

@@ -7,11 +7,12 @@ import { gptq } from "./gptq.ts";
 import { scalesByAnswers } from "./sequential-mse.ts";
 
 /**
- * GPTQ towards the answers of the original (Li et al. 2025, GPTAQ, arXiv 2504.02692): what the layers before took from what comes into a layer, it makes good as well. What it rounds is
+ * GPTQ towards the original outputs (Li et al. 2025, GPTAQ, arXiv 2504.02692): also compensates for the changed layer inputs. It
+ * rounds
  *
- *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP,  d as GPTQ adds it to G
+ *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP,  with the damping d of GPTQ
  *
- * which answers on the changed inputs P̂ most like w on the original's P.
+ * whose outputs on the changed inputs P̂ are nearest to those of w on the original inputs P.
  */
 export const gptaq = {
   id: "gptaq",
@@ -32,7 +33,7 @@ export const gptaq = {
   },
 } satisfies Solver<Reconstruction | undefined>;
 
-/** Where the system has no solution, and where a number is 0, the weight itself. */
+/** Returns the weight itself if the system has no solution, and keeps zeros. */
 async function towards(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
   const factor = await cholesky(damped(gram), multiply);
   if (factor instanceof Miss) return weight;

@@ -5,10 +5,10 @@ import { descend, type Matrix, matrix, operate, type Surgeon } from "../../math/
 import { nearestCode, nearestCodes } from "../grid.ts";
 import { leastSquares } from "./mse.ts";
 
-/** Over the columns, once each has been rounded: on llama260k they take the error of GPTQ from 0.61 to 0.58 of the nearest code's, a third pass next to nothing. */
+/** Passes of coordinate descent. On llama260k two reduce the error from 0.61 to 0.58 of that of nearest; a third adds little. */
 const passes = 2;
 
-/** @param descents passes of coordinate descent; without, it is GPTQ as published. */
+/** @param descents passes of coordinate descent; 0 is GPTQ as published. */
 export const codesBy =
   (descents: number) =>
   async (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<Gram | undefined>): Promise<readonly Matrix[]> => {
@@ -50,10 +50,11 @@ export const codesBy =
   };
 
 /**
- * GPTQ (Frantar et al. 2022): column by column, what rounding takes from the answers of a layer the columns after it make good (`math/obs.ts`). Columns that see
- * most come first (act-order); scales are found before, of columns as they lie (static groups), and stay: least squares of what remains of each column's error. Then each number
- * goes where it is best beside all others (`math/coordinate-descent.ts`). A number that is exactly 0 stays 0: a pruned network stays pruned, and what is left of it
- * takes over the errors (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023). Layers of which nothing can be known, tables, go to the nearest codes, by scales of least squares.
+ * GPTQ (Frantar et al. 2022): quantizes column by column; the following columns compensate for the error (`math/obs.ts`). Columns
+ * with the largest inputs come first (act-order); scales are fixed beforehand in storage order (static groups), by least squares
+ * of the remaining error. Coordinate descent follows (`math/coordinate-descent.ts`). Zeros stay 0, so a pruned network stays
+ * pruned (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023). Embedding tables have no input statistics: they are rounded
+ * to nearest.
  */
 export const gptq = {
   id: "gptq",
@@ -66,21 +67,21 @@ export const gptq = {
 } satisfies Solver<Gram | undefined>;
 
 interface Correction {
-  /** Columns, those that see most first. */
+  /** Column order, largest inputs first. */
   readonly orders: readonly Uint32Array[];
-  /** Of the columns in that order. */
+  /** Inverse Hessians in that column order. */
   readonly surgeons: readonly Surgeon[];
 }
 
 const corrections = new WeakMap<Gram, Promise<Correction>>();
 
-/** Once for scales and codes. */
+/** Computed once for scales and values. */
 function correctionBy({ layer, multiply }: LayerContext, evidence: Gram): Promise<Correction> {
   const found = corrections.get(evidence);
   if (found !== undefined) return found;
   const orders = evidence.groups.map(mostSeenFirst);
   const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
-  // What no sample had another may have: the weights that read it are rounded, and not 0.
+  // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.
   const made = surgeonsFor(layer, grams, multiply).then((surgeons) => ({
     orders,
     surgeons: surgeons.map((one) => ({ ...one, dead: new Uint8Array(one.dead.length) })),
@@ -89,7 +90,7 @@ function correctionBy({ layer, multiply }: LayerContext, evidence: Gram): Promis
   return made;
 }
 
-/** What the error of a column costs once those after it have made good what they can: 1 / U²ⱼⱼ. */
+/** Returns the cost of a column's error after the following columns have compensated: 1 / U²ⱼⱼ. */
 async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
   if (known.evidence === undefined) return undefined;
   const { orders, surgeons } = await correctionBy(known, known.evidence);
@@ -102,7 +103,7 @@ async function importanceOf(known: LayerContext<Gram | undefined>): Promise<read
   });
 }
 
-/** Places of the diagonal, the largest first. */
+/** Returns the positions of the diagonal, largest values first. */
 function mostSeenFirst({ rows, data }: Matrix): Uint32Array {
   const seen = (at: number): number => data[at * (rows + 1)] ?? 0;
   return Uint32Array.from({ length: rows }, (_, at) => at).sort((a, b) => seen(b) - seen(a) || a - b);

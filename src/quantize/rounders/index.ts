@@ -1,4 +1,3 @@
-/** Rounding methods by name. */
 import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../passes/method-table.ts";
 import { adaround } from "./adaround.ts";

@@ -1,10 +1,10 @@
 /**
- * Scales and minima of blocks by weighted least squares, large numbers counting more: each number x weighs |x| + rms(x).
+ * Scales and minima of blocks by weighted least squares, without data; each value x has the weight |x| + rms(x).
  *
  *     s = (max - min) / (2ᵇ - 1), m = min to begin with; for k = 0 … 19:
- *     q = clamp(round((2ᵇ - 2 + k / 10) / (max - m) · (x - m))); s, m of least Σ w (s q + m - x)² are taken where that falls
+ *     q = clamp(round((2ᵇ - 2 + k / 10) / (max - m) · (x - m))); take s, m of least Σ w (s q + m - x)² if that falls
  *
- * Then z = clamp(round(-m / s)). No data is looked at. Source: llama.cpp's k-quants, as ONNX Runtime's quantizer has them.
+ * Then z = clamp(round(-m / s)). Source: llama.cpp's k-quants, as in ONNX Runtime's quantizer.
  */
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import type { ScaleAndZeroPoint } from "../../math/index.ts";
@@ -27,7 +27,7 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
   const weights = x.map((value) => Math.abs(value) + rms);
   const [min, max] = [x.reduce((a, b) => Math.min(a, b)), x.reduce((a, b) => Math.max(a, b))];
   if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
-  // A zero point is a code: of numbers of one sign the minimum is 0, or the maximum.
+  // A zero point is in the quantized range: for values of one sign, the minimum or maximum is 0.
   if (min > 0 || max < 0) {
     const far = min > 0 ? max : -min;
     return { scale: Math.fround(far / high), zeroPoint: min > 0 ? 0 : high };
@@ -50,7 +50,7 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
   return { scale: Math.fround(best.s), zeroPoint: clamp(-best.m / best.s) };
 }
 
-/** s and m of least Σ w (s q + m - x)². */
+/** Returns s and m of least Σ w (s q + m - x)². */
 function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
   let [one, first, second, mean, mixed] = [0, 0, 0, 0, 0];
   for (let at = 0; at < q.length; at++) {

@@ -1,10 +1,9 @@
 /**
- * Scales by least squares: of each slice the range is cut to p · [min, max], with the p for which
+ * Scales by least squares: the range of each slice is cut to p · [min, max] with the p that minimizes
  *
  *     Σ (x - s · (clamp(round(x / s) + z, low, high) - z))²
  *
- * is smallest. What few large numbers lose by it, many small ones gain in resolution: the more, the fewer bits there are.
- * All ratios p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
+ * All p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { type Matrix, matrix, type ScaleAndZeroPoint } from "../../math/index.ts";
@@ -12,7 +11,7 @@ import { roundHalfEven } from "../../tensor/round.ts";
 import { scaleFor } from "../grid.ts";
 import { rangeOf } from "../sliced-weight.ts";
 
-/** Hundredths of the range. */
+/** Smallest p in percent. */
 const smallest = 10;
 
 export const mse = {
@@ -21,7 +20,7 @@ export const mse = {
   scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
 };
 
-/** @param importance of each column of each group, by which squares are multiplied: 1 unless given. */
+/** @param importance weight of the squares per column of each group (1). */
 export function leastSquares(
   { slices, numbers, matrices, like }: SlicedWeight,
   grid: Grid,

@@ -3,7 +3,7 @@ import { blockScales, type ScaleAndZeroPoint } from "../../math/index.ts";
 import { bitsOfBlocks, scaleFor } from "../grid.ts";
 import { rangeOf } from "../sliced-weight.ts";
 
-/** Scales over the whole range of the numbers, each of which goes to the nearest code: nothing is cut off, as ONNX Runtime does it. Numbers on a grid of few enough steps stay. */
+/** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values on a grid with few enough steps stay exact. */
 export const nearest = {
   id: "nearest",
   summary: "round to nearest; scales cover the whole range, without clipping",

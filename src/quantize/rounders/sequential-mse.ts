@@ -6,15 +6,15 @@ import { damped } from "../../math/obs.ts";
 import { roundedTo, scaleFor } from "../grid.ts";
 import { mse } from "./mse.ts";
 
-/** Twentieths of the range that are tried, and the scale of least squared error of the weight itself. */
+/** Candidates are twentieths of the range, from 5/20, and the scale with the least squared weight error. */
 const [parts, fewest] = [20, 5];
 
 /**
- * Sequential MSE (AIMET): of each slice the range is cut to p · [min, max], with the p for which the answers change least,
+ * Sequential MSE (AIMET): the range of each slice is cut to p · [min, max] with the p that minimizes the output error
  *
- *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs as the layers that are rounded already give them
+ *     (ŵ − w) G (ŵ − w)ᵀ,     G = Σ x xᵀ of the inputs from the already rounded layers
  *
- * so that no samples are kept. Blocks of a row are taken one by one, as if the others were exact. Of tables nothing is known: they have the scales of `mse`.
+ * so that samples need not be stored. Blocks of a row are independent. Embedding tables use the scales of `mse`.
  */
 export async function scalesByAnswers(
   weight: SlicedWeight,
@@ -34,7 +34,7 @@ export async function scalesByAnswers(
   const errors = candidates.map(() => new Float64Array(slices));
   for (const [group, { rows, columns, data }] of matrices.entries()) {
     const [seen, width] = [groups[group], grid.block ?? columns];
-    // What no sample had counts a little, so that the weights that read it are not cut off.
+    // Damping: inputs that are zero in all samples count a little, so that their weights are not clipped.
     const gram = seen && damped(seen);
     for (let from = 0; gram !== undefined && from < columns; from += width) {
       const to = Math.min(columns, from + width);
