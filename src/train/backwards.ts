@@ -1,4 +1,4 @@
-/** The walk from the loss to the parameters: each node's entry is asked for dLoss/dInput given dLoss/dOutput. */
+/** Walks from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
 import type { Inference } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -13,7 +13,7 @@ export const trainTheRest = "Train only the layers after this node (`layers`), o
 interface Walk {
   readonly graph: Graph;
   readonly loss: Value;
-  /** What depends on a parameter: only there gradients are asked for. */
+  /** Values that depend on a parameter: only these need gradients. */
   readonly varying: ReadonlySet<Value>;
   readonly inference: Inference;
   readonly emit: Emit;
@@ -24,18 +24,18 @@ interface Walk {
 interface BackwardPass {
   /** The first gradient that arrives at each node. */
   readonly arriving: ReadonlyMap<Node, Value>;
-  /** Nodes that hand none on to an input that varies. */
+  /** Nodes that pass no gradient to any varying input. */
   readonly ends: readonly Node[];
 }
 
-/** Adds up all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node that has none, E_SHAPE_MISMATCH if a dimension is not fixed. */
+/** Accumulates all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed. */
 export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk): BackwardPass {
   const arriving = new Map<Node, Value>();
   const ends: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
   sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
-  // The walk appends nodes at the end; it must not meet them.
+  // Copied, because the walk appends nodes.
   for (const node of [...graph.nodesBackwards()]) {
     const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
     const wanted = (input: number): boolean => {
@@ -45,7 +45,7 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
     const arrived = upstream.find((up) => up !== undefined);
     if (arrived === undefined) continue;
     arriving.set(node, arrived);
-    // Entries give gradients of inputs; what a graph inside takes from outside is none.
+    // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
     const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
     if (taken !== undefined) {
       const place = `${describe(node)} has no gradient with respect to "${taken.name}"`;
@@ -71,7 +71,7 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
   return { arriving, ends };
 }
 
-/** The declared gradient by the first input; by others the operator's own. */
+/** The declared gradient applies to the first input, the operator's gradient to the others. */
 function throughSurrogate(
   node: Node,
   role: StraightThrough,
@@ -113,9 +113,9 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
 interface Contributions {
   add(value: Value, gradient: Value, factor?: number): void;
   sum(value: Value): Value | undefined;
-  /** Whether the sum is this one contribution. */
+  /** Returns whether the sum is this one contribution. */
   isOnly(value: Value, contribution: Value | undefined): boolean;
-  /** Removes and returns the sum so far, for an entry that adds to it. */
+  /** Removes and returns the sum so far, for an operator that adds to it. */
   take(value: Value): Contribution | undefined;
 }
 
@@ -146,7 +146,7 @@ export function contributions(emit: Emit): Contributions {
   };
 }
 
-/** An input for each parameter, from which its gradient starts. */
+/** Adds an input per parameter at which its gradient starts. */
 export function carriedInputs(
   graph: Graph,
   parameters: readonly Value[],
@@ -163,7 +163,7 @@ export function carriedInputs(
   return inputs;
 }
 
-/** The gradient in the operand's own shape: summed over the axes along which broadcasting repeated it. */
+/** Returns the gradient in the operand's shape: summed over broadcast axes. */
 export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
   if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
@@ -173,14 +173,14 @@ export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
   return lead === 0 && repeated.length > 0 ? summed : emit.Reshape([summed, to]);
 }
 
-// Gradients through what has none of use: rounding, signs, comparisons. A value with the role `straight-through` hands its gradient to the
-// first input x of its node as if the node computed the surrogate that the role declares,
+// A value with the role `straight-through` (rounding, signs, comparisons) passes its gradient to the first input x of its node as
+// if the node computed the declared surrogate, by default the identity:
 //
 //     slope · clip(x, low, high),     so     dx = slope · dy  where  low ≤ x ≤ high,  else 0
 //
-// and by itself the identity (Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons"; with bounds the one of
-// Hubara et al. 2016, "Binarized neural networks"). Other inputs have the gradient that the operator gives them: `Where` hands numbers to what it chooses
-// between. A step through truth values (a comparison, then a choice or a cast) has the role on each of its values.
+// (Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons"; with bounds Hubara et al. 2016,
+// "Binarized neural networks"). Other inputs have the operator's gradient. In a step through Boolean values (a comparison, then a
+// choice or a cast), each value has the role.
 
 export function straightThroughAt({ outputs: [output] }: Node): StraightThrough | undefined {
   return output?.role?.kind === "straight-through" ? output.role : undefined;
@@ -206,7 +206,7 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
   return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
 }
 
-/** Whether numbers of the first sizes, broadcast, have the second. */
+/** Returns whether the first shape broadcasts to the second. */
 function repeats(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
   if (from === undefined || to === undefined || from.length > to.length) return false;
   return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);

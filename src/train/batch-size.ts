@@ -1,4 +1,3 @@
-/** The batch size of a training step. */
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
@@ -11,14 +10,14 @@ import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";
 
 export interface BatchSize {
   readonly size: number;
-  /** The reason if the size is less than the wanted one. */
+  /** The reason if the size is less than the requested one. */
   readonly why?: string;
 }
 
 /**
- * Returns the batch size to train with: `wanted`, or less if the model has a fixed batch size, or if the values of model and teachers would take more than `memoryLimit`.
- * It does not depend on the memory of the machine, so results are the same everywhere.
- * @param samples Inputs by name; dimensions that are symbolic in the model have the sizes found here.
+ * Returns the batch size to train with: `wanted`, or less if the model fixes it, or if the values of model and teachers exceed
+ * `memoryLimit`. It does not depend on the machine's memory, so results are the same everywhere.
+ * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
  * @param teachers Models that run on the same batch, without gradients.
  */
 export function batchSize(
@@ -43,7 +42,6 @@ export function batchSize(
   return { size, why: `${wanted} samples would need ${bytes(sum)} for the values of the layers` };
 }
 
-/** `batchSize` for batches of a data set: if the model has symbolic dimensions, a first batch tells their sizes. */
 export async function batchSizeFor(
   model: Model,
   wanted: number,
@@ -54,7 +52,7 @@ export async function batchSizeFor(
   return batchSize(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
 }
 
-/** A copy of a model with inputs of this batch size. @returns undefined if a dimension is not known, the error if the model states another size. */
+/** Returns undefined if a dimension is unknown, and the error if the model fixes another batch size. */
 function atBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
   const shapes: [string, readonly number[]][] = [];
   for (const { name, type } of model.graph.feeds) {
@@ -72,7 +70,6 @@ function atBatchSize(model: Model, size: number, samples: Batch): Model | PithEr
   }
 }
 
-/** The batch size that all inputs state. */
 function statedSize(model: Model): number | undefined {
   const [size, ...others] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
   return others.length > 0 ? undefined : size;

@@ -1,6 +1,6 @@
 /**
- * Convolutions of a step by the runtime's own operators on blocks of channels. Its optimizer writes them where kernels are stored; those of a
- * step are fed, so they are written here. How many channels a block has depends on the processor, and the runtime is asked.
+ * Convolutions of a step by the runtime's operators on blocks of channels. ONNX Runtime's optimizer only writes them for stored
+ * kernels, and those of a step are fed. The block size depends on the processor, so the runtime is asked.
  */
 import type { Inference } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -18,7 +18,7 @@ import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 const asked = new WeakMap<Engine, Promise<number | undefined>>();
 
 /**
- * How many channels a block has on this machine; undefined where the runtime has no such operators (WebAssembly).
+ * Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly).
  * @example
  * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
  */
@@ -46,15 +46,15 @@ async function ask(engine: Engine): Promise<number | undefined> {
       await session.release();
     }
   } catch (error) {
-    // There is no kernel of that name.
+    // The runtime has no such kernel.
     if (error instanceof PithError && error.code === "E_ENGINE") return undefined;
     throw error;
   }
 }
 
 /**
- * Puts nodes that are faster in blocks there, and those to which it makes no difference where what they read comes from there. A node that finds its
- * operands in blocks reads them; no more is reordered than what others read.
+ * Moves nodes that are faster in blocks there, and indifferent nodes whose operands are there already. Values are converted back
+ * only for readers that need it.
  */
 export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
   for (const node of [...model.graph.nodes()]) {
@@ -69,7 +69,7 @@ export function writeInChannelBlocks(model: Model, inference: Inference, block: 
   model.graph.sort();
 }
 
-/** Lets a node compute in blocks if an operand is there, and the others are of the same dimensions, or single numbers. */
+/** Moves a node if one operand is in blocks and the others have the same shape or are scalars. */
 function followIntoBlocks(node: Node, emit: Emit, block: number): void {
   const { graph, inputs } = node;
   const [y] = node.outputs;

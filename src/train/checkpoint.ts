@@ -1,9 +1,6 @@
 /**
- * A checkpoint: a model in the middle of its training, as one ONNX file.
- *
- * The file is the model itself, which any runtime runs; the state of the training stands in it as stored tensors that no node reads, of the
- * role `state` (optimizer moments, averages), and as one entry of its metadata (counters, history). One file is replaced in one step: a
- * process that is killed leaves the checkpoint before or the new one.
+ * A checkpoint is the model in the middle of its training, as a valid ONNX file. The training state is stored in it: arrays as
+ * unused tensors with the role `state`, counters and history as one metadata entry. The file is replaced atomically.
  */
 
 import { fileKind, joinPath } from "#platform";
@@ -43,10 +40,7 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
 const progressKey = "pith.training";
 const prefix = "pith.training/";
 
-/**
- * Writes a checkpoint.
- * @throws PithError E_FILE where it cannot be written; the file that was there is then as it was.
- */
+/** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file then stays. */
 export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
   const written = model.clone();
   for (const [name, dense] of Object.entries(state))
@@ -56,8 +50,8 @@ export async function writeCheckpoint(path: string, { model, state, progress }: 
 }
 
 /**
- * Reads a checkpoint: the model without the state of its training, and that state.
- * @throws PithError E_DATA for a file that holds none, E_FILE and those of `open`.
+ * Reads a checkpoint: the model without training state, and the state.
+ * @throws PithError E_DATA if the file is not a checkpoint, E_FILE and the errors of `open`.
  */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const model = await open(path);
@@ -74,10 +68,7 @@ export function noTraining(path: string): PithError {
   });
 }
 
-/**
- * Takes out of a model, in place, what its file holds of a training: a checkpoint that is trained anew as the model that it is begins without,
- * and results hold none.
- */
+/** Removes and returns the training state, in place, so that results and new trainings do not contain it. */
 export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor> {
   const state = new Map<string, Tensor>();
   for (const value of [...graph.values()]) {
@@ -91,31 +82,31 @@ export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor>
 }
 
 /**
- * What identifies a training: the trained tensors, the settings, the samples. A checkpoint of another training is not continued.
- * Options are written `` `learningRate` `` in messages, which the command line turns into flags.
+ * Identifies a training: trained tensors, settings, samples. A checkpoint of another training is rejected. Options are written ``
+ * `learningRate` `` in messages; the command line turns them into flags.
  */
 export interface Identity {
-  /** Trained tensors, and their sizes: `[64, 3, 3, 3]`. */
+  /** Trained tensors and their sizes: `[64, 3, 3, 3]`. */
   readonly trained: Readonly<Record<string, string>>;
   readonly nodes: number;
-  /** Options by name; null where nothing was said. */
+  /** Options by name; null if not given. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly samples: number | null;
   readonly first: string;
-  /** `modelHash` of each model that the loss reads; an older checkpoint has none. */
+  /** `modelHash` of each model that the loss reads; absent in older checkpoints. */
   readonly teachers?: readonly string[];
 }
 
-/** The files of a checkpoint: where training stands, and the weights that were best by validation, if there was any. */
+/** The files of a checkpoint: the current state and, with validation, the best weights. */
 export interface CheckpointFiles {
   readonly path: string;
   readonly best?: string | undefined;
 }
 
-/** What is not known before a first step was made: what is trained. */
+/** The part of the identity that is known before the first step. */
 export type Beginning = Omit<Identity, "trained">;
 
-/** Those of the trained tensors that the model stores: others come from what it was made into. */
+/** Returns the shapes of the trained tensors that the model stores. */
 export function trainedOf(model: Model, names: readonly string[]): Identity["trained"] {
   return Object.fromEntries(
     names.flatMap((name) => {
@@ -126,8 +117,8 @@ export function trainedOf(model: Model, names: readonly string[]): Identity["tra
 }
 
 /**
- * Compares what a checkpoint says with what is to be trained, the model first. A setting that it says nothing of is not asked for.
- * @throws PithError E_OPTION naming what is another one.
+ * Compares the identity in a checkpoint with the new one. Settings that the checkpoint lacks are not compared.
+ * @throws PithError E_OPTION with the first difference.
  */
 export function requireSameTraining(
   { path, best }: CheckpointFiles,
@@ -187,7 +178,7 @@ function otherModel(path: string, why: string): PithError {
   });
 }
 
-/** SHA-256 of a model's graph as text, in which each tensor is the SHA-256 of its numbers: one is read at a time. */
+/** Returns the SHA-256 of a model's graph as text with hashes for tensors, which are read one at a time. */
 export async function modelHash(model: Model): Promise<string> {
   const hashes = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph))
@@ -196,7 +187,7 @@ export async function modelHash(model: Model): Promise<string> {
   return sha256Text([bytesOfText(text)]);
 }
 
-/** @throws PithError E_OPTION where the model that a checkpoint stores has something else that is not trained than the model to go on with. */
+/** @throws PithError E_OPTION if frozen values of the model differ from those of the checkpoint. */
 export async function requireSameFrozen(
   path: string,
   trained: Identity["trained"],

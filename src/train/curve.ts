@@ -1,17 +1,17 @@
-/** The losses of a training's steps, few enough to draw. */
+/** Reduces the losses of a training to few enough values to draw. */
 
-/** Mean losses over intervals of equally many steps: plain data, stored in checkpoints. */
+/** Mean losses over intervals with the same number of steps; plain data, stored in checkpoints. */
 export interface Curve {
-  /** Steps before the first stretch: of a checkpoint without a curve those that it had done. */
+  /** Steps before the first interval: nonzero after resuming from a checkpoint without a curve. */
   readonly first: number;
   every: number;
   losses: number[];
-  /** Of the stretch that has begun: the sum of losses, and their number. */
+  /** Sum and number of losses of the current interval. */
   sum: number;
   count: number;
 }
 
-/** Where there are more stretches, two in a row become one. */
+/** Above this number, pairs of intervals are merged. */
 const mostStretches = 200;
 
 export function startCurve(first = 0): Curve {

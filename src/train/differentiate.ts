@@ -1,18 +1,11 @@
 /**
- * Reverse-mode differentiation, graph to graph.
+ * Reverse-mode differentiation that outputs an ordinary ONNX graph: parameters and a batch in, loss and gradients out.
  *
- * The result is an ordinary ONNX graph for the stock runtime: parameters and a batch in, loss and gradients out.
+ * 1. Lower fused operators without a gradient. 2. Walk backwards and accumulate gradients by operator definition
+ * (`backwards.ts`). 3. Turn parameters into inputs. 4. Split off the part that no parameter influences (teacher, frozen backbone)
+ * if it multiplies matrices. There, the runtime
+ *      optimizes it with stored weights, and its outputs can be cached.
  *
- *   1. lower fused operators that have no gradient of their own;
- *   2. walk the nodes backwards, ask each entry for dLoss/dInput given dLoss/dOutput, and add up what several consumers contribute;
- *      broadcasting is undone here, once: a gradient is summed over the axes along which its operand was repeated;
- *   3. parameters become inputs;
- *   4. cut off what no parameter influences (a teacher, a frozen backbone) as a graph of its own, if it multiplies matrices: there it runs
- *      optimized, with its weights stored, and its results can be kept.
- *
- * Where asked (`checkpoint`), what the backward pass reads of the forward pass is computed again instead of kept (`recompute.ts`).
- *
- * A value with the role `straight-through` passes its gradient on as the surrogate does that the role declares (`backwards.ts`).
  * Dimensions must be fixed: gradients are written for one batch size.
  */
 import { downstream } from "../analysis/downstream.ts";
@@ -34,49 +27,42 @@ import { chooseBoundaries, recompute, runInOrder } from "./recompute.ts";
 export interface DifferentiateOptions {
   /** The scalar to differentiate. */
   readonly loss: string;
-  /** The stored tensors to differentiate by. */
+  /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
-  /**
-   * Gradients come out as g + carry · c, where c is fed: momentum, without a pass over memory of its own where a matrix product can take it
-   * as its bias.
-   */
+  /** Outputs g + carry · c with c fed: momentum, which a matrix product can take as its bias without another pass over memory. */
   readonly carry?: number | undefined;
   /**
-   * Values that are kept for the backward pass, while what lies between them is computed again there: less memory for the time of a second
-   * forward pass. `true` chooses among the cut points those that need least memory.
+   * Values to keep for the backward pass; values between them are recomputed, which saves memory for the time of a second forward
+   * pass. `true` chooses the cut points that need the least memory.
    */
   readonly checkpoint?: readonly string[] | boolean;
-  /** Stored tensor → the value that takes its place in the next step: an input and an output of the step. */
+  /** Stored tensor → its value in the next step: an input and an output of the step. */
   readonly states?: ReadonlyMap<string, string>;
-  /** Convolutions over blocks of so many channels, as `channelBlock` says of an engine: the step runs there only. */
+  /** Channels per block of convolutions, as `channelBlock` returns it; the step then runs on that engine only. */
   readonly channelBlock?: number | undefined;
 }
 
 export interface Training {
-  /** What is computed once per batch without any trained parameter; its outputs are inputs of `step`. */
+  /** The part that depends on no trained parameter, computed once per batch; its outputs are inputs of `step`. */
   readonly frozen: Model | undefined;
   /** Inputs: the batch, `frozen`'s outputs, and the parameters by name. Outputs: the loss and the gradients. */
   readonly step: Model;
   /** Parameter → name of the output with its gradient. */
   readonly gradients: ReadonlyMap<string, string>;
-  /** Parameter → name of the input with what is carried, where `carry` was asked for. */
+  /** Parameter → name of the input that is carried, with `carry`. */
   readonly carried: ReadonlyMap<string, string>;
-  /**
-   * Parameter → a node that passes no gradient on (Round, a comparison, an index), where the loss depends on the parameter through such nodes
-   * alone: it cannot be trained.
-   */
+  /** Parameter → a node without gradient (Round, a comparison, an index) on every path to the loss: it cannot be trained. */
   readonly stopped: ReadonlyMap<string, Node>;
 }
 
-/** The operator set in which gradients are written: the first with every form they use (ReduceSum, Split, Pad and Scatter of opset 18). */
+/** The opset of gradients: the first with every required form (ReduceSum, Split, Pad and Scatter of opset 18). */
 export const gradientOpset = 18;
 
 /**
- * The graph of a training step. The given model is not changed.
- * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, also where no gradient reaches any parameter, E_NAME if there is no such loss, E_SHAPE_MISMATCH if it is no scalar or
- * a dimension is not fixed.
- * @example
- * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
+ * Returns the graph of a training step without changing the model.
+ * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, or if no gradient reaches any parameter, E_NAME without such a
+ * loss, E_SHAPE_MISMATCH if the loss is not a scalar or a dimension is not fixed.
+ * @example const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
  */
 export function differentiate(model: Model, options: DifferentiateOptions): Training {
   const step = model.clone();
@@ -122,7 +108,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
   for (const parameter of parameters) {
-    // Nothing was added to what is carried: the loss has no gradient here.
+    // Nothing was added to the carried value: the loss has no gradient here.
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
     if (gradient === undefined) continue;
@@ -192,7 +178,7 @@ function carriedValue(graph: Graph, name: string): Value {
   return value;
 }
 
-/** What is to be trained and stands in a graph inside a node, and the node of the main graph that holds it. */
+/** Returns a value to train in a subgraph, and the node of the main graph that contains it. */
 function storedInside(
   graph: Graph,
   wrt: DifferentiateOptions["wrt"],
@@ -205,7 +191,7 @@ function storedInside(
   return undefined;
 }
 
-/** Splits off the nodes of the forward pass that no parameter or state (`trained`) reaches but some input does. */
+/** Splits off the forward nodes that some input reaches, but no parameter or state (`trained`). */
 function cutFrozen(
   step: Model,
   forward: ReadonlySet<Node>,
@@ -248,7 +234,7 @@ function cutFrozen(
   return frozen;
 }
 
-/** Replaces nodes by their primitives, until there are none: all but those whose own gradient is the shorter one. */
+/** Replaces nodes by primitives recursively, except those with a shorter gradient of their own. */
 function lowerForGradients(model: Model): Inference {
   const inference = infer(model);
   const { graph } = model;

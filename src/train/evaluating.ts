@@ -1,4 +1,4 @@
-/** Evaluations on validation samples: when they are due, which weights are best, early stopping. */
+/** Evaluates on validation samples: schedule, best weights, early stopping. */
 import { evaluate } from "../evaluate/evaluate.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -31,15 +31,15 @@ export async function figureOf(
   return (await evaluate(engine, model, data, metric, { signal })).estimate.value;
 }
 
-/** "after 40 steps: validation accuracy 93.00 %" */
+/** Returns, for example, "after 40 steps: validation accuracy 93.00 %". */
 export function evaluationText({ metric }: Validation, step: number, figure: number): string {
   const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
   return `${step === 0 ? "before the first step" : `after ${counted(step, "step")}`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
 /**
- * Records an evaluation of the current weights. True if it is the best; any number is better than NaN.
- * @param only It is only recorded: fewer weights will be left than are now.
+ * Records an evaluation of the current weights. Returns true if it is the best; any number is better than NaN.
+ * @param only only record it, because fewer weights will be left than now.
  */
 export function countEvaluation(counters: Counters, { metric }: Validation, figure: number, only = false): boolean {
   const found = { step: counters.steps, figure };
@@ -64,9 +64,7 @@ export function patienceText({ steps, worse, best }: Counters): string {
   return `ended after ${counted(steps, "step")}: ${none} better than the one ${that}`;
 }
 
-/**
- * Why the initial weights are the result, and what may help: a smaller learning rate only if the evaluations changed.
- */
+/** Explains why the result is the initial weights. A smaller learning rate can help only if the evaluations changed. */
 export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
   const { evaluations = 0, samples, best, by, unit } = chosen ?? {};
   const [first, ...later] = history.flatMap((epoch) => epoch.evaluations.map(({ figure }) => figure));

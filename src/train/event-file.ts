@@ -17,7 +17,6 @@ export interface ScalarEvent {
 
 const [headerBytes, footerBytes, timeBytes] = [12, 4, 9];
 
-/** The first record of a file. */
 export const versionRecord = (wallTime: number): Uint8Array<ArrayBuffer> =>
   recordOf(wallTime, (event) => event.text(3, "brain.Event:2"));
 
@@ -43,7 +42,7 @@ function recordOf(wallTime: number, fill: (event: Writer) => void): Uint8Array<A
   const view = new DataView(record.buffer);
   view.setBigUint64(0, BigInt(length), true);
   view.setUint32(8, maskedCrc(record.subarray(0, 8)), true);
-  // The tag of field 1, 8 bytes: the writer of models has no doubles.
+  // The tag of field 1 (8 bytes): the model writer does not support doubles.
   view.setUint8(headerBytes, 9);
   view.setFloat64(headerBytes + 1, wallTime, true);
   let position = headerBytes + timeBytes;
@@ -56,7 +55,7 @@ function recordOf(wallTime: number, fill: (event: Writer) => void): Uint8Array<A
 }
 
 /**
- * Returns the records of a file before the first one of a later step. A record that was cut off, because its process was killed, ends the file.
+ * Returns the records before the first one of a later step. A record that a killed process cut off ends the file.
  * @returns undefined if the bytes are not an event file.
  */
 export function recordsUntil(bytes: Uint8Array, lastStep: number): Uint8Array<ArrayBuffer> | undefined {

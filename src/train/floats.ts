@@ -1,9 +1,6 @@
 /**
- * The arrays that training changes in place: parameters, gradients, and what is kept beside them; and arithmetic on them, in WebAssembly
- * (`kernels.as.ts`).
- *
- * Arrays of a step lie in one memory, each filled up to whole vectors, and the kernels change them where they are. Any others pass through a scratch
- * memory piece by piece: the same numbers to the bit, in twice the time.
+ * Arrays that training changes in place, and arithmetic on them in WebAssembly (`kernels.as.ts`). Arrays of a step share one
+ * memory, padded to whole vectors. Other arrays are copied piece by piece: the same results in twice the time.
  */
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -11,7 +8,7 @@ import { float32, float64 } from "./kernels.generated.ts";
 
 export type Floats = Float32Array | Float64Array;
 
-/** The very array, not a copy, as a tensor. */
+/** Wraps the array as a tensor without a copy. */
 export function denseOf(data: Floats, dims: readonly number[] = [data.length]): Dense<"float32" | "float64"> {
   return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }
@@ -21,7 +18,7 @@ export function floatsOf(dense: Dense | undefined, length: number): Floats | und
   return dense.data.length === length ? dense.data : undefined;
 }
 
-/** Zeros, as many and of the same precision, in the same memory while it has room. */
+/** Returns zeros of the same length and type, in the same memory while it has room. */
 export function zerosLike(values: Floats): Floats {
   const zeros = memories.get(values)?.take(values);
   if (zeros !== undefined) return zeros;
@@ -34,7 +31,7 @@ export function copyOf(values: Floats): Floats {
   return copy;
 }
 
-/** A parameter, its gradient, two moments, an average, and a sum of gradients. */
+/** A parameter, its gradient, two moments, an average, and a gradient sum. */
 const arraysEach = 6;
 /** 4 GiB: all that WebAssembly can address. */
 const mostBytes = 2 ** 32;
@@ -42,9 +39,9 @@ const pageBytes = 2 ** 16;
 const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /**
- * Gives memory for parameters of these sizes, and a function that copies them into it, in any order. A memory that grew would detach its arrays, so
- * it has room for what will be kept beside each from the beginning; pages that are never written take none of the machine's. Above 4 GiB there
- * are several; where there is none to be had, arrays lie anywhere.
+ * Allocates memory for parameters of these sizes and returns a function that copies them into it, in any order. Growing a memory
+ * would detach its arrays, so it has room for all arrays from the start; untouched pages take no machine memory. Above 4 GiB
+ * several memories are used, and ordinary arrays if allocation fails.
  */
 export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
   const wanted = (size: number): number => arraysEach * aligned(size);
@@ -68,13 +65,13 @@ export function floatMemory(bytes: readonly number[]): (values: Floats) => Float
 type Kernel = "move" | "roll" | "adam" | "lion" | "scale" | "squares";
 type Kernels = Readonly<Record<Kernel, (bytes: number, ...more: number[]) => number | undefined>>;
 
-/** Elements: so many of four arrays stay in a core's cache. Squares are added up piece by piece wherever the array is. */
+/** In elements: four arrays of this length stay in a core's cache. Squares are summed per piece in every memory. */
 const piece = 2 ** 16;
 
 /**
- * Runs a kernel over arrays of one length: those that it changes, then those that it reads, then its numbers, in the order of `kernels.as.ts`.
- * Returns the sum of what it returns.
- * @throws PithError E_SHAPE_MISMATCH if one is longer than another, E_UNSUPPORTED where there is no WebAssembly with SIMD.
+ * Runs a kernel over arrays of one length (changed arrays, then read arrays, then numbers, as in `kernels.as.ts`). Returns the
+ * sum of its results.
+ * @throws PithError E_SHAPE_MISMATCH if the lengths differ, E_UNSUPPORTED without WebAssembly SIMD.
  */
 export function run(kernel: Kernel, changed: readonly Floats[], read: readonly Floats[], ...numbers: number[]): number {
   const arrays = [...changed, ...read];
@@ -120,9 +117,9 @@ function throughScratch(
 
 interface KernelMemory {
   take(like: Floats): Floats | undefined;
-  /** Everything that was taken is zero and free again. */
+  /** Frees and zeroes all arrays. */
   clear(): void;
-  /** Arrays of this memory, one type and one length. */
+  /** Runs a kernel on arrays of this memory with one type and length. */
   run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;
 }
 
@@ -130,7 +127,7 @@ const memories = new WeakMap<Floats, KernelMemory>();
 let scratch: KernelMemory | undefined;
 let modules: readonly WebAssembly.Module[] | undefined;
 
-/** A memory of so many bytes with kernels of its own; undefined where there is none to be had. */
+/** Allocates a memory with its kernels; undefined if that fails. */
 function createMemory(bytes: number): KernelMemory | undefined {
   modules ??= [float32, float64].flatMap(moduleOf);
   const [narrow, wide] = modules;
@@ -168,7 +165,7 @@ function createMemory(bytes: number): KernelMemory | undefined {
   return made;
 }
 
-/** None where the runtime lacks what the code needs. */
+/** Returns an empty list if the runtime lacks required features. */
 function moduleOf(code: string): readonly WebAssembly.Module[] {
   const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));
   return typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes) ? [] : [new WebAssembly.Module(bytes)];

@@ -1,4 +1,3 @@
-/** The loss of a model on validation samples: the loss graph, run forward. */
 import { prefetched } from "../data/feed.ts";
 import { samplesIn } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
@@ -18,7 +17,7 @@ interface LossSession extends LossGraph {
 }
 
 /**
- * The mean loss over all samples of a data set, in batches of `size`.
+ * Returns the mean loss over all samples of a data set, in batches of `size`.
  * @param own Trained values of the loss's parameters, by name.
  * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
  */
@@ -51,7 +50,7 @@ export interface ForwardLoss {
   release(): Promise<void>;
 }
 
-/** The loss of batches of any sizes, in inference mode. */
+/** Computes the loss of batches of any sizes, in inference mode. */
 export function forwardLoss(
   model: Model,
   loss: Loss,
@@ -86,7 +85,7 @@ async function load(
   return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
 }
 
-/** A cache by batch sizes. The least recently used entries are released if there are too many, or if they keep too much memory. */
+/** Caches by batch sizes. The least recently used entries are released if there are too many or they keep too much memory. */
 interface BySizes<T> {
   of(batch: Batch): Promise<T>;
   release(): Promise<void>;
@@ -94,7 +93,7 @@ interface BySizes<T> {
 
 const maxEntries = 16;
 
-/** @param make Its `bytes` are those of the values of one run: a session keeps the memory for the next one. */
+/** @param make `bytes` is the memory of one run's values, which a session keeps for the next run. */
 export function bySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,
   release: (one: T) => Promise<void>,

@@ -1,10 +1,9 @@
 /**
- * A cache of the outputs of a frozen part (a teacher, a backbone) per sample, for the time of a training: later epochs need not run it again.
+ * Caches the outputs of a frozen part (a teacher, a backbone) per sample during a training, by a hash of the sample's inputs.
  *
- * The key of a sample is a hash of its inputs, so an augmented sample is another sample. A batch is not run if all its samples are cached.
- * A step with the cache must equal the step without it, to the bit, so the outputs of a sample must not depend on the rest of its batch. This is tested
- * on the first batch: it is run again, shifted by one sample, and each sample must get the same bits. If it does not (batch statistics, similarities
- * between samples, kernels that round by position), or if a later run differs from a cached output, the cache is disabled.
+ * Results must be bit-identical without the cache, so outputs must not depend on other samples of the batch. The first batch is
+ * run again, shifted by one sample. If outputs differ (batch statistics, contrastive outputs, position-dependent rounding), or a
+ * later run differs from a cached output, the cache is disabled.
  */
 import { downstream } from "../analysis/downstream.ts";
 import { infer } from "../analysis/infer.ts";
@@ -16,13 +15,13 @@ import { sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface CacheBudget {
-  /** Bytes that may still be cached, in memory and on disk. */
+  /** Bytes that can still be cached, in memory and on disk. */
   bytesLeft: number;
   /** Samples of an epoch, if known: a cache that cannot hold all of them is disabled. */
   readonly samples: number | undefined;
 }
 
-/** The cache is disabled if after this many epochs fewer than this share of samples were cached. */
+/** The cache is disabled if fewer than `leastShare` of the samples were cached after this many epochs. */
 const patience = 3;
 const leastShare = 0.1;
 
@@ -31,7 +30,7 @@ export interface FrozenPart {
   release(): Promise<void>;
 }
 
-/** A session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
+/** Wraps a session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
 export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheBudget): FrozenPart {
   const { graph } = frozen;
   const varying = downstream(graph, graph.feeds, infer(frozen));
@@ -50,7 +49,7 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
     await storage.release();
   };
 
-  /** Starts the cache after the first batch that can show that outputs are per sample and fit. */
+  /** Starts the cache after the first batch that shows that outputs are per sample and fit. */
   const begin = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
@@ -111,7 +110,7 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
 const bytesIn = (batch: Batch): number =>
   Object.values(batch).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
 
-/** Samples of a batch: the first dimension of all inputs; undefined if they differ. */
+/** Returns the common first dimension of all inputs; undefined if they differ. */
 function countOf(feeds: Batch): number | undefined {
   if (Object.values(feeds).some(({ type }) => type === "string")) return undefined;
   const [count, ...others] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));

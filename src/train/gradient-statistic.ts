@@ -1,4 +1,4 @@
-/** What a method asks to know of the gradients of a loss: a statistic for each weight, of batches or of single samples. */
+/** Computes a statistic of the gradients of a loss for each weight, per batch or per sample. */
 import { trainPart } from "../data/open.ts";
 import { sampleCount } from "../data/rows.ts";
 import { draw, firstBatch } from "../data/select.ts";
@@ -14,22 +14,22 @@ import { createStep } from "./step.ts";
 
 export interface GradientStatistic<R> {
   readonly of: "gradients";
-  /** The gradient of each sample by itself, as the Fisher information asks for; unless said of each batch, the mean over its samples. */
+  /** Request per-sample gradients, as Fisher information requires; by default the mean gradient of each batch. */
   readonly each?: "sample";
   /** @param name of the stored tensor. */
   begin(name: string): RunningGradients<R>;
 }
 
 export interface RunningGradients<R> {
-  /** @param gradient ∂loss/∂w, row-major as w is stored. It is used again after the call. @param count samples that it is the mean over. */
+  /** @param gradient ∂loss/∂w in the layout of w; the array is reused after the call. @param count samples in the mean. */
   add(gradient: Floats, count: number): void;
   end(): R;
 }
 
 export interface GradientOptions {
-  /** Labelled samples, or the path of a data set, of which the train part is taken. */
+  /** Labeled samples, or the path of a data set, of which the train split is used. */
   readonly data: Dataset | string;
-  /** So many are drawn; of a stream the first (256). */
+  /** Number of samples, drawn at random; the first ones of a stream (256). */
   readonly samples?: number | undefined;
   /** Batch size of each gradient (64, or fewer samples of large inputs). */
   readonly batch?: number | undefined;

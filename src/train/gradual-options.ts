@@ -1,4 +1,4 @@
-/** The option `prune` of a training: how much its masks leave out, when, and by what. */
+/** The option `prune` of a training. */
 import * as v from "valibot";
 import { curves } from "../math/curves.ts";
 import { countOption } from "../passes/options.ts";
@@ -10,24 +10,24 @@ const moment = v.pipe(v.number(within), v.minValue(0, within), v.maxValue(1, wit
 
 const gradualObject = v.pipe(
   v.strictObject({
-    /** The share of weights that is masked in the end. */
+    /** Final share of masked weights. */
     amount: v.optional(amount),
-    /** In place of an amount, with "movement": weights stay whose score is above this ("soft" movement pruning). */
+    /** For "movement", instead of an amount: weights with a higher score stay ("soft" movement pruning). */
     threshold: v.optional(v.number()),
-    /** With a threshold: what each step takes off every score (0). */
+    /** With a threshold: what each step subtracts from every score (0). */
     penalty: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
-    /** Steps between two looks at the masks. */
+    /** Steps between updates of the masks. */
     every: v.optional(countOption, 100),
-    /** The shares of the training after which pruning begins and ends. */
+    /** Shares of the training after which pruning begins and ends. */
     begin: v.optional(moment, 0),
     end: v.optional(moment, 0.75),
-    /** Along which what is left goes from the beginning to the end. */
+    /** How the share of remaining weights decreases. */
     curve: v.optional(v.picklist(Object.keys(curves) as (keyof typeof curves)[]), "cubic"),
-    /** "magnitude", or "movement": −w · g, added up over the steps. */
+    /** "magnitude", or "movement": the sum of −w · g over the steps. */
     importance: v.optional(v.picklist(["magnitude", "movement"]), "magnitude"),
-    /** Each layer loses the amount, or all of them together. */
+    /** Whether each layer loses the amount, or all layers together. */
     scope: v.optional(v.picklist(["uniform", "global"]), "uniform"),
-    /** Layers that are trained and not pruned. */
+    /** Layers that are trained but not pruned. */
     except: v.optional(v.union([v.string(), v.array(v.string())])),
   }),
   v.check(
@@ -42,7 +42,6 @@ const gradualObject = v.pipe(
   v.check(({ begin, end }) => begin < end, "begin is before end"),
 );
 
-/** An amount, or more than that. */
 export const gradualSchema = v.union([amount, gradualObject]);
 
 export type Gradual = v.InferOutput<typeof gradualObject>;

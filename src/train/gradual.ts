@@ -1,14 +1,13 @@
 /**
- * Pruning inside a training: every n steps the masks are computed again, from the weights as they are or from scores that the steps add up.
+ * Pruning during training: every n steps the masks are recomputed from the weights or from accumulated scores. Masks are fed like
+ * parameters, so the step computes ∂L/∂m = w · ∂L/∂(w·m), also for masked entries.
  *
- * Masks are fed to the step as parameters are, so it gives their gradients, which no optimizer sees: ∂L/∂m = w · ∂L/∂(w·m), of masked entries too.
+ * - *magnitude* (Zhu and Gupta 2017): the smallest |w| of each layer go. After t of n updates the remaining share is last +
+ *   (first − last)(1 − t/n)³ for the cubic curve.
+ * - *movement* (Sanh, Wolf and Rush 2020): S = −Σ ∂L/∂m = −Σ w·g over the steps, so weights that move towards zero go. "Hard"
+ *   follows the curve; "soft" removes those with S ≤ threshold, and each step subtracts a penalty.
  *
- * - *magnitude* (Zhu and Gupta 2017): of each layer the least |w| go; what is left goes along a curve, after t of n looks
- *   left = last + (first − last)(1 − t/n)³.
- * - *movement* (Sanh, Wolf and Rush 2020): S = −Σ ∂L/∂m = −Σ w·g over the steps, so what is trained towards zero goes. "Hard": as many as the curve says;
- *   "soft": those with S ≤ threshold, where each step takes a penalty off.
- *
- * Masked weights are kept as they were: one may come back. From the end of pruning on masks stay as they are.
+ * Masked weights keep their values and can return until pruning ends.
  */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
@@ -35,7 +34,7 @@ interface Pruned {
   readonly gradual: Gradual;
 }
 
-/** The weights that are trained and pruned, and those that are trained only. @throws PithError E_NAME for layers that do not exist. */
+/** Returns the weights to train and prune. @throws PithError E_NAME for layers that do not exist. */
 export function prunedWeights(
   model: Model,
   { layers, except, gradual }: Pruned,
@@ -52,27 +51,26 @@ export function prunedWeights(
   return { weights: [...weights], misses };
 }
 
-/** Masks of ones for those that have none. */
+/** Adds masks of ones to weights without a mask. */
 export async function maskWithOnes(model: Model, weights: readonly Value[]): Promise<void> {
   for (const weight of weights)
     if (maskedAt(weight) === undefined)
       await setMask(model, weight, new Uint8Array(elementCount(stored(weight).dims)).fill(1));
 }
 
-/** What a step gives of a weight and its mask. */
 export interface MaskedPair {
   readonly weight: Pick<OptimizedParameter, "name" | "values">;
   readonly mask: Pick<OptimizedParameter, "values" | "gradient">;
 }
 
 export interface GradualPruning {
-  /** After a step's gradients, before its update. */
+  /** Called after a step's gradients, before its update. */
   observe(): void;
-  /** After so many steps of all. */
+  /** Called after `step` of `total` steps. */
   prune(step: number, total: number): Promise<void>;
   isOver(step: number, total: number): boolean;
   state(): Batch;
-  /** @throws PithError E_DATA if the state is of other masks. */
+  /** @throws PithError E_DATA if the state belongs to other masks. */
   restore(state: Batch): void;
 }
 
@@ -80,13 +78,13 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const { amount, threshold, penalty, every, curve, importance, scope } = gradual;
   const counts = pairs.map(({ mask }) => mask.values.length);
   const moved = importance === "movement" ? pairs.map(({ mask }) => zerosLike(mask.values)) : [];
-  /** Shares that are left when pruning begins. */
+  /** Remaining shares when pruning begins. */
   const left = Float64Array.from(pairs, ({ mask }) => mean(mask.values));
-  /** So many of these entries are left where a share of pruning is done. */
+  /** Returns how many of `count` entries remain after a share `done` of the pruning. */
   const leftOf = (count: number, first: number, done: number): number =>
     Math.round(withoutLastDigits(count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))));
 
-  /** The steps between which pruning goes on: one of them at least, however short the training. */
+  /** Returns the steps between which masks are pruned: at least one, however short the training. */
   const within = (total: number): readonly [first: number, last: number] => {
     const last = Math.max(1, Math.round(gradual.end * total));
     return [Math.min(Math.round(gradual.begin * total), last - 1), last];
@@ -95,7 +93,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const cutTo = async (chosen: readonly number[], kept: number): Promise<void> => {
     const scores = chosen.map((at) => scoresOf(at));
     const least = importance === "movement" ? Math.min(...scores.map(smallest)) : 0;
-    // The least |score| go, and a score of movement has a sign.
+    // The smallest |score| goes, and movement scores are signed.
     const sizes = importance === "movement" ? scores.map((own) => Float64Array.from(own, (s) => s - least)) : scores;
     const parts = sizes.map((own) => ({
       size: own.length,
@@ -114,7 +112,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const scoresOf = (at: number): Scores =>
     (importance === "movement" ? moved[at] : pairs[at]?.weight.values) ?? new Float32Array();
 
-  /** No layer loses everything: its greatest stays. */
+  /** Keeps at least the greatest entry of each layer. */
   const put = (at: number, mask: Uint8Array, scores: Scores): void => {
     if (!mask.includes(1)) mask[indexOfGreatest(scores)] = 1;
     pairs[at]?.mask.values.set(mask);

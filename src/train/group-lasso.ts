@@ -1,16 +1,14 @@
 /**
- * Sparse training: whole channels are driven to zero, so that cutting them afterwards changes little.
+ * Sparse training: drives whole channels to zero, so that cutting them afterwards changes little.
  *
- * The penalty is group lasso (Yuan and Lin 2006; Wen et al. 2016, "Learning structured sparsity in deep neural networks"), λ Σ √n ‖w‖ over the n weights of
- * each unit, a channel or several that are cut as one: those that make it, its bias and normalization, and those that read it, in all layers that would be cut together (Fang et al. 2023,
- * "DepGraph"). It has no gradient at zero, so it is applied as its proximal operator, after the optimizer's step and by its learning rate η:
+ * The penalty is group lasso (Yuan and Lin 2006; Wen et al. 2016, "Learning structured sparsity in deep neural networks"), λ Σ √n
+ * ‖w‖ over the n weights of each unit: all weights, biases and normalizations that are cut together (Fang et al. 2023,
+ * "DepGraph"). It has no gradient at zero, so its proximal operator follows each optimizer step with the learning rate η:
  *
  *     w ← w · max(0, 1 − η λ √n / ‖w‖)
  *
- * A unit that the loss does not hold up reaches zero and stays there. Nothing is kept between steps.
- *
- * Of an amount only the weakest units shrink, by ‖w‖ / √n at each step, and λ may grow from step to step: growing regularization (Wang et al. 2021, "Neural
- * pruning via growing regularization", with this penalty in place of its squares). What shrank stays among the weakest.
+ * With an amount, only the weakest units by ‖w‖ / √n shrink at each step, and λ can grow: growing regularization (Wang et al.
+ * 2021, "Neural pruning via growing regularization", here with this penalty instead of squares).
  */
 import { channelGroups, type Group, removable } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
@@ -32,8 +30,8 @@ interface Part {
 type Trained = Pick<OptimizedParameter, "name" | "values" | "rate">;
 
 /**
- * What shrinks the channels of a model after each step, by its learning rate and the share of the training that is through.
- * @throws PithError E_OPTION where no channel of what is trained could be cut.
+ * Returns a function that shrinks the channels after each step, by the learning rate and the progress of the training.
+ * @throws PithError E_OPTION if no channel of the trained layers can be cut.
  */
 export function groupLasso(
   model: Model,
@@ -63,7 +61,7 @@ export function groupLasso(
           counts[unit] = (counts[unit] ?? 0) + end - start;
         });
       const means = squares.map((sum, unit) => sum / Math.max(1, counts[unit] ?? 0));
-      // Units that stay have no weights here: they are none of the weakest.
+      // Units that cannot be cut have no weights here and do not count among the weakest.
       const ascending = means.filter((_, unit) => (counts[unit] ?? 0) > 0).sort();
       const most = weakest < ascending.length ? (ascending[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
       const factors = means.map((mean) => {
@@ -79,11 +77,11 @@ export function groupLasso(
   };
 }
 
-/** Axes of trained tensors that the units of a group reach which can go. */
+/** Returns the axes of trained tensors that belong to removable units of a group. */
 function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
   const free = new Set(removable(group));
   if (free.size === 0) return [];
-  // The units of a masked weight reach it, its mask and their product.
+  // The units of a masked weight reach the weight, its mask and their product.
   const seen = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
     const parameter = maskedBy(value)?.parameter ?? value;
@@ -94,7 +92,7 @@ function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly P
   });
 }
 
-/** Calls with the stretches of memory of each unit. */
+/** Visits the contiguous memory ranges of each unit. */
 function eachRun({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
   const { outer, count, inner } = layout;
   for (let block = 0; block < outer; block++)

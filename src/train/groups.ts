@@ -1,6 +1,6 @@
 /**
- * Which stored tensors are trained, and what their steps depend on besides their gradients. To a layer belong its weight and bias, and what
- * else they are computed of: the scales of a rounding that are trained.
+ * Selects the tensors to train with their weight decay and learning rate factor. A layer includes its weight, its bias, and the
+ * tensors from which they are computed, such as trained quantization scales.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
@@ -17,7 +17,7 @@ import { groupBy } from "../tensor/group-by.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 
 /**
- * Names of the stored tensors to train: with `layers` only those of these layers, without those of the layers in `except`.
+ * Returns the names of the stored tensors to train: those of `layers` without `except`.
  * @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist.
  */
 export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
@@ -38,8 +38,8 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
 export type Group = Pick<OptimizedParameter, "decays" | "rate">;
 
 /**
- * The group of each stored tensor. Weights of layers and whatever else is a matrix decay; biases, and scales and shifts of normalizations, do not
- * (Goyal et al. 2017). The operators' entries say which is which; of those that none calls either, vectors do not decay.
+ * Returns a function from tensor to group. Weights and other matrices decay; biases, and scales and shifts of normalizations, do
+ * not (Goyal et al. 2017). Operator definitions decide; unclassified vectors do not decay.
  * @param rates Learning rate factors by patterns of layers or tensors; the last match counts.
  * @throws PithError E_NAME for a pattern without a match.
  */
@@ -74,10 +74,7 @@ function nothingToTrain(weights: readonly Value[]): PithError {
   return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
 }
 
-/**
- * The stored tensors that a layer's weight and bias are computed of: themselves, or what masks and roundings work on. A copy of another
- * tensor stands for that.
- */
+/** Returns the stored tensors from which a layer's weight and bias are computed, also through masks and rounding. */
 function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
   const found = new Set<Value>();
   const visit = (value: Value): void => {
@@ -97,7 +94,7 @@ interface Reading {
   readonly input: number;
 }
 
-/** The nodes that take a value for a parameter or a state: it, a part of it, or what it becomes behind a mask or a transposition, or spread over a batch. */
+/** Yields the nodes that read a parameter or state: directly, in part, or after a mask, transposition or expansion. */
 export function* readings(value: Value, inference: Inference): Generator<Reading> {
   const count = sizeOf(value);
   for (const { node, input } of value.uses) {
@@ -117,10 +114,7 @@ export function* readings(value: Value, inference: Inference): Generator<Reading
   }
 }
 
-/**
- * Whether what is read is no matrix: the scale or the shift of a normalization, or what the node of a matrix takes beside it, as biases of
- * recurrent layers, which have two axes where there are two directions.
- */
+/** Returns whether a tensor is a normalization's scale or shift, or a bias, including the two-dimensional ones of recurrent layers. */
 export function isBiasOrScale({ node, bound, input }: Reading): boolean {
   const roles = rolesOf(bound);
   if (roles.length > 0) return roles.every((role) => role.input !== input);

@@ -1,19 +1,17 @@
 /**
- * What a training does to each entry of its arrays, in AssemblyScript: `npm run generate` compiles it, once for each type of float, to
- * `kernels.generated.ts`.
+ * Element-wise training arithmetic in AssemblyScript; `npm run generate` compiles it per float type to `kernels.generated.ts`.
  *
- * Arrays begin at whole vectors and are filled up to whole ones; what lies behind their end is computed too, and never read. No entry depends on
- * another, and WebAssembly rounds as IEEE 754 says. What is smaller than `tiny` counts as zero: denormal numbers, which arise wherever momentum
- * dies away, would take twenty times as long.
+ * Arrays are aligned and padded to whole vectors. Values below `tiny` count as zero: denormal numbers, which arise whenever
+ * momentum decays, would take twenty times as long.
  */
 
 /** f64 in the other module. */
 type T = f32;
 
-/** Its products with learning rates down to 1e-8 are normal numbers. */
+/** Products with learning rates down to 1e-8 are normal numbers. */
 const tiny: f64 = sizeof<T>() === 8 ? 1e-290 : 1e-30;
 
-/** For gradients that are squared: so are (1-β₂) times its square. */
+/** For gradients that are squared: (1-β₂) times the square is a normal number. */
 const tinyToSquare: f64 = sizeof<T>() === 8 ? 1e-150 : 1e-16;
 
 const vector: usize = 16;
@@ -117,7 +115,7 @@ export function scale(bytes: usize, x: usize, factor: f64): void {
     v128.store(x + i, v128.mul<T>(flush(v128.load(x + i), limit), factors));
 }
 
-/** The sum of all squares, in float64: entries i, i+4, i+8, … are added up each by themselves, then (0 + 1) + (2 + 3). */
+/** Returns the sum of squares in float64: entries i, i+4, i+8, … separately, then (0 + 1) + (2 + 3). */
 export function squares(bytes: usize, x: usize): f64 {
   const end = x + bytes;
   let a = 0.0;
@@ -147,13 +145,12 @@ function towards(a: v128, b: v128, x: v128): v128 {
   return v128.add<T>(a, v128.mul<T>(x, v128.sub<T>(b, a)));
 }
 
-/** Zero and NaN stay what they are. */
+/** Keeps zero and NaN. */
 function sign(a: v128): v128 {
   const one = v128.or(v128.and(a, fill(-0.0)), fill(1));
   return v128.bitselect(one, a, v128.gt<T>(v128.abs<T>(a), fill(0)));
 }
 
-/** Zero in place of what is smaller than the limit. */
 function flush(a: v128, limit: v128): v128 {
   return v128.andnot(a, v128.lt<T>(v128.abs<T>(a), limit));
 }

@@ -1,8 +1,6 @@
 /**
- * The loop: epochs of seeded minibatches through a step graph, an optimizer in place.
- *
- * All that changes from step to step is in three places: the parameters, the arrays of optimizer and average, and a few counters. What is
- * random (the order of an epoch) is a function of seed and epoch. So a checkpoint of the three continues to the bit.
+ * The training loop: epochs of seeded minibatches through a step graph. The state is the parameters, the optimizer's and
+ * average's arrays, and counters. Randomness is a function of seed and epoch, so a checkpoint continues bit by bit.
  */
 
 import { makeFolder, removeLeftovers } from "#platform";
@@ -60,15 +58,15 @@ import { clipByNorm } from "./updates.ts";
 
 interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve"> {
   readonly names: readonly string[];
-  /** No evaluation was better than that of the weights that training began with: the model is as it was. */
+  /** No evaluation was better than the initial one, so the model is unchanged. */
   readonly isAsBefore: boolean;
 }
 
 /**
- * Trains a model in place by a plan. Stopped by the context's signal, it keeps what it has learnt, and so does the checkpoint.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a parameter stopped
- * being a number (the checkpoint is from before), E_STOPPED on the signal, E_OPTION where a checkpoint is of another training,
- * E_FILE where one would be overwritten.
+ * Trains a model in place by a plan. After a stop, the model and the checkpoint keep the progress.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if data and model do not fit, E_DIVERGED with the step at which the loss or a
+ * parameter became NaN or infinite (the checkpoint is from before), E_STOPPED on the signal, E_OPTION if a checkpoint belongs to
+ * another training, E_FILE if one would be overwritten.
  */
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
@@ -81,7 +79,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
     return await run.outcome();
   } catch (error) {
     if (error instanceof PithError && error.code === "E_STOPPED") throw await run.stopped(error);
-    // What an epoch before the failure has learnt goes too: the checkpoint has it.
+    // A failure undoes completed epochs, too: the checkpoint has them.
     else for (const [value, tensor] of given) value.tensor = tensor;
     throw error;
   } finally {
@@ -104,7 +102,7 @@ export async function rehearse(model: Model, plan: Plan, context: Context): Prom
   return { history: [], training: summaryOf(counters, plan), curve: counters.curve, names, isAsBefore: false };
 }
 
-/** One run of the loop. Training begins with the first batch, which tells the sizes. */
+/** The loop starts with the first batch, which provides the sizes. */
 class TrainingLoop {
   readonly #model: Model;
   readonly #plan: Plan;
@@ -117,7 +115,7 @@ class TrainingLoop {
   #identity: Identity | undefined;
   #kept: number | undefined;
   #log: TrainingLog | undefined;
-  /** Of the step that has begun: the sum of losses over its batches. */
+  /** Sum of the losses over the batches of the current step. */
   #loss = 0;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
@@ -190,9 +188,9 @@ class TrainingLoop {
     const names = [...training.step.parameters, ...training.step.masks].map(({ name }) => name);
     const trained = trainedOf(this.#model, names);
     this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context)) };
-    // Not before it is known that training begins.
+    // Creates the folder only when the training is known to begin.
     await makeFolder(this.#plan.checkpoint);
-    // A training that was killed while it saved is continued here; its best file may never be written again.
+    // A killed process can leave temporary files, and the best file may never be written again.
     for (const file of [lastFile, bestFile]) await removeLeftovers(file(this.#plan.checkpoint));
     if (this.#before === undefined) return;
     this.#best = await continueTraining(training, this.#plan, this.#before, trained);
@@ -200,7 +198,7 @@ class TrainingLoop {
     this.#context.log({ id: "resume", text: `continued after ${counted(this.#before.counters.steps, "step")}` });
   }
 
-  /** A training that is continued where an epoch, or the whole of it, was through has no batch to begin with. */
+  /** A training that resumes after its last batch has no batch to begin with. */
   async #beginAnyhow(): Promise<void> {
     if (this.#training === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
   }
@@ -253,11 +251,10 @@ class TrainingLoop {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
-    // An epoch that ends is kept in any case.
+    // The end of an epoch saves anyway.
     if (!endOfEpoch) await this.keep();
   }
 
-  /** Of the step that is to be rewound to. */
   #keepWeightsIfDue(): void {
     const training = this.#training;
     if (training === undefined || this.#counters.steps !== this.#plan.keepStep) return;
@@ -265,7 +262,7 @@ class TrainingLoop {
   }
 
   async #endEpoch(): Promise<void> {
-    // Batches that fill no step are left out, as samples are that fill no batch.
+    // Batches that do not fill a step are dropped, like samples that do not fill a batch.
     this.#training?.accumulator.clear();
     this.#loss = 0;
     await this.#evaluateIfDue(true);
@@ -275,7 +272,7 @@ class TrainingLoop {
     await this.keep();
   }
 
-  /** Keeps what has been learnt. @returns what is thrown then. */
+  /** Saves the progress. @returns the error to throw. */
   async stopped(cause: PithError): Promise<PithError> {
     await this.keep();
     const { checkpoint } = this.#plan;
@@ -286,7 +283,7 @@ class TrainingLoop {
     return new PithError("E_STOPPED", text, { hint: "The same again with `resume` continues.", cause });
   }
 
-  /** Writes what has been learnt into the model and the checkpoint. @throws PithError E_DIVERGED if it is no longer numbers. */
+  /** Writes the progress into the model and the checkpoint. @throws PithError E_DIVERGED if a value is not finite. */
   async keep(): Promise<void> {
     const training = this.#training;
     if (training === undefined) return;
@@ -338,7 +335,7 @@ class TrainingLoop {
     const again = `Start again from the original model${kept !== undefined ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
     const hint = [
       `${again}, and check that the inputs are properly scaled.`,
-      // After none they are those of the model itself.
+      // After 0 steps the weights are those of the model.
       ...(checkpoint !== undefined && kept !== undefined && kept !== 0
         ? [`"${lastFile(checkpoint)}" has the weights after ${counted(kept, "step")}, which may be useless.`]
         : []),
@@ -354,7 +351,7 @@ class TrainingLoop {
   }
 }
 
-/** @throws PithError E_DATA where the data holds what is no number: no learning rate helps then. Infinities are ordinary, in masks. */
+/** @throws PithError E_DATA for NaN in the data, which no learning rate can fix. Infinities are common in masks. */
 function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters): void {
   for (const [column, { data }] of Object.entries(batch)) {
     if (!data.some((entry: unknown) => Number.isNaN(entry))) continue;
@@ -364,7 +361,7 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
   }
 }
 
-/** @throws PithError E_DATA where a teacher answers with what is no number: no learning rate helps then, either. */
+/** @throws PithError E_DATA for NaN in a teacher's outputs, which no learning rate can fix. */
 async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, context: Context): Promise<void> {
   for (const teacher of loss.teachers ?? []) {
     const broken = forwardLoss(
@@ -381,7 +378,7 @@ async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, conte
   }
 }
 
-/** How many numbers of a teacher's outputs are NaN or infinite; -∞ is a score of what is ruled out. */
+/** Counts NaN and infinity in a teacher's outputs; -∞ is allowed as the score of an excluded class. */
 function brokenAnswers(scope: LossScope, teacher: Model): BuiltLoss {
   const { emit } = scope;
   const { outputs } = scope.teacher(teacher);

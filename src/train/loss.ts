@@ -10,19 +10,18 @@ import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** Values of a network by name: outputs and intermediate values. */
 export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;
-  /** @throws PithError E_NAME if there is none of this name. */
+  /** @throws PithError E_NAME if there is no such value. */
   value(name: string): Value;
-  /** The network as a separate model, with the same names. */
+  /** Returns the network as a separate model with the same names. */
   network(): Model;
 }
 
-/** What a loss may read: values of the model that is trained, and of other models. */
+/** Values that a loss can read: those of the trained model and of other models. */
 export interface LossScope extends NamedValues {
   readonly emit: Emit;
-  /** The model that is trained, with a fixed batch size. A loss may add inputs to its graph. */
+  /** The trained model with a fixed batch size. A loss can add inputs to its graph. */
   readonly model: Model;
   readonly seed: number;
   /**
@@ -31,35 +30,35 @@ export interface LossScope extends NamedValues {
    */
   teacher(reference: Model): NamedValues;
   /**
-   * A parameter of the loss, such as a projection: trained with those of the model, stored in checkpoints, not in the result.
-   * @param start Its initial numbers.
+   * Adds a parameter of the loss, such as a projection: trained and stored in checkpoints, but not in the result.
+   * @param start Its initial values.
    */
   parameter(name: string, start: Dense<"float32">): Value;
-  /** An input that holds `factor(steps done, all steps)` at each step; `all steps` is Infinity for a stream. */
+  /** Adds an input with the value `factor(steps done, all steps)` at each step; `all steps` is Infinity for a stream. */
   scheduled(factor: (step: number, total: number) => number): Value;
-  /** Shows what was decided, when the first graph of a training is built. */
+  /** Logs decisions when the first graph of a training is built. */
   readonly log: Context["log"];
 }
 
 export interface Loss {
   readonly name: string;
-  /** Its options as plain data: a resumed training must have the same. */
+  /** Options as plain data: a resumed training must have the same. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Other models that it reads. */
+  /** Other models that the loss reads. */
   readonly teachers?: readonly Model[];
-  /** Writes the loss on top of a model; the same loss may be built on several. */
+  /** Adds the loss to a model; one loss can be added to several models. */
   build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
 }
 
 export interface BuiltLoss {
   /** A scalar, averaged over the rows of the batch. */
   readonly value: Value;
-  /** Feeds of the inputs that `build` added. */
+  /** Returns the feeds of the inputs that `build` added. */
   feeds(batch: Batch): Batch;
 }
 
 export interface LossOptions {
-  /** The output of the model (default: "logits", else the first of floats). */
+  /** Output of the model (default: "logits", else the first float output). */
   readonly output?: string | undefined;
   /** The target: a column of the data, or another output of the model. */
   readonly label?: string | undefined;
@@ -99,7 +98,7 @@ export interface Target {
 }
 
 /**
- * A target of the shape of a value: another output of the model, or a reshaped column of the data.
+ * Returns a target with the shape of a value: another output of the model, or a reshaped column of the data.
  * @throws PithError E_DATA if the column has another number of elements.
  */
 export function targetLike(scope: LossScope, value: Value, label: string): Target {
@@ -135,12 +134,12 @@ export function requireColumn(batch: Batch, label: string): Dense {
   });
 }
 
-/** The label of rows without a class, as in PyTorch: padding of a text. */
+/** The label of rows without a class (padding of a text), as in PyTorch. */
 export const ignoredLabel = -100;
 
 /**
- * [samples, tokens]: 1 for tokens that count, 0 for padding by the attention mask of the data. A label of −100 masks the prediction at a token, and
- * the token itself if there is no attention mask.
+ * Returns [samples, tokens]: 1 for tokens that count, 0 for padding by the attention mask. A label of −100 masks the prediction
+ * at a token, and without an attention mask also the token itself.
  */
 export function countedTokens(
   { model }: Pick<LossScope, "model">,
@@ -171,13 +170,13 @@ export function countedTokens(
   };
 }
 
-/** Losses are computed in float32, whatever the model computes in. */
+/** Casts to float32, in which all losses are computed. */
 export function inFloat32(emit: Emit, value: Value): Value {
   // 1 is TensorProto.FLOAT.
   return value.type?.type === "float32" ? value : emit.Cast([value], { to: 1 });
 }
 
-/** Logits [batch, …, classes] as [rows, classes]. */
+/** Reshapes logits [batch, …, classes] to [rows, classes]. */
 export function asRows(
   emit: Emit,
   logits: Value,
@@ -195,7 +194,7 @@ export function asRows(
   return { rows: inFloat32(emit, flat), count, classes };
 }
 
-/** factor · Σ of all entries. */
+/** Returns factor · Σ of all entries. */
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
   return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), factor]);
 }

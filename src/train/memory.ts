@@ -1,18 +1,18 @@
-/** Estimates of the memory of a model's values, from their types and dimensions. Stored tensors do not count. */
+/** Estimates the memory of a model's values from their types and dimensions. Stored tensors do not count. */
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 
-/** Bytes of values that a training keeps at most. A step needs two to four times as many: gradients, and copies for its kernels. */
+/** Maximum bytes of values that a training keeps. A step needs two to four times as many: gradients and kernel copies. */
 export const memoryLimit = 1.25 * 2 ** 30;
 
-/** Bytes of all values that the nodes of a model compute. The forward pass of a training step keeps most of them for its backward pass. */
+/** Returns the bytes of all computed values. The forward pass of a training step keeps most of them. */
 export function computedBytes({ graph }: Model): number {
   return [...graph.nodes()].reduce((sum, node) => sum + outputBytes(node), 0);
 }
 
-/** Bytes of values that are needed at the same time if each is released after its last use, and nodes run in their order. */
+/** Returns the peak bytes if nodes run in their order and each value is released after its last use. */
 export function peakBytes({ graph }: Model): number {
   const uses = new Map<Value, number>();
   for (const node of graph.nodes())

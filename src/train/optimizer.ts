@@ -1,10 +1,7 @@
 /**
- * Optimizers: in place on the very arrays that the step graph is fed with.
- *
- * An optimizer is a rule for one parameter and a few arrays that it keeps beside it (momentum, moments), of the parameter's type. Arithmetic
- * is in that type: of float32, a step differs from one in float64 by a rounding of the weight (2⁻²⁴ of it) and a few of the step. What it keeps
- * can be taken out and put back to the bit, so a checkpoint holds it as tensors. It goes with the arrays of the parameters: an optimizer that
- * has trained one network begins anew with the next.
+ * Optimizers change the arrays that the step graph is fed with, in place. An optimizer is a rule for one parameter and the arrays
+ * that it keeps per parameter. Arithmetic uses the parameter's type; float32 and float64 differ by a rounding of the weight
+ * (2⁻²⁴) and some of the step. The state belongs to the parameter arrays, so it starts from zero for another network.
  */
 import { PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -15,9 +12,9 @@ export interface OptimizedParameter {
   readonly name: string;
   readonly values: Floats;
   readonly gradient: Floats;
-  /** True if the gradient holds the optimizer's momentum already: the step graph has added `carry` times the gradient before. */
+  /** Whether the gradient already contains the momentum: the step graph has added `carry` times the previous gradient. */
   readonly carried: boolean;
-  /** Whether weight decay is for it: for matrices and kernels it is, for norms and biases not. */
+  /** Whether weight decay applies: to matrices and kernels, but not to norms and biases. */
   readonly decays: boolean;
   /** Factor of the learning rate. */
   readonly rate: number;
@@ -25,20 +22,19 @@ export interface OptimizedParameter {
 
 export interface Optimizer {
   readonly name: string;
-  /** A factor of the gradient before that the step graph may add to the gradient, in place of momentum here. */
+  /** Factor of the previous gradient that the step graph can add instead of momentum here. */
   readonly carry?: number;
   update(parameters: readonly OptimizedParameter[], learningRate: number): void;
-  /** What is kept between steps, as copies: `<parameter>/<slot>`, and the number of steps. */
+  /** Returns copies of the state: `<parameter>/<slot>`, and the number of steps. */
   state(parameters: readonly OptimizedParameter[]): Batch;
-  /** The inverse of `state`. @throws PithError E_DATA if the state is of other parameters or of another optimizer. */
+  /** The inverse of `state`. @throws PithError E_DATA if the state belongs to other parameters or another optimizer. */
   restore(parameters: readonly OptimizedParameter[], state: Batch): void;
 }
 
-/** How one parameter moves in one step. */
 export interface Rule {
   readonly name: string;
   readonly carry?: number;
-  /** The arrays that are kept beside a parameter; zero at first. */
+  /** Names of the arrays kept per parameter, which start at zero. */
   readonly slots: readonly string[];
   /** `count` is 1 at the first step. */
   step(parameter: OptimizedParameter, slots: readonly Floats[], learningRate: number, count: number): void;
@@ -49,15 +45,14 @@ interface ParameterState {
   readonly slots: readonly Floats[];
 }
 
-/** The slot that a carried gradient is: what the step graph adds to it is its own last value. */
+/** The slot of a carried gradient, whose last value the step graph adds. */
 const carriedSlot = "carried";
 const counter = "steps";
 
 /**
- * An optimizer of a rule.
- * @example
- * const signs = defineOptimizer({ name: "signs", slots: [], step: ({ values, gradient }, _, rate) =>
- *   values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
+ * Creates an optimizer from a rule.
+ * @example const signs = defineOptimizer({ name: "signs", slots: [], step: ({ values, gradient }, _, rate) =>
+ * values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
  */
 export function defineOptimizer(rule: Rule): Optimizer {
   const all = new WeakMap<Floats, ParameterState>();

@@ -4,13 +4,13 @@ import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
   readonly momentum?: number;
-  /** Looks ahead along the momentum (Nesterov 1983, in the form of Sutskever et al. 2013). */
+  /** Nesterov's momentum (1983), in the form of Sutskever et al. 2013. */
   readonly nesterov?: boolean;
   readonly weightDecay?: number;
 }
 
 /**
- * Stochastic gradient descent, with momentum as PyTorch writes it: g += wd·w; v = μ·v + g (v = g at the first step); w -= lr·v, or with
+ * Stochastic gradient descent with momentum as in PyTorch: g += wd·w; v = μ·v + g (v = g at the first step); w -= lr·v, or with
  * Nesterov's momentum w -= lr·(g + μ·v).
  * @throws PithError E_OPTION for Nesterov's momentum without momentum.
  * @example
@@ -20,7 +20,7 @@ export function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOpti
   if (nesterov && momentum === 0) throw new PithError("E_OPTION", "Nesterov momentum needs a momentum above 0.");
   return defineOptimizer({
     name: "sgd",
-    // Weight decay is part of what momentum accumulates, and is not in the graph; nor is the look ahead.
+    // The graph cannot add momentum with weight decay, which momentum accumulates, or with Nesterov.
     ...(momentum > 0 && weightDecay === 0 && !nesterov ? { carry: momentum } : {}),
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {
@@ -49,7 +49,7 @@ export function adam(options: AdamOptions = {}): Optimizer {
 }
 
 /**
- * Adam with decoupled weight decay (Loshchilov and Hutter 2019), 0.01 unless told: it shrinks the weight itself, w *= 1 - lr·wd.
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019), by default 0.01: w *= 1 - lr·wd.
  * @example
  * const optimizer = adamW({ weightDecay: 0.05 });
  */
@@ -79,8 +79,8 @@ export interface LionOptions {
 }
 
 /**
- * Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms"), steps of one size, by sign: w *= 1 - lr·wd;
- * w -= lr·sign(β₁m + (1-β₁)g); m = β₂m + (1-β₂)g. A third to a tenth of Adam's learning rate suits it.
+ * Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms"): steps by sign, w *= 1 - lr·wd; w -= lr·sign(β₁m +
+ * (1-β₁)g); m = β₂m + (1-β₂)g. A third to a tenth of Adam's learning rate suits it.
  * @example
  * const optimizer = lion({ weightDecay: 0.1 });
  */
@@ -100,11 +100,11 @@ interface OptimizerSettings {
   readonly decay: { readonly weightDecay?: number };
 }
 
-/** By name, as text says them: how one is made of the settings, and the learning rate that is usual with it. */
+/** Optimizers by name, with their default learning rate. */
 export const optimizers = {
   adam: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adam(decay) },
   adamw: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adamW(decay) },
-  // Steps of one size: a tenth of Adam's, whose are smaller (Chen et al. 2023).
+  // A tenth of Adam's rate, because the steps are larger (Chen et al. 2023).
   lion: { rate: 0.0001, make: ({ decay }: OptimizerSettings) => lion(decay) },
   sgd: {
     rate: 0.05,
@@ -114,7 +114,7 @@ export const optimizers = {
 type OptimizerName = keyof typeof optimizers;
 export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
 
-/** What is usual with adam suits an optimizer that nothing is known of. */
+/** Returns the default rate; that of Adam for custom optimizers. */
 export function usualRate({ name }: Optimizer): number {
   return optimizers[optimizerNames.find((each) => each === name) ?? "adam"].rate;
 }

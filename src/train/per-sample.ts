@@ -1,14 +1,10 @@
 /**
- * The gradient of each sample by itself, g_i = ∂loss_i/∂w, where a step of training has their mean only: for clipping sample by sample (Abadi
- * et al. 2016, "Deep learning with differential privacy"), the empirical Fisher information Σ g_i g_iᵀ, and influence (Koh and Liang 2017).
+ * Per-sample gradients, g_i = ∂loss_i/∂w: for clipping (Abadi et al. 2016, "Deep learning with differential privacy"), the
+ * empirical Fisher information Σ g_i g_iᵀ, and influence (Koh and Liang 2017). One step graph for one sample runs for each.
  *
- * One step graph for one sample, run for each: as exact as any step, in the memory of one sample. It takes longer than a batch, of which the
- * products are larger.
- *
- * A sample has a gradient of its own only where the loss of several is the mean of theirs, Σ g_i / n = g. Batch normalization by the statistics
- * of the batch, contrast between samples and the like mix them, and are refused: by the state that they carry, or because the loss of the first
- * two samples together is another than the mean of theirs. What is drawn at random (dropout) is drawn for each sample, by the seed and its
- * place.
+ * A sample has a separate gradient only if the batch loss is the mean of the sample losses, Σ g_i / n = g. Batch statistics,
+ * contrast between samples and the like are rejected: by the state that they carry, or because the loss of the first two samples
+ * differs from their mean. Dropout is drawn per sample, by the seed and its position.
  */
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
@@ -21,24 +17,22 @@ import { createStep, type Step } from "./step.ts";
 import type { StepOptions } from "./step-graph.ts";
 
 export interface SampleGradient {
-  /** Its place in the batch. */
+  /** Position in the batch. */
   readonly sample: number;
   readonly loss: number;
-  /** Parameter → its gradient, as many numbers as it has, row-major. The arrays are the caller's. */
+  /** Parameter → its gradient in the layout of the parameter. The caller owns the arrays. */
   readonly gradients: ReadonlyMap<string, Floats>;
 }
 
-/** Beside the greater loss: sums in float32 come out in another order in a batch. */
+/** Relative to the greater loss: float32 sums in a batch have another order. */
 const tolerance = 1e-4;
 
 /**
- * The gradients of the samples of a batch, one sample after the other. The model is not changed.
- *
- * @throws PithError E_UNSUPPORTED where samples mix, so that none has a gradient of its own, E_DATA where a loss is no number, and what `createStep`
- * throws.
- * @example
- * for await (const batch of data.batches({ size: 64 })) {
- *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))
+ * Yields the gradients of the samples of a batch, one sample at a time. The model is not changed.
+ * @throws PithError E_UNSUPPORTED if samples mix, so that none has a separate gradient, E_DATA if a loss is not finite, and the
+ * errors of `createStep`.
+ * @example for await (const batch of data.batches({ size: 64 })) { for await (const { sample, gradients } of
+ * perSampleGradients(model, batch, { loss: crossEntropy() }))
  *     console.log(sample, gradients.get("fc1.weight"));
  * }
  */
@@ -56,7 +50,7 @@ export async function* perSampleGradients(
   }
 }
 
-/** The same for batch after batch, by the graphs of the first. */
+/** Yields gradients for several batches with the graphs of the first. */
 export interface SampleGradients {
   of(batch: Batch): AsyncGenerator<SampleGradient>;
   release(): Promise<void>;
@@ -98,7 +92,10 @@ function requireStateless({ states: [state] }: Step): void {
   });
 }
 
-/** In inference, where nothing is drawn. @throws PithError E_UNSUPPORTED where the loss of several samples is not the mean of theirs, E_DATA where it is no number. */
+/**
+ * Runs in inference mode, without randomness. @throws PithError E_UNSUPPORTED if the batch loss is not the mean, E_DATA if it is
+ * not finite.
+ */
 async function requireApart(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
   const [first, second, both] = [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
   const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));

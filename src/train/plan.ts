@@ -1,4 +1,3 @@
-/** The options of a training, checked and complete. */
 import { infer } from "../analysis/infer.ts";
 import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
@@ -25,11 +24,9 @@ export interface Validation {
   readonly data: Dataset;
   /** Selects the best weights (default: the loss). */
   readonly metric: Metric | undefined;
-  /**
-   * Steps between evaluations, of which there is one before the first step and one at the end; if absent, one at the end of each epoch.
-   */
+  /** Steps between evaluations, besides those before the first step and at the end; default: one per epoch. */
   readonly every: number | undefined;
-  /** Evaluations without a better figure after which training ends. */
+  /** Evaluations without improvement after which training ends. */
   readonly patience: number | undefined;
 }
 
@@ -41,16 +38,14 @@ export interface Plan extends StepOptions {
   readonly optimizer: Optimizer;
   readonly learningRate: number;
   readonly schedule: Schedule;
-  /** The global gradient norm is clipped to this value. */
+  /** Maximum global gradient norm. */
   readonly clip: number | undefined;
-  /** The decay of a moving average, which takes the place of the last weights. */
+  /** Decay of a moving average, which replaces the last weights. */
   readonly average: number | undefined;
   readonly validation: Validation | undefined;
-  /** How masks change in the training. */
   readonly gradual: Gradual | undefined;
-  /** How channels shrink in the training. */
   readonly groupLasso: GroupLasso | undefined;
-  /** The step of which the weights are kept in the model. */
+  /** The step whose weights the model keeps. */
   readonly keepStep: number | undefined;
   /** Options as plain data: a resumed training must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -60,7 +55,7 @@ export interface Plan extends StepOptions {
   readonly log: string | undefined;
 }
 
-/** Steps of an epoch and of the whole training, where the number of samples is known. */
+/** Returns the steps of the whole training if the number of samples is known. */
 export function stepsOf({ data, size, accumulate, epochs }: Plan): number | undefined {
   return data.count === undefined ? undefined : Math.floor(Math.floor(data.count / size) / accumulate) * epochs;
 }
@@ -139,14 +134,14 @@ async function batchOf(model: Model, { given, data, teachers }: BatchRequest, co
   return size;
 }
 
-/** Options in which a resumed training may differ from the checkpoint. */
+/** Options that can differ from the checkpoint's in a resumed training. */
 const free: ReadonlySet<string> = new Set([
   ...["epochs", "every", "patience", "checkpoint", "resume", "log", "threads", "checkpointing", "frozenCache"],
   // Compared by content and by the actual batch size.
   ...["data", "batch"],
 ]);
 
-/** The options that identify a training: null if not given; functions and objects by name. */
+/** Returns the options that identify a training: null if not given; functions and objects by name. */
 function settingsOf(
   options: TrainOptions,
   { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
@@ -172,7 +167,6 @@ function optimizerOf(options: TrainOptions): Optimizer {
   return optimizers[optimizer].make({ momentum, nesterov, decay: weightDecay === undefined ? {} : { weightDecay } });
 }
 
-/** The training samples with augmentation. */
 function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
   const how = parseAugmentation(augment);
   if ((how.mixup ?? 0) === 0) return augmented(data, how, { seed });
@@ -186,7 +180,7 @@ function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, s
   );
 }
 
-/** Samples to train on and samples to evaluate on: the latter as given, or a share of the others, at most `most`, drawn by the seed. */
+/** Returns training and validation samples: the latter as given, or a share, at most `most`, drawn by the seed. */
 export async function openData(
   data: Dataset | string,
   validation: Dataset | string | number,

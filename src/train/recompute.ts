@@ -1,15 +1,14 @@
 /**
- * Gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"): what lies between two kept values is not kept
- * for the backward pass, but computed again there from the first of them.
+ * Gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"): values between two kept values are
+ * recomputed in the backward pass from the first of them.
  *
  *     forward    x → [a → b] → c → [d → e] → y → loss        kept: c, y
  *     backward   dy,  d' = f(c), e' = g(d'),  dd …,  dc,  a' = h(x), b' …
  *
- * The copies of nodes read kept values behind a barrier: a Reshape to the same dimensions, which waits for a gradient that arrives in this
- * part of the network and costs nothing. Without it a runtime is free to compute all parts again at the start of the backward pass, which
- * saves nothing. Optimizations must be off: they would merge copies and originals.
- *
- * What depends on no parameter or no input, what several parts read (masks, positions), and what is drawn at random, is kept.
+ * Copied nodes read kept values after a barrier: a Reshape to the same dimensions that waits for a gradient of this part. Without
+ * it, a runtime can recompute all parts at the start of the backward pass, which saves nothing. Optimizations must be off,
+ * because they would merge copies and originals. Values that depend on no parameter or no input, that several parts read (masks,
+ * positions), or that are random are kept.
  */
 import { computedFrom, cutPoints } from "../analysis/cut-points.ts";
 import { downstream } from "../analysis/downstream.ts";
@@ -32,7 +31,7 @@ interface GradientStep {
   readonly arriving: ReadonlyMap<Node, Value>;
 }
 
-/** Computes again in the backward pass what lies between these values, in place. What follows the last of them is kept. */
+/** Recomputes values between the boundaries in the backward pass, in place. Values after the last boundary are kept. */
 export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): void {
   const { model, forward, arriving } = step;
   const parts = partsOf(step, boundaries);
@@ -66,7 +65,7 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
 interface Copying {
   readonly step: GradientStep;
   readonly kept: (value: Value) => boolean;
-  /** Whether a kept value is read behind the gate: what depends on no input is there from the start. */
+  /** Returns whether a kept value is read after the barrier: values without inputs are there from the start. */
   readonly waits: (value: Value) => boolean;
   readonly copies: Copies;
   readonly gate: Value | undefined;
@@ -89,7 +88,7 @@ function copyBefore(user: Node, value: Value, { step, kept, waits, copies, gate 
     );
     for (const output of node.outputs) {
       const copy = output === undefined ? undefined : copies.get(output);
-      // A role says what the original is.
+      // A role describes the original.
       if (copy !== undefined) copy.role = undefined;
     }
   }
@@ -104,7 +103,7 @@ function behind(emit: Emit, value: Value, gate: Value): Value {
   return emit.Reshape([value, shape]);
 }
 
-/** The part in which each node of the forward pass lies; none for those behind the last boundary. */
+/** Returns the part of each forward node; none for nodes after the last boundary. */
 function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): ReadonlyMap<Node, number> {
   const parts = new Map<Node, number>();
   let part = 0;
@@ -145,16 +144,14 @@ function keptIn(
   };
 }
 
-// Where to cut a network for gradient checkpointing so that a step needs least memory (Chen et al. 2016, algorithm 3: a budget for what lies
-// between two kept values decides what is kept, and the budget is searched).
-//
-// For cut points c₁ … cₘ the memory of a choice is Σ bytes(cᵢ chosen) + max over parts of what the backward pass reads of a part. For each of
-// some budgets for the second, the first is made least by dynamic programming.
+// Chooses the cut points with the least memory (Chen et al. 2016, algorithm 3). For cut points c₁ … cₘ the memory of a choice is
+// Σ bytes(cᵢ chosen) + max over parts of what the backward pass reads of a part. For each of some budgets for the second term,
+// dynamic programming minimizes the first.
 
-/** Budgets that are tried, as parts of all that is kept without checkpointing. */
+/** Number of budgets, as fractions of the memory without checkpointing. */
 const budgets = 64;
 
-/** The values to keep; none where keeping everything needs less. */
+/** Returns the values to keep; none if keeping everything needs less. */
 export function chooseBoundaries(step: GradientStep, parameters: readonly Value[]): ReadonlySet<Value> {
   const { model, inference, forward } = step;
   const counted = computedFrom(model.graph, parameters, inference);
@@ -162,7 +159,7 @@ export function chooseBoundaries(step: GradientStep, parameters: readonly Value[
     node.outputs.some((output) => output !== undefined && counted.has(output)),
   );
   const cuts = cutPoints(nodes, new Set([...counted].filter(({ type }) => fixedDims(type?.dims) !== undefined)));
-  // Behind each cut point: the bytes that the backward pass reads of what was made until there.
+  // Bytes, up to each cut point, that the backward pass reads.
   const read = [0];
   const ends = new Set(cuts.map(({ producer }) => producer));
   let sum = 0;
@@ -176,9 +173,9 @@ export function chooseBoundaries(step: GradientStep, parameters: readonly Value[
 }
 
 /**
- * The cut points to choose, by their places.
+ * Returns the indices of the cut points to choose.
  * @param sizes Bytes of each cut point.
- * @param read Bytes read of all before: the start, each cut point (which may itself be read), and the end.
+ * @param read Bytes read of all before: the start, each cut point (which can itself be read), and the end.
  */
 export function leastMemory(sizes: readonly number[], read: readonly number[]): readonly number[] {
   const total = read.at(-1) ?? 0;
@@ -193,14 +190,14 @@ export function leastMemory(sizes: readonly number[], read: readonly number[]): 
   return best;
 }
 
-/** The cheapest choice whose parts stay within a limit. */
+/** Returns the cheapest choice whose parts stay within a limit. */
 function within(
   limit: number,
   sizes: readonly number[],
   read: readonly number[],
 ): { readonly memory: number; readonly chosen: readonly number[] } | undefined {
   const count = sizes.length;
-  /** Places 0 (the start), 1 … count (cut points), count + 1 (the end): what is kept at least up to there, and the place before. */
+  /** Minimum kept bytes up to each position (0: start, 1 … count: cut points, count + 1: end), and the previous position. */
   const kept: number[] = [0];
   const before: number[] = [-1];
   for (let end = 1; end <= count + 1; end++) {
@@ -231,14 +228,11 @@ function bytesOf({ type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-// In which order a runtime computes gradients, and so how long it keeps what they need.
-//
-// ONNX Runtime does not run nodes in the order of the file. It starts from those that nothing reads, the last of the file first, and runs
-// before each what it needs, depth first. With the gradient of the first layer as the last node all others come after it: every activation
-// and every gradient of one is kept to the end. So what nothing reads stands at the end of the file, in the order opposite to the one
-// wanted: the loss is computed first, then the gradients of the last layer, whose activations are free from then on.
+// ONNX Runtime does not run nodes in file order. It starts from the last node that nothing reads and computes depth first what it
+// needs. If that is the gradient of the first layer, all activations and gradients stay in memory to the end. So these nodes go
+// to the end of the file in reverse order: the loss runs first, then the gradients of the last layer.
 
-/** Reorders nodes that nothing reads so that those are run first that stand first. */
+/** Reorders nodes that nothing reads so that the runtime runs them in their present order. */
 export function runInOrder(graph: Graph): void {
   const ends = [...graph.nodes()].filter((node) => node.outputs.every((output) => (output?.uses.size ?? 0) === 0));
   graph.moveToEnd(ends.reverse());

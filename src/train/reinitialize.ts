@@ -1,8 +1,6 @@
 /**
- * A network as it was before it learnt anything: its graph, with numbers that are drawn anew. Running statistics say
- * a mean of 0 and a variance of 1, and get the role `state`, by which any later training measures them anew: that is said where it is done.
- *
- * Roles are honoured: buffers and masks stay, what is tied stays tied.
+ * Reinitializes a network: roles stay (buffers, masks, ties). Running statistics become mean 0 and variance 1 with the role
+ * `state`, so that a later training updates them.
  */
 
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -26,14 +24,10 @@ import { reportParted } from "./shared-constants.ts";
 import { copyOfTied } from "./ties.ts";
 
 /**
- * Draws all parameters of a model anew, in place, by the seed of the context: the same network, to be trained from scratch. Parameters of which no
- * operator says what they are, and weights that are stored as codes, stay, and are Misses.
- *
- * Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward
- * neural networks".
- * @example
- * await reinitialize(model, {}, { seed: 1 });
- * await train(model, { data, epochs: 20 });
+ * Reinitializes all parameters in place, by the seed of the context, to train the network from scratch. Unclassified parameters
+ * and quantized weights stay and are reported as misses. Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and
+ * Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
+ * @example await reinitialize(model, {}, { seed: 1 }); await train(model, { data, epochs: 20 });
  */
 export const reinitialize = definePass({
   id: "reinitialize",
@@ -100,18 +94,17 @@ function drawn(type: FloatType, dims: readonly number[], start: Initialization, 
   return inMemory(fromNumbers(type, dims, Float64Array.from({ length: elementCount(dims) }, entry)));
 }
 
-// What a stored tensor holds before anything was learnt, as the entries of the operators say that compute with it.
+// Initial values, by the definitions of the operators that read them:
 //
-// - Weights of layers: variance 2 / inputs where an activation follows (a rectifier or what resembles it, element by element, behind a bias or a
-//   normalization perhaps; He et al. 2015), elsewhere 2 / (inputs + outputs) (Glorot and Bengio 2010). Each tap of a kernel counts as an input and
-//   as an output, of its group.
-// - Tables (words, positions): variance 1 / columns, so rows of length 1, whose products with vectors of variance 1 have that too.
-// - Scales: 1. Biases, and other vectors: 0.
+// - Weights: variance 2 / inputs before an activation (perhaps after a bias or normalization; He et al. 2015), else 2 / (inputs +
+//   outputs) (Glorot and Bengio 2010). Kernel taps count as inputs and outputs of their group.
+// - Embedding tables: variance 1 / columns, so rows of length 1, whose products with vectors of variance 1 have variance 1.
+// - Scales: 1. Biases and other vectors: 0.
 
-/** One number, or the variance of many around 0. */
+/** A constant, or the variance of random values around 0. */
 type Initialization = number | { readonly variance: number };
 
-/** Undefined where no operator says what it is: the scale of a rounding, for instance, which belongs to what it rounds. */
+/** Returns undefined for unclassified parameters, such as quantization scales. */
 function initializationOf(value: Value, inference: Inference): Initialization | undefined {
   const found = [...readings(value, inference)];
   for (const { node, bound, input } of found) {
@@ -133,7 +126,7 @@ function weightVariance(node: Node, role: WeightRole, inference: Inference): num
   return isActivated ? 2 / (taps * inputs) : 2 / (taps * (inputs + outputs));
 }
 
-/** Whether a function of each element reads it, perhaps behind what only scales and shifts. */
+/** Returns whether an element-wise function reads a value, perhaps after scaling and shifting. */
 function reachesActivation(value: Value | undefined, inference: Inference): boolean {
   return [...(value?.uses ?? [])].some(({ node, input }) => {
     const bound = inference.at(node);

@@ -1,4 +1,4 @@
-/** Resuming from a checkpoint: which file, what must be the same, and how the state is restored. */
+/** Resumes from a checkpoint: selects the file, compares the identity, restores the state. */
 import { fileKind } from "#platform";
 import { contentHash } from "../data/hash.ts";
 import { memory } from "../data/indexed.ts";
@@ -60,12 +60,12 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   if (best !== undefined) best.graph.operators = trained.graph.operators;
   const text = lengthText(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
-  // An older checkpoint has no curve.
+  // Older checkpoints have no curve.
   const whole = { ...counters, curve: counters.curve ?? startCurve(counters.steps) };
   return { path, bestPath, model, state, counters: whole, identity, epochs, best };
 }
 
-/** A note if a training is resumed with another number of epochs. */
+/** Returns a note if the number of epochs has changed. */
 function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
   const { epochs, schedule } = plan;
   const done = epoch - 1;
@@ -100,20 +100,19 @@ export async function beginningOf(model: Model, plan: Plan, { seed }: Pick<Conte
   };
 }
 
-/** "200 samples, 1f0c99ab" */
+/** Returns, for example, "200 samples, 1f0c99ab". */
 async function contentOf(data: Dataset): Promise<string> {
   const count = data.count === undefined ? "a stream" : `${data.count} samples`;
   return `${count}, ${await printOf(data)}`;
 }
 
-/** A hash of the first sample. */
 async function printOf(data: Dataset): Promise<string> {
   return (await contentHash(memory(data.name, await firstBatch(data)))).slice(0, 8);
 }
 
 /**
- * Restores the state of a checkpoint, and returns the best weights until then.
- * @throws PithError E_OPTION if other tensors are trained, E_DATA if the checkpoint is of other parameters.
+ * Restores the state of a checkpoint and returns the best weights so far.
+ * @throws PithError E_OPTION if other tensors are trained, E_DATA if the checkpoint belongs to other parameters.
  */
 export async function continueTraining(
   training: TrainingState,
@@ -137,7 +136,7 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }
 
-/** Whether the values hold the same numbers; not if a training is resumed with a model that was trained further. */
+/** Returns whether the values are unchanged; false if the resumed model was trained further. */
 export async function isAsGiven(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const [{ tensor: now }, before] of given) {
     if (now === before || now === undefined) continue;

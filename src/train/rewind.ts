@@ -1,4 +1,3 @@
-/** Rewinding: the weights of an earlier step under the masks of now. */
 import { maskedBy } from "../analysis/masks.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -7,17 +6,13 @@ import { type Change, definePass, noOptions, type Outcome } from "../passes/pass
 import { sameDims } from "../tensor/dims.ts";
 
 /**
- * Puts back the weights that `train` kept with `keepStep`, in place; masks stay, so what is trained next is the lottery ticket: the weights that
- * were found to matter, as they were at that step. What was kept stays in the model, for the next round, until its masks are folded in (`remove`).
- *
- * Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis"
- * (rewinding to a step after the first).
- * @throws PithError E_OPTION where no weights are kept.
- * @example
- * await train(net, { data, epochs: 10, keepStep: 0 });
- * await prune(net, { amount: 0.8, keepMasks: true });
- * await rewind(net);
- * await train(net, { data, epochs: 10 });
+ * Restores the weights that `train` kept with `keepStep`, in place. Masks stay, so the result is a lottery ticket. The kept
+ * weights stay in the model for the next round until the masks are folded in (`remove`). Source: Frankle and Carbin 2019, "The
+ * lottery ticket hypothesis"; Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis" (rewinding to a
+ * step after the first).
+ * @throws PithError E_OPTION if the model has no kept weights.
+ * @example await train(net, { data, epochs: 10, keepStep: 0 }); await prune(net, { amount: 0.8, keepMasks: true }); await
+ * rewind(net); await train(net, { data, epochs: 10 });
  */
 export const rewind = definePass({
   id: "rewind",

@@ -1,15 +1,12 @@
 /**
- * What the stored tensors of a model are in a training, decided once, where it starts, and written as roles: into the model itself, so that
- * checkpoints, results and whatever is trained from them carry it. What has a role is believed; the rest is told by the graph and by its numbers.
+ * Roles of stored tensors in a training, decided at its start and stored in the model. Existing roles take precedence.
  *
  * - `buffer`: masks and sinusoids (`fixed-tables.ts`), which are not trained.
- * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), trains as one.
- * - `state`, where asked: the running statistics of a normalization. A file is for inference, so an exported network trains with its statistics as
- *   they are; with that role each step normalizes by the statistics of its batch, and lets them flow into the running ones, as PyTorch's
- *   `train()` mode does (`step-graph.ts`).
+ * - `tied`: a matrix that is stored twice, perhaps transposed (`ties.ts`), is one parameter.
+ * - `state`, on request: running statistics. An exported network trains with fixed statistics; with this role each step
+ *   normalizes by batch statistics and updates the running ones, like PyTorch's `train()` (`step-graph.ts`).
  *
- * What a file stores as one only because it is equal is parted first: statistics from what is trained,
- * scales and biases of several layers that have learnt nothing yet (`shared-constants.ts`).
+ * Tensors that a file shares only because they are equal are separated first (`shared-constants.ts`).
  */
 
 import { downstream } from "../analysis/downstream.ts";
@@ -26,20 +23,19 @@ import { type ConstantCopy, giveOwnStatistics, partConstants } from "./shared-co
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
-  /** What got a role. */
+  /** Values that got a role. */
   readonly declared: ReadonlyMap<Value, Role>;
-  /** Running statistics that were stored as one with what is trained, and are now stored apart. */
+  /** Running statistics that shared a tensor with a trained parameter and are now separate. */
   readonly ownStatistics: readonly ConstantCopy[];
-  /** What was stored as one and now learns apart. */
+  /** Parameters that shared a tensor and are now separate. */
   readonly parted: readonly ConstantCopy[];
-  /** Why what was asked for is not so. */
+  /** Requests that could not be met. */
   readonly misses: readonly Miss[];
 }
 
 /**
- * Writes roles into a model, in place: buffers and ties that its numbers tell, and with `batchStatistics` its running statistics as states. Scales of
- * ones and biases of zeros that the file stores once for several layers become tensors of their own. `train`
- * does so where it starts; a step of your own is created from what it leaves.
+ * Writes roles into a model, in place: buffers, ties and, with `batchStatistics`, states. Scales of ones and biases of zeros that
+ * several layers share become separate tensors. `train` does this itself; call it before `createStep` for a custom loop.
  * @example
  * const { misses } = await declareRoles(model, { batchStatistics: true });
  * for (const miss of misses) console.warn(miss.at, miss.reason);
@@ -54,7 +50,7 @@ export async function declareRoles(
   const inference = infer(model);
   const trained = parametersOf(model, inference);
   const declared = new Map<Value, Role>();
-  // In the order of the file: the first of two equal matrices is the one that is trained.
+  // In file order: the first of two equal matrices is the one that is trained.
   const parameters = [...model.graph.values()].filter((value) => trained.has(value));
   for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
     declared.set(value, buffer);
@@ -65,7 +61,7 @@ export async function declareRoles(
   return { declared, ownStatistics, parted, misses };
 }
 
-/** Whether a network has running statistics that training could update. */
+/** Returns whether a network has running statistics that training could update. */
 export function hasRunningStatistics(model: Model, inference: Inference): boolean {
   return [...model.graph.nodes()].some((node) => {
     const bound = inference.at(node);
@@ -75,7 +71,7 @@ export function hasRunningStatistics(model: Model, inference: Inference): boolea
   });
 }
 
-/** Running statistics: what nodes that compute something else in training carry on, in floats. A switch of theirs (dropout) is none. */
+/** Declares the float values that nodes carry in training mode. The switch of a dropout is not one. */
 function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
   const misses: Miss[] = [];
   let found = 0;
@@ -107,7 +103,7 @@ function whyNotCarried({ name, tensor, role }: Value): string | undefined {
   return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${roleWords(role)}`;
 }
 
-/** Layers whose weight is stored as codes; not those of which `trained` moves what the codes stand for, as a palette. */
+/** Returns layers with quantized weights, except those whose values `trained` moves, as a palette does. */
 export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
   const moved = downstream(model.graph, trained, inference);
   return layers(model, inference).flatMap(({ name, weight }) => {
@@ -118,7 +114,7 @@ export function quantizedWeights(model: Model, inference: Inference, trained: re
   });
 }
 
-/** Whether codes, as long as they are integers, meet one of these values. */
+/** Returns whether a quantized value meets one of these values before it becomes a float. */
 function meetsAny(codes: Value, values: ReadonlySet<Value>): boolean {
   const integers = new Set([codes]);
   for (const value of integers) {

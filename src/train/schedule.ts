@@ -1,11 +1,6 @@
-/**
- * Schedules: the learning rate over a training, as a factor of its greatest value.
- *
- * A schedule is a function of the step (from 0) and the number of steps; nothing runs along, so a training that is continued needs no more
- * than its step.
- */
+/** Learning rate schedules: pure functions of the step (from 0) and the number of steps, so resuming needs no state. */
 
-/** Factor of the learning rate at a step; 1 where the number of steps is not known. */
+/** Returns the factor of the learning rate at a step; 1 if the number of steps is unknown. */
 export type Schedule = (step: number, total: number) => number;
 
 /** @example const schedule = constantRate(); */
@@ -18,7 +13,7 @@ export interface StepDecayOptions {
 }
 
 /**
- * Falls by a factor at given shares of the training: to a tenth at a half and at three quarters unless told (He et al. 2016, CIFAR-10).
+ * Multiplies the rate by a factor at given shares of the training; by default 0.1 at 1/2 and 3/4 (He et al. 2016, CIFAR-10).
  * @example
  * const schedule = stepDecay({ at: [0.3, 0.6, 0.9], factor: 0.2 });
  */
@@ -27,13 +22,13 @@ export function stepDecay({ at = [0.5, 0.75], factor = 0.1 }: StepDecayOptions =
 }
 
 /**
- * Half a cosine, from 1 down to 0 (Loshchilov and Hutter 2017, without restarts).
+ * Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts).
  * @example
  * const schedule = warmUp(cosineDecay(), 0.05);
  */
 export const cosineDecay = (): Schedule => (step, total) => (1 + Math.cos((Math.PI * step) / total)) / 2;
 
-/** A straight line from 1 down to 0. @example const schedule = linearDecay(); */
+/** A straight line from 1 to 0. @example const schedule = linearDecay(); */
 export const linearDecay = (): Schedule => (step, total) => 1 - step / total;
 
 export interface OneCycleOptions {
@@ -46,8 +41,8 @@ export interface OneCycleOptions {
 }
 
 /**
- * Up along half a cosine and down along another (Smith and Topin 2018), with PyTorch's defaults: a rise over three tenths from 1/25, and down
- * to 1/10,000 of that.
+ * Rises along half a cosine and falls along another (Smith and Topin 2018), with PyTorch's defaults: a rise over 0.3 of the
+ * training from 1/25, and a fall to 1/10,000 of that.
  * @example
  * const schedule = oneCycle({ rise: 0.2 });
  */
@@ -64,7 +59,7 @@ export function oneCycle({ rise = 0.3, divisor = 25, lastDivisor = 1e4 }: OneCyc
 }
 
 /**
- * A straight line up to 1 over the first steps (a share of the training below 1, else a number of steps); the schedule begins where it ends.
+ * Rises linearly to 1 over `length` (a share of the training below 1, else steps), then follows the schedule.
  * @example
  * const schedule = warmUp(cosineDecay(), 500);
  */

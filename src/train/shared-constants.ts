@@ -1,12 +1,11 @@
 /**
- * Scales of ones and biases of zeros that a file stores once for several layers. Exporters and clean-ups store what is equal once, and layers that
- * have learnt nothing yet hold equal numbers; they are not meant to be one. Trained as one, all of them would move by the sum of their
- * gradients. Each reader gets a tensor of its own.
+ * Separates scales of ones and biases of zeros that a file shares between layers only because they are equal. Trained as one, all
+ * would move by the sum of their gradients.
  *
  *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
  *
- * Stays one: what has a role; what has learnt, so that its numbers differ; what readers share that share learned numbers besides, as the steps
- * of a recurrent layer do.
+ * Tensors with a role stay shared, and so do tensors with different values and those whose readers share learned tensors, too,
+ * like the steps of a recurrent layer.
  */
 import type { Inference } from "../analysis/infer.ts";
 import { type ParameterRead, parameterReads } from "../analysis/parameters.ts";
@@ -17,23 +16,22 @@ import type { Context } from "../passes/index.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { groupBy } from "../tensor/group-by.ts";
 
-/** A reader's tensor of its own: input `input` of the node that makes the value `reader`. All by their names, which copies of the model share. */
+/** A separate tensor for input `input` of the node that computes `reader`; by name, because copies of the model share names. */
 export interface ConstantCopy {
   readonly reader: string;
   readonly input: number;
   readonly before: string;
-  /** The tensor that others read, too: `before`, or what that is another name of. */
+  /** The shared tensor: `before`, or the tensor of which `before` is an alias. */
   readonly stored: string;
   readonly own: string;
 }
 
-/** Larger ones are matrices, which are never ones. */
+/** Larger tensors are matrices, which are never ones. */
 const mostBytes = 2 ** 20;
 
-/** Gives each reader its own, in place; what comes back says what was done. */
 export async function partConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
   const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
-  // Of each node what it reads of learned numbers that others read, too.
+  // Per node, the learned tensors that other nodes read, too.
   const shared = new Map<Node, string>();
   const constants: (readonly [root: Value, readers: readonly ParameterRead[]])[] = [];
   for (const [root, readers] of byRoot) {
@@ -69,7 +67,7 @@ export function reportParted(parted: readonly ConstantCopy[], { log }: Pick<Cont
   log({ id: "parted", text });
 }
 
-/** Whether a stored tensor holds one number throughout: of a single one, 0 or 1, which others may have come to. */
+/** Returns whether all elements are equal. A single element must be 0 or 1, since learned values can be equal, too. */
 async function isUnlearnt({ tensor, role }: Value): Promise<boolean> {
   if (role !== undefined || tensor === undefined || !isFloat(tensor.type) || tensor.bytes > mostBytes) return false;
   const numbers = toFloat64(await tensor.read());
@@ -91,7 +89,7 @@ function partsOf(
     return [{ ...use, module: sharedWith(read.node, shared) ?? read }];
   });
   const modules = [...groupBy(uses, ({ module }) => module).values()];
-  // Where something else reads it, too, it stays what it is for that.
+  // Other readers keep the original.
   const apart = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
   return apart.flatMap((uses) => {
     let own = graph.freshName(root.name);
@@ -108,7 +106,7 @@ function partsOf(
   });
 }
 
-/** Where a reader's path to the stored tensor begins, if it has no other reader. */
+/** Returns where a reader's path from the stored tensor begins, if the path has no other reader. */
 function useBehind({ node, input, root }: ParameterRead): Use | undefined {
   const value = node.inputs[input];
   if (value === root) return { node, input };
@@ -122,7 +120,7 @@ function useBehind({ node, input, root }: ParameterRead): Use | undefined {
   return undefined;
 }
 
-/** The learned tensors that a node, or the one before it, reads and others, too; undefined where there are none. */
+/** Returns the learned tensors that a node, or the one before it, shares with others; undefined without any. */
 function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
   const near = node.inputs.flatMap((value) =>
     value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),
@@ -130,9 +128,8 @@ function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | und
   return shared.get(node) ?? (near.length === 0 ? undefined : near.join(""));
 }
 
-// Running statistics that are stored as one tensor with what is trained. Exporters and clean-ups store what is equal once, and in a network that
-// has learnt nothing the mean of a batch normalization equals its bias (0), the variance its scale (1). Nobody means them to be one: the mean
-// would move with the bias and take its effect back, or, as a running statistic, overwrite it. They get tensors of their own.
+// Separates running statistics from trained parameters: in an untrained network the mean of a batch normalization equals its bias
+// (0), and the variance its scale (1). A shared mean would move with the bias, or overwrite it.
 
 export function giveOwnStatistics(
   model: Model,

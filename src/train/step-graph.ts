@@ -28,14 +28,14 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
   readonly draws: boolean;
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
-  /** Bytes of values that a step needs at the same time. */
+  /** Peak bytes of a step's values. */
   readonly bytes: number;
-  /** Feeds of the session for a batch, besides the parameters; `drawn` is the random number of the step. */
+  /** Returns the feeds for a batch, besides the parameters; `drawn` is the random number of the step. */
   feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
 }
 
 /**
- * Writes the loss on top, differentiates, loads.
+ * Adds the loss, differentiates and loads the graph.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit the model.
  */
 export async function loadStepGraph(
@@ -47,7 +47,7 @@ export async function loadStepGraph(
   context: Context,
 ): Promise<StepGraph> {
   const working = prepared.clone();
-  // Without the teacher, which the loss adds.
+  // Taken before the loss adds the teacher's nodes.
   const own = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
   const tensors = written.parameters.flatMap((name) => working.graph.value(name)?.tensor ?? []);
@@ -99,22 +99,19 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
   await frozen?.release();
 }
 
-// Nodes that compute something else while they are trained: batch normalization takes the statistics of the batch and lets them flow into its
-// running ones, dropout drops. A file is for inference; what makes such nodes differ in training is the role `state` of a stored tensor that
-// they read (running statistics, the switch of a dropout), or that they say so themselves (training_mode = 1). So an exported network
-// trains with its statistics frozen, and one that is built here, or is given that role, does not.
-//
-// Where the parameters of such a node are not trained, it stays as it is in inference: a frozen layer is frozen whole.
+// Some nodes compute something else in training: batch normalization uses batch statistics and updates its running ones, dropout
+// drops values. They do so if a stored tensor that they read has the role `state`, or if the file says training_mode = 1. Nodes
+// whose parameters are not trained stay in inference mode.
 
 interface TrainingForms {
-  /** Stored tensor → the value that is stored in its place for the next step. */
+  /** Stored tensor → its value in the next step. */
   readonly states: ReadonlyMap<string, string>;
-  /** The input with a random odd number below 2³¹ for each step, where something is drawn. */
+  /** The input with a random odd number below 2³¹ per step, if any node draws. */
   readonly draw: string | undefined;
 }
 
 /**
- * Writes those of the given nodes that have one in their training form, in place.
+ * Rewrites the given nodes in their training form, in place.
  * @param wanted Names of the stored tensors that are trained.
  * @throws PithError E_NOT_DIFFERENTIABLE for a node whose form cannot be written.
  */
@@ -136,7 +133,7 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: Read
     const parameters = bound.parameters().map((input) => node.inputs[input]);
     const trained = parameters.some((value) => value !== undefined && wanted.has(storedRoot(value)?.name ?? ""));
     if (!form.declared && !(asked && (trained || parameters.length === 0))) continue;
-    // A second node of the same state reads the output of the first.
+    // A second node with the same state reads the output of the first.
     const now = node.inputs.map((value) => (value === undefined ? value : (states.get(value.name) ?? value)));
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
     const written = form.write(emit, now, draw);
@@ -158,7 +155,7 @@ export interface StepOptions extends Selection {
   readonly loss: Loss;
   /** Train exactly these stored tensors, instead of the parameters of the selected layers. */
   readonly parameters?: readonly string[];
-  /** Stored masks that are fed, and differentiated by, beside the parameters. */
+  /** Stored masks that are fed and differentiated by. */
   readonly masks?: readonly string[] | undefined;
   /** Learning rate factors by patterns of layers or tensors; the last match counts. */
   readonly rates?: Readonly<Record<string, number>> | undefined;
@@ -168,6 +165,6 @@ export interface StepOptions extends Selection {
   /** Bytes of the cache of frozen parts (0), for `samples` per epoch. */
   readonly frozenCache?: number | undefined;
   readonly samples?: number | undefined;
-  /** Compute activations again in the backward pass instead of keeping them: less memory, a third more time. */
+  /** Recompute activations in the backward pass instead of keeping them: less memory, a third more time. */
   readonly checkpointing?: boolean | undefined;
 }

@@ -1,8 +1,6 @@
 /**
- * Training steps: the differentiated graph in a session, the parameters as arrays that are fed without a copy, and buffers that the
- * gradients are written into.
- *
- * A graph is built for the sizes of a batch; a batch of other sizes (longer texts) gets another graph over the same arrays.
+ * Training steps: the differentiated graph in a session, with parameters and gradients in arrays that are shared without copies.
+ * Batches of another size (longer texts) get another graph over the same arrays.
  */
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -29,7 +27,7 @@ import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
   readonly parameters: readonly OptimizedParameter[];
-  /** Masks that are fed as parameters are (`StepOptions.masks`): an optimizer is not given them. */
+  /** Masks that are fed like parameters (`StepOptions.masks`) but not optimized. */
   readonly masks: readonly OptimizedParameter[];
   /** Names of the parameters of the loss. */
   readonly own: ReadonlySet<string>;
@@ -39,13 +37,11 @@ export interface Step {
   readonly draws: boolean;
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
-   * @param place Random numbers (dropout) are drawn by the seed and these numbers (default: the count of runs).
-   * @param progress The input of scheduled numbers of the loss (default: the end of the training).
+   * @param place Numbers that, with the seed, determine random draws (default: the count of runs).
+   * @param progress Progress for scheduled factors of the loss (default: the end of the training).
    */
   run(batch: Batch, place?: readonly number[], progress?: Progress): Promise<number>;
-  /**
-   * Writes the parameters, then the states, then the masks, or other numbers for them, into a model as stored tensors, also for weights in Constant nodes.
-   */
+  /** Writes parameters, states and masks (or `weights` in this order) into a model, also for weights in Constant nodes. */
   store(model: Model, weights?: readonly Floats[]): void;
   release(): Promise<void>;
 }
@@ -56,7 +52,7 @@ export interface State {
 }
 
 /**
- * Builds the loss on top of a copy of the model, differentiates it for batches like `example`, and loads it.
+ * Adds the loss to a copy of the model, differentiates it for batches like `example`, and loads it.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_NAME for layers that do not exist, E_DATA if the data does not fit the model.
  */
 export async function createStep(
@@ -80,7 +76,6 @@ export async function createStep(
   };
 }
 
-/** `createStep` for a model whose roles are declared. */
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
   const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
   const kept = { bytesLeft: options.frozenCache ?? 0, samples: options.samples };
@@ -88,7 +83,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   const load = (batch: Batch) => loadStepGraph(working, batch, wanted, options, kept, { ...context, log });
   const graphs = bySizes(load, releaseStepGraph);
   const first = await graphs.of(example);
-  // Graphs for batches of other sizes decide the same.
+  // Graphs for other batch sizes make the same decisions.
   log = () => {};
   for (const [name, node] of first.stopped) {
     const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
@@ -119,7 +114,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     draws: first.draws,
     async run(batch, place = [runs++], progress = trainingEnd) {
       const graph = await graphs.of(batch);
-      // The previous gradient is fed from the buffer that the next one is written into: the only node that reads it computes the next.
+      // The previous gradient is fed from the buffer of the next one, which is safe because only one node reads it.
       const carriedFeeds: Record<string, Dense> = {};
       const buffers: Record<string, Dense> = { [graph.loss]: lossBuffer };
       for (const { name, gradient } of arrays) {
@@ -165,7 +160,7 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
   const wanted = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
-  // The role keeps trained tensors from being folded into computed ones: a transposed copy, a product with a mask.
+  // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
   for (const name of wanted) {
     asParameter(model, name);
     await widen(model, name);
@@ -179,9 +174,7 @@ function asParameter(model: Model, name: string): void {
   if (value !== undefined) value.role ??= parameter;
 }
 
-/**
- * 16-bit parameters become float32, cast where they are read, so that small steps add up (Micikevicius et al. 2018, "Mixed precision training").
- */
+/** Converts 16-bit parameters to float32 so that small steps add up (Micikevicius et al. 2018, "Mixed precision training"). */
 async function widen(model: Model, name: string): Promise<void> {
   const value = model.graph.value(name);
   const dense = await value?.tensor?.read();
@@ -212,10 +205,7 @@ const trainedView = ({ values, gradient, ...rest }: Arrays): OptimizedParameter 
   gradient: gradient.data,
 });
 
-/**
- * Copies of stored tensors, in memory with room for the state of the optimizer.
- * @throws PithError E_TYPE_MISMATCH if one is not of floats.
- */
+/** Copies stored tensors into memory with room for the optimizer state. @throws PithError E_TYPE_MISMATCH if one is not of floats. */
 async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {
   const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
   const arrays: NamedWeight[] = [];
@@ -247,7 +237,7 @@ function storeArrays(
   }
 }
 
-/** In the type that the model stores: rounded to 16 bits. */
+/** Stores values in the type of the model, rounded to 16 bits if necessary. */
 function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
   const found = model.graph.value(name);
   if (found === undefined) return;

@@ -1,4 +1,3 @@
-/** A frozen model in the graph of the model that is trained, on the same samples. */
 import { infer } from "../analysis/infer.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
@@ -13,10 +12,10 @@ import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } fro
 import { typeCodes } from "../tensor/types.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
-/** The file's name alone: folders differ from run to run. */
+/** Returns the file name without folders, which differ from run to run. */
 export const teacherName = ({ place = "a model" }: Model): string => place.slice(place.search(/[^\\/]*$/));
 
-/** Copies the teacher, in inference mode, into the student's graph. It reads the student's inputs; both get the newer operator set of the two. */
+/** Copies the teacher in inference mode into the student's graph, on the student's inputs; both get the newer opset. */
 export function teacherBeside(model: Model, emit: Emit, reference: Model): NamedValues {
   const teacher = reference.clone();
   teacher.graph.operators ??= model.graph.operators;
@@ -64,7 +63,7 @@ function freeze(teacher: Model): void {
   }
 }
 
-/** Dimensions of the other inputs, where named sizes determine them. */
+/** Returns dimensions of the other inputs that named sizes determine. */
 function ofTheSameSizes(
   { graph }: Model,
   known: ReadonlyMap<string, readonly number[]>,
@@ -85,7 +84,7 @@ function ofTheSameSizes(
   );
 }
 
-/** The student's input that an input of the teacher reads: of the same name; if the teacher has one input, the only one, or the only one of its type. */
+/** Returns the student's input for an input of the teacher: of the same name, or else the only one (of its type) for a single input. */
 function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
   const own = feeds.find(({ name }) => name === input.name);
@@ -94,10 +93,7 @@ function feedOf(input: Value, student: Model, teacher: Model): Value | undefined
   return others.length === 0 ? found : undefined;
 }
 
-/**
- * Checks before any sample is read that the sizes of the inputs fit.
- * @throws PithError E_SHAPE_MISMATCH with the sizes of both.
- */
+/** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both. */
 export function requireFittingTeacher(student: Model, teacher: Model): void {
   for (const wanted of teacher.graph.feeds) {
     const own = feedOf(wanted, student, teacher);
@@ -115,7 +111,7 @@ function unfed({ name }: Value, { graph }: Model): PithError {
   });
 }
 
-/** Whether a reshape converts one to the other: 784 and 1×28×28, but not 3×32×32 and 32×32×3, whose channels it would mix. */
+/** Returns whether a reshape converts the shape: 784 to 1×28×28, but not 3×32×32 to 32×32×3, which would mix channels. */
 function holdsTheSame(from: readonly number[], to: readonly number[]): boolean {
   const a = from.filter((dim) => dim !== 1);
   const b = to.filter((dim) => dim !== 1);
@@ -135,7 +131,7 @@ function misfit(own: Value, wanted: Value): PithError {
   );
 }
 
-/** The student's input, reshaped (784 to 1×28×28) and cast for the teacher. */
+/** Reshapes (784 to 1×28×28) and casts the student's input for the teacher. */
 function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
   const [type, wantedType] = [own.type?.type, wanted.type?.type];

@@ -1,10 +1,7 @@
 /**
- * One matrix that the file stores twice, perhaps transposed, is one parameter: embedding and output of a language model, which exporters fold
- * into two tensors. Trained apart, the two drift into a network that its authors did not mean.
- *
- * Matrices with the same numbers are taken for one; that two were filled alike by chance is not to be expected of random numbers, so one of
- * equal entries throughout (zeros, ones) is not. That is decided once and written into the model as the role `tied(embedding.weight, transposed)`
- * (`roles.ts`); what has that role is tied, whatever its numbers.
+ * Ties matrices that a file stores twice, perhaps transposed, such as the embedding and output of a language model. Trained
+ * separately, they would drift apart. Equal matrices count as tied unless all elements are equal (zeros, ones). The role
+ * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
  */
 import { emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -26,7 +23,7 @@ interface Copy {
   readonly transposed: boolean;
 }
 
-/** The matrices among these stored tensors that are copies of one before them. Only matrices whose sizes occur twice are read. */
+/** Returns matrices that are copies of an earlier one. Only matrices whose sizes occur twice are read. */
 export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy[]> {
   const ties: Copy[] = [];
   const matrices = values.filter(({ tensor }) => tensor?.dims.length === 2 && Math.min(...tensor.dims) >= 2);
@@ -58,7 +55,7 @@ async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<C
   return undefined;
 }
 
-/** A number that is the same for the same entries in whatever order: their bytes, added up in words (which wrap around). */
+/** Returns an order-independent checksum: the sum of the bytes as words, with wraparound. */
 function sumOf({ data }: Dense): number {
   if (!ArrayBuffer.isView(data)) return 0;
   const { buffer, byteOffset, byteLength } = data;
@@ -71,9 +68,7 @@ function sumOf({ data }: Dense): number {
   return sum;
 }
 
-/**
- * Lets what reads a copy read the first instead, in place; returns the copies. `wanted` names the stored tensors that are trained.
- */
+/** Redirects readers of a copy to the first matrix, in place; returns the copies. `wanted` names the trained tensors. */
 export function tie(model: Model, wanted: ReadonlySet<string>): readonly Tie[] {
   const ties: Tie[] = [];
   for (const { name, role, tensor } of model.graph.values()) {
@@ -91,7 +86,7 @@ function substituteCopy(model: Model, name: string, of: string, transposed: bool
   const emit = emitInto(model, { by: "train", before });
   const same = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
   const [own, other] = [copy.tensor?.type, first.tensor?.type];
-  // One of the two may have been halved.
+  // One of the two can be in half precision.
   replaceUses(copy, own === undefined || own === other ? same : emit.Cast([same], { to: typeCodes[own] }));
 }
 

@@ -1,4 +1,3 @@
-/** The options of `train`. */
 import * as v from "valibot";
 import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
@@ -11,7 +10,7 @@ import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
 import { type Schedule, schedules } from "./schedule.ts";
 
-/** The default batch size of models that take any. */
+/** The default batch size of models with a symbolic batch dimension. */
 export const usualBatch = 128;
 
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
@@ -132,7 +131,7 @@ type Dependent = Partial<
   Pick<v.InferInput<typeof trainEntries>, "checkpoint" | "resume" | "validation" | "every" | "patience">
 >;
 
-/** The option that another option requires and that is missing; undefined if all are there. */
+/** Returns a message about a missing option that another one requires; undefined if none is missing. */
 export function unmet({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;

@@ -1,6 +1,4 @@
-/**
- * Training as a pass. Masks, fake quantization and a teacher are nodes of the graph and need no code here. A checkpoint is an ordinary ONNX file.
- */
+/** Training as a pass. Masks, fake quantization and a teacher are nodes of the graph, so they need no code here. */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { maskedAt, plainName } from "../analysis/masks.ts";
@@ -32,14 +30,13 @@ export interface TrainOutcome extends Outcome {
   readonly curve: Curve;
 }
 
-/** What a training loses less by; where it lost nothing itself, what gains more. */
+/** Returns advice for a training that lost accuracy, or that was compared with a model that had lost it already. */
 export const betterTraining = (_options: unknown, lostBefore = false): string =>
   lostBefore ? "Train longer (`epochs`)" : "Try a lower `learningRate`, such as 1e-4, or `warmup` 0.1";
 
 /**
- * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial weights are best, the
- * model is unchanged, and a miss says so.
- *
+ * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial
+ * weights are best, the model is unchanged, and a miss says so.
  * @throws PithError E_NOT_DIFFERENTIABLE with the operator that has no gradient, E_DATA if data and model do not fit, E_DIVERGED with the
  * step at which the loss stopped being a number, E_STOPPED on the context's signal (the checkpoint keeps what was learnt).
  * @example
@@ -72,7 +69,7 @@ export async function trainInPlace(
   const plan = await planOf(model, options, context);
   const roles = await declareRoles(model, options);
   report(roles, context);
-  // Roles first: what is tied is trained as one matrix, and not pruned.
+  // Roles first: tied matrices are trained as one and not pruned.
   const { weights, misses: whole } =
     plan.gradual === undefined ? { weights: [], misses: [] } : prunedWeights(model, { ...plan, gradual: plan.gradual });
   await maskWithOnes(model, weights);

@@ -17,7 +17,6 @@ export interface TrainingLog {
   step(logged: LoggedStep): Promise<void>;
   /** Logs an evaluation of the weights after `step`, which was logged last. */
   evaluated(logged: Pick<LoggedStep, "step" | "epoch">, value: number): Promise<void>;
-  /** Writes what has not been written yet. */
   flush(): Promise<void>;
 }
 
@@ -27,8 +26,8 @@ const otherFile = { hint: "Name another file (`log`)." };
 const isEventFile = (path: string): boolean => fileNameOf(path).includes("tfevents");
 
 /**
- * Begins a log, or, if a training is continued, keeps the entries of its steps until then: later ones are of steps that run again.
- * @param metric The name of the evaluated metric: "accuracy"; undefined if there are no evaluations.
+ * Opens a log. A continued training keeps the entries of its earlier steps; later ones are of steps that run again.
+ * @param metric Name of the evaluated metric ("accuracy"); undefined without evaluations.
  * @param after The steps that the continued training has done.
  * @throws PithError E_FILE if the file cannot be written, or is the log of another training.
  */
@@ -48,7 +47,7 @@ export async function requireLog(path: string): Promise<void> {
 
 const columns = "step,epoch,loss,learning_rate";
 
-/** A row is written when the next step is done, or when the weights are saved, because an evaluation of its weights belongs to it. */
+/** Delays each row until the next step or save, because an evaluation of its weights belongs to it. */
 class CsvLog implements TrainingLog {
   readonly #path: string;
   readonly #width: number;
@@ -67,7 +66,7 @@ class CsvLog implements TrainingLog {
     if (first !== undefined && first !== header)
       throw new PithError("E_FILE", `"${path}" is the log of another training: its columns are ${first}.`, otherFile);
     const width = header.split(",").length;
-    // A process that was killed while it wrote a row leaves fewer cells.
+    // A killed process can leave a row with fewer cells.
     const rows = lines
       .map((line) => line.split(","))
       .filter((row) => row.length === width && Number(row[0]) <= (after ?? 0));

@@ -1,6 +1,4 @@
-/**
- * The state of a training: parameters, optimizer state, moving average. It can be stored and restored to the bit.
- */
+/** The state of a training, which can be stored and restored bit by bit. */
 import { type Masked, maskedAt } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Unit } from "../evaluate/types.ts";
@@ -22,9 +20,9 @@ export interface TrainingState {
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
   readonly pruning: GradualPruning | undefined;
-  /** Shrinks channels after a step of this learning rate. */
+  /** Shrinks channels after a step with this learning rate. */
   readonly shrink: ((rate: number, progress: number) => void) | undefined;
-  /** The weights that the training has come to, then the states and masks, as `Step.store` takes them: the averages of weights and states, where there are any. */
+  /** Current weights, states and masks in the order of `Step.store`; averages if there are any. */
   readonly weights: readonly Floats[];
 }
 
@@ -35,7 +33,7 @@ export async function startTraining(
   context: Context,
 ): Promise<TrainingState> {
   const { optimizer, clip, accumulate, gradual } = plan;
-  // The graph can add momentum only to gradients that are neither accumulated nor clipped; those of masks are added up without.
+  // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
   const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
   const pairs = gradual === undefined ? [] : pairsOf(model, { ...plan, gradual });
   const step = await stepOf(model, example, { ...plan, carry, masks: pairs.map(({ mask }) => mask.name) }, context);
@@ -63,7 +61,7 @@ async function shrinkerOf(
   { groupLasso: settings }: Plan,
 ): Promise<TrainingState["shrink"]> {
   if (settings === undefined) return undefined;
-  // What follows channels through a graph is loaded where they are asked for.
+  // Loaded on demand: code that traces channels.
   const { groupLasso } = await import("./group-lasso.ts");
   return groupLasso(model, parameters, settings);
 }
@@ -72,12 +70,12 @@ function pairsOf(model: Model, plan: Plan & { readonly gradual: Gradual }): read
   return prunedWeights(model, plan).weights.flatMap((weight) => maskedAt(weight) ?? []);
 }
 
-/** What a model stores and a step changes, in the order that `Step.store` takes. */
+/** Returns the stored values that a step changes, in the order of `Step.store`. */
 export function changingIn({ parameters, states, masks }: Step): readonly State[] {
   return [...parameters, ...states, ...masks];
 }
 
-/** Trained parameters of the loss, by name. */
+/** Returns the trained parameters of the loss, by name. */
 export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
   return new Map(
     changingIn(step).flatMap(({ name }, at) =>
@@ -86,7 +84,7 @@ export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string
   );
 }
 
-/** All arrays that change from step to step, but for the parameters and states as the model stores them. */
+/** Returns all arrays of the state except parameters and states that the model itself stores. */
 export function stateOf({ step, average, pruning }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters), ...pruning?.state() };
   changingIn(step).forEach(({ name, values }, at) => {
@@ -103,8 +101,8 @@ const master = "master";
 const averaged = "average";
 
 /**
- * Puts back what `stateOf` took, and the parameters of the checkpoint's model.
- * @throws PithError E_DATA where the checkpoint is of other parameters.
+ * Restores the arrays of `stateOf`, and the parameters of the checkpoint's model.
+ * @throws PithError E_DATA if the checkpoint belongs to other parameters.
  */
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = training;
@@ -142,7 +140,7 @@ function numbersOf(found: Dense | undefined, name: string, length: number): Floa
   });
 }
 
-/** A copy of the model with these weights (default: of the last step), without training state. */
+/** Returns a copy of the model with these weights (default: of the last step), without training state. */
 export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
   takeState(copy);
@@ -152,11 +150,11 @@ export function withWeights(model: Model, { step }: TrainingState, weights?: rea
 
 export interface Counters {
   epoch: number;
-  /** Batches of this epoch that are done. */
+  /** Completed batches of this epoch. */
   batches: number;
-  /** Steps of the training that are done. */
+  /** Completed steps. */
   steps: number;
-  /** Of this epoch: the sum of losses, seconds, evaluations. */
+  /** Sum of losses, seconds and evaluations of this epoch. */
   sum: number;
   seconds: number;
   evaluations: EvaluationFigure[];
@@ -199,34 +197,32 @@ export interface Epoch {
   readonly loss: number;
   readonly steps: number;
   readonly seconds: number;
-  /** Figures on the samples to evaluate by. */
   readonly evaluations: readonly EvaluationFigure[];
 }
 
 export interface EvaluationFigure {
-  /** Steps of the training until then: 0 for the weights that it began with. */
+  /** Completed steps: 0 for the initial weights. */
   readonly step: number;
-  /** The metric, or the loss where there is none. */
+  /** The metric value, or the loss without a metric. */
   readonly figure: number;
 }
 
 /** The result of a training, besides the weights. */
 export interface TrainingSummary {
-  /** Samples that were trained on; undefined where a stream does not say how many it has. */
+  /** Training samples; undefined for a stream of unknown length. */
   readonly samples: number | undefined;
-  /** What the weights were chosen by; undefined without validation samples. */
+  /** What selected the weights; undefined without validation samples. */
   readonly chosen:
     | {
-        /** Samples that were evaluated by, where their number is known. */
+        /** Validation samples, if known. */
         readonly samples: number | undefined;
-        /** The metric, or "loss". */
+        /** Name of the metric, or "loss". */
         readonly by: string;
-        /** What the metric counts. */
         readonly unit: Unit;
         readonly best: EvaluationFigure;
         readonly evaluations: number;
       }
     | undefined;
-  /** The decay of the moving average that the weights are; undefined where they are those of a step. */
+  /** Decay of the moving average; undefined if the weights are those of a step. */
   readonly average: number | undefined;
 }

@@ -1,6 +1,4 @@
-/**
- * Warns of pruned weights without masks: the first training step would overwrite their zeros.
- */
+/** Warns of pruned weights without masks: the first training step would overwrite their zeros. */
 import { maskedAt } from "../analysis/masks.ts";
 import type { Selection } from "../analysis/selection.ts";
 import { enumerated } from "../errors.ts";
@@ -14,12 +12,12 @@ interface TrainingSelection extends Selection {
   readonly rates?: Readonly<Record<string, number>> | undefined;
 }
 
-/** The least share of exact zeros in a pruned matrix. */
+/** Minimum share of exact zeros in a pruned matrix. */
 const leastShare = 0.1;
 
 /**
- * A warning about matrices that are trained without a mask though at least a tenth of their numbers are zero; undefined if there are none. A matrix of
- * zeros and at most one other number (an identity, a 0/1 selection) was not pruned.
+ * Returns a warning about trained matrices without a mask of which at least a tenth is zero; undefined without any. A matrix of
+ * zeros and at most one other value (an identity, a 0/1 selection) was not pruned.
  */
 export async function unmaskedZeros(model: Model, options: TrainingSelection): Promise<string | undefined> {
   const names: string[] = [];

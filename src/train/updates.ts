@@ -5,13 +5,12 @@ import type { OptimizedParameter } from "./optimizer.ts";
 type WithGradient = Pick<OptimizedParameter, "gradient">;
 
 export interface Accumulator {
-  /** Adds the current gradients. After the last of `count` the parameters hold their mean, and it returns true. */
+  /** Adds the current gradients. After the last of `count`, the parameters hold their mean, and it returns true. */
   add(): boolean;
   /** Discards the gradients of an incomplete step. */
   clear(): void;
 }
 
-/** The mean gradient of several batches, in their precision. */
 export function accumulator(parameters: readonly WithGradient[], count: number): Accumulator {
   if (count === 1) return { add: () => true, clear: () => {} };
   const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
@@ -37,8 +36,8 @@ export function accumulator(parameters: readonly WithGradient[], count: number):
 const slack = 1e-6;
 
 /**
- * Scales all gradients by min(1, limit / (norm + 1e-6)), in place, where norm is the square root of the sum of all squares, added up in
- * float64 (Pascanu et al. 2013). Returns the norm before.
+ * Scales all gradients in place by min(1, limit / (norm + 1e-6)) with the global norm in float64 (Pascanu et al. 2013). Returns
+ * the norm before.
  */
 export function clipByNorm(parameters: readonly WithGradient[], limit: number): number {
   const norm = Math.sqrt(parameters.reduce((sum, { gradient }) => sum + run("squares", [], [gradient]), 0));
@@ -53,10 +52,8 @@ export interface Average {
 }
 
 /**
- * An exponential moving average of what changes from step to step (Polyak and Juditsky 1992): a += (1-d)·(w - a) after every step, from w at
- * the start. It lies nearer to the minimum than the last step does, which jumps around it.
- *
- * Running statistics are averaged along with the weights: those of the last step belong to the activations of the weights of the last step.
+ * An exponential moving average (Polyak and Juditsky 1992): a += (1-d)·(w - a) after every step, from the initial w. Running
+ * statistics are averaged, too: those of the last step would not fit the averaged weights.
  * @param decay d, from 0 (the last step) to below 1.
  */
 export function movingAverage(arrays: readonly Floats[], decay: number): Average {

@@ -21,7 +21,7 @@ export interface Progress {
   readonly total: number;
 }
 
-/** The end of a training: losses of evaluations use the scheduled numbers of the last step. */
+/** The end of a training: losses of evaluations use the scheduled factors of the last step. */
 export const trainingEnd: Progress = { step: 1, total: 1 };
 
 export interface LossGraph {
@@ -31,7 +31,6 @@ export interface LossGraph {
   feeds(batch: Batch, progress: Progress): Batch;
 }
 
-/** The sizes of a batch as text: a graph is written for one of them. */
 export function sizesOf(batch: Batch): string {
   return Object.entries(batch)
     .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
@@ -41,7 +40,8 @@ export function sizesOf(batch: Batch): string {
 /**
  * Adds a loss to a model, in place, and fixes its inputs to the sizes of `example`.
  * @param own Current values of the loss's parameters, by name; others get their initial ones.
- * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model carries states without a column, and what the loss throws.
+ * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model carries states without a column, and
+ * the errors of the loss.
  */
 export async function writeLoss(
   model: Model,

@@ -1,4 +1,3 @@
-/** Cross-entropy: -Σ target · log softmax(output), over classes, as a mean over rows. */
 import { distributionOf } from "../../analysis/distribution.ts";
 import { infer } from "../../analysis/infer.ts";
 import { PithError } from "../../errors.ts";
@@ -21,15 +20,15 @@ import {
 } from "../loss.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
-  /** Whether the output is logits, probabilities or their logarithms (default: as the graph shows). */
+  /** Whether the output is logits, probabilities or their logarithms (default: detected from the graph). */
   readonly from?: OutputForm | undefined;
   /** Label smoothing (Szegedy et al. 2016): the share of a target that is spread evenly over all classes (0). */
   readonly smoothing?: number | undefined;
 }
 
 /**
- * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets, so soft targets are the same graph.
- * If the model ends in a softmax, the logarithm of its probabilities takes the place of the log softmax.
+ * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets. If the model ends in a
+ * softmax, the logarithm of its probabilities replaces the log softmax.
  * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA where a label lies outside the classes, or the batch has none.
  * @example
  * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
@@ -70,11 +69,11 @@ export function requireClasses(classes: number | undefined): void {
 
 interface Distributions {
   readonly rows: Dense;
-  /** Rows that have a label. */
+  /** Number of rows with a label. */
   readonly counted: number;
 }
 
-/** An input [rows, classes] of target distributions, and the function that fills it from a column of the data. */
+/** Adds an input [rows, classes] for target distributions, and returns the function that fills it from a column. */
 export function classTargets(
   { model }: Pick<LossScope, "model">,
   count: number,
@@ -86,7 +85,7 @@ export function classTargets(
   return { value, of: (batch) => distributions(requireColumn(batch, label), count, classes, label, smoothing) };
 }
 
-/** Smoothed distributions over classes, of labels or of given distributions. */
+/** Returns smoothed distributions over classes, from labels or given distributions. */
 function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
   const [kept, spread] = [1 - smoothing, smoothing / classes];
   if (labels.type === "float32" && labels.data.length === rows * classes) {
@@ -126,8 +125,8 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
 }
 
 /**
- * Binary cross-entropy of logits x against targets t from 0 to 1: mean of max(x, 0) - x·t + log(1 + exp(-|x|)), the stable form of
- * -(t log σ(x) + (1 - t) log(1 - σ(x))).
+ * Binary cross-entropy of logits x against targets t from 0 to 1: mean of max(x, 0) - x·t + log(1 + exp(-|x|)), the stable form
+ * of -(t log σ(x) + (1 - t) log(1 - σ(x))).
  * @example
  * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
  */
@@ -139,7 +138,7 @@ export function binaryCrossEntropy(options: LossOptions = {}): Loss {
       const logits = inFloat32(emit, outputOf(scope, options.output));
       const target = targetLike(scope, logits, options.label ?? "label");
       const count = elementCount(fixedDims(logits.type?.dims) ?? []);
-      // log(1 + exp(x)) - x·t is the same, and the runtime's Softplus is stable.
+      // log(1 + exp(x)) - x·t is equal, and the runtime's Softplus is stable.
       const entries = emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target.value])]);
       return { value: scaledSum(emit, entries, 1 / count), feeds: target.feeds };
     },
@@ -150,8 +149,8 @@ export function binaryCrossEntropy(options: LossOptions = {}): Loss {
 const smallest = 1e-38;
 
 /**
- * Σ p (log p - log softmax(output)), summed over classes, as a mean over rows; p are the probabilities in the column (or output) `label`.
- * If the model ends in a softmax, the logarithm of its probabilities takes the place of the log softmax.
+ * Kullback-Leibler divergence Σ p (log p - log softmax(output)) over classes, as a mean over rows; the column or output `label`
+ * contains p. If the model ends in a softmax, the logarithm of its probabilities replaces the log softmax.
  * @example
  * await train(net, { data, loss: divergence({ label: "probabilities" }) });
  */
@@ -169,18 +168,18 @@ export function divergence(options: LossOptions = {}): Loss {
   };
 }
 
-// A softmax of scores is the model's distribution; of log p it is p again, since exp(log p) sums to one; of probabilities p it would be nearly uniform,
-// so their logarithm is taken first.
+// The softmax of logits is the distribution; of log p it is p, since exp(log p) sums to one. Probabilities need a logarithm
+// first: their softmax would be nearly uniform.
 
 export type OutputForm = "logits" | "probabilities" | "log-probabilities";
 
 /**
- * Keeps log(0) of probabilities finite: the least power of ten that is a normal float32. A greater one would cut off the gradient where the model is
- * most wrong.
+ * Keeps log(0) finite: the smallest power of ten that is a normal float32. A greater value would remove the gradient where the
+ * model is most wrong.
  */
 const smallestProbability = 1e-37;
 
-/** Scores [rows, classes], whose softmax is the model's distribution; `form` overrides what the graph shows of the output. */
+/** Returns scores [rows, classes] whose softmax is the model's distribution; `form` overrides the detected form. */
 export function scoreRows(
   { emit, model }: Pick<LossScope, "emit" | "model">,
   output: Value,

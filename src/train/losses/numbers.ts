@@ -1,4 +1,4 @@
-/** Losses of numbers against numbers: a function of the error, as a mean over all entries. */
+/** Regression losses: a function of the error, as a mean over all entries. */
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -6,7 +6,7 @@ import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scaledSum, targetLike } from "../loss.ts";
 
-/** Mean of a function of the error e = output - target. */
+/** Returns the mean of a function of the error e = output - target. */
 function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss {
   return {
     name,
@@ -40,7 +40,7 @@ export function meanAbsoluteError(options: LossOptions = {}): Loss {
 }
 
 export interface HuberOptions extends LossOptions {
-  /** Where the square ends and the straight line begins (default 1). */
+  /** |e| at which the square turns into a straight line (default 1). */
   readonly delta?: number | undefined;
 }
 
@@ -55,7 +55,7 @@ export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
   return ofErrors("huber", options, (emit, error) => huberOf(emit, error, delta));
 }
 
-/** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) is both branches. */
+/** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) covers both branches. */
 export function huberOf(emit: Emit, error: Value, delta: number): Value {
   const cut = emit.Clip([error, -delta, delta]);
   return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, 0.5])])]);
@@ -64,7 +64,7 @@ export function huberOf(emit: Emit, error: Value, delta: number): Value {
 /** Squared length at or below which a vector becomes 0, without gradient. */
 const shortest = 1e-16;
 
-/** Vectors along the last axis, each divided by its length. */
+/** Normalizes vectors along the last axis. */
 export function directions(emit: Emit, vectors: Value): Value {
   const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
   const long = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
@@ -91,13 +91,13 @@ export function cosineDistance(options: LossOptions = {}): Loss {
 }
 
 export interface InfoNceOptions extends LossOptions {
-  /** Cosines are divided by it (default 0.07): lower values weight the nearest rows more. */
+  /** Divides the cosines (default 0.07): lower values weight the nearest rows more. */
   readonly temperature?: number | undefined;
 }
 
 /**
- * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output and row i of the target are a positive pair, all
- * other pairs of the batch are negatives; the mean of the cross-entropies of cosines by rows and by columns.
+ * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output and of the target form a
+ * positive pair, all other pairs of the batch are negatives. Returns the mean of the cross-entropies by rows and by columns.
  * @throws PithError E_OPTION for a temperature that is not above 0.
  * @example
  * await train(net, { data, loss: infoNce({ output: "image_embedding", label: "text_embedding" }) });
@@ -115,7 +115,7 @@ export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {})
   };
 }
 
-/** InfoNCE along the columns of the matrix of cosines (axis 1), its rows (axis 0), or the mean of both. */
+/** InfoNCE along the columns of the cosine matrix (axis 1), its rows (axis 0), or the mean of both. */
 export function nearest(
   emit: Emit,
   rows: Value,

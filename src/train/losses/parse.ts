@@ -1,8 +1,4 @@
-/**
- * Losses as text, for the command line and recipes: a weighted sum of names with settings,
- *
- *     cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)
- */
+/** Losses as text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
 
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
@@ -16,7 +12,7 @@ const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
 export const number = v.optional(v.pipe(v.string(), v.toNumber()));
 export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
 
-/** A loss that text can name. Of losses that need to know more than their settings (teachers), `Known` is that. */
+/** A loss that text can name; `Known` is context beyond its settings, such as teachers. */
 export interface DeclaredLoss<Known extends readonly unknown[] = []> {
   readonly name: string;
   /** At most 52 characters for losses over a teacher: a line of help. */
@@ -92,16 +88,14 @@ export const lossNames: readonly string[] = losses.map(({ name }) => name);
 const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
 
 /**
- * The loss of a text.
+ * Parses a loss.
  * @throws PithError E_OPTION with the names of all losses if the text is not a loss.
- * @example
- * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
+ * @example const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
  */
 export function parseLoss(text: string): Loss {
   return parseLossOf(losses, text);
 }
 
-/** The loss of a text in which these can be named. */
 export function parseLossOf<Known extends readonly unknown[]>(
   declared: readonly DeclaredLoss<Known>[],
   text: string,
@@ -112,7 +106,7 @@ export function parseLossOf<Known extends readonly unknown[]>(
   return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
 }
 
-/** The outputs of a model that a text of losses names: they can be checked before anything runs. */
+/** Returns the model outputs that a text of losses names, so that they can be checked before anything runs. */
 export function outputsNamedIn(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
@@ -180,15 +174,15 @@ export const lossOption = v.union([
 
 export interface WeightedLoss {
   readonly loss: Loss;
-  /** Default 1; as a function of the steps done and of all steps (Infinity for a stream) it changes during training. */
+  /** Default 1; a function of the steps done and of all steps (Infinity for a stream) changes it during training. */
   readonly weight?: number | ((step: number, total: number) => number) | undefined;
 }
 
 /**
- * Σ weight · loss.
+ * Returns Σ weight · loss.
  * @throws PithError E_OPTION if the list is empty.
- * @example
- * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
+ * @example const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }),
+ * weight: 0.5 }]);
  */
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
   if (losses.length === 0) throw new PithError("E_OPTION", "The loss has no part.");
