@@ -1,6 +1,6 @@
 /**
- * CastLike is a Cast to a type that stands elsewhere in the graph: once that is known, the value no longer depends on an activation. So with
- * every operator that asks an input for its element type alone (`typeOnly`): it is written without that input.
+ * CastLike needs only the type of its second input. Writing it as Cast removes the dependence on an activation. The same holds for all operators with
+ * `typeOnly`.
  */
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
@@ -10,7 +10,7 @@ import type { Model } from "../graph/model.ts";
 import { substitute } from "../graph/replace.ts";
 import { entryOf } from "../ops/index.ts";
 
-/** Writes every CastLike as Cast, in place, where the type is known; returns how many. Costs one shape inference. */
+/** Rewrites operators with `typeOnly` inputs in place, if the type is known; returns their number. */
 export function castsByType(model: Model): number {
   const inference = infer(model);
   let count = 0;

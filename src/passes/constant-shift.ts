@@ -1,4 +1,4 @@
-/** By how much constants that a layer reads move what it answers, and the bias that says as much in their place. */
+/** The shift of a layer's output caused by constant inputs, and the equivalent bias. */
 import { biased } from "../analysis/biased.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { layerAt } from "../analysis/layers.ts";
@@ -16,13 +16,13 @@ import { alongAxis } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { isUsed } from "./remove-unused.ts";
 
-/** What a node answers more because of constants that it reads: a number for each of its output channels. */
+/** The shift of a node's output: one number per output channel. */
 export interface Shift {
   readonly node: Node;
   readonly vector: Dense<"float32">;
 }
 
-/** By how much constants move what a layer answers; undefined where they do not. */
+/** Returns the shift of a layer's output by constants; undefined if there is none. */
 export async function shiftOf(
   model: Model,
   inference: Inference,
@@ -60,7 +60,7 @@ export async function shiftOf(
     const channel = Math.floor(index / inner) % count;
     const shift = number - (less[index] ?? 0);
     if (index % (count * inner) === channel * inner && index < count * inner) vector[channel] = shift;
-    // Written so that NaN is refused.
+    // Negated so that NaN is rejected.
     if (!(Math.abs(shift - (vector[channel] ?? 0)) <= 1e-6 * largest))
       return new Miss(
         "they are constant, not 0, but zero padding or an earlier layer makes the sum vary by position",
@@ -70,7 +70,7 @@ export async function shiftOf(
   return { node, vector: float32([count, ...new Array<number>(rank - 1 - axis).fill(1)], vector) };
 }
 
-/** Outputs of a part of the model for several feeds of `inputs`; nothing where the runtime cannot run it. */
+/** Runs a part of the model for several feeds of `inputs`; undefined if the runtime cannot run it. */
 export async function runPart(
   model: Model,
   outputs: readonly Value[],
@@ -101,7 +101,7 @@ export async function runPart(
   }
 }
 
-/** Into the sum with a vector that follows already, else as one, which `fuseAffine` folds into a bias. */
+/** Adds the shift to a following bias sum, or as a new sum that `fuseAffine` folds into a bias. */
 export async function addBehind(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
   const layer = layerAt(node, inference);
   const sum = layer instanceof Miss ? undefined : biased(layer, inference)?.sum;

@@ -1,12 +1,9 @@
 /**
- * The same computation once: nodes with the same operator, attributes and inputs give the same outputs.
- *
- *     a = Shape(x)                           a = Shape(x)
- *     b = Shape(x)                      →    y = Add(a, a)
- *     y = Add(a, b)
- *
- * Nodes that draw random numbers differ from themselves. Nodes with graphs inside stay, and so do outputs with a role. Where both outputs are
- * outputs of the model, both are computed: a copy would be a node as well.
+ * Merges nodes with the same operator, attributes and inputs.
+ *      a = Shape(x)                           a = Shape(x)
+ *      b = Shape(x)                      →    y = Add(a, a)
+ *      y = Add(a, b)
+ * Random nodes, nodes with subgraphs and outputs with roles stay. If both outputs are model outputs, both nodes stay: a copy needs a node, too.
  */
 import { isRandom } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -69,7 +66,7 @@ function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void
   changes.push({ at, what: `computed once, as ${describe(first)}`, kind: "computed once", decidedBy: "global" });
 }
 
-/** An attribute's value as text can hold it; tensors by which they are, small ones by their elements. */
+/** Serializes an attribute value; tensors by identity, small ones by their elements. */
 function plain(value: unknown, identity: (tensor: Tensor) => number): unknown {
   if (typeof value === "bigint") return `${value}n`;
   // JSON has neither NaN nor infinities, and no sign of 0.

@@ -1,14 +1,10 @@
 /**
- * Channels that are constant go, and what they were goes into the biases behind them.
- *
- *     h = Conv(x, w, b)      w[u] = 0, so that h[u] = b[u] wherever x is         h, y without channel u,
- *     y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
- *
- * A unit of `channelGroups` is dead where every layer that makes it multiplies by zeros alone. The runtime computes, at the sizes of the model, what
- * it is wherever it is read, and by how much each layer that reads it is shifted. A shift must be the same at all places: zero padding, which is no
- * constant, stands against it. A unit that is 0 where it is read shifts nothing.
- *
- * What has a role is being pruned or trained, and stays; so does what is rounded to codes further on. Of each axis one index stays.
+ * Removes constant channels and folds their values into the next biases.
+ *      h = Conv(x, w, b)      w[u] = 0, so h[u] = b[u] wherever x is              h, y without channel u,
+ *      y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
+ * A unit of `channelGroups` is dead if all weights that make it are zero. The runtime computes its constant at every reader, and the shift of each
+ * reading layer. The shift must be equal at all positions: zero padding of a nonzero constant prevents this.
+ * Values with a role stay, and so do values that are quantized later. One index per axis stays.
  */
 import { channelGroups, type Group, outputsOf, removable } from "../analysis/channels.ts";
 import { leadsToCodes } from "../analysis/codes.ts";
@@ -31,8 +27,7 @@ import { type Change, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 
 /**
- * Cuts channels whose weights are all zero, in place, and adds what they were to the biases of the layers that read them. Channels that are
- * constant and must stay are listed.
+ * Cuts channels whose weights are all zero, in place, and adds their values to the biases of the next layers. Lists constant channels that must stay.
  * @example
  * const { changes, misses } = await dropDeadChannels(model);
  */
@@ -44,7 +39,7 @@ export const dropDeadChannels = definePass({
     const changes: Change[] = [];
     const misses: Miss[] = [];
     const seen = new Set<string>();
-    // A cut changes the units of other groups, and a shift their constants: one group, then all again.
+    // A cut changes units of other groups and a shift their constants, so groups are analyzed again after each.
     for (let more = true; more; ) {
       more = false;
       const inference = infer(model);
@@ -71,7 +66,7 @@ export const dropDeadChannels = definePass({
   },
 });
 
-/** A layer that hands a unit on, channel by channel, and does not make it: a depthwise convolution. */
+/** Returns whether a layer passes a unit on channel by channel: a depthwise convolution. */
 function handsOn({ effective, role, node }: Layer, group: Group): boolean {
   const data = node.inputs[role.data];
   return (
@@ -82,7 +77,7 @@ function handsOn({ effective, role, node }: Layer, group: Group): boolean {
 
 const makers = (group: Group): readonly Layer[] => group.layers.filter((layer) => !handsOn(layer, group));
 
-/** The units that every layer makes of zeros, as far as something is left of each axis. */
+/** Returns the units whose weights are all zero, leaving at least one per axis. */
 async function deadUnits(group: Group): Promise<readonly number[]> {
   const dead = new Set(removable(group));
   for (const layer of makers(group)) {
@@ -99,7 +94,7 @@ async function deadUnits(group: Group): Promise<readonly number[]> {
   return [...dead];
 }
 
-/** Takes out the units of which a number is not 0: mostly all of them, by the first numbers, and no others are read. */
+/** Removes units with a nonzero element. Usually the first elements exclude all units, so no others are read. */
 async function keepZero(
   units: Set<number>,
   tensor: Tensor,
@@ -118,7 +113,7 @@ async function keepZero(
   }
 }
 
-/** How many of the units went, or why none did. */
+/** Returns the number of removed units, or why none was removed. */
 async function drop(
   model: Model,
   inference: Inference,
@@ -131,7 +126,7 @@ async function drop(
   const constants = await constantsOf(model, part, engine);
   if (constants instanceof Miss) return constants;
   const dead = new Set(units);
-  /** Calls with each number that a unit has, and its place. */
+  /** Visits each element of the units, with its index. */
   const eachOf = (value: Value, dense: Dense, visit: (number: number, unit: number, at: number) => void): void => {
     const numbers = toFloat64(dense);
     for (const { value: other, axis, unitOf } of group.slices) {
@@ -140,7 +135,7 @@ async function drop(
       for (const [at, number] of numbers.entries()) visit(number, unitOf[Math.floor(at / inner) % count] ?? -1, at);
     }
   };
-  /** The numbers where dead units are, zero elsewhere. */
+  /** Returns the elements of dead units, zero elsewhere. */
   const onlyDead = (value: Value, dense: Dense): Float64Array => {
     const only = new Float64Array(elementCount(dense.dims));
     eachOf(value, dense, (number, unit, at) => {
@@ -176,11 +171,11 @@ async function drop(
 interface Reader {
   readonly node: Node;
   readonly data: Value;
-  /** Whether its own output channels are units of the group. */
+  /** Whether its output channels are units of the group. */
   readonly makes: boolean;
 }
 
-/** What lies between the layers that make units and those that read them. */
+/** The part between the layers that make units and those that read them. */
 interface Part {
   readonly inputs: readonly Value[];
   readonly readers: readonly Reader[];
@@ -223,7 +218,7 @@ function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
   };
   const isAnySize = byElement && !readers.some(({ node }) => isWindow(node));
   for (const { type } of isAnySize ? [] : inputs) {
-    // The first axis of what a window slides over is the batch.
+    // The first axis of a window's input is the batch.
     const isOpen = type?.dims?.some(
       (dim, axis) => typeof dim !== "number" && (axis > 0 || !made.every(({ node }) => isWindow(node))),
     );
@@ -232,7 +227,7 @@ function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
   return { inputs: [...inputs], readers };
 }
 
-/** Of open sizes a batch is one, and any other number of places is as good. */
+/** The size used for unknown dimensions except the batch, which is one. */
 const places = 16;
 
 async function constantsOf(

@@ -1,9 +1,8 @@
-/** The exporter's notes (`notes.ts`), dropped by themselves; passes that make a model smaller drop them with what they change. */
 import { clearNotes } from "./notes.ts";
 import { definePass, noOptions } from "./pass.ts";
 
 /**
- * Drops notes of the exporter from nodes, values and graphs.
+ * Removes exporter metadata from nodes, values and graphs.
  * @example
  * await dropNotes(model);
  */

@@ -1,6 +1,6 @@
 /**
- * What nothing needs: nodes and stored tensors that lead to no output, in all graphs; weights that are listed as inputs and not read;
- * imports of operator sets without an operator. Inputs that are fed stay: they are the model's interface.
+ * Removes nodes and stored tensors that no output needs, in all graphs, unread weights among the inputs, and unused opset imports.
+ * Other inputs stay: they are the model's interface.
  */
 import { allGraphs, allNodes, type Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -16,7 +16,7 @@ export const dropUnused = definePass({
     const say = (at: string): void => {
       changes.push({ at, what: "removed: no output depends on it", decidedBy: "global" });
     };
-    // What was needed inside a node may not be once the node is gone, and the other way round: from the innermost out.
+    // Innermost graphs first: a removed node releases what its subgraphs used.
     for (const graph of [...allGraphs(model.graph)].reverse()) {
       const stored = [...graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
       const count = removeUnused(graph);
@@ -29,7 +29,7 @@ export const dropUnused = definePass({
   },
 });
 
-/** Files up to IR 3 had to list weights as inputs: what is not read is no weight any more. */
+/** Files up to IR 3 had to list weights as inputs. */
 function dropListedWeights(graph: Graph): void {
   for (const value of [...graph.inputs]) {
     if (value.tensor === undefined || value.uses.size > 0 || graph.isOutput(value)) continue;
@@ -37,7 +37,7 @@ function dropListedWeights(graph: Graph): void {
   }
 }
 
-/** Functions of the model may use any operator set: then all imports stay. */
+/** Functions of the model can use any opset, so then all imports stay. */
 function dropImports({ graph, header }: Model, say: (at: string) => void): void {
   if (header.functions.length > 0) return;
   const used = new Set<string>();

@@ -1,10 +1,8 @@
 /**
- * Ends the middle of something: roles go, masks and other work on stored tensors alone are folded in, and the model is a plain file of
- * weights again.
- *
- *     fc1.weight_orig: float32[128, 784] parameter         fc1.weight: float32[128, 784]
- *     fc1.weight_mask: float32[128, 784] mask         →
- *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ * Removes all roles and folds masks and other work on stored tensors: the model is a plain file of weights again.
+ *      fc1.weight_orig: float32[128, 784] parameter         fc1.weight: float32[128, 784]
+ *      fc1.weight_mask: float32[128, 784] mask         →
+ *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
  */
 import { allValues } from "../graph/graph.ts";
 import { roleWords } from "../graph/role.ts";
@@ -12,7 +10,7 @@ import { foldConstants } from "./fold-constants.ts";
 import { type Change, definePass, noOptions } from "./pass.ts";
 
 /**
- * Removes every role and folds what is left of masks. Training starts from what is stored afterwards, and pruned weights may grow again.
+ * Removes every role and folds masks. Later training starts from the stored weights, and pruned weights can grow again.
  * @example
  * await finalize(model);
  */

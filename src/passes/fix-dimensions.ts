@@ -1,4 +1,4 @@
-/** Sizes for named dimensions: wherever a name stands in a stated type, also inside sums and products, its size takes its place. */
+/** Replaces named dimensions by sizes in all stated types, also inside sums and products. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
@@ -17,7 +17,7 @@ export const fixOption = described(
 );
 
 /**
- * Fixes named dimensions of the inputs, and what follows from them.
+ * Fixes named dimensions of the inputs, and those that depend on them.
  * @throws PithError E_NAME for a name that no input has.
  * @example
  * await fixDimensions(model, { fix: { batch: 1 } });
@@ -44,7 +44,7 @@ export const fixDimensions = definePass({
   },
 });
 
-/** Every place of the names: in expressions they are words of their own. */
+/** Replaces names in expressions, where they are separate words. */
 function fixed(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   if (!isSymbolic(dim)) return dim;
   const whole = sizes[dim.text] ?? dimValue(dim, sizes);

@@ -1,4 +1,3 @@
-/** Inputs of these very sizes, whatever was stated: a training step is written for the sizes of one batch. */
 import { infer } from "../analysis/infer.ts";
 import { restate } from "../analysis/stale-types.ts";
 import { PithError } from "../errors.ts";
@@ -6,14 +5,15 @@ import type { Model } from "../graph/model.ts";
 import { type Dim, dimsText, dimValue, isSymbolic } from "../tensor/dims.ts";
 
 /**
- * Gives inputs their dimensions, in place, and drops the types that followed from the old ones. Named dimensions get the sizes that they have
- * in the inputs; a model exported for a batch of another number is made one for this number, where nothing inside holds the old one.
+ * Sets input dimensions in place and drops types that followed from the old ones: a training step is written for one batch size.
+ * Named dimensions get the input's sizes; a fixed batch size is changed, if nothing inside repeats it.
+ * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds the size in a constant.
  * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds a size in a constant inside.
  */
 export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {
   const { graph } = model;
   const sizes: Record<string, number> = {};
-  /** Numbers that first dimensions were, and now are. */
+  /** Old first dimensions and their new sizes. */
   const batches = new Map<number, number>();
   for (const input of graph.feeds) {
     const { type } = input;

@@ -1,12 +1,9 @@
 /**
- * Evaluates what depends on stored tensors alone, once, by the engine, and stores the result.
- *
+ * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results.
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
- * Roles are honoured: a node whose input or output has a role (a mask, a parameter) stays. So does all that makes the file larger: a fill (Expand of a
- * scalar), weights stored in fewer bits (behind a Cast), integers with a scale (the bias of a quantized layer), another form of a tensor that something else reads as well
- * (a tied embedding, transposed). A result may exceed the stored tensors that go away for it by a kilobyte, if all results together exceed nothing.
- * Where constant nodes stay, those before them stay too: the runtime computes all of them once, before it runs. Random numbers are drawn when
- * the model runs.
+ * Values with roles stay, and so does what would enlarge the file: fills, weights of fewer bits behind a Cast, scaled integers, copies of a shared
+ * tensor. A single result can exceed the tensors that it replaces by a kilobyte, if the total does not grow. Producers of remaining constant nodes
+ * stay, because the runtime folds them at load. Random nodes stay.
  */
 
 import { type Inference, infer, isRandom } from "../analysis/infer.ts";
@@ -49,13 +46,10 @@ export const foldConstants = definePass({
   },
 });
 
-/** Bytes of results that are held in memory, at most: of `foldWeights` all, else each that is larger than what it is computed from. */
+/** The maximum bytes of results in memory: in total for `foldWeights`, else per result larger than its sources. */
 const mostHeld = 2 ** 26;
 
-/**
- * Stores the weights of layers that are computed from stored floats, in the graph of these: exporters reorder the gates of a recurrent layer so.
- * Branches that compute the same share it.
- */
+/** Stores weights computed from stored floats in the graph of these: exporters reorder recurrent gates this way. Branches share equal results. */
 export async function foldWeights(model: Model, { engine }: Pick<Context, "engine">): Promise<void> {
   const inference = infer(model);
   let held = 0;
@@ -83,7 +77,7 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
 const isEqual = (a: Dense, b: Dense): boolean =>
   a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, at) => Object.is(entry, b.data[at]));
 
-/** The stored floats that a value is computed from: their bytes, and the innermost of their graphs. None where one has a role, or codes are among them. */
+/** Returns bytes and innermost graph of a value's stored float sources; undefined if one has a role or is quantized. */
 function floatsBehind(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
   let bytes = 0;
   let innermost: Value | undefined;
@@ -101,7 +95,7 @@ function floatsBehind(value: Value): { readonly bytes: number; readonly graph: G
   return innermost === undefined ? undefined : { bytes, graph: innermost.graph };
 }
 
-/** Whether anything but nodes that are evaluated too reads a value. */
+/** Returns whether something other than folded nodes reads a value. */
 function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
   return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
 }
@@ -116,9 +110,9 @@ function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
       folded.delete(node);
       left.add(node);
     };
-    /** Results that exceed what goes away for them. */
+    /** Results that are larger than what they replace. */
     const growing: { readonly node: Node; readonly bytes: number }[] = [];
-    // Backwards: what is left reads the results before it.
+    // Backward: nodes that stay read earlier results.
     for (const node of [...folded].reverse()) {
       const needed = node.outputs.flatMap((output) =>
         output !== undefined && isNeeded(output, folded) ? [output] : [],
@@ -127,7 +121,7 @@ function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
       if (bytes > smallWeight) leave(node);
       else if (bytes > 0) growing.push({ node, bytes });
     }
-    // What is left no longer makes room for others.
+    // A node that stays does not free its sources.
     if (left.size > before) continue;
     let excess = fileGrowth(folded);
     if (excess <= 0) return folded;
@@ -154,7 +148,7 @@ function foldedExcept(
     return producer !== undefined && (folded.has(producer) || (producer.inputs.length === 0 && isConstant(value)));
   };
   const isConstant = (value: Value): boolean => inference.operand(value)?.stored === true && isKnown(value);
-  // A node without inputs is a constant if its entry says what it holds.
+  // A node without inputs is constant if its definition knows the content.
   const isKnown = ({ producer }: Value): boolean =>
     producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
   for (const node of allNodes(model.graph)) {
@@ -169,14 +163,14 @@ function foldedExcept(
   return folded;
 }
 
-/** Whether a result may be computed: it has no role, unpacks nothing, and has a known size that memory holds, or an input is as large. */
+/** Returns whether a result can be computed: no role, not unpacked, and of a known size that fits memory or is at most that of an input. */
 function mayBeComputed(node: Node, output: Value): boolean {
   const bytes = bytesOf(output);
   const fits = bytes <= mostHeld || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
   return output.role === undefined && Number.isFinite(bytes) && fits && !unpacks(node, output);
 }
 
-/** All at once; where the runtime cannot (a type that JavaScript does not hold, no kernel), in halves, so that what it can do is done. */
+/** Evaluates all values at once; if the runtime cannot, in halves, to isolate failures (missing kernels or types). */
 async function evaluateAll(
   model: Model,
   values: readonly Value[],
@@ -203,8 +197,8 @@ function isReal(value: Value | undefined): boolean {
 }
 
 /**
- * Whether a result comes from as many elements that are stored in fewer bits on purpose: codes, integers with a scale (a quantized weight or bias),
- * floats of fewer bits unless the Cast takes more bytes than they save.
+ * Returns whether a result unpacks as many elements stored in fewer bits on purpose: quantized values, or smaller floats unless the Cast costs more
+ * bytes.
  */
 function unpacks(node: Node, output: Value): boolean {
   const count = (value: Value | undefined): number => elementCount(fixedDims(value?.type?.dims) ?? []);
@@ -224,10 +218,10 @@ function unpacks(node: Node, output: Value): boolean {
   );
 }
 
-/** Bytes by which a result may exceed what goes away for it: patterns with small constants are recognized by that. */
+/** The bytes by which a result can exceed its sources: runtimes recognize patterns by small constants. */
 const smallWeight = 1024;
 
-/** The bytes of a value's elements; infinite if they are not known. */
+/** Returns the bytes of a value; infinite if unknown. */
 function bytesOf({ type }: Value): number {
   const dims = fixedDims(type?.dims);
   return type === undefined || type.type === "string" || dims === undefined
@@ -235,7 +229,7 @@ function bytesOf({ type }: Value): number {
     : bytesFor(type.type, elementCount(dims));
 }
 
-/** The bytes of an entry in a file of protobuf messages: its tag, its length, its content. */
+/** The bytes of a protobuf field: tag, length, content. */
 const entryBytes = (content: number): number => {
   let bytes = content + 2;
   for (let rest = content; rest > 127; rest = Math.floor(rest / 128)) bytes++;
@@ -244,11 +238,10 @@ const entryBytes = (content: number): number => {
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
 
-/** The bytes that a value takes in the file once it is stored. */
 const storedBytes = (value: Value): number =>
   tensorBytes(value.name, fixedDims(value.type?.dims) ?? [], bytesOf(value));
 
-/** The bytes of a stored tensor in the file; none for a value that is computed by a node with inputs. */
+/** Returns the bytes of a stored tensor in the file; 0 for a computed value. */
 function bytesInFile({ name, tensor, producer }: Value): number {
   const held = tensor ?? (producer && heldTensor(producer));
   return held === undefined ? 0 : tensorBytes(name, held.dims, held.bytes);
@@ -257,7 +250,7 @@ function bytesInFile({ name, tensor, producer }: Value): number {
 const tensorBytes = (name: string, dims: readonly number[], bytes: number): number =>
   entryBytes(2 + entryBytes(name.length) + sumOf(dims.map((dim) => entryBytes(dim) - dim)) + entryBytes(bytes));
 
-/** The bytes that a node takes in the file, at least: without what its attributes hold, and metadata. */
+/** The minimum bytes of a node in the file, without attribute contents and metadata. */
 const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
   const texts = [op, ...[...inputs, ...outputs].map((value) => value?.name ?? ""), ...(name === "" ? [] : [name])];
   return entryBytes(
@@ -269,8 +262,8 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
 };
 
 /**
- * Bytes of an output beyond those of the nodes and stored tensors that go away for it. Infinite for unknown sizes, and for another form of a weight that
- * stays: the file would hold it twice, and what was tied would be no longer.
+ * Returns the bytes of an output minus those of the nodes and tensors that it replaces. Infinite for unknown sizes and for another form
+ * of a weight that stays: the file would hold it twice, and tied weights would separate.
  */
 function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const goes = (value: Value): boolean =>
@@ -289,7 +282,7 @@ function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   return storedBytes(output) - gone;
 }
 
-/** By how much a file grows if nodes are evaluated: each tensor and node that goes away counts once. */
+/** Returns the growth of the file if nodes are evaluated: each removed tensor and node counts once. */
 function fileGrowth(folded: ReadonlySet<Node>): number {
   let bytes = 0;
   const read = new Set<Value>();

@@ -1,7 +1,6 @@
 /**
- * A mask multiplied into the parameter that it covers, which takes its old name back and stays a parameter.
- *
- *     fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)     →     fc1.weight: float32[128, 784] parameter, with zeros
+ * Folds a mask into its parameter, which takes its old name back and stays a parameter:
+ *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)     →     fc1.weight: float32[128, 784] parameter, with zeros
  */
 import type { Masked } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
@@ -14,7 +13,7 @@ import { bytesOf, float32 } from "../tensor/dense.ts";
 import { blocksOf } from "../tensor/part.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** Folds a mask into its parameter; the mask goes where nothing else reads it. */
+/** Folds a mask into its parameter; removes the mask if nothing else reads it. */
 export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
@@ -29,16 +28,16 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
   return parameter;
 }
 
-/** Reads what a parameter is behind its mask, whatever becomes of the graph meanwhile. */
+/** Returns a reader of the masked parameter that does not depend on later changes of the graph. */
 export function maskedReader({ parameter, mask }: Masked): () => Promise<Dense> {
   const [tensor, type, kept] = [stored(parameter), floatOf(parameter), stored(mask)];
   return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await kept.read()));
 }
 
-/** A block of weights with zeros for what goes: asked for one after the other, `start` entries being before it. */
+/** Returns consecutive blocks of weights with pruned entries set to zero; `start` is the block's offset. */
 export type Keep = (weights: Scores, start: number) => Scores;
 
-/** What is kept of a parameter, computed when it is read. */
+/** Returns the pruned parameter, computed when it is read. */
 export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
   return deferredInBlocks(type, tensor.dims, async function* () {
     const keep = await open();
@@ -47,7 +46,7 @@ export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep
       const weights = toFloats(block);
       const kept = keep(weights, start);
       start += weights.length;
-      // Of other types −0 becomes 0, as by the product.
+      // For other types -0 becomes 0, as in the product.
       yield type === "float32" && kept instanceof Float32Array
         ? new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength)
         : bytesOf(
@@ -61,15 +60,17 @@ export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep
   });
 }
 
-/** Parameter times mask. */
 function product(type: FloatType, dims: readonly number[], weights: Scores, kept: ArrayLike<number>): Dense<FloatType> {
   const result = type === "float64" ? new Float64Array(weights.length) : new Float32Array(weights.length);
-  // A negative weight times 0 is -0: adding 0 makes all pruned entries the same bits, which compress.
+  // A negative weight times 0 is -0: adding 0 gives all pruned entries the same bits, which compress.
   for (let index = 0; index < result.length; index++) result[index] = (weights[index] ?? 0) * (kept[index] ?? 0) + 0;
   return type === "float32" ? float32(dims, result) : fromNumbers(type, dims, result);
 }
 
-/** @throws PithError E_MODEL if a parameter is stored as anything but floats. */
+/**
+ * @throws PithError E_MODEL if a parameter is not stored as floats.
+ * @throws PithError E_MODEL if a parameter is stored as anything but floats.
+ */
 export function floatOf(parameter: Value): FloatType {
   const { type } = stored(parameter);
   if (isFloat(type)) return type;

@@ -1,12 +1,9 @@
 /**
  * Stores shape arithmetic whose result is known before the run, without running anything.
- *
- *     s = Shape(x)                    x: float32[4, 3, 8]
- *     n = Gather(s, 0)                                  →    y = Reshape(x, [4, 24])
- *     y = Reshape(x, Concat(n, [24]))
- *
- * Where a dimension has only a name, a node that takes a shape can often be told all the same: a 0 copies the dimension of the input, a -1
- * is what is left. What the entry says of the node once nothing was cut (`resize`) is just that.
+ *      s = Shape(x)                    x: float32[4, 3, 8]
+ *      n = Gather(s, 0)                                  →    y = Reshape(x, [4, 24])
+ *      y = Reshape(x, Concat(n, [24]))
+ * A named dimension can often be written as 0 (copied) or -1 (inferred); `resize` gives this form for an empty cut.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
@@ -56,12 +53,12 @@ export const foldShapes = definePass({
 });
 
 /**
- * The nodes that compute a padding which has to stay computed, and those that are padded by it: stored, ONNX Runtime would move it into the pool
- * that reads what is padded, and refuse to load a pool that is padded by its window or more.
+ * Returns paddings that must stay computed: ONNX Runtime would move stored padding into the following pool, and refuses pools whose padding
+ * is at least the window.
  */
 function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
   const found = new Set<Node>();
-  /** Where numbers come from that are known before the run. */
+  /** Adds the producers of values that are known before the run. */
   const add = ({ producer }: Value): void => {
     if (producer === undefined || found.has(producer)) return;
     found.add(producer);
@@ -90,7 +87,7 @@ function spatial<T>(pads: readonly T[]): readonly T[] {
   return pads.filter((_, place) => place % rank >= 2);
 }
 
-/** What an integer value always holds, if all of it is known. */
+/** Returns the elements of an integer value if all are known. */
 function contents(value: Value, inference: Inference): Dense | undefined {
   const operand = inference.operand(value);
   const elements = exactElements(operand);
@@ -103,7 +100,7 @@ function contents(value: Value, inference: Inference): Dense | undefined {
   return fromNumbers(type, dims.length === 0 ? [] : [elements.length], elements as readonly number[]);
 }
 
-/** Replaces shape inputs that are computed at run time by stored ones that say the same. */
+/** Replaces computed shape inputs by equivalent stored ones. */
 function restate(node: Node, inference: Inference): boolean {
   if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
   const bound = inference.at(node);
@@ -126,7 +123,7 @@ function restate(node: Node, inference: Inference): boolean {
   return changed;
 }
 
-/** Whether a stored shape says what is known of the computed one: the same numbers, and 0 or -1 where a name stands. */
+/** Returns whether a stored shape matches the known elements: equal numbers, and 0 or -1 for symbols. */
 function says(dense: Dense, elements: readonly Dim[] | undefined): boolean {
   if (elements === undefined || dense.type === "string" || dense.data.length !== elements.length) return false;
   return elements.every((element, place) => {

@@ -1,9 +1,7 @@
 /**
- * Forms of a graph in which more channels can be cut. Exporters read sizes off the weights themselves, in front of a bias of zeros for instance, and
- * what reads a size keeps it from changing: sizes that are known before the run are stored, and cut with the weights. They store equal biases once for
- * several layers, and transpose between two Reshapes.
- *
- *     b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
+ * Rewrites a graph so that more channels can be cut. Exporters read sizes from weights (before a bias of zeros, for instance), share equal biases,
+ * and transpose between two Reshapes; all of these tie channels. Known sizes are stored instead, and cut with the weights.
+ *      b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
 import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
@@ -17,7 +15,7 @@ import type { Context } from "./pass.ts";
 import { readSizes } from "./read-sizes.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
-/** A copy of the model in the form from which channels are cut. */
+/** Returns a copy in the form from which channels are cut. */
 export async function withFreeChannels(model: Model): Promise<Model> {
   const copy = model.clone();
   await freeChannels(copy, (one) => ({ free: freedomOf(channelGroups(one, infer(one))) }));
@@ -25,8 +23,9 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 }
 
 /**
- * Brings the graph of a model, in place, into a form in which most channels are free (`freedomOf`): as little as is needed for that. The whole is tried first, since
- * most models are as free as they can be.
+ * Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). The complete rewrite is tried first, because
+ * most models need none.
+ * @returns what `look` returns for the form that is kept.
  * @returns what `look` says of the form that is kept.
  */
 export async function freeChannels<Look extends { readonly free: Freedom }>(
@@ -51,15 +50,12 @@ export async function freeChannels<Look extends { readonly free: Freedom }>(
   return most;
 }
 
-/**
- * Sizes first; then what only holds equal numbers; then where sizes are read; then what stands between axes that are parted and merged again. None reads
- * a large tensor.
- */
+/** Sizes first, then shared vectors, then where sizes are read, then axes that are split and merged again. None reads a large tensor. */
 const passes = [foldShapes, partVectors, readSizes, removeIdentities, fusePairs, dropUnused];
-/** How many of them make a form. */
+/** The number of passes in each form. */
 const forms = [1, 2, 3, passes.length];
 
-/** Passes in turn, until none finds anything. @returns how many of them it took, from the first to the last that found something. */
+/** Applies passes in turn until none changes anything. @returns how many passes it needed, from the first to the last with a change. */
 async function settle(model: Model, turn: typeof passes, context?: Context): Promise<number> {
   let taken = 0;
   for (;;) {

@@ -1,17 +1,11 @@
 /**
- * Batch normalization into the layer before it. With stored statistics it multiplies and shifts each channel c of the layer's output:
- *
- *     s_c = scale_c / √(variance_c + ε)
- *     (W_c · x + b_c - mean_c) · s_c + bias_c  =  (W_c · s_c) · x  +  (b_c - mean_c) · s_c + bias_c
- *
- *     h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
- *     y = BatchNormalization(h, scale, bias, mean, variance)
- *
- * Sums and products with stored vectors do the same with s_c = 1 or without a shift, and go the same way. What scales and shifts, and where a
- * layer takes its bias, is said by the operators' entries.
- *
- * A mask on the weight stays: its product is linear in the weight. Numbers are computed in float64 and rounded once.
- * Values with a role are still being trained and stay, unless the caller knows better.
+ * Folds batch normalization with stored statistics into the preceding layer. For each output channel c:
+ *      s_c = scale_c / √(variance_c + ε)
+ *      (W_c · x + b_c - mean_c) · s_c + bias_c  =  (W_c · s_c) · x  +  (b_c - mean_c) · s_c + bias_c
+ *      h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
+ *      y = BatchNormalization(h, scale, bias, mean, variance)
+ * Sums and products with stored vectors are the cases s_c = 1 and no shift. A mask on the weight stays: its product is linear in the weight.
+ * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
  */
 import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -37,9 +31,8 @@ import { isUsed } from "./remove-unused.ts";
 import { readStoredValue } from "./stored.ts";
 
 /**
- * Folds each batch normalization with stored statistics into the layer before it. What has a role stays; what cannot be folded is listed.
- *
- * Source: the algebra above; ONNX Runtime folds Conv alone, and when it loads the model.
+ * Folds each batch normalization with stored statistics into the preceding layer. Values with a role stay; lists what cannot be folded.
+ * Source: the algebra above; ONNX Runtime folds only into Conv, when it loads the model.
  * @example
  * const { changes, misses } = await fuseBatchNorm(model);
  */
@@ -50,7 +43,7 @@ export const fuseBatchNorm = definePass({
   run: (model, _, { engine }) => fuseBatchNorms(model, { trained: false, engine }),
 });
 
-/** The same, and for sums and products with stored vectors too. Where numbers are rounded to codes further on, all stays (`codes.ts`). */
+/** Also folds sums and products with stored vectors. Values that are quantized later stay (`codes.ts`). */
 export const fuseAffine = definePass({
   id: "fuse-affine",
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
@@ -68,6 +61,9 @@ const roundedLater = "its output is quantized later, and folding would change th
 
 /**
  * Folds every batch normalization that follows a layer, in place.
+ * @param options `trained`: also fold parameters with roles, because training is finished; `into`: layers that can change (default: all),
+ * returning a Miss to report; `arithmetic`: also fold sums and products with stored vectors; `engine`: evaluates computed biases, such as exported
+ * zeros. Without it, layers with computed biases stay.
  * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all),
  * a Miss where that is worth saying; `arithmetic`: sums and products with stored vectors too; `engine`: evaluates biases that are computed from
  * constants, as exporters write zeros. Without it, such a layer stays.
@@ -107,7 +103,7 @@ export async function fuseBatchNorms(
     const changing = allowed instanceof Miss ? allowed : layer;
     const found = changing instanceof Miss ? changing : match(node, affine, changing, { ...options, readBias });
     const held = found instanceof Miss || options.trained || normalizes ? undefined : heldAt(found, node, isHeld);
-    // Of the many sums in a network few are biases: only what was looked for is missed.
+    // Few sums are biases, so only failed normalizations are reported.
     if (found instanceof Miss) {
       if (normalizes) misses.push(new Miss(found.reason, describe(node)));
     } else if (held === undefined) {
@@ -131,7 +127,7 @@ interface Match {
   readonly vectors: readonly Tensor[];
 }
 
-/** What reads a bias; undefined if it is not constant. */
+/** Reads a bias; undefined if it is not constant. */
 type BiasReader = (bias: Value) => (() => Promise<Dense>) | undefined;
 
 function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
@@ -170,7 +166,7 @@ function match(
   return { layer, affine, bias: read, vectors };
 }
 
-/** False where it would not save a node: a shift that the layer has no input for. */
+/** Returns false if folding would not save a node: a shift without a bias input. */
 async function fold(model: Model, node: Node, found: Match, inference: Inference): Promise<boolean> {
   const { layer, affine, vectors } = found;
   const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
@@ -180,7 +176,7 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
   const dense = await found.bias?.();
   const before = dense && toFloat64(dense);
-  // One number for all channels, or one for each along the axis of channels: else it is a matrix that is added.
+  // Accepts one number, or one per channel along the channel axis; anything else is an added matrix.
   if (before !== undefined && before.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;
   const bias = Float64Array.from(
     { length: channels },
@@ -204,7 +200,7 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   return true;
 }
 
-/** Removes a stored tensor that nothing reads, or the nodes that compute it of others. */
+/** Removes a stored tensor that nothing reads, or the nodes that compute it. */
 function removeIfUnused(value: Value): void {
   const { graph, producer, tensor } = value;
   if (isUsed(value) || graph.ownValue(value.name) !== value) return;

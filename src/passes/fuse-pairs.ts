@@ -1,11 +1,8 @@
 /**
- * Two nodes in a row that one could do, by the rules of `src/ops/pairs/`.
- *
- *     t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
- *     y = Transpose(t) {perm=[2, 0, 1]}     →
- *
- * Roles are honoured: what a node with a role makes or takes stays as it is. So does what is rounded to codes further on, where a rule adds
- * up in another order (`codes.ts`).
+ * Merges two consecutive nodes by the rules of `src/ops/pairs/`.
+ *      t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
+ *      y = Transpose(t) {perm=[2, 0, 1]}     →
+ * Values with roles stay. So do values that are quantized later, if a rule changes the summation order (`codes.ts`).
  */
 import { leadsToCodes } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -33,10 +30,10 @@ export const fusePairs = definePass({
   run: async (model) => ({ changes: fuse(model, fewerNodes), misses: [] }),
 });
 
-/** Padding with zeros becomes the window's own, in place: ONNX Runtime does so in float alone. */
+/** Moves zero padding into windows, in place: ONNX Runtime does so only for floats. */
 export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padsInWindows);
 
-/** Sums with a product get the axes that the product does not have afterward, in place: fused in integers, ONNX Runtime loses them. */
+/** Moves axes that only the bias has after the sum, in place: ONNX Runtime's integer fusion loses them. */
 export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, axesOfSums);
 
 function fuse(model: Model, rules: PairRules): readonly Change[] {
@@ -44,7 +41,7 @@ function fuse(model: Model, rules: PairRules): readonly Change[] {
   return walk(model, rules, inference, protectedValues(model, inference));
 }
 
-/** Fuses, in place, what is fastest so in the graph of a training step: in a copy of a model, where a parameter may be read in another form. */
+/** Fuses what is faster in a training step, in place, on a copy where parameters can be read in another form. */
 export function fuseForStep(model: Model): void {
   for (const rules of fasterSteps) walk(model, rules, infer(model), () => false);
 }
@@ -59,7 +56,7 @@ function walk(
   const changes: Change[] = [];
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
-    // What a node has become may be part of the next pair.
+    // The merged node can be part of the next pair.
     for (let what = fuseAt(model, node, known); what !== undefined; ) {
       changes.push({ at: describe(node), what, decidedBy: "global" });
       what = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
@@ -75,7 +72,7 @@ interface FusionContext {
   readonly isRounded: (node: Node) => boolean;
 }
 
-/** Applies the first rule that fits a node and one that it reads from; returns what it is called. */
+/** Applies the first matching rule to a node and one of its producers; returns the rule's name. */
 function fuseAt(
   model: Model,
   second: Node,
@@ -116,7 +113,7 @@ function isAlone(first: Node, value: Value): boolean {
   return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
 }
 
-/** False where the result may not take the place of an output that is known by name. */
+/** Returns false if the result cannot replace an output whose name is needed. */
 function take(second: Node, result: NonNullable<PairResult>): boolean {
   const { graph, outputs } = second;
   const [output] = outputs;

@@ -1,12 +1,8 @@
 /**
- * Functions that a model brings along, in place of their calls: what exporters write as one node of their own domain becomes the operators
- * that every walker knows.
- *
- *     y = pkg.Scaled(x) {by=2.0}            c = Constant {value_float=2.0}
- *     pkg.Scaled: y = x · by          →     y = Mul(x, c)
- *
- * A function in another version of an operator set than the model stays, with a reason; and so do all of them where they expand to more nodes
- * than can be held.
+ * Inlines the model's own functions: an exporter's custom node becomes the operators that all analyses know.
+ *      y = pkg.Scaled(x) {by=2.0}            c = Constant {value_float=2.0}
+ *      pkg.Scaled: y = x · by          →     y = Mul(x, c)
+ * A function with another opset version than the model stays, with a reason; all stay if they expand to too many nodes.
  */
 import { calledFunction } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
@@ -18,7 +14,7 @@ import { canTakeName, replaceUses } from "../graph/replace.ts";
 import { type Change, definePass, noOptions } from "./pass.ts";
 
 /**
- * Replaces calls of the model's own functions by what they do, and drops functions that nothing calls any more.
+ * Replaces calls of the model's own functions by their bodies, and removes uncalled functions.
  * @example
  * await inlineFunctions(model);
  */
@@ -51,7 +47,10 @@ export const inlineFunctions = definePass({
   },
 });
 
-/** @returns the nodes that do what the call did. */
+/**
+ * @returns the nodes of the inlined body.
+ * @returns the nodes that do what the call did.
+ */
 function inline(model: Model, node: Node, called: LocalFunction): readonly Node[] {
   const { graph } = node;
   for (const [domain, version] of called.opsets)
@@ -75,7 +74,7 @@ function inline(model: Model, node: Node, called: LocalFunction): readonly Node[
   return inlined.nodes;
 }
 
-/** Drops functions that neither a node nor a function that is called calls. What cannot be read is kept as long as anything is. */
+/** Removes functions that are not called, directly or indirectly. Unreadable functions are kept if any function is kept. */
 function dropFunctions(model: Model): boolean {
   const { header, functions } = model;
   const called = new Set<LocalFunction>();

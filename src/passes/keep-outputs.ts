@@ -1,4 +1,4 @@
-/** Some values as the only outputs: what the others need alone goes, and so do inputs that nothing reads any more. */
+/** Keeps some values as the only outputs; removes nodes and inputs that only other outputs need. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
@@ -14,7 +14,7 @@ export const keepOption = described(
 );
 
 /**
- * Cuts a model down to what some of its values need: outputs, or any other values of the main graph.
+ * Reduces a model to what some of its values need: outputs, or any other values of the main graph.
  * @throws PithError E_NAME for a name that no value has.
  * @example
  * await keepOutputs(model, { outputs: ["logits"] });

@@ -1,7 +1,6 @@
 /**
- * The weights that a training had at one of its steps, kept in the model for rewinding: stored tensors that no node reads, of the role `state`.
- *
- *     pith.step/fc1.weight: float32[128, 784] state
+ * Weights of an earlier training step, kept in the model for rewinding: unread stored tensors of the role `state`.
+ *      pith.step/fc1.weight: float32[128, 784] state
  */
 import { plainName } from "../analysis/masks.ts";
 import type { Value } from "../graph/graph.ts";
@@ -9,7 +8,7 @@ import type { Model } from "../graph/model.ts";
 
 const prefix = "pith.step/";
 
-/** Keeps what a copy of the model stores otherwise, in place of what was kept before; not masks. */
+/** Keeps the tensors in which a copy of the model differs, replacing those kept before; not masks. */
 export function keepWeights(model: Model, copy: Model): void {
   dropKeptWeights(model);
   for (const value of [...model.graph.values()]) {
@@ -19,13 +18,13 @@ export function keepWeights(model: Model, copy: Model): void {
   }
 }
 
-/** What is kept, by the name that the parameter has without a mask. */
+/** Returns the kept weights by unmasked parameter name. */
 export function keptWeights({ graph }: Model): ReadonlyMap<string, Value> {
   const kept = [...graph.values()].filter(({ name, role }) => name.startsWith(prefix) && role?.kind === "state");
   return new Map(kept.map((value) => [value.name.slice(prefix.length), value]));
 }
 
-/** Keeps what another model does. */
+/** Copies the kept weights of another model. */
 export function takeKeptWeights(model: Model, other: Model): void {
   dropKeptWeights(model);
   for (const { name, tensor } of keptWeights(other).values())

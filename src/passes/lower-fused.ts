@@ -1,8 +1,6 @@
 /**
- * Fused operators as the primitives that they stand for, as their entries write them (`lower`): what ONNX Runtime alone knows becomes what any
- * runtime knows, and what techniques can look into.
- *
- *     y = com.microsoft.FusedMatMul(a, b) {transB=1}        →        t = Transpose(b); y = MatMul(a, t)
+ * Replaces fused operators by primitives (`lower`), which any runtime and technique supports.
+ *      y = com.microsoft.FusedMatMul(a, b) {transB=1}        →        t = Transpose(b); y = MatMul(a, t)
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -18,11 +16,11 @@ import { type Change, definePass } from "./pass.ts";
 import { raiseOpset } from "./raise-opset.ts";
 import { removeUnused, removeUnusedEverywhere } from "./remove-unused.ts";
 
-/** Entries lower to what this operator set has. */
+/** The opset that lowered nodes use. */
 export const loweringOpset = 18;
 
 /**
- * Replaces fused operators by primitives; raises the model to opset 18 for that where there is one.
+ * Replaces fused operators by primitives; raises the model to opset 18 if there are any.
  * @throws PithError E_UNSUPPORTED if it cannot be raised.
  * @example
  * const { misses } = await lowerFused(model, { operators: ["com.microsoft.*", "LSTM"] });
@@ -67,7 +65,7 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
       const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
       if (lowered instanceof Miss) {
         misses.push(new Miss(lowered.reason, at));
-        // What was written until it turned out.
+        // Removes nodes written before the failure.
         removeUnused(graph, before);
         continue;
       }

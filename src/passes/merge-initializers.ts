@@ -1,10 +1,7 @@
 /**
- * Equal stored tensors once, in all graphs. Candidates have the same type, dimensions and size; they are told apart by SHA-256 of their elements, read
- * one after the other, so that memory holds one tensor. Where branches hold copies of a weight, the graph around them all holds it from then on;
- * what is small stays where it is read, since runtimes look for constants there.
- *
- * Roles are honoured (`protected.ts`): two zero biases that are trained stay two. Weights that are listed among the inputs are part of the
- * model's interface, and stay.
+ * Stores equal tensors once, in all graphs. Candidates with equal type and dimensions are compared by SHA-256, read one at a time to save memory.
+ * Copies in branches move to the outer graph, except small ones, because runtimes look for constants in place.
+ * Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
  */
 import { infer } from "../analysis/infer.ts";
 import { allGraphs, type Graph, type Value } from "../graph/graph.ts";
@@ -16,7 +13,7 @@ import type { Tensor } from "../tensor/types.ts";
 import { type Change, type Context, definePass, noOptions } from "./pass.ts";
 import { protectedValues } from "./protected.ts";
 
-/** Bytes of the smallest tensor that moves out of a branch. */
+/** The minimum bytes of a tensor that moves out of a branch. */
 const leastMoved = 1024;
 
 export const mergeInitializers = definePass({
@@ -26,7 +23,7 @@ export const mergeInitializers = definePass({
   run: async (model, _, context) => ({ changes: await merge(model, groupsOf(model), context), misses: [] }),
 });
 
-/** Stores weights once of which several branches hold copies. Reads nothing of a model without branches. */
+/** Stores weights once if several branches hold copies. Reads nothing in a model without branches. */
 export async function mergeAcrossBranches(model: Model, context: Context): Promise<void> {
   const groups = groupsOf(model).filter((group) => new Set(group.map(({ graph }) => graph)).size > 1);
   await merge(model, groups, context);
@@ -63,12 +60,12 @@ async function merge(
       graph.removeValue(value);
     }
   }
-  // Branches may have called their copies the same.
+  // Branches can have used the same name.
   for (const [value, name] of names) if (value.graph.freshName(name) === name) value.graph.rename(value, name);
   return changes;
 }
 
-/** A stored tensor in the nearest graph around its own and another; undefined where it is too small to move. */
+/** Returns a stored tensor moved to the common outer graph of its own and another graph; undefined if it is too small. */
 function moved(value: Value | undefined, graph: Graph): Value | undefined {
   if (value?.tensor === undefined || value.tensor.bytes < leastMoved) return undefined;
   const around = new Set<Graph | undefined>();

@@ -1,4 +1,4 @@
-/** Methods by name, one of which an option takes, or one of the caller's own. */
+/** Tables of named methods, one of which an option takes, or a custom one. */
 import * as v from "valibot";
 import { modulePath } from "./modules.ts";
 import type { Meanings } from "./options.ts";
@@ -8,11 +8,11 @@ interface Kind {
   /** "a rounder" */
   readonly kind: string;
   readonly does: Does;
-  /** Of the section of the help that lists the methods. */
+  /** The heading of the help section that lists the methods. */
   readonly title: string;
 }
 
-/** What an option, its help and whoever runs the methods know of a table of them. */
+/** Builds the schema, help and lookup of a table of methods. */
 export function methodTable<M extends object, const Name extends string>(
   methods: Readonly<Record<Name, M & { readonly summary: string }>>,
   { kind, does, title }: Kind,
@@ -31,18 +31,18 @@ export function methodTable<M extends object, const Name extends string>(
     rows: names.map((name) => [name, methods[name].summary] as const),
   };
   return {
-    /** Takes a word, a method `{ id, [does] }`, or the path of a module that exports one. */
+    /** Accepts a name, a method `{ id, [does] }`, or the path of a module that exports one. */
     schema: v.union([v.picklist(names), own, modulePath(accepted, names)], accepted),
     meanings,
-    /** The method that is given, as the schema takes it; undefined for the path of a module, and for anything else. */
+    /** Returns the given method; undefined for the path of a module or anything else. */
     known,
-    /** The method that is given, as the schema takes it, opened. */
+    /** Returns the given method, after modules were opened. */
     of(given: string | M): M {
       const found = typeof given === "string" ? named.get(given) : given;
       if (found === undefined) throw new Error(`There is no method "${given}".`);
       return found;
     },
-    /** Whether one, as it is given, asks for samples; whether it is one is checked elsewhere. */
+    /** Returns whether a method needs samples; does not validate it. */
     looksAtSamples(given: unknown): boolean {
       return memberOf(known(given), "evidence") !== undefined;
     },

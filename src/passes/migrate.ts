@@ -1,10 +1,8 @@
 /**
- * Moves positive factors through a model, so that it computes the same with other weights: for each unit u of a group (`analysis/scale-groups.ts`)
- *
- *     W1 (rows of u) · s_u,  b1 · s_u        h = Relu(W1 · x + b1)  →  s · h        W2 (columns of u) / s_u
- *
- * The rounding of weights and activations is what changes: cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721), SmoothQuant (Xiao et al.
- * 2023, arXiv 2211.10438) and AWQ (Lin et al. 2024, arXiv 2306.00978) differ in how they choose s.
+ * Moves positive factors through a model without changing its function: for each unit u of a group (`analysis/scale-groups.ts`)
+ *      W1 (rows of u) · s_u,  b1 · s_u        h = Relu(W1 · x + b1)  →  s · h        W2 (columns of u) / s_u
+ * Only the quantization error changes. Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721), SmoothQuant (Xiao et al. 2023,
+ * arXiv 2211.10438) and AWQ (Lin et al. 2024, arXiv 2306.00978) differ in how they choose s.
  */
 import type { ScaledSlice, ScaleGroup } from "../analysis/scale-groups.ts";
 import { PithError } from "../errors.ts";
@@ -16,7 +14,9 @@ import { groupBy } from "../tensor/group-by.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
 /**
- * Multiplies what a group stores by the factors of its units, in place. Products are rounded once, to the type of the tensor.
+ * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.
+ * @param factors One positive number per unit of the group; 1 for refused units.
+ * @throws PithError E_OPTION for a wrong number of factors, a factor that is not positive, or a factor for a refused unit.
  * @param factors one for each unit of the group, above 0; 1 for those that the group refuses.
  * @throws PithError E_OPTION for another number of factors, a factor that is not a positive number, or one for a unit that is refused.
  * @example
@@ -62,7 +62,7 @@ function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
   });
 }
 
-/** A tensor of floats with its numbers changed where it is read, and rounded once. */
+/** Returns a float tensor that is changed when it is read, and rounded once. */
 export function rewritten(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
   const { type, dims } = tensor;
   if (!isFloat(type)) throw new TypeError(`a tensor of ${type} has no floats to change`);

@@ -1,7 +1,4 @@
-/**
- * Options that name a file, which the pass is given open: a model, or a module of the user's (`importance: ./mine.mjs` stands for what it exports as
- * its default).
- */
+/** Options that name a file that the pass receives opened: a model, or a user's module (`importance: ./mine.mjs` uses its default export). */
 
 import * as v from "valibot";
 import { importModule } from "#platform";
@@ -17,7 +14,8 @@ const path = /\.m?[jt]s$/;
 const schemas = new WeakSet<object>();
 
 /**
- * A member of the union of what such an option takes.
+ * Returns a union member for the path of a module.
+ * @param message The error for any other text. @param words Other accepted words.
  * @param message of the whole union: it is what is said of any other text. @param words that the option takes as well.
  */
 export function modulePath(
@@ -34,13 +32,14 @@ export function modulePath(
   return schema;
 }
 
-/** Whether the value of an option is the path of a module. */
+/** Returns whether an option's value is the path of a module. */
 export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
   return typeof value === "string" && path.test(value) && takes(schema, [name], (one) => schemas.has(one));
 }
 
 /**
- * The options with what modules export in the place of their paths.
+ * Replaces module paths by their default exports.
+ * @throws PithError E_FILE if the module does not exist, E_OPTION if it cannot be imported or has no default export.
  * @throws PithError E_FILE where there is no such module, E_OPTION where it cannot be imported or has no default export.
  */
 export async function openModules(
@@ -54,7 +53,7 @@ export async function openModules(
   return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
 }
 
-/** What a module of the user exports. @throws PithError as `openModules`. */
+/** Returns the default export of a user's module. @throws PithError as `openModules`. */
 export async function defaultExport(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
     throw refusalIn(cause).reworded({ at });
@@ -68,14 +67,14 @@ export async function defaultExport(file: string, at: string): Promise<unknown> 
 
 const ofModels = new WeakSet<object>();
 
-/** What an option takes that is a model, or the path of one, which the pass is given open. */
+/** Returns a schema for a model or its path; the pass receives the opened model. */
 export function modelOption(message = "takes a model or the path of one"): v.GenericSchema<string | Model, Model> {
   const schema = v.union([v.string(), v.instance(Model)], message) as v.GenericSchema<string | Model, Model>;
   ofModels.add(schema);
   return schema;
 }
 
-/** The options with models in the place of their paths. @throws PithError as `open`. */
+/** Replaces paths by models. @throws PithError as `open`. */
 export async function openModels(
   schema: v.GenericSchema,
   options: OptionValues,

@@ -1,32 +1,31 @@
-/** What passes offer to a search for a smaller model: steps of a recipe, with what is known of each before anything is run. */
+/** Recipe steps that passes offer to the search for a smaller model, with estimates made before a run. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import type { OptionValues } from "./pass.ts";
 
 export interface Move {
-  /** As reports call it: "channels −30 %". */
+  /** The name in reports: "channels −30 %". */
   readonly name: string;
-  /** Of its pass. */
   readonly options: OptionValues;
-  /** A recipe has at most one structure and one number format. Healing stands between them, one of each family; training may follow the format. */
+  /** A recipe has at most one structure and one number format. Healing comes between, one of each family; training can follow the format. */
   readonly kind: "structure" | "healing" | "numbers";
-  /** Moves that do the same, further or less far. */
+  /** Moves of one family differ only in degree. */
   readonly family: string;
-  /** The share of the file's bytes that is left, about (1). */
+  /** The estimated share of the file size that remains (default: 1). */
   readonly left?: number;
-  /** Of a number format: the part of `left` that is the same however few weights there are: nodes, names, scales (0). */
+  /** For a number format: the part of `left` that does not depend on the weights: nodes, names, scales (default: 0). */
   readonly fixed?: number;
-  /** Of healing: the share of a loss that it takes back, about. */
+  /** For healing: the estimated share of a loss that it recovers. */
   readonly heals?: number;
-  /** Work, about, as so many runs of the original on one sample. */
+  /** The estimated work, in runs of the original on one sample. */
   readonly runs: number;
-  /** Where it misses the goal, layers are left in milder forms. */
+  /** If it misses the goal, layers fall back to less lossy forms. */
   readonly spares?: boolean;
-  /** Each layer has as many bits as a file of so many bytes has room for. */
+  /** The bits of each layer are chosen for a file of this many bytes. */
   readonly bytes?: number;
-  /** Of a number format: what it stores can be trained further, by healing that `trains`. */
+  /** For a number format: healing that `trains` can follow. */
   readonly isTrainable?: boolean;
-  /** It is of no use unless it is trained. */
+  /** Useless without training. */
   readonly needsTraining?: boolean;
   readonly trains?: boolean;
 }
@@ -34,12 +33,12 @@ export interface Move {
 export interface MovesRequest {
   readonly model: Model;
   readonly inference: Inference;
-  /** Samples to calibrate on and to train on: 0 where there are none. */
+  /** The number of samples for calibration and training; 0 if there are none. */
   readonly samples: { readonly calibrate: number; readonly train: number };
   readonly hasLabels: boolean;
-  /** Of the result, at most, where that is looked for. */
+  /** The maximum bytes of the result, if it is limited. */
   readonly bytes?: number | undefined;
-  /** Runtimes that the result is for; none: all. */
+  /** The target runtimes; empty: all. */
   readonly target: readonly string[];
 }
 

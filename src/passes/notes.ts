@@ -1,23 +1,21 @@
 /**
- * What an exporter notes beside the graph about how it got there: the line of Python that a node comes from, the classes around it, what was
- * folded into a tensor. It may be most of a small file, and no runtime and no technique reads it.
- *
- *     "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (gone)
- *
- * What gives layers their names stays, and so does what the user may have written: metadata of the model, and entries and texts of other kinds.
+ * Metadata that an exporter adds: the Python line of a node, the enclosing classes, folded tensors. It can be most of a small file, and no runtime
+ * reads it.
+ *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
+ * What names layers stays, and so does what a user can have written: metadata of the model and other keys and texts.
  */
 import { scopesKey } from "../analysis/layer-names.ts";
 import { allGraphs, type Carried, describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { functionWithout } from "../onnx/functions.ts";
 
-/** Keys of torch.onnx and of onnxscript. */
+/** Keys of torch.onnx and onnxscript. */
 const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
 
-/** A text that is where in a program a node was made: that is how older exporters of PyTorch documented nodes. */
+/** A stack trace, which older PyTorch exporters wrote as the documentation of nodes. */
 const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
-/** Drops notes of the exporter from nodes, values, graphs and functions; says where there were any. */
+/** Removes exporter metadata from nodes, values, graphs and functions; returns where it was. */
 export function clearNotes(model: Model): readonly string[] {
   const cleared: string[] = [];
   const clear = (at: string, carried: Carried): void => {

@@ -1,4 +1,4 @@
-/** What a schema finds wrong with options, in words: where, what is accepted there, and which name was most likely meant. */
+/** Formats schema issues: where, what is accepted, and the probable name. */
 
 import * as v from "valibot";
 import { clause } from "../errors.ts";
@@ -8,20 +8,20 @@ import { namesAt } from "./schema.ts";
 import { optionMeant } from "./suggest-option.ts";
 
 export interface Misfit {
-  /** Of an option that is missing it is where it would stand. */
+  /** For a missing option, the path that it would have. */
   readonly path: readonly (string | number)[];
-  /** Whether a name is at fault or what it stands for. */
+  /** Whether the name or the value is wrong. */
   readonly part: "key" | "value";
   readonly sentence: string;
   readonly hint: string | undefined;
 }
 
 export interface MisfitOptions {
-  /** Whose options these are: "train". */
+  /** The owner of the options: "train". */
   readonly owner: string;
-  /** Options that the author of these cannot give. */
+  /** Options that the user cannot set here. */
   readonly withheld?: readonly string[];
-  /** What stands for these while the others are looked at. */
+  /** Placeholder values of these while the others are checked. */
   readonly standIns?: Readonly<Record<string, unknown>>;
 }
 
@@ -37,7 +37,7 @@ interface Issue {
   readonly issues?: readonly Issue[] | undefined;
 }
 
-/** The issue that says most of those that a schema, asked `inWords`, has with options. */
+/** Returns the most informative issue of a schema checked with `inWords`. */
 export function misfitOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
@@ -56,7 +56,7 @@ export function misfitOf(
   }
   const expectation = clause(issue.message);
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
-  // What has to be understood is in what is said of it.
+  // An option language's issue already quotes the value.
   const isText = typeof issue.input === "string" && expectation.includes(shown(issue.input));
   const isSaid = path.length === 0 || issue.type === "check" || isText;
   return {
@@ -67,7 +67,7 @@ export function misfitOf(
   };
 }
 
-/** An option of a name that does not exist, at a path: what there is in its place. */
+/** Returns the error for an unknown option at a path. */
 export function unknownName(
   path: readonly (string | number)[],
   names: readonly string[],
@@ -92,8 +92,8 @@ function question(name: string | undefined, typed: string): string | undefined {
 }
 
 /**
- * The issue that says most. A mistyped name explains a missing one, so it comes first. Of the members of a union, one that got as far as
- * looking inside the value is the one that was meant.
+ * Returns the most informative issue. A mistyped name explains a missing one, so it comes first. Of union members, the one that
+ * looked inside the value was meant.
  */
 function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
@@ -114,7 +114,7 @@ function isUnknown({ type, expected }: Issue): boolean {
   return type === "strict_object" && expected === "never";
 }
 
-/** What the pass says about an option: ": expected at least 1". */
+/** Returns what the pass accepts for an option: ": expected at least 1". */
 function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
   const result = v.safeParse(schema, { ...standIns, [name]: null }, inWords);
   const issue: Issue | undefined = result.success
@@ -123,7 +123,7 @@ function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Rec
   return issue === undefined ? "" : `: ${clause(issue.message)}`;
 }
 
-/** How schemas are asked: what their authors do not say of an option, its form does. */
+/** The fallback message of schemas: derived from their form. */
 export const inWords = { message: (issue: v.BaseIssue<unknown>): string => `expected ${readable(issue)}` };
 
 const words: ReadonlyMap<string, string> = new Map([
@@ -134,7 +134,7 @@ const words: ReadonlyMap<string, string> = new Map([
   ["boolean", "true or false"],
 ]);
 
-/** `(string | Array)` as people say it. */
+/** Formats `(string | Array)` in words. */
 function readable({ expected, type }: Pick<Issue, "expected" | "type">): string {
   if (type === "integer") return "an integer";
   if (type === "non_empty") return "at least one";
@@ -147,7 +147,7 @@ function readable({ expected, type }: Pick<Issue, "expected" | "type">): string 
   return said.length > 1 ? `${said.slice(0, -1).join(", ")} or ${last}` : last;
 }
 
-/** Plain data as JSON, the beginning of it; an object that holds something else by its keys, and what is no plain object by its kind. */
+/** Formats a value for a message: plain data as truncated JSON, other objects by their keys or type name. */
 export function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
   // JSON has no NaN and no infinities.

@@ -1,22 +1,22 @@
-/** Options that several passes have, declared once; and what a text has to be that says something of its own. */
+/** Options that several passes share, declared once, and checks of option texts. */
 import * as v from "valibot";
 import { clause, PithError } from "../errors.ts";
 
-/** What the command line needs to know of an option beside its schema. */
+/** What the command line needs to know about an option beyond its schema. */
 export interface FlagMetadata {
   readonly short?: string;
   readonly value?: string;
-  /** Help of the flag --no-… where the default is true. */
+  /** Help of the flag --no-…, if the default is true. */
   readonly negated?: string;
-  /** Options of single layers, given as `conv1:option=value`. */
+  /** Per-layer options, given as `conv1:option=value`. */
   readonly perLayer?: boolean;
-  /** 1 is refused without a percent sign: 1 may be meant as 1 % or as all. With false a number up to 1 is no share. */
+  /** Rejects 1 without a percent sign, because it could mean 1 % or all. If false, a number up to 1 is not a share. */
   readonly percent?: boolean;
-  /** The heading of the help under which the flag is listed, instead of "Options:". */
+  /** The help heading of the flag; default: "Options:". */
   readonly group?: string;
-  /** What the words mean that the value may be: a section of the help after the flags. */
+  /** The meanings of the accepted words: a section of the help after the flags. */
   readonly meanings?: Meanings;
-  /** Values that are none, and what does what they mean: the hint of the error. */
+  /** Words that are not accepted, with the equivalent: the hint of the error. */
   readonly instead?: Readonly<Record<string, string>>;
 }
 
@@ -25,15 +25,14 @@ export interface Meanings {
   readonly rows: readonly (readonly [word: string, meaning: string])[];
 }
 
-/** A schema with the words that help and documentation show, and what its flag needs beside them. */
+/** Adds description and flag metadata to a schema. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   v.pipe(schema, v.description(text), v.metadata({ ...facts }));
 
-/** The same, of an option that may be left out and has no default. */
+/** The same for an optional option without a default. */
 export const option = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   described(v.optional(schema), text, facts);
 
-/** A number of things: 1 or more. */
 export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 export const positiveOption = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
@@ -41,7 +40,7 @@ export const positiveOption = v.pipe(v.number(), v.gtValue(0, "must be above 0")
 /** A time limit of at most 30 days. */
 export const minutesOption = v.pipe(positiveOption, v.maxValue(43_200, "must be at most 43200 (30 days)"));
 
-/** A size as hosts count it: a megabyte is a million bytes. */
+/** A file size with decimal units: a megabyte is a million bytes. */
 export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 300kB or 2MB"));
 
 export function bytesOf(text: string): number {
@@ -53,10 +52,7 @@ type Reader = (given: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();
 
-/**
- * Refuses what `read` refuses, in its words: options that are a language of their own are understood before anything is done. Which option it is
- * says the code that reports the issue.
- */
+/** Rejects a value with the error that `read` throws, so that option languages are parsed before any work. The caller adds the option's name. */
 export function understood<T>(read: (given: T) => unknown) {
   const refused = (given: T): PithError | undefined => {
     try {
@@ -74,7 +70,7 @@ export function understood<T>(read: (given: T) => unknown) {
   );
 }
 
-/** What may be done about an issue, where what was given was to be understood. */
+/** Returns the hint of an issue of `understood`. */
 export function hintOf({
   requirement,
   input,
@@ -89,7 +85,7 @@ const names = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),
 );
 
-/** Options of single layers: `entries`, which have no defaults. */
+/** Per-layer options: `entries`, which have no defaults. */
 export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
   return described(
@@ -101,15 +97,15 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
 
 const listed = { value: "layer,…" };
 
-/** What `selectionOptions` takes, with the words that editors show: of entries that are spread they show none. */
+/** The type of `selectionOptions` with descriptions: editors show none for spread entries. */
 export interface LayerSelection {
-  /** Names or patterns of the layers, or operator types; unless said, all. */
+  /** Names or patterns of layers, or operator types. Default: all. */
   readonly layers?: string | string[] | undefined;
-  /** Names or patterns of layers to leave alone. */
+  /** Names or patterns of layers to exclude. */
   readonly except?: string | string[] | undefined;
 }
 
-/** `layers` and `except`, as `selectLayers` takes them. `verb` says what is done to a layer. */
+/** `layers` and `except`, as `selectLayers` takes them. `verb` is what the pass does to a layer. */
 export const selectionOptions = (verb: string) => ({
   layers: described(
     names,

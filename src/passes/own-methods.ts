@@ -1,10 +1,10 @@
-/** Methods of a caller's own (criteria, patterns, solvers, rounders): what one of them throws is no fault of Pith. */
+/** Custom methods (criteria, patterns, solvers, rounding methods): their errors are reported as the caller's. */
 import { failureOfCode, PithError } from "../errors.ts";
 
-/** What a method does: it has a function of that name, or of one of them. */
+/** The function that a method must have, or one of several. */
 export type Does = string | readonly string[];
 
-/** Whether something is a method `{ id, [does] }`, with a statistic where it asks for evidence. */
+/** Returns whether a value is a method `{ id, [does] }`, with a valid statistic if it has `evidence`. */
 export function isMethod(value: unknown, does: Does): boolean {
   const evidence = memberOf(value, "evidence");
   const asks = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
@@ -12,7 +12,7 @@ export function isMethod(value: unknown, does: Does): boolean {
   return asks && isOne && typeof memberOf(value, "id") === "string";
 }
 
-/** A member of something that a user gave; undefined if it cannot be read. */
+/** Returns a member of a user's value; undefined if reading it throws. */
 export function memberOf(value: unknown, name: string): unknown {
   try {
     return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
@@ -21,12 +21,13 @@ export function memberOf(value: unknown, name: string): unknown {
   }
 }
 
-/** Whether a method gave matrices, of whatever sizes. */
 export const areMatrices = (given: unknown): boolean =>
   Array.isArray(given) && given.every((one) => typeof memberOf(memberOf(one, "data"), "length") === "number");
 
 /**
- * What a method answers at once.
+ * Returns the result of a synchronous method.
+ * @param whose Names it in errors: `The pattern "comb"`.
+ * @throws PithError E_OPTION if it throws or returns a promise.
  * @param whose how it is called in the error: `The pattern "comb"`.
  * @throws PithError E_OPTION where it throws, or gives a promise.
  */
@@ -44,7 +45,7 @@ export function answerOf<T>(whose: string, method: () => T): T {
   });
 }
 
-/** What a method answers, at once or later. @throws PithError E_OPTION where it throws. */
+/** Returns the result of a method. @throws PithError E_OPTION if it throws. */
 export async function awaitedAnswerOf<T>(whose: string, method: () => T | Promise<T>): Promise<T> {
   try {
     return await method();
@@ -58,7 +59,8 @@ interface Collecting {
 }
 
 /**
- * What a method asks to know, with failures that are said to be the method's.
+ * Wraps a method's statistic so that its errors are reported as the method's.
+ * @param answered Whether its results can be promises.
  * @param answered whether what is told may be taken in later.
  */
 export function statisticOf<S extends Collecting>(

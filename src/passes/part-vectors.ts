@@ -1,8 +1,6 @@
 /**
- * Biases and scales that a file stores once for several nodes, because they hold equal numbers: each reader gets one of its own, so that they can
- * lose different entries. They share their numbers until then.
- *
- *     zeros: conv1, conv2     →     zeros: conv1     zeros_1: conv2
+ * Separates equal biases and scales that a file stores once for several nodes, so that each can lose different entries. They share data until then.
+ *      zeros: conv1, conv2     →     zeros: conv1     zeros_1: conv2
  */
 import { describe } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -17,7 +15,7 @@ export const partVectors = definePass({
     for (const value of [...graph.values()]) {
       const { tensor, role } = value;
       if (tensor === undefined || role !== undefined || tensor.dims.length !== 1 || !isFloat(tensor.type)) continue;
-      // Up to IR 3 a stored tensor is an input, which a caller may set.
+      // Up to IR 3 a stored tensor is an input, which a caller can set.
       if (graph.inputs.includes(value) || graph.isOutput(value)) continue;
       const [, ...others] = value.uses;
       for (const { node, input } of others) {

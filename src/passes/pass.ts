@@ -1,4 +1,4 @@
-/** What a pass is: callable, with its metadata, so that library, command line and recipe share one thing. */
+/** A pass is callable and has metadata, which library, command line and recipes share. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { restate } from "../analysis/stale-types.ts";
@@ -22,11 +22,11 @@ export interface Context {
   readonly engine: Engine;
   readonly seed: number;
   readonly signal: AbortSignal;
-  /** Training stops before its first step: what it would change is reported, and nothing is learnt. */
+  /** Training stops before its first step and only reports what it would change. */
   readonly dryRun?: boolean | undefined;
-  /** Ids are stable: "epoch", "chance". A warning goes into reports; a note only says how far the work is. */
+  /** Ids are stable: "epoch", "chance". Warnings go into reports; notes only show progress. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
-  /** `figures` is what the work has come to: "loss 0.2134". */
+  /** `figures` is the current result: "loss 0.2134". */
   progress(done: number, total?: number, figures?: string): void;
   /** Resolves a reference (a path, a name) to a model. */
   open(reference: string): Promise<Model>;
@@ -36,96 +36,94 @@ export interface Change {
   /** The layer, value or node that changed. */
   readonly at: string;
   readonly what: string;
-  /** What was done, without what differs from place to place: as changes are told apart and counted (`what`). */
+  /** The change without details that differ by place, for grouping and counting (default: `what`). */
   readonly kind?: string;
-  /** Of a weight that was "quantized" or "rounded": bits of a number. */
+  /** For a "quantized" or "rounded" weight: bits per element. */
   readonly bits?: number;
-  /** How many times as fast as before, timed by itself. */
+  /** The speedup, timed in isolation. */
   readonly speed?: number;
-  /** Which setting decided: the pass's own, one for the operator type, or one for this layer. */
+  /** The scope of the option that decided: the pass, the operator type, or the layer. */
   readonly decidedBy: "global" | "op" | "layer";
 }
 
-/** "72 of 216 pruned (per-layer override)": what changed, and that an override of the layer or its operator decided, where one did. */
+/** Formats "72 of 216 pruned (per-layer override)". */
 export const changeText = ({ what, decidedBy }: Change): string =>
   decidedBy === "global" ? what : `${what} (per-${decidedBy === "op" ? "operator" : "layer"} override)`;
 
-/** The `kind` of a change that names an input or output which the model no longer has. */
+/** The `kind` of a change that removes an input or output of the model. */
 export const noLongerThere = "no longer there";
-/** The `kind` of a change by which layers compute other values than the original's, and the model the same. */
+/** The `kind` of a change after which layers compute other values than the original's, but the model the same. */
 export const movedFactors = "scaled";
 
 export interface Outcome {
   readonly changes: readonly Change[];
   readonly misses: readonly Miss[];
-  /** Of a pass that is given samples to learn from. */
+  /** Set by a pass that learns from samples. */
   readonly learnt?: Learnt | undefined;
 }
 
-/** How many of the samples that it was given a pass learnt from, where their number is known; `checked`: others, which decided what was kept. */
+/** The number of samples that a pass learned from, if known; `checked`: of others, which decided what was kept. */
 export interface Learnt {
   readonly fitted: number | undefined;
   readonly checked: number | undefined;
 }
 
-/** Options of a pass, as they were given or completed. */
+/** The options of a pass, as given or completed. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
 export interface CalibrationData {
-  /** Why options need them. */
+  /** Returns why these options need samples. */
   when(options: OptionValues): string | undefined;
-  /** Whether it takes some where there are any, and does without where there are none (no). */
+  /** Returns whether samples are optional but help (default: no). */
   helps?(options: OptionValues): boolean;
-  /** Whether they need labels as well, with these options (no). */
+  /** Returns whether labels are needed, too (default: no). */
   labelled?(options: OptionValues): boolean;
 }
 
-/** What recipes, the command line and help have to know of a pass. */
+/** What recipes, the command line and help know about a pass. */
 export interface PassDescription {
-  /** The command's name, and that of a recipe's step. */
+  /** The name of the command and of the recipe step. */
   readonly id: string;
   readonly summary: string;
-  /**
-   * The samples that it is given as its option `data`: to train on, so that its result may know what the original does not; or to calibrate
-   * with.
-   */
+  /** The use of its option `data`: to train, so that the result can exceed the original; or to calibrate. */
   readonly data?: "train" | CalibrationData;
-  /** It learns what another model answers, and needs no labels: of data in one part it is given some samples. */
+  /** Learns another model's outputs and needs no labels; unsplit data gives it some samples. */
   readonly learnsAnswers?: true;
-  /** The option that names the model which the result is to come near to: an `original` need not be given where the context knows one. */
+  /** The option that names the reference model. An `original` can be omitted if the context knows one. */
   readonly reference?: "teacher" | "original";
-  /** The option that names the model whose answers the result is nearer to than the model that came in: they are compared with its. */
+  /** The option that names the model that the result is restored to: outputs are compared with that model. */
   readonly restores?: string;
-  /** The option that names further models beside the reference. */
+  /** The option that names further reference models. */
   readonly furtherReferences?: string;
-  /** Checks the reference, or a further one, before any slow work. @throws PithError where it does not fit */
+  /** Checks a reference before any slow work. @throws PithError if it does not fit */
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
-  /** Checks a copy of the model, before any slow work. @throws PithError where the options do not fit it */
+  /** Checks a copy of the model before any slow work. @throws PithError if the options do not fit */
   checkModel?(copy: Model, options: OptionValues): Promise<void>;
-  /** With these options it makes the model smaller before it trains: its loss is judged only if a goal is given. */
+  /** Returns whether it makes the model smaller before training: its loss is then judged only if a goal is given. */
   cutsFirst?(options: OptionValues): boolean;
-  /** The result has learnt nothing yet, so that no loss is judged. */
+  /** The result is untrained, so no loss is judged. */
   readonly beginsAnew?: true;
-  /** A result whose file is not smaller is no success. */
+  /** The result must have a smaller file. */
   readonly makesSmaller?: "file";
   /**
-   * What loses less than these options: "Use a smaller `amount`".
+   * Returns advice for a smaller loss: "Use a smaller `amount`".
+   * @param lostBefore The input model already had the loss.
    * @param lostBefore The model that came in is what lost: the result is no worse than it.
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
-  /** What loses less of one layer than what was done to it, as `overrides` have it, the mildest last. */
+  /** Returns less lossy overrides for a layer, the least lossy last. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** A pass that, with the same options, makes the model whose layers compare with the result's, where some changes are `movedFactors`. */
+  /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
   readonly unrounded?: AnyPass;
-  /** Of a pass that calibrates: its work for each sample, about, as so many runs of the model on one. */
+  /** For calibration: the estimated work per sample, in runs of the model on one sample. */
   runsOfSample?(options: OptionValues): number;
   /** What it offers to a search for a smaller model. */
   readonly moves?: Moves;
-  /** What the command line says of a pass that is a command. Notes of the exporter go with what it changes. */
+  /** The command of the pass. Changed parts lose exporter metadata. */
   readonly command?: PassCommand;
 }
 
-/** The model whose layers compare with those of a result. @param run what a pass makes of the original, with the options that made the result. */
+/** Returns the model whose layers compare with those of a result. @param run Runs a pass on the original with the result's options. */
 export async function unroundedBy(
   { unrounded }: AnyPass,
   original: Model,
@@ -136,46 +134,45 @@ export async function unroundedBy(
 }
 
 export interface PassCommand {
-  /** What the result is called where nothing else is said, with these options: ".pruned" for model.pruned.onnx. */
+  /** Returns the default suffix of the result: ".pruned" for model.pruned.onnx. */
   suffix(options: OptionValues): string;
-  /** The same for the help, where one name does not say it. */
+  /** The suffix for the help, if it depends on options. */
   readonly results?: string;
-  /** What the model that it takes is to it, unless just that. */
+  /** The role of the input model, if it has a special one. */
   readonly takes?: string;
-  /** That model may be named by --student as well; where nothing names one, it is the reference. */
+  /** --student can name the input model; otherwise it is the reference. */
   readonly takesStudent?: true;
-  /** Options that name further files: those that are read, which the result must not overwrite, and those that are written, but by a dry run. */
+  /** Options that name other files: those read, which the result must not overwrite, and those written, except in a dry run. */
   readonly reads?: readonly string[];
   readonly writes?: readonly string[];
   /** Command lines without the leading `pith`. */
   readonly examples: readonly string[];
-  /** Whether what is pruned stays in the file as zeros. */
+  /** Returns whether pruned values stay in the file as zeros. */
   storesZeros?(options: OptionValues): boolean;
-  /** The command line to go on with, without the leading `pith`; a comment of a shell may follow. */
+  /** Returns the next command line without the leading `pith`; a shell comment can follow. */
   next?(options: OptionValues, files: NextFiles): string | undefined;
 }
 
 /** Words of a command line, quoted for a shell. */
 export interface NextFiles {
   readonly model: string;
-  /** The original that the command was given beside the model. */
+  /** The original that was given to the command. */
   readonly original: string | undefined;
   readonly written: string;
-  /** The samples as they were given, else a word that stands for them. */
+  /** The samples as given, or a placeholder. */
   readonly data: string;
   /** Whether weights of the result are floats, which can be trained. */
   readonly trainable: boolean;
-  /** Whether samples showed that it keeps its goal. */
+  /** Whether samples showed that it meets its goal. */
   readonly holds: boolean;
 }
 
 export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {
-  /** Declared once: command-line flags, JSON Schema and docs come from it. */
+  /** Declared once: command-line flags, JSON Schema and docs derive from it. */
   readonly options: S;
   run(model: Model, options: v.InferOutput<S>, context: Context): Promise<R>;
 }
 
-/** The schema of a pass that takes none. */
 export const noOptions = v.strictObject({});
 
 type Arguments<I> =
@@ -193,14 +190,13 @@ export interface AnyPass extends PassDescription {
   readonly options: v.GenericSchema;
 }
 
-/** Whether each pass is held to its contract: costly, so the tests switch it on. See `definePass`. */
+/** Whether passes check their contract (`definePass`): slow, so only tests enable it. */
 export const contract = { checked: false };
 
 /**
  * Makes a pass from its definition.
- *
- * Calling it checks the options first: E_OPTION names the option and what it accepts, or says that another pass is at work on the model. Nodes that it made say so in their metadata. Where
- * `contract.checked`, the result must verify, and a pass that reports no change must have changed nothing.
+ * A call checks the options first: E_OPTION names the option and what it accepts, or a concurrent pass on the same model. New nodes record
+ * the pass in their metadata. With `contract.checked`, the result must verify, and a pass that reports no change must have changed nothing.
  */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
   const { run, ...description } = definition;
@@ -212,7 +208,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const outer: Inside = rest[1] ?? {};
     const context = completeContext(outer);
     const given = await openModels(options, parsed as OptionValues, context.open);
-    // In a recipe the model that it began with is called just "original".
+    // In a recipe, the name "original" means the recipe's input model.
     if (description.reference === "original" && given.original === undefined)
       given.original = await context.open("original").catch((error: unknown) => void refusalIn(error));
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
@@ -237,14 +233,14 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   return Object.assign(call, description);
 }
 
-/** In the context of a pass, which those that it calls are handed: the graph that it changes, so that they may. */
+/** Stored in the context for nested passes: the graph that the outer pass changes, so that they may change it. */
 const changing = Symbol("changing");
 type Inside = Partial<Context> & { readonly [changing]?: Graph };
 
-/** States of graphs before the pass that is running: nested passes share them until one changes something. */
+/** Graph states before the running pass: nested passes share them until one changes something. */
 const snapshots = new WeakMap<Graph, GraphSnapshot>();
 
-/** Runs work on a model, and restores the model if it throws, is stopped, or reports no change. */
+/** Runs work on a model, and restores the model if the work throws, is aborted, or reports no change. */
 export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
   const { graph } = model;
   const outer = snapshots.get(graph);
@@ -264,7 +260,7 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
   }
 }
 
-/** What every function that changed a model ends with: a format that holds what is new, and types that say what is there now. */
+/** Finishes every change of a model: updates the format and the inferred types. */
 export function settle(model: Model): void {
   leaveDefaults(model);
   nameApart(model);
@@ -273,9 +269,8 @@ export function settle(model: Model): void {
 }
 
 /**
- * Leaves only what callers must feed among the inputs. Files up to IR 3 must list every stored tensor there; what a pass changes is written in IR 4.
- * In files from IR 4 on a stored tensor among the inputs is a default that callers may override. Passes take it for a constant, so no caller may
- * think that the result reads it.
+ * Leaves only real inputs: up to IR 3 files list every stored tensor, and from IR 4 on such an input is an overridable default.
+ * Passes treat stored tensors as constants, so callers cannot override them in the result.
  */
 function leaveDefaults(model: Model): void {
   const old = model.header.irVersion < 4;
@@ -293,6 +288,7 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
 }
 
 /**
+ * @throws PithError E_OPTION with the path of the first invalid option, what is accepted, and the nearest name for a mistyped one.
  * @throws PithError E_OPTION with the path of the first option that does not fit, what is accepted there, and for a mistyped name the nearest
  * that exists.
  */
@@ -300,13 +296,13 @@ export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S
   const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
   const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
-  // What the pass itself lacks says whose it is.
+  // Names the owner if the pass itself lacks an option.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
   throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
 }
 
-/** Fills in what the caller left out: the installed ONNX Runtime, models opened from files, seed 0, silence. */
+/** Fills in defaults: the installed ONNX Runtime, models opened from files, seed 0, no output. */
 export function completeContext(context: Partial<Context> = {}): Context {
   return {
     engine: context.engine ?? createEngine(),

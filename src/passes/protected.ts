@@ -1,14 +1,13 @@
 /**
- * Finds the values that clean-ups must not change. A model that has roles is in the middle of something: masked, being trained, tied. Then every value
- * with a role is protected, and so is every tensor that an operator takes as a parameter: two zero biases are equal by chance, and stay two.
- * Once `finalize` has removed the roles, nothing is protected.
+ * Finds the values that clean-ups must not change. In a model with roles (masked, in training, tied), these are values with a role and tensors that
+ * operators take as parameters: two zero biases are only equal by chance. After `finalize` nothing is protected.
  */
 import type { Inference } from "../analysis/infer.ts";
 import { parameterRoots } from "../analysis/parameters.ts";
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
-/** Whether a value is protected, or made from stored tensors of which one is. */
+/** Returns whether a value is protected, or depends on a protected stored tensor. */
 export function protectedValues(model: Model, inference: Inference): (value: Value) => boolean {
   const kept = new Set<Value>();
   for (const value of allValues(model.graph)) if (value.role !== undefined) kept.add(value);

@@ -1,12 +1,7 @@
 /**
- * Writing a model in a newer operator set.
- *
- * A node may stay as it is if its entry reads the same settings under both versions and the new schema accepts its form. That is the case
- * for most operators between any two versions, and no operator needs to be named to find out. An attribute that is gone is dropped where the settings
- * are the same without it: it said what newer versions always do. Where an attribute became an input, it is
- * moved first: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`. Settings that an entry reads only where it knows ranks or contents are compared
- * for each that there may be. What changed its meaning or is gone is written as its primitives, where the
- * entry has some: Softmax over several axes, taken as one, between Flatten and Reshape; Scatter as ScatterElements.
+ * Raises the opset of a model. A node stays if its definition reads the same settings under both versions and the new schema accepts it.
+ * Removed attributes are dropped if the settings stay equal; attributes that became inputs are moved: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
+ * If settings depend on unknown ranks or contents, all possible ones are compared. Other nodes are lowered to primitives, if possible.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { clause, Miss, PithError, refusalIn } from "../errors.ts";
@@ -22,19 +17,20 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { unknownDim } from "../tensor/dims.ts";
 import type { DataType, Dense } from "../tensor/types.ts";
 
-/** The IR version that an operator set asks for: ONNX Runtime refuses newer sets in files of an older IR. */
+/** The IR version that an opset requires: ONNX Runtime rejects newer opsets in files with an older IR. */
 const irVersionFor = (opset: number): number =>
   opset >= 25 ? 13 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
 
 /**
- * Raises the default operator set to at least `version`, in place. On an error the model is as it was.
+ * Raises the default opset to at least `version`, in place. On an error the model is unchanged.
+ * @throws PithError E_UNSUPPORTED naming the first node whose meaning or form would change.
  * @throws PithError E_UNSUPPORTED naming the first node that would change its meaning or form.
  */
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? 1;
   if (from >= version) return;
   const plan = planned(model, from, version);
-  // Whether primitives can be written shows when they are.
+  // Lowering can fail.
   const restore = plan.lowered.length > 0 ? snapshot(model) : () => {};
   try {
     carryOut(model, from, version, plan);
@@ -77,7 +73,7 @@ function carryOut(model: Model, from: number, version: number, { moves, lowered 
     if (primitives instanceof Miss) throw refused(node, from, version, reason);
     replaceNode(node, primitives);
   }
-  // Files up to IR 3 list their weights as inputs; from IR 4 on that would mean that callers may replace them.
+  // Files up to IR 3 list weights as inputs; from IR 4 on callers could override them.
   if (model.header.irVersion < 4) model.graph.setInputs(model.graph.feeds);
   model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
 }
@@ -90,11 +86,11 @@ function refused(node: Node, from: number, version: number, reason: string): Pit
   );
 }
 
-/** What has to be done to a node, or why it cannot be carried over. */
+/** Returns the change of a node, or why it cannot be carried over. */
 function carry(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
   const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
   if (before !== undefined && before.since === after?.since) return () => {};
-  // What the specification never had is not changed by its versions.
+  // Operators outside the specification do not change with its versions.
   if (schemasOf("", node.op).length === 0) return () => {};
   const moved = [...node.attributes].flatMap(([name, attribute]) => {
     const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
@@ -132,7 +128,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   const spelling = renamed !== undefined && from < renamed.since && renamed.since <= to ? renamed : undefined;
   const spelled = spelling === undefined ? undefined : attribute(spelling.attribute);
   const otherwise = typeof spelled?.value === "string" ? spelling?.values[spelled.value] : undefined;
-  // Parts of equal size are counted since an operator also takes a count that does not divide evenly.
+  // Since Split accepts uneven parts, equal parts need `num_outputs`.
   const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
   return () => {
     const { graph } = node;
@@ -148,7 +144,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   };
 }
 
-/** An attribute's value as the tensor that the input takes: a single number is of the type of the data. */
+/** Converts an attribute to an input tensor; a single number has the type of the data. */
 function asConstant(
   attribute: Attribute,
   type: DataType | undefined,
@@ -168,10 +164,10 @@ function asConstant(
   }
 }
 
-/** Ranks that a tensor of which nothing is known may have. */
+/** The ranks to try for a tensor of unknown rank. */
 const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-/** Whether an entry reads the same settings at two sites. Where they depend on unknown ranks or contents: whether it does for each of those assumed. */
+/** Returns whether a definition reads the same settings at two sites, for every possible unknown rank or content. */
 function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
   const own = compared(op, before, after);
   if (!(own instanceof Miss)) return own;
@@ -181,7 +177,7 @@ function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
   return found.length === 0 ? own : found.every(Boolean);
 }
 
-/** What a site may turn out to be: tensors of unknown rank have this one, and integers that are computed, as axes and sizes are, count from 0. */
+/** Assumes this rank for tensors of unknown rank, and nonnegative values for computed integers (axes, sizes). */
 function assuming(site: Site, rank: number): Site {
   const inputs = site.inputs.map((operand) => {
     if (operand === undefined || operand.container !== undefined) return operand;
@@ -194,7 +190,7 @@ function assuming(site: Site, rank: number): Site {
   return { ...site, inputs };
 }
 
-/** A Miss where the entry cannot read it. */
+/** Returns a Miss if the definition cannot read the settings. */
 function compared(op: Op, before: Site, after: Site): boolean | Miss {
   try {
     const [old, now] = [op.settings(before), op.settings(after)];
@@ -205,7 +201,7 @@ function compared(op: Op, before: Site, after: Site): boolean | Miss {
   }
 }
 
-/** Settings are plain data, but for where they were read from: an attribute and an input mean the same. */
+/** Ignores whether a setting came from an attribute or an input. */
 function plain(key: string, value: unknown): unknown {
   if (key === "fromInput") return undefined;
   if (typeof value === "bigint") return `${value}n`;

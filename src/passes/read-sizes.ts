@@ -1,9 +1,7 @@
 /**
- * Sizes that have a name are read off the inputs of the model, in place of whatever value exporters found handy: what a size is read of cannot be cut
- * along its other axes either.
- *
- *     n = Gather(Shape(h), 0)    h: [batch, 2, 8]     →     n = Gather(Shape(x), [0])    x: [batch, 3]
- *     s = Concat(n, [16])                                   s = Concat(n, [16])
+ * Reads named sizes from the model's inputs instead of intermediate values: a value whose size is read cannot be cut along its other axes.
+ *      n = Gather(Shape(h), 0)    h: [batch, 2, 8]     →     n = Gather(Shape(x), [0])    x: [batch, 3]
+ *      s = Concat(n, [16])                                   s = Concat(n, [16])
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { emitInto } from "../graph/emit.ts";
@@ -58,7 +56,7 @@ export const readSizes = definePass({
 
 type Place = readonly [input: Value, axis: number];
 
-/** A multiple of the size of an input along an axis. */
+/** A multiple of an input's size along an axis. */
 interface NamedSize {
   readonly text: string;
   readonly factor: number;
@@ -71,14 +69,14 @@ function named(dim: Symbolic, places: ReadonlyMap<string, Place>): NamedSize | u
   return place === undefined ? undefined : { text: dim.text, factor, place };
 }
 
-/** A number or vector, computed, of which every element is known, and not all are numbers. */
+/** Returns whether a value is a computed scalar or vector whose elements are known, some of them symbolic. */
 function isNamedSize(value: Value, inference: Inference): boolean {
   const { type, dims, elements } = inference.operand(value) ?? {};
   if (value.producer === undefined || value.role !== undefined || type !== "int64" || dims === undefined) return false;
   return dims.length <= 1 && elements?.some(isSymbolic) === true;
 }
 
-/** Whether sizes come from these values alone. */
+/** Returns whether sizes come only from these values. */
 function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: Inference): boolean {
   return (producer?.inputs ?? []).every(
     (input) =>

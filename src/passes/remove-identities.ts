@@ -1,12 +1,9 @@
 /**
- * Removes nodes that hand an input on unchanged, as their entries say: Identity, Dropout at inference, a Reshape to what it was, a sum with
- * zeros.
- *
- *     h = Cast(x) {to=float32}                     y = Relu(x)
- *     y = Relu(h)                         →
- *
- * A node stays where its output is known by name and what it hands on may not take that name: an input that is an output, a value from
- * outside of a branch. Roles are honoured: a product with a mask of ones is no identity.
+ * Removes nodes that output an input unchanged: Identity, Dropout at inference, a Reshape to the same shape, a sum with zeros.
+ *      h = Cast(x) {to=float32}                     y = Relu(x)
+ *      y = Relu(h)                         →
+ * A node stays if its output name is needed and its input cannot take that name: an input that is an output, or a value from
+ * outside a branch. Values with roles stay, too: a product with a mask of ones is not removed.
  */
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";

@@ -1,14 +1,15 @@
-/** Removing what nothing uses: nodes whose outputs are not read, then stored tensors. Inputs stay: they are the model's interface. */
+/** Removes unused nodes, then unused stored tensors. Inputs stay: they are the model's interface. */
 import { allGraphs, allValues, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
-/** Whether a node reads a value, or its graph hands it out. */
+/** Returns whether a node reads a value or a graph outputs it. */
 export function isUsed(value: Value): boolean {
   return value.uses.size > 0 || value.graph.isOutput(value);
 }
 
 /**
- * Removes unused nodes and stored tensors of a graph; returns how many nodes went. Costs one visit per node and value.
+ * Removes unused nodes and stored tensors of a graph; returns the number of removed nodes. Takes one visit per node and value.
+ * @param kept Values that stay even if unused.
  * @param kept What stays, used or not.
  */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
@@ -27,15 +28,12 @@ export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set())
   return removed;
 }
 
-/** The same in all graphs of a model, from the innermost out: what is needed inside a node may not be once the node is gone. */
+/** Removes unused nodes in all graphs, innermost first: a removed node releases what its subgraphs used. */
 export function removeUnusedEverywhere(model: Model): void {
   for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }
 
-/**
- * Removes what a technique left without a use: nodes, then the tensors that were used before. Tensors go even where an old file lists
- * them among the inputs of the graph; inputs that were not used before stay.
- */
+/** Removes what a technique made unused: nodes, then previously used tensors, even if an old file lists them as inputs. Other inputs stay. */
 export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
   removeUnusedEverywhere(model);
   for (const value of usedBefore) {

@@ -1,10 +1,7 @@
 /**
- * The branch of an `If` whose condition is known before the run, in place of the `If`.
- *
- *     y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}        →        y = Relu(x)
- *
- * Names inside the branch stay where they are free. A branch that hands out a stored tensor, or one value as two outputs, is copied to the
- * outputs that are known by name.
+ * Replaces an `If` whose condition is known by its branch.
+ *      y = If(true) {then_branch = (z) { z = Relu(x) }, else_branch = …}        →        y = Relu(x)
+ * Names inside the branch stay if they are free. An Identity gives a named output a stored tensor, or a value that is output twice.
  */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node } from "../graph/graph.ts";
@@ -19,7 +16,7 @@ export const resolveConditions = definePass({
   options: noOptions,
   async run(model) {
     const changes: Change[] = [];
-    // What a branch computes may be a condition inside the next.
+    // A branch can compute the condition of the next.
     for (let found = true; found; ) {
       found = false;
       const inference = infer(model);
@@ -34,7 +31,7 @@ export const resolveConditions = definePass({
           changes.push({ at, what: `branch inlined: its condition is always ${taken.truth}`, decidedBy: "global" });
           found = true;
         }
-        // Graphs that went with an If are no longer in the model.
+        // Subgraphs of a removed If are no longer in the model.
         if (found) break;
       }
     }

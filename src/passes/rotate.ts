@@ -1,13 +1,12 @@
 /**
- * Rotates the channels of a residual stream: with an orthogonal matrix Q that keeps means (`math/orthogonal.ts`), a model computes the same of x · Q, once
- *
- *     what writes to the stream      W · Q,  b · Q
- *     a normalization over it        x / rms(x), (x - mean(x)) / std(x):  the same length, so x̂ · Q
- *     what reads it                  Qᵀ · W
- *
- * and what a normalization scales by has gone into the weights that read it (`migrate`). An outlier of one channel becomes a small part of all (Ashkboos et
- * al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). Where anything else looks at single channels, an activation function or a normalization whose
- * own scale stays in the stream, the answers are others: callers compare.
+ * Rotates the channels of a residual stream: with an orthogonal matrix Q that preserves means (`math/orthogonal.ts`), a model computes the same on x
+ * · Q, if
+ *      writers of the stream          W · Q,  b · Q
+ *      a normalization over it        x / rms(x), (x - mean(x)) / std(x):  the same length, so x̂ · Q
+ *      readers                        Qᵀ · W
+ * and the scales of normalizations were moved into the weights that read them (`migrate`). An outlier in one channel becomes a small part of all
+ * (Ashkboos et al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). If anything else depends on single channels, such as an activation
+ * or a normalization that keeps its scale, the outputs differ: callers compare.
  */
 import { channelGroups } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
@@ -23,18 +22,18 @@ import { groupBy } from "../tensor/group-by.ts";
 import { random } from "../tensor/random.ts";
 import { migrate, rewritten } from "./migrate.ts";
 
-/** Channels that normalizations keep together. */
+/** Channels that normalizations tie together. */
 export interface Stream {
   readonly units: number;
-  /** What it is called: the first value that is normalized. */
+  /** The name of the first normalized value. */
   readonly name: string;
   /** The scale vector of each normalization, with the group through which it moves into the weights that read it. */
   readonly scales: ReadonlyMap<Value, ScaleGroup>;
-  /** The stored tensors with an axis along the stream, but for those. */
+  /** The other stored tensors with an axis along the stream. */
   readonly slices: readonly Slice[];
 }
 
-/** The streams of the main graph whose channels are all in stored tensors. A stream that cannot be rotated for what its graph says is left out. */
+/** Returns the streams of the main graph whose channels are all in stored tensors and that the graph allows to rotate. */
 export function rotationStreams(model: Model, inference: Inference): readonly Stream[] {
   const bound = channelGroups(model, inference).filter(({ refused }) => refused.size > 0);
   const meets = ({ slices }: { readonly slices: readonly Slice[] }): boolean =>
@@ -65,7 +64,7 @@ export function rotationStreams(model: Model, inference: Inference): readonly St
   });
 }
 
-/** Each unit once. */
+/** Returns whether each unit occurs once. */
 const isOrder = (unitOf: Int32Array, units: number): boolean =>
   unitOf.length === units && new Set(unitOf).size === units && !unitOf.includes(-1);
 
@@ -76,7 +75,7 @@ const isScale = (value: Value, inference: Inference): boolean =>
     return !(bound instanceof Miss) && bound.scales().includes(input);
   });
 
-/** Rotates a stream, in place; a Miss, and nothing is changed, where a scale cannot go into what reads it. */
+/** Rotates a stream in place; returns a Miss without changes if a scale cannot move into its readers. */
 export async function rotate(model: Model, stream: Stream, seed: number): Promise<Miss | undefined> {
   const moves: (readonly [ScaleGroup, Float64Array])[] = [];
   for (const [value, group] of stream.scales) {
@@ -102,7 +101,7 @@ export async function rotate(model: Model, stream: Stream, seed: number): Promis
   return undefined;
 }
 
-/** Where along an axis each unit lies. */
+/** Returns the position of each unit along an axis. */
 function placesOf(unitOf: Int32Array): Uint32Array {
   const places = new Uint32Array(unitOf.length);
   for (const [place, unit] of unitOf.entries()) places[unit] = place;

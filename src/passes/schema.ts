@@ -1,4 +1,4 @@
-/** What an option schema says: valibot keeps its declarations as plain properties. */
+/** Reads option schemas: valibot keeps its declarations as plain properties. */
 import type * as v from "valibot";
 import { groupBy } from "../tensor/group-by.ts";
 import type { FlagMetadata } from "./options.ts";
@@ -12,7 +12,7 @@ export interface SchemaNode {
   readonly item?: SchemaNode;
   readonly items?: readonly SchemaNode[];
   readonly literal?: unknown;
-  /** Of a record: what it has under each name. */
+  /** The value schema of a record. */
   readonly value?: SchemaNode;
   readonly pipe?: readonly PipeItem[];
 }
@@ -26,7 +26,7 @@ export interface PipeItem {
   readonly metadata?: FlagMetadata;
 }
 
-/** The entries of an object schema by name, at a path inside it; a union has those of its members. */
+/** Returns the entries of an object schema at a path; a union has those of its members. */
 export function entriesAt(
   schema: v.GenericSchema,
   path: readonly (string | number)[] = [],
@@ -40,7 +40,7 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
   return [...entriesAt(schema, path).keys()];
 }
 
-/** Whether one of the schemas of what an option takes, at a path inside an object schema, is such a one. */
+/** Returns whether one of the schemas of an option at a path satisfies `is`. */
 export function takes(
   schema: v.GenericSchema,
   path: readonly (string | number)[],
@@ -49,7 +49,7 @@ export function takes(
   return nodesAt(schema, path).some(is);
 }
 
-/** Which numbers an option takes, at a path inside an object schema; undefined where it takes none. */
+/** Returns the kind of numbers that an option accepts; undefined for none. */
 export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
   const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
   if (numbers.length === 0) return undefined;
@@ -71,7 +71,7 @@ function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): r
   return nodes;
 }
 
-/** A schema and what it stands for: what it wraps, and the members of a union. */
+/** Returns a schema, the schemas that it wraps, and union members. */
 export function open(node: SchemaNode): SchemaNode[] {
   const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isSchema)];
   return [node, ...inner.flatMap(open)];

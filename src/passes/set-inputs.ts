@@ -1,9 +1,8 @@
 /**
- * Inputs that always have the same value, as stored tensors: what depends on them can be folded, and branches on them resolved.
- *
- *     graph (x, sr: int64[])                graph (x)
- *     fast = Equal(sr, 16000)         →     sr: int64[] = 16000
- *                                           fast = Equal(sr, 16000)
+ * Stores inputs that always have the same value, so that dependent nodes can be folded and branches resolved.
+ *      graph (x, sr: int64[])                graph (x)
+ *      fast = Equal(sr, 16000)         →     sr: int64[] = 16000
+ *                                            fast = Equal(sr, 16000)
  */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
@@ -17,14 +16,16 @@ import { definePass } from "./pass.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 
-/** What inputs may be set to: one number for all elements, or each of them in row-major order. */
+/** The values of inputs: one number for all elements, or each element in row-major order. */
 export const setOption = described(
   v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
   "inputs to fix to a value",
 );
 
 /**
- * Takes inputs out of the model's interface and stores what they always are.
+ * Removes inputs from the model's interface and stores their constant values.
+ * @throws PithError E_NAME for an unknown input, E_SHAPE_MISMATCH for a wrong number of elements, E_TYPE_MISMATCH for a value that the type cannot
+ * hold.
  * @throws PithError E_NAME for a name that no input has, E_SHAPE_MISMATCH for numbers that do not fill it, E_TYPE_MISMATCH for one that its
  * type does not hold.
  * @example
@@ -61,7 +62,7 @@ function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number]
 }
 
 /**
- * What an input is set to, as a tensor: one number for all elements, or each of them in row-major order.
+ * Converts a value to a tensor: one number for all elements, or each element in row-major order.
  * @throws PithError as `setInputs`.
  */
 export function contentOf(model: Model, name: string, given: number | boolean | readonly (number | boolean)[]): Dense {
@@ -78,7 +79,7 @@ export function contentOf(model: Model, name: string, given: number | boolean | 
   if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${odd}.`);
   const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
   const count = dims === undefined ? Number.NaN : elementCount(dims);
-  // One number that is no list is what all elements are.
+  // A number that is not a list fills all elements.
   const filled = Array.isArray(given) ? numbers : Array.from({ length: count || 0 }, () => Number(given));
   if (dims === undefined || count !== filled.length) {
     const shape = dimsText(type?.dims);
@@ -89,7 +90,7 @@ export function contentOf(model: Model, name: string, given: number | boolean | 
   return fromNumbers(kind, dims, filled);
 }
 
-/** Of several open dimensions the list cannot tell the sizes: all but the last are to be fixed. */
+/** A list cannot determine several open dimensions: all but the last must be fixed. */
 function fixHint(dims: Dims = []): string {
   const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
   if (open.length > 1) {
@@ -102,7 +103,7 @@ function fixHint(dims: Dims = []): string {
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
 
-/** A single open dimension is as long as the list; with one number, all open dimensions are 1. */
+/** A single open dimension gets the list's length; for one number, all open dimensions are 1. */
 function filledDims(dims: Dims, listed: boolean, count: number): readonly number[] | undefined {
   if (dims === undefined) return listed ? [count] : [];
   const known = dims.reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : product), 1);

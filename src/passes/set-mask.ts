@@ -1,12 +1,10 @@
 /**
- * Masks in the graph. Before and after masking `fc1.weight`:
- *
- *     fc1.weight: float32[128, 784] parameter            fc1.weight_orig: float32[128, 784] parameter
- *                                                        fc1.weight_mask: float32[128, 784] mask
- *                                                        fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
- *     h = Gemm(x, fc1.weight, …)                         h = Gemm(x, fc1.weight, …)
- *
- * The product has the old name, so whatever read the weight reads the masked one, and training sees gradients through the mask.
+ * Adds masks to the graph:
+ *      fc1.weight: float32[128, 784] parameter            fc1.weight_orig: float32[128, 784] parameter
+ *                                                         fc1.weight_mask: float32[128, 784] mask
+ *                                                         fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ *      h = Gemm(x, fc1.weight, …)                         h = Gemm(x, fc1.weight, …)
+ * The product has the old name, so all readers see the masked weight, and gradients pass through the mask.
  */
 import { type Masked, maskedAt } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
@@ -20,7 +18,7 @@ import { deferred } from "../tensor/deferred.ts";
 import { floatOf, stored } from "./fold-mask.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
-/** Puts a mask on a parameter, or replaces the one it has. Its floats are made when they are read: it is held in a byte an entry. */
+/** Adds or replaces a parameter's mask. It is held as one byte per entry; floats are made on reading. */
 export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masked> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);
@@ -49,7 +47,7 @@ export async function setMask(model: Model, parameter: Value, mask: Mask): Promi
   return masked;
 }
 
-/** Products run from operator set 7 on. In a model that cannot be raised, masks can only be folded in. */
+/** ONNX Runtime runs Mul from opset 7 on. If a model cannot be raised, masks can only be folded. */
 function raiseWherePossible(model: Model): void {
   try {
     raiseOpset(model, 7);

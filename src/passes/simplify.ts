@@ -1,8 +1,6 @@
 /**
- * Compute the same function with fewer nodes: all clean-ups in turn, until none finds anything.
- *
- * Every pass is right by itself, so the order only decides how soon the end is reached. Roles are honoured by each: a model in the middle of
- * pruning or training stays trainable as it was, unless it is said that this is over.
+ * Applies all clean-ups in turn until none changes anything. The order affects only the time.
+ * Each respects roles: a model in training stays trainable unless `over` is set.
  */
 import * as v from "valibot";
 import { stopIfAsked } from "../errors.ts";
@@ -40,13 +38,13 @@ const cleanUps = [
   dropNotes,
 ];
 
-/** Rounds after which something undoes what something else does: a fault. */
+/** The maximum number of rounds: more means that two passes undo each other, a bug. */
 const most = 50;
 
 /**
- * Simplifies a model in place: folds what is constant, fuses, removes what does nothing and channels that are constant, until nothing is left to do; of what is written
- * beside the graph, the exporter's own notes go (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles
- * (`finalize.ts`), where asked: without them batch normalization is folded that was trained, too, and masks are.
+ * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops the exporter's metadata
+ * (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles (`finalize.ts`), if requested: without roles,
+ * trained batch normalization and masks are folded, too.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
  * @example
  * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
@@ -65,7 +63,7 @@ export const simplify = definePass({
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
     const asked: Outcome[] = [
-      // Sizes first: they say how many numbers an input takes.
+      // Dimensions first: they determine the number of elements of an input.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
@@ -85,7 +83,7 @@ export const simplify = definePass({
         found += outcome.changes.length;
       }
       if (found > 0) continue;
-      // It reads every weight: once, where nothing else is left to do, and again only if that has made a difference.
+      // Reads every weight, so it runs last, and again only after a change.
       const { dropDeadChannels } = await import("./drop-dead-channels.ts");
       const dead = await dropDeadChannels(model, {}, context);
       changes.push(...dead.changes);

@@ -1,11 +1,8 @@
 /**
- * Constant nodes as stored tensors, under their names: exporters write either, and only stored tensors can be masked, cut or replaced.
- *
- *     c = Constant {value=float32[] = 2}        c: float32[] = 2
- *     y = Mul(x, c)                        →    y = Mul(x, c)
- *
- * A constant that is itself an output of a graph stays. A weight behind an Identity counts as the weight itself: exporters write one that two
- * layers share so.
+ * Stores the tensors of Constant nodes under their names: only stored tensors can be masked, cut or replaced.
+ *      c = Constant {value=float32[] = 2}        c: float32[] = 2
+ *      y = Mul(x, c)                        →    y = Mul(x, c)
+ * A constant that is an output of a graph stays. A weight behind an Identity counts as the weight: exporters write shared weights this way.
  */
 import { type Inference, infer, isRandom } from "../analysis/infer.ts";
 import { arithmeticTypes } from "../analysis/weight.ts";
@@ -29,7 +26,7 @@ export const storeConstants = definePass({
       const { graph } = node;
       const [output] = node.outputs;
       if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
-      // Optional, sequence and other values that are no tensors come from nodes without inputs too.
+      // Optional and sequence values come from nodes without inputs, too.
       if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
       const tensor = heldTensor(node);
       if (tensor === undefined) continue;
@@ -41,18 +38,18 @@ export const storeConstants = definePass({
   },
 });
 
-/** Makes stored tensors of the weights in Constant nodes. A pass that then changes nothing leaves the nodes as they were (`definePass`). */
+/** Stores the weights in Constant nodes. If the pass then changes nothing, the nodes are restored (`definePass`). */
 export function storeWeights(model: Model): void {
   lift(model);
   skipHandingOn(model);
 }
 
-/** The tensor that a node hands on as it is; undefined for any other node. */
+/** Returns the tensor that a node outputs unchanged. */
 export function heldTensor(node: Node): Tensor | undefined {
   return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
 
-/** Names and roles go over to the stored tensors. Scalars and arithmetic of the graph stay, and so do constants that are outputs of the model. */
+/** Moves names and roles to the stored tensors. Scalars, graph arithmetic and model outputs stay. */
 function lift({ graph, header }: Model): void {
   const stored: Value[] = [];
   for (const node of allNodes(graph)) {
@@ -67,7 +64,7 @@ function lift({ graph, header }: Model): void {
   if (header.irVersion < 4 && own.length > 0) graph.setInputs([...graph.inputs, ...own]);
 }
 
-/** What reads a stored weight through nodes that hand it on reads the weight itself. */
+/** Connects readers of a forwarded stored weight to the weight. */
 function skipHandingOn(model: Model): void {
   let inference: Inference | undefined;
   for (const node of allNodes(model.graph)) {
@@ -84,7 +81,7 @@ function skipHandingOn(model: Model): void {
   }
 }
 
-/** Stores what `output` always is. The node goes if its other outputs are not used either. */
+/** Stores the constant content of `output`; removes the node if its other outputs are unused. */
 export function storeInPlace(output: Value, content: Dense | Tensor): Value {
   const { graph, name, role } = output;
   const tensor = "read" in content ? content : inMemory(content);

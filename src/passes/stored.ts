@@ -1,9 +1,4 @@
-/**
- * The numbers behind what a layer reads: a stored tensor, or what masks, reshapes and other work on stored tensors make of one.
- *
- * One session evaluates all the values that are asked for together. Who reads weights asks for one at a time, so that memory holds one
- * weight, not all.
- */
+/** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
 import { maskedBy } from "../analysis/masks.ts";
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
@@ -14,10 +9,7 @@ import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { maskedReader, stored } from "./fold-mask.ts";
 
-/**
- * Reads a value that is stored, or is a stored parameter behind its mask: nothing is run, and what becomes of the graph meanwhile does not
- * matter. Undefined for any other value.
- */
+/** Returns a reader for a stored value or a masked parameter, which runs nothing and is independent of later graph changes. */
 export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
   const { tensor } = value;
   if (tensor !== undefined) return () => tensor.read();
@@ -27,7 +19,8 @@ export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
 }
 
 /**
- * The elements of values that depend on stored tensors alone. The model is not changed; nothing is run for what `storedReader` reads.
+ * Reads values that depend only on stored tensors. The model is unchanged; nothing is run for what `storedReader` reads.
+ * @throws PithError E_MODEL if a value depends on an input.
  * @throws PithError E_MODEL if one depends on an input.
  */
 export async function readStored(
@@ -53,7 +46,8 @@ export async function readStoredValue(model: Model, value: Value, engine: Engine
 }
 
 /**
- * The elements of values whose producers lead back to stored tensors.
+ * Evaluates values that depend only on stored tensors.
+ * @throws PithError E_MODEL if a value depends on something else, E_ENGINE if the runtime fails.
  * @throws PithError E_MODEL if one depends on something else, E_ENGINE if the runtime cannot do it.
  */
 export async function evaluate(

@@ -1,7 +1,7 @@
-/** Which option was meant by a name that other tools use, or by a mistyped one. */
+/** Suggests an option for a mistyped name, or for a name that other tools use. */
 import { nearest } from "../graph/nearest.ts";
 
-/** What other tools call an option, without hyphens and in lower case: the name that it has here. */
+/** Other tools' option names, in lower case without hyphens, and their names here. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
   ["lr", "learningRate"],
   ["wd", "weightDecay"],
@@ -27,10 +27,7 @@ const elsewhere: ReadonlyMap<string, string> = new Map([
   ["ignore", "except"],
 ]);
 
-/**
- * The one of some names of options that was meant: that of another spelling (`learning_rate`, `--learning-rate`), the one that the field calls so
- * (`lr`), or the nearest by edits; undefined if there is none.
- */
+/** Returns the intended option: by spelling (`learning_rate`, `--learning-rate`), by another tool's name (`lr`), or by edit distance. */
 export function optionMeant(typed: string, names: readonly string[]): string | undefined {
   const key = plain(typed);
   const spelled = names.find((name) => plain(name) === key);

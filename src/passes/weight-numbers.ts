@@ -1,9 +1,8 @@
 /**
- * The numbers of a layer's weight, however they are stored, laid out as the layer's role says:
- *
- *     floats             what the layer reads, through masks and roundings
- *     codes              (code - zero point) · scale, the scale beside them or further on: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
- *     packed in blocks   the matrix that the operator's entry writes of them
+ * Reads a layer's weight, in the layout of the layer's role:
+ *      floats             the values that the layer reads, through masks and quantization
+ *      quantized          (code - zero point) · scale, with the scale nearby or later: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
+ *      packed in blocks   the matrix that the operator's definition computes
  */
 import { factorsBehind } from "../analysis/codes.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -26,12 +25,13 @@ import { evaluate, readStoredValue } from "./stored.ts";
 
 export interface WeightNumbers {
   readonly dims: readonly number[];
-  /** Row-major. Floats may be those that are stored: do not write into them. */
+  /** Row-major. Can be the stored array: do not write to it. */
   readonly values: Float32Array | Float64Array;
 }
 
 /**
- * Reads one weight; a Miss where nothing tells what its codes stand for. The model is not changed, and nothing is run for stored floats.
+ * Reads one weight; a Miss if the scale of quantized values is unknown. Changes nothing, and runs nothing for stored floats.
+ * @throws PithError E_ENGINE if the runtime lacks an operator that computes the weight.
  * @throws PithError E_ENGINE if the runtime lacks an operator that makes the weight.
  */
 export async function readWeight(model: Model, layer: Layer, engine: Engine): Promise<WeightNumbers | Miss> {
@@ -42,7 +42,7 @@ export async function readWeight(model: Model, layer: Layer, engine: Engine): Pr
   return decoded(model, layer, dense, engine);
 }
 
-/** The same as matrices: outputs × inputs of each group. */
+/** Reads a weight as matrices: outputs × inputs per group. */
 export async function readMatrices(model: Model, layer: Layer, engine: Engine): Promise<readonly Matrix[] | Miss> {
   const weight = await readWeight(model, layer, engine);
   return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
@@ -73,7 +73,7 @@ async function decoded(model: Model, layer: Layer, codes: Dense, engine: Engine)
   const { scales, zeroPoint } = meaningOf(model, layer, infer(model));
   if (scales.length === 0) return new Miss("the scale of its quantized values is not known", name);
   const read = async (value: Value): Promise<Float64Array> => toFloat64(await readStoredValue(model, value, engine));
-  // A table may have a scale for each row.
+  // A table can have one scale per row.
   const axes = role.kind === "lookup" ? [role.in, role.out] : [role.out];
   const values = toFloat64(codes);
   const along = (vector: Float64Array, change: (value: number, by: number) => number): boolean => {
@@ -102,7 +102,7 @@ interface Meaning {
 
 function meaningOf(model: Model, { node, role, effective }: Layer, inference: Inference): Meaning {
   if (role.kind === "lookup") {
-    // Rows are scaled after they are picked; scales lie beside their codes, under the names by which quantizers call them.
+    // Row scales are applied after the lookup; quantizers store them under related names.
     const stem = effective.name.replace(/_quantized$/, "");
     const scale = model.graph.value(`${stem}_scale`);
     return { scales: scale === undefined ? [] : [scale], zeroPoint: model.graph.value(`${stem}_zero_point`) };

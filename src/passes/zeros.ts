@@ -1,12 +1,11 @@
-/** How sparse a model's weights are. */
 import { maskedAt } from "../analysis/masks.ts";
 import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloats } from "../tensor/convert.ts";
 import { storedReader } from "./stored.ts";
 
 /**
- * The share of zeros among learned numbers (`learnedTensors`), behind their masks. Undefined where there are none, or some are codes, of which a
- * zero need not stand for 0. Reads all of them, one tensor at a time.
+ * Returns the share of zeros among learned values (`learnedTensors`), after masks. Reads one tensor at a time.
+ * Undefined if there are none or some are quantized, because a quantized zero need not mean 0.
  */
 export async function zeroShare(learned: Iterable<Value>): Promise<number | undefined> {
   const readers = [...learned].map((value) =>
