@@ -1,9 +1,8 @@
 /**
- * A setting for each layer, so that the whole model costs no more than a budget and the layers lose least (`math/allocate.ts`).
+ * Chooses a setting for each layer so that the model's cost meets a budget with minimum loss (`math/allocate.ts`).
  *
- * Neighboring layers share what they save, so the savings of single layers do not add up. The settings are applied to the whole model, and its cost is counted.
- * The loss of a layer is the upper end of its interval: of two layers that seem to lose nothing, the one whose outputs changed more counts as dearer. Losses of
- * several layers are added up, which is an estimate; the recipe's result is measured like any other.
+ * Savings of layers do not add up, because neighbors share them, so the whole model's cost is counted. A layer's loss is the upper end of its
+ * interval, and losses are summed as an estimate.
  */
 import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
@@ -21,24 +20,26 @@ import { type Recipe, recipeFrom } from "./recipe.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {
-  /** Share of the cost that may be left (what the setting in the middle leaves on every layer: 40 % pruned, 4 bits, half of the rank). */
+  /** Share of the cost to keep (default: what the middle setting keeps on every layer: 40 % pruned, 4 bits, half of the rank). */
   readonly budget?: number | undefined;
-  /** What the budget is a share of ("bytes"): of the stored numbers, single weights that are zero left out. "time" is processor time on one thread. */
+  /** What the budget is a share of ("bytes", without pruned weights). "time" is processor time on one thread. */
   readonly cost?: SensitivityCost | undefined;
 }
 
 export interface Allocation {
-  /** One step, whose `overrides` give each layer its setting; layers without one stay as they are. */
+  /** One step, whose `overrides` give each layer its setting; layers without one are left unchanged. */
   readonly recipe: Recipe;
-  /** The setting of layers that go together. Of one that was not measured, the drop is that of the next harsher setting. */
+  /** Settings of layers that change together. An unmeasured setting has the drop of the next harsher one. */
   readonly rows: readonly SensitivityRow[];
-  /** Share of the cost that the whole model is left with: more than the budget if the harshest settings leave more. */
+  /** Share of the cost that remains; above the budget if the harshest settings do not suffice. */
   readonly share: number;
 }
 
 type Settings = ReadonlyMap<string, number>;
 
 /**
+ * Chooses settings from a sensitivity sweep.
+ * @param original the measured model; it is not changed.
  * @param original the model that was measured; it stays as it is.
  * @returns undefined if no setting of the kind was measured that saves any of the cost.
  * @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be timed, E_STOPPED on the context's signal.
@@ -84,7 +85,7 @@ export async function allocationFrom(
 }
 
 interface Meter {
-  /** What the changed model costs, as a share of what the original does. */
+  /** Cost of the changed model relative to the original. */
   shareOf(changed: Model): number | Promise<number>;
   release?(): Promise<void>;
 }
@@ -119,16 +120,14 @@ function macsOf(model: Model): number {
   return macs instanceof Miss ? Number.NaN : macs;
 }
 
-/** A setting of layers that change together. */
 interface Option {
   readonly row: SensitivityRow;
   readonly loss: number;
 }
 
-/** From the mildest setting to the harshest. */
+/** Mildest setting first. */
 type Unit = readonly Option[];
 
-/** Those that save some of the cost. */
 function unitsOf(
   rows: readonly SensitivityRow[],
   kind: SensitivityKind,
@@ -137,7 +136,7 @@ function unitsOf(
   const useful = rows.filter((row) => row.kind === kind && savingOf(row) > 0 && Number.isFinite(row.drop.value));
   return [...groupBy(useful, ({ layers }) => JSON.stringify(layers)).values()].map((unit) => {
     let loss = Number.POSITIVE_INFINITY;
-    // A setting loses no more than a harsher one.
+    // A setting loses at most as much as a harsher one.
     const falling = unit.toReversed().map((row): Option => {
       loss = Math.min(loss, lossOf(row));
       return { row, loss };
@@ -148,7 +147,7 @@ function unitsOf(
 
 const lossOf = ({ drop: { value, high } }: SensitivityRow): number => Math.max(0, Number.isFinite(high) ? high : value);
 
-/** What the setting alone saves, as a share of the model's cost. */
+/** Returns the saving of the setting alone, relative to the model's cost. */
 function savedShare(
   { saved, savedMacs = 0, savedTime = 0 }: SensitivityRow,
   cost: SensitivityCost,
@@ -157,7 +156,7 @@ function savedShare(
   return { bytes: saved / bytes, macs: savedMacs, time: savedTime }[cost];
 }
 
-/** An option for each unit, undefined for units that stay as they are. */
+/** An option for each unit; undefined for unchanged units. */
 type Choice = readonly (Option | undefined)[];
 
 const rowsOf = (choice: Choice): readonly SensitivityRow[] => choice.flatMap((option) => option?.row ?? []);
@@ -165,11 +164,11 @@ const rowsOf = (choice: Choice): readonly SensitivityRow[] => choice.flatMap((op
 interface Budget {
   readonly kind: SensitivityKind;
   readonly budget: number;
-  /** What the setting of a row saves if it is the only change. */
+  /** Saving of a row's setting as the only change. */
   savingOf(row: SensitivityRow): number;
 }
 
-/** The first choice on the way to the harshest settings that is within the budget; what it leaves of the budget is given back. */
+/** Takes the first choice within the budget on the way to the harshest settings, then uses up what it leaves of the budget. */
 async function withinBudget(
   units: readonly Unit[],
   { kind, budget, savingOf }: Budget,
@@ -201,10 +200,9 @@ async function withinBudget(
   return rowsOf(after.with(last, await mildest(harsh, mild, (option) => fits(after.with(last, option)))));
 }
 
-/** Halvings of the range between two settings. */
 const halvings = 5;
 
-/** The mildest setting that fits, between one that does not and that of an option that does. */
+/** Searches the mildest setting that fits by bisection. */
 async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
   let [found, tooMild] = [harsh, mild];
   for (let step = 0; step < halvings; step++) {
@@ -216,7 +214,7 @@ async function mildest(harsh: Option, mild: number, fits: (option: Option) => Pr
   return found;
 }
 
-/** Milder settings, as far as the choice still fits: first for units that lose most. What they cost is estimated before it is counted. */
+/** Makes settings milder while the budget allows, first for units that lose most. Costs are estimated before they are counted. */
 async function givenBack(
   units: readonly Unit[],
   choice: Choice,
@@ -242,7 +240,6 @@ async function givenBack(
 const settingsOf = (rows: readonly SensitivityRow[]): Settings =>
   new Map(rows.flatMap(({ layers, setting }) => layers.map((layer) => [layer, setting] as const)));
 
-/** The setting that is tried first, on each layer that it was measured on. */
 const middleOfEach = (rows: readonly SensitivityRow[], kind: SensitivityKind): Settings =>
   settingsOf(rows.filter((row) => row.kind === kind && row.setting === middleOf(kind)));
 

@@ -1,27 +1,27 @@
-/** Which of several results is kept: of those that keep the goal the one of least cost that the objective allows. */
+/** Selects the result to keep: the one with the lowest cost that the objective allows and that meets the goal. */
 import type { Choice } from "../report/data.ts";
 import { type Figures, frontOf, type Objective } from "./objective.ts";
 
 export interface Contender {
-  /** Undefined where there is no result. */
+  /** Undefined without a result. */
   readonly bytes: number | undefined;
-  /** Not refused, and inside the goal. */
+  /** Not rejected, and within the goal. */
   readonly sound: boolean;
-  /** By how much it is worse than the original; undefined where it was refused for another reason. */
+  /** Positive if worse than the original; undefined if rejected for another reason. */
   readonly drop?: number | undefined;
   readonly brotli?: Figures["brotli"];
   readonly speed?: Figures["speed"];
 }
 
 interface Result extends Figures {
-  /** Among the contenders. */
+  /** Index among the contenders. */
   readonly place: number;
   readonly sound: boolean;
 }
 
 /**
- * The best of those that are sound. If none is: the one that lost least, for the test samples to decide; by force the smallest
- * of all that there are. Undefined where there is nothing to keep.
+ * Returns the best acceptable result. Without any, returns the one with the smallest drop, which the test samples decide on, or the smallest file
+ * with `force`.
  */
 export function choose(contenders: readonly Contender[], force: boolean, objective: Objective): Choice | undefined {
   const results = resultsOf(contenders);
@@ -43,13 +43,13 @@ function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   return least && { place: least.place, by: "loss" };
 }
 
-/** The result of least cost; of several with the same cost the one with the smallest drop. */
+/** Ties go to the smaller drop. */
 const leastBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 
 const smallestOf = (results: readonly Result[]): Result | undefined => leastBy(({ bytes }) => bytes, results);
 
-/** The smallest that the objective does not allow is named. */
+/** Also names the smallest result that the objective excludes. */
 function least(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
   const [only, ...more] = results;
   if (only !== undefined && more.length === 0) return { place: only.place, by: "only" };
@@ -60,12 +60,12 @@ function least(results: readonly Result[], { id, cost, misses }: Objective): Cho
     const isOver = smallest !== undefined && !allowed.includes(smallest);
     return { place: best.place, by: id, ...(isOver ? { over: smallest.place } : {}) };
   }
-  // What is slower than it should be is written all the same, and said.
+  // A result that misses the speed is written with a warning.
   const fastest = leastBy(({ speed = 0 }) => -speed, results);
   return fastest && { place: fastest.place, by: "none allowed" };
 }
 
-/** The others that are sound, and that none is better than in bytes, drop and speed together. */
+/** Returns the other acceptable results on the Pareto front of bytes, drop and speed. */
 export function frontBeside(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
   const sound = resultsOf(contenders).filter((one) => one.sound);

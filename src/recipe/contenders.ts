@@ -1,4 +1,4 @@
-/** Results of recipes when one of them is chosen. */
+/** Selects one of several results of recipes. */
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import type { Choice, Measured, Timing } from "../report/data.ts";
 import { workAt } from "../report/verdict.ts";
@@ -10,14 +10,14 @@ import { speedAt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
 
-/** By position, of all candidates. */
+/** Indexed like the candidates. */
 export interface Decision {
-  /** All attempts; those without gain, or off target, are marked as refused. */
+  /** All attempts; those without gain or off target are marked as rejected. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
-  /** Undefined where there is nothing to keep. */
+  /** Undefined if nothing can be kept. */
   readonly choice: Choice | undefined;
-  /** The choice, where it is kept. */
+  /** The choice, if it is kept. */
   readonly chosen: number | undefined;
 }
 
@@ -30,7 +30,7 @@ export async function decide(
   const { measured } = evaluator.original;
   const plain = await withoutNotes(measured, await evaluator.open(evaluator.original));
   const objective = objectiveOf(options, goal?.maxDrop, measured);
-  // What could not be timed reaches no target of speed.
+  // An untimed result cannot reach a speed target.
   const unknown = options.rounds === 0 ? undefined : 0;
   const tried = results.map((one, place) =>
     onTarget(withGain(plain, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
@@ -42,7 +42,6 @@ export async function decide(
   return { tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
 }
 
-/** The one that lost least of those that there are. */
 export function leastLost(tried: readonly Attempt[]): number | undefined {
   const drops = tried.flatMap(({ evaluation, variant }, place) =>
     evaluation === undefined || variant.refusedAs === "unchanged"
@@ -53,8 +52,7 @@ export function leastLost(tried: readonly Attempt[]): number | undefined {
 }
 
 /**
- * Chosen on the validation samples, where there are any, or else on the test samples. The estimate counts: of results that may all
- * pass for want of samples, those that seem to keep the goal come first.
+ * Uses the validation samples if there are any, else the test samples. The estimate decides, because many results may pass only for lack of samples.
  */
 function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
   const { validation, verdict, refused } = variant;
@@ -79,7 +77,6 @@ function withGain(original: Measured, tried: Attempt, work: number | undefined):
   return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
 }
 
-/** Refused where it misses a target of size or speed. */
 function onTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
   const { variant } = tried;
   if (lacks === undefined || variant.result === undefined || variant.refused !== undefined) return tried;

@@ -1,4 +1,4 @@
-/** Options of a step that change from round to round: where they are, and what they are in a round. */
+/** Step options that change from round to round. */
 import * as v from "valibot";
 import { isObject } from "../data/plain-object.ts";
 import { PithError } from "../errors.ts";
@@ -24,7 +24,7 @@ const courseOptions = {
   ),
 };
 
-/** What a recipe writes in place of a number: `{ from: 5%, to: 80%, curve: cubic }`. */
+/** In place of a number in a recipe: `{ from: 5%, to: 80%, curve: cubic }`. */
 export const courseSchema = v.strictObject(courseOptions);
 
 export interface Round {
@@ -34,7 +34,7 @@ export interface Round {
 
 export type Path = readonly (string | number)[];
 
-/** Whatever stands where the pass takes a number and is meant to change from round to round, whether it is written well or not. */
+/** Returns everything that is meant as a schedule where the pass accepts a number, valid or not. */
 export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
   const found: { path: Path; given: unknown }[] = [];
   replaced(pass, options, [], (given, path) => found.push({ path, given }));
@@ -42,8 +42,8 @@ export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path
 }
 
 /**
- * The options as they are in a round. What the pass takes as whole numbers only is rounded.
- * @param options whose courses fit `courseSchema`.
+ * Returns the options of a round. Integer options are rounded.
+ * @param options whose schedules fit `courseSchema`.
  */
 export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
   return replaced(pass, options, [], (given, path) => {
@@ -52,7 +52,7 @@ export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Ro
   }) as OptionValues;
 }
 
-/** The options with the functions that modules export in place of their paths. @throws PithError E_OPTION where one exports none. */
+/** Replaces module paths by the functions that they export. @throws PithError E_OPTION if one exports none. */
 export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
   const opened = new Map<unknown, Course>();
   for (const { given } of coursesIn(pass, options)) {
@@ -80,7 +80,7 @@ function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown
   );
 }
 
-/** Objects that the pass takes itself may have entries of these names. */
+/** Object-valued options of the pass may use the same key names. */
 function isCourse(pass: AnyPass, value: object, path: Path): boolean {
   if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
   const own = namesAt(pass.options, path);

@@ -1,4 +1,3 @@
-/** How a value goes from its first to its last over the rounds of a repeat. */
 import { PithError } from "../errors.ts";
 import { type Curve, curves, withoutLastDigits } from "../math/curves.ts";
 
@@ -7,13 +6,13 @@ export interface Course {
   readonly from: number;
   readonly to: number;
   /**
-   * A name ("linear"), or the share of the way that is done where a share of the rounds is, both from 0 to 1: a function, or the path of a module whose
-   * default export is one, which is opened when the recipe is run.
+   * A name ("linear"), a function from progress to the share of the way (both 0 to 1), or the path of a module with such a default export, which is
+   * opened when the recipe runs.
    */
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 
-/** The value in a round, of which the last has the number `rounds`. @throws PithError E_OPTION where the curve has none. */
+/** Rounds count from 1 to `rounds`. @throws PithError E_OPTION if the curve has no value. */
 export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: Course): number {
   const t = round / rounds;
   const along = typeof curve === "string" ? named(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
@@ -24,7 +23,7 @@ export function valueIn(round: number, rounds: number, { from, to, curve = "line
   });
 }
 
-/** What a module says is not known before it is opened: until then it counts as linear. */
+/** A module counts as linear until it is opened. */
 const named = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
 
 function shareAt(t: number, curve: (t: number) => number): number {

@@ -1,4 +1,4 @@
-/** The samples that a run uses, and what identifies them: results in the store depend on it. */
+/** Identifies the samples of a run, because stored results depend on them. */
 import { fileKind } from "#platform";
 import { fileHash } from "../data/file-hash.ts";
 import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../data/index.ts";
@@ -12,7 +12,7 @@ import { bytesOf } from "../tensor/dense.ts";
 import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";
 
-/** What all figures of a run follow from, but for the model that they are of. */
+/** Everything that determines the metrics of a run, except the model. */
 export async function judgingOf(
   { original }: Store,
   { metric, test }: Task,
@@ -29,12 +29,12 @@ export async function judgingOf(
   };
 }
 
-/** So many samples of data that is too large to be hashed tell it from other data. */
+/** Number of hashed samples if the data is too large to be hashed. */
 const mostTelling = 64;
 
 /**
- * Identifies samples, in whatever folder they lie: by their hash. Where they are too large for that: by their number, the hash of 64 of them, and the hash of their file. A stream
- * is identified by its file, or its name.
+ * Identifies samples by their hash, or, if they are too large, by their number, the hash of 64 of them and the hash of their file. A stream is
+ * identified by its file or name.
  */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
@@ -44,7 +44,6 @@ export async function samplesKey(dataset: Dataset | undefined, samples: Samples 
   return { count, file, some: await contentHash(evenlyOf(dataset, mostTelling)) };
 }
 
-/** `samplesKey` of samples that are not described yet. */
 export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknown> =>
   dataset && samplesKey(dataset, await samplesOf(dataset));
 
@@ -56,7 +55,7 @@ function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
-/** Parts that no step is given are not recorded. */
+/** Records only splits that a step uses. */
 export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
   const given = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
@@ -68,10 +67,10 @@ export async function partsOf(task: Task, candidates: readonly CandidateSteps[])
   return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
 }
 
-/** Parts above this many bytes are not hashed: that would take longer than the rest. */
+/** Larger splits are not hashed, because that takes longer than the rest. */
 const mostHashed = 2 ** 30;
 
-/** A stream that is not counted may not come twice the same, and may not end. */
+/** A stream of unknown length may be infinite or differ each time. */
 async function samplesOf(dataset: Dataset): Promise<Samples> {
   const { name, count } = dataset;
   if (count === undefined) return { name, count, sha256: undefined };

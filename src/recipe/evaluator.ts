@@ -1,9 +1,4 @@
-/**
- * A model beside the original, on the same samples: size, metric, operations, speed.
- *
- * A model in the middle of a recipe may have masks in its graph. What is measured is what would be written: masks folded in, encoded,
- * opened again.
- */
+/** Measures models as they would be written (masks folded, encoded, reopened) relative to the original on the same samples. */
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
@@ -31,13 +26,12 @@ import type { OriginalTime } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
-  /** Tokens of a sequence that is timed, and of which operations are counted (128). */
+  /** Tokens of a sequence for timing and for counting operations (128). */
   readonly length?: number | undefined;
-  /** The samples stand in random order. Of looks at so many, twice as many and so on the first decides at which the goal is missed for certain. */
+  /** Samples of the first interim look, for samples in random order; further looks double. Looks reject only certain misses. */
   readonly firstLook?: number | undefined;
 }
 
-/** Of a model in the store under `measured.sha256`. */
 export interface Evaluation extends PairedResult {
   readonly measured: Measured;
 }
@@ -46,19 +40,17 @@ interface MeasuredOriginal {
   readonly evaluation: Evaluation;
   readonly metrics: PairedMetrics;
   readonly looks: Looks;
-  /** Inputs of one run: one sample, or the batch size that the model fixes; sequences have the length that is timed. */
+  /** Inputs of one run: one sample, or the model's fixed batch size; sequences have the timed length. */
   readonly run: OneRun;
   readonly options: PairedMetricsOptions;
   readonly context: Context;
   readonly figures: FigureRecords;
-  /** What it took for all samples. */
+  /** Duration on all samples. */
   readonly seconds: number;
 }
 
-/** Disagreements that a report shows. */
 const disagreementsKept = 10;
 
-/** Measures one model after another as it would be shipped, against the same original on the same samples. */
 export class Evaluator {
   readonly #of: MeasuredOriginal;
 
@@ -97,22 +89,19 @@ export class Evaluator {
     return this.#of.metrics;
   }
 
-  /** The output that is the answer, where that was said. */
   get output(): string | undefined {
     return this.#of.options.output;
   }
 
-  /** A model that was measured, as its file has it. */
   open({ measured }: Evaluation): Promise<Model> {
     return this.#of.figures.store.open(measured.sha256);
   }
 
-  /** What the original took for all samples. */
   get took(): OriginalTime {
     return { seconds: this.#of.seconds, samples: this.metrics.rows.said.given.length };
   }
 
-  /** @param made digest of what a step made: it may have masks. @param goal what misses it for certain at a look is not measured on the other samples. */
+  /** @param made digest of a step's output, possibly with masks. @param goal a model that certainly misses it is not measured on further samples. */
   async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
     const { store } = this.#of.figures;
     const { digest, model } = await ship(made, store);
@@ -130,7 +119,7 @@ export class Evaluator {
     return measured.sha256 !== this.original.measured.sha256;
   }
 
-  /** Samples that both answer differently, evenly spread over all of those: data may be sorted by class. */
+  /** Returns samples with different predictions, evenly spread because data may be sorted by class. */
   disagreements({ answers: said }: Evaluation): readonly Disagreement[] {
     const { given, labels } = this.original.answers;
     const apart = Array.from(given.keys()).filter((sample) => given[sample] !== said.given[sample]);
@@ -143,7 +132,7 @@ export class Evaluator {
     });
   }
 
-  /** The original and models of at least one file, timed in turns on the inputs of which operations are counted: as many at once as memory bears. */
+  /** Times the original and the models interleaved, in groups that fit in memory. */
   async time(
     evaluations: readonly Evaluation[],
     options: { readonly rounds: number; readonly target?: RunTarget | undefined },
@@ -181,10 +170,10 @@ export class Evaluator {
   }
 }
 
-/** Bytes of files that are timed together, beside the original: a session holds its weights. */
+/** Maximum bytes of models that are timed together, because sessions keep their weights. */
 const mostTimedTogether = 2 ** 28;
 
-/** In their order, as many together as do not exceed a size; one that does is alone. */
+/** Groups items in order up to a total size; a larger item is alone. */
 function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number): readonly (readonly T[])[] {
   const chunks: T[][] = [];
   let size = Number.POSITIVE_INFINITY;
@@ -199,7 +188,7 @@ function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number
   return chunks;
 }
 
-/** A sample, or where it is a sequence of tokens random inputs of that length, with everything else as large as in the sample. */
+/** Returns the sample; token sequences are replaced by random inputs of the given length. */
 async function withLength(
   { engine, seed }: Context,
   model: Model,
@@ -232,7 +221,6 @@ interface Shipped {
   readonly model: Model;
 }
 
-/** A model as it would be written: masks folded in. */
 async function ship(made: string, store: Store): Promise<Shipped> {
   const model = await store.open(made);
   if (!isPruned(model)) return { digest: made, model };
@@ -245,7 +233,7 @@ async function ship(made: string, store: Store): Promise<Shipped> {
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const weight = await size(await store.file(digest));
   const model = await store.open(digest);
-  // Weights in Constant nodes count as well.
+  // Includes weights in Constant nodes.
   storeWeights(model);
   const learned = await learnedTensors(model, infer(model));
   return {
@@ -258,7 +246,7 @@ async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<
   };
 }
 
-/** Multiply-accumulates of one sample of a run; undefined where they cannot be counted. Gives the model's inputs the sizes of the run. */
+/** Counts multiply-accumulates per sample; undefined if they cannot be counted. Changes the model's input sizes to those of the run. */
 export function macsOfOne(model: Model, { feeds, size: batch }: OneRun): number | undefined {
   try {
     fixInputs(model, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));

@@ -1,4 +1,4 @@
-/** What a report shows beside figures: the samples on which two models differ, and the layers in which they do. */
+/** Collects samples and layers with differences for reports. */
 import type { Dataset } from "../data/index.ts";
 import { refusalIn } from "../errors.ts";
 import { compareLayers } from "../evaluate/index.ts";
@@ -7,13 +7,10 @@ import type { Context } from "../passes/index.ts";
 import type { Disagreement, Noise } from "../report/data.ts";
 import { viewsOf } from "../report/samples.ts";
 
-/** Samples on which layers are compared: every layer's output of both models is there at once. */
+/** Number of samples, because all layer outputs of both models are in memory at once. */
 const comparedSamples = 16;
 
-/**
- * The disagreements, each with its sample.
- * @param ready what the models were fed with. @param stored the same samples before that, where they are at hand.
- */
+/** @param ready the inputs of the models. @param stored the same samples before preprocessing, if available. */
 export async function seenSamples(
   found: readonly Disagreement[],
   ready: Dataset,
@@ -30,7 +27,6 @@ export async function seenSamples(
   });
 }
 
-/** Signal to noise, layer by layer; what cannot be compared is listed with its reason. */
 export async function noiseOf(original: Model, result: Model, test: Dataset, context: Context): Promise<Noise> {
   const { engine, signal } = context;
   try {
@@ -56,7 +52,7 @@ export async function noiseOf(original: Model, result: Model, test: Dataset, con
       ],
     };
   } catch (error) {
-    // A report without this table is worth more than none.
+    // The table is optional in a report.
     return { samples: 0, layers: [], misses: [{ at: undefined, reason: refusalIn(error).message }] };
   }
 }

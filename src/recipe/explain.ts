@@ -1,4 +1,4 @@
-/** Why a layer, or one of its channels, stays as it is, and what would have to change: what each technique does to it alone. */
+/** Explains what each technique does to a layer, and why channels cannot be removed. */
 import { channelGroups, type Group, outputsOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
@@ -15,26 +15,27 @@ import { elementCount } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { applied, sweeps } from "./sweeps.ts";
 
-/** What a technique does to a layer alone. */
 export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
-  /** The mildest setting by which it changes the layer; undefined where none does. */
+  /** Mildest setting that changes the layer; undefined if there is none. */
   readonly setting: number | undefined;
-  /** What it does then, or why it does nothing by its mildest setting. */
+  /** Its effect, or why even the mildest setting has none. */
   readonly text: string;
 }
 
 export interface ChannelsExplanation {
-  /** Output channels, and how many of them can go. */
+  /** Numbers of output channels, and of those that can be removed. */
   readonly count: number;
   readonly free: number;
-  /** How many could with `throughNorms`, which changes the statistics of normalizations. */
+  /** Removable with `throughNorms`, which changes the statistics of normalizations. */
   readonly freeThroughNorms: number;
-  /** Other layers whose channels go with them. */
+  /** Other layers that lose the same channels. */
   readonly together: readonly string[];
-  /** Why the others stay. */
+  /** Why the other channels cannot be removed. */
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /** For the given channel: the smallest amount, in steps of 0.1 %, at which `prune` cuts it by `importance: "magnitude"`, or why it never does. */
+  /**
+   * For the given channel: the lowest amount (in steps of 0.1 %) at which `prune` with `importance: "magnitude"` removes it, or why it never does.
+   */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 
@@ -42,16 +43,15 @@ export interface Explanation {
   readonly layer: string;
   readonly operator: string;
   readonly dims: readonly number[];
-  /** Numbers in its weight. */
   readonly parameters: number;
-  /** Undefined where its outputs are no channels: a table of embeddings, a layer in a branch or a loop. */
+  /** Undefined if outputs are not channels: an embedding table, a layer in a subgraph. */
   readonly channels: ChannelsExplanation | undefined;
   readonly techniques: readonly TechniqueExplanation[];
 }
 
 /**
- * Tries each technique on one layer, by the settings of `sensitivity`, and follows its channels through the graph. The model stays as it is; no data is
- * looked at.
+ * Tries each technique on one layer with the settings of `sensitivity`, and follows its channels through the graph. It uses no data and does not
+ * change the model.
  * @param channel An output channel of the layer, from 0.
  * @throws PithError E_NAME for a layer that there is not, E_OPTION for a channel that it does not have.
  * @example
@@ -134,10 +134,10 @@ async function channelsOf(
   };
 }
 
-/** Channels of a layer in one group: others of its channels may lie in others, as the halves of a Split do. */
+/** Channels of a layer in one group. Others may be in other groups, for example after a Split. */
 interface OwnChannels {
   readonly group: Group;
-  /** The unit of each output channel; -1 for those of another group. */
+  /** Unit of each output channel; -1 for channels of another group. */
   readonly unitOf: Int32Array;
 }
 

@@ -1,4 +1,4 @@
-/** What models say on the test samples, and what they weigh: kept under all that it follows from, so that no model is measured twice. */
+/** Stores measurements under everything that determines them, so that no model is measured twice. */
 
 import type { Measured } from "../report/data.ts";
 import type { Store } from "../run/store.ts";
@@ -7,7 +7,7 @@ import type { Rows } from "./holdout.ts";
 export interface MeasuredModel {
   readonly facts: Omit<Measured, "estimate" | "name">;
   readonly rows: Rows;
-  /** That the samples took. */
+  /** Duration on the samples. */
   readonly seconds: number;
 }
 
@@ -21,7 +21,7 @@ export class FigureRecords {
   readonly store: Store;
   readonly #judging: unknown;
 
-  /** @param judging plain data: what all figures follow from, but for the model. */
+  /** @param judging plain data that determines all metrics, except the model. */
   constructor(store: Store, judging: unknown) {
     this.store = store;
     this.#judging = judging;

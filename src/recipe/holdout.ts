@@ -1,7 +1,4 @@
-/**
- * Test samples, and validation samples. The best of several results owes some of its figure to luck, if it was chosen by that figure:
- * so results are chosen on the validation samples, and reported on the others.
- */
+/** Splits samples into validation and test. A result chosen by its metric value has a biased value, so test samples report it. */
 import { range } from "../data/indexed.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
@@ -9,7 +6,6 @@ import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../evalu
 import { joined } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 
-/** What one run over all samples collected, by sample. */
 export interface Rows {
   /** samples × columns of the metric. */
   readonly rows: Float64Array;
@@ -18,13 +14,12 @@ export interface Rows {
 
 export interface HoldoutComparison {
   readonly comparison: Comparison;
-  /** Share of samples answered as the original answers them; undefined for models that give no class. */
   readonly agreement: Estimate | undefined;
   readonly answers: Answers;
 }
 
 const validationShare = 1 / 3;
-/** Fewer say nothing: the choice is then made on the test samples. */
+/** With fewer, the test samples choose. */
 const leastValidation = 30;
 
 export interface Division {
@@ -32,10 +27,7 @@ export interface Division {
   readonly test: Uint32Array;
 }
 
-/**
- * Validation samples, and the others: drawn by the seed, or the first ones where samples follow each other and neighbours are alike.
- * Undefined where there are too few.
- */
+/** Draws validation samples by the seed, or takes the first ones if neighboring samples are similar. Undefined if there are too few. */
 export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
   const validation = Math.floor(validationShare * count);
   if (validation < leastValidation) return undefined;
@@ -43,9 +35,8 @@ export function divide(count: number, seed: number, inOrder: boolean): Division 
   return { validation: order.slice(0, validation).sort(), test: order.slice(validation).sort() };
 }
 
-/** Some of the samples of a run of the original, and what other models say on them beside it. */
 export class Holdout {
-  /** Positions among all samples. */
+  /** Indices among all samples. */
   readonly samples: Uint32Array;
   readonly original: HoldoutComparison;
   readonly knowledge: Knowledge | undefined;
@@ -61,7 +52,7 @@ export class Holdout {
     this.knowledge = knowledgeOf(said);
   }
 
-  /** @param level how sure the interval of the difference is: 95 % unless said. */
+  /** @param level confidence level of the difference's interval (95 %). */
   compare(all: Rows, level?: Level): HoldoutComparison {
     const { rows, said } = this.#of(all);
     return {
@@ -90,7 +81,7 @@ export function joinRuns(first: Rows, second: Rows): Rows {
   };
 }
 
-/** @throws RangeError where one of the samples has no row. */
+/** @throws RangeError if one of the samples has no row. */
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
   const found = new Float64Array(columns * samples.length);
   samples.forEach((sample, place) => {

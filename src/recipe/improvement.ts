@@ -1,4 +1,4 @@
-/** Whether a result is worth having: smaller, less to compute, less time of a processor, or right more often. */
+/** Decides whether a result is an improvement: smaller, cheaper, faster, or more accurate. */
 import { judge } from "../evaluate/compare.ts";
 import { times } from "../evaluate/numbers.ts";
 import { size } from "../evaluate/size.ts";
@@ -7,23 +7,22 @@ import { encodedSize, encodeToBytes } from "../onnx/index.ts";
 import { clearNotes } from "../passes/notes.ts";
 import type { Measured, Variant } from "../report/data.ts";
 
-/** Ratios below print as 1.00 ×. */
+/** Lower ratios print as 1.00 ×. */
 const leastGain = 1.005;
-/** Shares of processor time above may be noise: those of one and the same network were measured as 0.85 to 1.15. */
+/** Ratios of processor time above this may be noise: one network measured 0.85 to 1.15 of itself. */
 const clearlyLess = 0.8;
 
-/** "nothing was gained: the file is no smaller (1.00 ×)"; undefined where it is smaller. */
 function noSmaller(before: number, after: number): string | undefined {
   return before / after >= leastGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
-/** Bytes of the exporter's notes, which every pass that is a command drops. */
+/** Bytes of the exporter's metadata, which every pass that is a command drops. */
 export async function bytesOfNotes(model: Model): Promise<number> {
   const plain = model.clone();
   return clearNotes(plain).length === 0 ? 0 : (await encodedSize(model)) - (await encodedSize(plain));
 }
 
-/** Why a result is not worth having as a file; undefined where it is smaller. What is saved by dropping the exporter's notes is no gain. */
+/** Returns why a result is not smaller; undefined if it is. Dropping the exporter's metadata does not count as a gain. */
 export async function noSmallerThan(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const idle = noSmaller(before - (await bytesOfNotes(original)), size);
@@ -35,7 +34,6 @@ function sizeText(before: number, after: number): string {
   return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
-/** What a result has to be smaller than: the original without the exporter's notes. @param plain the original, which loses them. */
 export async function withoutNotes(measured: Measured, plain: Model): Promise<Measured> {
   if (clearNotes(plain).length === 0) return measured;
   const { bytes, brotli } = await size(await encodeToBytes(plain));
@@ -43,8 +41,8 @@ export async function withoutNotes(measured: Measured, plain: Model): Promise<Me
 }
 
 /**
- * Why a result is not worth having; undefined where it is.
- * @param work processor time of a run, as a share of the original's; undefined where it was not measured.
+ * Returns why a result is not worth keeping; undefined if it is.
+ * @param work processor time of a run relative to the original's; undefined if not measured.
  */
 export function nothingGained(
   original: Measured,

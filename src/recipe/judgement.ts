@@ -1,4 +1,4 @@
-/** Why a result is refused: asked in one order, of commands and of recipes. */
+/** Checks for rejecting a result, in one order for commands and recipes. */
 import type { Comparison } from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import { brokenText, wrongText } from "../report/verdict.ts";
@@ -6,18 +6,17 @@ import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
 export interface Lost {
   readonly text: string;
-  /** Its metric is not a number; it misses the goal; it is wrong on a target; or as `LostFunction` says. */
+  /** The metric is NaN, the goal is missed, a target computes wrongly, or see `LostFunction`. */
   readonly because: "broken" | "goal" | "target" | LostFunction["because"];
 }
 
-/** What was found of a result. */
 export interface Findings {
   readonly comparison: Comparison | undefined;
   readonly missed?: string | undefined;
   readonly kept: KeptFunction | undefined;
 }
 
-/** @param onTargets is called only for what is not lost already, unless `forced`. */
+/** @param onTargets is called only if the result is not rejected yet, or `forced`. */
 export async function judgeResult(
   { comparison, missed, kept }: Findings,
   forced: boolean,

@@ -1,4 +1,4 @@
-/** What the metric does not tell of a result: what else it answers, what it answers to random inputs where there is no data, and how near numbers are where samples are few. */
+/** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
 import type { Dataset } from "../data/types.ts";
 import { clause, refusalIn } from "../errors.ts";
 import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../evaluate/compare-function.ts";
@@ -10,24 +10,20 @@ import { trains } from "../run/step.ts";
 import type { PassStep } from "./pass-steps.ts";
 
 export interface KeptFunction {
-  /** Of all outputs, on random inputs or few samples, or why there is none; undefined where the metric tells enough. */
+  /** For all outputs on random inputs or few samples, or why it is unknown; undefined if the metric suffices. */
   readonly likeness: Likeness | string | undefined;
-  /** On the samples, of the outputs that the metric does not judge, or why they were not compared. */
+  /** For the outputs that the metric does not evaluate, or why they were not compared. */
   readonly others: Likeness | string | undefined;
   readonly lost: LostFunction | undefined;
 }
 
-/** Why a result is no longer the same function. */
 export interface LostFunction {
   readonly text: string;
-  /** An output is missing, or has another type or other dimensions; its values are lost; the result computes what float16 does not hold. */
+  /** "form": an output is missing or has another type or shape; "function": wrong values; "overflow": values exceed float16. */
   readonly because: "form" | "function" | "overflow";
 }
 
-/**
- * What a model was trained by. By labels, or by another model, it may have to answer otherwise than before. By the original's answers it may not, and outputs that it does not
- * learn can be lost.
- */
+/** Training by labels or another model may change predictions. Training by the original's outputs may not, but can lose outputs that it ignores. */
 export type Training = "none" | "answers" | "labels";
 
 export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): Training {
@@ -39,20 +35,17 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
 }
 
 export interface FunctionTest {
-  /** The samples; undefined without data. */
+  /** Undefined without data. */
   readonly test: Dataset | undefined;
   readonly answered: number;
   readonly trained: Training;
-  /** The output that is judged, where one was asked for. */
+  /** The requested output. */
   readonly output: string | undefined;
-  /** What cannot be compared is only said. */
+  /** An impossible comparison is not an error. */
   readonly forced: boolean;
 }
 
-/**
- * The original with the outputs that the result has. A step that removes one says so (`requirePorts` in `run/step.ts`), so an output is missing only
- * on purpose.
- */
+/** Keeps the outputs that the result has. A step reports a removed output (`requirePorts` in `run/step.ts`), so removal is intended. */
 export function withOutputsOf(original: Model, result: Model): Model {
   const names = new Set(result.graph.outputs.map(({ name }) => name));
   if (original.graph.outputs.every(({ name }) => names.has(name))) return original;
@@ -92,7 +85,7 @@ export async function keptFunction(
   return { likeness, others, lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" } };
 }
 
-/** The same of a result that is about to be written: it loads as its users load it. @throws ResultFails where it does not. */
+/** Also checks that the result loads as its users load it. @throws ResultFails if it does not. */
 export async function keptAndLoads(
   context: Context & { readonly engine: WatchedEngine },
   original: Model,

@@ -1,4 +1,4 @@
-/** What each layer that a step rounded has of the error of the outputs: measured, estimated where that takes too long. */
+/** Shares of quantized layers in the output error: measured, or estimated if that takes too long. */
 
 import type { Dataset } from "../data/index.ts";
 import { Miss, refusalIn, stopIfAsked } from "../errors.ts";
@@ -13,14 +13,13 @@ export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
   readonly samples: Dataset | undefined;
 }
 
-/** Samples that show which layer errs. */
 const samplesOfErrors = 32;
-/** Weights of an original, in bytes, beyond which only weights are compared: two models at once would take too long. */
+/** Maximum weight bytes of an original that is run; larger ones have only their weights compared. */
 const largestRun = 2 ** 29;
 
 /**
- * The share of each layer in the error of the outputs; where it was not run alone, estimated from the noise that it adds where it is, or to first order from
- * gradients: from what is closer to the shares that are known. (Of weights gradients are; of what is rounded between layers they say nothing.)
+ * Returns each layer's share in the output error. Shares of layers that were not run alone are estimated from their noise or from gradients,
+ * whichever predicts the measured shares better. Gradients exist for weights only.
  */
 export async function errorsOf(
   { pass, options: given, original, plain, run, samples, output }: ErrorsRequest,
@@ -61,7 +60,7 @@ export async function errorsOf(
   return { shares, estimates: new Map(estimates) };
 }
 
-/** Other figures of layers, times the median ratio of the shares to them; and how far the logarithms of these ratios lie from their median, in the middle. */
+/** Scales other values by the median ratio to the shares; `spread` is the median deviation of the log ratios. */
 function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
   const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
   const ratio = median(ratios.filter(Number.isFinite)) ?? 1;

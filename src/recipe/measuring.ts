@@ -1,4 +1,4 @@
-/** Single measurements of a sweep: a model with some layers changed, beside its original, on no more samples than its drop takes to be known. */
+/** Measures a model with some changed layers relative to its original, on as few samples as the drop requires. */
 import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -21,34 +21,32 @@ import { applied, sweeps } from "./sweeps.ts";
 
 type LogEvent = Parameters<Context["log"]>[0];
 
-/** What a measurement found: the drop, or why there is none. */
 export type Found =
   | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
 
-/** What is kept of a measurement, with what was said on the way: it is said again by each process that reads the record. */
+/** A record includes the messages, which each process that reads it logs again. */
 interface MeasurementRecord {
   readonly found: Found;
   readonly said: readonly LogEvent[];
 }
 
 export interface SweepCosts {
-  /** Also measures how much processor time each setting saves (false). */
+  /** Also measure the saved processor time (false). */
   readonly timed?: boolean | undefined;
 }
 
 /** Samples of the first look: enough for a drop of many points. */
 const firstLook = 128;
 interface MeasuredOriginal {
-  /** The original with its weights as initializers, as passes expect them. */
+  /** With weights as initializers, as passes expect them. */
   readonly model: Model;
   readonly original: Estimate;
   readonly store: Store;
   readonly task: Task;
   readonly looks: Looks;
-  /** Everything that a measurement depends on beside its layers and its setting. */
+  /** Everything that determines a measurement, except layers and setting. */
   readonly judging: unknown;
-  /** Whether the processor time is measured, too. */
   readonly timed: boolean;
   readonly context: Context;
   readonly said: LogEvent[];
@@ -61,7 +59,7 @@ export class Measuring {
     this.#of = of;
   }
 
-  /** @throws PithError E_DATA if the data does not fit the model, or there is nothing to lose. */
+  /** @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
   static async open(
     store: Store,
     original: Model,
@@ -95,7 +93,7 @@ export class Measuring {
     return this.#of.original;
   }
 
-  /** @returns what was measured before, here or by another process. */
+  /** @returns an earlier measurement by any process. */
   async known(one: Measurement): Promise<Found | undefined> {
     const record = (await this.#of.store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
     for (const event of record?.said ?? []) this.#of.context.log(event);
@@ -137,7 +135,7 @@ export class Measuring {
   }
 }
 
-/** @throws PithError E_DATA where there is nothing to lose. */
+/** @throws PithError E_DATA if the original is at chance level. */
 function requireFunction({ atChance, original }: PairedMetrics, { metric }: Task): void {
   const isBroken = answersWithNaN(metric, original.comparison.original);
   const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
@@ -147,7 +145,6 @@ function requireFunction({ atChance, original }: PairedMetrics, { metric }: Task
     });
 }
 
-/** The model with these layers changed, or why it is not. */
 async function changedBy(
   { kind, layers }: Unit,
   setting: number,
@@ -161,12 +158,11 @@ async function changedBy(
   return model;
 }
 
-/** Sets pruned weights to zero in place of their masks. */
 export async function foldPruned(model: Model): Promise<void> {
   if (isPruned(model)) await remove(model);
 }
 
-/** Bytes that are stored no more; of single weights those of new zeros. */
+/** Returns the saved bytes; for unstructured pruning those of new zeros. */
 export async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
   if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
   const zeros = async (model: Model): Promise<number> => {

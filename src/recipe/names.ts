@@ -1,8 +1,7 @@
-/** What recipes and their steps are called in messages and reports. */
 import { groupBy } from "../tensor/group-by.ts";
 import { isRepeat, type Recipe } from "./recipe.ts";
 
-/** The ids of all steps as they are written, numbered where several have the same: "prune 1", "train", "prune 2". */
+/** Numbers ids that occur several times: "prune 1", "train", "prune 2". */
 export function stepNames({ steps }: Recipe): readonly string[] {
   const ids = steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])).map(({ id }) => id);
   const groups = groupBy(ids, (id) => id);

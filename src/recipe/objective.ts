@@ -1,25 +1,25 @@
-/** What a search looks for: of the results that are allowed, the one of least cost. */
+/** The objective of a search: the lowest cost among allowed results. */
 import { bytes as bytesText, times } from "../evaluate/numbers.ts";
 
 export interface Figures {
   readonly bytes: number;
-  /** After brotli; undefined where there is no compressor. */
+  /** Undefined without a compressor. */
   readonly brotli?: number | undefined;
-  /** How many times as fast as the original; undefined where it was not measured. */
+  /** Relative to the original; undefined if not measured. */
   readonly speed?: number | undefined;
-  /** How much worse than the original, in the units of the metric. */
+  /** Positive if worse than the original, in the units of the metric. */
   readonly drop: number;
 }
 
 export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
-  /** Less is better; figures of about one unit where it is doubled. */
+  /** Lower is better; doubling adds about one unit. */
   cost(figures: Figures): number;
-  /** How far figures are from what the objective demands, as a share of it. 0: they reach it, or the demand is a speed and none was measured. */
+  /** Relative distance from the required value; 0 if it is reached, or if a required speed was not measured. */
   misses(figures: Figures): number;
-  /** By how much figures that are expected may miss it, and still be worth a try. */
+  /** Tolerance of `misses` for predicted values that are still worth trying. */
   readonly slack: number;
-  /** Of a target: why a result that misses it is of no use, whatever it loses. */
+  /** Why a result that misses the target is rejected regardless of its drop. */
   readonly lacks?: string;
 }
 
@@ -28,15 +28,15 @@ export type Purpose = (typeof purposes)[number];
 
 export interface ObjectiveOptions {
   readonly purpose?: Purpose | undefined;
-  /** Bytes at most: then the least drop is looked for. */
+  /** Maximum bytes; minimizes the drop. */
   readonly targetSize?: number | undefined;
-  /** Times as fast at least: then the least drop is looked for. */
+  /** Minimum speed relative to the original; minimizes the drop. */
   readonly faster?: number | undefined;
-  /** The speed relative to the original from which a result counts as no slower (0.95). */
+  /** Relative speed from which a result counts as equally fast (0.95). */
   readonly leastSpeed?: number | undefined;
 }
 
-/** A target of size or speed stands in the place of a goal, unless both are given. */
+/** A size or speed target replaces the goal, unless both are given. */
 export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
   goal,
   targetSize,
@@ -46,14 +46,14 @@ export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
   return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
 }
 
-/** By how much a speed may fall short when it is measured again, as a share. */
+/** Relative tolerance of a repeated timing. */
 const timingSlack = 0.03;
 
-/** Bytes and speeds are foreseen well, drops are not. */
+/** Bytes and speeds are predictable; drops are not. */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
 /**
- * @param maxDrop of the goal; undefined where nothing can be lost.
+ * @param maxDrop of the goal; undefined if the original has nothing to lose.
  * @param original bytes of the original.
  */
 export function objectiveOf(
@@ -98,7 +98,7 @@ export function objectiveOf(
   return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
 }
 
-/** Figures that no others are better than in one respect without being worse in another: bytes, drop, speed. */
+/** Returns the Pareto front of bytes, drop and speed. */
 export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
   const axes = all.map((one) => {
     const { bytes, drop, speed = 0 } = figuresOf(one);

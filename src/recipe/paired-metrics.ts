@@ -1,6 +1,4 @@
-/**
- * What a model says beside the original, on the same samples: the metric, paired by sample, and the answers. The original runs once.
- */
+/** Measures models relative to an original that runs once: the metric, paired by sample, and predictions. */
 import { isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
@@ -17,16 +15,16 @@ import { chanceSentence } from "../report/verdict.ts";
 import { divide, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
-  /** Samples a run (64; one at a time where answers depend on the batch). */
+  /** Samples per run (64; one if outputs depend on the batch). */
   readonly batch?: number | undefined;
-  /** The output that is the answer: "logits", else the first of floats. */
+  /** The evaluated output: "logits", else the first float output. */
   readonly output?: string | undefined;
   readonly threads?: number | undefined;
-  /** Whose answers are the truth where no labels are: the original's unless said. */
+  /** Model whose predictions replace missing labels (default: the original). */
   readonly truth?: Model | undefined;
-  /** Several results will be chosen among: a share of the samples are validation samples, drawn by the context's seed. */
+  /** Reserve validation samples, drawn by the seed, for choosing among several results. */
   readonly choice?: boolean;
-  /** How sure intervals of differences are (95 %). */
+  /** Confidence level of the intervals (95 %). */
   readonly level?: Level | undefined;
 }
 
@@ -34,21 +32,20 @@ export interface PairedResult extends HoldoutComparison {
   readonly validation: HoldoutComparison | undefined;
 }
 
-/** So many samples of several classes are seldom of one alone. */
+/** This number of samples of several classes rarely contains only one. */
 const leastToTell = 8;
 
 type Judged = Pick<Task, "test" | "metric">;
 
 export interface GoalOptions {
-  /** Infinite: there is no goal. */
+  /** Infinite: no goal. */
   readonly maxDrop?: number | undefined;
   readonly strict?: boolean | undefined;
 }
 
-/** Measures one model after another against the same original on the same samples. */
 export class PairedMetrics {
   readonly holdout: Holdout;
-  /** Undefined where there is no choice, or there are too few samples. */
+  /** Undefined without a choice or with too few samples. */
   readonly validation: Holdout | undefined;
   readonly #truth: Model;
   readonly #task: Judged;
@@ -69,8 +66,8 @@ export class PairedMetrics {
   }
 
   /**
-   * @param known what the model says on the samples, or on more, where that was found out before.
-   * @throws PithError E_DATA if the test part does not fit the model.
+   * @param known earlier measurement of the model on these samples or more.
+   * @throws PithError E_DATA if the test split does not fit the model.
    */
   static async create(
     model: Model,
@@ -90,7 +87,7 @@ export class PairedMetrics {
     return metrics;
   }
 
-  /** Whether results are held against the original by the class that they name, and it names one for all samples. */
+  /** Whether results are compared with the original's predictions, and these are all one class. */
   get namesOneClass(): boolean {
     const { truth, interval } = this.#task.metric;
     const known = this.holdout.knowledge;
@@ -102,26 +99,26 @@ export class PairedMetrics {
     return this.holdout.original;
   }
 
-  /** What always predicting the most frequent class would score; undefined for models that give no class. */
+  /** Accuracy of always predicting the most frequent class; undefined for models without classes. */
   get chance(): number | undefined {
     return this.holdout.knowledge?.chance;
   }
 
-  /** Whether the original is right more often than always predicting the most frequent class would be, as far as labels tell. */
+  /** Only labels can show that a model is at chance level. */
   get aboveChance(): boolean {
     const known = this.holdout.knowledge;
     return known === undefined || known.name === "agreement" || known.original > known.chance;
   }
 
-  /** A sentence where the original does no better than predicting the most frequent class; undefined where it does better. */
+  /** Sentence for an original at chance level, else undefined. */
   get atChance(): string | undefined {
     const known = this.holdout.knowledge;
     return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);
   }
 
   /**
-   * What a result is judged by; undefined where there is nothing to lose: of an original at chance, and unless said of a model that was trained
-   * where neither labels nor another model tell what is right, since it may have to answer otherwise than before.
+   * Returns the goal; undefined for an original at chance level. Trained models without another ground truth have none by default, because training
+   * may change predictions.
    */
   goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
@@ -140,10 +137,7 @@ export class PairedMetrics {
     return rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
   }
 
-  /**
-   * What was said, beside what the original says.
-   * @param level how sure the interval of the difference is, unless as the options say.
-   */
+  /** @param level confidence level of the difference's interval. */
   beside(rows: Rows, level = this.#options.level): PairedResult {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
@@ -154,7 +148,7 @@ export class PairedMetrics {
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
   }
 
-  /** @throws PithError E_DATA if the original answers with NaN, so that it does not even agree with itself, or names none of the classes of labels. */
+  /** @throws PithError E_DATA if the original outputs NaN or predicts none of the labels' classes. */
   requireAnswers(): void {
     const { metric } = this.#task;
     const own = this.original.comparison.original;
@@ -174,10 +168,7 @@ export class PairedMetrics {
     return labels.some((label) => label >= 0) && given.every((named) => named < 0);
   }
 
-  /**
-   * Only labels tell that: a model that answers all samples alike may be right.
-   * @throws PithError E_DATA if the original does no better than chance: every figure would be noise.
-   */
+  /** @throws PithError E_DATA if the labels show that the original is at chance level, where every metric would be noise. */
   requireAboveChance(): void {
     if (this.atChance === undefined) return;
     throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
@@ -187,8 +178,8 @@ export class PairedMetrics {
 }
 
 /**
- * What a model says on all samples, or on the first ones; where another one's answers are the truth, that one runs beside it.
- * @param known what it says on some first samples, or on all: it is not run on them again, and what was said is not said again.
+ * Runs a model on all samples, or on the first ones. A model whose predictions are the truth runs with it.
+ * @param known rows of some first samples, which are not run or logged again.
  */
 export async function rowsOf(
   model: Model,

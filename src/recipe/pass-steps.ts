@@ -1,4 +1,4 @@
-/** The steps of a recipe as they are run: with their passes, repeats round after round. */
+/** Expands a recipe into the steps that run, with their passes and rounds. */
 import { PithError } from "../errors.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { openModules } from "../passes/modules.ts";
@@ -10,22 +10,19 @@ import { stepPasses } from "./steps.ts";
 
 export interface PassStep {
   readonly id: string;
-  /** What messages call it: "train 2", "prune, round 3 of 10". */
+  /** Name in messages: "train 2", "prune, round 3 of 10". */
   readonly name: string;
   readonly pass: AnyPass;
   readonly options: OptionValues;
-  /** What it makes is measured. */
+  /** Measure the result. */
   readonly judged: boolean;
-  /** Where that misses the goal, layers are left in milder forms. */
+  /** Use the precision fallback if the result misses the goal. */
   readonly spares?: boolean;
-  /** Each layer has as many bits as a file of so many bytes has room for. */
+  /** Maximum bytes of the file; each layer's bits are chosen accordingly. */
   readonly bytes?: number;
 }
 
-/**
- * The steps of a recipe in the order in which they run. Passes may be the caller's own.
- * @throws PithError E_OPTION for a step that there is not.
- */
+/** @throws PithError E_OPTION for an unknown step. */
 export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
   const names = [...stepNames(recipe)];
   return recipe.steps.flatMap((one): readonly PassStep[] => {
@@ -48,15 +45,14 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
 const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "spares"> =>
   judge === "spare" ? { judged: true, spares: true } : { judged: judge };
 
-/** The recipe with what modules export in the place of their paths. @throws PithError as `openModules`. */
+/** Replaces module paths by their exports. @throws PithError as `openModules`. */
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
   withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
 
-/** The same of curves, along which options of a repeat change, alone. */
+/** Replaces module paths of schedules only. */
 export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
   withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));
 
-/** The recipe with other options of its steps. */
 export async function withOptions(
   recipe: Recipe,
   optionsOf: (step: RecipeStep) => Promise<OptionValues>,
@@ -74,12 +70,12 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
   return pass;
 }
 
-/** Samples that the steps of a recipe want to measure on: the most that one of them wants, 0 where none measures. */
+/** Maximum number of samples that a step calibrates on; 0 without calibration. */
 export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
   return mostSamples(recipe, passes, ({ data }, options) => typeof data === "object" && wantsSamples(data, options));
 }
 
-/** Samples of data in one part that the steps learn another model's answers on, Infinity for as many as there are: the most that one of them wants. */
+/** Maximum number of training samples for steps that learn another model's outputs; Infinity for all. */
 export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
   return mostSamples(recipe, passes, ({ learnsAnswers }) => learnsAnswers === true);
 }

@@ -9,8 +9,8 @@
  *           - train: { epochs: 1 }
  *       - quantize: { scheme: static }
  *
- * A step is one word, a pass, with the pass's own options. Data is not part of a recipe: the run has it. A share may be written as "30%".
- * Steps that are repeated may have numbers that change from round to round (`curves.ts`). Beside its pass a step may say whether it is judged.
+ * A step is the name of a pass with its options, and optionally "judge". Data is not part of a recipe. Numbers in repeated steps can follow a
+ * schedule (`curves.ts`).
  */
 
 import * as v from "valibot";
@@ -27,41 +27,41 @@ import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
 import { valueIn } from "./curves.ts";
 import { stepPasses } from "./steps.ts";
 
-/** The form of recipes that this version reads. */
+/** The recipe version that this release reads. */
 export const recipeVersion = 1;
 
 export interface Recipe {
   readonly version: typeof recipeVersion;
-  /** Unless given, as many as its steps ask for. A search writes what it had, so that its recipe makes the same file. */
+  /** Default: as many as the steps request. A search records them, so that its recipe reproduces the file. */
   readonly samples?: RecipeSamples | undefined;
   readonly steps: readonly (RecipeStep | Repeat)[];
 }
 
 export interface RecipeSamples {
-  /** To calibrate with. */
+  /** For calibration. */
   readonly calibration: number;
-  /** Of data in one part, to train on: so many, or all that do not test. */
+  /** For training if the data has no splits: a number, or all samples that do not test. */
   readonly training: number | "all";
 }
 
 export interface RecipeStep {
   /** The id of a pass: "prune", "train", "quantize", … */
   readonly id: string;
-  /** As they were given; the pass fills in its defaults. */
+  /** As given; the pass adds its defaults. */
   readonly options: OptionValues;
   /**
-   * Whether what it makes is measured. Unless said, it is, but in a repeat only behind the last step of the last round. "spare": and where it misses the goal of the run, the layers
-   * that cost most are left in milder forms, until it holds.
+   * Measure the result (default: true, in a repeat only after the last step). "spare" also keeps the most sensitive layers at higher precision if the
+   * goal is missed.
    */
   readonly judge?: boolean | "spare";
-  /** Each layer has as many bits as a file of so many bytes has room for (`withinBytes`). A search writes such steps; in the recipe of its result they have `overrides`. */
+  /** Maximum bytes of the file, for which bits per layer are chosen (`withinBytes`). Only searches write it; their results have `overrides`. */
   readonly bytes?: number;
 }
 
 export interface Repeat {
   /** Number of rounds. */
   readonly repeat: number;
-  /** Numbers among their options may be `{ from, to, curve }`: then they change from round to round. */
+  /** Numbers among their options can be `{ from, to, curve }`. */
   readonly steps: readonly RecipeStep[];
 }
 
@@ -71,6 +71,8 @@ export function isRepeat(one: RecipeStep | Repeat): one is Repeat {
 
 /**
  * Reads a recipe from YAML or JSON.
+ * @param name the file's name in errors.
+ * @param passes custom passes in addition to Pith's.
  * @param name what errors call it: the file's name.
  * @param passes of your own, which it may name beside Pith's.
  * @throws PithError E_OPTION with file, line and column of the first thing that does not fit, what is accepted there, and for a mistyped
@@ -94,7 +96,7 @@ export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyP
 
 type Passes = ReadonlyMap<string, AnyPass>;
 
-/** A recipe as YAML. @throws PithError E_OPTION for an option that is a function, a model or a data set. */
+/** Formats a recipe as YAML. @throws PithError E_OPTION for an option that is a function, a model or a data set. */
 export function recipeText(recipe: Recipe): string {
   const plain = ({ id, options, judge }: RecipeStep): object => ({
     [id]: options,
@@ -115,7 +117,7 @@ export function recipeText(recipe: Recipe): string {
 
 const topNames = ["version", "samples", "steps"];
 
-/** Arrays and objects inside each other: options nest four levels deep. */
+/** Options nest four levels deep. */
 const maxDepth = 20;
 
 function check(source: Source, passes: Passes): Recipe {
@@ -126,7 +128,7 @@ function check(source: Source, passes: Passes): Recipe {
   }
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
-    // Editors find the schema of a JSON file by this.
+    // Editors use it to find the schema of a JSON file.
     if (topNames.includes(key) || key === "$schema") continue;
     const reason = `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`;
     fail(source, [key], "key", reason, didYouMean(key, topNames));
@@ -149,7 +151,7 @@ function checkSamples(source: Source, samples: unknown): RecipeSamples {
   return fail(source, ["samples"], "value", `${form}, got ${JSON.stringify(samples)}`);
 }
 
-/** Steps that run, with those of each round of a repeat. */
+/** Includes the steps of each round. */
 const maxSteps = 10_000;
 
 function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
@@ -166,14 +168,14 @@ function checkList(source: Source, list: readonly unknown[], passes: Passes): Re
   });
 }
 
-/** Steps that an entry of the list runs, before it is checked. */
+/** Called before the entry is validated. */
 function stepCount(entry: unknown): number {
   if (!isObject(entry) || typeof entry.repeat !== "number" || !Array.isArray(entry.steps)) return 1;
   return Math.max(1, entry.repeat * entry.steps.length);
 }
 
 const repeatNames = ["repeat", "steps"];
-/** What is made in each step of each round lies on disk until the run is over. */
+/** The output of each step of each round stays on disk until the run ends. */
 export const mostRounds = 1000;
 
 function checkRepeat(
@@ -206,9 +208,8 @@ function checkRepeat(
 }
 
 interface StepPlace {
-  /** Of the repeat that it is in. */
+  /** Number of rounds of the enclosing repeat. */
   readonly rounds?: number;
-  /** The last step of the recipe. */
   readonly isLast: boolean;
 }
 
@@ -249,7 +250,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   return { id, options: given, judge };
 }
 
-/** The options of a step, as they are in each round. */
+/** Checks the options of each round. */
 function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionValues, { rounds }: StepPlace): void {
   const courses = coursesIn(pass, given);
   for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
@@ -282,7 +283,7 @@ function checkCourse(source: Source, path: Path, given: unknown, rounds: number 
   }
 }
 
-/** Every "30%" as the number 0.3. */
+/** Converts "30%" to 0.3 at any depth. */
 function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
   if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
@@ -292,7 +293,7 @@ function withShares(value: unknown): unknown {
 
 const besideStep = 'It stands beside the step: "- train: { epochs: 1 }", and "judge" below "train".';
 
-/** @param when begins what is said of a value at a path, where it has it only at times. */
+/** @param when prefix for values that occur only in some rounds. */
 function checkOptions(
   source: Source,
   path: Path,
@@ -337,11 +338,11 @@ function kindOf(value: unknown): string {
 
 interface Source {
   readonly data: unknown;
-  /** "recipe.yaml:4:15": of the value at a path, or of the key that ends it; the nearest place above where there is none. */
+  /** "recipe.yaml:4:15": position of a value or key; the nearest parent if it is missing. */
   at(path: Path, part: "key" | "value"): string;
 }
 
-/** Characters of a recipe. Reading more takes longer than users wait for a stop. */
+/** Maximum characters, because parsing cannot be interrupted. */
 const maxText = 2 ** 20;
 
 function readSource(text: string, name: string): Source {
@@ -362,7 +363,7 @@ function readSource(text: string, name: string): Source {
   try {
     data = document.toJS();
   } catch (cause) {
-    // Aliases that multiply, for instance.
+    // For instance exponentially expanding aliases.
     throw new PithError("E_OPTION", `${name}: invalid YAML: ${messageOf(cause)}.`, { cause });
   }
   const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);

@@ -1,4 +1,4 @@
-/** What is said of a run that kept nothing. */
+/** Errors of a run that kept nothing. */
 import { capitalized, PithError } from "../errors.ts";
 import { bytes, counted, integer } from "../evaluate/numbers.ts";
 import type { Run, Variant } from "../report/data.ts";
@@ -6,7 +6,7 @@ import { lossText } from "../report/verdict.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { whyUnchanged } from "./variant.ts";
 
-/** Why nothing was kept: E_UNSUPPORTED where no step changed anything, else E_ACCURACY_LOST. */
+/** E_UNSUPPORTED if no step changed anything, else E_ACCURACY_LOST. */
 export function refusal(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
@@ -33,7 +33,7 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
-/** The error of a run in which every usable variant misses the target of size or speed; undefined where one reaches it. */
+/** For a run in which every usable variant misses the size or speed target. */
 function offTarget({ variants }: Run): PithError | undefined {
   const off = variants.find(({ refusedAs }) => refusedAs === "off target");
   const others = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
@@ -45,7 +45,6 @@ function offTarget({ variants }: Run): PithError | undefined {
   });
 }
 
-/** Where no variant is smaller than the original. */
 function nothingSmaller({ variants }: Run): PithError | undefined {
   const isLarger = ({ refusedAs }: Variant): boolean => refusedAs === "not smaller" || refusedAs === "no gain";
   const isOut = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";
@@ -53,7 +52,6 @@ function nothingSmaller({ variants }: Run): PithError | undefined {
   return new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
 }
 
-/** Where no candidate changed anything: the reasons. */
 function nothingToDo({ variants }: Run): PithError | undefined {
   const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
   if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;

@@ -1,4 +1,4 @@
-/** The record of a run: plain data, of which reports are made. */
+/** The record of a run as plain data, from which reports are built. */
 
 import type { Dataset } from "../data/index.ts";
 import { brotliQuality, type Task } from "../evaluate/index.ts";
@@ -12,7 +12,7 @@ import { noiseOf, seenSamples } from "./evidence.ts";
 import type { RunOptions } from "./run.ts";
 import type { Trials } from "./trials.ts";
 
-/** All but what is known at the end. */
+/** Excludes what is known only at the end. */
 export async function runRecord(
   { tried, choice, chosen }: Decision,
   { evaluator, parts, goal }: Trials,
@@ -66,7 +66,7 @@ function dataRecord(
   { preprocessing, available }: RunOptions,
   steps: readonly StepRecord[],
 ): Run["data"] {
-  // Several steps may learn: the one from the most samples counts.
+  // If several steps train, the one with the most samples counts.
   const [learnt] = steps.flatMap((step) => step.learnt ?? []).sort((a, b) => (b.fitted ?? 0) - (a.fitted ?? 0));
   return {
     name: task.test.name,

@@ -1,8 +1,4 @@
-/**
- * Running recipes: steps in order on a copy of a model, measured on the way; of several recipes one result is kept (`choose`).
- *
- * The parts of the task do not overlap: training, calibration and test samples.
- */
+/** Runs recipes: steps in order on a copy of a model, with measurements; keeps one of several results (`choose`). */
 import type { Dataset } from "../data/index.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { brotliQuality, type Task } from "../evaluate/index.ts";
@@ -29,60 +25,61 @@ import { timed } from "./timing.ts";
 import { isChoice, openTrials, type Trials } from "./trials.ts";
 import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
-/** Of several results the one that the objective asks for is kept: the smallest that is about as fast, unless said. */
+/** Keeps the result that meets the objective; default: the smallest that is about as fast as the original. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
-  /** What the report calls the original: its file's name. */
+  /** The original's file name in the report. */
   readonly name?: string;
-  /** Passes of your own, which recipes may name beside Pith's. */
+  /** Custom passes in addition to Pith's. */
   readonly passes?: readonly AnyPass[];
-  /** How much worse the result may be (`usualDrop`). */
+  /** Maximum drop (`usualDrop`). */
   readonly goal?: GoalOptions | undefined;
-  /** Return a refused result, too. */
+  /** Return a rejected result too. */
   readonly force?: boolean;
-  /** Whether a third of the test samples is set aside to choose the best of several results (true where there are several). */
+  /** Reserve a third of the test samples for choosing among results (default: true for several results). */
   readonly choice?: boolean | undefined;
-  /** Return the other results that keep the goal, too, where none is better in bytes, accuracy and speed together (false). */
+  /** Also return the other acceptable results on the Pareto front of bytes, accuracy and speed (false). */
   readonly front?: boolean | undefined;
-  /** Number of results that are compared on the test samples; confidence intervals are widened for as many (Bonferroni). 1 by default. */
+  /** Number of results compared on the test samples, which widens confidence intervals (Bonferroni). Default: 1. */
   readonly compared?: number | undefined;
-  /** Samples a run when measuring (64). */
+  /** Samples per run when measuring (64). */
   readonly batch?: number | undefined;
-  /** The output that is the answer: "logits", else the first of floats. */
+  /** The evaluated output: "logits", else the first float output. */
   readonly output?: string | undefined;
   readonly threads?: number;
-  /** Rounds of the timing at the end (30); 0 leaves it out. */
+  /** Timing rounds at the end (30); 0 disables timing. */
   readonly rounds?: number;
-  /** Tokens of a sequence that is timed, and of which operations are counted (128). */
+  /** Tokens of a sequence for timing and for counting operations (128). */
   readonly length?: number;
-  /** Runtimes that the result is for: it must be right on all, and is timed on the first. */
+  /** Target runtimes: the result must be correct on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
-  /** The test samples before they were made ready for the model, for the report: images in their own colours. */
+  /** Test samples before preprocessing, for images in the report. */
   readonly seen?: Dataset;
-  /** Test samples that there are, where the task has some of them: the report says whether they would be enough to decide. */
+  /** Number of all test samples if the task has a part of them, for the report. */
   readonly available?: number | undefined;
-  /** How the data was prepared, for the report. */
+  /** Description of the preprocessing, for the report. */
   readonly preprocessing?: string | undefined;
-  /** Who ran it, for the report. */
+  /** Command, paths and machine, for the report. */
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
-  /** Names what the context's progress counts from here on. */
+  /** Called with the name of what progress counts. */
   readonly onStage?: (name: string) => void;
-  /** The original is measured, or what a step made of it. */
+  /** Called with each measurement of the original or a step's output. */
   readonly onMeasured?: (measured: Measured) => void;
 }
 
 export interface Compressed {
   readonly run: Run;
-  /** What the variants of the run are of. */
+  /** In the order of the run's variants. */
   readonly candidates: readonly Candidate[];
-  /** What is kept, with its file; undefined where nothing is. */
+  /** The kept result; undefined if there is none. */
   readonly result: { readonly model: Model; readonly bytes: Uint8Array } | undefined;
-  /** Files of the others on the front, by their positions in `variants`, where they were asked for. */
+  /** Files of other variants on the front, by index in `variants`, if requested. */
   readonly others: readonly { readonly place: number; readonly bytes: Uint8Array }[];
 }
 
 /**
- * Runs a recipe on a copy of a model, and measures it beside the original after every step that is judged: bytes, accuracy with interval and paired
- * difference, parameters, operations; and speed at the end.
+ * Runs a recipe on a copy of a model and measures it relative to the original after every judged step; times it at the end.
+ * @param task disjoint training, calibration and test samples, and the metric.
+ * @returns the model with masks folded in, its file, and all measurements as plain data.
  *
  * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all figures as plain data.
@@ -106,9 +103,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other, each on its own copy of the model, and keeps the best that meets the goal and still computes the original's function: by
- * default the smallest that is about as fast as the original. Of several, one is chosen on a third of the test part (validation samples, drawn by the seed); all figures are of the rest.
- * One that fails is refused with its reason; of a single candidate the failure is thrown.
+ * Tries candidates one after the other, each on a copy of the model, and keeps the best that meets the goal and still computes the original's
+ * function. Validation samples (a third of the test split) choose; the rest report. A failing candidate is rejected, or thrown if it is alone.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
 export function compress(
@@ -121,7 +117,6 @@ export function compress(
   return withStore(original, options, (store) => compressIn(store, original, recipes, task, options, context));
 }
 
-/** `compress` in a store. */
 export async function compressIn(
   store: Store,
   original: Model,
@@ -173,7 +168,7 @@ export async function compressIn(
   return { run, candidates: recipes, result: { model: result, bytes }, others };
 }
 
-/** About how long it will take, of steps that are not in the store. */
+/** Estimates the duration of steps that are not in the store. */
 async function durationOf({ candidates, runner, evaluator }: Trials, task: Task): Promise<string | undefined> {
   const open = new Map<unknown, PassStep>();
   for (const { steps } of candidates)
@@ -184,7 +179,6 @@ async function durationOf({ candidates, runner, evaluator }: Trials, task: Task)
   return durationText([...open.values()], evaluator.took, task);
 }
 
-/** Of a result that is kept. */
 function warnOf({ variant, evaluation }: Attempt, { goal, evaluator }: Trials, { log }: Context): void {
   const { measured } = evaluator.original;
   const { comparison, verdict } = variant;

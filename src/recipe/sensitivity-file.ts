@@ -1,9 +1,9 @@
-/** `sensitivity.json`, as `pith sensitivity` writes it. */
+/** Reads `sensitivity.json` of `pith sensitivity`. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { type Sensitivity, sensitivityFormat, sensitivityKinds } from "../report/sensitivity.ts";
 
-/** JSON has null for what is not finite: an interval of few samples, the figure of a model that answers with NaN. */
+/** JSON stores values that are not finite as null. */
 const figure = v.pipe(
   v.nullable(v.number()),
   v.transform((value) => value ?? Number.NaN),
@@ -49,7 +49,8 @@ const schema = v.object({
 });
 
 /**
- * Reads what `pith sensitivity` has written. Figures that are not finite are NaN.
+ * Parses the output of `pith sensitivity`. Values that are not finite are NaN.
+ * @param name the file's name in errors.
  * @param name what errors call it: the file's name.
  * @throws PithError E_DATA with the first place that does not fit.
  * @example

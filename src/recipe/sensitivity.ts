@@ -1,9 +1,7 @@
 /**
- * What each layer can bear: every layer alone is pruned, cut, rounded or factorized, by one setting after the other, and what comes out is measured
- * beside the original on the same samples.
+ * Measures the sensitivity of each layer: it alone is changed by one setting after the other, and the model compared with the original.
  *
- * Of each result no more samples are looked at than its drop takes to be known: to a point either way, or to a quarter of itself. Layers that can
- * only be cut together are one.
+ * Each measurement uses as few samples as determine the drop to a point or a quarter of itself. Layers that must be pruned together are one unit.
  */
 import { stopIfAsked } from "../errors.ts";
 import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
@@ -27,28 +25,29 @@ import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts"
 import { sweeps } from "./sweeps.ts";
 
 export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepCosts {
-  /** What is tried on each layer (all four). */
+  /** Techniques to try (all four). */
   readonly kinds?: readonly SensitivityKind[] | undefined;
-  /** Layers whose names differ in numbers only are changed together, as those of the blocks of a transformer (false). */
+  /** Change layers together if their names differ only in numbers, as in the blocks of a transformer (false). */
   readonly alike?: boolean | undefined;
-  /** No measurement begins after so many. */
+  /** No measurement begins after this time. */
   readonly minutes?: number | undefined;
-  /** What the result calls the model: its file's name. */
+  /** The model's file name in the result. */
   readonly name?: string;
-  /** Samples a run when measuring (64). */
+  /** Samples per run when measuring (64). */
   readonly batch?: number | undefined;
-  /** The output that is the answer: "logits", else the first of floats. */
+  /** The evaluated output: "logits", else the first float output. */
   readonly output?: string | undefined;
 }
 
-/** What only Pith's own commands have. */
+/** Options of Pith's own commands. */
 export interface SweepOptions extends SensitivityOptions {
-  /** Has measurements made in other processes, by `measureIn` with the same `resumeFolder`. It ends early on the signal. */
+  /** Makes measurements in other processes, by `measureIn` with the same `resumeFolder`. Ends early on the signal. */
   readonly ahead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 /**
- * Measures what a model loses when single layers are pruned, lose channels, are rounded to fewer bits, or factorized. The model stays as it is.
+ * Measures how much a model loses if individual layers are pruned, lose channels, are quantized, or factorized. The model is not changed.
+ * @param task its test samples and metric are used.
  * @param task of which the test samples and the metric are used.
  * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance; E_NAME for layers that there are not; E_STOPPED on
  * the context's signal.
@@ -66,7 +65,6 @@ export async function sensitivity(
   return sweep(model, task, options, partialContext);
 }
 
-/** `sensitivity`, with measurements that other processes make. */
 export function sweep(
   model: Model,
   task: Task,
@@ -80,7 +78,7 @@ export function sweep(
 }
 
 /**
- * Makes measurements of a sweep and keeps them in `resumeFolder`, where a sweep with the same folder finds them.
+ * Makes measurements of a sweep and stores them in `resumeFolder`, where a sweep with the same folder finds them.
  * @throws PithError as `sensitivity`.
  */
 export async function measureIn(
@@ -151,7 +149,7 @@ async function sweepIn(
   };
 }
 
-/** Has other processes measure what is not known yet, as long as there is time. */
+/** Lets other processes make missing measurements while time is left. */
 async function measuredAhead(
   ahead: NonNullable<SweepOptions["ahead"]>,
   measuring: Measuring,
@@ -168,7 +166,7 @@ async function measuredAhead(
   stopIfAsked(signal, "Stopped while layers were measured.");
 }
 
-/** Each message of passes and evaluations is logged once. Their progress is not shown, since the command counts measurements. */
+/** Logs each message once and hides progress, because the command counts measurements. */
 function quietly(context: Context): Context {
   const said = new Set<string>();
   return {

@@ -1,7 +1,8 @@
 /**
- * Judging by no more samples than settle it. Looks are taken at the first samples (512 unless said), at twice as many, and so on; one before the
- * last decides about a goal only where an interval of 99.73 % lies wholly on one side of the goal (Haybittle and Peto). Each such look makes a wrong decision
- * likelier by 0.27 % at most, so the last one is judged as if there had been none. When to look depends on nothing that was seen.
+ * Decides with as few samples as possible. Interim looks use the first samples (default: 512), then twice as many, and so on.
+ *
+ * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). It adds at most 0.27 % to the error,
+ * so the last look needs no correction. The schedule does not depend on results.
  */
 import { isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
@@ -16,7 +17,7 @@ import { PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } f
 type Judged = Pick<Task, "test" | "metric">;
 
 interface Look {
-  /** What the model says on the samples of the look, or on more where more was known. */
+  /** Rows of the samples of the look, or of more if these were known. */
   readonly rows: Rows;
   readonly compared: PairedResult;
 }
@@ -24,22 +25,21 @@ interface Look {
 const usualFirst = 512;
 const all = Number.POSITIVE_INFINITY;
 
-/** Models beside their original, each on as many samples as settle what is asked of it. The original runs once on each sample. */
 export class Looks {
   readonly #model: Model;
   readonly #task: Judged;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
-  /** Samples of each look but the last: none where samples follow each other, where they are few, or where a figure of one takes all the others. */
+  /** Samples of the interim looks; none for ordered samples, few samples, or metrics that need all samples. */
   readonly #early: readonly number[];
-  /** The original on the samples of a look, by their number. */
+  /** Number of samples → the original's metrics. */
   readonly #originals = new Map<number, PairedMetrics>();
   #rows: Rows | undefined;
 
   /**
-   * @param task its samples stand in random order, unless the only look is at all of them.
+   * @param task its samples are in random order, unless the only look is at all of them.
    * @param firstLook samples of the first look; each further one is at twice as many.
-   * @param known what the original says on the first samples, or on all.
+   * @param known rows of the original on the first samples or all.
    */
   constructor(
     model: Model,
@@ -57,7 +57,7 @@ export class Looks {
     this.#early = earlyLooks(task, firstLook);
   }
 
-  /** Looks at samples in whatever order: they are drawn by the context's seed. */
+  /** Shuffles the samples by the context's seed. */
   static drawn(
     model: Model,
     task: Judged,
@@ -69,35 +69,31 @@ export class Looks {
     const early = earlyLooks(task, firstLook);
     if (!isIndexed(test) || early.length === 0) return new Looks(model, task, options, context, all);
     const order = random(context.seed, "looks").permutation(test.count);
-    // What is read of a file is read in its order.
+    // Sorted, because files are read in order.
     for (const [look, from] of [0, ...early].entries()) order.subarray(from, early[look]).sort();
     return new Looks(model, { ...task, test: view(test, test.name, order) }, options, context, firstLook);
   }
 
-  /**
-   * The original on the samples of the first look.
-   * @throws PithError E_DATA if the test part does not fit the model.
-   */
+  /** @throws PithError E_DATA if the test split does not fit the model. */
   first(context = this.#context): Promise<PairedMetrics> {
     return this.#original(this.#early[0] ?? all, context);
   }
 
-  /** The original on all samples. */
   whole(): Promise<PairedMetrics> {
     return this.#original(all, this.#context);
   }
 
-  /** Looks until the goal is settled; at all samples where there is none. */
+  /** Looks until the goal is decided; without a goal, at all samples. */
   async compare(model: Model, goal: Goal | undefined): Promise<PairedResult> {
     const isSettled = goal && (({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown");
     return (await this.look(model, isSettled, earlyLevel)).compared;
   }
 
   /**
-   * Looks until what was found is settled, or at all samples. It depends on nothing that is known.
-   * @param isSettled undefined: nothing but all samples settles it.
-   * @param early how sure the intervals are before that: 95 % unless said.
-   * @param known what the model says on the first samples, or on all: it is not run on them again.
+   * Looks until the result is settled. The number of samples does not depend on `known`.
+   * @param isSettled undefined: all samples are used.
+   * @param early confidence level of interim intervals (95 %).
+   * @param known rows of the first samples or all, which are not run again.
    */
   async look(
     model: Model,
@@ -113,7 +109,7 @@ export class Looks {
         this.#progress((done) => (before + done) / 2),
       );
       const after = this.#answered;
-      // The original is half of the work where it runs, too.
+      // The original's run is the other half of the work.
       const progress = this.#progress((done) => (after > before ? (after + done) / 2 : done));
       rows = await this.#rowsOf(model, samples, progress, rows);
       return { rows, compared: original.beside(rows, level) };
@@ -125,7 +121,7 @@ export class Looks {
     return at(all);
   }
 
-  /** Samples that the original has answered. */
+  /** Number of samples that the original has run on. */
   get #answered(): number {
     return this.#rows?.said.given.length ?? 0;
   }
@@ -136,7 +132,7 @@ export class Looks {
     this.#rows = await this.#rowsOf(this.#model, samples, context, this.#rows);
     const { test, metric } = this.#task;
     const own = isIndexed(test) && samples < test.count ? view(test, test.name, range(samples)) : test;
-    // What was said of the first ones is not said again.
+    // Messages about the first samples were logged before.
     const telling = this.#originals.size === 0 ? context : { ...context, log: () => {} };
     const found = await PairedMetrics.create(this.#model, { metric, test: own }, this.#options, telling, this.#rows);
     this.#originals.set(samples, found);

@@ -1,6 +1,6 @@
 /**
- * Bits for each layer, so that the file has no more than so many bytes and the outputs err least. A layer's share of the error is measured at 4 bits, where it
- * alone is rounded; each bit more leaves a quarter of it (6 dB). Bytes are those that the layer stores in each form.
+ * Chooses bits for each layer so that the file fits a number of bytes with minimum output error. A layer's share of the error is measured at 4 bits;
+ * each further bit divides it by four (6 dB).
  */
 import { PithError, stopIfAsked } from "../errors.ts";
 import { bytes as bytesText } from "../evaluate/numbers.ts";
@@ -12,15 +12,15 @@ import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";
 import { sweeps } from "./sweeps.ts";
 
 const { own } = sweeps.bits;
-/** Of a weight: integers, then palettes. */
+/** Integers, then palettes. */
 const offered = [8, 4, 3, 2];
 const measured = 4;
-/** The bytes of a file are known when it is written: what was too large is tried again with as much less. */
+/** The file size is known only after writing: a result that is too large is retried with a smaller budget. */
 const mostAttempts = 4;
 
 /**
- * @param bytes of the file, at most.
- * @throws PithError E_UNSUPPORTED with the least that is possible, where that is more; E_STOPPED on the context's signal, and whatever the pass throws.
+ * @param bytes maximum of the file.
+ * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function withinBytes(
   request: Omit<ErrorsRequest, "plain">,
@@ -30,13 +30,13 @@ export async function withinBytes(
   const { options, original, run } = request;
   const made = new Map<number, StepOutput>();
   for (const [at, bits] of offered.entries()) {
-    // Fewer err more than the estimate says, and 4 that are rounded well err less.
+    // Fewer bits lose more than estimated, and well-rounded 4 bits less.
     const fits = made.get(measured);
     if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = own(bits);
-    // Where codes lie does not change what they take, and little which layer errs most: only the result is rounded as the options say. Palettes have no rounder.
+    // The rounding method does not change sizes and hardly the order of errors; only the result uses the requested one. Palettes have none.
     const rounder = form.weights === undefined ? "nearest" : undefined;
     made.set(bits, await run({ ...options, ...form, rounder }));
   }
@@ -55,7 +55,7 @@ export async function withinBytes(
       whole: before.get(layer) ?? 0,
       offers: [...made].flatMap(([bits, { changes }]) => {
         const found = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
-        // A layer that a form is not for has another.
+        // A layer that does not support a format has another one.
         if (found?.bits !== bits) return [];
         const loss = (estimates.get(layer) ?? 0) * 4 ** (measured - bits);
         return [{ cost: stored.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];

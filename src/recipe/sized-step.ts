@@ -1,4 +1,4 @@
-/** A step of a recipe whose layers have as many bits as a file has room for. */
+/** Runs a step of a recipe with bits per layer that fit a file size. */
 import { stopIfAsked } from "../errors.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import type { StepResult } from "../run/runner.ts";
@@ -10,9 +10,9 @@ import { stepRun } from "./step-run.ts";
 import type { RunContext } from "./variant.ts";
 
 /**
- * @param input the model that the step begins with.
- * @param bytes of the file, at most.
- * @throws PithError E_UNSUPPORTED where no bits are few enough, E_STOPPED on the context's signal, and whatever the pass throws.
+ * @param input the model before the step.
+ * @param bytes maximum of the file.
+ * @throws PithError E_UNSUPPORTED if no choice of bits fits, E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function sizedStep(step: PassStep, input: string, bytes: number, given: RunContext): Promise<StepResult> {
   const { runner, evaluator, context, store, task } = given;

@@ -1,4 +1,4 @@
-/** A step of a recipe that misses the goal: the layers that cost most in milder forms, found on the validation samples, and judged like any other. */
+/** Applies the precision fallback to a step that misses the goal, using the validation samples. */
 import { Miss } from "../errors.ts";
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import { allowance } from "../evaluate/numbers.ts";
@@ -13,8 +13,8 @@ import { opened, stepRun } from "./step-run.ts";
 import type { RunContext } from "./variant.ts";
 
 /**
- * @param input the model that the step began with.
- * @returns the step's result with layers in milder forms; undefined where it needs none, or none help.
+ * @param input the model before the step.
+ * @returns the step's result with layers at higher precision; undefined if the goal is met or none help.
  * @throws PithError E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function sparedStep(
@@ -69,7 +69,6 @@ export async function sparedStep(
   return { ...(await runner.run({ ...step, options }, input)), changes, misses };
 }
 
-/** What is recorded. */
 type Found =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses"> & { readonly options: OptionValues });

@@ -1,4 +1,4 @@
-/** What layers are spared by, and what the result is judged by then: samples of which none is among the others, or random inputs of two seeds. */
+/** Separates the samples of the fallback search from those that evaluate its result; without data, random inputs with two seeds. */
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { Miss } from "../errors.ts";
@@ -15,15 +15,15 @@ import type { SparingJudge, SparingVerdict } from "./sparing.ts";
 
 export interface SearchedApart {
   readonly search: SparingJudge;
-  /** Samples that are searched on. */
+  /** Number of samples for the search. */
   readonly searched: number;
-  /** On the others. */
+  /** Compares on the other samples. */
   compare(model: Model): Promise<PairedResult>;
 }
 
 /**
- * A third of the test samples to search on, drawn by the seed, and the others to judge by.
- * @returns a Miss where they are too few.
+ * Draws a third of the test samples for the search.
+ * @returns a Miss if there are too few.
  * @throws PithError as measuring does.
  */
 export async function searchedApart(
@@ -35,7 +35,7 @@ export async function searchedApart(
 ): Promise<SearchedApart | Miss> {
   const { test } = task;
   if (!isIndexed(test) || task.metric.gathered !== undefined) {
-    // Samples that follow each other run in one row.
+    // Ordered samples run as one sequence.
     const metrics = await PairedMetrics.create(original, task, { ...options, choice: true }, context);
     const search = onValidation(metrics, test, goal);
     if (search instanceof Miss) return search;
@@ -60,7 +60,6 @@ export async function searchedApart(
 
 const tooFew = "there are too few samples to search on some and judge by others";
 
-/** Searching on the validation samples among those of a test. */
 export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): SparingJudge | Miss {
   const { validation } = metrics;
   if (validation === undefined) return new Miss(tooFew);
@@ -74,8 +73,8 @@ export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal):
 }
 
 /**
- * Within the goal by so many standard errors a result holds on other samples, though it was chosen among some: with one, 40 layers of MobileNetV2 that held
- * on 166 samples lost 4.2 points on the others.
+ * Standard errors by which a result must be within the goal, so that it also passes on other samples. With one, 40 layers of MobileNetV2 passed on
+ * 166 samples and lost 4.2 points on the others.
  */
 const standardErrors = 2;
 
@@ -89,7 +88,7 @@ function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal):
   return { holds, text };
 }
 
-/** Random inputs of another seed than the result is judged by. */
+/** Uses another seed than the final comparison. */
 export function randomSearch(original: Model, output: string | undefined, context: Context): SparingJudge {
   const { engine, seed, signal } = context;
   return {

@@ -1,14 +1,11 @@
 /**
- * Layers that a step leaves in a milder form, so that a goal holds that it misses: those that cost most, and no more than it takes.
+ * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
  *
- * 1. Each layer's share of the error of the outputs, where it alone is the result's (`evaluate/layer-errors.ts`: its weight, and the roundings of activations
- *    that go with it). One with b more bits has 4⁻ᵇ of it left, in float nothing.
- * 2. Steps to the next milder form, of all layers, by the error that they take away for each byte: the first 1, 2, 4, 8, … of them until the goal holds, then
- *    half as many between the last two numbers, and so on.
- * 3. Layers that are not needed are given back, half of them at a time, then a quarter, down to single ones: so a cheap order that is wrong costs time, and
- *    nothing else.
+ * 1. Measures each layer's share of the output error with only that layer quantized (`evaluate/layer-errors.ts`). b more bits leave 4⁻ᵇ of it. 2.
+ * Orders the steps to higher-precision formats by error reduction per byte, and searches the shortest passing prefix by doubling and bisection. 3.
+ * Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong order.
  *
- * Every attempt is the whole step on the original, measured on samples that the result is not judged by.
+ * Every attempt runs the whole step on the original, and is measured on samples that do not evaluate the result.
  */
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -36,7 +33,7 @@ export interface SparingJudge {
 }
 
 export interface SparingVerdict {
-  /** "barely": by the estimate, which on other samples is as likely to miss. */
+  /** "barely": by the estimate, so other samples are as likely to miss. */
   readonly holds: "clearly" | "barely" | "no";
   /** "0.4 points lost" */
   readonly text: string;
@@ -46,23 +43,22 @@ export interface SparingRequest {
   readonly pass: AnyPass;
   readonly options: OptionValues;
   readonly original: Model;
-  /** What the step made without sparing. */
+  /** The step's result without the fallback. */
   readonly plain: StepOutput;
-  /** Runs the step with other options, on a copy of the original; or another pass in its place. */
+  /** Runs the step (or another pass) with other options on a copy of the original. */
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: SparingJudge;
-  /** The output that is the answer, where that was said. */
+  /** The requested output. */
   readonly output: string | undefined;
 }
 
-/** A layer in a milder form than was asked for. */
 export interface SparedLayer {
   readonly layer: string;
-  /** Of its weight; undefined in float. */
+  /** Bits of the weight; undefined for float. */
   readonly bits: number | undefined;
-  /** Of the error of the outputs, where it alone was rounded as asked for; undefined where that was not measured. */
+  /** Share in the output error with only this layer quantized as requested; undefined if not measured. */
   readonly share: number | undefined;
-  /** More than it would take in the form that was asked for. */
+  /** Additional bytes. */
   readonly bytes: number;
 }
 
@@ -72,17 +68,16 @@ export interface Sparing {
 }
 
 interface SparingAttempt {
-  /** Layers that it spared. */
   readonly layers: number;
   readonly found: string;
 }
 
-/** Attempts at most: each may take minutes. */
+/** Each attempt may take minutes. */
 const mostAttempts = 24;
 
 /**
- * Finds the layers that a step must leave in milder forms for a goal that it misses.
- * @returns a Miss where there is no such layer, or too little is left to be smaller then.
+ * Finds the layers to keep at higher precision.
+ * @returns a Miss if there are none, or the result would not be smaller.
  * @throws PithError E_STOPPED on the context's signal, and whatever the pass throws.
  */
 export async function spare(
@@ -95,7 +90,6 @@ export async function spare(
   const attempts: SparingAttempt[] = [];
   let kept: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
   let closest = "";
-  /** Keeps these where they hold. */
   const attempt = async (
     moves: readonly MilderStep[],
     enough: readonly SparingVerdict["holds"][],
@@ -126,7 +120,7 @@ export async function spare(
   }
   if (kept === undefined)
     return new Miss(`no choice of layers keeps the goal and makes the file smaller${closest && `: ${closest}`}`);
-  // What holds barely has nothing to give back.
+  // A barely passing result has no layers to return.
   const isClear = passing > 0;
   for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < mostAttempts; ) {
     const middle = Math.floor((low + high) / 2);
@@ -134,7 +128,7 @@ export async function spare(
     else low = middle;
   }
   for (let size = isClear ? Math.floor(layersOf(kept.moves).length / 2) : 0; size >= 1; size = Math.floor(size / 2)) {
-    // Those come first that take away least.
+    // Layers with the smallest reduction come first.
     const names = layersOf(kept.moves).toReversed();
     for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
       const back = new Set(names.slice(at, at + size));
@@ -149,17 +143,16 @@ export async function spare(
 
 const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
 
-/** A layer's step to its next milder form. */
 interface MilderStep {
   readonly layer: string;
   readonly form: OptionValues;
-  /** Of the error of the outputs, what it takes away for each byte. */
+  /** Reduction of the output error per byte. */
   readonly gain: number;
 }
 
 const floatBits = 32;
 const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
-/** A layer of its own form is counted as so many bytes more: of few numbers it is no gain to speak of. */
+/** Overhead of a layer with its own format in bytes, so that tiny layers do not count as a gain. */
 const leastBytes = 256;
 
 async function movesOf(
@@ -192,12 +185,12 @@ async function movesOf(
   return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };
 }
 
-/** The step's options with these layers in the last form that is named of each. */
+/** Sets these layers to the last format named for each. */
 export function withForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {
     const own = overrides.get(layer);
-    // Of patterns that fit a layer the last one decides.
+    // The last matching pattern decides.
     overrides.delete(layer);
     overrides.set(layer, { ...own, ...form });
   }
@@ -222,7 +215,7 @@ function sparedIn(
   }));
 }
 
-/** Bytes of what each layer stores: its weight, in whatever form, and its bias. */
+/** Returns the bytes that each layer stores: its weight in any format, and its bias. */
 export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {
@@ -240,7 +233,6 @@ export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   );
 }
 
-/** The step's outcome, in which it is said of layers that are spared why. */
 function explained<M extends StepOutput>(made: M, spared: readonly SparedLayer[]): M {
   const why = new Map(spared.map((one) => [one.layer, whySpared(one)]));
   return {
@@ -259,7 +251,6 @@ function explained<M extends StepOutput>(made: M, spared: readonly SparedLayer[]
 /** "conv1: 8 bits, as it alone makes 96 % of the error; +36.9 kB" */
 export const sparedLine = (one: SparedLayer): string => `${one.layer}: ${sparedAs(one)}`;
 
-/** The same without its name. */
 export const sparedAs = (one: SparedLayer): string =>
   `${one.bits === undefined ? "in float" : counted(one.bits, "bit")}, ${whySpared(one)}`;
 

@@ -6,7 +6,7 @@ import type { PassStep } from "./pass-steps.ts";
 import type { StepOutput } from "./sparing.ts";
 import type { RunContext } from "./variant.ts";
 
-/** Runs a step again with other options, or another pass in its place, unless its result is in the store. */
+/** Reruns a step with other options or another pass, unless the result is in the store. */
 export function stepRun(step: PassStep, input: string, { runner, context, store }: RunContext) {
   return async (options: OptionValues, pass = step.pass): Promise<StepOutput> => {
     stopIfAsked(context.signal);
@@ -14,7 +14,6 @@ export function stepRun(step: PassStep, input: string, { runner, context, store 
   };
 }
 
-/** What a step has come to, with its model opened. */
 export async function opened({ changes, misses, output }: StepResult, store: Store): Promise<StepOutput> {
   return { changes, misses, model: await store.open(output) };
 }

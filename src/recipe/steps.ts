@@ -1,4 +1,4 @@
-/** The passes that a recipe may name. */
+/** The passes that recipes can name. */
 import { distill } from "../distill/index.ts";
 import { factorize, lora } from "../factorize/index.ts";
 import { type AnyPass, lowerFused } from "../passes/index.ts";
@@ -42,12 +42,11 @@ const passes: readonly AnyPass[] = [
   lowerFused,
 ];
 
-/** Pass by the word that stands for it in a recipe, with those of the caller's own. */
+/** Pass by id, including custom ones. */
 export const stepPasses = (own: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
   new Map([...passes, ...own].map((pass) => [pass.id, pass]));
 
-/** The same of Pith's. */
 export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
 
-/** Those that a search combines. */
+/** Passes that a search combines. */
 export const searchedPasses: readonly AnyPass[] = passes.filter(({ moves }) => moves !== undefined);

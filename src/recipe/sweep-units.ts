@@ -1,4 +1,4 @@
-/** What a sweep of `sensitivity` measures: groups of layers that change together, and the settings that are tried on each. */
+/** Units of a sensitivity sweep: groups of layers that change together, with the settings to try. */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { stopIfAsked } from "../errors.ts";
@@ -12,16 +12,14 @@ import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export type SensitivityMiss = Sensitivity["misses"][number];
 
-/** Layers that are changed together, by each setting of one kind. */
 export type Unit = Pick<SensitivityRow, "kind" | "layers" | "bytes">;
 
-/** One setting on the layers of a unit: plain data. */
 export interface Measurement {
   readonly unit: Unit;
   readonly setting: number;
 }
 
-/** The units of each kind: the layers that the pass changes where it is asked for all of them. */
+/** The units of each kind are the layers that the pass changes if all are requested. */
 export async function unitsOf(
   model: Model,
   kinds: readonly SensitivityKind[],
@@ -60,7 +58,7 @@ export async function unitsOf(
   return { units, misses };
 }
 
-/** All measurements: the settings in the middle first, for all layers, so that a sweep that ends early has measured the same of each. */
+/** Middle settings come first for all layers, so that an interrupted sweep has measured the same setting of each. */
 export function inOrder(units: readonly Unit[]): readonly Measurement[] {
   const ranks = units.flatMap((unit) => {
     const { settings } = sweeps[unit.kind];
@@ -70,7 +68,7 @@ export function inOrder(units: readonly Unit[]): readonly Measurement[] {
   return ranks.toSorted((a, b) => a.far - b.far);
 }
 
-/** A tensor that several layers have is stored once. */
+/** A tensor shared by several layers is stored once. */
 function weightBytes(layers: readonly Layer[]): number {
   const tensors = new Set(layers.flatMap(({ weight }) => weight.tensor ?? []));
   return [...tensors].reduce((sum, { bytes }) => sum + bytes, 0);

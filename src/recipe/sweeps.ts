@@ -1,4 +1,4 @@
-/** What is tried on each layer: a pass with options of its own for the layer, from the mildest setting to the harshest. */
+/** The settings of each technique in a sweep, from the mildest to the harshest. */
 
 import { Miss, refusalIn } from "../errors.ts";
 import { factorize } from "../factorize/index.ts";
@@ -11,20 +11,20 @@ import { runStep } from "../run/step.ts";
 
 export interface Sweep {
   readonly pass: AnyPass;
-  /** Of the pass, whatever the layer. */
+  /** Pass options for all layers. */
   readonly shared: OptionValues;
   readonly settings: readonly number[];
-  /** The setting that changes most layers: of few channels a small share is none, and of what has zeros one that is zeros. */
+  /** Setting that changes most layers: a small share of few channels is none. */
   readonly widest: number;
-  /** The setting that changes nothing, where those between two settings can be had, too. */
+  /** Setting that changes nothing, if settings are continuous. */
   readonly none?: number;
-  /** Whether layers may change with the one that is named. */
+  /** Whether other layers may change too. */
   readonly isCoupled?: true;
-  /** Whether numbers that go stay in the file as zeros. */
+  /** Whether pruned weights are stored as zeros. */
   readonly storesZeros?: true;
-  /** Of a layer, as `overrides` has them. */
+  /** Options of a layer in `overrides`. */
   own(setting: number): OptionValues;
-  /** Whether a change is the one that was asked for: a layer that a format is not for gets another. */
+  /** Whether a change uses the requested format: unsupported layers get another. */
   isAsked?(change: Change, setting: number): boolean;
 }
 
@@ -55,7 +55,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     shared: { scheme: "weights" },
     settings: [8, 4, 3],
     widest: 8,
-    // Of integers there are 8 and 4 bits, which convolutions have in operators of ONNX alone.
+    // Integers have 8 and 4 bits; convolutions support them only with ONNX operators.
     own: (bits) => (bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" }),
     isAsked: ({ bits }, setting) => bits === setting,
   },
@@ -69,14 +69,13 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
 };
 
-/** The options of a step that changes these layers alone, each by its own setting. */
 export const optionsOf = ({ shared, own }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
   ...shared,
   layers: [...settings.keys()],
   overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, own(setting)])),
 });
 
-/** Changes some layers of a model, in place, each by the same setting. @returns what was done, or why nothing. */
+/** Changes some layers in place, all by the same setting. @returns the changes, or why there are none. */
 export async function applied(
   kind: SensitivityKind,
   layers: readonly string[],
@@ -96,7 +95,6 @@ export async function applied(
   }
 }
 
-/** What is tried first, and what an allocation costs unless said: of four the second. */
 export function middleOf(kind: SensitivityKind): number {
   const { settings } = sweeps[kind];
   return settings[Math.floor((settings.length - 1) / 2)] ?? 0;

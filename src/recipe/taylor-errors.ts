@@ -1,10 +1,10 @@
 /**
- * What a change Δ of each layer's weight adds to the answers y, to first order in Δ, of all layers by the same passes:
+ * First-order effect of a change Δ of each layer's weight on the outputs y, for all layers in the same passes:
  *
  *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
  *
- * uᵀ J is the gradient of the loss Σ u y. Signs of different samples are independent, so products of different samples cancel, and the square of a batch is
- * an estimate of the sum over its samples. The labels are not asked for.
+ * uᵀ J is the gradient of the loss Σ u y. Signs of different samples are independent, so the square of a batch estimates the sum over its samples.
+ * Labels are not used.
  */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
@@ -24,13 +24,13 @@ import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 
 export interface TaylorOptions {
   readonly samples: number;
-  /** The answer: "logits", else the first output of floats. */
+  /** Default: "logits", else the first float output. */
   readonly output?: string | undefined;
 }
 
 /**
- * @param candidate the same network with other weights, in whatever form they are stored.
- * @returns E (uᵀ J Δ)² by layer, up to a factor that all have in common; without layers whose weight is computed from others, and those that no gradient reaches.
+ * @param candidate the same network with other weights, in any format.
+ * @returns E (uᵀ J Δ)² by layer, up to a common factor; without layers whose weight is computed or that no gradient reaches.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH, E_DATA if the data does not fit, E_STOPPED on the context's signal.
  */
 export async function taylorErrors(
@@ -63,7 +63,7 @@ export async function taylorErrors(
   return new Map(Array.from(found, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
 }
 
-/** Samples for each draw of signs: the more draws, the surer the mean of their squares. */
+/** Samples per draw of signs; more draws reduce the variance. */
 const batch = 2;
 
 interface WeightChange {
@@ -71,7 +71,7 @@ interface WeightChange {
   readonly change: Float32Array;
 }
 
-/** Δ of what layers store themselves, by the name of the tensor. */
+/** Returns Δ of stored weights by tensor name. */
 async function changesOf(
   original: Model,
   candidate: Model,

@@ -1,21 +1,21 @@
-/** About how long a run will take, told before it begins from what the original took on the samples. */
+/** Estimates the duration of a run from the original's time on the samples. */
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer, waiting } from "../evaluate/numbers.ts";
 import { completeOptions, partFor } from "../run/step.ts";
 import type { PassStep } from "./pass-steps.ts";
 
-/** A step of a training runs forwards, and about twice as long backwards. */
+/** A training step costs a forward and a backward pass, which takes about twice as long. */
 const trainingCost = 3;
 
 export interface OriginalTime {
-  /** That the original took for all test samples. */
+  /** Duration on all test samples. */
   readonly seconds: number;
   readonly samples: number;
 }
 
 /**
- * Seconds that steps take, with the judging behind those that are judged. What a step computes from weights alone is not counted.
- * @param task for the size of its part to train on, and for what its metric runs.
+ * Estimates seconds of steps and their evaluation, without computations on weights alone.
+ * @param task for the size of its training split and the runs of its metric.
  */
 export function stepSeconds(
   steps: readonly PassStep[],
@@ -23,7 +23,7 @@ export function stepSeconds(
   { train, metric }: Pick<Task, "train" | "metric">,
 ): number {
   const perSample = seconds / Math.max(1, samples);
-  // What holds a model against the original's outputs runs both.
+  // A metric relative to the original runs both models.
   const judging = seconds * (metric.truth === "original" ? 2 : 1);
   const own = ({ pass, options }: PassStep): number => {
     if (partFor(pass, options) === undefined) return 0;
@@ -35,7 +35,7 @@ export function stepSeconds(
   return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + own(step), 0);
 }
 
-/** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for what is over at once. */
+/** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */
 export function durationText(
   steps: readonly PassStep[],
   took: OriginalTime,

@@ -1,4 +1,4 @@
-/** The speed of all that candidates have come to, beside the original. */
+/** Times all results relative to the original. */
 import { PithError } from "../errors.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -12,7 +12,7 @@ import type { Attempt } from "./variant.ts";
 
 const usualRounds = 30;
 
-/** `time` for a report: undefined where nothing has changed, or no rounds are asked for. A busy machine is a warning. */
+/** Returns undefined if nothing changed or no rounds are requested. Warns about a busy machine. */
 export async function timed(
   evaluator: Evaluator,
   tried: readonly Attempt[],
@@ -35,7 +35,7 @@ export async function timed(
   return timing;
 }
 
-/** The original and whatever has a result of its own, in turns: of files that are the same one is timed. */
+/** Times each distinct file once, interleaved with the original. */
 export async function time(
   evaluator: Evaluator,
   tried: readonly Attempt[],
@@ -65,7 +65,7 @@ export async function time(
   };
 }
 
-/** Times as fast as the original. On a busy machine the processor time says it. */
+/** Speed relative to the original; on a busy machine by processor time. */
 export function speedAt(timing: Timing | undefined, place: number): number | undefined {
   if (timing?.unsteady === true) return 1 / (workAt({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;

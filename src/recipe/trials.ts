@@ -1,4 +1,4 @@
-/** Recipes tried on a model: their steps in order on a copy of it, each result measured beside the original. */
+/** Tries recipes on a model and measures each result relative to the original. */
 import type { Goal, Task } from "../evaluate/index.ts";
 import { levelOf } from "../evaluate/interval.ts";
 import type { Model } from "../graph/model.ts";
@@ -15,18 +15,17 @@ import { type Candidate, type CandidateSteps, isTrained, type RunContext, runCan
 
 export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
 
-/** A model measured on a task, and candidates to be run on it. */
 export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
   readonly parts: Parts;
-  /** Undefined where nothing can be lost. */
+  /** Undefined if the original has nothing to lose. */
   readonly goal: Goal | undefined;
 }
 
 /**
  * Measures the original.
  * @param recipes of all candidates that will be tried.
- * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance, unless `force` or all train.
+ * @throws PithError E_DATA if the data does not fit the model, or the original is at chance level, unless `force` or all train.
  */
 export async function openTrials(
   store: Store,
@@ -49,7 +48,7 @@ export async function openTrials(
   const figures = new FigureRecords(store, judging);
   const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
   onMeasured(evaluator.original.measured);
-  // A model that is going to be trained may be at chance.
+  // A model that will be trained may be at chance level.
   if (options.force !== true) evaluator.metrics.requireAnswers();
   if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
   const { atChance } = evaluator.metrics;
@@ -63,18 +62,18 @@ export async function openTrials(
   const { targets = [] } = options;
   return {
     ...{ candidates, parts, goal, runner, judging, evaluator, task, context, onStage, onMeasured, targets, store },
-    // What trains is judged as what does not is.
+    // Trained and other candidates have the same goal.
     asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
   };
 }
 
-/** Whether some of the test samples choose between results: those of several recipes, or of one that spares layers. */
+/** Whether test samples are reserved for choosing: among several recipes, or for the precision fallback. */
 export const isChoice = (recipes: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
   choice ?? (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, passes).some(({ spares }) => spares)));
 
 /**
- * Runs a recipe and measures its results, which stay in `resumeFolder`: there `compress` with this recipe alone finds them.
- * @throws PithError as `runRecipe`, but for a result that is not kept.
+ * Runs a recipe and stores its results in `resumeFolder`, where `compress` with this recipe alone finds them.
+ * @throws PithError as `runRecipe`, except for a rejected result.
  */
 export async function runIn(
   original: Model,

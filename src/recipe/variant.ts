@@ -1,4 +1,4 @@
-/** One recipe on one model: its steps in order on a copy, measured after those that are judged. */
+/** Runs one recipe on a copy of a model and measures it after each judged step. */
 import { clause, refusalIn, stopIfAsked } from "../errors.ts";
 import { type Goal, judge as judgeGoal, type Task } from "../evaluate/index.ts";
 import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
@@ -18,7 +18,7 @@ import { sizedStep } from "./sized-step.ts";
 import { sparedStep } from "./spared-step.ts";
 
 export interface Candidate {
-  /** What the report calls it. */
+  /** Name in the report. */
   readonly name: string;
   readonly recipe: Recipe;
 }
@@ -29,7 +29,7 @@ export interface CandidateSteps extends Candidate {
 
 export interface RunContext {
   readonly runner: Runner;
-  /** Plain data: what the figures of a model follow from. */
+  /** Plain data that determines the metrics of a model. */
   readonly judging: unknown;
   readonly evaluator: Evaluator;
   readonly task: Task;
@@ -43,12 +43,12 @@ export interface RunContext {
 
 export interface Attempt {
   readonly variant: Variant;
-  /** No step failed, something changed, and the result is smaller where there are other candidates. */
+  /** No step failed, something changed, and the result is smaller if there are other candidates. */
   readonly usable: boolean;
   readonly evaluation: Evaluation | undefined;
 }
 
-/** Runs a candidate, from the step that an earlier run has done last. With other candidates a failure, or a result that is not smaller, is a refusal. */
+/** Continues after the last step that an earlier run finished. With other candidates, a failure or a larger result is a rejection. */
 export async function runCandidate(
   candidate: CandidateSteps,
   hasOtherCandidates: boolean,
@@ -64,7 +64,7 @@ export async function runCandidate(
   try {
     let input = run.store.original;
     for (const [at, step] of candidate.steps.entries()) {
-      // Results of others are still to be timed and read.
+      // Results of other candidates are needed for timing and reports.
       if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
       const taken = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
       records.push(taken.record);
@@ -101,12 +101,12 @@ export async function runCandidate(
     ...(kept?.others === undefined ? {} : { others: kept.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
-  // Another function shows on test samples, which do not choose.
+  // Test samples show a lost function, and they must not choose.
   const fails = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
   return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation };
 }
 
-/** Whether a candidate learns, so that it may have to answer otherwise than before. */
+/** Trained candidates may have to predict differently than the original. */
 export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
@@ -138,10 +138,8 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
 }
 
 interface StepPlace {
-  /** Name of the candidate of which it is a step. */
   readonly candidate: string;
   readonly goal: Goal | undefined;
-  /** An earlier run has done it. */
   readonly done: boolean;
 }
 
@@ -160,7 +158,7 @@ async function takeStep(
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");
-    // A recipe of one step is called as its step.
+    // A recipe with one step is named after it.
     return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
   };
   if (judged) evaluation = await measure(plain);
