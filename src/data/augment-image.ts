@@ -1,22 +1,16 @@
-/**
- * One image, seen differently: cut out elsewhere, mirrored, in another light, with noise, with a hole.
- *
- * Brightness and noise are counted in standard deviations of the image and a hole takes the mean of its channel, so that one setting means the
- * same for bytes, for 0 to 1, and for what was normalized.
- */
+/** Augments one image. Brightness and noise are in standard deviations of the image, so settings do not depend on its value range. */
 import type { Random } from "../tensor/random.ts";
 import type { Augmentation } from "./augment-options.ts";
 import type { StoredImages } from "./preprocess.ts";
 
 export type ImageShape = Omit<StoredImages, "name">;
 
-/** A stream of random numbers of its own for each thing that is done. */
+/** Returns a separate random stream for each effect. */
 export type Draws = (what: string) => Random;
 
-/** Shares of the area and of the sides that a hole has (Zhong et al. 2020). */
+/** Shares of the area, and aspect ratio, of an erased rectangle (Zhong et al. 2020). */
 const holes = { least: 0.02, most: 0.33, narrowest: 0.3, tries: 10 };
 
-/** The image as it is seen this time: a new array, of the same size and layout. */
 export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation, draws: Draws): Float64Array {
   const { crop = 0, flip = false, jitter = 0, noise = 0, erase = 0 } = how;
   const seen = moved(image, shape, crop, flip, draws);
@@ -37,12 +31,11 @@ export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation
   return seen;
 }
 
-/** Steps in memory from one channel, row and column to the next. */
+/** Returns the memory strides of channel, row and column. */
 function stepsOf({ layout, channels, height, width }: ImageShape): readonly [number, number, number] {
   return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
 }
 
-/** Cut out of the image in a frame of zeros, then mirrored. */
 function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
   const numbers = draws("crop");
   const [down, right] =
@@ -87,7 +80,7 @@ function punch(image: Float64Array, shape: ImageShape, numbers: Random): void {
 function channelMean(image: Float64Array, shape: ImageShape, channel: number): number {
   const { height, width } = shape;
   const [perChannel, , perColumn] = stepsOf(shape);
-  // Rows follow each other without a gap in either layout.
+  // Rows are contiguous in both layouts.
   let sum = 0;
   for (let place = 0; place < height * width; place++) sum += image[channel * perChannel + place * perColumn] ?? 0;
   return sum / (height * width);

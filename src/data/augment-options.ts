@@ -1,4 +1,3 @@
-/** What is done to images before they are trained on: as an object, or as text. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 
@@ -6,31 +5,30 @@ const isShare = "must be a share from 0 to 1";
 const share = v.pipe(v.number(), v.minValue(0, isShare), v.maxValue(1, isShare));
 
 export const augmentationSchema = v.strictObject({
-  /** Pixels of zeros that are put around an image before one of its own size is cut out anywhere. */
+  /** Random crop of the original size after zero padding by this many pixels. */
   crop: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(0, "must be at least 0"))),
-  /** Half of the images are mirrored, left to right. */
+  /** Mirror half of the images left to right. */
   flip: v.optional(v.boolean()),
-  /** The most by which contrast grows or shrinks, and by which all is made brighter or darker in standard deviations of the image. */
+  /** Maximum change of contrast, and of brightness in standard deviations of the image. */
   jitter: v.optional(share),
-  /** The deviation of normal noise, in standard deviations of the image. */
+  /** Deviation of normal noise, in standard deviations of the image. */
   noise: v.optional(v.pipe(v.number(), v.minValue(0, "must be at least 0"))),
-  /** The share of images in which a rectangle becomes their mean (Zhong et al. 2020). */
+  /** Share of images in which a rectangle becomes their mean (Zhong et al. 2020). */
   erase: v.optional(share),
-  /** Images and labels are averaged in pairs, with weights of the distribution Beta(mixup, mixup) (Zhang et al. 2018). */
+  /** Average images and labels in pairs, with weights from Beta(mixup, mixup) (Zhang et al. 2018). */
   mixup: v.optional(share),
-  /** So many epochs see an image differently; then its views come again, in their order. Not with `mixup`. */
+  /** Number of different views of an image before they repeat in order. Not with `mixup`. */
   views: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"))),
-  /** How images lie in memory; seen from their dimensions unless told. */
+  /** Memory layout of images (default: detected from their dimensions). */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
 
 export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
 /**
- * What is done to images, checked. As text: words with their numbers, "crop=4 flip jitter=0.2".
- * @throws PithError E_OPTION for a word that does not exist, a number that does not fit, or nothing to do.
- * @example
- * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
+ * Checks augmentation options. As text: words with their numbers, "crop=4 flip jitter=0.2".
+ * @throws PithError E_OPTION for an unknown word, an invalid number, or an empty list.
+ * @example parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
  */
 export function parseAugmentation(given: string | Augmentation): Augmentation {
   const wanted = typeof given === "string" ? wordsOf(given) : given;
@@ -42,7 +40,7 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
       const known = Object.keys(augmentationSchema.entries).join(", ");
       throw no(`"${at}" is not known, only ${known}.`);
     }
-    // A word that stands alone is a yes.
+    // A word without a value is `true`.
     if (at !== null && issue.input === true) throw no(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
     throw no(`${at === null ? "" : `${at}: `}${issue.message}.`);
   }
@@ -72,7 +70,6 @@ function no(sentence: string): PithError {
   return new PithError("E_OPTION", sentence, { at: "augment", hint });
 }
 
-/** "crop=4 flip" → { crop: 4, flip: true } */
 function wordsOf(text: string): Readonly<Record<string, unknown>> {
   const words = text.split(/[\s,]+/).filter((word) => word !== "");
   const pairs = words.map((word): [string, unknown] => {

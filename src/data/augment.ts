@@ -1,7 +1,6 @@
 /**
- * Images seen differently in each epoch. What is done to one follows from the seed, the epoch (or the seed that its order is drawn by) and the
- * place of the sample in the data set, and nothing else: a training that is continued sees what it would have seen, and so do teacher and
- * student, who are fed one batch.
+ * Augments images per epoch. The result depends only on the seed, the epoch (or the seed of its order) and the sample's position,
+ * so resumed trainings, teachers and students see the same images.
  */
 import { PithError } from "../errors.ts";
 import { float32 } from "../tensor/dense.ts";
@@ -17,20 +16,19 @@ import type { Dataset, IndexedDataset } from "./types.ts";
 
 export interface AugmentedOptions {
   readonly seed: number;
-  /** How many classes there are: labels that are mixed are shares of them. */
+  /** Number of classes, which mixed labels require. */
   readonly classes?: number | undefined;
 }
 
 type Images = Dense<"float32" | "uint8">;
 
 /**
- * The same samples, their images (the one column of four axes, float32 or bytes) changed at random: cut out elsewhere, mirrored, in another
- * light, with noise, with a hole, mixed with another of their batch. With `mixup` the column "label" becomes [samples, classes] shares.
- * @throws PithError E_OPTION for what cannot be done, and for `mixup` without a number of classes; on reading, E_DATA where there are no
- * images, or a column of images beside them that would have to be changed alike.
- * @example
- * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
- * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
+ * Returns the samples with their images (the only column of four axes, float32 or uint8) augmented. With `mixup` the column
+ * "label" becomes [samples, classes] shares.
+ * @throws PithError E_OPTION for impossible options, and for `mixup` without a number of classes; on reading, E_DATA without
+ * images or with a second image column.
+ * @example const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 }); for await (const
+ * batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
  */
 export function augmented(dataset: IndexedDataset, how: Augmentation, options: AugmentedOptions): IndexedDataset;
 export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;
@@ -81,12 +79,12 @@ function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws:
   return { batch: { ...batch, [name]: changed }, name, images: changed };
 }
 
-/** Bytes are rounded, and end at 0 and 255. */
+/** Rounds and clamps bytes to 0 … 255. */
 function write(data: Images["data"], start: number, numbers: Float64Array): void {
   data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
 }
 
-/** λ · x + (1 - λ) · x′ with another sample of the batch, and so for the labels. */
+/** Computes λ · x + (1 - λ) · x′ with another sample of the batch, also for labels. */
 function mixed(
   { batch, name, images }: Views,
   samples: Uint32Array,
@@ -118,7 +116,7 @@ function mixed(
   return { ...result, label: float32([samples.length, classes], targets) };
 }
 
-/** Labels as shares of classes: whole numbers become one and zeros. */
+/** Returns labels as class shares; integers become one-hot. */
 function sharesOf(label: Dense, rows: number, classes: number, owner: string): Float32Array {
   if (label.type === "float32" && label.data.length === rows * classes) return label.data;
   if (label.type === "string" || label.data.length !== rows) {
@@ -134,7 +132,7 @@ function sharesOf(label: Dense, rows: number, classes: number, owner: string): F
   return shares;
 }
 
-/** Beta(α, α) for α of at most 1: Jöhnk's method, two powers of uniform numbers until their sum is at most 1. */
+/** Draws from Beta(α, α), α ≤ 1, by Jöhnk's method: two powers of uniform numbers until their sum is at most 1. */
 function beta(alpha: number, numbers: Random): number {
   for (;;) {
     const [a, b] = [numbers.uniform() ** (1 / alpha), numbers.uniform() ** (1 / alpha)];
@@ -142,7 +140,6 @@ function beta(alpha: number, numbers: Random): number {
   }
 }
 
-/** The one column of four axes besides the label. */
 function findImages(batch: Batch, owner: string): { readonly name: string; readonly images: Images } {
   const found = Object.entries(batch).filter(([name, { dims }]) => name !== "label" && dims.length === 4);
   const [[name, images] = ["", undefined]] = found;
@@ -163,7 +160,6 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
   return { name, images };
 }
 
-/** Channels are 1, 3 or 4, on the one side or the other. */
 function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string): ImageShape {
   const [, a = 0, b = 0, c = 0] = dims;
   const few = (size: number): boolean => size === 1 || size === 3 || size === 4;

@@ -1,7 +1,6 @@
-/** The memory of batches, where they go from one thread to another. */
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** A batch with its memory, which goes with it: an array that is a part of a larger one is copied out of it. */
+/** Returns a batch with its transferable memory; a view of a larger array is copied. */
 export function handedOver(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {
   const memory = new Set<ArrayBuffer>();
   const columns = Object.entries(batch).map(([name, dense]): [string, Dense] => {

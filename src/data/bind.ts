@@ -1,8 +1,6 @@
 /**
- * From the columns of a data set to the inputs of a model.
- *
- * An input takes the column of its name; a model with one input takes the only column that is no label. Types follow the input (integers
- * widen or narrow, floats round), and dimensions too, where they hold the same elements: [N, 784] fits an input of [1, 784, 1].
+ * Binds columns of a data set to model inputs: by name, or the only non-label column to the only input. Types are converted
+ * (integers widen or narrow, floats round), and dimensions with the same elements: [N, 784] fits an input of [1, 784, 1].
  */
 import { PithError, someOf } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
@@ -12,28 +10,24 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { rowLength } from "./rows.ts";
 import { beginColumn } from "./states.ts";
 
-/** What a binding needs to know of a graph input; the values in `model.graph.feeds` have it. */
+/** The part of a graph input that a binding needs. */
 export interface ModelInput {
   readonly name: string;
   readonly type: ValueType | undefined;
 }
 
-/** What is known of an input as plain data, as it is now. */
 export function plainInput({ name, type }: ModelInput): ModelInput {
   return { name, type };
 }
 
 export interface Binding {
-  /** How many samples every run takes, where the model fixes it. */
+  /** Number of samples per run, if the model fixes it. */
   readonly size: number | undefined;
-  /** The model's inputs from a batch of the data set; with a fixed size, the batch must have exactly that many samples. */
+  /** Returns the model's inputs for a batch; with a fixed size, the batch must have that many samples. */
   feeds(batch: Batch): Batch;
 }
 
-/**
- * How batches like this one are fed to a model.
- * @throws PithError E_DATA if an input has no column, or its column does not fit.
- */
+/** Binds batches with this layout to inputs. @throws PithError E_DATA if an input has no column, or its column does not fit. */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
   const links = inputs.map((input) => link(input, inputs.length, batch, owner));
   const sizes = new Map(links.flatMap((one) => (one.size === undefined ? [] : [[one.size, one.input.name] as const])));
@@ -86,7 +80,7 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   if (first !== undefined && fixed !== undefined && elementCount(fixed) === elements) {
     return { ...link, size, shape: (given) => [given.dims[0] ?? 0, ...fixed] };
   }
-  // A model for one sample, without an axis that counts them.
+  // A model for one sample, without a batch axis.
   if (fits(declared, sample)) return { ...link, size: 1, shape: (given) => given.dims.slice(1) };
   const whole = fixedDims(declared);
   if (whole !== undefined && elementCount(whole) === elements) return { ...link, size: 1, shape: () => whole };
@@ -97,7 +91,6 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   );
 }
 
-/** "The input takes pictures (float32[N, 3, 32, 32]): …" */
 function takesHint({ name, type }: ModelInput): string {
   const dims = type?.dims;
   const what = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
@@ -114,7 +107,7 @@ function textHint({ type }: ModelInput): { readonly hint?: string } {
   return { hint: `${what}: is this the data for this model? Texts go to models that take tokens.` };
 }
 
-/** Whether dimensions are those that are declared, as far as these are fixed. */
+/** Returns whether fixed dimensions match the declared ones. */
 export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
   return (
     declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])

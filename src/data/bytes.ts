@@ -1,15 +1,15 @@
-/** Packed files of data: what they hold is bounded before it is unpacked, and unpacked piece by piece. */
+/** Reads compressed files in pieces, with limits that are checked before decompression. */
 import { inflated } from "#platform";
 import { PithError } from "../errors.ts";
 import { concatenated, plainBytes } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
-/** What is held whole: texts and records. JavaScript has no longer text. */
+/** Maximum bytes of text and records: JavaScript has no longer strings. */
 const mostHeld = 2 ** 29;
 
 /**
- * All bytes of a source; gzip is recognised by its first bytes, whatever the file is called.
- * @throws PithError E_DATA if the compressed data is damaged, or for more than 512 MiB.
+ * Reads a whole source; gzip is detected by its first bytes.
+ * @throws PithError E_DATA if the compressed data is damaged or exceeds 512 MiB.
  */
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
@@ -17,7 +17,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
     const bytes = plainBytes(await source.read(0, source.size));
     return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
   }
-  // Its last four bytes say how much it holds.
+  // The last four bytes of gzip are the uncompressed size.
   const [a = 0, b = 0, c = 0, d = 0] = await source.read(Math.max(0, source.size - 4), source.size);
   if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > mostHeld) throw tooLarge(source.name);
   const parts: Uint8Array[] = [];
@@ -41,7 +41,7 @@ export async function isGzip(source: ByteSource): Promise<boolean> {
   return first === 0x1f && second === 0x8b;
 }
 
-/** The first bytes of what a gzipped source holds, at least `size`, if there are so many. */
+/** Returns at least `size` uncompressed bytes of a gzip source, or all if it has fewer. */
 export async function gzipHead(source: ByteSource, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let read = 0;
@@ -53,16 +53,15 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
   return concatenated(parts);
 }
 
-/** Counts the bytes that are unpacked and kept. @throws PithError E_DATA above the limit */
+/** Counts uncompressed bytes that are kept. @throws PithError E_DATA above the limit */
 type MemoryCounter = (bytes: number) => void;
 
-/** Bytes of all packed arrays of a file: they are kept in memory, because packed bytes can only be read in order. */
+/** Maximum uncompressed bytes of a file's arrays. They stay in memory, because gzip can only be read in order. */
 const maxUnpacked = 2 ** 31;
 
-/** Bytes that a stream takes while it unpacks: a piece of output, one on its way, and what zlib holds. */
+/** Bytes that an open decompression stream takes: two pieces of output and zlib's buffers. */
 const streamMemory = 2 ** 19;
 
-/** A counter for one file. */
 export function archiveMemory(name: string): MemoryCounter {
   let total = 0;
   return (bytes) => {
@@ -75,10 +74,10 @@ export function archiveMemory(name: string): MemoryCounter {
 }
 
 /**
- * What a gzipped source holds, as bytes of their own: unpacked as far as they are asked for, and kept. Reading throws E_DATA where they are not `size`
- * bytes, or damaged; whether the checksum is theirs shows with the last of them.
- * @param memory counts what is kept.
- * @param checksum the CRC-32 of what is deflated without gzip's header and end, as in zip archives.
+ * Returns the uncompressed bytes of a gzip source, decompressed on demand and kept. Reading throws E_DATA if they are damaged or
+ * not `size` bytes; the checksum is checked after the last byte.
+ * @param memory counts the kept bytes.
+ * @param checksum the CRC-32 of raw deflate data without gzip header, as in zip archives.
  */
 export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = packed;
@@ -89,7 +88,7 @@ export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter
   const upTo = async (end: number): Promise<void> => {
     if (!isBegun) memory(streamMemory);
     isBegun = true;
-    // What lies behind the last byte is the checksum.
+    // The checksum follows the last byte.
     while (count < end || (count === size && !isWhole)) {
       const { done, value } = await parts.next();
       if (done === true && count < size)
@@ -112,7 +111,7 @@ export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter
       }
     }
   };
-  // One read after the other: the pieces come in one order.
+  // Reads are sequential, because the pieces come in one order.
   let last = Promise.resolve();
   return {
     name,
@@ -125,7 +124,7 @@ export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter
   };
 }
 
-/** Deflated bytes as a gzip file: what unpacks it compares the checksum and the size at its end. Source: RFC 1952, 2.3. */
+/** Wraps deflate data as gzip, so that checksum and size are checked. Source: RFC 1952, 2.3. */
 async function* asGzip(packed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
   const [deflate, unknownSystem] = [8, 255];
   yield Uint8Array.of(0x1f, 0x8b, deflate, 0, 0, 0, 0, 0, 0, unknownSystem);
@@ -136,7 +135,7 @@ async function* asGzip(packed: ByteSource, size: number, checksum: number): Asyn
   yield new Uint8Array(end.buffer);
 }
 
-/** Packed bytes that are read at a time. */
+/** Compressed bytes per read. */
 const chunk = 2 ** 16;
 
 async function* chunksOf(packed: ByteSource): AsyncGenerator<Uint8Array> {
@@ -153,7 +152,7 @@ async function* pieces(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncG
   }
 }
 
-/** A copy with the bytes of each element in reverse: big-endian numbers as little-endian ones. */
+/** Reverses the bytes of each element: big-endian to little-endian. */
 export function swapBytes(bytes: Uint8Array, width: number): Uint8Array<ArrayBuffer> {
   const swapped = Uint8Array.from(bytes);
   for (let start = 0; start < swapped.length; start += width) swapped.subarray(start, start + width).reverse();

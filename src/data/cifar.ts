@@ -1,7 +1,6 @@
 /**
- * The CIFAR binary layout: records of label bytes and three planes (red, green, blue) of 32×32.
- * CIFAR-10 has one label byte, CIFAR-100 two (coarse, fine; the fine one counts).
- * Source: https://www.cs.toronto.edu/~kriz/cifar.html.
+ * CIFAR binary records: label bytes and three 32×32 planes (red, green, blue). CIFAR-10 has one label byte, CIFAR-100 two
+ * (coarse, fine; the fine one is used). Source: https://www.cs.toronto.edu/~kriz/cifar.html.
  */
 import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
@@ -15,10 +14,10 @@ const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 const side = 32;
 const pixels = 3 * side * side;
 
-/** data_batch_1.bin, test_batch.bin.gz of CIFAR-10; train.bin, test.bin of CIFAR-100. */
+/** CIFAR-10: data_batch_1.bin, test_batch.bin.gz; CIFAR-100: train.bin, test.bin. */
 const pattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(test))\.bin(?:\.gz)?$/i;
 
-/** Which part a CIFAR file belongs to, and how many label bytes a record has; undefined for a name that is no CIFAR file's. */
+/** Returns the split and the label bytes per record by file name; undefined for other names. */
 export function cifarFile(name: string): { readonly part: Part; readonly labels: 1 | 2 } | undefined {
   const found = pattern.exec(name);
   if (found === null) return undefined;
@@ -27,7 +26,7 @@ export function cifarFile(name: string): { readonly part: Part; readonly labels:
 }
 
 /**
- * Images and labels from CIFAR files: "image", uint8 N×3×32×32, RGB, and "label", int64.
+ * Opens CIFAR files: "image", uint8 N×3×32×32, RGB, and "label", int64.
  * @throws PithError E_DATA if a file is not a whole number of records.
  */
 export async function cifar(name: string, files: readonly ByteSource[], labels: 1 | 2): Promise<IndexedDataset> {
@@ -65,7 +64,7 @@ interface Records {
   rows(positions: Uint32Array): Promise<Uint8Array>;
 }
 
-/** The records of one file, which stay in a large one until they are asked for. */
+/** Records of a large file are read on demand. */
 async function recordsOf(file: ByteSource, record: number): Promise<Records> {
   const whole = file.size <= heldAtMost || (await isGzip(file));
   const source = whole ? bytesSource(await readAll(file), file.name) : file;

@@ -1,7 +1,4 @@
-/**
- * Columns of a data set: in memory, or as ranges of a file that are read when their samples are asked for. The latter take the same memory
- * whatever the file holds.
- */
+/** Columns of a data set in memory, or as ranges of a file that are read on demand. */
 import { readRanges } from "#platform";
 import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
@@ -12,25 +9,25 @@ import { indexed } from "./indexed.ts";
 import { gatherRows, sampleCount } from "./rows.ts";
 import type { IndexedDataset } from "./types.ts";
 
-/** One value or tensor a sample; axis 0 of `dims` counts the samples. */
+/** One value or tensor per sample; axis 0 of `dims` counts the samples. */
 export interface Column {
   readonly type: DataType;
   readonly dims: readonly number[];
-  /** The samples at these positions, in this order. */
+  /** Returns the samples at these positions, in this order. */
   rows(positions: Uint32Array): Dense | Promise<Dense>;
 }
 
-/** Files up to this many bytes are read at once: many small reads cost more than the memory. */
+/** Files up to this size are read at once: many small reads cost more than the memory. */
 export const heldAtMost = 2 ** 25;
 
-/** Bytes of one sample: no runtime takes so large an input. */
+/** Maximum bytes of one sample: no runtime accepts such a large input. */
 const mostOfSample = 2 ** 30;
 
 export function held(dense: Dense): Column {
   return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
 }
 
-/** The same samples in a column whose rows are shaped otherwise: N×28×28 as N×1×28×28. */
+/** Returns the column with rows of another shape: N×28×28 as N×1×28×28. */
 export function reshaped(column: Column, sample: readonly number[]): Column {
   return {
     type: column.type,
@@ -50,7 +47,7 @@ export interface FiledRows {
   readonly bigEndian?: boolean;
 }
 
-/** Fixed-size rows in a file: row-major elements from `start` on, little-endian unless said. */
+/** Returns fixed-size rows of a file: row-major from `start`, little-endian by default. */
 export function filed(source: ByteSource, { start, type, dims, width, bigEndian = false }: FiledRows): Column {
   const sample = dims.slice(1);
   const pitch = elementCount(sample) * width;
@@ -69,7 +66,7 @@ export function filed(source: ByteSource, { start, type, dims, width, bigEndian 
   };
 }
 
-/** Rows of `pitch` bytes at some positions; a run of consecutive ones is one read. */
+/** Reads rows of `pitch` bytes; consecutive ones in one read. */
 export async function readRows(
   source: ByteSource,
   start: number,
@@ -86,10 +83,10 @@ export async function readRows(
   return readRanges(source, ranges);
 }
 
-/** A data set of columns. @throws PithError E_DATA if their numbers of samples differ. */
+/** Creates a data set of columns. @throws PithError E_DATA if their numbers of samples differ. */
 export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
   const entries = Object.entries(columns);
-  // Only the dimensions are looked at.
+  // Only the dimensions matter here.
   const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);
   const count = sampleCount(Object.fromEntries(shapes), name);
   return indexed(name, count, async (positions): Promise<Batch> => {

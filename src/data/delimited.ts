@@ -1,19 +1,19 @@
 /**
- * The records of .csv (RFC 4180: a field that starts with a quotation mark ends at the closing one, over separators and line breaks)
- * and of .tsv (a line is a record; quotation marks are text, unless they enclose a whole field).
+ * Parses .csv (RFC 4180: quoted fields can contain separators and line breaks) and .tsv (a line is a record; quotation marks
+ * count only around a whole field).
  */
 import { PithError } from "../errors.ts";
 import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {
   readonly fields: readonly string[];
-  /** Of its first line, counted from 1. */
+  /** Number of the first line, from 1. */
   readonly line: number;
 }
 
 /**
- * The records of a table; the separator is a tab if the first line has one, else a comma. Empty lines are skipped.
- * @throws PithError E_DATA for a quotation mark that is never closed, and for a line above 32 MiB.
+ * Parses the records of a table; the separator is a tab if the first line has one, else a comma. Skips empty lines.
+ * @throws PithError E_DATA for an unclosed quotation mark, and for a line above 32 MiB.
  */
 export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
@@ -68,7 +68,7 @@ function commaRecords(source: string, name: string): TextRecord[] {
   return result;
 }
 
-/** Where the quotation mark is that closes a field: the next one that is not doubled. */
+/** Finds the closing quotation mark: the next one that is not doubled. */
 function closing(source: string, from: number): number {
   let at = source.indexOf('"', from);
   while (at >= 0 && source[at + 1] === '"') at = source.indexOf('"', at + 2);

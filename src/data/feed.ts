@@ -1,13 +1,10 @@
 /**
- * Prefetched batches.
+ * Prefetches batches in worker threads, because a model run blocks the JavaScript thread.
  *
- * A run of the model blocks the JavaScript thread, so batches are prepared in worker threads. How many are started is measured. The first batches
- * are prepared on demand. Where the consumer waits for more than 2 % of the time, and that has cost as much as starting a thread, threads are
- * started: with a wait w and a use u per batch, w/u of them keep up, and where n threads do not, n·(w + u)/u would; never more than the machine has
- * cores. At most two batches per thread are prepared ahead.
- *
- * Batches come in their order, and are the same to the bit in whichever thread they are prepared (see `pending-batch.ts`). What threads cannot do (a change that
- * is a function, a browser) is done here.
+ * Threads are started if the consumer waits more than 2 % of the time and that has cost as much as starting a thread. With a wait
+ * w and a use u per batch, w/u threads keep up; if n do not, n·(w + u)/u are needed, up to the number of cores. At most two
+ * batches per thread are prepared ahead. Batches keep their order and are bit-identical in any thread (`pending-batch.ts`).
+ * Changes that threads cannot make (functions; in a browser) run here.
  */
 import { threadCount } from "#platform";
 import type { Batch } from "../tensor/types.ts";
@@ -19,48 +16,45 @@ import type { BatchOptions, Dataset } from "./types.ts";
 import { areWorkersStarting, holdWorkers, prepareInWorker, readyWorkers, startWorkers } from "./worker-pool.ts";
 
 export interface Round extends BatchOptions {
-  /** Batches at the beginning that are left out: they are not prepared, and not read where they need not be. */
+  /** Number of initial batches to skip without preparing, and if possible without reading, them. */
   readonly skip?: number;
 }
 
 interface FeedOptions {
-  /** Threads beside this one that prepare batches; unless said, as many as pay. */
+  /** Number of additional threads; by default as many as pay off. */
   readonly threads?: number;
 }
 
 export interface Feed {
-  /** The batches of the next round; the ones after are begun before it ends. */
+  /** Yields the batches of the next round; the following round is started before it ends. */
   batches(): AsyncGenerator<Batch>;
   close(): Promise<void>;
 }
 
-/** A share of the time: less is not worth a thread. */
+/** Share of the time; waiting less does not justify a thread. */
 const mostWaiting = 0.02;
-/** Milliseconds that starting a thread costs, about. */
+/** Approximate milliseconds to start a thread. */
 const costOfStarting = 200;
-/** Batches that are measured, at least; the first is not, in whose time a model is built. */
+/** Minimum number of measured batches; the first is excluded, because models are built during it. */
 const measured = 2;
-/** Bytes of batches under way: beyond it there are two, as many as it takes to prepare beside who uses them. */
+/** Bytes of batches in progress; above, only two are prepared. */
 const mostBytes = 2 ** 29;
 
 /**
- * Reads rounds over a data set ahead of the use of their batches. The maker of a feed closes it.
- * @throws PithError on reading, what the data set throws, where the batch would have come.
- * @example
- * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
- * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
- * await feed.close();
+ * Prefetches several rounds of a data set. The creator closes the feed.
+ * @throws PithError on reading, the errors of the data set, at the batch concerned.
+ * @example const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch }))); for (const _ of [1, 2, 3])
+ * for await (const batch of feed.batches()) console.log(batch); await feed.close();
  */
 export function createFeed(dataset: Dataset, rounds: Iterable<Round>, options: FeedOptions = {}): Feed {
   return new ReadAhead(dataset, rounds, options);
 }
 
 /**
- * The batches of a data set, read ahead of who uses them.
- * @param options `threads`: how many beside this one prepare batches; unless said, as many as pay.
- * @throws PithError on reading, what the data set throws, where the batch would have come.
- * @example
- * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
+ * Yields the batches of a data set with prefetching.
+ * @param options `threads`: number of additional threads; by default as many as pay off.
+ * @throws PithError on reading, the errors of the data set, at the batch concerned.
+ * @example for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
  */
 export async function* prefetched(
   dataset: Dataset,
@@ -94,14 +88,14 @@ class ReadAhead implements Feed {
   readonly #queue: Coming[] = [];
   #reading: Promise<unknown> = Promise.resolve();
   #exhausted = false;
-  /** Whether other threads can do a part: seen from the first batch. */
+  /** Whether other threads can prepare the batches; known after the first batch. */
   #portable = false;
-  /** Whether the rule said that what is done when it is asked for comes too late. */
+  /** Whether preparing on demand is too slow. */
   #late = false;
   #bytes = 1;
   #given = 0;
   #window = { count: 0, waited: 0, used: 0 };
-  /** Batches to come that tell nothing: they were begun before the last change. */
+  /** Number of coming batches that were started before the last change and therefore are not measured. */
   #settling = 0;
 
   constructor(dataset: Dataset, rounds: Iterable<Round>, { threads }: FeedOptions) {
@@ -137,7 +131,7 @@ class ReadAhead implements Feed {
   #ahead(): number {
     const threads = this.#threads();
     if (threads > 0) return Math.max(2, Math.min(2 * threads, Math.floor(mostBytes / this.#bytes)));
-    // Reading files, or over a network, needs no thread. A stream may use its arrays again for the next batch.
+    // Reading needs no thread. A stream can reuse its arrays for the next batch.
     return this.#late && this.#indexed && !areWorkersStarting() ? 1 : 0;
   }
 
@@ -152,9 +146,9 @@ class ReadAhead implements Feed {
       if (done === true) this.#exhausted = true;
       return done === true || value === "end of round" ? "end of round" : this.#prepare(value);
     });
-    // A failure is thrown where the batch is asked for; until then it must not count as unhandled.
+    // The failure is thrown when the batch is requested; until then it must not count as unhandled.
     coming.catch(() => {});
-    // What waits for `read` after `coming` does finds the batch sent off: a stream may use its arrays again then.
+    // Waiters for `read` continue after the batch is posted, when a stream can reuse its arrays.
     this.#reading = read.catch(() => {});
     return coming;
   }
@@ -162,7 +156,7 @@ class ReadAhead implements Feed {
   async #prepare({ batch, changes }: PendingBatch): Promise<Batch> {
     this.#portable ||= this.#indexed ? changes.some(isPortable) : changes.slice(0, 1).some(isPortable);
     const threads = this.#threads();
-    // What is read before the batch before it is used must not lie in the same arrays.
+    // A batch that is read before the previous one is used must not share its arrays.
     if (threads === 0) return completeBatch({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, changes });
     let made = batch;
     let left = changes;

@@ -1,4 +1,3 @@
-/** Hashes of files, so that what is the same need not be compared byte by byte. */
 import { fileKind, openFile } from "#platform";
 import { bytesOfText } from "../tensor/dense.ts";
 import { sha256Text } from "./hash.ts";
@@ -21,12 +20,12 @@ function* stretchesOf(bytes: Uint8Array): Iterable<Uint8Array> {
   for (let start = 0; start < bytes.length; start += stretch) yield bytes.subarray(start, start + stretch);
 }
 
-/** Over the hashes of its parts of 4 MiB, so that no file need be in memory. */
+/** Hashes the hashes of 4 MiB pieces, so no file must fit in memory. */
 export async function fileHash(path: string): Promise<string> {
   return hashOf(bytesOfFile(path));
 }
 
-/** That of a file that holds these bytes. */
+/** Returns the `fileHash` of a file with these bytes. */
 export function bytesHash(bytes: Uint8Array): Promise<string> {
   return hashOf(stretchesOf(bytes));
 }

@@ -1,7 +1,6 @@
 /**
- * Sound for models that hear it piece by piece. A sample is a frame: `context` values that came before it, then `frame` new ones. Frames of a file
- * come in order, so that a model can carry its states from one to the next; "begin" marks the first frame of a file, before which there
- * was silence. What does not fill a frame at the end is filled with silence.
+ * Splits sound for streaming models. A sample is a frame: `context` previous values, then `frame` new ones. Frames of a file come
+ * in order, so models can carry states; "begin" marks the first frame of a file. The last frame is padded with silence.
  */
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
@@ -12,16 +11,16 @@ import type { Sound } from "./wav.ts";
 
 export interface FrameOptions {
   readonly frame: number;
-  /** Values before the new ones that are repeated from the frame before (0). */
+  /** Number of previous values repeated in each frame (0). */
   readonly context?: number;
-  /** Samples a second that the model wants; sounds of another rate are refused. */
+  /** Required sample rate in Hz; other rates are rejected. */
   readonly rate?: number;
 }
 
 /**
- * The frames of sounds, file by file: "audio" float32 [N, context + frame], "begin" bool [N], "rate" int64 [N].
- * With a seed for shuffling the files come in another order; the frames of a file never do.
- * @throws PithError E_DATA if a sound has another rate than is wanted: resampling is a job for other tools.
+ * Returns the frames of sounds, file by file: "audio" float32 [N, context + frame], "begin" bool [N], "rate" int64 [N]. Shuffling
+ * changes the order of files, never of frames.
+ * @throws PithError E_DATA if a sound has another rate: Pith does not resample.
  */
 export function frames(name: string, sounds: readonly Sound[], options: FrameOptions): Dataset {
   const { frame, context = 0, rate } = options;

@@ -1,9 +1,7 @@
 /**
- * From an image of any size to the size that a model takes: resize, then cut out the middle.
- *
- * A resize of one number makes the short side that long and keeps the proportions (the long side is cut to a whole number); of two numbers
- * it is height × width, whatever the proportions. As torchvision's `Resize` and `CenterCrop`: where the middle falls between two pixels, the
- * even one is taken; an image smaller than the crop is padded with black.
+ * Resizes and center-crops images as torchvision's `Resize` and `CenterCrop`. One number resizes the short side and keeps
+ * proportions (the long side is rounded down); two numbers are height × width. A center between two pixels rounds to even;
+ * smaller images are padded with black.
  */
 import { type Filter, resample } from "./resample.ts";
 
@@ -16,11 +14,11 @@ export interface Geometry {
   /** The short side, or height and width. */
   readonly resize?: number | Extent;
   readonly crop?: Extent;
-  /** How a resize mixes pixels ("bilinear"). */
+  /** Interpolation of a resize ("bilinear"). */
   readonly filter?: Filter;
 }
 
-/** Images are prepared for a model in one of these ways; the first is the usual one. */
+/** Returns the common geometries for a size; the first is the default. */
 export function usualGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
   const whole: Geometry = { resize: size };
@@ -29,22 +27,22 @@ export function usualGeometries(size: Extent): readonly Geometry[] {
   return height < smallest ? [{ resize: height, crop: size }] : [cropped, whole];
 }
 
-/** Below this, networks are trained on whole images (CIFAR, faces, person or no person); above it, on the middle of larger ones. */
+/** Below this size, networks are trained on whole images (CIFAR, faces); above, on center crops. */
 const smallest = 160;
-/** torchvision's and Keras' share of an image that is kept. */
+/** The share of an image that torchvision and Keras keep. */
 const kept = 0.875;
 
-/** 256 for crops of 224 to 256, as torchvision and Caffe have it; 342 for 299. */
+/** 256 for crops of 224 to 256, as in torchvision and Caffe; 342 for 299. */
 function shortSideFor(crop: number): number {
   return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / kept);
 }
 
-/** The size that a geometry gives, where it does not depend on the image. */
+/** Returns the output size if it does not depend on the image. */
 export function sizeOf({ resize, crop }: Geometry): Extent | undefined {
   return crop ?? (typeof resize === "object" ? resize : undefined);
 }
 
-/** "resize=256 crop=224", as `parsePreprocessing` reads it. */
+/** Formats as `parsePreprocessing` reads it: "resize=256 crop=224". */
 export function geometryText({ resize, crop, filter }: Geometry): string {
   return [
     ...(resize === undefined ? [] : [`resize=${typeof resize === "number" ? resize : extentText(resize)}`]),

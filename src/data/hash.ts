@@ -1,4 +1,4 @@
-/** What a data set holds, as a number for the record: two runs were on the same samples exactly if their hashes are equal. */
+/** Content hashes of data sets: equal if and only if two runs used the same samples. */
 import { bytesOf, bytesOfText, concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { sampleCount } from "./rows.ts";
@@ -8,8 +8,8 @@ import type { Dataset } from "./types.ts";
 const chunk = 256;
 
 /**
- * SHA-256 of a data set, in hexadecimal: over the digests of its batches of 256 in order, each of names, types, dimensions and elements.
- * The name of the data set and where it lies do not count.
+ * Returns the hexadecimal SHA-256 over digests of batches of 256, each of names, types, dimensions and elements. The name and
+ * place of the data set do not count.
  */
 export async function contentHash(dataset: Dataset): Promise<string> {
   const digests: Uint8Array[] = [];
@@ -26,7 +26,6 @@ export async function contentHash(dataset: Dataset): Promise<string> {
   return sha256Text(digests);
 }
 
-/** SHA-256 of parts one after the other, in hexadecimal. */
 export async function sha256Text(parts: readonly Uint8Array[]): Promise<string> {
   return hexadecimal(await sha256(parts));
 }

@@ -1,6 +1,6 @@
 /**
- * The idx format of MNIST and similar data sets: two zero bytes, an element type, the rank, the dimensions and then the elements, all big-endian.
- * Source: http://yann.lecun.com/exdb/mnist/.
+ * The idx format of MNIST: two zero bytes, element type, rank, dimensions and elements, all big-endian. Source:
+ * http://yann.lecun.com/exdb/mnist/.
  */
 import { PithError } from "../errors.ts";
 import { viewBytes } from "../tensor/dense.ts";
@@ -20,7 +20,7 @@ const types = new Map([
   [0x0e, { type: "float64", width: 8 }],
 ] as const);
 
-/** @throws PithError E_DATA if `bytes` do not begin with such a header. */
+/** @throws PithError E_DATA without a valid header. */
 function readHeader(bytes: Uint8Array, name: string): FiledRows {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
@@ -33,7 +33,7 @@ function readHeader(bytes: Uint8Array, name: string): FiledRows {
   return { ...format, dims, start };
 }
 
-/** Bytes behind the header. */
+/** Returns the bytes after the header. */
 function sizeOf({ dims, width }: FiledRows): number {
   return elementCount(dims) * width;
 }
@@ -46,10 +46,7 @@ function requireSize(header: FiledRows, size: number, name: string): void {
   throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${got}.`);
 }
 
-/**
- * The tensor in an idx file.
- * @throws PithError E_DATA if the header is none, or the length is not what it says.
- */
+/** Parses an idx file. @throws PithError E_DATA if the header is invalid or the length does not match. */
 export function parseIdx(bytes: Uint8Array, name: string): Dense {
   const header = readHeader(bytes, name);
   requireSize(header, bytes.length, name);
@@ -58,10 +55,10 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
 }
 
-/** At most 255 dimensions. */
+/** With at most 255 dimensions. */
 const longestHeader = 4 + 4 * 255;
 
-/** The tensor of an idx file as a column: rows of a large one are read, and unpacked, when they are asked for. @throws as `parseIdx` */
+/** Opens an idx file as a column; rows of a large one are read on demand. @throws as `parseIdx` */
 export async function idxColumn(source: ByteSource): Promise<Column> {
   const { name } = source;
   const packed = await isGzip(source);
@@ -70,7 +67,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
     : await source.read(0, Math.min(longestHeader, source.size));
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
-  // The header says how much there is to unpack.
+  // The header gives the uncompressed size.
   const bytes = packed ? unpacked(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
   if (bytes.size <= heldAtMost) return held(parseIdx(await bytes.read(0, bytes.size), name));
@@ -80,7 +77,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
 /** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
 const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
 
-/** Which idx file holds what; undefined for a name that is no idx file's. */
+/** Classifies an idx file by its name; undefined for other names. */
 export function idxFile(
   name: string,
 ): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {
@@ -95,7 +92,7 @@ export function idxFile(
 }
 
 /**
- * Images and labels from two idx files: "image", uint8 N×1×H×W, and "label", int64.
+ * Opens images and labels from two idx files: "image", uint8 N×1×H×W, and "label", int64.
  * @throws PithError E_DATA if a file is damaged, or they differ in number.
  */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {

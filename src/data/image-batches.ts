@@ -1,4 +1,4 @@
-/** Images in files, read for a model: decoded, upright, in the model's size and number of channels, as stored images (uint8). */
+/** Reads image files for a model as uint8: decoded, upright, in the model's size and number of channels. */
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
@@ -11,12 +11,12 @@ export interface ImageTarget {
   readonly size: Extent | undefined;
 }
 
-/** The size and channels that a declared input asks of images; of a flat one ([N, 784]) the square that it is. */
+/** Returns the size and channels that an input requires; a flat one ([N, 784]) is a square. */
 export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC" | undefined): ImageTarget {
   const free: ImageTarget = { channels: 3, size: undefined };
   const dims = type?.dims;
   if (dims === undefined) return free;
-  // Without a batch axis there are three.
+  // Three dimensions: no batch axis.
   const [a, b, c] = dims.slice(-3);
   if (dims.length >= 3 && a !== undefined && b !== undefined && c !== undefined) {
     if (layout !== "NHWC" && isChannels(a) && extent(b, c) !== "no") return { channels: a, size: known(extent(b, c)) };
@@ -51,7 +51,7 @@ function known(found: Extent | "free" | "no"): Extent | undefined {
   return typeof found === "object" ? found : undefined;
 }
 
-/** How images are brought to a model's size: as said, completed by what the model takes; the usual way where nothing is said. */
+/** Completes the stated geometry with the model's size; by default the usual geometry. */
 export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
   const how = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
@@ -61,21 +61,20 @@ export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageT
   return { resize, crop: size, ...how };
 }
 
-/** The column of a batch that names image files: "image" as text. */
+/** Returns the column of image paths: "image" as text. */
 export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   const column = batch.image;
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** Images that are being decoded at any time: enough to keep the decoder's threads busy while others are resized, or a model runs. */
+/** Images decoded concurrently: enough to keep the decoder's threads busy during resizing and runs. */
 const atATime = 8;
 
-/** Pixels of larger images wait until they are asked for: several of those at a time would take gigabytes. */
+/** Pixels above which decoding waits: several large images at once would take gigabytes. */
 const mostAhead = 2 ** 25;
 
-/** Each image in turn, the next ones being decoded by then. */
 async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
-  // A failure is thrown where the image is asked for; until then it must not count as unhandled.
+  // The failure is thrown when the image is requested; until then it must not count as unhandled.
   const handled = <T>(promise: Promise<T>): Promise<T> => {
     promise.catch(() => {});
     return promise;
@@ -97,8 +96,8 @@ async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
 }
 
 /**
- * The images of files as one tensor, uint8 N×H×W×C.
- * @throws PithError E_DATA with the file that is damaged, or if the sizes differ and nothing says what size is wanted.
+ * Reads images as one tensor, uint8 N×H×W×C.
+ * @throws PithError E_DATA with the damaged file, or if sizes differ and no size is given.
  */
 export async function readImages(
   paths: readonly string[],
@@ -127,7 +126,7 @@ export async function readImages(
   return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };
 }
 
-/** ITU-R 601 luma in whole numbers, as Pillow's convert("L"): of grey pixels, themselves. */
+/** Integer ITU-R 601 luma, as Pillow's convert("L"); gray pixels stay unchanged. */
 function greyOf(rgb: Uint8Array): Uint8Array {
   const grey = new Uint8Array(rgb.length / 3);
   for (let pixel = 0, at = 0; pixel < grey.length; pixel++, at += 3) {
@@ -136,7 +135,7 @@ function greyOf(rgb: Uint8Array): Uint8Array {
   return grey;
 }
 
-/** Stored images (N×C×H×W or N×H×W×C) brought to another size, as N×H×W×C. */
+/** Resizes stored images (N×C×H×W or N×H×W×C); returns N×H×W×C. */
 export function fitStored(
   stored: Dense<"uint8">,
   from: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },

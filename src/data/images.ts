@@ -1,6 +1,6 @@
 /**
- * Images in files. A sample is the path of its file in the column "image" (text) and its class in "label"; the pixels are read when the
- * data is prepared for a model (`preprocess`), so a data set of a million images takes the memory of their names.
+ * Folders of image files. A sample is a path in the column "image" (text) and a class in "label". `preprocess` reads the pixels,
+ * so a data set only takes the memory of its names.
  */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { enumerated, PithError, someOf } from "../errors.ts";
@@ -12,7 +12,7 @@ import { firstBatch } from "./select.ts";
 import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png", ".webp"];
-/** Images of kinds that nobody reads here. */
+/** Image types that are not read here. */
 const others = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
 
 export function isImageFile(name: string): boolean {
@@ -21,22 +21,20 @@ export function isImageFile(name: string): boolean {
 
 export interface ImagesOptions {
   /**
-   * The names of the classes in the model's order, as config.json beside a model has them. Otherwise names.txt or classes.txt in the folder
-   * says, one a line; otherwise class folders are numbered as they sort.
+   * Class names in the model's order, as in config.json. Otherwise names.txt or classes.txt (one per line) or the sorted class
+   * folders.
    */
   readonly classes?: readonly string[] | undefined;
-  /** Called with what is left out, as a sentence. */
+  /** Receives warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
 }
 
 /**
- * A folder of JPEG and PNG files: a folder for each class; or files and a table labels.csv (file, label); or files without labels.
- * "image" holds paths, "label" classes as int64. Labels are numbers, or names of classes.
- * @throws PithError E_DATA if there are no images, a class is not known, or labels.csv names a file that is not there.
- * @example
- * const photos = await images("photos/");
- * const [input] = model.graph.feeds;
- * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
+ * Opens JPEG and PNG files: one folder per class; or files with a table labels.csv (file, label); or files without labels.
+ * "image" contains paths, "label" classes as int64. Labels are numbers, or names of classes.
+ * @throws PithError E_DATA without images, for an unknown class, or if labels.csv names a missing file.
+ * @example const photos = await images("photos/"); const [input] = model.graph.feeds; if (input) preprocess(photos, input, {
+ * ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const found = await findImageFiles(folder);
@@ -74,7 +72,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   );
 }
 
-/** Returns the files that `images` reads in a folder: images, and the tables and lists that say their classes. */
+/** Returns the files that `images` reads in a folder: images, and tables and lists of classes. */
 export async function filesOfImages(folder: string): Promise<readonly string[]> {
   const dataset = await images(folder);
   const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));
@@ -83,7 +81,6 @@ export async function filesOfImages(folder: string): Promise<readonly string[]> 
   return [...lists.map((name) => joinPath(folder, name)), ...new Set(paths)];
 }
 
-/** Images by their paths, with classes or without. */
 export function imageFiles(
   name: string,
   paths: readonly string[],
@@ -96,10 +93,10 @@ export function imageFiles(
   return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
-/** Levels of folders in which images are looked for that are not used. */
+/** Levels of subfolders searched for unused images. */
 const maxDepth = 3;
 
-/** The images in a folder and below it, by their paths with "/". */
+/** Returns relative paths with "/". */
 async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
   const readable = await imageExtensions();
   const files: string[] = [];
@@ -107,20 +104,18 @@ async function readableImages(folder: string, inside = "", depth = maxDepth): Pr
     if (name.startsWith(".")) continue;
     const path = inside === "" ? name : `${inside}/${name}`;
     if (readable.includes(extensionOf(name))) files.push(path);
-    // Names of files mostly have an extension, and names of folders have none.
+    // File names mostly have an extension, folder names do not.
     else if (depth > 0 && (await fileKind(joinPath(folder, path))) === "folder")
       files.push(...(await readableImages(folder, path, depth - 1)));
   }
   return files;
 }
 
-/** "20 images of photos/ are not used, because labels.csv does not name them: a.jpg, b.jpg, c.jpg and 17 more" */
 function unusedText(folder: string, files: readonly string[], why: string): string {
   const count = files.length === 1 ? "1 image" : `${files.length} images`;
   return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${why}: ${enumerated(files, 4)}`;
 }
 
-/** `2 files of photos/ are skipped: .heic, .webp are not read` */
 function skippedText(folder: string, skipped: readonly string[]): string {
   const kinds = [...new Set(skipped.map(extensionOf))].sort();
   const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
@@ -134,7 +129,7 @@ type ImageFiles = { readonly skipped: readonly string[] } & (
   | { readonly kind: "folders"; readonly folders: readonly string[] }
 );
 
-/** The images in a folder, or the folders in it that hold some; undefined if there are none. */
+/** Returns the images in a folder, or its subfolders with images; undefined without any. */
 export async function findImageFiles(folder: string): Promise<ImageFiles | undefined> {
   const names = await listFolder(folder);
   const readable = await imageExtensions();
@@ -162,7 +157,7 @@ async function fromFolders(
   folders: readonly string[],
   classes: readonly string[] | undefined,
 ): Promise<IndexedDataset> {
-  // Folders called by numbers are the numbers of their classes; torchvision would sort "10" before "2".
+  // Numeric folder names are class numbers; torchvision would sort "10" before "2".
   const readable = await imageExtensions();
   const numbered = folders.every((name) => /^\d+$/.test(name));
   const order = classes ?? (numbered ? undefined : folders);
@@ -214,12 +209,12 @@ async function fromTable(
     }
     if (file.split(/[/\\]/).includes(".."))
       throw new PithError("E_DATA", `${place}: "${file}" leads out of the folder of the table.`);
-    // Files in folders below are looked for when they are read.
+    // Files in subfolders are only checked when read.
     if (!file.includes("/") && !names.has(file)) throw new PithError("E_DATA", `${place}: there is no file "${file}".`);
     files.push(file);
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
   }
-  // Labels that are all numbers name no class.
+  // Numeric labels are not class names.
   const named = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
   const paths = files.map((file) => joinPath(folder, file));
   const used = new Set(files.map((file) => file.replace(/^(\.\/)+/, "")));

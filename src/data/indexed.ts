@@ -1,4 +1,4 @@
-/** Data sets whose samples can be had in any order: in memory, and views of them. */
+/** Data sets with random access: in memory, and views of them. */
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -17,7 +17,7 @@ import {
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
-/** A data set from a function that fetches samples by position: it gets batches, shuffling and views for free. */
+/** Creates a data set from a function that fetches samples by position; batches, shuffling and views follow from it. */
 export function indexed(
   name: string,
   count: number,
@@ -48,7 +48,7 @@ export function indexed(
   });
 }
 
-/** The same, where samples can be had before they are prepared. */
+/** The same for samples that are available before preparation. */
 function indexedUnfinished(
   name: string,
   count: number,
@@ -78,7 +78,7 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
   return indexed(name, count, (positions) => mapColumns(plain, (dense) => gatherRows(dense, positions)), classes);
 }
 
-/** The samples at some positions of a data set, as one of its own. */
+/** Returns the samples at some positions as a data set. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
   const gather = (wanted: Uint32Array, epoch?: number): Promise<PendingBatch> =>
     gatherPending(
@@ -90,8 +90,8 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
 }
 
 /**
- * The same samples, each batch changed by a function that keeps their number.
- * @param portable How another thread makes the same of a batch; absent where only this one can.
+ * Applies a function to each batch that keeps the number of samples.
+ * @param portable How another thread can make the same change; absent if only this one can.
  */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
@@ -121,7 +121,7 @@ export function isIndexed(dataset: Dataset): dataset is IndexedDataset {
   return dataset.count !== undefined && "gather" in dataset && typeof dataset.gather === "function";
 }
 
-/** 0, 1, … count − 1. */
+/** Returns 0, 1, … count − 1. */
 export function range(count: number): Uint32Array {
   return Uint32Array.from({ length: count }, (_, index) => index);
 }

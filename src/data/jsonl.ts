@@ -9,9 +9,9 @@ import type { TableOptions } from "./table.ts";
 import type { IndexedDataset } from "./types.ts";
 
 /**
- * One JSON object a line: each key is a column. Numbers and (nested, rectangular) arrays of numbers become tensors, int64 where all are
- * whole and float32 otherwise; text becomes a string tensor, and names of classes as the label become numbers.
- * @throws PithError E_DATA with the line that is no object or does not fit the first.
+ * Parses JSON lines: each key is a column. Numbers and (nested, rectangular) arrays become tensors, int64 if all are integers,
+ * else float32; text becomes a string tensor, and class names in the label become numbers.
+ * @throws PithError E_DATA with the line that is not an object or does not fit the first.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   requireShortLines(text, name);

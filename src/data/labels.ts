@@ -1,9 +1,9 @@
-/** Labels: "label" is the class of a sample, int64, whatever the file calls it and stores it as. */
+/** Labels: the column "label" is the class of a sample as int64, under any common name in the file. */
 import { PithError, someOf } from "../errors.ts";
 import { toFloat64, toInt64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** Column names that mean the label, in the order in which they are believed. */
+/** Column names of the label, by priority. */
 export const labelNames: readonly string[] = [
   "label",
   "labels",
@@ -17,8 +17,7 @@ export const labelNames: readonly string[] = [
 ];
 
 /**
- * No two columns of a table may have one name, and none that means a label twice, in whatever letters: one of them would be taken
- * silently.
+ * Rejects duplicate column names and several label columns, case-insensitively: one would be ignored silently.
  * @throws PithError E_DATA naming the column.
  */
 export function requireDistinct(titles: readonly string[], owner: string): void {
@@ -41,10 +40,7 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
   );
 }
 
-/**
- * Whole numbers as int64 classes.
- * @throws PithError E_DATA if a label is not a whole number.
- */
+/** Converts integers to int64 classes. @throws PithError E_DATA if a label is not an integer. */
 export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   if (labels.type === "int64") return labels;
   if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
@@ -56,14 +52,14 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
 }
 
 /**
- * Which of these columns is the label.
- * @param inputs what the model is fed with: a column of such a name is an input, whatever it is called.
+ * Returns the label column.
+ * @param inputs inputs of the model: a column with an input's name is not the label.
  */
 export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
-/** Names of a model's inputs that would be labels, were they not its inputs. */
+/** Returns model inputs with the name of a label. */
 export function inputsLikeLabels(inputs: readonly NamedInput[]): readonly string[] {
   return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
 }
@@ -73,8 +69,8 @@ interface NamedInput {
 }
 
 /**
- * The columns with the label called "label"; whole numbers become int64 classes, others (a value to predict) stay as they are.
- * @throws PithError E_DATA where an input of the model has that name already.
+ * Renames the label column to "label"; integers become int64 classes, other values (regression) stay.
+ * @throws PithError E_DATA if an input of the model has that name already.
  */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const found = labelName(Object.keys(columns), inputs);
@@ -96,13 +92,13 @@ function isClass(label: Dense): boolean {
   return toFloat64(label).every((value) => Number.isInteger(value));
 }
 
-/** N×1, as some files store labels, is N. */
+/** Flattens N×1 labels to N. */
 function flat(label: Dense<"int64">): Dense<"int64"> {
   const [count, width, ...rest] = label.dims;
   return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
 }
 
-/** @throws PithError E_DATA for a class that is not among the names. */
+/** @throws PithError E_DATA for an unknown class. */
 export function classNumber(name: string, classes: readonly string[], place: string): number {
   const exact = classes.indexOf(name);
   if (exact >= 0) return exact;
@@ -125,15 +121,15 @@ function fold(name: string): string {
     .trim();
 }
 
-/** The names of classes in the order of their numbers: as they sort, where the model does not say. */
+/** Returns class names in the order of their numbers: sorted by default. */
 export function classOrder(names: readonly string[], classes: readonly string[] | undefined): readonly string[] {
   return classes ?? [...new Set(names)].sort();
 }
 
 /**
- * Names of classes as their numbers.
- * @param order as `classOrder` gives it.
- * @throws PithError E_DATA for a class that is not known.
+ * Converts class names to numbers.
+ * @param order from `classOrder`.
+ * @throws PithError E_DATA for an unknown class.
  */
 export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
   const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));

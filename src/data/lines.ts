@@ -1,7 +1,4 @@
-/**
- * Text of one sample a line. Where the lines begin is found in one pass over the file; their text is read when it is asked for, so a file of
- * any size takes eight bytes a line.
- */
+/** Text with one sample per line. One pass finds the line starts; text is read on demand, so a file takes eight bytes per line. */
 import { bytesSource, readRanges } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
@@ -10,12 +7,12 @@ import { heldAtMost } from "./columns.ts";
 import { indexed } from "./indexed.ts";
 import type { IndexedDataset } from "./types.ts";
 
-/** The lines of a file that are not blank, by number. */
+/** The nonblank lines of a file. */
 export interface Lines {
   readonly count: number;
-  /** The text of the lines at these positions, without line ends. */
+  /** Returns the lines at these positions without line ends. */
   at(positions: Uint32Array): Promise<readonly string[]>;
-  /** The number of a line in the file, counted from 1, blank ones included. */
+  /** Returns the line number in the file, from 1, including blank lines. */
   place(position: number): number;
 }
 
@@ -25,7 +22,7 @@ const chunk = 2 ** 20;
 async function readLines(file: ByteSource): Promise<Lines> {
   const held = file.size <= heldAtMost || (await isGzip(file));
   const source = held ? bytesSource(await readAll(file), file.name) : file;
-  // Starts and ends of lines that are not blank; grown as needed.
+  // Starts and ends of nonblank lines; the array grows.
   let bounds = new Float64Array(2 ** 16);
   let numbers = new Uint32Array(2 ** 15);
   let count = 0;
@@ -80,10 +77,10 @@ function grown<A extends Float64Array | Uint32Array>(from: A, to: A): A {
   return to;
 }
 
-/** Characters of a line. What it holds takes some ten times as many bytes when it is parsed. */
+/** Maximum characters of a line; parsing takes about ten times as many bytes. */
 const maxLine = 2 ** 25;
 
-/** The lines of a text, one at a time, with their numbers from 1. */
+/** Yields the lines of a text with their numbers, from 1. */
 export function* linesOf(text: string): Generator<{ readonly line: string; readonly number: number }> {
   for (let start = 0, number = 1; start <= text.length; number++) {
     const next = text.indexOf("\n", start);
@@ -93,7 +90,7 @@ export function* linesOf(text: string): Generator<{ readonly line: string; reado
   }
 }
 
-/** @throws PithError E_DATA for a line that is too long to be a sample, before any is parsed. */
+/** @throws PithError E_DATA for a line that is too long, before any is parsed. */
 export function requireShortLines(text: string, name: string): void {
   for (const { line, number } of linesOf(text))
     if (line.length > maxLine)
@@ -102,7 +99,7 @@ export function requireShortLines(text: string, name: string): void {
       });
 }
 
-/** UTF-8 text. @throws PithError E_DATA for bytes that are none. */
+/** Decodes UTF-8. @throws PithError E_DATA for invalid bytes. */
 export function textOf(bytes: Uint8Array, name: string): string {
   requireText(bytes.subarray(0, chunk), name);
   return new TextDecoder().decode(bytes);
@@ -117,7 +114,7 @@ function requireSome(count: number, name: string): void {
   if (count === 0) throw new PithError("E_DATA", `${name} has no lines of text.`);
 }
 
-/** A text file as a data set: a line is a sample, "text". */
+/** Opens a text file with one sample per line: "text". */
 export async function textLines(source: ByteSource): Promise<IndexedDataset> {
   const lines = await readLines(source);
   return indexed(source.name, lines.count, async (positions) => {

@@ -1,9 +1,7 @@
 /**
- * A user's ES module as a data set.
- *
- * It exports `train` and `test`, or `batches`, or a default: each a data set, or a function that returns one, or a generator of batches.
- * A function is called with `{ part, size, shuffle, dropLast }`, once for each pass over the data. A column of a batch is an array, nested as deep
- * as it has axes, or a tensor `{ type, dims, data }`.
+ * Reads a user's ES module as a data set. It exports `train` and `test`, or `batches`, or a default: a data set, a function that
+ * returns one, or a generator of batches. Functions receive `{ part, size, shuffle, dropLast }`, once per pass. A column of a
+ * batch is a nested array or a tensor `{ type, dims, data }`.
  */
 
 import { failureOfCode, messageOf, PithError, someOf } from "../errors.ts";
@@ -21,15 +19,14 @@ import { plainArrays, sampleCount } from "./rows.ts";
 import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
 import type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";
 
-/** What a module's function is called with. */
 export interface ModuleOptions extends BatchOptions {
   readonly part: Part | undefined;
 }
 
 /**
- * The data set that a loaded module exports, or the part of it that is asked for.
- * @param inputs of the model: a column of such a name is no label.
- * @throws PithError E_DATA if it exports none, or not the part asked for.
+ * Returns the data set that a loaded module exports, or a split of it.
+ * @param inputs of the model: a column with an input's name is not a label.
+ * @throws PithError E_DATA if there is none, or not the requested split.
  */
 export async function fromModule(
   name: string,
@@ -41,7 +38,7 @@ export async function fromModule(
   return readPart(source, source.divisible ? undefined : part);
 }
 
-/** What a loaded module exports: parts, a function that is asked for either part, or one data set. @throws as `fromModule` */
+/** Returns what a loaded module exports: splits, a function for either split, or one data set. @throws as `fromModule` */
 export function moduleSource(
   name: string,
   exports: Readonly<Record<string, unknown>>,
@@ -76,9 +73,9 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
 }
 
 /**
- * The batches that code of the module gives.
- * @param inputs of the model; undefined: labels are called so already.
- * @throws PithError E_DATA for whatever it throws.
+ * Yields checked batches of user code.
+ * @param inputs of the model; undefined: labels are named already.
+ * @throws PithError E_DATA for any error of the code.
  */
 async function* guardedBatches(
   name: string,
@@ -116,10 +113,10 @@ async function fromFunction(
   };
 }
 
-/** One checked data set for each of a module's: the same object for all parts shows that a module has no parts. */
+/** One checked data set per object: the same object for all splits shows that a module has no splits. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
-/** Returns a data set that checks what the module's own object gives. A data set that Pith made from arrays needs no check. */
+/** Returns a data set that checks a user's object. Data sets that Pith created need no check. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
   const known = checkedDatasets.get(dataset) ?? checking(module, dataset);
@@ -152,7 +149,7 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   );
 }
 
-/** Unlike a function's, the prototype of a class cannot be replaced. */
+/** Unlike a function's, the prototype of a class is not writable. */
 const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
 
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
@@ -170,7 +167,7 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
   return batch;
 }
 
-/** Whole numbers are classes as a label; elsewhere all batches have one type, and what an input takes is made of it. */
+/** Integers are classes in a label; other columns have one type in all batches, and inputs convert it. */
 function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
   const tensor = tensorOf(nested(given, place), place);
   if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);

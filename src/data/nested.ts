@@ -1,4 +1,4 @@
-/** Plain arrays, nested as deep as a tensor has axes, as tensors. */
+/** Converts nested arrays to tensors. */
 import { PithError, someOf } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -9,12 +9,12 @@ export interface Nested {
   readonly values: readonly (number | string)[];
 }
 
-/** Axes of an array: no tensor has more. */
+/** Maximum nesting depth. */
 const maxAxes = 32;
 
 /**
- * Dimensions and elements of a number, a text, or of arrays of them.
- * @throws PithError E_DATA if it holds anything else, is nested deeper than 32 arrays, or rows differ.
+ * Returns the dimensions and elements of a number, a text, or nested arrays.
+ * @throws PithError E_DATA for other contents, more than 32 levels, or ragged rows.
  */
 export function nested(value: unknown, place: string): Nested {
   const dims: number[] = [];
@@ -49,7 +49,7 @@ export function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-/** Returns a tensor of strings, of int64 if all numbers are integers, else of float32. @throws PithError E_DATA if there are strings and numbers. */
+/** Returns a tensor of strings, of int64 if all numbers are integers, else of float32. @throws PithError E_DATA if both kinds occur. */
 export function tensorOf({ dims, values }: Nested, place: string): Dense {
   const texts = values.filter((value) => typeof value === "string");
   if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };
@@ -64,7 +64,7 @@ function numbersOf(dims: readonly number[], numbers: Float64Array): Dense {
   return { type: "int64", dims, data: integers };
 }
 
-/** Builds a tensor row by row, so that rows need not be in memory together with the tensor. Its first row decides the dimensions. */
+/** Builds a tensor row by row to save memory. The first row decides the dimensions. */
 export class TensorBuilder {
   readonly #name: string;
   #dims: readonly number[] | undefined;
@@ -73,7 +73,7 @@ export class TensorBuilder {
   #count = 0;
   #rows = 0;
 
-  /** @param name what errors call the column. */
+  /** @param name the column, for errors. */
   constructor(name: string) {
     this.#name = name;
   }

@@ -1,6 +1,6 @@
 /**
- * NumPy's .npy and .npz: a header that is a Python dictionary, then the elements; .npz is a zip of those.
- * Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+ * NumPy's .npy (a Python dictionary as header, then the elements) and .npz (a zip of them). Source:
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
  */
 
 import { zipSync } from "fflate";
@@ -32,14 +32,14 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
 
 interface NpyHeader extends Required<FiledRows> {
   readonly part: number;
-  /** First axis fastest. */
+  /** Whether the first axis is contiguous. */
   readonly fortran: boolean;
 }
 
-/** Headers are dictionaries of a line; longer ones are those of records with many fields, which are no arrays of numbers. */
+/** Maximum header bytes; longer headers belong to records with many fields, which are not supported. */
 const longestHeader = 65536;
 
-/** Bytes of an array whose rows do not lie one behind the other: it is read whole, and reordered. */
+/** Maximum bytes of an array in Fortran order, which is read whole and reordered. */
 const mostReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
@@ -83,7 +83,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
 }
 
 /**
- * The array in a .npy file, row-major whatever its order there.
+ * Parses a .npy file; returns row-major elements.
  * @throws PithError E_DATA if it is damaged, or its elements are text, objects or records.
  */
 export function parseNpy(bytes: Uint8Array, name: string): Dense {
@@ -93,14 +93,14 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, bigEndian ? swapBytes(ordered, part) : ordered);
 }
 
-/** The array of a .npy file as a column: rows of a large one stay in the file until they are asked for. @throws as `parseNpy` */
+/** Opens a .npy file as a column; rows of a large one are read on demand. @throws as `parseNpy` */
 export function npyColumn(source: ByteSource): Promise<Column> {
   return columnOf(source, source.size <= heldAtMost);
 }
 
 async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
   const { name, size } = source;
-  // Checked before more than the header is read, or unpacked.
+  // Checked before more than the header is read or decompressed.
   const header = readHeader(await source.read(0, Math.min(longestHeader, size)), size, name);
   const { start, type, dims, part: width, bigEndian, fortran } = header;
   const complex = type === "complex64" || type === "complex128";
@@ -115,8 +115,8 @@ async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
 }
 
 /**
- * The arrays of a .npz file by name, in the order of the file. Rows of large ones are read, and unpacked, when they are asked for.
- * @throws PithError E_DATA if it is no zip or an array is damaged.
+ * Opens the arrays of a .npz file by name, in file order; rows of large ones are read on demand.
+ * @throws PithError E_DATA if it is not a zip archive or an array is damaged.
  */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
   const arrays = await arraysIn(source);
@@ -131,10 +131,10 @@ async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: s
   return files.flatMap(([file, npy]) => (file.endsWith(".npy") ? [[file.slice(0, -".npy".length), npy] as const] : []));
 }
 
-/** A .npz file of arrays, which is not compressed. */
+/** Returns an uncompressed .npz file. */
 export function npzBytes(arrays: Batch): Uint8Array {
   const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
-  // The same arrays are the same bytes.
+  // A fixed time keeps the bytes reproducible.
   return zipSync(Object.fromEntries(files), { level: 0, mtime: Date.UTC(2000, 0, 2) });
 }
 
@@ -144,7 +144,7 @@ function npyBytes(dense: Dense): Uint8Array {
     throw new PithError("E_UNSUPPORTED", `NumPy's files hold no ${dense.type}.`);
   const shape = `(${dense.dims.map((dim) => `${dim},`).join(" ")})`;
   const header = `{'descr': '${code.endsWith("1") ? "|" : "<"}${code}', 'fortran_order': False, 'shape': ${shape}, }`;
-  // Elements begin at a multiple of 64.
+  // Elements are aligned to 64 bytes.
   const length = Math.ceil((10 + header.length + 1) / 64) * 64;
   const start = new Uint8Array(length).fill(0x20);
   start.set([0x93, ...bytesOfText("NUMPY"), 1, 0, (length - 10) & 0xff, (length - 10) >> 8]);
@@ -157,7 +157,7 @@ function npyBytes(dense: Dense): Uint8Array {
   return bytes;
 }
 
-/** The arrays of a .npz file by name. @throws as `npzColumns` */
+/** Parses the arrays of a .npz file. @throws as `npzColumns` */
 export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
   const arrays: Record<string, Dense> = {};
   for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))
@@ -165,7 +165,7 @@ export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<
   return arrays;
 }
 
-/** First axis fastest (Fortran's order) to last axis fastest. */
+/** Converts Fortran order to row-major order. */
 function rowMajor(bytes: Uint8Array, dims: readonly number[], width: number): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(bytes.length);
   const strides = stridesOf([...dims].reverse()).reverse();

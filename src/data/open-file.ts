@@ -1,4 +1,3 @@
-/** One file, or some of one kind, as a data set. */
 import { extensionOf, importModule, openFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
@@ -20,31 +19,30 @@ import { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
 import { openWav } from "./wav.ts";
 
-/** What must be known of a model to read data for it. */
+/** What reading data for a model requires. */
 export interface Reading {
-  /** Its inputs: a column of such a name is fed to it, even one called "y" or "score", which else is the label. */
+  /** Inputs of the model: a column with an input's name is fed to it, even "y" or "score", which otherwise is the label. */
   readonly inputs?: readonly ModelInput[];
-  /** The names of its classes, for labels that are names. */
+  /** Class names for labels that are names. */
   readonly classes?: readonly string[] | undefined;
-  /** It is a language model: text is one running text, in windows of so many tokens (128). */
+  /** For language models: text is one running text in windows of `length` tokens (128). */
   readonly running?: {
     readonly tokenizer: TextTokenizer | undefined;
     readonly length?: number;
-    /** The sidecar files that were not copied to the model. */
+    /** Sidecar files that were not copied to the model. */
     readonly missingFiles?: string | undefined;
   };
   readonly frames?: FrameOptions | undefined;
-  /** Called with what is left out, as a sentence. */
+  /** Receives warnings about skipped contents, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
 }
 
 export const accepted =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
-/** A usual length, that small language models were trained on and large ones can be told apart with. */
+/** Default window: small language models were trained with it, and it suffices to compare large ones. */
 const usualWindow = 128;
 
-/** A file by its extension. */
 export async function openSingle(path: string, reading: Reading): Promise<Source> {
   const extension = extensionOf(path);
   if ([".mjs", ".js", ".ts", ".mts"].includes(extension))
@@ -95,7 +93,7 @@ export async function openSounds(name: string, paths: readonly string[], reading
   return frames(name, sounds, reading.frames);
 }
 
-/** Arrays of a .npz file; x_train, y_train, x_test, y_test are two parts. */
+/** Opens arrays of a .npz file; x_train, y_train, x_test, y_test are two splits. */
 function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: Reading): Source {
   const labelled = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
     mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path, inputs));

@@ -1,4 +1,4 @@
-/** From a path to a data set: what lies there is recognised by names, and parts of it never overlap. */
+/** Opens the data set at a path. Its kind is detected by file names; splits never overlap. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
 import { PithError, someOf } from "../errors.ts";
 import { groupBy } from "../tensor/group-by.ts";
@@ -12,37 +12,35 @@ import { tokenFile } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
 
 export interface SourceReading extends Reading {
-  /** Samples follow each other: they are read in their order only (a stream). */
+  /** Read the samples in order only (a stream). */
   readonly inOrder?: boolean;
 }
 
 export interface OpenDatasetOptions extends SourceReading {
   /**
-   * The part that is wanted. Where a source has parts and none is named, the test part. Parts are told by names (train and test, dev, val …) of
-   * files and folders: a folder has all that are in it, a training file has the test file beside it, and a test file is all there is. A table or an
-   * array without parts is divided 80 : 20 at random, always in the same way, and without `part` all of it is taken. Images, texts, tokens and
-   * sounds without parts are test samples.
+   * The requested split; by default the test split. Files and folders are recognized by name (train, test, dev, val …): a
+   * training file includes the test file beside it, a test file stands alone. A table or array without splits is divided 80 : 20,
+   * reproducibly; without `part` all of it is used. Images, texts, tokens and sounds without splits are test samples.
    */
   readonly part?: Part;
 }
 
 /**
- * Opens the data set at a path: see `accepted` for what may lie there.
- * Images come as "image" (uint8 N×C×H×W, or the paths of files), classes as "label" (int64), other columns under their names.
- * @throws PithError E_DATA if nothing is recognised, a file is damaged, or the part is not there; E_FILE if nothing is there at all.
- * @example
- * const test = await openDataset("mnist/", { part: "test" });
+ * Opens the data set at a path; `accepted` lists the formats. Images are "image" (uint8 N×C×H×W, or file paths), classes "label"
+ * (int64), other columns keep their names.
+ * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does not exist.
+ * @example const test = await openDataset("mnist/", { part: "test" });
  */
 export async function openDataset(reference: string, { part, ...reading }: OpenDatasetOptions = {}): Promise<Dataset> {
   return readPart(await openSource(reference, reading), part);
 }
 
-/** A data set, or of the one at a path the part to train and to calibrate on. */
+/** Returns the data set, or for a path its training split. */
 export async function trainPart<D extends Dataset | undefined>(data: D | string): Promise<D | Dataset> {
   return typeof data === "string" ? openDataset(data, { part: "train" }) : data;
 }
 
-/** What lies at a path. @throws as `openDataset`, but for parts. */
+/** Opens a path without selecting a split. @throws as `openDataset`, except for splits. */
 export async function openSource(reference: string, { inOrder, ...reading }: SourceReading): Promise<Source> {
   const source = await openAny(reference, reading);
   if (inOrder !== true) return source;
@@ -51,7 +49,7 @@ export async function openSource(reference: string, { inOrder, ...reading }: Sou
   return { ...source, usual: ordered(source.usual), parts };
 }
 
-/** What lies at a path, by names alone. */
+/** The kind of data at a path, by names alone. */
 type Layout =
   | {
       readonly kind: "idx" | "cifar";
@@ -97,7 +95,7 @@ async function openLayout(layout: Layout, reading: Reading): Promise<Source> {
   }
 }
 
-/** Returns the files that `openDataset` reads at a path, all parts together. @throws PithError as `openDataset` for a path without data. */
+/** Returns the files that `openDataset` reads at a path, for all splits. @throws PithError as `openDataset` for a path without data. */
 export async function dataFiles(reference: string): Promise<readonly string[]> {
   return filesOf(await layoutOf(reference));
 }
@@ -143,7 +141,7 @@ async function layoutOf(reference: string): Promise<Layout> {
   const named = namedPart(name);
   if (cifarFile(name) !== undefined || named === undefined || !isDataFile(name))
     return { kind: "file", path: reference };
-  // A training file brings the test file beside it. A test file brings nothing.
+  // A training file includes the test file beside it; a test file stands alone.
   const beside = named.part === "train" ? namesOf(await listFolder(folder), named.family) : {};
   return { kind: "named", owner: reference, folder, names: { ...beside, [named.part]: name }, usual: named.part };
 }
@@ -152,7 +150,7 @@ function isDataFile(name: string): boolean {
   return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
 }
 
-/** A file whose name says nothing about parts. */
+/** Opens a file whose name does not contain a split. */
 async function openOne(path: string, reading: Reading): Promise<Source> {
   const record = cifarFile(fileNameOf(path));
   if (record !== undefined)
@@ -165,7 +163,7 @@ async function openOne(path: string, reading: Reading): Promise<Source> {
 
 type Names = { readonly [part in Part]?: string };
 
-/** Files whose names say which part they are, each of which is read whole. */
+/** Opens files whose names contain their split. */
 function openNamed(owner: string, folder: string, names: Names, reading: Reading, usual?: Part): Source {
   const open = (name: string) => async () => (await openOne(joinPath(folder, name), reading)).usual();
   return ofParts(owner, partsOf(names, open), usual);
@@ -202,7 +200,7 @@ async function partFolders(folder: string, names: readonly string[]): Promise<Na
   return Object.keys(found).length === 0 ? undefined : found;
 }
 
-/** Files of one data set among others: train.csv and dev.csv, or the only one of its kind. Notes in .txt do not count beside tables. */
+/** Selects the files of one data set: train.csv and dev.csv, or the only one of its kind. .txt files beside tables are notes. */
 function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const files = names.filter(isDataFile);
   const tables = files.filter((name) => extensionOf(name) !== ".txt");
@@ -250,26 +248,25 @@ function openCifar(folder: string, names: readonly string[]): Source {
   return ofParts(folder, partsOf(byPart(found), open));
 }
 
-/** The files of each part that has some. */
 function byPart<F extends { readonly part: Part }>(files: readonly F[]): { readonly [part in Part]?: F[] } {
   return Object.fromEntries(groupBy(files, ({ part }) => part));
 }
 
 const training = ["train", "training"];
-/** In the order in which they are believed to be the test part. */
+/** By priority as the test split. */
 const testing = ["test", "testing", "dev", "val", "valid", "validation", "eval"];
 
 const pattern = new RegExp(`(^|[._-])(${[...training, ...testing].join("|")})(?=[._-]|$)`, "i");
 
 export interface NamedPart {
   readonly part: Part;
-  /** The name without the word, and without how many rows: files of one family hold parts of one data set. */
+  /** The name without split and row count: files of one family are splits of one data set. */
   readonly family: string;
-  /** How far from being the part itself: of "test" and "dev", "test" is. */
+  /** Priority: "test" precedes "dev". */
   readonly rank: number;
 }
 
-/** What the name of a file or folder says of parts; undefined where it says nothing. */
+/** Returns the split in a file or folder name; undefined without one. */
 export function namedPart(name: string): NamedPart | undefined {
   const [, before = "", found] = pattern.exec(name) ?? [];
   if (found === undefined) return undefined;
@@ -283,7 +280,7 @@ export function namedPart(name: string): NamedPart | undefined {
     : { part: "test", family, rank: testing.indexOf(word) };
 }
 
-/** Of some names, those of the parts of one family: the first that is believed of each. */
+/** Selects the best name per split of a family. */
 function namesOf(names: readonly string[], family: string): Names {
   const best = (wanted: Part): string | undefined =>
     names

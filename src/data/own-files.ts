@@ -1,7 +1,4 @@
-/**
- * Which files of a folder are Pith's: those that have a content that Pith gave them, as its record of the folder says. All others are an
- * author's, whatever they are called, and stay as they are.
- */
+/** Tracks which files of a folder Pith wrote, by recorded content hashes. All other files belong to the author and stay unchanged. */
 
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
@@ -10,21 +7,21 @@ import { bytesOfText } from "../tensor/dense.ts";
 import { bytesHash, fileHash } from "./file-hash.ts";
 
 /**
- * Of each file, by its path in the folder, the hash of what Pith wrote. Two while a file is replaced: they are recorded first, so a process
- * that is killed leaves a file of one of them.
+ * Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves a file with one of
+ * them.
  */
 export type FileHashes = Map<string, readonly string[]>;
 
 const hashes = v.record(v.string(), v.array(v.string()));
 
-/** As a record has them. One of somebody else's says nothing. */
+/** Returns an empty map for an invalid record. */
 export function parseWritten(value: unknown): FileHashes {
   const parsed = v.safeParse(hashes, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
 
 export interface NewFile {
-  /** In the folder. */
+  /** Relative to the folder. */
   readonly path: string;
   readonly hash: string;
   readonly parts: () => Parts;
@@ -35,8 +32,8 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
 }
 
 /**
- * What is to be written of some files: what is not there already, and never in the place of an author's file.
- * @param written gets the hashes of what is to be written, and is to be recorded before it is.
+ * Plans which files to write: those that are missing or differ, but never an author's file.
+ * @param written receives the hashes to write; record it before writing.
  * @returns also the paths of the authors' files.
  */
 export async function planWrites(
@@ -58,7 +55,7 @@ export async function planWrites(
   return { writes, kept };
 }
 
-/** Writes files, all or none, and before them the record of their folder, which has this path. */
+/** Writes files and the record of their folder atomically, the record (at `path`) first. */
 export function writeOwned(path: string, said: object, written: FileHashes, files: readonly NewFile[]): Promise<void> {
   return writeFilesAtomically([
     [path, [bytesOfText(jsonText({ ...said, written: Object.fromEntries(written) }))]],
@@ -68,13 +65,13 @@ export function writeOwned(path: string, said: object, written: FileHashes, file
 
 export const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
 
-/** Whether a file is there that Pith did not write, or that was changed since. */
+/** Returns whether a file exists that Pith did not write, or that was changed since. */
 export async function isAuthored(folder: string, path: string, written: FileHashes): Promise<boolean> {
   const now = await hashAt(folder, path);
   return now !== undefined && !isWritten(written, path, now);
 }
 
-/** @param path where the file is, as its reader finds it. */
+/** @param path the file's path as shown to the user. */
 export function keptText(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }

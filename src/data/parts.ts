@@ -1,9 +1,4 @@
-/**
- * What a task needs of its data: disjoint training, calibration and test samples.
- *
- * Where not all samples of a part are wanted, those that are wanted are drawn at random: files are often sorted by class, and their first
- * samples are then all of one kind.
- */
+/** Provides disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
 import { PithError } from "../errors.ts";
 import { isIndexed } from "./indexed.ts";
 import { openSource, type SourceReading } from "./open.ts";
@@ -12,58 +7,57 @@ import { ofSamples, readPart, type Source, usuallyTested } from "./source.ts";
 import type { Dataset, IndexedDataset, Part } from "./types.ts";
 
 export interface Parts {
-  /** Undefined where the source has one part only, unless `trains` or `trainAlone` takes some of it. */
+  /** Undefined if the source has one split, unless `trains` or `trainAlone` takes some of it. */
   readonly train: Dataset | undefined;
-  /** Undefined where none was asked for. */
+  /** Undefined if not requested. */
   readonly calibrate: Dataset | undefined;
   readonly test: Dataset;
-  /** How many samples `test` could have; undefined for a stream. */
+  /** Number of available test samples; undefined for a stream. */
   readonly testable: number | undefined;
-  /** `train` was taken from the only part. */
+  /** Whether `train` was taken from the only split. */
   readonly divided: boolean;
-  /** How many samples there are in all, where the parts were drawn from one. */
+  /** Total number of samples, if all were drawn from one split. */
   readonly whole?: number | undefined;
-  /** All samples of data without parts, whatever is drawn from them; undefined for a stream. */
+  /** All samples of data without splits; undefined for a stream. */
   readonly all?: IndexedDataset | undefined;
 }
 
 export interface PartsOptions extends SourceReading {
   /**
-   * The part to test on. Left out: the test part; of a table or an array without parts all samples that `calibrate` and `trains` leave. "train" and, of
-   * data without parts, "all" are for what is neither trained nor calibrated.
+   * The split to test on; default: the test split, or for a table or array without splits all remaining samples. "train" and,
+   * without splits, "all" are for tasks without training and calibration.
    */
   readonly part?: Part | "all" | undefined;
-  /** There must be samples to train on (false): four fifths of a table or an array without parts. */
+  /** Require training samples (false): four fifths of a table or array without splits. */
   readonly trains?: boolean;
   /**
-   * Samples to calibrate with (0): as many, or half of the samples to train on; of a source with one part what `test` leaves, or a fifth of it, of few
-   * samples up to 32 and half of them.
+   * Number of calibration samples (0), at most half of the training samples. With one split, they come from the samples that
+   * `test` leaves, or are at most a fifth; small splits give up to 32, but at most half.
    */
   readonly calibrate?: number;
-  /** Number of training samples where the source has one part (0), at most as many as it could have to calibrate with; Infinity: four fifths of it. */
+  /** Number of training samples if the source has one split (0), limited like `calibrate`; Infinity: four fifths. */
   readonly trainAlone?: number;
-  /** Least number of test samples where one part is divided into training and test samples (0), but at most half of the part. */
+  /** Minimum number of test samples if one split is divided (0), but at most half of it. */
   readonly leastTested?: number;
-  /** Test samples, at most (all): of one part the same ones, whatever else is wanted of it. */
+  /** Maximum number of test samples (all): the same ones for all other options. */
   readonly test?: number;
-  /** Decides which samples are drawn (0). */
+  /** Seed of the random subsets (0). */
   readonly seed?: number;
 }
 
-/** Of a source with one part, most samples are test samples; of few at least half. */
+/** Maximum share of a single split that is not used for testing, except for small splits. */
 const mostOfOnePart = 0.2;
-/** Fewer say too little of what is measured or fitted on them. */
+/** Fewer samples are too few for measuring or fitting. */
 export const leastToCalibrate = 32;
-/** Of samples to train on, most are there to train on. */
+/** Maximum share of training samples used for calibration. */
 const mostOfTraining = 0.5;
 
 /**
- * Opens the data at a path in disjoint parts. Samples to calibrate with are taken away from those to train on, or, where the source has one part
- * only, from the test samples. Same data, options and seed, same parts.
- * @throws PithError E_DATA and E_FILE as `openDataset` does, and E_DATA where there are too few samples to divide; E_OPTION where results would be
- * tested on the samples that they are made from.
- * @example
- * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
+ * Opens the data at a path as disjoint splits. Calibration samples are taken from the training samples, or from the test samples
+ * of a source with one split. Same data, options and seed give the same splits.
+ * @throws PithError E_DATA and E_FILE as `openDataset`, and E_DATA for too few samples to divide; E_OPTION if test samples would
+ * be training samples.
+ * @example const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
   return partsOf(await openSource(path, options), options);
@@ -104,12 +98,12 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
   }
   const tested = (count: number): number => Math.max(usuallyTested(count), Math.min(leastTested, count / 2));
   const { train, test, whole } = await readParts(source, source.divisible && (trains || part !== undefined), tested);
-  // A function of a module may give one data set for both.
+  // A function of a module can return one data set for both splits.
   if (train !== undefined && train === test) return partsOf(ofSamples(train), options);
   if (train !== undefined && test !== undefined)
     return { ...(await learning(train)), ...tests(test), divided: false, whole };
   const only = train ?? test ?? (await source.usual());
-  // A stream has no fifth.
+  // A fifth of a stream is undefined.
   const trained = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
   if (trained + wanted === 0) return { ...nothing, ...tests(only) };
   const most = (count: number): number =>
@@ -126,7 +120,7 @@ function mostAlone(count: number): number {
   return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));
 }
 
-/** As many samples as are wanted, at most what the whole has to give, and the rest; of it `kept`, as `draw` finds them in the whole, if fewer are needed. */
+/** Draws up to `wanted` samples, at most `most`, and returns the rest; of `kept` if fewer are needed. */
 async function divide(
   whole: Dataset,
   wanted: number,
@@ -146,13 +140,13 @@ async function divide(
     const { drawn, rest } = setAside(whole, kept, seed);
     return { drawn: draw(rest, count, seed), rest: drawn };
   }
-  // A stream has an order of its own: what comes first is kept in memory, and left out from then on.
+  // The first samples of a stream are kept in memory and skipped from then on.
   return { drawn: await collect(take(whole, count)), rest: skip(whole, count) };
 }
 
 const nothing = { train: undefined, calibrate: undefined, divided: false } as const;
 
-/** @throws PithError E_OPTION where there are several parts. */
+/** @throws PithError E_OPTION if there are several splits. */
 function wholeOf({ owner, parts, usual }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return usual();
   throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} has parts of its own, "train" and "test".`);
@@ -162,7 +156,7 @@ interface Both extends Pick<Parts, "train" | "whole"> {
   readonly test: Dataset | undefined;
 }
 
-/** Both parts of a source, drawn from its only one where `divides`. */
+/** Returns both splits, drawn from a single one if `divides`. */
 async function readParts(source: Source, divides: boolean, tested: (count: number) => number): Promise<Both> {
   const { parts } = source;
   if (!divides) return { train: await parts.train?.(), test: await parts.test?.() };

@@ -1,25 +1,22 @@
 /**
- * Batches before they are prepared: what was read, and what is to be done to it.
- *
- * What is done to a batch (decoding, resizing, normalizing, tokenizing, augmenting) follows from plain settings, the batch, and where its samples
- * stand, and from nothing else. So it may be done anywhere, in any order, with the same result: in another thread, or not at all where a
- * batch is left out.
+ * Batches with pending preparation (decoding, resizing, normalizing, tokenizing, augmenting). The result depends only on plain
+ * settings, the batch and the sample positions, so it can run in any thread and order, or be skipped.
  */
 import type { Batch } from "../tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 export interface Place {
-  /** Their positions in the data set that is changed. */
+  /** Positions in the changed data set. */
   readonly samples: Uint32Array;
-  /** Another number in each epoch. */
+  /** Different in each epoch. */
   readonly epoch: number;
 }
 
-/** What becomes of a batch: the same samples, prepared. */
+/** Prepares a batch; the samples stay the same. */
 export type BatchChange = (batch: Batch, place: Place) => Batch | Promise<Batch>;
 
-/** A change that another thread can make as well: its kind, of those in `preparing.ts`, and its settings, which are plain data. */
+/** A change that another thread can make: its kind in `preparing.ts` and its settings as plain data. */
 export interface Portable {
   readonly kind: string;
   readonly settings: unknown;
@@ -28,7 +25,7 @@ export interface Portable {
 export interface PlacedChange {
   readonly change: BatchChange;
   readonly place: Place;
-  /** Undefined for what only this thread can do. */
+  /** Undefined if only this thread can make the change. */
   readonly portable: Portable | undefined;
 }
 
@@ -48,20 +45,19 @@ export function withChange({ batch, changes }: PendingBatch, next: PlacedChange)
 }
 
 type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
-/** @param skip Batches at the beginning that are left out. */
+/** @param skip Number of initial batches to skip. */
 type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
-// Known by the functions that give finished batches: a data set made of another one, with a function of its own, gives what that function gives.
+// Keyed by the public functions, so a data set that replaces a function is not bypassed.
 const gathers = new WeakMap<IndexedDataset["gather"], Gather>();
 const batchesBefore = new WeakMap<Dataset["batches"], Batches>();
 
-/** Makes known what the batches of a data set are before they are prepared. */
 export function register<D extends Dataset>(dataset: D, batches: Batches): D {
   batchesBefore.set(dataset.batches, batches);
   return dataset;
 }
 
-/** Whether Pith made a data set, and it is not a user's own object. */
+/** Returns whether Pith created a data set; false for a user's object. */
 export const isRegistered = ({ batches }: Dataset): boolean => batchesBefore.has(batches);
 
 export function registerGather(dataset: IndexedDataset, gather: Gather): void {
@@ -70,7 +66,7 @@ export function registerGather(dataset: IndexedDataset, gather: Gather): void {
 
 export const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
-/** The samples at some positions, as far as they can be left pending. */
+/** Returns the samples at some positions with pending preparation. */
 export async function gatherPending(
   dataset: IndexedDataset,
   positions: Uint32Array,
@@ -81,7 +77,7 @@ export async function gatherPending(
   return { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
-/** The batches of a data set, as far as they can be left pending, without the first `skip`, which are read only where they must be. */
+/** Yields batches with pending preparation without the first `skip`, which are read only if necessary. */
 export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const own = batchesBefore.get(dataset.batches);
   if (own !== undefined) {
@@ -101,7 +97,7 @@ export async function* changedStream(
 ): AsyncGenerator<PendingBatch> {
   const epoch = epochOf(options) ?? 0;
   let [before, left] = [0, skip];
-  // Those that are left out are counted: where a sample stands follows from those before it.
+  // Skipped batches are counted, because positions follow from earlier batches.
   for await (const pending of pendingBatches(dataset, options)) {
     const first = before;
     const count = sampleCount(pending.batch, dataset.name);

@@ -1,14 +1,14 @@
-/** An object that was read from a file or a caller, before its fields are checked. */
+/** An object from a file or a caller whose fields are unchecked. */
 export type PlainObject = Readonly<Record<string, unknown>>;
 
-/** Whether a value is what braces make: no list, and of no class, as models and arrays of numbers are. */
+/** Returns whether a value is an object literal: not an array or class instance. */
 export function isObject(value: unknown): value is PlainObject {
   if (typeof value !== "object" || value === null) return false;
   const kind: unknown = Object.getPrototypeOf(value);
   return kind === Object.prototype || kind === null;
 }
 
-/** Whether arrays and objects are nested in more levels than that; also if one contains itself. */
+/** Returns whether arrays and objects are nested more than `levels` deep, also by a cycle. */
 export function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));

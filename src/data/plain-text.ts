@@ -1,4 +1,4 @@
-/** Plain data as JSON, with numbers that are not finite, for which JSON has no word. */
+/** JSON with NaN and infinities, which JSON lacks. */
 const numberKey = "pith.number";
 
 export function plainText(plain: unknown): string {
@@ -7,7 +7,7 @@ export function plainText(plain: unknown): string {
   );
 }
 
-/** Undefined for what is no such text. */
+/** Returns undefined for invalid text. */
 export function plainOf(text: string | undefined): unknown {
   try {
     return text === undefined

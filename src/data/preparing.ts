@@ -1,8 +1,4 @@
-/**
- * Preparing batches in another thread: what is asked of it, and its module.
- *
- * Arrays that come back are handed over, not copied. Settings are sent once to each thread.
- */
+/** Prepares batches in another thread. Arrays are transferred back without copies; settings are sent once per thread. */
 import type { Answer } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -14,13 +10,13 @@ import { tokenization } from "./sequences.ts";
 import { enlarging } from "./super-resolution.ts";
 
 export interface PreparingQuestion {
-  /** Changes that the thread does not know yet, under numbers of their own. */
+  /** Changes that are new to the thread, with their numbers. */
   readonly learn: readonly (Portable & { readonly change: number })[];
   readonly batch: Batch;
   readonly changes: readonly { readonly change: number; readonly place: Place }[];
 }
 
-/** What makes changes of settings: `Portable` names its entry. */
+/** Creates changes from settings by `Portable.kind`. */
 const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
   preprocess: preprocessing,
   augment: augmentation,

@@ -1,7 +1,6 @@
 /**
- * From images to what a model was trained on: x = (byte · scale − mean) / std per channel, in the model's layout and channel order.
- *
- * A stored byte has 256 values, so each channel is one table of 256 numbers: computed in float64, rounded once.
+ * Converts images to model inputs: x = (byte · scale − mean) / std per channel, in the model's layout and channel order. Each
+ * channel uses a table of 256 values, computed in float64 and rounded once.
  */
 import { PithError, someOf } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -15,10 +14,10 @@ import type { BatchChange } from "./pending-batch.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
-/** The declared input of a model that takes the images. */
+/** The declared image input of a model. */
 export type ImageInput = ModelInput;
 
-/** A tensor of stored images: where it is in the batch and how it is laid out. */
+/** Position and layout of stored images in a batch. */
 export interface StoredImages {
   readonly name: string;
   readonly layout: "NCHW" | "NHWC";
@@ -28,13 +27,11 @@ export interface StoredImages {
 }
 
 /**
- * The data set as a model takes it: its column of images (stored bytes, or the paths of JPEG and PNG files) becomes the model's input, by
- * its name, in its shape and type. Images from files are resized and cut as stated, or as is usual for the model's size.
- * Where the input's shape tells the layout (N×3×H×W, N×H×W×3, N×784, 1×784×1, …) nothing need be said.
+ * Converts the image column (stored bytes, or paths of JPEG and PNG files) to the model's input, in its name, shape and type.
+ * Image files are resized and cropped as stated, or as usual for the model's size. The layout is detected if the input's shape
+ * shows it (N×3×H×W, N×H×W×3, N×784, 1×784×1, …).
  * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
- * @example
- * const [input] = model.graph.feeds;
- * if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
+ * @example const [input] = model.graph.feeds; if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
  */
 export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;
@@ -53,7 +50,7 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
   return async (batch) => preprocessBatch(await storedImages(batch, input, how), input, how, owner);
 }
 
-/** The batch with its images as bytes, in the model's size: read from their files, or brought to another size where that is asked for. */
+/** Returns the batch with its images as bytes in the model's size. */
 export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = imageTarget(input.type, how.layout);
   const files = imageFiles(batch);
@@ -67,33 +64,29 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
   return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
 }
 
-/**
- * The same samples with their images as bytes in the size that the model takes: for who prepares them several times. Images are read from their files
- * once, and stored as N×H×W×C.
- */
+/** Returns the samples with images as bytes in the model's size (N×H×W×C), for repeated preprocessing. */
 export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
   return mapBatches(dataset, (batch) => storedImages(batch, input, how));
 }
 
-/** The geometries that are usual for a model whose images come from files, the likeliest first; none for images that are stored. */
+/** Returns the usual geometries of image files for a model, likeliest first; none for stored images. */
 export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
   const { size } = imageTarget(input.type, undefined);
   return imageFiles(batch) === undefined || size === undefined ? [] : usualGeometries(size);
 }
 
-/** How many channels images have that a model is fed with: those that are stored, or those that the model takes of a file. Undefined without images. */
+/** Returns the number of image channels that a model is fed with; undefined without images. */
 export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
   if (imageFiles(batch) !== undefined) return imageTarget(input.type, undefined).channels;
   return findImages(batch)?.channels;
 }
 
-/** What is done to images in files before their values are normalised, in the words of `parsePreprocessing`; "" for nothing. */
+/** Returns the effective geometry of image files in the syntax of `parsePreprocessing`; "" for none. */
 export function geometryUsed(batch: Batch, input: ImageInput, how: Preprocessing): string {
   if (imageFiles(batch) === undefined) return geometryText(how);
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
 }
 
-/** One batch of `preprocess`. */
 export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocessing, owner: string): Batch {
   const images = findImages(batch);
   const stored = images === undefined ? undefined : batch[images.name];
@@ -111,7 +104,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(others) };
 }
 
-/** The column of stored images: the one called "image", else the first of bytes in the shape of images. */
+/** Finds the stored images: the column "image", else the first uint8 column with image dimensions. */
 export function findImages(batch: Batch): StoredImages | undefined {
   const names = Object.keys(batch).filter((name) => name !== "label");
   for (const name of names.includes("image") ? ["image"] : names) {
@@ -128,7 +121,7 @@ export function findImages(batch: Batch): StoredImages | undefined {
 }
 
 interface Target {
-  /** Of one sample. */
+  /** Dimensions of one sample. */
   readonly dims: readonly number[];
   readonly layout: "NCHW" | "NHWC";
 }
@@ -140,7 +133,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   const wanted = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
   const declared = input.type?.dims;
   if (declared === undefined) return wanted[0] ?? planes;
-  // A batch axis first, else a model for one image that has none.
+  // First with a batch axis, then for a model for one image without one.
   for (const rest of [declared.slice(1), declared]) {
     const exact = wanted.find((target) => fits(rest, target.dims));
     if (exact !== undefined) return exact;
@@ -155,7 +148,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   }
   const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
   const size = `${height}×${width} with ${channelsText(channels)}`;
-  // Neither planes of pixels nor so many numbers in a row.
+  // Neither image planes nor flat pixels.
   if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
     const takes = `${input.type?.type}${dimsText(declared)}`;
     throw new PithError(
@@ -180,18 +173,18 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   });
 }
 
-/** The preprocessing with a geometry that gives this size, as text: "caffe crop=224" for a model of 227 × 227 is "caffe crop=227". */
+/** Returns preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
 function fittingText(how: Preprocessing, size: Extent | undefined): string {
   const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
   const words = how.name.split(" ");
   const values = words.filter((word) => !isGeometry(word));
-  // Stored images that are tried in several ways have their size already: only the name says how.
+  // Stored images already have their size in trials: only the name contains the geometry.
   const stated = { ...parsePreprocessing(words.filter(isGeometry).join(" ")), ...how };
   const geometry = size === undefined ? "resize=…" : geometryText(fittingGeometry(stated, size));
   return [...values, geometry].join(" ");
 }
 
-/** What was stated, where it can be kept. */
+/** Keeps the stated geometry if possible. */
 function fittingGeometry({ resize, crop }: Preprocessing, size: Extent): Geometry {
   if (typeof resize === "object") return { resize: size };
   if (resize === undefined && crop !== undefined) return { crop: size };
@@ -229,7 +222,7 @@ function normalize(
   return result;
 }
 
-/** The 256 values of a channel; mean and deviation are in the order of the stored channels. */
+/** Returns the 256 values of a channel; mean and deviation are in the order of the stored channels. */
 function valueTable(how: Preprocessing, channel: number, channels: number): Float32Array {
   const pick = (values: readonly number[], what: string): number => {
     const value = values.length === 1 ? values[0] : values.length === channels ? values[channel] : undefined;

@@ -1,7 +1,6 @@
 /**
- * What is said of how data is prepared, in one text: words about images, texts and sound. It is kept in the model: a guess is made on how well a
- * model answers, so one that was damaged may be guessed otherwise than its original. What was found out once is written into the results of
- * commands, and believed by those that follow.
+ * Preprocessing settings of images, texts and sound as one text, stored in the model. Guesses depend on a model's accuracy, so a
+ * damaged model could get another guess than its original; later commands therefore read the stored settings.
  */
 import { PithError } from "../errors.ts";
 import type { FrameOptions } from "./frames.ts";
@@ -9,17 +8,16 @@ import { geometryText } from "./geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "./presets.ts";
 
 export interface PreprocessingSpec {
-  /** Of images; undefined where nothing is said of them. */
+  /** Undefined without words about images. */
   readonly images: Preprocessing | undefined;
-  /** Tokens of a text at most, or of a window of running text. */
+  /** Maximum tokens of a text or a window of running text. */
   readonly length: number | undefined;
-  /** Of sound. */
   readonly frames: FrameOptions | undefined;
 }
 
 /**
- * `length=128` for text; `frame=512 context=64 rate=16000` for sound; every other word as `parsePreprocessing` has it.
- * @throws PithError E_OPTION with the word that is not understood.
+ * Parses `length=128` for text, `frame=512 context=64 rate=16000` for sound, and other words as `parsePreprocessing`.
+ * @throws PithError E_OPTION with the unknown word.
  */
 export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   const others: string[] = [];
@@ -51,23 +49,23 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   };
 }
 
-/** The key under which a model's metadata says how its data is prepared, in the syntax of `parsePreprocessingSpec`. */
+/** Metadata key of the preprocessing settings in the syntax of `parsePreprocessingSpec`. */
 export const preprocessingKey = "pith.preprocessing";
 
-/** What recording needs to know of a model; `Model` has it. */
+/** The part of a `Model` that recording needs. */
 export interface Recording {
   readonly header: { readonly metadata: Map<string, string> };
 }
 
 const nothing: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
-/** Writes into a model, and into its file if it is saved, how its data is prepared. Where nothing is said, nothing is changed. */
+/** Stores preprocessing settings in a model; empty settings change nothing. */
 export function recordPrepared(model: Recording, said: PreprocessingSpec): void {
   const text = statedText(said);
   if (text !== "") model.header.metadata.set(preprocessingKey, text);
 }
 
-/** What is recorded in a model. @throws PithError E_DATA where the entry is not understood. */
+/** Reads the stored settings of a model. @throws PithError E_DATA if they are invalid. */
 export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return nothing;
@@ -82,7 +80,7 @@ export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   }
 }
 
-/** Text that `parsePreprocessingSpec` parses to the same spec. */
+/** Formats text that `parsePreprocessingSpec` parses to the same spec. */
 export function statedText({ images, length, frames }: PreprocessingSpec): string {
   const { frame, context, rate } = frames ?? {};
   const numbers = Object.entries({ length, frame, context, rate });
@@ -92,7 +90,7 @@ export function statedText({ images, length, frames }: PreprocessingSpec): strin
   ].join(" ");
 }
 
-/** "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR", with the geometry, if there is one. */
+/** Returns "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR", with the geometry if there is one. */
 function preprocessingText(how: Preprocessing): string {
   const { scale, mean, std, channels, layout } = how;
   const same = Object.values(presets).find(

@@ -1,27 +1,27 @@
-/** Preprocessing by name: what published image models were trained on. */
+/** Named preprocessing of published image models. */
 
 import { PithError } from "../errors.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
 
-/** Resized, the middle cut out, then x = (byte · scale − mean) / std. */
+/** Resize, center crop, then x = (byte · scale − mean) / std. */
 export interface Preprocessing extends Geometry {
   readonly name: string;
   readonly scale: number;
-  /** Of each channel as stored (red, green, blue); one number stands for all. */
+  /** Per stored channel (red, green, blue), or one number for all. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
   readonly channels: "RGB" | "BGR";
-  /** Said only where the input's shape leaves it open; flattened images are taken as planes. */
+  /** Needed only if the input's shape is ambiguous; flat images are planes by default. */
   readonly layout?: "NCHW" | "NHWC";
 }
 
-/** How far black and white lie apart, in the numbers that the model is fed with: of the channel that has most. */
+/** Returns the difference between white and black in model units, for the channel with the largest. */
 export function contrastOf({ scale, std }: Preprocessing): number {
   return Math.max(...std.map((one) => Math.abs((255 * scale) / one)));
 }
 
-/** The numbers that a model is fed with for black and for white, of all channels the least and the greatest. */
+/** Returns the smallest and largest model values of black and white over all channels. */
 export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: number; readonly high: number } {
   const channels = Math.max(mean.length, std.length);
   const ends = Array.from({ length: channels }, (_, channel) =>
@@ -30,10 +30,7 @@ export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: nu
   return { low: Math.min(...ends), high: Math.max(...ends) };
 }
 
-/**
- * Whether a mean is no mean of pixels: all of them, or all but black, lie on one side of it. Off pixels of 0 … 1 no mean of 1 or more is taken, and off
- * pixels of 0 … 255 none up to 1, which is one of 0 … 1.
- */
+/** Returns whether a mean is implausible: a mean in 0 … 255 for pixels in 0 … 1, or the reverse. */
 export function hasOddMean({ scale, mean }: Preprocessing): boolean {
   const shares = mean.map((one) => one / (255 * scale));
   return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));
@@ -46,29 +43,29 @@ export const presets = {
   unit: { ...plain, name: "unit" },
   /** 0..255. */
   raw: { ...plain, name: "raw", scale: 1 },
-  /** −1..1, as TensorFlow's networks have it. */
+  /** −1..1, as in TensorFlow. */
   symmetric: { ...plain, name: "symmetric", mean: [0.5], std: [0.5] },
-  /** Standardised by ImageNet, as PyTorch's networks have it. */
+  /** ImageNet statistics, as in PyTorch. */
   imagenet: { ...plain, name: "imagenet", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
   cifar10: { ...plain, name: "cifar10", mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] },
   mnist: { ...plain, name: "mnist", mean: [0.1307], std: [0.3081] },
-  /** BGR, ImageNet's mean taken off the bytes. */
+  /** BGR with ImageNet's mean subtracted from the bytes. */
   caffe: { name: "caffe", scale: 1, mean: [123, 117, 104], std: [1], channels: "BGR" },
 } as const satisfies Readonly<Record<string, Preprocessing>>;
 
 export type PresetName = keyof typeof presets;
 
-/** The presets worth trying on images of so many channels, likeliest first. */
+/** Returns the presets to try for a number of channels, likeliest first. */
 export function candidates(channels: number): readonly Preprocessing[] {
   const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
   return channels === 3 ? [imagenet, cifar10, unit, symmetric, raw, caffe] : [unit, mnist, raw, symmetric];
 }
 
 /**
- * Preprocessing from its text: a preset ("imagenet"), or settings on top of "unit", separated by spaces:
- * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC`. A preset may come first: `cifar10 channels=BGR`. For images of other sizes than
- * the model's: `resize=256` (the short side), `resize=240x320` (height × width), `crop=224`, `filter=bicubic`.
- * @throws PithError E_OPTION with the word that is not understood.
+ * Parses preprocessing: a preset ("imagenet"), or settings on top of "unit", separated by spaces: `scale=1 mean=123,117,104 std=1
+ * channels=BGR layout=NHWC`. A preset can come first: `cifar10 channels=BGR`. For other image sizes: `resize=256` (the short
+ * side), `resize=240x320` (height × width), `crop=224`, `filter=bicubic`.
+ * @throws PithError E_OPTION with the unknown word.
  */
 export function parsePreprocessing(text: string): Preprocessing {
   const words = text.split(/\s+/).filter((word) => word !== "");
@@ -84,10 +81,7 @@ export function parsePreprocessing(text: string): Preprocessing {
   return words.length === 1 && words[0] === result.name ? result : { ...result, name: words.join(" ") || result.name };
 }
 
-/**
- * The preprocessing that a preprocessor_config.json (transformers) declares.
- * @throws PithError E_DATA if it is not of that kind.
- */
+/** Returns the preprocessing of a preprocessor_config.json (transformers). @throws PithError E_DATA if it has another form. */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
   if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
   const list = (key: string, otherwise: readonly number[]): readonly number[] => {
@@ -110,7 +104,7 @@ export function fromPreprocessorConfig(config: unknown): Preprocessing {
   return result;
 }
 
-/** Sizes are a number, { height, width } or { shortest_edge }, filters Pillow's numbers: 2 is bilinear, 3 bicubic. */
+/** Sizes are a number, { height, width } or { shortest_edge }; filters are Pillow's numbers: 2 is bilinear, 3 bicubic. */
 function declaredGeometry(settings: PlainObject): Geometry {
   const declared = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;
@@ -122,7 +116,7 @@ function declaredGeometry(settings: PlainObject): Geometry {
   const size = settings.do_resize === false ? undefined : declared(settings.size);
   const crop = settings.do_center_crop === true ? declared(settings.crop_size) : undefined;
   const square = (one: number | Extent): Extent => (typeof one === "number" ? { height: one, width: one } : one);
-  // A number is the short side where a crop follows, and both sides where none does.
+  // A number is the short side before a crop, and both sides otherwise.
   const resize =
     typeof size === "number" && crop === undefined && typeof settings.size === "number" ? square(size) : size;
   return {
@@ -144,7 +138,6 @@ function setting(key: string, value: string, word: string): Partial<Preprocessin
   throw unknownWord(word);
 }
 
-/** "224", or "240x320": height and width. */
 function extent(text: string, word: string): Extent {
   const [height = "", width = height, ...more] = text.split(/[x×]/);
   if (more.length > 0) throw unknownWord(word);
@@ -157,7 +150,6 @@ function side(text: string, word: string): number {
   return value;
 }
 
-/** "0.5", or "1/255". */
 function fraction(text: string, word: string): number {
   const [above = "", below = "1"] = text.split("/", 2);
   const value = Number(above) / Number(below);

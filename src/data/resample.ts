@@ -1,10 +1,8 @@
 /**
- * Images of another size, to the bit as Pillow makes them (`Image.resize`), and so as torchvision's and transformers' preprocessing do.
- *
- * An output pixel is the weighted mean of the input pixels below it. The weights come from a kernel (a triangle for bilinear, Keys' cubic
- * with a = −0.5 for bicubic) that is stretched by the factor of reduction, so nothing between two output pixels is skipped (antialiasing).
- * Rows first, then columns, each rounded to 8 bits; weights are whole numbers of 22 bits.
- * Source: Pillow, src/libImaging/Resample.c.
+ * Resizes images bit-identically to Pillow (`Image.resize`), and thus to torchvision and transformers. An output pixel is a
+ * weighted mean of input pixels. The kernel (triangle for bilinear, Keys' cubic with a = −0.5 for bicubic) is stretched by the
+ * reduction factor (antialiasing). Rows first, then columns, each rounded to 8 bits; weights are 22-bit integers. Source: Pillow,
+ * src/libImaging/Resample.c.
  */
 
 export type Filter = "bilinear" | "bicubic";
@@ -28,16 +26,16 @@ const kernels: Readonly<Record<Filter, Kernel>> = {
   },
 };
 
-/** Bits of a weight: 32 less 8 for the pixel and 2 for weights that sum to more than 1 on the way. */
+/** Bits of a weight: 32 minus 8 for the pixel and 2 for intermediate sums above 1. */
 const precision = 22;
-/** Sums begin with it, so that cutting their lower bits off rounds. */
+/** Initial value of sums, so that truncation rounds. */
 const half = 1 << (precision - 1);
 
 interface Taps {
-  /** For each output pixel where its weights begin in the input, and how many there are. */
+  /** Start and number of weights in the input, for each output pixel. */
   readonly start: Int32Array;
   readonly count: Int32Array;
-  /** `size` for each output pixel. */
+  /** `size` per output pixel. */
   readonly weights: Int32Array;
   readonly size: number;
 }
@@ -65,7 +63,7 @@ function taps(from: number, to: number, { support, weight }: Kernel): Taps {
   return { start, count, weights, size };
 }
 
-/** `lines` lines of `from` pixels to `to` pixels each. A pixel of a line is `step` values from the next, a line `pitch` from the next. */
+/** Resamples `lines` lines from `from` to `to` pixels; `step` and `pitch` are the strides of pixels and lines. */
 function along(
   source: Uint8Array,
   target: Uint8Array,
@@ -82,7 +80,7 @@ function along(
       const taken = count[out] ?? 0;
       const own = out * size;
       const place = line * targetPitch + out * targetStep;
-      // Red, green and blue in one go: twice as fast as one after the other.
+      // Three channels in one loop are twice as fast.
       if (channels === 3) {
         let [red, green, blue] = [half, half, half];
         for (let tap = 0, from = first; tap < taken; tap++, from += sourceStep) {

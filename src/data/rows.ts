@@ -1,14 +1,11 @@
-/** Samples are rows: cutting, picking and joining tensors along axis 0. */
+/** Slices, gathers and joins tensors along axis 0, which counts samples. */
 import { PithError } from "../errors.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { plainBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount, sameDims, stridesOf } from "../tensor/dims.ts";
 import { type Batch, bitsOf, type Dense } from "../tensor/types.ts";
 
-/**
- * The number of samples in named tensors.
- * @throws PithError E_DATA if there is none to count, or the tensors disagree.
- */
+/** Returns the number of samples in named tensors. @throws PithError E_DATA if there is none to count, or the tensors disagree. */
 export function sampleCount(batch: Batch, owner: string): number {
   let count: number | undefined;
   let first = "";
@@ -26,13 +23,13 @@ export function sampleCount(batch: Batch, owner: string): number {
   return count;
 }
 
-/** Samples in a batch, by its first column: states have theirs along another axis. */
+/** Counts samples by the first column, because states have them along another axis. */
 export function samplesIn(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
 }
 
-/** Rows from `start` to before `end`; numbers share memory. */
+/** Returns rows `start` to `end` (exclusive); numbers share memory. */
 export function sliceRows(dense: Dense, start: number, end: number): Dense {
   const width = rowLength(dense);
   const dims = [Math.max(0, Math.min(end, dense.dims[0] ?? 0) - start), ...dense.dims.slice(1)];
@@ -43,7 +40,7 @@ export function sliceRows(dense: Dense, start: number, end: number): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** The rows at some positions, copied; a run of consecutive ones shares memory. */
+/** Returns copied rows; consecutive ones share memory. */
 export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   const [first] = positions;
   if (first !== undefined && positions.every((position, index) => position === first + index)) {
@@ -62,10 +59,7 @@ export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/**
- * One tensor from the rows of several.
- * @throws PithError E_DATA if their types or the dimensions after the first differ, or they have none.
- */
+/** Concatenates rows. @throws PithError E_DATA if types or other dimensions differ, or a tensor is a scalar. */
 export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
@@ -101,10 +95,7 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
   return { type: first.type, dims, data } as Dense;
 }
 
-/**
- * Samples may differ in size, in their number of boxes for example: smaller ones are padded, floats with NaN, integers with 0. What has other ranks
- * or is text stays.
- */
+/** Pads samples of different sizes (such as numbers of boxes): floats with NaN, integers with 0. Text and other ranks stay. */
 export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
   const [first] = parts;
   const largest = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
@@ -141,7 +132,7 @@ export function sliceBatch(batch: Batch, start: number, end: number): Batch {
   return mapColumns(batch, (dense) => sliceRows(dense, start, end));
 }
 
-/** One batch of several. @param change what is done to the parts of a column before they are joined. @throws as `joinRows` */
+/** Concatenates batches. @param change applied to the parts of a column first. @throws as `joinRows` */
 export function joinBatches(
   parts: readonly Batch[],
   owner: string,
@@ -173,26 +164,26 @@ function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
 
 function copy(from: Dense, start: number, end: number, to: Numeric, at: number): void {
   if (from.type === "string") return;
-  // Both arrays are of one class; TypeScript sees only the union.
+  // Both arrays have the same class; TypeScript sees only the union.
   (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, at);
 }
 
-/** The same numbers in arrays of their own: a data set may fill its arrays anew for the next batch. */
+/** Copies the arrays: a data set can reuse its arrays for the next batch. */
 export function ownArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 }
 
-/** Columns as users give them, without Node Buffers. */
+/** Converts users' columns: removes Node Buffers. */
 export function plainArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) =>
     dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
   );
 }
 
-/** What inputs are called that say which tokens of a text count. */
+/** Names of attention mask inputs. */
 export const attentionMask = /attention_?mask/i;
 
-/** The column of a batch of texts that is 1 where there is a token and 0 where there is none. */
+/** Returns the column of a text batch that is 1 for tokens and 0 for padding. */
 export function attentionMaskOf(batch: Batch): Dense | undefined {
   const name = Object.keys(batch).find((column) => attentionMask.test(column));
   return name === undefined ? undefined : batch[name];

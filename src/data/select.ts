@@ -1,4 +1,4 @@
-/** Some of the samples: the first ones, disjoint parts, or a stream read into memory. */
+/** Subsets of samples: the first ones, disjoint splits, or a stream read into memory. */
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -7,7 +7,7 @@ import { pendingBatches, register } from "./pending-batch.ts";
 import { joinBatches, sampleCount, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
-/** The first `count` samples; all, if there are fewer. Of a stream, whose order is its own, the first that come. */
+/** Returns the first `count` samples, or all if there are fewer. */
 export function take(dataset: IndexedDataset, count: number): IndexedDataset;
 export function take(dataset: Dataset, count: number): Dataset;
 export function take(dataset: Dataset, count: number): Dataset {
@@ -31,7 +31,7 @@ export function take(dataset: Dataset, count: number): Dataset {
   };
 }
 
-/** The same samples in their order only: where they follow each other, and none may be left out on the way. */
+/** Returns the samples without random access, for sequences in which order matters. */
 export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const { name, count, classes, batches } = dataset;
@@ -40,7 +40,7 @@ export function streamOf(dataset: Dataset): Dataset {
   return register(stream, (options, skip) => pendingBatches(dataset, inOrder(options), skip));
 }
 
-/** Up to `count` samples drawn at random, in random order; all in their own order, if there are no more. Of a stream the first that come. */
+/** Draws up to `count` samples in random order; all in original order if there are no more; of a stream the first ones. */
 export function draw(dataset: IndexedDataset, count: number, seed: number): IndexedDataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset {
@@ -48,7 +48,7 @@ export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
 }
 
-/** `count` samples drawn at random, in random order, and the others in their own. Same data, count and seed, same samples. */
+/** Draws `count` samples in random order and returns the others in original order; reproducible by the seed. */
 export function setAside(
   dataset: IndexedDataset,
   count: number,
@@ -80,11 +80,10 @@ export function skip(dataset: Dataset, count: number): Dataset {
 }
 
 /**
- * Disjoint parts whose sizes are the given fractions of the whole, drawn at random; what the fractions leave over is in none.
- * Same data, fractions and seed, same parts. Each part keeps the order of the whole.
+ * Draws disjoint splits whose sizes are fractions of the whole; the remainder is in none. Same data, fractions and seed give the
+ * same splits. Each split keeps the original order.
  * @throws PithError E_DATA for a stream (`collect` it first), E_OPTION if a fraction is negative or they sum to more than 1.
- * @example
- * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
+ * @example const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
  */
 export function split(dataset: Dataset, fractions: readonly number[], seed: number): IndexedDataset[] {
   if (!isIndexed(dataset)) {
@@ -103,7 +102,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   let start = 0;
   return fractions.map((fraction, index) => {
     sum += fraction;
-    // Rounding the running sum, not each part, gives every sample to one part exactly.
+    // Rounding the running sum assigns every sample to exactly one split.
     const end = Math.min(dataset.count, Math.round(sum * dataset.count));
     const positions = order.slice(start, end).sort();
     start = end;
@@ -111,10 +110,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   });
 }
 
-/**
- * Reads a data set into memory, up to `limit` samples.
- * @throws PithError E_DATA if it is empty, or its batches do not fit each other.
- */
+/** Reads a data set into memory, up to `limit` samples. @throws PithError E_DATA if it is empty, or its batches differ in layout. */
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
   const batches: Batch[] = [];
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
@@ -122,7 +118,7 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   return memory(dataset.name, joinBatches(batches, dataset.name), dataset.classes);
 }
 
-/** The first samples, as many as there are of `size`. @throws PithError E_DATA if there is none. */
+/** Returns the first samples, up to `size`. @throws PithError E_DATA if there is none. */
 export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
   for await (const batch of dataset.batches({ size })) return batch;
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);

@@ -1,9 +1,7 @@
 /**
- * Texts and tokens as the inputs of a transformer: token ids, and what follows from them.
- *
- * Texts of a batch are filled up to the longest of them, or to the length that the model fixes. attention_mask is 1 where there is a token;
- * position_ids count these from 0; token_type_ids tell the texts of a pair apart; a cache of earlier tokens (past_key_values) is empty.
- * For a language model the label of a token is the one after it; −100 where there is none.
+ * Converts texts and tokens to transformer inputs. Texts are padded to the longest of the batch, or to the model's fixed length.
+ * attention_mask is 1 for tokens; position_ids count them from 0; token_type_ids distinguish the texts of a pair; the cache
+ * (past_key_values) is empty. For language models the label of a token is the next one, −100 without one.
  */
 import { PithError, someOf } from "../errors.ts";
 import { type Dim, dimsText } from "../tensor/dims.ts";
@@ -17,23 +15,21 @@ import { createTokenizer, type Encoding, noTokenizer, type TextTokenizer, type T
 import type { Dataset, IndexedDataset } from "./types.ts";
 
 export interface SequenceOptions {
-  /** Undefined for data that is tokens already. */
+  /** Undefined for data that is already tokenized. */
   readonly tokenizer?: TextTokenizer | undefined;
-  /** The most tokens of a text; what is longer is cut. Otherwise what the model was trained for. */
+  /** Maximum tokens of a text, beyond which it is truncated; default: the model's maximum. */
   readonly length?: number | undefined;
-  /** The sidecar files that were not copied to the model. */
+  /** Sidecar files that were not copied to the model. */
   readonly missingFiles?: string | undefined;
-  /** The model predicts the next token: labels follow from the tokens. */
+  /** Whether the model predicts the next token, so that labels follow from the tokens. */
   readonly language?: boolean;
 }
 
 /**
- * Texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) as a model's inputs.
- * @throws PithError E_DATA, on reading, if an input can be made of neither the text nor another column of its name.
- * @example
- * const tokenizer = await openTokenizer("minilm");
- * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");
- * const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
+ * Converts texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) to a model's inputs.
+ * @throws PithError E_DATA, on reading, if neither text nor a column of its name provides an input.
+ * @example const tokenizer = await openTokenizer("minilm"); if (tokenizer === undefined) throw new Error("minilm has no
+ * tokenizer.json"); const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
  */
 export function tokenize(
   dataset: IndexedDataset,
@@ -63,7 +59,7 @@ export function tokenization(
   return (batch) => tokenizeBatch(batch, inputs, options, owner);
 }
 
-/** Pairs of columns that are two texts of one sample, as public data sets call them. */
+/** Column names of text pairs in public data sets. */
 const pairs = [
   ["text", "text_pair"],
   ["sentence1", "sentence2"],
@@ -76,7 +72,7 @@ const pairs = [
 ] as const;
 const singles = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
 
-/** Which columns of a batch are the text, or the two texts, of a sample; undefined if there is no text. @throws PithError E_DATA if that is not clear. */
+/** Returns the one or two text columns of a batch; undefined without text. @throws PithError E_DATA if they are ambiguous. */
 export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
   const files = imageFiles(batch);
   const texts = Object.keys(batch).filter(
@@ -100,8 +96,8 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
 }
 
 /**
- * The only column of text, where its name does not say that it is the text.
- * @throws PithError E_DATA where it holds numbers, or as `textColumns` does.
+ * Returns the only text column if its name does not say that it is text.
+ * @throws PithError E_DATA if it contains numbers, or as `textColumns`.
  */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
   const [column, pair] = textColumns(batch, owner) ?? [];
@@ -116,7 +112,7 @@ export function unusualTextColumn(batch: Batch, owner: string): string | undefin
   return column;
 }
 
-/** The input that takes token ids: called so, or the only one of whole numbers in N×T. */
+/** Returns the input of token ids: by name, or the only integer input N×T. */
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
   const named = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
   if (named !== undefined) return named;
@@ -127,7 +123,7 @@ export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefine
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** Whether a model scores, at every token, all tokens that may come next. `architecture` is what config.json says, if it says anything. */
+/** Returns whether a model scores all next tokens at every token. `architecture` comes from config.json. */
 export function isLanguageModel(
   inputs: readonly ModelInput[],
   outputs: readonly ModelInput[],
@@ -140,7 +136,7 @@ export function isLanguageModel(
   const dims = answer?.type?.dims;
   const classes = dims?.[2];
   if (dims?.length !== 3 || typeof classes !== "number") return false;
-  // Of few classes each token has one of its own: a tagger.
+  // With few classes, the model is a tagger.
   return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
 }
 
@@ -207,7 +203,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   return texts.map((text, row) => tokenizer.encode(text, others[row], longest));
 }
 
-/** Keys and values of no earlier token: of two free axes the first counts samples, the other tokens. */
+/** Returns an empty cache: the first of two free axes counts samples, the other tokens. */
 function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";

@@ -1,4 +1,4 @@
-/** What the files beside a model say of it, and what its inputs say: how data is to be read for it. */
+/** Reads the files beside a model (configuration, tokenizer) that determine how its data is read. */
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
 import type { Model } from "../graph/model.ts";
 import type { ModelInput } from "./bind.ts";
@@ -11,21 +11,21 @@ import { findStates } from "./states.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "./tokenizer.ts";
 
 export interface Sidecars {
-  /** preprocessor_config.json */
+  /** From preprocessor_config.json. */
   readonly preprocessing: Preprocessing | undefined;
-  /** tokenizer.json */
+  /** From tokenizer.json. */
   readonly tokenizer: TextTokenizer | undefined;
   /** id2label of config.json, in the order of ids. */
   readonly classes: readonly string[] | undefined;
-  /** "BertForSequenceClassification": architectures of config.json. */
+  /** Architecture in config.json: "BertForSequenceClassification". */
   readonly architecture: string | undefined;
-  /** The files that were not copied to the model when it was written, with the folder that they are in. */
+  /** The files that were not copied with the model, with their folder. */
   readonly missingFiles?: string | undefined;
 }
 
 /**
- * Reads the files that exporters put beside a model, or into the folder above it.
- * @throws PithError E_DATA with the file that is there and not understood.
+ * Reads the files that exporters put beside a model, or into the folder above.
+ * @throws PithError E_DATA with the invalid file.
  */
 export async function readSidecars(modelPath: string): Promise<Sidecars> {
   const own = folderOf(modelPath);
@@ -41,7 +41,7 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
   const images = await first((folder) => readSettings(joinPath(folder, "preprocessor_config.json")));
   const { architectures } = config ?? {};
   return {
-    // Feature extractors of sound have a file of the same name, which says nothing of images.
+    // Feature extractors of sound have the same file name.
     preprocessing:
       images === undefined || images.sampling_rate !== undefined ? undefined : fromPreprocessorConfig(images),
     tokenizer: await first(openTokenizer),
@@ -50,7 +50,7 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
   };
 }
 
-/** Sidecar files: those that are read here, and those that transformers.js reads with them. */
+/** Files that are read here, or by transformers.js. */
 export const sidecarNames: readonly string[] = [
   "chat_template.jinja",
   "config.json",
@@ -62,29 +62,28 @@ export const sidecarNames: readonly string[] = [
   "tokenizer_config.json",
 ];
 
-/** Sidecar files of a model, in its folder or the one above: name and path of each. */
+/** Returns name and path of the sidecar files in a model's folder or the one above. */
 export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
 
-/** Those that the same search would not find from another folder. */
+/** Returns the sidecar files that the same search would not find from another folder. */
 export async function sidecarsMissingAt(modelPath: string, folder: string): Promise<readonly Named[]> {
   const there = new Map(await sidecarsAt(folder));
   return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
 }
 
-/** Which of these files are links that lead out of their folder. They may be private, and results are published. */
+/** Returns links that lead out of their folder: their targets can be private, and results are published. */
 export async function outerLinksAmong(files: readonly Named[]): Promise<readonly Named[]> {
   const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
   return files.filter((_, index) => areOuter[index]);
 }
 
-/** The key under which a model's metadata says which sidecar files were not copied to it, and from which folder: "minilm/config.json, minilm/tokenizer.json". */
+/** Metadata key of sidecar files that were not copied: "minilm/config.json, minilm/tokenizer.json". */
 const missingKey = "pith.sidecars";
 
-/** The recorded files, as text. */
 export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
 
 /**
- * Records in a model which sidecar files of its source its new folder lacks. The name of the folder is recorded, not its path.
+ * Records the sidecar files that the new folder of a model lacks, with the name of their folder, not its path.
  * @returns The paths of the files.
  */
 export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
@@ -105,7 +104,7 @@ async function sidecarsAt(folder: string): Promise<readonly Named[]> {
   return found;
 }
 
-/** Names that an exporter made up where there were none ("LABEL_0") are none. */
+/** Placeholder names ("LABEL_0") do not count. */
 function classNames(id2label: unknown): readonly string[] | undefined {
   if (typeof id2label !== "object" || id2label === null) return undefined;
   const names = Object.entries(id2label)
@@ -115,7 +114,7 @@ function classNames(id2label: unknown): readonly string[] | undefined {
   return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
 }
 
-/** How the data sets of a model are opened: classes, windows of tokens, frames of sound, in order or not. `rate`: in Hz, where `--set` gives it. */
+/** Returns how a model's data sets are opened. `rate`: in Hz, from `--set`. */
 export function readingFor(
   model: Model,
   beside: Sidecars,
@@ -128,7 +127,7 @@ export function readingFor(
   const { length } = stated;
   const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
   const frames = stated.frames ?? usualFrames(model, rate);
-  // A cache of tokens is a state too, which is empty wherever a sequence begins.
+  // A cache of tokens is also a state, but it is empty at the start of each sequence.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
     inputs: feeds,
@@ -141,19 +140,19 @@ export function readingFor(
 
 const usualWindow = 128;
 
-/** The input that takes sound: floats, and no state. */
+/** Returns the sound input: a float input that is not a state. */
 export function soundInput(model: Model): ModelInput | undefined {
   const states = findStates(model, []).map(({ input }) => input);
   const floats = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");
   return floats.find(({ name }) => !states.includes(name)) ?? floats[0];
 }
 
-/** The input that takes the number of samples a second. */
+/** Returns the sample rate input. */
 export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined {
   return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
 }
 
-/** Frames as long as the input is; those of Silero's voice detector, whose shape says nothing, by the inputs that only it has. */
+/** Returns frames of the input's length; those of Silero's voice detector are detected by its inputs. */
 export function usualFrames(model: Model, rate = 16000): FrameOptions | undefined {
   const dims = soundInput(model)?.type?.dims;
   const last = dims?.at(-1);

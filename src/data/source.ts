@@ -1,23 +1,21 @@
-/** What lies at a path, before any part of it is read: parts of its own, or samples that may be divided. */
+/** Data at a path before a split is selected. */
 import { PithError } from "../errors.ts";
 import { isIndexed } from "./indexed.ts";
 import { split } from "./select.ts";
 import type { Dataset, Part } from "./types.ts";
 
 export interface Source {
-  /** What errors call it. */
+  /** Name for error messages. */
   readonly owner: string;
-  /** What is read where no part is named. */
+  /** Reads the default split. */
   usual(): Promise<Dataset>;
-  /** The parts that it has. */
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
-  /** It has no parts, and any of its samples may train or test. What else has no parts are test samples. */
+  /** Whether there are no splits and any sample can be used to train or test; other data without splits is for testing. */
   readonly divisible: boolean;
 }
 
 const partNames = ["train", "test"] as const;
 
-/** What becomes of what is found for each part. */
 export function partsOf<A, B>(
   found: { readonly [part in Part]?: A | undefined },
   change: (one: A, part: Part) => B | undefined,
@@ -30,14 +28,14 @@ export function partsOf<A, B>(
   return Object.fromEntries(parts);
 }
 
-/** Parts, of which one is read where none is named: the test part, if there is one. */
+/** Creates a source of splits; the default is the test split. */
 export function ofParts(owner: string, parts: Source["parts"], wanted?: Part): Source {
   const usual = parts[wanted ?? "test"] ?? parts.train;
   if (usual === undefined) throw new Error(`${owner} has no parts.`);
   return { owner, usual, parts, divisible: false };
 }
 
-/** Samples that are all of one part. */
+/** Creates a source whose samples all belong to one split. */
 export function ofPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
   return ofParts(owner, { [part]: read });
 }
@@ -47,9 +45,9 @@ export function ofSamples(dataset: Dataset): Source {
 }
 
 /**
- * The part of that name, or the usual one.
- * @param tested the number of test samples, by the number of all samples, where one set is divided.
- * @throws PithError E_DATA for one that is not there.
+ * Returns a split, or the default one.
+ * @param tested returns the number of test samples for a number of samples, if a set is divided.
+ * @throws PithError E_DATA for a missing split.
  */
 export async function readPart(
   { owner, usual, parts, divisible }: Source,
@@ -64,10 +62,10 @@ export async function readPart(
   throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${found}.`);
 }
 
-/** Number of test samples where one set is divided into two parts: a fifth. They are drawn with seed 0. */
+/** Number of test samples of a divided set: a fifth, drawn with seed 0. */
 export const usuallyTested = (count: number): number => 0.2 * count;
 
-/** @throws PithError E_DATA for the training part of samples too few to have two; they are test samples. */
+/** @throws PithError E_DATA for the training split of too few samples, which are all test samples. */
 function portion(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const share = tested(dataset.count) / Math.max(1, dataset.count);

@@ -1,10 +1,8 @@
 /**
- * Models that carry something from one step to the next: an output is fed as an input the next time.
- *
- * Which output belongs to which input is stored with the model, or guessed: an input that the data does not give takes the output of its type
- * and shape; where several would fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then their order. The only output is the
- * answer, and a state only by name.
- * States begin as zeros, at the first sample and wherever the data says that something new begins (the column "begin").
+ * Stateful models: an output is fed as an input at the next step. The pairs are stored in the model or guessed: an input without
+ * data takes an output of its type and shape, by name if several fit (state and stateN, h0 and hn, past.0 and present.0), then by
+ * order. A single output is the prediction unless its name matches. States are zero at the first sample and where "begin" is
+ * true.
  */
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
@@ -12,7 +10,7 @@ import { bytesFor, viewBytes } from "../tensor/dense.ts";
 import { type Dim, dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** The column that marks samples before which states are zeros: bool [N]. */
+/** The column that marks samples at which states are reset: bool [N]. */
 export const beginColumn = "begin";
 
 /** An output that is fed as an input at the next step. */
@@ -26,18 +24,18 @@ interface Port {
   readonly type: ValueType | undefined;
 }
 
-/** What finding states needs to know of a model; `Model` has it. */
+/** The part of a `Model` that finding states needs. */
 export interface StatefulModel {
   readonly graph: { readonly feeds: readonly Port[]; readonly outputs: readonly Port[] };
   readonly header: { readonly metadata: Map<string, string> };
 }
 
-/** The key under which a model's metadata lists its states. */
+/** Metadata key of the states. */
 const statesKey = "pith.states";
 
 /**
- * Says which outputs of a model are fed as which inputs at the next step: stored in the model, and in the file if it is saved.
- * @throws PithError E_NAME for an input or output that the model does not have.
+ * Stores which outputs of a model are fed as which inputs at the next step.
+ * @throws PithError E_NAME for an unknown input or output.
  */
 export function setStates(model: StatefulModel, states: readonly State[]): void {
   const { feeds, outputs } = model.graph;
@@ -54,7 +52,7 @@ function requireNamed(ports: readonly Port[], name: string, kind: string): void 
   throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${known}.`);
 }
 
-/** "stateN=state", as flags say it: the output, then the input that takes it. @throws PithError E_OPTION */
+/** Parses "stateN=state": the output, then the input. @throws PithError E_OPTION */
 export function parseState(text: string): State {
   const at = text.indexOf("=");
   const [output, input] = [text.slice(0, at), text.slice(at + 1)];
@@ -64,12 +62,12 @@ export function parseState(text: string): State {
   });
 }
 
-/** The states of a model: those it says, or those guessed for inputs that the data (`given`: the names of its columns) does not give. */
+/** Returns the stored states, and guesses for inputs that the data (columns `given`) does not provide. */
 export function findStates(model: StatefulModel, given: readonly string[]): readonly State[] {
   const { feeds, outputs } = model.graph;
   const stored = storedStates(model).filter(({ input }) => !given.includes(input));
   const open = feeds.filter(({ name }) => !given.includes(name) && !stored.some(({ input }) => input === name));
-  // A model with one input is fed with whatever the data holds.
+  // The only input is fed from the data.
   if (feeds.length < 2 || open.length === 0) return stored;
   const free = outputs.filter(({ name }) => !stored.some(({ output }) => output === name));
   const fits = open.map((input) => free.filter((output) => matches(input.type, output.type)));
@@ -89,7 +87,7 @@ export function findStates(model: StatefulModel, given: readonly string[]): read
     const rivals = open.filter(
       (other, at) => !found.some((state) => state.input === other.name) && sameFits(fits[at], fits[index]),
     );
-    // As many inputs as outputs of one shape: they are listed in one order.
+    // Equal numbers of inputs and outputs with one shape have the same order.
     if (outputs.length > 1 && left.length === rivals.length) take(input, left[0]);
   });
   return [...stored, ...found];
@@ -111,7 +109,7 @@ function sameFits(a: readonly Port[] | undefined, b: readonly Port[] | undefined
   return a !== undefined && b !== undefined && a.length === b.length && a.every((port, index) => port === b[index]);
 }
 
-/** Whether an output can be an input: same type, as many axes, no two different fixed sizes. Numbers of one axis or none are no states. */
+/** Returns whether type and rank match and no fixed sizes differ. States have at least two axes. */
 function matches(input: ValueType | undefined, output: ValueType | undefined): boolean {
   if (input === undefined || output === undefined || input.type !== output.type) return false;
   const [a, b] = [input.dims, output.dims];
@@ -123,11 +121,11 @@ function compatible(a: Dim, b: Dim | undefined): boolean {
   return typeof a !== "number" || typeof b !== "number" || a === b;
 }
 
-/** Words that say before or after, and nothing of what a state is. */
+/** Words for before and after, which do not identify a state. */
 const beforeAndAfter =
   /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
 
-/** "state" and "stateN", "h0" and "hn", "past_key_values.0.key" and "present.0.key". */
+/** Matches "state" and "stateN", "h0" and "hn", "past_key_values.0.key" and "present.0.key". */
 function alike(input: string, output: string): boolean {
   const bare = (name: string): string => name.replaceAll(beforeAndAfter, "").replaceAll(/[^a-z0-9]/gi, "");
   const [a, b] = [bare(input), bare(output)];
@@ -135,14 +133,13 @@ function alike(input: string, output: string): boolean {
   return a !== "" && a.replace(/0$/, "").toLowerCase() === b.replace(/[nN]$/, "").toLowerCase();
 }
 
-/** "state from stateN", for what is stated. */
 export function statesText(states: readonly State[]): string {
   return states.map(({ input, output }) => `${input} from ${output}`).join(", ");
 }
 
 /**
- * Zeros of a state's shape, for one sample.
- * @param size what a dimension is, where the model decides it; all others count samples.
+ * Returns zeros in a state's shape for one sample.
+ * @param size resolves a dimension that the model fixes; others count samples.
  */
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
@@ -156,7 +153,7 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   return viewBytes(type, fixed, new Uint8Array(bytesFor(type, elementCount(fixed))));
 }
 
-/** An output as the input of the next step. @throws PithError E_DATA if the output is another shape now. */
+/** Returns an output as the next input. @throws PithError E_DATA if its shape has changed. */
 export function carried(outputs: Batch, { output, input }: State, before: Dense): Dense {
   const dense = outputs[output];
   if (dense !== undefined && dense.type === before.type && dense.data.length === before.data.length) {

@@ -1,7 +1,4 @@
-/**
- * Batches that are written once and read in order, or sample by sample, as often as wanted: in memory while there is room, the rest in a
- * temporary file. What is read back is what was written, to the bit.
- */
+/** Stores batches to be read several times, in order or by sample: in memory while there is room, else in a temporary file. */
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
 import { PithError } from "../errors.ts";
 import { bytesOf, viewBytes, zeros } from "../tensor/dense.ts";
@@ -12,15 +9,15 @@ import { rowLength, sampleCount } from "./rows.ts";
 export interface BatchStore {
   readonly name: string;
   readonly count: number;
-  /** Names of the columns: those of the first batch. */
+  /** Column names of the first batch. */
   readonly columns: readonly string[];
   /** The batch must not change afterwards. @throws PithError E_FILE if the disk is full, E_UNSUPPORTED in a browser without room */
   add(batch: Batch): Promise<void>;
-  /** All batches, in order. @param columns The ones that are read (all) */
+  /** Yields all batches in order. @param columns The columns to read (all) */
   batches(columns?: readonly string[]): AsyncGenerator<Batch>;
-  /** The batch that was added at this place. @throws PithError E_DATA if there is none */
+  /** @throws PithError E_DATA if there is no such batch */
   batch(place: number): Promise<Batch>;
-  /** The samples at some positions, as one batch. @throws PithError E_DATA where they are of several sizes */
+  /** Returns samples as one batch. @throws PithError E_DATA if their sizes differ */
   gather(positions: Uint32Array): Promise<Batch>;
   release(): Promise<void>;
 }
@@ -31,15 +28,15 @@ export interface Storage {
 }
 
 export interface StorageOptions {
-  /** Bytes in memory, of all stores together (a quarter of what is available). */
+  /** Bytes in memory for all stores together (a quarter of the available memory). */
   readonly memory?: number;
   readonly file?: () => Promise<ScratchFile>;
 }
 
-/** Other things need memory, too: the model, the runtime, a batch on its way through it. */
+/** The model, the runtime and batches in use need memory, too. */
 const shareOfMemory = 1 / 4;
 
-/** Room for batches that do not fit in memory. The opener releases it, also after a failure. */
+/** Opens storage for batches. The caller releases it, also after a failure. */
 export function openStorage(options: StorageOptions = {}): Storage {
   const room: Room = { left: options.memory ?? shareOfMemory * availableMemory() };
   const stores = new Set<Store>();
@@ -57,7 +54,7 @@ export function openStorage(options: StorageOptions = {}): Storage {
 }
 
 interface Room {
-  /** Bytes that may still be kept in memory. */
+  /** Remaining bytes in memory. */
   left: number;
 }
 
@@ -135,7 +132,7 @@ class Store implements BatchStore {
   }
 
   async #keep(dense: Dense): Promise<Dense | OnDisk> {
-    // Text is small beside numbers, and has no bytes to write.
+    // Text is small and has no bytes to write.
     if (dense.type === "string") return dense;
     const bytes = bytesOf(dense);
     if (bytes.byteLength <= this.#room.left) {

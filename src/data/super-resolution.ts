@@ -1,7 +1,4 @@
-/**
- * Images for networks that enlarge them: the image in the size that the model gives is the label, and the same image made smaller
- * (bicubic, as the literature on super-resolution has it) is what the model is fed with. Both have the values that the model knows.
- */
+/** Data for super-resolution: the image in the output size is the label, and its bicubic reduction is the input. */
 import type { ValueType } from "../graph/graph.ts";
 import type { Batch } from "../tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
@@ -25,7 +22,7 @@ interface Ports {
   readonly outputs: readonly { readonly name: string; readonly type: ValueType | undefined }[];
 }
 
-/** How a model enlarges images; undefined for one that does not: with one image in and one out, of as many channels and whole times the size. */
+/** Returns how a model enlarges images; undefined unless one image input and output have the same channels and an integer factor. */
 export function enlargement({ feeds, outputs }: Ports): Enlargement | undefined {
   const [input, ...more] = feeds;
   const [output, ...others] = outputs;
@@ -38,7 +35,7 @@ export function enlargement({ feeds, outputs }: Ports): Enlargement | undefined 
   return whole ? { input, output, small: from.size, large: to.size } : undefined;
 }
 
-/** The data set as `enlargement` describes it: the model's input, and "label" in the shape of its output. */
+/** Returns the model's input, and "label" in the shape of its output. */
 export function enlarged(dataset: Dataset, { input, output, small, large }: Enlargement, how: Preprocessing): Dataset {
   const found = { input: plainInput(input), output: plainInput(output), small, large };
   const settings = { owner: dataset.name, found, how };
@@ -73,7 +70,6 @@ function smaller(batch: Batch, geometry: { readonly resize: Extent; readonly fil
   return { ...batch, [images.name]: fitStored(stored, images, geometry) };
 }
 
-/** "enlarges 128x128 to 256x256", for what is stated. */
 export function enlargementText({ small, large }: Enlargement): string {
   const [from, to] = [small, large].map((size) => geometryText({ resize: size }).replace("resize=", ""));
   return `enlarges ${from} to ${to}`;

@@ -1,4 +1,4 @@
-/** Tables: .csv and .tsv, of numbers, of text, or of both. */
+/** Reads .csv and .tsv tables of numbers, text, or both. */
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
@@ -8,18 +8,17 @@ import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from 
 import type { IndexedDataset } from "./types.ts";
 
 export interface TableOptions {
-  /** The names of the classes in the model's order, for labels that are names; otherwise they are numbered as they sort. */
+  /** Class names in the model's order; by default label names are sorted. */
   readonly classes?: readonly string[] | undefined;
-  /** What the model is fed with: a column of such a name is an input and no label; of a table of numbers, where that input takes one a sample. */
+  /** Inputs of the model: a column with the name of a scalar input is fed to it and is not a label. */
   readonly inputs?: readonly ModelInput[];
 }
 
 /**
- * A .csv (or .tsv) table. The column called label, target, class, score, y or the like is the label: a number, or the name of a class. Of a
- * table of numbers the other columns, in order, are "features", float32 N×F, but for those that the model has inputs for; where some hold
- * text, each is a column of its own.
- * The first line names the columns, unless a number stands in it beside text: then they are "text", "text_pair" and the label.
- * @throws PithError E_DATA with line and column of what is missing or does not fit, and for two columns of one name.
+ * Reads a .csv or .tsv table. The column label, target, class, score, y or the like is the label: a number or a class name. In a
+ * numeric table the other columns are "features", float32 N×F, except those of model inputs; with text, each column is separate.
+ * The first line is a header, unless it has a number beside text: then columns are "text", "text_pair" and the label.
+ * @throws PithError E_DATA with line and column of missing or invalid values, and for duplicate column names.
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   const { titles, rows } = table(name, text);
@@ -74,7 +73,7 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
   return memory(name, withLabel(columns, name, inputs), classes);
 }
 
-/** Whether an input takes one number, or one text, of a sample. */
+/** Returns whether an input takes one value per sample. */
 function takesOne({ type }: ModelInput): boolean {
   return type?.dims?.slice(1).every((dim) => dim === 1) === true;
 }
@@ -98,7 +97,7 @@ function table(
   return { titles: header.fields.map((title) => title.trim()), rows: below };
 }
 
-/** What the columns of a table without a header are: one text or two, and a label. */
+/** Returns the titles of a table without header: one or two texts, and a label. */
 function untitled(numeric: readonly boolean[], name: string): readonly string[] {
   const texts = ["text", "text_pair"];
   const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));

@@ -1,17 +1,17 @@
-/** The texts of a file themselves, for models that continue them: the lines of a .txt, or a column of a table. */
+/** Reads the texts of a file for generative models: lines of a .txt, or a column of a table. */
 import { fileKind, readText } from "#platform";
 import { openDataset } from "./open.ts";
 import { textColumns, unusualTextColumn } from "./sequences.ts";
 
 export interface Texts {
   readonly texts: readonly string[];
-  /** The column they stand in, where its name does not say that it is the text. */
+  /** The column, if its name does not say that it is text. */
   readonly column?: string | undefined;
 }
 
 const rows = 1024;
 
-/** @returns no texts of what is neither. @throws PithError E_DATA as `openDataset`, and where it is not clear which column is meant. */
+/** @returns no texts for other files. @throws PithError E_DATA as `openDataset`, and for ambiguous columns. */
 export async function textsIn(path: string): Promise<Texts> {
   if ((await fileKind(path)) !== "file") return { texts: [] };
   if (path.endsWith(".txt")) return { texts: (await readText(path)).split("\n").filter((line) => line.trim() !== "") };

@@ -1,8 +1,6 @@
 /**
- * Text as token ids, by the tokenizer.json of a model (the format of Hugging Face's tokenizers), and what of text fits a model.
- *
- * A text that is too long loses its end, but keeps the marks that the tokenizer puts around it ([CLS] … [SEP]); of a pair the longer one
- * loses first.
+ * Tokenizes text by a model's tokenizer.json (Hugging Face). Truncation keeps the marks around a text ([CLS] … [SEP]); of a pair
+ * the longer text is cut first.
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
@@ -19,30 +17,30 @@ export interface Encoding {
 export interface TextTokenizer {
   readonly name: string;
   readonly vocabularySize: number;
-  /** The most tokens that the model was trained for; undefined where no file says. */
+  /** Maximum tokens of the model; undefined if no file specifies it. */
   readonly longest: number | undefined;
-  /** The id that fills shorter texts of a batch. */
+  /** The padding id. */
   readonly padding: number;
   readonly paddingSide: "left" | "right";
-  /** The id of what is not in the vocabulary; undefined where everything can be said by the tokens that there are. */
+  /** The id of unknown tokens; undefined if the vocabulary covers all text. */
   readonly unknown?: number | undefined;
-  /** What `createTokenizer` made it of; absent for a tokenizer of another making, which stays in its thread. */
+  /** Arguments of `createTokenizer`; absent for custom tokenizers, which stay in their thread. */
   readonly files?: TokenizerFiles;
-  /** One text or two, with the marks around them, at most `longest` tokens if that is given. */
+  /** Encodes one or two texts with their marks, in at most `longest` tokens. */
   encode(text: string, pair?: string, longest?: number): Encoding;
-  /** The tokens of a text alone, without marks. */
+  /** Encodes a text without marks. */
   plain(text: string): readonly number[];
 }
 
-/** The name of tokenizer.json, what it holds, and what tokenizer_config.json and config.json hold. */
+/** The name of tokenizer.json, and the contents of tokenizer.json, tokenizer_config.json and config.json. */
 export type TokenizerFiles = readonly [name: string, file: PlainObject, settings: PlainObject, model: PlainObject];
 
-/** transformers writes 10^30 where nothing limits the length. */
+/** transformers writes 10^30 for an unlimited length. */
 const noLimit = 1e6;
 
 /**
- * The tokenizer in a folder, or undefined if there is no tokenizer.json.
- * @throws PithError E_DATA if it is none that is understood.
+ * Opens the tokenizer in a folder; undefined without tokenizer.json.
+ * @throws PithError E_DATA if it is invalid.
  * @example const tokenizer = await openTokenizer("minilm");
  */
 export async function openTokenizer(folder: string): Promise<TextTokenizer | undefined> {
@@ -56,7 +54,7 @@ export async function openTokenizer(folder: string): Promise<TextTokenizer | und
   return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
 }
 
-/** The tokenizer beside a model or in the folder above it (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
+/** Opens the tokenizer beside a model or in the folder above (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
 export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer | undefined> {
   const folder = folderOf(modelPath);
   return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));
@@ -77,10 +75,10 @@ export function noTokenizer(
   });
 }
 
-/** Levels of arrays and objects in a file of settings: code that walks them calls itself for each. */
+/** Maximum nesting of settings: code that reads them is recursive. */
 const maxDepth = 100;
 
-/** A JSON file that holds an object; undefined if it is not there. @throws PithError E_DATA if it holds something else. */
+/** Reads a JSON object; undefined if the file does not exist. @throws PithError E_DATA for other contents. */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
   let parsed: unknown;
@@ -96,7 +94,7 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
   throw new PithError("E_DATA", `${path} should hold an object.`);
 }
 
-/** A tokenizer from the contents of its files. @throws PithError E_DATA if it is of a kind that is not understood. */
+/** Creates a tokenizer from its files. @throws PithError E_DATA for an unknown kind. */
 export function createTokenizer(
   name: string,
   file: PlainObject,
@@ -117,7 +115,7 @@ export function createTokenizer(
     throw new PithError("E_DATA", text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);
-  // The library gives words that a vocabulary of whole words lacks no id at all.
+  // The library returns no id for words that a whole-word vocabulary lacks.
   const known = (ids: readonly (number | undefined)[]): readonly number[] =>
     ids.map((id) => {
       const found = id ?? unknown ?? 0;
@@ -150,7 +148,7 @@ export function createTokenizer(
   };
 }
 
-/** Takes tokens off the ends of the texts inside of their marks. */
+/** Truncates the texts inside their marks. */
 function shortened(
   { ids, types }: Encoding,
   first: readonly number[],
@@ -160,7 +158,7 @@ function shortened(
   const marks = ids.length - first.length - second.length;
   const firstAt = positionOf(ids, first, 0);
   const secondAt = second.length === 0 ? ids.length : positionOf(ids, second, firstAt + first.length);
-  // Marks that are not around the texts but among them leave no choice but a plain cut.
+  // Marks between the texts require plain truncation.
   if (marks < 0 || marks > longest || firstAt < 0 || secondAt < 0) {
     return { ids: ids.slice(0, longest), types: types.slice(0, longest) };
   }
@@ -191,7 +189,7 @@ function paddingId(library: LibraryTokenizer, settings: PlainObject, model: Plai
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
-/** By its word, or, in a vocabulary that is a list, by its place. */
+/** By token, or by index if the vocabulary is a list. */
 function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place }: PlainObject): number | undefined {
   if (typeof place === "number") return place;
   return typeof token === "string" ? library.token_to_id(token) : undefined;

@@ -1,9 +1,6 @@
 /**
- * Running text as a language model is trained and judged on it: windows of n tokens, each with the token that follows as its label.
- *
- * The windows of a text lie one behind the other, so the label of a window's last token is the first token of the next window; what is left
- * at the end is dropped. Files of sequences that have nothing to do with each other say so by their name (`_64x120_u16le.bin`): there the
- * last token has no label (−100).
+ * Running text for language models: consecutive windows of n tokens, labeled with the next token. The remainder is dropped. File
+ * names of independent sequences contain their size (`_64x120_u16le.bin`); their last tokens have no label (−100).
  */
 
 import { PithError } from "../errors.ts";
@@ -13,10 +10,10 @@ import { indexed } from "./indexed.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 import type { IndexedDataset } from "./types.ts";
 
-/** What is said about the tokens of a file by its name. */
+/** The format of a token file, by its name. */
 export interface TokenFile {
   readonly width: 2 | 4;
-  /** Sequences and their length, where the file holds separate ones. */
+  /** Number and length of independent sequences. */
   readonly sequences: readonly [count: number, length: number] | undefined;
 }
 
@@ -40,8 +37,8 @@ interface Tokens {
 const noLabel = -100n;
 
 /**
- * The windows of a file of token ids: "tokens", int64 [N, length], and "label", the token after each.
- * @throws PithError E_DATA if the file is too short, or not of the size that its name says.
+ * Returns the windows of a file of token ids: "tokens", int64 [N, length], and "label", the next token of each.
+ * @throws PithError E_DATA if the file is too short, or its size does not match its name.
  */
 export function tokensInFile(source: ByteSource, format: TokenFile, length: number): IndexedDataset {
   const { width, sequences } = format;
@@ -69,7 +66,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
 }
 
 /**
- * The windows of a running text, as `tokensInFile` has them. Tokens are held in memory, at four bytes each.
+ * Returns the windows of a text like `tokensInFile`. Tokens take four bytes each in memory.
  * @throws PithError E_DATA if the text is too short for a window.
  */
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
@@ -88,10 +85,10 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
 
-/** Characters that are tokenized at a time: no tokenizer need hold a whole book. */
+/** Characters tokenized at a time, so that a tokenizer need not process a whole book. */
 const pieceLength = 2 ** 16;
 
-/** Pieces that begin at the beginning of a line, where words and their tokens begin too. */
+/** Yields pieces that begin at line starts, where tokens begin, too. */
 export function* pieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
@@ -104,7 +101,7 @@ export function* pieces(text: string): Iterable<string> {
   }
 }
 
-/** Windows of `length` tokens; with `followed`, the token behind a window is the label of its last one. */
+/** Returns windows of `length` tokens; `followed`: the next token labels the last one. */
 function windows(name: string, tokens: Tokens, length: number, followed: boolean): IndexedDataset {
   const count = Math.floor((tokens.count - (followed ? 1 : 0)) / length);
   if (count < 1) {

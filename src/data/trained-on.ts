@@ -1,6 +1,5 @@
 /**
- * What a model was trained on, where its samples have no parts of their own and were divided: written into the model, so that whoever tests it on
- * the same samples, in whichever file, tests it on the others.
+ * Records in a model on which samples of a divided data set it was trained, so that later tests exclude them.
  *
  *     pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
  */
@@ -14,11 +13,11 @@ import type { IndexedDataset } from "./types.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/** The name of the file, how many samples it has, and their `printOf`. */
+/** File name, number of samples, and their `printOf`. */
 const entry = v.tuple([v.string(), v.number(), v.string()]);
 type Entry = v.InferOutput<typeof entry>;
 
-/** The entry of a model that is going to be trained on one part of divided data, and tested on another. */
+/** Returns the entry of a model that will be trained on a part of divided data. */
 export async function trainedEntry(
   model: Recording,
   path: string,
@@ -29,7 +28,7 @@ export async function trainedEntry(
   return JSON.stringify([...recorded(model).filter((one) => !isSame(one, own)), own]);
 }
 
-/** "the model was trained on the others", and in which file, if that has another name; undefined if it was not. */
+/** Returns a note that the model was trained on the other samples, and the file if its name differs; undefined otherwise. */
 export async function trainedOn(
   model: Recording,
   path: string,
@@ -47,10 +46,10 @@ function isSame([, count, print]: Entry, [, ownCount, ownPrint]: Entry): boolean
   return count === ownCount && print === ownPrint;
 }
 
-/** Samples that are hashed: whole files may have gigabytes. */
+/** Number of hashed samples, because files can be large. */
 const most = 64;
 
-/** A hash of samples spread evenly from the first to the last, without labels, which are numbered as a model names its classes. */
+/** Hashes evenly spread samples without labels, whose numbers depend on the model. */
 async function printOf(all: IndexedDataset): Promise<string> {
   const count = Math.min(most, all.count);
   const positions = Uint32Array.from({ length: count }, (_, at) =>
@@ -61,7 +60,7 @@ async function printOf(all: IndexedDataset): Promise<string> {
   return (await contentHash(memory(all.name, hashed))).slice(0, 16);
 }
 
-/** Metadata that others wrote may hold anything: what is not of this form is not read. */
+/** Other tools can write any metadata, so invalid entries are ignored. */
 function recorded({ header }: Recording): readonly Entry[] {
   try {
     const found: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");

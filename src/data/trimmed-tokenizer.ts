@@ -1,18 +1,15 @@
 /**
- * A tokenizer with fewer tokens, which gives the same tokens for given texts.
+ * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur, added and special
+ * ones, and single characters and bytes; they keep their order and get the ids 0, 1, 2, …
  *
- * What stays: tokens that occur in the texts; added and special ones; what any text can be said by (single characters and bytes). Tokens stay in
- * their order and get the ids 0, 1, 2, …
- *
- * Longest match (WordPiece) and the best of all splits (Unigram) find the same tokens where those that are never found are gone. Byte pair encoding
- * merges the pair of the least rank again and again: the merges that a text needs stay, in their order, so that at each step the least of them is the one
- * that it was. They are the merges that make each of its tokens of single characters: none reaches beyond a token, since it would have become part of it.
+ * Longest match (WordPiece) and best split (Unigram) do not depend on unused tokens. Byte pair encoding merges the pair of lowest
+ * rank repeatedly. The merges that build the kept tokens stay in order, so each step finds the same lowest one.
  */
 import { PithError } from "../errors.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
-/** The ids that stay, in order: the place of each is its new id. */
+/** The kept ids in order: the index is the new id. */
 export type KeptIds = readonly number[];
 
 export interface TokenizerContents {
@@ -23,9 +20,9 @@ export interface TokenizerContents {
 }
 
 /**
- * The ids that stay where only these occur.
- * @param used ids of the texts' tokens, and others that have to stay: those that config.json names.
- * @throws PithError E_UNSUPPORTED for a kind of tokenizer whose tokens depend on each other in another way.
+ * Returns the ids to keep.
+ * @param used ids of the texts' tokens, and others to keep, such as those in config.json.
+ * @throws PithError E_UNSUPPORTED for other kinds of tokenizers.
  */
 export function keptIds({ file, settings }: TokenizerContents, used: Iterable<number>): KeptIds {
   const { model } = file;
@@ -49,7 +46,7 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
       typeof text === "string" && text !== "" ? [text] : [],
     );
     if (model.type !== "WordLevel") for (const [id, token] of tokens) if (isSingle(token, affixes)) kept.add(id);
-    // What is not known costs ten more than the piece of least score.
+    // An unknown token costs ten more than the piece with the lowest score.
     if (model.type === "Unigram") for (const id of leastPiece(model.vocab)) kept.add(id);
     for (const id of [...kept])
       for (const merge of mergesOf(model, tokens.get(id)))
@@ -58,7 +55,7 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
   return [...kept].sort((a, b) => a - b);
 }
 
-/** The tokenizer's files with these tokens alone. */
+/** Returns the tokenizer's files with only these tokens. */
 export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
   const to = new Map(kept.map((id, place) => [id, place]));
   const { model } = file;
@@ -106,10 +103,7 @@ export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: Ke
   };
 }
 
-/**
- * The ids of a text by both tokenizers.
- * @throws PithError E_DATA where they are not the same tokens.
- */
+/** Compares both tokenizers on a text. @throws PithError E_DATA if the tokens differ. */
 export function requireSameTokens(
   [before, after]: readonly [TextTokenizer, TextTokenizer],
   kept: KeptIds,
@@ -127,7 +121,7 @@ export function requireSameTokens(
 
 const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
 
-/** How many tokens a configuration says that there are. */
+/** Returns the vocabulary sizes in a configuration. */
 export function configuredSizes(config: unknown): readonly number[] {
   const found: number[] = [];
   mapConfig(config, (key, value) => {
@@ -137,12 +131,12 @@ export function configuredSizes(config: unknown): readonly number[] {
   return found;
 }
 
-/** The ids of tokens that a configuration names, wherever they stand in it; some are of no token, left from a larger model. */
+/** Returns the token ids in a configuration; some can be invalid leftovers of a larger model. */
 export function configuredIds(config: unknown): readonly number[] {
   const found: number[] = [];
   mapConfig(config, (key, value) => {
     if (!idKey.test(key)) return value;
-    // Tokens that are never to come may go; pairs of a place and a token have the token last.
+    // Suppressed tokens can be dropped; pairs of position and token have the token last.
     if (/suppress|bad_words/.test(key)) return value;
     for (const id of [value].flat()) {
       const last = Array.isArray(id) ? id.at(-1) : id;
@@ -154,8 +148,8 @@ export function configuredIds(config: unknown): readonly number[] {
 }
 
 /**
- * A configuration for the smaller vocabulary: its size, and the ids of tokens.
- * @param sizes what the size of the vocabulary may be called so far: tokens, or rows of the table.
+ * Adapts a configuration to the smaller vocabulary: sizes and token ids.
+ * @param sizes the present vocabulary sizes: tokens, or rows of the table.
  */
 export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
   const to = new Map(kept.map((id, place) => [id, place]));
@@ -174,7 +168,7 @@ export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonl
   return isObject(trimmed) ? trimmed : config;
 }
 
-/** Values of an object, and of those inside of it, under their keys; of a table of ids ("lang_to_id") as ids. */
+/** Maps the values of nested objects by key; tables of ids ("lang_to_id") as ids. */
 function mapConfig(config: unknown, change: (key: string, value: unknown) => unknown): unknown {
   if (!isObject(config)) return config;
   const entries = Object.entries(config).map(([key, value]) => {
@@ -185,7 +179,7 @@ function mapConfig(config: unknown, change: (key: string, value: unknown) => unk
   return Object.fromEntries(entries);
 }
 
-/** Of a list the place is the id. @throws PithError E_UNSUPPORTED for kinds that are not known */
+/** The index in a list is the id. @throws PithError E_UNSUPPORTED for unknown kinds */
 function tokensOf(model: unknown): ReadonlyMap<number, string> {
   const kinds = ["WordPiece", "BPE", "Unigram", "WordLevel"];
   const vocab = isObject(model) ? model.vocab : undefined;
@@ -204,7 +198,7 @@ function addedIds(added: unknown): readonly number[] {
   return isObject(added) ? Object.keys(added).map(Number) : [];
 }
 
-/** One character or byte, with what marks the beginning, the inside or the end of a word. */
+/** Returns whether a token is one character or byte, apart from word affixes. */
 function isSingle(token: string, affixes: readonly string[]): boolean {
   if (/^<0x[0-9A-Fa-f]{2}>$/.test(token)) return true;
   const bare = affixes.reduce(
@@ -229,7 +223,7 @@ type Pair = readonly [string, string];
 
 const mergeKey = ([a, b]: Pair): string => `${a} ${b}`;
 
-/** As it is written: two texts, or one with a space between. */
+/** A merge is two texts, or one with a space. */
 function pairOf(merge: unknown): Pair | undefined {
   const [a, b] = Array.isArray(merge) ? merge : typeof merge === "string" ? merge.split(" ") : [];
   return typeof a === "string" && typeof b === "string" ? [a, b] : undefined;
@@ -237,7 +231,7 @@ function pairOf(merge: unknown): Pair | undefined {
 
 const ranksOf = new WeakMap<object, ReadonlyMap<string, number>>();
 
-/** The merges that make a token of single characters, one after the other. */
+/** Returns the merges that build a token from single characters, in order. */
 function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[] {
   const { merges, end_of_word_suffix: suffix } = model;
   if (!Array.isArray(merges) || token === undefined) return [];
@@ -277,7 +271,7 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
   }
 }
 
-/** What follows the tokens of a text names tokens by their ids: [["</s>", 2]] under `sep` and `cls`, `ids` of a template. */
+/** Post-processors contain token ids: [["</s>", 2]] under `sep` and `cls`, `ids` of a template. */
 function mapIds(processor: unknown, change: (id: number) => number): unknown {
   if (Array.isArray(processor)) {
     const [token, id] = processor;

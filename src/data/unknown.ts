@@ -1,14 +1,14 @@
-/** How much of a text a tokenizer does not know: a model that is fed the same unknown token again and again answers nothing. */
+/** Measures how much of a text a tokenizer does not know: a model fed only with unknown tokens is useless. */
 
 import { take } from "./select.ts";
 import { textColumns } from "./sequences.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 import type { Dataset } from "./types.ts";
 
-/** Samples that are looked at: enough to see what kind of text it is. */
+/** Samples to inspect. */
 const samplesSeen = 256;
 
-/** The share of the tokens of the first samples, marks around them left out, that stand for what is not in the vocabulary; 0 without tokens. */
+/** Returns the share of unknown tokens in the first samples, without marks; 0 without tokens. */
 export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
   let [unknown, all] = [0, 0];
   if (tokenizer.unknown === undefined) return 0;

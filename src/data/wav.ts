@@ -1,7 +1,6 @@
 /**
- * WAV files: RIFF chunks, of which "fmt " says how samples are stored and "data" holds them. Whole numbers of 8 (unsigned), 16, 24 and 32 bits and
- * floats of 32 and 64 bits; several channels are averaged. Values come as −1 to 1.
- * Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ * Reads WAV files (RIFF): integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits; channels are averaged;
+ * values are −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
 import { PithError } from "../errors.ts";
@@ -10,23 +9,23 @@ import type { ByteSource } from "../tensor/types.ts";
 
 export interface Sound {
   readonly name: string;
-  /** Samples a second. */
+  /** In Hz. */
   readonly rate: number;
   /** Samples of one channel. */
   readonly length: number;
-  /** Samples from `start` to before `end`, one channel. */
+  /** Returns samples `start` to `end` (exclusive) of the mean channel. */
   read(start: number, end: number): Promise<Float32Array>;
 }
 
 const pcm = 1;
 const float = 3;
 const extensible = 0xfffe;
-/** Chunks before the samples are small and few; a file with more is no sound. */
+/** Maximum number of chunks before the samples. */
 const mostChunks = 64;
-/** Bytes of a format chunk, the extended one. */
+/** Bytes of the extended format chunk. */
 const longestFormat = 40;
 
-/** @throws PithError E_DATA for a file that is no WAV file, is cut off, or stores samples in another way. */
+/** @throws PithError E_DATA for a file that is not a WAV file, is truncated, or has an unsupported format. */
 export async function openWav(source: ByteSource): Promise<Sound> {
   const { name, size } = source;
   const head = viewOf(await source.read(0, Math.min(12, size)));
@@ -48,7 +47,7 @@ export async function openWav(source: ByteSource): Promise<Sound> {
       );
     if (id === "data") {
       if (format === undefined) throw new PithError("E_DATA", `${name}: its data chunk comes before its fmt chunk.`);
-      // Writers that stream leave 0 or the greatest number for a length that they did not know.
+      // Streaming writers leave 0 or the maximum for an unknown length.
       const open = length === 0 || length === 0xffffffff;
       if (!open && start + length > size) {
         throw new PithError(
@@ -77,7 +76,7 @@ function readFormat(view: DataView, name: string): Format {
   const channels = view.getUint16(2, true);
   const rate = view.getUint32(4, true);
   const bits = view.getUint16(14, true);
-  // The extended format names the kind by a GUID that starts with the tag.
+  // The extended format's GUID starts with the format tag.
   const kind = tag === extensible && view.byteLength >= 26 ? view.getUint16(24, true) : tag;
   const known = (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
   if (!known || channels === 0 || rate === 0) {

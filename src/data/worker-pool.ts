@@ -1,4 +1,4 @@
-/** The threads that prepare batches: those of the process, which all data sets share. */
+/** The process-wide threads that prepare batches. */
 import { startThread, type Thread } from "#platform";
 import { moduleOf } from "#root";
 import type { Batch } from "../tensor/types.ts";
@@ -13,11 +13,11 @@ interface PoolWorker {
   ready: boolean;
 }
 
-/** Milliseconds that threads without work are kept: between two epochs, or two figures of one data set, they are not started anew. */
+/** Milliseconds until idle threads end: they survive the pause between two epochs. */
 const kept = 10_000;
 
 let workers: PoolWorker[] = [];
-/** A thread ended unexpectedly: there are none here, or they are short of memory. */
+/** A thread ended unexpectedly, or cannot start: none are started again. */
 let failed = false;
 let users = 0;
 let ending: ReturnType<typeof setTimeout> | undefined;
@@ -38,7 +38,7 @@ function present(): readonly PoolWorker[] {
   return workers;
 }
 
-/** Starts threads up to this number, where there can be any; resolves once all have begun, or failed to. */
+/** Starts threads up to this number; resolves when all have started or failed. */
 export async function startWorkers(count: number): Promise<void> {
   const starting: Promise<void>[] = [];
   while (present().length < count && !failed) {
@@ -53,7 +53,7 @@ function begun(): Thread | undefined {
   try {
     return startThread(moduleOf("data/preparing"));
   } catch {
-    // Bundlers that know no addresses of modules leave none.
+    // Some bundlers leave no module URLs.
     return undefined;
   }
 }
@@ -66,7 +66,7 @@ async function added(thread: Thread): Promise<void> {
   if (!worker.ready) failed = true;
 }
 
-/** Threads are kept while there is a holder. */
+/** Keeps threads until released. */
 export function holdWorkers(): { release(): void } {
   users++;
   clearTimeout(ending);
@@ -76,7 +76,7 @@ export function holdWorkers(): { release(): void } {
       if (users > 0) return;
       clearTimeout(ending);
       ending = setTimeout(endWorkers, kept);
-      // No program waits for this.
+      // The timer must not keep the program running.
       if (typeof ending === "object") ending.unref();
     },
   };
@@ -97,8 +97,8 @@ function numberOf(portable: Portable): number {
 }
 
 /**
- * Changes that are all portable, made by the thread, of the first `threads`, that has least to do. Undefined where there is none, or it ended.
- * @throws what the change throws.
+ * Applies portable changes in the least busy of the first `threads` threads. Returns undefined if there is none, or it ended.
+ * @throws the error of the change.
  */
 export async function prepareInWorker(
   batch: Batch,
@@ -118,7 +118,7 @@ export async function prepareInWorker(
     if (!told.has(change)) learn.push({ ...portable, change });
     return [{ change, place }];
   });
-  // The arrays may be those of the data set: what is handed over is a copy.
+  // Transferred arrays can belong to the data set, so they are copied.
   const { batch: own, memory } = handedOver(ownArrays(batch));
   const asking = thread.ask({ learn, batch: own, changes: wanted } satisfies PreparingQuestion, memory);
   for (const { change } of learn) told.add(change);
@@ -126,7 +126,7 @@ export async function prepareInWorker(
     const answered = await asking;
     return answered?.answer as Batch | undefined;
   } catch (error) {
-    // Settings that cannot be copied hold something of this thread's.
+    // Settings that cannot be copied refer to this thread's objects.
     if (error instanceof DOMException && error.name === "DataCloneError") {
       for (const { change } of learn) told.delete(change);
       return undefined;

@@ -1,7 +1,4 @@
-/**
- * The files of a zip archive, whose names and sizes stand in the directory at its end: nothing is unpacked to list them.
- * Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64).
- */
+/** Lists a zip archive by its directory, without decompressing. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64). */
 
 import { PithError } from "../errors.ts";
 import { viewOf } from "../tensor/dense.ts";
@@ -12,20 +9,21 @@ const endMark = 0x06054b50;
 const end64Mark = 0x06064b50;
 const entryMark = 0x02014b50;
 const localMark = 0x04034b50;
-/** The record at the end, and the longest comment behind it. */
+/** The end record, and the longest comment after it. */
 const endLength = 22;
 const longestComment = 65535;
-/** Bytes in front of the name in the header of a file. */
+/** Bytes of a local file header before the name. */
 const localLength = 30;
-/** Of sizes and places that do not fit 32 bits, which stand in a field of their own. */
+/** Marks 64-bit values, which are stored in an extra field. */
 const overflown = 0xffffffff;
 const zip64Field = 1;
 const stored = 0;
 const deflated = 8;
 
 /**
- * The contents of each file by name, in the order of the directory.
- * @throws PithError E_DATA if `archive` is not a zip archive, or two files share bytes of it: a small archive could hold one large file many times.
+ * Returns the contents of each file by name, in directory order.
+ * @throws PithError E_DATA if `archive` is not a zip archive, or two files overlap: a small archive could contain one large file
+ * many times.
  */
 export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
   const { start: directoryStart, end } = await directoryOf(archive);
@@ -60,7 +58,7 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
   return entries;
 }
 
-/** The bytes of an archive that a file and the header before it take, at least. */
+/** The minimum bytes of an archive that a file with its header takes. */
 interface Extent {
   readonly name: string;
   readonly start: number;
@@ -87,7 +85,7 @@ async function directoryOf(archive: ByteSource): Promise<{ readonly start: numbe
   if (at < 0) throw noArchive(archive);
   const [length, start] = [tail.getUint32(at + 12, true), tail.getUint32(at + 16, true)];
   if (length !== overflown && start !== overflown) return within(archive, start, start + length);
-  // In front of it stands where the record of 64 bits lies.
+  // The zip64 locator precedes the end record.
   if (at < 20) throw noArchive(archive);
   const record = within(archive, number(tail, at - 12), number(tail, at - 12) + 56);
   const wide = viewOf(await archive.read(record.start, record.end));
@@ -101,7 +99,7 @@ function within(archive: ByteSource, start: number, end: number): { readonly sta
   return { start, end };
 }
 
-/** Numbers of 32 bits, or those of 64 that stand for them, in this order. */
+/** Replaces overflowed 32-bit values by the 64-bit ones in order. */
 function completed(numbers: readonly number[], extra: DataView): readonly number[] {
   if (!numbers.includes(overflown)) return numbers;
   for (let at = 0; at + 4 <= extra.byteLength; ) {
@@ -119,7 +117,7 @@ function completed(numbers: readonly number[], extra: DataView): readonly number
   return numbers;
 }
 
-/** The bytes of a file behind its own header, whose length is read when they are. */
+/** Returns a file's bytes; the length of its local header is read on first access. */
 function fileAt(archive: ByteSource, name: string, place: number, size: number): ByteSource {
   let first: Promise<number> | undefined;
   const begin = async (): Promise<number> => {
