@@ -1,9 +1,10 @@
 /**
  * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
  *
- * 1. Measures each layer's share of the output error with only that layer quantized (`evaluate/layer-errors.ts`). b more bits leave 4⁻ᵇ of it. 2.
- * Orders the steps to higher-precision formats by error reduction per byte, and searches the shortest passing prefix by doubling and bisection. 3.
- * Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong order.
+ * 1. Measures each layer's share of the output error with only that layer quantized (`evaluate/layer-errors.ts`). b more bits leave 4⁻ᵇ of it.
+ * 2. Orders the steps to higher-precision formats by error reduction per byte, and searches the shortest passing prefix by doubling and bisection.
+ * 3. Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong
+ *    order.
  *
  * Every attempt runs the whole step on the original, and is measured on samples that do not evaluate the result.
  */

@@ -1,4 +1,4 @@
-/** What each technique could do with a layer, told from the graph alone: in how many bits it lies, which channels can go, what refuses and why. */
+/** Determines from the graph alone what each technique could do with a layer, and why not. */
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { type Layer, weightCount } from "../analysis/layers.ts";
@@ -10,30 +10,30 @@ import { largestRankThatSaves } from "../math/index.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { bitsOf } from "../tensor/types.ts";
 
-/** A technique, by the words of the command line, and what it could do here. */
+/** A technique of the command line. */
 export interface Offer {
   readonly technique: string;
   readonly text: string;
-  /** It leaves the layer alone; the text says why. */
+  /** The technique skips the layer; the text says why. */
   readonly refused: boolean;
 }
 
-/** Bits in which a weight lies; of blocks of packed codes those of a code. Undefined where it is not stored. */
+/** Returns the bits per element, or per code of packed blocks. Undefined if the weight is not stored. */
 export function weightBits(layer: Layer): number | undefined {
   const { tensor } = layer.weight;
   if (tensor === undefined || tensor.type === "string") return undefined;
   if (layer.role.packed !== undefined) return layer.role.packed.bits;
-  // A palette's codes share bytes.
+  // A palette packs several codes into a byte.
   return tensor.type === "uint8" ? Math.round((8 * tensor.bytes) / (weightCount(layer) || 1)) : bitsOf[tensor.type];
 }
 
-/** Output channels of a layer that can be cut, and the first reason why others cannot. */
+/** Prunable output channels, and the first reason why others are not. */
 export interface Channels {
   readonly cuttable: number;
   readonly kept: Miss | undefined;
 }
 
-/** What the groups of a model say of each of its layers; they may be those of a copy of it. Costs the groups once, then each layer its channels. */
+/** Indexes channels by layer. The groups can be those of a copy of the model. */
 export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels {
   const found = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
   const key = (value: Value, axis: number): string => `${axis} ${value.name}`;
@@ -54,14 +54,14 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
   };
 }
 
-/** Up to this rank two factors of the layer's matrix (outputs × inputs · taps) are smaller than it; 0 where none is, undefined where `factorize` leaves it. */
+/** Maximum rank at which two factors of the matrix (outputs × inputs · taps) are smaller; 0 if none is, undefined if `factorize` skips the layer. */
 export function payingRank(layer: Layer): number | undefined {
   if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
   const { outputs, inputs, taps } = weightShape(layer.role, fixedDims(layer.effective.type?.dims) ?? []);
   return largestRankThatSaves(outputs, inputs * taps);
 }
 
-/** One line for each technique. Only `pith` itself, run, has the last word: what depends on the numbers is not told here. */
+/** One line per technique. Effects that depend on weight values are not predicted. */
 export function offersOf(
   layer: Layer,
   channels: Channels,

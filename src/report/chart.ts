@@ -1,7 +1,4 @@
-/**
- * The chart of a run: bytes against the metric. Each variant is a point with its name. The thin line is the interval of its metric value,
- * the thick line the interval of its paired difference from the original.
- */
+/** The chart of a run: bytes against the metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
 import type { Unit } from "../evaluate/index.ts";
 import { bytes, figure, minus } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
@@ -24,19 +21,19 @@ interface Interval {
   readonly high: number;
 }
 
-/** Width of the chart in its own units: for screens and for phones, whose text stays readable only in a narrow chart. */
+/** Widths in chart units for screens and for phones, whose text is readable only in a narrow chart. */
 export const chartWidths = { wide: 980, narrow: 440 } as const;
 
 const height = 400;
 const margin = { top: 34, right: 20, bottom: 44, left: 62 };
 const pointRadius = 4.5;
 const lineHeight = 17;
-/** Sizes that differ by more than this factor are drawn on a logarithmic axis: a linear one would crowd the small ones into a corner. */
+/** Ratio of sizes above which the axis is logarithmic. */
 const maxLinearRatio = 2;
-/** Room next to the outermost points, as a share of the axis between them. */
+/** Margin beyond the outermost points, relative to the axis between them. */
 const padding = 0.12;
 const letterWidth = 7.2;
-/** A name takes at most this share of the width. */
+/** Maximum share of the width for a name. */
 const nameShare = 0.22;
 const labelGap = 12;
 
@@ -113,10 +110,10 @@ function pointsOf(run: Run): readonly Point[] {
   return [original, ...variants];
 }
 
-/** Candidates that lose more than this many times the goal are not drawn: they would leave no room for the others. */
+/** Candidates with a larger multiple of the allowed drop are not drawn, because they would compress the axis. */
 const maxDrops = 5;
 
-/** Returns the candidates to draw, with their position in the search; their metric value is the original's minus the drop. */
+/** The metric value of a candidate is the original's minus the drop. */
 function searchedIn({ search, goal, original, metric }: Run) {
   const most = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
   const sign = metric.better === "higher" ? -1 : 1;
@@ -167,7 +164,7 @@ function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y:
   return html`<g class="point ${kind}"><title>${name}</title>${interval !== undefined && [vertical(interval.low, interval.high, "own"), cap(interval.low), cap(interval.high)]}${paired !== undefined && vertical(paired.low, paired.high, "paired")}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Writes the name next to each point, on the side with more room, and moves names apart that would overlap. */
+/** Places each name on the side of its point with more room and separates overlapping names. */
 function drawLabels(
   points: readonly Point[],
   x: (bytes: number) => number,
@@ -199,7 +196,7 @@ function drawLabels(
   })}</g>`;
 }
 
-/** Returns where a label begins: next to its point, and beyond the points and lines that are close on that side. */
+/** Returns the start of a label: next to its point, and beyond close points and lines on that side. */
 function besideNeighbours(xs: readonly number[], own: number, side: number): number {
   let at = own + side * labelGap;
   for (const x of xs.toSorted((a, b) => side * (a - b))) {
@@ -210,19 +207,18 @@ function besideNeighbours(xs: readonly number[], own: number, side: number): num
   return at;
 }
 
-/** Returns the first characters of a name, and an ellipsis if it is longer. */
 export function truncate(name: string, length: number): string {
   return name.length > length ? `${name.slice(0, length - 1)}…` : name;
 }
 
-/** Formats a tick with as few digits as distinguish it from the next one. */
+/** Uses as few digits as distinguish a tick from the next one. */
 export function tickText(unit: Unit, tick: number, all: readonly number[]): string {
   const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
   if (unit !== "share") return minus(String(tick));
   return minus(`${(100 * tick).toFixed(step >= 0.01 - 1e-9 ? 0 : 1)} %`);
 }
 
-/** Formats sizes with as many digits as distinguish them: "1.0942 MB" and "1.0944 MB". */
+/** Uses as many digits as distinguish the sizes: "1.0942 MB" and "1.0944 MB". */
 function sizeTexts(sizes: readonly number[]): readonly string[] {
   const short = sizes.map((size) =>
     bytes(size)

@@ -1,11 +1,10 @@
-/** Why the result is the one that is kept, as sentences. */
+/** Explains in sentences why a result was kept. */
 
 import { isWithin } from "../evaluate/index.ts";
 import { bytes, counted, difference, integer, times } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { accuracySentence, chosenOf, goalSentence, speedOf, storageSentence, workAt } from "./verdict.ts";
 
-/** The verdict: what is said of accuracy, goal and choice, or why nothing was kept. */
 export function verdictSentences(run: Run): readonly string[] {
   if (run.refused !== undefined) return [run.refused.message];
   return [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
@@ -13,7 +12,7 @@ export function verdictSentences(run: Run): readonly string[] {
   );
 }
 
-/** Why the result is the one that is kept, and on which samples it was chosen; undefined where there was no choice. */
+/** Undefined if there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   if (chosen === undefined) return undefined;
@@ -23,7 +22,6 @@ export function choiceSentence(run: Run): string | undefined {
   return sentences.length === 0 ? undefined : sentences.join(" ");
 }
 
-/** On which samples the result was chosen, and what follows from it; undefined where there was no choice. */
 function samplesSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (run.search !== undefined) {
@@ -40,10 +38,10 @@ function samplesSentence(run: Run): string | undefined {
     : `${integer(validation)} validation samples chose it among ${measured} variants, and the test samples evaluated it.`;
 }
 
-/** From so many test samples on, a search and a recipe let other samples choose than evaluate (`searchParts`, `divide`). */
+/** Minimum test samples for reserving some to choose (`searchParts`, `divide`). */
 const enoughSamples = { search: 200, recipe: 90 } as const;
 
-/** That the samples that chose the result evaluated it, too; undefined where they did not. */
+/** Warns that the same samples chose and evaluated the result. */
 export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
   const isSame =
     search === undefined
@@ -58,7 +56,7 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
   return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${more}.`;
 }
 
-/** "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined where there was no choice. */
+/** "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined if there was no choice. */
 export function choiceClause(run: Run): string | undefined {
   const { choice, goal } = run;
   if (choice === undefined) return undefined;
@@ -72,7 +70,7 @@ export function choiceClause(run: Run): string | undefined {
       if (isUntimed) return `${amongAll("the smallest", run, within)}; speed was not measured`;
       return amongAll("the smallest", run, [
         ...within,
-        // A busy machine tells no speeds.
+        // A busy machine gives no speeds.
         speedOf(run, place) === undefined
           ? "takes about as much processor time as the original"
           : "about as fast as the original",
@@ -98,7 +96,6 @@ export function choiceClause(run: Run): string | undefined {
 
 const noun = ({ search }: Run): string => (search === undefined ? "variant" : "candidate");
 
-/** "the smallest of 13 candidates that is within the goal and about as fast as the original" */
 function amongAll(superlative: string, run: Run, conditions: readonly string[]): string {
   const all = run.search?.points.length ?? run.variants.length;
   const among = all > 1 ? `${superlative} of ${counted(all, noun(run))}` : `${superlative} ${noun(run)}`;

@@ -1,7 +1,7 @@
 /**
- * A run as plain data: what `run.json` holds and what reports are made from. Nothing here needs a model at hand.
+ * A run as plain data, as in `run.json`; reports need nothing else.
  *
- * A run tries one or more variants of one model, measures each on the same samples as the original, and keeps at most one of them.
+ * A run tries variants of one model, measures each on the same samples as the original, and keeps at most one.
  */
 import type { ErrorCode } from "../errors.ts";
 import type {
@@ -19,77 +19,76 @@ import type { OnTarget } from "../evaluate/right-on.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
 import type { Change, Learnt } from "../passes/index.ts";
 
-/** The number of this form of the data; another number is another form. */
+/** Version of this format. */
 export const runFormat = 1;
 
 export interface Run {
   readonly format: typeof runFormat;
-  /** Version of Pith, where it was given. */
   readonly version: string;
-  /** When it began, as ISO 8601. */
+  /** Start time in ISO 8601. */
   readonly date: string;
-  /** Words of the command line, `pith` first; undefined when it was started by code. */
+  /** Words of the command line, `pith` first; undefined for runs started by code. */
   readonly command: readonly string[] | undefined;
-  /** As the command line named them; undefined when it was started by code. */
+  /** As given on the command line; undefined for runs started by code. */
   readonly paths?: { readonly original: string; readonly result: string } | undefined;
-  /** Runtimes that the result is for, where they were named. */
+  /** Requested target runtimes. */
   readonly targets?: readonly TargetName[];
   readonly seed: number;
   readonly seconds: number;
   readonly machine: Machine | undefined;
   readonly data: RunData;
-  /** Of the compressor behind `Measured.brotli`. */
+  /** Compression level of `Measured.brotli`. */
   readonly brotliQuality: number;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
-  /** Undefined where nothing could be lost: the original is at chance, or the result was trained and there are no labels. */
+  /** Undefined if nothing can be lost: the original is at chance level, or the result was trained without labels. */
   readonly goal: Goal | undefined;
   readonly original: Measured;
   readonly variants: readonly Variant[];
-  /** Position in `variants` of the one that is kept; undefined where none is. */
+  /** Index in `variants` of the kept one; undefined if there is none. */
   readonly chosen: number | undefined;
-  /** Why that one, where there were several. */
+  /** Reason of the choice among several. */
   readonly choice?: Choice;
-  /** Position of the one that was chosen on the validation samples, where the test samples say no: then nothing is kept. */
+  /** Index of the variant that won on the validation samples but failed on the test samples, so that nothing is kept. */
   readonly missed?: number | undefined;
   /** Why nothing is kept. */
   readonly refused?: { readonly code: ErrorCode; readonly message: string };
-  /** What was tried before, on other samples, where combinations were searched: the variants are the best of them. */
+  /** Candidates of a search, compared on other samples; the variants are the best of them. */
   readonly search?: SearchRecord;
-  /** All models timed in turns; undefined where none was. */
+  /** Interleaved timing of all models; undefined if none was timed. */
   readonly latency: Timing | undefined;
-  /** Position of the variant whose samples and layers are looked at: the one that is kept, else the one that lost least. */
+  /** Index of the variant whose samples and layers are examined: the kept one, else the one with the smallest drop. */
   readonly examined?: number;
-  /** Samples that the original and that variant answer differently: some, spread over all of those. */
+  /** Some samples on which the original's and that variant's predictions differ, evenly spread. */
   readonly disagreements: readonly Disagreement[];
-  /** How far the layers of that variant say other than the original's, on some samples of the judged part. */
+  /** Layer-wise difference of that variant from the original on some test samples. */
   readonly noise?: Noise;
   readonly warnings: readonly string[];
 }
 
 export interface SearchRecord {
-  /** Samples that were searched on. */
+  /** Number of search samples. */
   readonly samples: number;
-  /** None of them are test samples. */
+  /** They are disjoint from the test samples. */
   readonly apart: boolean;
-  /** The search goes on: what is best so far was judged on them. */
+  /** The search continues; the best result so far was evaluated on the search samples. */
   readonly isInterim?: true;
-  /** In the order in which they were tried. */
+  /** In the order of the search. */
   readonly points: readonly SearchedPoint[];
 }
 
-/** What a combination of techniques has come to on the samples that were searched on. */
+/** Result of a candidate on the search samples. */
 export interface SearchedPoint {
   readonly name: string;
   readonly bytes?: number | undefined;
   readonly brotli?: number | undefined;
-  /** How many times as fast as the original; undefined where it was not timed. */
+  /** Relative to the original; undefined if not timed. */
   readonly speed?: number | undefined;
-  /** On which it was measured: fewer than the search has, where these showed that it misses the goal. */
+  /** Number of samples; fewer than the search has if these showed that the goal is missed. */
   readonly samples?: number | undefined;
-  /** How much worse than the original, and its interval: 95 %, or 99.73 % where it was measured on fewer samples than the search has. */
+  /** Positive if worse than the original, with a 95 % interval; 99.73 % if fewer samples than the search has were used. */
   readonly drop?: number | undefined;
   readonly interval?: { readonly low: number; readonly high: number } | undefined;
-  /** No other is at least as good in bytes, speed and drop, and better in one of them. */
+  /** On the Pareto front of bytes, speed and drop. */
   readonly isOnFront: boolean;
   readonly refused?: string | undefined;
   readonly seconds: number;
@@ -97,13 +96,12 @@ export interface SearchedPoint {
   readonly recipe: string;
 }
 
-/** Which variant is kept, and why. */
 export interface Choice {
-  /** Its position in `variants`. */
+  /** Its index in `variants`. */
   readonly place: number;
   /**
-   * "only": no other is sound. "loss": none is sound, and it lost least. "force": none is sound, and it is the smallest. "none allowed": none is as fast as it should be, and it is the
-   * fastest. Else what was looked for: "usual" the smallest that is about as fast as the original, where `over` is smaller and slower; "size", "speed", "download", "target-size", "faster".
+   * "only": no other is acceptable. "loss": none is acceptable; smallest drop. "force": none is acceptable; smallest file. "none allowed": none is
+   * fast enough; the fastest. Otherwise the objective; "usual" is the smallest that is about as fast as the original.
    */
   readonly by:
     | "only"
@@ -116,18 +114,18 @@ export interface Choice {
     | "target-size"
     | "faster"
     | "none allowed";
-  /** Position of the smaller one that was passed over. */
+  /** Index of the smaller, slower variant that was not chosen. */
   readonly over?: number;
 }
 
-/** Original first, then the variants in their order; undefined for one that has no result. */
+/** Original first, then the variants in order; undefined for one without a result. */
 export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
-  /** The machine was too busy to measure speed by these times. */
+  /** The machine was too busy for reliable times. */
   readonly unsteady?: boolean;
-  /** Input → "int64[1, 128]": what models were given. */
+  /** Input → "int64[1, 128]". */
   readonly inputs?: Readonly<Record<string, string>>;
-  /** "WebAssembly in Chrome/156.0.0.0", where it was not the native runtime. */
+  /** "WebAssembly in Chrome/156.0.0.0"; absent for the native runtime. */
   readonly where?: string;
 }
 
@@ -136,83 +134,83 @@ export interface Machine {
   readonly cpu: string;
   readonly threads: number;
   readonly memory: number;
-  /** Of what it ran on by name: node, onnxruntime-node. */
+  /** Versions by name: node, onnxruntime-node. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** Which samples were used for what. The parts never overlap. */
+/** Samples by use. The splits are disjoint. */
 export interface RunData {
   readonly name: string;
-  /** How images were prepared: "imagenet", or that it was guessed; undefined where they were fed as they are. */
+  /** "imagenet", or that it was guessed; undefined for unprocessed images. */
   readonly preprocessing: string | undefined;
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;
   readonly test: Samples;
-  /** So many samples of the test part are validation samples, drawn by the seed; all figures are of the others. Undefined where none are. */
+  /** Number of validation samples in the test split, drawn by the seed; metrics use the others. */
   readonly validation?: number | undefined;
-  /** Test samples that there are, where not all of them were used. */
+  /** Number of all test samples if not all were used. */
   readonly available?: number | undefined;
-  /** Number → name of the classes in `disagreements`, where the data names them. */
+  /** Class index → name, for `disagreements`. */
   readonly classes?: Readonly<Record<number, string>> | undefined;
-  /** What always predicting the most frequent class would score; undefined for models that give no class. */
+  /** Accuracy of always predicting the most frequent class; undefined for models without classes. */
   readonly chance: number | undefined;
-  /** That the original does no better than that, as a sentence: then no loss can be seen, and no goal is judged. */
+  /** Sentence for an original at chance level, which has no goal. */
   readonly atChance?: string | undefined;
 }
 
 export interface Samples {
-  /** Of the part of the data, with where it lies: "cifar10 (train)". */
+  /** Name of the split with its location: "cifar10 (train)". */
   readonly name?: string;
   /** Undefined for a stream. */
   readonly count: number | undefined;
-  /** Of samples to learn from, how many were, and how many others decided what was kept. */
+  /** Numbers of samples that were trained on, and of those that selected the weights. */
   readonly fitted?: number | undefined;
   readonly checked?: number | undefined;
   /** SHA-256 of the samples (`contentHash`). */
   readonly sha256: string | undefined;
 }
 
-/** A model as it would be shipped: masks folded in, encoded. */
+/** A model as written: masks folded in, encoded. */
 export interface Measured {
-  /** The file's name, without folders; for a variant the name of what was done. */
+  /** File name, or name of the variant. */
   readonly name: string;
   readonly sha256: string;
   readonly bytes: number;
-  /** Bytes after brotli; undefined where there is no compressor. */
+  /** Undefined without a compressor. */
   readonly brotli: number | undefined;
   readonly parameters: number;
-  /** The share of zeros among them; undefined for codes, and where the size after brotli is sampled. */
+  /** Share of zeros; undefined for codes, and if the compressed size is estimated. */
   readonly zeros?: number | undefined;
-  /** Multiply-accumulates for one sample; undefined where they depend on more than the batch. */
+  /** Per sample; undefined if they depend on more than the batch. */
   readonly macs: number | undefined;
   /** The metric on the test samples. */
   readonly estimate: Estimate;
 }
 
 export interface Variant {
-  /** "10 × (prune + train) + quantize", or what else the recipe is called. */
+  /** "10 × (prune + train) + quantize", or another name of the recipe. */
   readonly name: string;
   readonly steps: readonly StepRecord[];
-  /** Undefined where a step failed. */
+  /** Undefined if a step failed. */
   readonly result: Measured | undefined;
-  /** The name of its file, of those that were written beside the one that is kept. */
+  /** Its file name if it was written in addition to the kept one. */
   readonly file?: string;
-  /** With the original, sample by sample. */
+  /** Paired with the original by sample. */
   readonly comparison: Comparison | undefined;
-  /** Share of samples answered as the original answers them; undefined for models that give no class. */
+  /** Share of samples with the original's prediction; undefined for models without classes. */
   readonly agreement: Estimate | undefined;
   readonly verdict: Verdict | undefined;
-  /** Why it is no candidate: a step failed, nothing changed, nothing was gained. Undefined for one that is fine but for its verdict. */
+  /** Why it cannot be kept, apart from its verdict: a step failed, nothing changed, nothing was gained. */
   readonly refused: string | undefined;
-  /** The same as a word; "not smaller" where another candidate may be. */
+  /** The same as a word; "not smaller" if there are other candidates. */
   readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
-  /** Undefined where there was no choice, or too few samples to set some aside. */
+  /** Undefined without a choice, or with too few samples. */
   readonly validation?: Validated | undefined;
-  /** Where there were next to no samples: held against the original on random inputs too, or why it was not. */
+  /** With very few samples: comparison on random inputs, or why there is none. */
   readonly likeness?: Likeness | string;
-  /** The outputs that the metric does not judge, compared with the original's on some of the samples, or why they were not. Undefined where there are none, and after training on labels. */
+  /** Comparison of outputs that the metric does not evaluate, or why there is none. Undefined if there are none, and after training on labels. */
   readonly others?: Likeness | string;
-  /** On each runtime that the result is for. */
+  /** Check on each target runtime. */
   readonly targets?: readonly OnTarget[];
 }
 
@@ -224,7 +222,7 @@ export interface Validated {
 export interface TrainedEpoch {
   readonly epoch: number;
   readonly loss: number;
-  /** Figures of evaluations in this epoch, in order, and after how many steps: the first may be from before there was one. */
+  /** Metric values in this epoch with their step; the first may precede the training. */
   readonly evaluations?: readonly { readonly step: number; readonly figure: number }[];
 }
 
@@ -232,27 +230,26 @@ export interface TrainedCurve {
   readonly first: number;
   readonly every: number;
   readonly losses: readonly number[];
-  /** The metric, or "loss"; undefined where nothing was evaluated. */
+  /** The metric, or "loss"; undefined without evaluations. */
   readonly by?: string | undefined;
   readonly unit?: Unit | undefined;
 }
 
 export interface StepRecord {
   readonly id: string;
-  /** "train 2", where several steps have the same id; "prune, round 3 of 10". */
+  /** "train 2" if several steps have the same id; "prune, round 3 of 10". */
   readonly name: string;
-  /** As they were used, defaults filled in. */
+  /** Including defaults. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** Loss by epoch, and what was evaluated in it, of steps that train. */
+  /** Losses and evaluations by epoch, for training steps. */
   readonly history: readonly TrainedEpoch[] | undefined;
-  /** Of steps that train: mean losses over stretches of `every` steps each behind the `first`, and what evaluations were by. */
+  /** For training steps: mean losses over `every` steps each, after the `first`. */
   readonly curve?: TrainedCurve | undefined;
-  /** Number of samples that a training step learned from. */
   readonly learnt?: Learnt | undefined;
   readonly seconds: number;
-  /** What the step made, measured; undefined where it was not. */
+  /** The step's measured result; undefined if not measured. */
   readonly after?: Measured;
   readonly comparison?: Comparison;
   readonly agreement?: Estimate | undefined;
@@ -263,15 +260,15 @@ export interface Disagreement {
   readonly label: number | undefined;
   readonly original: number;
   readonly variant: number;
-  /** What the models were asked; left out where it was not kept. */
+  /** The input; absent if it was not stored. */
   readonly shown?: SampleView | undefined;
 }
 
 export type SampleView =
-  /** A small PNG, as a data address. */
+  /** A small PNG as a data URL. */
   | { readonly kind: "image"; readonly address: string; readonly width: number; readonly height: number }
   | { readonly kind: "text"; readonly text: string }
-  /** The first numbers of each input. */
+  /** The first values of each input. */
   | {
       readonly kind: "numbers";
       readonly inputs: readonly {
@@ -287,8 +284,7 @@ export interface Noise {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
 }
 
-/** What a layer says in the result beside what it says in the original. */
 export interface LayerNoise extends Omit<LayerDifference, "signalToNoise"> {
-  /** Decibels; undefined where nothing differs. */
+  /** Decibels; undefined if nothing differs. */
   readonly signalToNoise: number | undefined;
 }

@@ -1,7 +1,4 @@
-/**
- * `pith debug -o`: signal to noise of every layer as a picture, and as a table. What a layer's weight keeps, what the layer keeps by itself, and what is
- * left at its output of all errors until there.
- */
+/** The page of `pith debug -o`: signal to noise of every layer's weight, of the layer alone, and of its output with all earlier errors. */
 import type { Blame, LayerError } from "../evaluate/layer-errors.ts";
 import { blameText, isSpread } from "../evaluate/layer-errors.ts";
 import { integer, minus, percent } from "../evaluate/numbers.ts";
@@ -11,7 +8,7 @@ import { linear, ticks } from "./scale.ts";
 import { reportStyle } from "./style.ts";
 
 export interface DebuggedLayer extends LayerError {
-  /** Decibels of the stored weight; undefined where there is none, or it cannot be read. */
+  /** Decibels of the stored weight; undefined if there is none, or it cannot be read. */
   readonly weight: number | undefined;
 }
 
@@ -23,19 +20,18 @@ export interface Debugged {
   readonly blamed: Blame | undefined;
 }
 
-/** 23.1 dB, equal; a dash where it is not known. */
+/** 23.1 dB, equal; a dash if unknown. */
 export function decibelsText(value: number | undefined): string {
   if (value === undefined) return "–";
   if (value === Number.POSITIVE_INFINITY) return "equal";
   return Number.isFinite(value) ? `${minus(value.toFixed(1))} dB` : "not finite";
 }
 
-/** `linear`; `linear and 19 before`, where layers before it cannot be compared by themselves. */
+/** `linear`; `linear and 19 before` if earlier layers cannot be compared individually. */
 export function placeName({ layer, hidden }: Pick<DebuggedLayer, "layer" | "hidden">): string {
   return hidden.length === 0 ? layer : `${layer} and ${integer(hidden.length)} before`;
 }
 
-/** What the figures of such a place are of; "" where there is none. */
 export function togetherNote(layers: readonly Pick<DebuggedLayer, "hidden">[]): string {
   return layers.some(({ hidden }) => hidden.length > 0)
     ? "“and … before”: those layers cannot be compared by themselves; the figures are of all of them together."
@@ -73,10 +69,10 @@ const style = `
 
 const [height, margin] = [320, { top: 16, right: 20, bottom: 30, left: 56 }];
 const [leastWidth, step] = [980, 9];
-/** Decibels of equal layers, and the most that are drawn. */
+/** Decibels drawn for equal layers. */
 const most = 100;
 
-/** @param first the layer to blame, where it is one. */
+/** @param first the layer with the largest error contribution, if there is one. */
 function picture(layers: readonly DebuggedLayer[], first: string | undefined): Markup {
   const width = Math.max(leastWidth, margin.left + margin.right + step * layers.length);
   const bottom = height - margin.bottom;

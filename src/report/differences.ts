@@ -1,16 +1,14 @@
-/** Differences between original and result: samples with different predictions, and layers with different outputs. */
+/** Report sections on samples with different predictions and layers with different outputs. */
 
 import { counted, integer, minus } from "../evaluate/numbers.ts";
 import type { Disagreement, LayerNoise, Run, RunData, SampleView, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
-/** Maximum number of layers, and of reasons why others are missing. */
 const maxLayers = 10;
 const maxReasons = 5;
 /** Signal to noise in decibels at which a bar is empty: noise is a thousandth of the signal. */
 const emptyBar = 60;
 
-/** Lists samples on which the predictions differ, each with its input. */
 export function disagreementsSection(run: Run): Markup | undefined {
   const { disagreements, data } = run;
   if (disagreements.length === 0) return undefined;
@@ -33,7 +31,6 @@ function examinedOf({ variants, chosen, examined = chosen }: Run): Variant | und
   return variants[examined ?? -1];
 }
 
-/** Returns "result", or the name of the examined variant if nothing was kept. */
 function resultText(run: Run): string {
   return run.chosen === undefined ? (examinedOf(run)?.name ?? "result") : "result";
 }
@@ -52,7 +49,7 @@ function answers({ sample, label, original, variant }: Disagreement, names: RunD
 function view(shown: SampleView): Content {
   switch (shown.kind) {
     case "image":
-      // Other addresses would load something from outside.
+      // Other addresses would load external content.
       return (
         /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&
         html`<img alt="" width="${shown.width}" height="${shown.height}" src="${shown.address}">`
@@ -67,7 +64,7 @@ function view(shown: SampleView): Content {
   }
 }
 
-/** Lists the layers with the lowest signal-to-noise ratio, and why others were not compared. */
+/** The layers with the lowest signal to noise, and why others were not compared. */
 export function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;

@@ -1,7 +1,4 @@
-/**
- * `report.html`, one file that can be mailed. First the gain and the verdict; then the evidence: bytes against the metric, the variants,
- * samples with different predictions, the layers that changed most. Last what it takes to repeat the run: machine, versions, seed, command.
- */
+/** `report.html`, a self-contained file: gain and verdict, then the evidence, then what is needed to repeat the run. */
 
 import type { Estimate } from "../evaluate/index.ts";
 import { confidenceText } from "../evaluate/numbers.ts";
@@ -18,8 +15,7 @@ import { variantsTable } from "./tables.ts";
 import { comparesWithOriginal, gainSentence, outcomeOf } from "./verdict.ts";
 
 /**
- * Returns a run as one HTML page that needs no network and no other file, for screens, phones and paper. All text from a model file is
- * escaped.
+ * Returns a run as one HTML page without external resources. All text from a model file is escaped.
  * @example await writeFile("report.html", reportPage(run));
  */
 export function reportPage(run: Run): string {

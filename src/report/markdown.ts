@@ -1,4 +1,4 @@
-/** The table of variants as Markdown: for a README, a pull request, the summary of a CI job. */
+/** The table of variants as Markdown, for a README, a pull request, or a CI summary. */
 
 import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
 import { verdictSentences } from "./choice.ts";
@@ -7,7 +7,7 @@ import { escapeUnprintable } from "./printable.ts";
 import { gainSentence, timesOf } from "./verdict.ts";
 
 /**
- * The verdict in sentences and the table of variants.
+ * Returns the verdict in sentences and the table of variants.
  * @example await appendFile(process.env.GITHUB_STEP_SUMMARY ?? "summary.md", reportMarkdown(run));
  */
 export function reportMarkdown(run: Run): string {
@@ -22,7 +22,6 @@ export function reportMarkdown(run: Run): string {
   ].join("\n");
 }
 
-/** The table alone. */
 export function variantsMarkdown(run: Run): string {
   const { name, unit } = run.metric;
   const speeds = timesOf(run)?.models;
@@ -52,27 +51,26 @@ export function variantsMarkdown(run: Run): string {
 }
 
 export interface MarkdownColumn {
-  /** Plain text. */
   readonly title: string;
   readonly align?: "right";
 }
 
-/** A table whose cells are Markdown already. */
+/** The cells are Markdown already. */
 export function markdownTable(columns: readonly MarkdownColumn[], rows: readonly (readonly string[])[]): string {
   const titles = columns.map(({ title }) => escapeMarkdown(title));
   const rule = columns.map(({ align }) => (align === "right" ? "---:" : "---"));
   return [titles, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-/** Returns text without meaning to Markdown: no markup, no HTML, no ends of cells or lines, nothing that is not seen. */
+/** Escapes markup, HTML, line and cell ends, and invisible characters. */
 export function escapeMarkdown(text: string): string {
-  // An underscore inside a word is text.
+  // An underscore inside a word is literal.
   return oneLine(text).replace(/[&<>\\`*[\]|#~]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, (character) =>
     "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
   );
 }
 
-/** Returns text as a span of code, in paragraphs and lists. */
+/** Returns text as inline code. */
 export function codeSpan(text: string): string {
   const code = oneLine(text);
   const runs = code.match(/`+/g) ?? [];

@@ -1,9 +1,6 @@
-/**
- * HTML that escapes by construction. What a template inserts is text unless it was made by `html` itself, so a layer that is called
- * `<script>` stays a name: nothing has to be remembered where it is used.
- */
+/** HTML that escapes by construction: inserted text is escaped unless `html` created it, so a layer named `<script>` stays a name. */
 
-/** Finished HTML or SVG. Only `html` and `trusted` make it. */
+/** HTML or SVG that only `html` and `trusted` create. */
 export interface Markup {
   readonly markup: string;
 }
@@ -11,7 +8,7 @@ export interface Markup {
 export type Content = Markup | string | number | undefined | false | readonly Content[];
 
 /**
- * A piece of HTML; attribute values must stand in double quotes.
+ * Returns a piece of HTML; attribute values must be in double quotes.
  * @example html`<td title="${name}">${name}</td>`
  */
 export function html(parts: TemplateStringsArray, ...contents: readonly Content[]): Markup {
@@ -20,7 +17,7 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
 }
 
 /**
- * Text in which no line breaks inside a flag.
+ * Prevents line breaks inside flags.
  * @example withFlags("--for size keeps it")
  */
 export function withFlags(text: string): Content {
@@ -29,15 +26,12 @@ export function withFlags(text: string): Content {
     .map((piece, index) => (index % 2 === 1 ? html`<span class="flag">${piece}</span>` : piece));
 }
 
-/** Text of our own that is HTML, CSS or JavaScript already. Never pass anything that came from a file. */
+/** Marks Pith's own HTML, CSS or JavaScript. Never pass anything from a file. */
 export function trusted(markup: string): Markup {
   return { markup };
 }
 
-/**
- * Text as HTML. Control characters and those that reorder the text around them, with which a name could pretend to be another, are
- * replaced by a visible sign.
- */
+/** Escapes HTML. Control and bidirectional characters, with which a name could imitate another, are replaced by a visible sign. */
 export function escapeText(text: string): string {
   return (
     text

@@ -1,7 +1,7 @@
-/** How many operations a model or a layer takes, where sizes have names. */
+/** Operation counts with symbolic sizes. */
 import { type Dim, dimText, productParts } from "../tensor/dims.ts";
 
-/** A number of operations: `count` for each `per` ("batch", "batch*seq"), or in all. */
+/** `count` for each `per` ("batch", "batch*seq"), or in all. */
 export interface OperationCount {
   readonly count: number | undefined;
   readonly per: string | undefined;
@@ -10,7 +10,7 @@ export interface OperationCount {
 export function operationCount(dim: Dim | undefined): OperationCount | undefined {
   if (dim === undefined) return undefined;
   const [count, per = ""] = productParts(dim) ?? [];
-  // What is computed from several sizes, "floor((n + 1)/2)", is no unit.
+  // A formula of several sizes, "floor((n + 1)/2)", is not a unit.
   return per.includes(" ") || count === undefined
     ? { count: undefined, per: dimText(dim) }
     : { count, per: per === "" ? undefined : per };
@@ -22,7 +22,7 @@ export function operationsFormula({ count, per }: OperationCount): string {
   return count === 1 ? per : `${count}*${per}`;
 }
 
-/** The numbers of two models that are of the same sizes. */
+/** Returns the counts of two models if both refer to the same sizes. */
 export function comparableCounts(
   a: OperationCount | undefined,
   b: OperationCount | undefined,

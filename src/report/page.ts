@@ -1,13 +1,12 @@
-/** The frame of a page that is one file: nothing is loaded from anywhere, and its policy forbids to. */
+/** The frame of self-contained pages, whose policy forbids loading anything. */
 import { type Content, html, trusted } from "./markup.ts";
 
-/** What such a page may do: use what stands in it, and nothing else. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
-/** Tells a page that Pith wrote from others of its name. */
+/** Identifies pages that Pith wrote. */
 export const pageMark = '<meta name="generator" content="Pith">';
 
-/** @param script runs after the page is there. */
+/** @param script runs after the page has loaded. */
 export function page(parts: {
   readonly title: string;
   readonly style: string;

@@ -1,4 +1,4 @@
-/** Samples as people see them: images that are stored in bytes as small images, texts as texts, the rest as its first numbers. */
+/** Samples for people: small images, texts, or the first values. */
 import { encode } from "fast-png";
 import { type Dataset, findImages, isIndexed } from "../data/index.ts";
 import { samplesIn, sliceBatch } from "../data/rows.ts";
@@ -6,7 +6,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { SampleView } from "./data.ts";
 
-/** An image's sides, in pixels, at most: larger ones are shrunk by a whole number. */
+/** Maximum sides in pixels; larger images are shrunk by an integer factor. */
 const mostPixels = 96;
 const fewestPixels = 8;
 const mostNumbers = 12;
@@ -14,8 +14,8 @@ const mostInputs = 4;
 const mostCharacters = 280;
 
 /**
- * One view for each position; undefined where the sample is out of reach.
- * @param ready what models are fed with. @param stored the same samples before they were made ready.
+ * Returns a view per position; undefined if the sample is not accessible.
+ * @param ready inputs of the models. @param stored the same samples before preprocessing.
  */
 export async function viewsOf(
   positions: readonly number[],
@@ -28,7 +28,7 @@ export async function viewsOf(
   return positions.map((_, place) => viewOf(after[place], before[place]));
 }
 
-/** @param stored the sample before it was made ready for the model. */
+/** @param stored the sample before preprocessing. */
 export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
   const image = stored && storedImage(stored);
   if (image !== undefined) return image;
@@ -78,7 +78,7 @@ function storedImage(batch: Batch): SampleView | undefined {
   return image(dense.data, images);
 }
 
-/** The mean of each square of pixels, where there are too many of them. */
+/** Averages squares of pixels of large images. */
 function image(
   values: Uint8Array,
   { layout, channels, height, width }: NonNullable<ReturnType<typeof findImages>>,

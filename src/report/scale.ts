@@ -1,6 +1,6 @@
-/** Axes: round numbers for ticks, and positions along them. */
+/** Ticks and positions along axes. */
 
-/** Round numbers (1, 2, 5 times a power of ten) from `low` to `high`, about `wanted` of them. */
+/** Returns about `wanted` round values (1, 2, 5 times a power of ten) between `low` and `high`. */
 export function ticks(low: number, high: number, wanted: number): readonly number[] {
   const span = high - low;
   if (!(span > 0) || !Number.isFinite(span)) return [low];
@@ -12,15 +12,12 @@ export function ticks(low: number, high: number, wanted: number): readonly numbe
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
 
-/** A straight map from [low, high] to [from, to]; the middle where the domain is a point. */
+/** Maps [low, high] to [from, to] linearly; a point maps to the middle. */
 export function linear(low: number, high: number, from: number, to: number): (value: number) => number {
   return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
 }
 
-/**
- * Positions as near as possible to the wanted ones, at least `gap` apart, between `low` and `high` where they fit. In the order given;
- * runs that collide are centred on what they wanted.
- */
+/** Moves positions at least `gap` apart, as close as possible to the wanted ones. Colliding ones are centered on their mean. */
 export function spreadOut(wanted: readonly number[], gap: number, low: number, high: number): readonly number[] {
   const order = wanted.map((_, index) => index).sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0));
   const runs: { sum: number; members: number[] }[] = [];

@@ -1,9 +1,8 @@
-/** The candidates of a search, as a table: points of the chart link to its rows. */
+/** The table of a search's candidates, which points of the chart link to. */
 import { bytes, change, changeInterval, counted, duration, times, unitOfChange } from "../evaluate/numbers.ts";
 import type { Run, SearchedPoint } from "./data.ts";
 import { html, type Markup } from "./markup.ts";
 
-/** Returns undefined if there was no search. */
 export function searchSection({ search, goal, metric: { unit, better } }: Run): Markup | undefined {
   if (search === undefined) return undefined;
   const sign = better === "higher" ? -1 : 1;
@@ -37,7 +36,6 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
 <tbody>${search.points.map(row)}</tbody></table></div>`;
 }
 
-/** Id of a candidate's row. */
 export const rowId = (at: number): string => `searched-${at}`;
 
 const inOrder = (a: number, b: number) => ({ low: Math.min(a, b), high: Math.max(a, b) });

@@ -20,10 +20,9 @@ import { type Content, html, type Markup } from "./markup.ts";
 import { trainingChart } from "./training-chart.ts";
 import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "./verdict.ts";
 
-/** Maximum number of names after a reason, and maximum length of a text. */
 const maxNames = 40;
 const maxLength = 300;
-/** Maximum number of different changes of a step; run.json lists all. */
+/** run.json lists all changes. */
 const maxChanges = 12;
 
 export function keyFigures(run: Run): Markup {
@@ -61,7 +60,6 @@ ${trainingChart(step)}${changesOf(step)}`,
 )}`;
 }
 
-/** Lists rejected variants and skipped layers, with the reasons. */
 export function refusedSection(run: Run): Markup | undefined {
   const variants = run.variants.filter(({ refused }) => refused !== undefined);
   const misses = run.variants.flatMap(({ steps }) =>
@@ -88,7 +86,7 @@ ${reasons.slice(0, maxNames).map(([reason, names]) => html`<li>${clipped(reason)
 }`;
 }
 
-/** Lists what it takes to repeat the run: machine, versions, seed, data, command. */
+/** Machine, versions, seed, data and command, for repeating the run. */
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
   const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
@@ -135,7 +133,7 @@ export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly ori
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
 }
 
-/** Returns the command that times files on the runtimes that they are for: "pith bench a.onnx out/model.onnx --target wasm". */
+/** "pith bench a.onnx out/model.onnx --target wasm" */
 export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
   return `pith bench ${files.map(quoted).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
 }
@@ -144,7 +142,6 @@ function targetFlag(targets: readonly TargetName[]): string {
   return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
 }
 
-/** Commands that check the result on its own machine and on new samples. */
 function nextSection(run: Run): Markup {
   const [before, after] = filesOf(run);
   const evaluate = `pith eval ${quoted(after)} --against ${quoted(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
@@ -166,7 +163,7 @@ function lossText({ history }: StepRecord): string {
   return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
-/** Groups equal changes; names what decided a change if it was not the step's option. */
+/** Groups equal changes, and names the setting that decided if it was not the step's option. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const item = ([what, of]: readonly [string, readonly Change[]]): Markup =>

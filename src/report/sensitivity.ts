@@ -19,10 +19,10 @@ import { linear, spreadOut, ticks } from "./scale.ts";
 import { reportStyle } from "./style.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
-/** Single weights, whole channels, bits of a weight, share of the weights that a chain of thin layers has. */
+/** Individual weights, channels, bits of a weight, share of the weights after factorization. */
 export type SensitivityKind = (typeof sensitivityKinds)[number];
 
-/** What recipes can have a budget of: bytes of the stored numbers, multiply-accumulates, or processor time on one thread. */
+/** Budgets of recipes: stored bytes, multiply-accumulates, or processor time on one thread. */
 export const sensitivityCosts = ["bytes", "macs", "time"] as const;
 export type SensitivityCost = (typeof sensitivityCosts)[number];
 
@@ -30,43 +30,42 @@ export const sensitivityFormat = 1;
 
 export interface SensitivityRow {
   readonly kind: SensitivityKind;
-  /** They are changed together: the layers whose channels go together, or that are alike. */
+  /** Layers that change together because their channels are coupled or they are alike. */
   readonly layers: readonly string[];
-  /** An amount, bits, or the share of its weights that is left of a layer. */
+  /** An amount, bits, or the remaining share of the weights. */
   readonly setting: number;
-  /** How much worse the metric is; with its interval, and the samples that it was measured on. */
+  /** Drop of the metric with its interval and number of samples. */
   readonly drop: Estimate;
-  /** Of the weights of these layers. */
+  /** Bytes of the weights of these layers. */
   readonly bytes: number;
-  /** Bytes by which all stored numbers are fewer; of single weights those that are zero now. */
+  /** Saved bytes of all stored values; for unstructured pruning those of new zeros. */
   readonly saved: number;
-  /** Share of the model's multiply-accumulates that is saved; undefined if they cannot be counted. */
+  /** Saved share of the model's multiply-accumulates; undefined if they cannot be counted. */
   readonly savedMacs?: number | undefined;
-  /** Share of the model's processor time that is saved, on this machine; undefined if it was not measured. */
+  /** Saved share of the model's processor time on this machine; undefined if not measured. */
   readonly savedTime?: number | undefined;
 }
 
 export interface Sensitivity {
   readonly format: typeof sensitivityFormat;
   readonly version: string;
-  /** Its file's name. */
+  /** File name. */
   readonly model: string;
-  /** Of all stored numbers of the model. */
+  /** Bytes of all stored values. */
   readonly bytes: number;
   readonly metric: Pick<Metric, "name" | "unit" | "better">;
-  /** The original's metric value, on the first samples. */
+  /** The original's metric value on the first samples. */
   readonly original: Estimate;
   readonly data: { readonly name: string; readonly count: number | undefined };
   readonly seed: number;
-  /** By kind, in the order of the graph, from the mildest setting to the harshest. */
+  /** By kind, in graph order, from the mildest setting to the harshest. */
   readonly rows: readonly SensitivityRow[];
-  /** What could not be changed, and why. */
   readonly misses: readonly {
     readonly kind: SensitivityKind;
     readonly at: string | undefined;
     readonly reason: string;
   }[];
-  /** Settings that were not measured, because the time was over. */
+  /** Number of settings without a measurement because time ran out. */
   readonly open: number;
   readonly seconds: number;
 }
@@ -90,11 +89,11 @@ export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
 
 export interface SweptLayers {
   readonly name: string;
-  /** In the order of `settings`; undefined where it was not measured. */
+  /** In the order of `settings`; undefined if not measured. */
   readonly rows: readonly (SensitivityRow | undefined)[];
 }
 
-/** What was tried of a kind, the layers that lose most first. */
+/** Layers with the largest drop come first. */
 export function sweptBy(
   { rows }: Sensitivity,
   kind: SensitivityKind,
@@ -115,35 +114,32 @@ function togetherName(layers: readonly string[]): string {
 }
 
 function meanDrop({ rows }: SweptLayers): number {
-  // A model that answers with NaN has lost all.
+  // NaN outputs are a total loss.
   const drops = rows.flatMap((row) =>
     row === undefined ? [] : Number.isNaN(row.drop.value) ? Infinity : row.drop.value,
   );
   return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
 }
 
-/** 6.4: by how much it is worse, in points where it is a share. */
+/** 6.4: the drop, in points for a share. */
 export function dropText(unit: Metric["unit"], value: number): string {
   return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
 }
 
-/** Share of a drop to which it is known if it is large. */
+/** Relative precision of large drops. */
 export const relativeResolution = 1 / 4;
 
-/** The drop to which settings are told apart: the one that commands allow by default. */
+/** Absolute precision of drops: the default maximum drop of commands. */
 export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | "original">): number {
   return usualDrop(metric, original.value);
 }
 
-/** Whether a drop is known well enough to choose a setting by it. */
+/** Whether a drop is precise enough to choose a setting. */
 export function isResolved({ value, low, high }: Estimate, resolution: number): boolean {
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
 
-/**
- * "45 of 60 drops are known only to ±3.7 points: …": the warning where samples ran out before drops were known; undefined if all are known. The width of an interval
- * falls with the root of the number of samples.
- */
+/** "45 of 60 drops are known only to ±3.7 points: …" if samples ran out. Intervals shrink with the root of the number of samples. */
 export function unresolvedText(found: Sensitivity): string | undefined {
   const resolution = resolutionOf(found);
   const open = found.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
@@ -158,7 +154,7 @@ export function unresolvedText(found: Sensitivity): string | undefined {
   return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(enough)} samples tell ±${allowance(unit, resolution)}.`;
 }
 
-/** What was measured, as one HTML page that needs nothing else. */
+/** Returns the measurements as one self-contained HTML page. */
 export function sensitivityPage(found: Sensitivity): string {
   const { model, metric, original, data, misses, open, seed, version } = found;
   const kinds = sensitivityKinds.filter((kind) => found.rows.some((row) => row.kind === kind));
@@ -178,7 +174,7 @@ ${misses.length > 0 && html`<h2>Skipped layers</h2><ul class="reasons">${misses.
   return page({ title: `${model}: ${headline(found)}`, style: `${reportStyle}${style}`, body });
 }
 
-/** "conv1 is the most sensitive layer": the one that loses most, for most kinds of change. */
+/** "conv1 is the most sensitive layer": the one with the largest drop for most techniques. */
 export function headline(found: Sensitivity): string {
   if (found.rows.length === 0) return "No layer was measured";
   const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
@@ -203,7 +199,7 @@ const style = `
 
 const [width, height] = [980, 320];
 const margin = { top: 34, right: 190, bottom: 40, left: 62 };
-/** Number of layers that have a name and a color in the chart. */
+/** Number of layers with a name and color in the chart. */
 const named = 6;
 const nameLength = 26;
 
@@ -234,7 +230,7 @@ function picture(found: Sensitivity, kind: SensitivityKind): Markup {
   const y = linear(low, high, bottom, margin.top);
   const x = linear(-1, settings.length - 1, margin.left, right);
   const lines = layers.map(({ name, rows }, place) => {
-    // Unchanged, nothing is lost.
+    // Without a change there is no drop.
     const points = [
       { at: -1, drop: 0 },
       ...rows.flatMap((row, at) =>

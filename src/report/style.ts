@@ -1,6 +1,4 @@
-/** The look of all pages: few colours, aligned numbers, light and dark, and a page that prints. */
-
-/** Colours and faces. Shared by the report and the plot. */
+/** Colors and fonts of the report and the plot. */
 export const tokens = `
 :root {
   color-scheme: light dark;

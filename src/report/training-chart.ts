@@ -1,4 +1,4 @@
-/** The image of a training: the losses of its steps as a line, and what was evaluated on the way as points, each with an axis of its own. */
+/** The chart of a training: losses as a line and evaluations as points, each with its own axis. */
 import { counted, figure } from "../evaluate/numbers.ts";
 import { px, tickText } from "./chart.ts";
 import type { StepRecord } from "./data.ts";
@@ -13,7 +13,7 @@ interface Point {
   readonly value: number;
 }
 
-/** Undefined of a step that did not train, or made fewer than two steps. */
+/** Undefined for a step with fewer than two training steps. */
 export function trainingChart({ curve, history }: Pick<StepRecord, "curve" | "history">): Markup | undefined {
   if (curve === undefined || curve.losses.length < 2) return undefined;
   const { first, every, by, unit = "" } = curve;
@@ -60,7 +60,6 @@ function axisOf(points: readonly Point[], bottom: number): Axis {
   return { y: linear(low, high, bottom, margin.top), ticks: ticks(low, high, 4) };
 }
 
-/** What is NaN or infinite has no place. */
 function finite(points: readonly Point[]): readonly Point[] {
   return points.filter(({ value }) => Number.isFinite(value));
 }

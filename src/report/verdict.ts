@@ -1,4 +1,4 @@
-/** What a run found, as sentences. */
+/** The outcome of a run in sentences. */
 import { capitalized } from "../errors.ts";
 import type { Likeness } from "../evaluate/compare-function.ts";
 import {
@@ -31,7 +31,7 @@ import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
-/** The outcome in a word, for a badge: of three colours. */
+/** A word and color for the badge. */
 export interface Outcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
   readonly mood: "good" | "doubt" | "bad";
@@ -58,20 +58,19 @@ export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boole
   return variants.some(({ comparison }) => comparison?.truth === "original");
 }
 
-/** The times that count; undefined where nothing was timed, or the machine was too busy. */
+/** Undefined if nothing was timed, or the machine was too busy. */
 export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;
 }
 
-/** How fast a variant is beside the original; undefined where that is not known. */
 export function speedOf(run: Pick<Run, "latency">, variant: number | undefined): Spread | undefined {
   return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
 }
 
-/** 10th to 90th percentile of a speed that counts as one number. */
+/** Ratio of the 90th to the 10th percentile up to which a speed is printed as one number. */
 const widestSpread = 1.5;
 
-/** "7.87 × smaller and 2.15 × faster." The first sentence: what was gained, of sizes and times as they were measured. */
+/** "7.87 × smaller and 2.15 × faster." */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
@@ -83,13 +82,13 @@ export function gainSentence(run: Run): string {
   const work = workAt(run, run.chosen);
   if (speed === undefined)
     return `${size}${work === undefined ? "" : `; a run takes ${times(work)} the processor time`}.`;
-  // A ratio whose spread holds 1 is no gain and no loss.
+  // A range that contains 1 shows no difference.
   if (speed.low <= 1 && speed.high >= 1)
     return `${size}. Speed: no clear difference (${times(speed.median)}, ${range(speed)}).`;
   return `${size} and ${speedText(speed)}.`;
 }
 
-/** "2.20 × faster (1.98–2.34)"; of a ratio that is not steady only between what it lies: "faster (1.30–3.90 ×)". */
+/** "2.20 × faster (1.98–2.34)"; for an unsteady ratio only its range: "faster (1.30–3.90 ×)". */
 function speedText({ median, low, high }: Spread): string {
   const isFaster = median >= 1;
   const word = isFaster ? "faster" : "slower";
@@ -98,7 +97,7 @@ function speedText({ median, low, high }: Spread): string {
   return `${times(isFaster ? median : 1 / median)} ${word} (${range(spread)})`;
 }
 
-/** "7.87 × smaller"; "About as large (1.10 MB); 7.05 × smaller compressed" of a file whose ratio would print as 1.00 ×. */
+/** "7.87 × smaller"; "About as large (1.10 MB); 7.05 × smaller compressed" if the ratio would print as 1.00 ×. */
 function sizeText(before: Measured, after: Measured): string {
   const ratioText = (ratio: number): string => (ratio >= 1 ? `${times(ratio)} smaller` : `${times(1 / ratio)} larger`);
   const isEqual = (ratio: number): boolean => times(ratio) === times(1) || times(1 / ratio) === times(1);
@@ -109,14 +108,14 @@ function sizeText(before: Measured, after: Measured): string {
   return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
 }
 
-/** Processor time of a run, as a share of the original's. */
+/** Processor time of a run relative to the original's. */
 export function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
 /**
- * ✓: within the goal on all samples. ?: outside of it by an estimate, which is not significant or of the validation samples. ✗: refused. Nothing
- * where no goal is judged.
+ * ✓: within the goal on all samples. ?: outside it by an estimate that is not significant or from validation samples. ✗: rejected. Empty without a
+ * goal.
  */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
   const { refused, verdict } = variant;
@@ -125,7 +124,7 @@ export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | 
   return isWithin(verdict.drop, goal) && passedOver(variant, goal) === undefined ? "✓" : "?";
 }
 
-/** "not chosen: −1.2 points on the validation samples": why a variant that keeps the goal was passed over; undefined where that is not so. */
+/** "not chosen: −1.2 points on the validation samples": why an acceptable variant was not chosen. */
 export function passedOver({ validation, refused, verdict }: Variant, goal: Goal | undefined): string | undefined {
   if (validation === undefined || goal === undefined || refused !== undefined || verdict?.met === false)
     return undefined;
@@ -135,10 +134,7 @@ export function passedOver({ validation, refused, verdict }: Variant, goal: Goal
   return `not chosen: ${difference(unit, found.value)} ${where}`;
 }
 
-/**
- * "Weights were rounded to the values of 4 bits, and are stored in 8.": undefined where files hold them in as many bits as they
- * were rounded to.
- */
+/** "Weights were rounded to the values of 4 bits, and are stored in 8." */
 export function storageSentence(run: Run): string | undefined {
   const changes = (chosenOf(run)?.steps ?? []).flatMap((step) => step.changes);
   const bitsOf = (kind: Change["kind"]) =>
@@ -154,8 +150,8 @@ export function storageSentence(run: Run): string | undefined {
 }
 
 /**
- * "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." With a goal only "Accuracy went from 92.6 % to
- * 91.9 %.": the sentence of the goal has the rest.
+ * "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." With a goal, the goal's sentence contains the
+ * difference.
  */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
@@ -164,7 +160,7 @@ export function accuracySentence(run: Run): string | undefined {
   const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
   const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
-  // A loss beyond chance needs no more evidence.
+  // A significant drop needs no further evidence.
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
   return `${capitalized(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
 }
@@ -180,13 +176,13 @@ export function othersSentence(others: Likeness | string): string {
   return `Of the ${which}other outputs "${output}" differs most: ${apartText(others)} ${on}.`;
 }
 
-/** How far two outputs are apart: `signal to noise 31.2 dB`, `99.2 % of its elements equal`. */
+/** `signal to noise 31.2 dB`, `99.2 % of its elements equal` */
 export function apartText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
   return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
 }
 
-/** "right on: node ✓ wasm ✓ webgpu ✗", and what was found on each: where, how near, and the first layer to blame. */
+/** "right on: node ✓ wasm ✓ webgpu ✗", and the finding on each. */
 export function targetLines(found: readonly OnTarget[]): readonly string[] {
   const marks = found.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
   return [`right on: ${marks.join(" ")}`, ...found.map((one) => `  ${one.target}: ${onTargetText(one)}`)];
@@ -197,7 +193,7 @@ export function onTargetText({ where, found, layer }: OnTarget): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer to blame is ${layer}`}`;
 }
 
-/** What is wrong on a target, as a part of a sentence; undefined where nothing is. */
+/** Returns the first failure as a part of a sentence; undefined if there is none. */
 export function wrongText(found: readonly OnTarget[]): string | undefined {
   const wrong = found.find(({ right }) => right === false);
   return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
@@ -220,7 +216,7 @@ export function inputsText(inputs: Readonly<Record<string, string>>): string {
   return [...all.slice(0, mostInputs), ...more].join(", ");
 }
 
-/** The numbers behind the answers, which are compared if there are few samples. */
+/** Raw outputs, which are compared if there are few samples. */
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
@@ -229,14 +225,15 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   return ` There are few samples; their outputs ${near}.`;
 }
 
-/** Whether no layer of the result has another output than the original's. */
 function isIdentical({ noise }: Run): boolean {
   return (
     noise !== undefined && noise.layers.length > 0 && noise.layers.every((layer) => layer.signalToNoise === undefined)
   );
 }
 
-/** "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; about 4,300 samples would settle it." */
+/**
+ * "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; about 4,300 samples would settle it."
+ */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data, search, noise } = run;
   const verdict = chosenOf(run)?.verdict;
@@ -247,25 +244,25 @@ export function goalSentence(run: Run): string | undefined {
   return verdictSentence(goal, verdict, metric.unit, { ...data, searched });
 }
 
-/** For an original that has learnt nothing, or is fed wrongly. */
+/** For an original that has not learned anything, or has wrong inputs. */
 export function chanceSentence(original: number, chance: number): string {
   const [scored, guessed] = [original, chance].map((value) => figure("share", value));
   return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;
 }
 
-/** Samples that the verdict was not reached on. */
+/** Numbers of samples that the verdict did not use. */
 export interface Others {
-  /** So many of them are validation samples. */
+  /** Validation samples. */
   readonly validation?: number | undefined;
-  /** A search compared its candidates on so many others: as many as those that judge, up to a limit. */
+  /** Samples of a search: as many as the test has, up to a limit. */
   readonly searched?: number | undefined;
-  /** There are so many in all, of which --samples drew some. */
+  /** Total, if --samples drew some. */
   readonly available?: number | undefined;
-  /** There are so many in all, of which fewer seemed enough. */
+  /** Total, if fewer seemed enough. */
   readonly of?: number | undefined;
 }
 
-/** @param against the model that the result was judged against, where there are several. */
+/** @param against the reference model, if there are several. */
 export function verdictSentence(
   goal: Goal,
   verdict: Verdict,
@@ -288,19 +285,19 @@ function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, oth
   return `--strict requires the whole interval to meet the goal${settled}`;
 }
 
-/** More test samples than this, or than this multiple of those there are, are not suggested: nobody would collect them. */
+/** Suggestions beyond this number of samples, or this multiple of the existing ones, are unrealistic. */
 const mostNeeded = 100_000;
 const mostTimes = 100;
 
 /**
- * "--samples 900 would settle it", of the whole test part, which includes samples for validation or a search; "about 1,800 samples would settle it, more than
- * the 1,000 there are" where there are not so many.
- * @param judged test samples that were measured.
+ * "--samples 900 would settle it", for the whole test split including validation or search samples; "about 1,800 samples would settle it, more than
+ * the 1,000 there are" if the data is too small.
+ * @param judged number of measured test samples.
  */
 function wouldSettle(samples: number, judged: number, { validation = 0, searched = 0, available, of }: Others): string {
   const used = judged + validation;
   const enough = Math.ceil((samples * used) / judged);
-  // The halves of a search differ by one sample, unless its half has reached its limit.
+  // The halves of a search differ by one sample, unless the search half is at its limit.
   const needed = enough + (searched < used - 1 ? searched : enough);
   const all = available ?? of ?? used + searched;
   const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
@@ -310,12 +307,12 @@ function wouldSettle(samples: number, judged: number, { validation = 0, searched
   return `${flag ? `--samples ${needed}` : `about ${integer(needed)} samples`} would settle it${lacking}`;
 }
 
-/** "signal to noise is NaN"; undefined where the figure is a number. */
+/** "signal to noise is NaN"; undefined for a number. */
 export function brokenText(comparison: Comparison): string | undefined {
   return isBroken(comparison) ? `${comparison.metric} is ${comparison.candidate.value}` : undefined;
 }
 
-/** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed": why a result is refused. */
+/** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed" */
 export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
   const { unit } = comparison;
   const broken = brokenText(comparison);
@@ -327,10 +324,7 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   return `${text}, and --strict requires the whole interval to be within that${settled}`;
 }
 
-/**
- * "accuracy is slightly worse (−0.1 points), more than chance explains": what is said of a result that passes and may have lost something;
- * undefined where nothing is to be said.
- */
+/** "accuracy is slightly worse (−0.1 points), more than chance explains": warns about a passing result; undefined without a possible loss. */
 export function lossWarning(
   { metric, unit, better, truth, original, difference: found }: Comparison,
   verdict: Verdict,
@@ -342,15 +336,14 @@ export function lossWarning(
     return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
   const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
-  // Beside itself the original has no error, so that any difference is more than chance explains.
+  // Compared with itself the original has no error, so any difference would be significant.
   if (isSlight && truth === "original") return undefined;
   return `${metric} is ${isSlight ? "slightly " : ""}worse (${by}), more than chance explains`;
 }
 
 /**
- * "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)": how far a result is from
- * the model that it is to come near to.
- * @param comparison with that model as its original.
+ * "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)"
+ * @param comparison with the named model as its original.
  */
 export function distanceText(
   model: string,
@@ -363,15 +356,13 @@ export function distanceText(
   return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${where}${interval}`;
 }
 
-/**
- * "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)": of a result that was made to be better; undefined where it is.
- */
+/** "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)": warns if a training gained nothing. */
 export function noGainText(model: string, comparison: Comparison): string | undefined {
   if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
   return `no gain over ${model} is shown: ${movedText(comparison)}`;
 }
 
-/** "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined where it does not, or labels tell what is right. */
+/** "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined otherwise, or with labels. */
 function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undefined {
   if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
   const sure = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;

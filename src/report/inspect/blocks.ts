@@ -3,25 +3,25 @@ import type { Inference } from "../../analysis/infer.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 
-/** A block: a part of the network that one value goes into and one comes out of. */
+/** A part of the network with one value as input and one as output. */
 export interface InspectedBlock {
   readonly name: string;
-  /** Equal for blocks that do the same with other numbers. */
+  /** Equal for blocks that differ only in their weights. */
   readonly kind: number;
   readonly nodes: number;
   readonly layers: readonly string[];
-  /** Learned numbers that it reads. */
+  /** Number of parameters that it reads. */
   readonly parameters: number;
-  /** What it reads of the blocks before it or of the data, what else it reads, and what is read of it: names of values. */
+  /** Names of values: read from earlier blocks or the data, other inputs, and values that are read later. */
   readonly inputs: readonly string[];
   readonly sides: readonly string[];
   readonly outputs: readonly string[];
 }
 
-/** All blocks of a network in order, and the stretches of equal ones. */
+/** All blocks in order, and runs of equal ones. */
 export interface Blocks {
   readonly all: readonly InspectedBlock[];
-  /** Blocks of one kind that follow each other: where they begin in the list of all, and how many they are. */
+  /** Runs of equal blocks: index in `all`, and length. */
   readonly repeats: readonly { readonly first: number; readonly count: number }[];
 }
 

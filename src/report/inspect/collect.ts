@@ -33,14 +33,13 @@ import { estimateSavings } from "./savings.ts";
 export async function collect(model: Model): Promise<Inspection> {
   const { header, graph } = model;
   const operators = countOperators(graph);
-  // A weight is a weight, wherever the exporter put it.
   storeWeights(model);
   const inference = infer(model);
   const costs = cost(model, inference);
   const inner = [...allGraphs(graph)].slice(1);
   const found = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
   const learned = await learnedTensors(model, inference);
-  // As `prune` would find them.
+  // Finds channels as `prune` does.
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
   const channels = channelsIn(groups);
@@ -87,14 +86,14 @@ export async function collect(model: Model): Promise<Inspection> {
   };
 }
 
-/** What one rule could not tell, others cannot either: once for each node and reason. */
+/** Several rules can fail for the same reason, so each node and reason is listed once. */
 function distinct(misses: readonly Miss[]): { readonly at: string | undefined; readonly reason: string }[] {
   const found = new Map<string, { readonly at: string | undefined; readonly reason: string }>();
   for (const { at, reason } of misses) found.set(`${at} ${reason}`, { at, reason });
   return [...found.values()];
 }
 
-/** Bits of a quantized weight, and how many scales its node or its dequantization reads. */
+/** Bits of a quantized weight, and its number of scales. */
 function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
   const storage = weightStorage(layer);
@@ -118,14 +117,13 @@ function sharersOf({ weight, effective, node }: Layer): readonly string[] {
   return [...tied, ...[...others].map(describe)];
 }
 
-/** A network unrolled over time reads one weight thousands of times: complete lists would grow with the square of that. */
+/** A network unrolled over time reads one weight thousands of times, so complete lists would grow quadratically. */
 const mostSharers = 8;
 
 function port(value: Value): Port {
   return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
 }
 
-/** Operator → number of nodes, subgraphs included, most frequent first. */
 function countOperators(graph: Graph): Record<string, number> {
   const counts = new Map<string, number>();
   for (const node of allNodes(graph)) {
@@ -135,7 +133,6 @@ function countOperators(graph: Graph): Record<string, number> {
   return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
 }
 
-/** Stored tensors by element type, largest first. A tensor stored under two names counts once. */
 function countStored(graph: Graph): StoredTensors[] {
   const tensors = new Set<Tensor>();
   for (const part of allGraphs(graph)) {

@@ -1,4 +1,4 @@
-/** What is in a model, as data: what `pith inspect` prints. */
+/** The contents of a model as data, as `pith inspect` prints them. */
 import type { Model } from "../../graph/model.ts";
 import type { OperationCount } from "../operation-count.ts";
 import type { Blocks } from "./blocks.ts";
@@ -11,40 +11,40 @@ export interface StoredTensors {
   readonly bytes: number;
 }
 
-/** An input or an output of a model: dims are written as text, "[batch, 3, 224, 224]". */
+/** Dims are text: "[batch, 3, 224, 224]". */
 export interface Port {
   readonly name: string;
   readonly type: string | undefined;
   readonly dims: string;
 }
 
-/** A layer: what its weight is, what it costs, and what could be taken from it. */
+/** A layer with its cost and possible savings. */
 export interface InspectedLayer {
   readonly name: string;
   readonly operator: string;
   /** Type and dims of the weight: "float32 [64, 64]". */
   readonly weight: string;
-  /** Bits of a quantized weight; undefined for one in floats. */
+  /** Bits of a quantized weight; undefined for floats. */
   readonly bits: number | undefined;
-  /** Scales of a quantized weight: 1, one for each channel, or one for each block. */
+  /** Number of scales of a quantized weight: 1, one per channel, or one per block. */
   readonly scales: number | undefined;
-  /** Other nodes that read the same weight, at most the first eight. */
+  /** Up to eight other nodes that read the same weight. */
   readonly sharedWith: readonly string[];
   readonly outputs: number;
   readonly inputs: number;
   readonly groups: number;
   readonly parameters: number;
-  /** Multiplications with an addition; undefined where they cannot be counted. */
+  /** Multiply-accumulates; undefined if they cannot be counted. */
   readonly macs: OperationCount | undefined;
-  /** Up to this rank two factors are smaller than the matrix; undefined where the weight is none. */
+  /** Maximum rank at which two factors are smaller than the matrix; undefined if the weight is not a matrix. */
   readonly payingRank: number | undefined;
-  /** Output channels that can be cut, and why the others cannot. */
+  /** Prunable output channels, and why the others are not. */
   readonly cuttable: number;
   readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
 }
 
 export interface Inspection {
-  /** How its data is prepared, as an earlier command wrote into the file; undefined where none did. */
+  /** Preprocessing that an earlier command recorded in the file. */
   readonly prepared: string | undefined;
   readonly producer: string;
   readonly irVersion: number;
@@ -52,36 +52,35 @@ export interface Inspection {
   readonly opsets: Readonly<Record<string, number>>;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
-  /** Operator → nodes, those of subgraphs included, most frequent first. */
+  /** Operator → number of nodes, including subgraphs, most frequent first. */
   readonly operators: Readonly<Record<string, number>>;
-  /** Learned numbers; a weight that several layers share counts once. */
+  /** A weight that several layers share counts once. */
   readonly parameters: number;
   readonly macs: OperationCount | undefined;
   readonly layers: readonly InspectedLayer[];
-  /** The parts that the network is made of, and which of them repeat. */
   readonly blocks: Blocks;
   readonly savings: Savings;
   /** Nodes whose types or operations are unknown, with the reason. */
   readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** Graphs inside nodes: of the techniques quantize alone changes what lies there. `wayOut` is the command that takes layers out of branches. */
+  /** Subgraphs, which only quantize changes. `wayOut` is a command that moves layers out of branches. */
   readonly inside: {
     readonly graphs: number;
     readonly nodes: number;
     readonly layers: number;
     readonly wayOut: string | undefined;
   };
-  /** Stored tensors that are inputs too, as old files have them: who runs the model may put others in their place. */
+  /** Stored tensors that are also inputs, as in old files, so that callers can replace them. */
   readonly replaceable: readonly string[];
   /** Stored tensors by element type, most bytes first. */
   readonly stored: readonly StoredTensors[];
-  /** Role → values that have it. */
+  /** Role → number of values. */
   readonly roles: Readonly<Record<string, number>>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
- * What is in a model: inputs, outputs, operators, layers, repeated blocks, sizes, and what techniques could save. The model stays as it is,
- * nothing is run, and of weights only the first numbers are read, more where they may be tables of positions or masks.
+ * Describes a model: inputs, outputs, operators, layers, repeated blocks, sizes, and possible savings. The model is not changed or run. Few weight
+ * values are read.
  *
  * @example
  * const { layers, parameters, savings } = await inspect(model);
@@ -89,7 +88,7 @@ export interface Inspection {
  * for (const { name, weight, cuttable, outputs } of layers) console.log(name, weight, cuttable, "of", outputs, "channels can be cut");
  */
 export async function inspect(model: Model): Promise<Inspection> {
-  // Loaded here, because the root exports this function: who only opens and saves does not load every operator.
+  // Imported lazily, because the root exports this function and would load every operator.
   const { collect } = await import("./collect.ts");
   return collect(model.clone());
 }

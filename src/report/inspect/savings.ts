@@ -1,10 +1,9 @@
 /**
- * What techniques would save, estimated from shapes.
+ * Estimates the savings of techniques from shapes.
  *
- * - 8-bit weights: one byte a weight, and a float scale and a zero point for each output channel. In half precision: two bytes a weight.
- * - Cutting the share f of all channels that can go: a weight with n elements, of whose indices along axis a the share r_a can go, keeps about
- *   n · Π (1 − f · r_a). Which channels go is for `pith prune` to say.
- * - Two factors of rank r are smaller than a matrix up to its paying rank; the accuracy at that rank depends on the weights.
+ * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
+ * - Pruning the share f of all prunable channels: a weight of n elements keeps about n · Π (1 − f · r_a), where r_a is the prunable share of axis
+ *   a.
  */
 import type { Group } from "../../analysis/channels.ts";
 import { isInside, type Layer } from "../../analysis/layers.ts";
@@ -13,36 +12,35 @@ import { isFloat } from "../../tensor/convert.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
-/** The share of the channels that can go which the estimate supposes to be cut. */
+/** Assumed share of pruned channels. */
 const supposedCut = 0.3;
 
-/** Bytes of what a technique would change, before and after, and in how many layers. */
+/** Bytes before and after, and the number of changed layers. */
 export interface Saving {
   readonly layers: number;
   readonly before: number;
   readonly after: number;
 }
 
-/** A table of embeddings, which counts once where several layers read it. */
+/** An embedding table, counted once if several layers read it. */
 export interface TableSaving {
   readonly layer: string;
-  /** The products that it is the weight of, too: they share its codes. */
+  /** Matrix products with the same weight, which share its quantized values. */
   readonly tied: readonly string[];
   readonly bytes: number;
-  /** Bytes in 8 bits with a scale per row. */
+  /** Bytes with 8 bits and a scale per row. */
   readonly int8: number;
-  /** In 4 bits, by blocks of 32 with zero points; undefined where rows are no whole blocks. */
+  /** Bytes with 4 bits in blocks of 32 with zero points; undefined if rows are not a multiple of 32. */
   readonly int4: number | undefined;
 }
 
-/** Estimates for each technique. */
 export interface Savings {
   readonly int8: Saving;
   readonly float16: Saving;
-  /** `share` of the `cuttable` channels cut, of `channels` in all. */
+  /** `share` of the `cuttable` channels removed, of `channels` in all. */
   readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
   readonly lowRank: { readonly layers: number };
-  /** Trained tables in float, the largest first. */
+  /** Trained float tables, the largest first. */
   readonly tables: readonly TableSaving[];
 }
 

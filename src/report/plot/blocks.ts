@@ -1,9 +1,7 @@
 /**
- * Repeated blocks of a network ("layer.0", "layer.1", …), as the paths of its modules name them: a frame around each makes a deep graph
- * readable, and its overview too.
+ * Frames around repeated blocks ("layer.0", "layer.1", …), derived from module paths.
  *
- * A block is what has the same path up to its first number; it counts as one if another with the same stem exists. Frames may not cross:
- * of two that would, the one that begins lower is left out.
+ * A block is a path up to its first number; another block with the same stem must exist. Of two crossing frames, the lower one is dropped.
  */
 import type { Placed } from "./draw.ts";
 
@@ -45,7 +43,7 @@ export function frames(boxes: readonly Framed[]): readonly Frame[] {
 /** "/encoder/layer.3/attention/MatMul" and "encoder.layer.3.attention": the block "layer.3" of the stem "encoder.layer". */
 function blockOf(path: string): { readonly key: string; readonly stem: string; readonly label: string } | undefined {
   const parts = path.split(/[/.]/).filter((part) => part !== "");
-  // The last part names the node itself, whose number counts nodes.
+  // The last part names the node itself; its number counts nodes.
   const place = parts.findIndex((part, index) => index < parts.length - 1 && /^(.*[_-])?\d+$/.test(part));
   if (place < 0) return undefined;
   const part = parts[place] ?? "";
@@ -70,7 +68,7 @@ function frame(label: string, boxes: readonly Framed[]): Frame {
   return { x, y, width: right + room.side - x, height: bottom + room.foot - y, label };
 }
 
-/** Frames may share the space between two rows, no more. */
+/** Frames may share only the space between two rows. */
 function cross(a: Frame, b: Frame): boolean {
   const deep = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
   const wide = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);

@@ -1,4 +1,4 @@
-/** Where everything of a picture lies: boxes placed in layers from inputs to outputs, edges as curves. The page draws of it what is seen. */
+/** Positions of boxes, in layers from inputs to outputs, and of edges as curves. */
 import { type Frame, type Framed, frames } from "./blocks.ts";
 import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
@@ -10,7 +10,7 @@ export interface Placed {
   readonly height: number;
 }
 
-/** From one box to another: what an SVG path takes as `d`, and the rectangle in which it lies. */
+/** An edge: the `d` of an SVG path, and its bounding box. */
 export interface Line extends Omit<Framed, "path"> {
   readonly from: number;
   readonly to: number;
@@ -28,7 +28,7 @@ export interface Drawing {
 const layerSize = { width: 236, height: 76 };
 const smallHeight = 24;
 const characterWidth = 6.9;
-/** Of the dimensions beside a box's foot, and how far from its centre they begin. */
+/** Character width of the dimensions next to a box's foot, and their offset from its center. */
 const noteWidth = 5.4;
 const noteStart = 6;
 const mostTitle = 34;
@@ -86,7 +86,7 @@ interface Row {
   readonly height: number;
 }
 
-/** Each rank as far below the one before as their highest boxes need. */
+/** Spaces ranks by the height of their boxes. */
 function rankRows(
   points: readonly Point[],
   sizes: readonly { readonly height: number }[],
@@ -109,7 +109,7 @@ interface Spot {
   readonly y: number;
 }
 
-/** From the foot of one box, or a bend, to the head of another, straight down beside the high boxes on the way. */
+/** Runs from the foot of one box, or a bend, to the head of another, vertically past high boxes. */
 function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed): Omit<Line, "from" | "to"> {
   const spots: Spot[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
@@ -131,8 +131,8 @@ function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: 
 }
 
 /**
- * A smooth curve through spots that follow each other downwards: cubic pieces whose slopes dx/dy are the harmonic means of those beside them,
- * 0 at turns and ends, so that it never swings out past its spots (Fritsch, Butland 1984).
+ * Monotone cubic curve through descending points: slopes dx/dy are the harmonic means of the neighboring ones, 0 at turns and ends, so that it never
+ * overshoots (Fritsch, Butland 1984).
  */
 function curveThrough(spots: readonly Spot[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
@@ -149,12 +149,12 @@ function curveThrough(spots: readonly Spot[]): string {
   spots.slice(1).forEach((spot, index) => {
     const before = spots[index] ?? spot;
     if (Math.abs(before.x - spot.x) < 0.05) {
-      // Straight pieces that follow each other are one.
+      // Merges consecutive straight pieces.
       straight = `V${round(spot.y)}`;
       return;
     }
     const third = (spot.y - before.y) / 3;
-    // Ends leave a box straight down: there a longer handle looks calmer.
+    // Longer handles at the ends look calmer.
     const reach = (end: boolean): number => (end ? 1.5 * third : third);
     const [out, into] = [reach(index === 0), reach(index === spots.length - 2)];
     const first = `${round(before.x + (tangents[index] ?? 0) * out)} ${round(before.y + out)}`;
@@ -165,7 +165,7 @@ function curveThrough(spots: readonly Spot[]): string {
   return path + straight;
 }
 
-/** A long text without its middle. */
+/** Removes the middle of a long text. */
 export function clip(text: string, most = mostTitle): string {
   return text.length > most ? `${text.slice(0, most - 9)}…${text.slice(-8)}` : text;
 }

@@ -1,7 +1,4 @@
-/**
- * The boxes and edges of a model's graphs: ports and nodes, but for nodes that only work on stored numbers (masks, scales). A graph inside a
- * node (a branch, the body of a loop) is a picture of its own, which the node's box names.
- */
+/** Boxes and edges of a model's graphs, without nodes that only process stored values. A subgraph is a separate picture. */
 import type { Cost } from "../../analysis/cost.ts";
 import type { Inference } from "../../analysis/infer.ts";
 import { layerName, moduleOf } from "../../analysis/layer-names.ts";
@@ -26,40 +23,40 @@ import { bitsOf, type DataType } from "../../tensor/types.ts";
 import { weightBits } from "../applicable-techniques.ts";
 import { isIndexType, withGroups } from "./groups.ts";
 
-/** What a box is for, as far as its operator's entry says. */
+/** Category of a box, from the operator definition. */
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
 
 export interface Box {
   readonly family: Family;
-  /** The operator, or the name of an input or output of the graph. */
+  /** The operator, or the name of a graph input or output. */
   readonly title: string;
-  /** The name by which layers are selected; of what looks up or adds a trained table the table's; else the node's. */
+  /** Name for layer selection; for a table lookup the table's name; else the node's. */
   readonly name: string;
-  /** Trained numbers in two axes that the node reads, and that are no layer's: an embedding, positions. */
+  /** Trained table of a node that is not a layer: an embedding, positions. */
   readonly table: string | undefined;
   readonly layer: Layer | undefined;
-  /** The element type of its first output, or of what a port stands for. */
+  /** Element type of the first output, or of the port. */
   readonly gives: DataType | undefined;
   /** `x: float32 [N, 3]`, and whether it is stored. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: readonly (readonly [name: string, value: string])[];
   readonly macs: string | undefined;
-  /** Written below the box: the dimensions of its output, where they are not those of what comes in. */
+  /** Output dimensions, if they differ from the input's. */
   readonly shape: string | undefined;
   readonly miss: string | undefined;
-  /** The fewest bits of the integers that stand for numbers here: of a layer those of its weight, of what rounds or scales back those of its codes. */
+  /** Minimum bits of quantized values that the node reads or writes; for a layer those of its weight. */
   readonly bits: number | undefined;
-  /** The path of the module that it was exported from, where that is known, and the node at its end. */
+  /** Module path from the exporter, with the node at its end. */
   readonly path: string;
-  /** The graphs inside it: the attribute, and the place among the pictures. */
+  /** Attribute → index of the picture, for subgraphs. */
   readonly graphs: readonly (readonly [attribute: string, picture: number])[];
 }
 
 export interface Picture {
   /** "" for the main graph; else the node and its attribute. */
   readonly title: string;
-  /** The picture that has the node, and the node's box in it. */
+  /** Picture and box that contain this picture. */
   readonly parent: readonly [picture: number, box: number] | undefined;
   readonly boxes: readonly Box[];
   /** Pairs of indices into `boxes`, from producer to consumer, each pair once. */
@@ -67,7 +64,7 @@ export interface Picture {
 }
 
 /**
- * The main graph first, then those inside its nodes, depth first, then those of boxes that stand for several nodes.
+ * Returns the main graph, then subgraphs depth first, then the pictures of grouped boxes.
  * @param layers those of the main graph. The nodes must be in order (`graph.sort()`).
  */
 export function collect(
@@ -77,11 +74,11 @@ export function collect(
   costs: Cost,
 ): readonly [Picture, ...Picture[]] {
   const layerOf = new Map<Node, Layer>();
-  // Of a node with several weights the first stands for all.
+  // The first weight of a node represents all.
   for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
   const inner: Picture[] = [];
   const place = (graph: Graph, title: string, parent: Picture["parent"]): number => {
-    // Its place is taken before those of the graphs inside it.
+    // Reserves the index before those of its subgraphs.
     const index = inner.push({ title, parent, boxes: [], edges: [] });
     inner[index - 1] = collectGraph(graph, title, parent, index, { inference, layerOf, costs, place });
     return index;
@@ -112,13 +109,13 @@ function collectGraph(
   for (const input of graph.feeds) placeOf.set(input, add(port(input)));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const sourceOf = (value: Value): number | undefined => {
-    // What is taken from the graph around this one comes in as an input does.
+    // A value from the enclosing graph is shown as an input.
     if (value.graph !== graph && !isStored(value) && !placeOf.has(value)) placeOf.set(value, add(port(value)));
     return placeOf.get(value);
   };
   for (const node of graph.nodes()) {
     const used = [...new Set(usedValues(node))];
-    // Nodes that only prepare constants would hide the network; a node that reads nothing at all is one of them.
+    // Nodes that only compute constants would hide the network.
     if (used.every(isStored) && subgraphs(node).length === 0) continue;
     const sources = new Set(used.map(sourceOf));
     const place = boxes.length;
@@ -208,7 +205,7 @@ function tableOf(node: Node, parameters: readonly number[]): string | undefined 
   return name.startsWith(stem) ? stem : name;
 }
 
-/** The layers of a model are those of its main graph; a weight in a graph inside is shown all the same. */
+/** Layers belong to the main graph, but weights in subgraphs are shown too. */
 function innerLayer(node: Node, inference: Inference): Layer | undefined {
   if (node.graph.parent === undefined) return undefined;
   const layer = layerAt(node, inference);
@@ -222,7 +219,6 @@ function codeBits(layer: Layer): number | undefined {
   return storage === "quantized" || storage === "packed" ? weightBits(layer) : undefined;
 }
 
-/** Of a node that reads or gives codes. */
 function bitsAt(node: Node, inference: Inference): number | undefined {
   const values = [...node.inputs, ...node.outputs].filter((value) => value !== undefined);
   const types = values.flatMap((value) => inference.operand(value)?.type ?? value.type?.type ?? []);
@@ -264,7 +260,7 @@ function valueText({ name, type }: Value): string {
   return `${name}: ${type?.type ?? "?"} ${dimsText(type?.dims)}`;
 }
 
-/** Written-out elements of an attribute, and characters of a text in it. */
+/** Maximum listed elements, and characters of text. */
 const mostElements = 16;
 const mostCharacters = 120;
 

@@ -1,11 +1,10 @@
 /**
- * Boxes that compute masks, shapes and positions out of shapes and indices alone. Exporters write dozens of such nodes; the picture has one
- * box for those that hang together, and they are a picture of their own.
+ * Merges boxes that compute masks, shapes and positions from shapes and indices only, because exporters write dozens of them.
  *
  *     Shape, Range, Unsqueeze, Expand, And, …, Where → Add     becomes     mask, shapes · 24 nodes → Add
  *
- * A group must not lie both before and behind another box, or edges would lead back. So every box has a level, which grows where an edge
- * enters such boxes; those of one group have one level, and a way out of a group and back would climb.
+ * A group must not be both before and after another box, or edges would form a cycle. Each box has a level that increases where an edge enters such
+ * boxes, and a group has one level.
  */
 import { inOrder } from "../../graph/order.ts";
 import { groupBy } from "../../tensor/group-by.ts";
@@ -16,12 +15,11 @@ const fewest = 4;
 
 const indexTypes: ReadonlySet<DataType | undefined> = new Set<DataType>(["int64", "int32", "bool"]);
 
-/** Whether elements of a type are shapes, indices or decisions. */
 export function isIndexType(type: DataType | undefined): boolean {
   return indexTypes.has(type);
 }
 
-/** The pictures with groups as one box each, and behind them those of the groups. */
+/** Replaces groups by one box each, and appends their pictures. */
 export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly [Picture, ...Picture[]] {
   const groups: Picture[] = [];
   const folded = pictures.map((picture, index) => {
@@ -32,7 +30,7 @@ export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly
       (group, box) => pictures.length - 1 + groups.push(partOf(picture, group, [index, box])),
     );
   });
-  // A box that holds graphs may have moved.
+  // Grouping may have changed the index of a box with subgraphs.
   const placed = folded.map(({ picture }) => {
     const { parent } = picture;
     const box = parent === undefined ? undefined : folded[parent[0]]?.places[parent[1]];
@@ -42,7 +40,7 @@ export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly
   return [main, ...inner];
 }
 
-/** The groups of a picture: indices of boxes, which are in topological order. */
+/** Returns indices of boxes, which are in topological order. */
 function groupsIn({ boxes, edges }: Picture): readonly (readonly number[])[] {
   const sources = boxes.map((): number[] => []);
   for (const [from, to] of edges) sources[to]?.push(from);
@@ -76,7 +74,7 @@ function groupsIn({ boxes, edges }: Picture): readonly (readonly number[])[] {
   return [...found.values()].filter(({ length }) => length >= fewest);
 }
 
-/** @param fromIndices whether all that it reads are indices, and what was computed of them. */
+/** @param fromIndices whether all inputs are indices or computed from indices. */
 function isGroupable({ family, graphs }: Box, fromIndices: boolean): boolean {
   if (graphs.length > 0) return false;
   return family === "shape" || ((family === "compute" || family === "move") && fromIndices);
@@ -86,7 +84,7 @@ function isIndexPort(box: Box | undefined): boolean {
   return box?.family === "port" && isIndexType(box.gives);
 }
 
-/** A picture with a box for each group, and where each of its boxes has gone. @param place makes the group's own picture. */
+/** Returns also the new index of each box. @param place creates the group's picture. */
 function fold(
   picture: Picture,
   groups: readonly (readonly number[])[],
@@ -147,7 +145,7 @@ function titleOf(members: readonly Box[]): string {
   return `${decides ? "mask, shapes" : "shapes, indices"} · ${members.length} nodes`;
 }
 
-/** The group's nodes, with what they read and what reads them as ports. */
+/** Returns the group's nodes with their neighbors as ports. */
 function partOf({ boxes, edges }: Picture, group: readonly number[], parent: readonly [number, number]): Picture {
   const inside = new Set(group);
   const before = [...new Set(edges.flatMap(([from, to]) => (inside.has(to) && !inside.has(from) ? [from] : [])))];

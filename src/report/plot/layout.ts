@@ -1,16 +1,15 @@
 /**
- * A layered drawing of a directed acyclic graph, top to bottom (after Sugiyama, Tagawa, Toda 1981).
+ * Layered drawing of a directed acyclic graph, top to bottom (after Sugiyama, Tagawa, Toda 1981).
  *
- * 1. Rank: the longest path from a source; a source itself stands right above the first box it leads to. An edge over several ranks gets a
- *    point on each rank between; edges from one box share theirs, so that a value which is read everywhere is one line with branches.
- * 2. Order within a rank: each box goes to the mean position of its neighbours, sweeping down and up; fewer crossings are the effect.
- * 3. Place: each box wants the mean of its neighbours' places; boxes of a rank must not overlap and keep their order. The nearest
- *    such places (least squares) are an isotonic regression, solved by pooling neighbours that violate the order.
+ * 1. Rank: the longest path from a source; sources are directly above their first consumer. Edges get a point on each rank between, and edges from
+ *    one box share them.
+ * 2. Order within a rank: sweeps move each box to the mean position of its neighbors, which reduces crossings.
+ * 3. Position: the least-squares positions nearest to the neighbors' means that keep order and distance (isotonic regression by pooling).
  */
 
 export interface Box {
   readonly width: number;
-  /** Room to the right of its centre, where that is more than half its width: for what is written beside its foot. */
+  /** Space to the right of the center if it exceeds half the width, for text next to the box. */
   readonly right?: number;
 }
 
@@ -21,7 +20,7 @@ export interface Point {
 
 export interface Layout {
   readonly boxes: readonly Point[];
-  /** For each edge its points, ends included. Of edges that share a line the longest has it, and the others begin where they leave it. */
+  /** Points of each edge including its ends. The longest edge has a shared line; others start where they leave it. */
   readonly edges: readonly (readonly Point[])[];
   readonly ranks: number;
   readonly width: number;
@@ -31,7 +30,7 @@ interface Item {
   readonly rank: number;
   readonly left: number;
   readonly right: number;
-  /** Not a box, but a point of an edge on a rank between. */
+  /** A point of an edge instead of a box. */
   readonly bend: boolean;
   readonly above: Item[];
   readonly below: Item[];
@@ -40,17 +39,17 @@ interface Item {
 }
 
 const gap = 20;
-/** Between two edges that run side by side. */
+/** Distance of parallel edges. */
 const edgeGap = 6;
-/** How much of its distance from the middle a box gives up in a sweep: without it a deep network drifts to a side, block by block. */
+/** Fraction by which a sweep moves boxes toward the middle; without it a deep network drifts sideways. */
 const pull = 0.1;
-/** Sweeps after which real networks change no more. */
+/** Real networks converge within these sweeps. */
 const orderSweeps = 8;
 const placeSweeps = 12;
-/** Sweeps in which everything moves between what is above and below it: lines straighten. */
+/** Sweeps that move everything between its neighbors, which straightens lines. */
 const straightSweeps = 16;
 
-/** Thousands of edges over thousands of ranks would have millions of points: those that come after so many are straight lines. */
+/** Maximum number of points, because long edges over thousands of ranks would have millions. Further edges are straight. */
 const mostItems = 200_000;
 
 /** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
@@ -97,7 +96,7 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     if (start === undefined || end === undefined) return [];
     const rail = rails.get(start) ?? [];
     const bends = end.rank - start.rank - 1;
-    // The first of those that go all the way has the line, the others leave it at their last bend.
+    // The first full-length edge owns the line; others leave it at their last bend.
     if (bends < rail.length || drawn.has(start)) return [rail[bends - 1] ?? start, end].map(point);
     drawn.add(start);
     return [start, ...rail, end].map(point);
@@ -123,7 +122,7 @@ function connect(from: Item, to: Item): void {
   to.above.push(from);
 }
 
-/** Edges come in no order, boxes in topological order. */
+/** Edges are unordered; boxes are in topological order. */
 function rank(count: number, edges: readonly (readonly [number, number])[]): number[] {
   const ranks = new Array<number>(count).fill(0);
   const first = new Array<number>(count).fill(Number.POSITIVE_INFINITY);
@@ -153,14 +152,13 @@ function reorder(level: Item[], side: "above" | "below"): void {
   renumber(level);
 }
 
-/** Halfway from what is above to what is below. */
 function between(one: Item): number {
   const sides = [one.above, one.below].filter((side) => side.length > 0);
   if (sides.length === 0) return one.x;
   return sides.reduce((sum, side) => sum + mean(side, (other) => other.x), 0) / sides.length;
 }
 
-/** Where an item would like to be: above what it came from, first; a straight line through both sides in the end. */
+/** Aligns with the previous rank first. */
 function wanted(one: Item, down: boolean): number {
   const [first, second] = down ? [one.above, one.below] : [one.below, one.above];
   const neighbours = first.length > 0 ? first : second;
@@ -171,14 +169,14 @@ function mean(items: readonly Item[], value: (one: Item) => number): number {
   return items.reduce((sum, one) => sum + value(one), 0) / items.length;
 }
 
-/** The places nearest to the wanted ones that keep order and distance: neighbours that want to overlap are pooled around their average. */
+/** Pools neighbors that would overlap around their average. */
 function place(level: readonly Item[], want: (one: Item) => number): void {
   const pools: { sum: number; count: number }[] = [];
   const offsets: number[] = [];
   let offset = 0;
   let before: Item | undefined;
   for (const one of level) {
-    // With the needed distances taken off, "no overlap" is "not decreasing".
+    // After subtracting the required distances, "no overlap" is "not decreasing".
     if (before !== undefined) offset += before.right + one.left + (before.bend && one.bend ? edgeGap : gap);
     before = one;
     offsets.push(offset);

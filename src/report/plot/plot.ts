@@ -1,9 +1,8 @@
 /**
- * `pith plot`: a model's graph as one page. Boxes run from inputs to outputs; each layer shows its weight as a strip of output channels, and
- * on it what pruning would remove, for any amount, without the model at hand.
+ * `pith plot`: a model's graph as one page. Each layer shows its weight as a strip of output channels, and what pruning would remove for any amount.
  *
- * The page holds numbers, names and places, deflated; its script draws of them what is seen (script-draw.ts). So a graph of thousands of
- * nodes is a small file, and no more than a few hundred elements at a time.
+ * The page contains compressed numbers, and its script draws only the visible part (script-draw.ts). So thousands of nodes need a small file and few
+ * elements.
  */
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
@@ -30,36 +29,36 @@ import { plotStyle } from "./style.ts";
 import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
 
 export interface PlotOptions {
-  /** What the page is called: the file's name. */
+  /** Title of the page: the file's name. */
   readonly name: string;
-  /** Share of each layer that the page begins with showing as removed, from 0 to 1. Default 0.5. */
+  /** Share to show as removed initially, from 0 to 1. Default 0.5. */
   readonly amount?: number;
   readonly progress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 interface PlottedLayer {
-  /** Dimensions, elements, and bits where they are not those of float32. */
+  /** Dimensions, elements, and bits other than float32's. */
   readonly facts: string;
   readonly picture: WeightPicture | undefined;
-  /** Why single weights are not pruned, where they are not. */
+  /** Why individual weights are not prunable. */
   readonly reason: string | undefined;
-  /** Undefined where no channel can be cut: `kept` says why. */
+  /** Undefined if no channel can be removed: `kept` says why. */
   readonly order: CutOrder | undefined;
   readonly kept: string | undefined;
   readonly bytes: number;
-  /** The first of the layers that share its weight: sums count a weight once. */
+  /** The first of the layers that share its weight, so that sums count a weight once. */
   readonly first: boolean;
 }
 
-/** Which channels of which layers `prune` cuts, and why it leaves others. */
 interface Cuts {
   readonly channels: (layer: Layer) => Channels;
   readonly orders: ReadonlyMap<string, CutOrder>;
 }
 
 /**
- * The page. Reads every weight of a layer twice, one at a time; puts the nodes into order.
+ * Builds the page. Reads every weight twice, one at a time; sorts the nodes.
+ * @param inference of this model.
  * @param inference of this very model.
  * @throws PithError E_OPTION for an amount outside 0 to 1, E_STOPPED on the signal.
  * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx", amount: 0.5 });
@@ -73,7 +72,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const layers = layersOf(model, inference);
   const costs = cost(model, inference);
   const learned = parametersOf(model, inference);
-  // As `prune` would find them.
+  // Finds channels as `prune` does.
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
   const channels = channelsIn(groups);
@@ -189,7 +188,7 @@ function offers(
   inference: Inference,
   learned: ReadonlySet<Value>,
 ) {
-  // Techniques work on the main graph alone.
+  // Techniques change only the main graph.
   if (layer.node.graph !== model.graph) return [];
   return offersOf(layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
     technique,
@@ -237,7 +236,7 @@ function entriesData({ entries, quantiles, curves }: WeightPicture) {
   return { entries, quantiles, curves: base64(curves) };
 }
 
-/** Little end first; what stays comes after everything. */
+/** Little-endian; channels that cannot be removed have the maximum. */
 function fourBytes(places: CutOrder["places"]): Uint8Array {
   const view = new DataView(new ArrayBuffer(4 * places.length));
   for (const [channel, place = 2 ** 32 - 1] of places.entries()) view.setUint32(4 * channel, place, true);

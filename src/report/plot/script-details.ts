@@ -1,4 +1,4 @@
-/** The part of the plot's JavaScript that answers: the amount, the search, the details of what was clicked. */
+/** The part of the plot's JavaScript that handles amount, search and details. */
 export const detailsScript = `
   // What an amount removes.
   function shade() {

@@ -1,7 +1,4 @@
-/**
- * The part of the plot's JavaScript that draws: of boxes and lines those that are seen, and a little around them. Where more are seen than
- * anybody can read, all of them together are one path for each family: a sketch, which is made once.
- */
+/** The part of the plot's JavaScript that draws visible boxes and lines. If too many are visible, it draws one cached path per family. */
 export const drawScript = `
   const mostDrawn = 500;
   const [framesLayer, sketchLayer, linesLayer, boxesLayer] = ["frames", "sketch", "lines", "boxes"].map((name) => shape("g", { id: name }));

@@ -1,4 +1,4 @@
-/** The part of the plot's JavaScript that moves: between graphs, over one by pointer, wheel and keys, and onto paper. */
+/** The part of the plot's JavaScript that navigates between and within graphs, and prints. */
 export const moveScript = `
   let scheduled = false;
   function move() {

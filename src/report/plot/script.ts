@@ -1,15 +1,9 @@
-/**
- * The plot's JavaScript: what follows from the numbers in the page, and the parts that draw, move, find and explain. Whatever comes from the
- * model is written as text, never as markup.
- */
+/** The plot's JavaScript. Text from the model is inserted as text, never as markup. */
 import { detailsScript } from "./script-details.ts";
 import { drawScript } from "./script-draw.ts";
 import { moveScript } from "./script-move.ts";
 
-/**
- * What pruning removes, by the numbers in the page: `removed` as `countOf` of `prune/amount.ts` counts, `shares` for each cell of a layer's strip. Apart from
- * the rest, so that tests can run it.
- */
+/** Pruned counts: `removed` as `countOf` in `prune/amount.ts`, `shares` per cell of a layer's strip. Separate, so that tests can run it. */
 export const plotArithmetic = `
 const removed = (amount, size) => amount * size + 4503599627370496 - 4503599627370496;
 const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -1,4 +1,3 @@
-/** The look of the plot: a canvas that fills the window, tools above, details beside (below, on a phone). */
 import { tokens } from "../style.ts";
 
 const shade = (index: number): string =>

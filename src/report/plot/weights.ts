@@ -1,6 +1,6 @@
 /**
- * What a page must know of a layer's weight to show, for any amount, which single entries pruning by magnitude would remove: small, whatever the
- * weight's size. How many go is exact; which part of each strip of channels they come from is a table over 21 amounts, of the masks that `prune` makes.
+ * Compact data of a layer's weight that shows which entries pruning by magnitude removes, for any amount. Counts are exact; their distribution over
+ * channels is a table of 21 amounts.
  */
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
@@ -16,21 +16,21 @@ import { countOf } from "../../prune/amount.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";
 
-/** Columns of a strip at most: neighbouring channels share one. */
+/** Maximum columns of a strip; neighboring channels share one. */
 const mostCells = 48;
 /** Amounts of the table: 0, 5 %, …, 100 %. */
 export const curveSteps = 20;
-/** Entries that are ranked, once for each amount; of larger weights an even sample. */
+/** Maximum ranked entries per amount; larger weights are sampled evenly. */
 const mostRanked = 2 ** 18;
 
 export interface WeightPicture {
-  /** Entries that a mask has not taken yet. */
+  /** Entries that are not masked yet. */
   readonly entries: number;
   /** |w| at 0, 1, …, 100 % of the entries in rising order. */
   readonly quantiles: readonly number[];
-  /** For each cell of the strip the mean norm of its channels, as a share of the largest. */
+  /** Mean norm of the channels of each cell, relative to the largest. */
   readonly heat: readonly number[];
-  /** cells × (curveSteps + 1): share of a cell's entries that goes, 0 to 255. */
+  /** cells × (curveSteps + 1): removed share of a cell's entries, 0 to 255. */
   readonly curves: Uint8Array;
 }
 
@@ -48,7 +48,7 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   return pictureOf(values, mask, tensor.dims, found?.renumbered === false ? found.axis : undefined);
 }
 
-/** Of what the layer reads: with a scale for each channel the codes alone say nothing, for the largest of each is 127. */
+/** Per-channel scales make the quantized values alone meaningless: the largest of each channel is 127. */
 async function dequantizedPicture(model: Model, { effective, role }: Layer): Promise<WeightPicture | Miss> {
   try {
     const dense = await readStoredValue(model, effective, completeContext().engine);
@@ -102,7 +102,6 @@ export function pictureOf(
   };
 }
 
-/** Share of each cell that `prune` takes, for each amount. */
 function cellCurves(magnitudes: Scores, cellOf: (place: number) => number, cells: number): Uint8Array {
   const steps = curveSteps + 1;
   const cellAt = Uint8Array.from(magnitudes, (_, place) => cellOf(place));
@@ -119,7 +118,6 @@ function cellCurves(magnitudes: Scores, cellOf: (place: number) => number, cells
   return curves;
 }
 
-/** Entries of a mask that stay, by cell. */
 function countedBy(cellAt: Uint8Array, mask: Mask, cells: number): Uint32Array {
   const counts = new Uint32Array(cells);
   for (let place = 0; place < mask.length; place++) {
