@@ -1,14 +1,12 @@
 /**
- * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): each number of a weight goes to one of the two codes beside it, so that the answers change least,
- *
- *     ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
- *     min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean of G's diagonal
- *
- * by Adam over v, with G = Σ x xᵀ: a step is one product. For the first fifth of the steps there is no regularizer; then β falls from 20 to 2 along a cosine. What is not
- * rounded best alone is found afterwards: as long as the error falls, single numbers change sides.
- *
- * Where the layer is to answer as the original does on other inputs, the error is that of ŵ against w there; its half gradient at ŵ = w is `slope`.
- * The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001. With n rows do not depend on the size of what comes in, and fewer, longer steps do.
+ * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): rounds each weight up or down so that outputs change least,
+ *      ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
+ *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean of G's diagonal
+ * by Adam over v, with G = Σ x xᵀ: a step is one product. The regularizer starts after a fifth of the steps; then β falls from 20 to 2 along a
+ * cosine.
+ * Then single weights change sides as long as the error falls. If the layer must match the original on other inputs, the half gradient of the error
+ * at ŵ = w is `slope`. The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001; n makes rows independent of the input scale and allows fewer
+ * steps.
  */
 import { type Matrix, type Multiply, matrix } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
@@ -25,24 +23,24 @@ const mostSweeps = 20;
 export interface RoundingProblem {
   /** Outputs × inputs. */
   readonly weight: Matrix;
-  /** Of each number: its scale, and the lowest and highest code, counted from zero. */
+  /** Scale, and the lowest and highest quantized value, per weight, without zero point. */
   readonly scale: Float64Array;
   readonly low: Float64Array;
   readonly high: Float64Array;
   /** G, inputs × inputs. */
   readonly gram: Matrix;
-  /** Half of the error's gradient at the weight itself, outputs × inputs: 0 unless given. */
+  /** Half of the error's gradient at the weight, outputs × inputs (default: 0). */
   readonly slope?: Matrix;
 }
 
-/** Codes of a weight, counted from zero. Numbers that are 0 keep the code 0. @param steps of Adam. */
+/** Returns the quantized values of a weight, without zero point. Zero weights stay zero. @param steps Adam steps. */
 export const adaptiveCodes = (problem: RoundingProblem, steps: number, multiply: Multiply): Promise<Matrix> =>
   runWith(adaptive(problem, steps), multiply);
 
 function* adaptive(problem: RoundingProblem, steps: number): Steps<Matrix> {
   const relaxed = yield* descended(problem, yield* trained(problem, steps));
   const nearest = yield* descended(problem, nearestOf(problem));
-  // Rows do not depend on each other: of each the better one.
+  // Rows are independent: keeps the better result of each.
   const { rows, columns } = relaxed.codes;
   for (let row = 0; row < rows; row++)
     if ((nearest.error[row] ?? 0) < (relaxed.error[row] ?? 0))
@@ -107,7 +105,7 @@ function* trained(problem: RoundingProblem, steps: number): Steps<Matrix> {
   return matrix(rows, columns, codes);
 }
 
-/** n of each row. */
+/** Returns n of each row. */
 function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
   let seen = 0;
   for (let at = 0; at < columns; at++) seen += (gram.data[at * (columns + 1)] ?? 0) / columns;
@@ -117,7 +115,7 @@ function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): F
   });
 }
 
-/** Numbers change to the other code beside them as long as that lowers the error of their row. */
+/** Rounds weights the other way as long as that lowers the error of their row. */
 function* descended(
   problem: RoundingProblem,
   start: Matrix,
@@ -153,7 +151,7 @@ function descendRow(problem: RoundingProblem, row: number, codes: Float64Array, 
       const other = clamped(problem, at, code === below ? below + 1 : below);
       const change = (other - code) * size;
       const gain = change * (2 * (gradient[at] ?? 0) + change * (gram.data[column * (columns + 1)] ?? 0));
-      // What is less than rounding of the sums is none.
+      // Ignores gains below the rounding error of the sums.
       if (!(gain < -1e-12 * Math.abs(change * (gradient[at] ?? 0)))) continue;
       codes[at] = other;
       changed = true;

@@ -1,9 +1,7 @@
 /**
- * One budget spread over several items so that together they lose least.
- *
- * Each item stands as it is, or as one of its offers, each with a cost and a loss. Of these only the lower convex hull matters: from the whole item down,
- * each next offer costs less at a higher price, Δ loss / Δ cost. The cheapest of all next offers is taken, whichever item it belongs to, until the
- * budget holds, which is best up to the last one (Everett 1963, generalized Lagrange multipliers; "water-filling").
+ * Spreads one budget over several items with the least total loss. Each item stays unchanged or takes one of its offers (cost, loss).
+ * Moves follow the lower convex hulls of the offers in the order of Δ loss / Δ cost until the budget holds, which is optimal up to the last move
+ * (Everett 1963, generalized Lagrange multipliers).
  */
 
 export interface Offer<T> {
@@ -13,12 +11,14 @@ export interface Offer<T> {
 }
 
 export interface Item<T> {
-  /** What it costs as it is. */
+  /** The cost of the unchanged item. */
   readonly whole: number;
   readonly offers: readonly Offer<T>[];
 }
 
 /**
+ * @param fixed The cost besides the items.
+ * @returns the selected offer of each item, undefined for an unchanged item, and the total cost, which exceeds the budget only if all offers do.
  * @param fixed what costs besides the items, whatever is chosen.
  * @returns for each item the offer that is taken, undefined for one that stays as it is, and what all cost then: more than the budget where the
  * cheapest offers do.
@@ -36,7 +36,7 @@ export function allocate<T>(
   for (const { item, to } of movesOf(items)) {
     if (left <= budget) break;
     const others = left - (now[item]?.cost ?? 0);
-    // The last move may stop at a dearer offer that is within the budget.
+    // The last move can stop at a more expensive offer within the budget.
     const enough = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && others + cost <= budget);
     const next = enough.reduce(
       (best: Taken<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
@@ -49,8 +49,8 @@ export function allocate<T>(
 }
 
 /**
- * All choices that `allocate` passes through, from all items as they are to all at their cheapest: each next one moves one item to its next offer. For costs that do not add
- * up, so that a caller measures what each choice costs.
+ * Returns all choices that `allocate` passes through, from all items unchanged to all at their cheapest, one move at a time.
+ * Use it if costs are not additive, so that each choice must be measured.
  */
 export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
   const now = unchanged(items);
@@ -73,7 +73,7 @@ interface Taken<T> {
 const unchanged = <T>(items: readonly Item<T>[]): Taken<T>[] =>
   items.map(({ whole }) => ({ cost: whole, loss: 0, offer: undefined }));
 
-/** Each step from an item's offer to its next on the hull, the cheapest Δ loss / Δ cost first. */
+/** Returns all hull steps, the least Δ loss / Δ cost first. */
 function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Taken<T> }[] {
   const moves = items.flatMap(({ whole, offers }, item) => {
     const falling = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
@@ -89,14 +89,14 @@ function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number
   return moves.toSorted((a, b) => a.price - b.price);
 }
 
-/** The lower convex hull of points that are sorted by falling cost. */
+/** Returns the lower convex hull of points sorted by falling cost. */
 function lowerHull<T>(points: readonly Taken<T>[]): readonly Taken<T>[] {
   const hull: Taken<T>[] = [];
   for (const point of points) {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];
       if (b === undefined) break;
-      // Of two points of equal cost the one that loses less stays.
+      // Of two points of equal cost, keeps the one with the smaller loss.
       const isDearer = b.cost === point.cost && b.loss >= point.loss && b.offer !== undefined;
       const isAbove =
         a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);

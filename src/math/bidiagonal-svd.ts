@@ -1,17 +1,13 @@
-/**
- * The singular value decomposition of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix
- * Computations, 8.6.2): rotations chase what a shifted rotation puts beside the two diagonals down to their end, where the last entry above the
- * diagonal goes to zero.
- */
+/** SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix Computations, 8.6.2). */
 import type { Bidiagonal } from "./bidiagonal.ts";
 import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
 
-/** Beside entries near 1 it is below rounding. Of larger entries the shift has fourth powers, which stay in range. */
+/** Below rounding for entries near 1; fourth powers, which the shift needs, stay in range. */
 const tiny = 2 ** -220;
 const epsilon = 2 ** -52;
 
-/** Rotations are collected, and done to so many columns at a time, which stay in the processor's second cache. */
+/** The number of collected rotations, and the columns per tile that stay in the second-level cache. */
 const most = 2 ** 17;
 const tile = 64;
 
@@ -26,15 +22,15 @@ function rotateRows(turns: number[], { data, columns }: Matrix): void {
   turns.length = 0;
 }
 
-/** Turns (f, g) into (length, 0), with the sign of f, so that no cosine is negative. */
+/** Rotates (f, g) to (length, 0) with the sign of f, so that no cosine is negative. */
 function rotation(f: number, g: number): { readonly cosine: number; readonly sine: number; readonly length: number } {
   const length = (f < 0 ? -1 : 1) * Math.sqrt(f * f + g * g);
   return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };
 }
 
 /**
- * The singular values, unsorted, of either sign; entries near 1 are assumed. The rows of `left` and `right`, unit vectors before, are the singular
- * vectors afterwards; without columns nothing is computed of them.
+ * Returns the singular values, unsorted, of either sign; assumes entries near 1. The rows of `left` and `right` change from unit vectors
+ * to singular vectors; matrices without columns are skipped.
  */
 export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
   const count = diagonal.length;
@@ -71,7 +67,7 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
   rotateRows(rights, right);
   return d;
 
-  /** Where the last entry of the diagonal is zero, rotations of columns remove the one above it. */
+  /** If the last diagonal entry is zero, removes the one above it by column rotations. */
   function liftLast(start: number, end: number): void {
     d[end] = 0;
     let rest = at(e, end - 1);
@@ -86,7 +82,7 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
     }
   }
 
-  /** Where another one is zero, rotations of rows remove the entry beside it. */
+  /** If another diagonal entry is zero, removes its neighbor by row rotations. */
   function clearRow(zero: number, end: number): void {
     d[zero] = 0;
     let rest = at(e, zero);

@@ -1,6 +1,6 @@
 /**
- * A square matrix as orthogonal · bidiagonal · orthogonal, A = Q B Pᵀ with B upper bidiagonal, by Householder reflections from both sides
- * (Golub and Van Loan, Matrix Computations, 5.4.8; in blocks as LAPACK's `dlabrd`). Half of the work is products of the matrix with vectors.
+ * Bidiagonalization A = Q B Pᵀ with B upper bidiagonal, by Householder reflections from both sides (Golub and Van Loan, Matrix Computations,
+ * 5.4.8; in blocks as LAPACK's `dlabrd`). Half of the work is matrix-vector products.
  */
 import { type Matrix, matrix, transpose } from "./matrix.ts";
 import { reflect } from "./qr.ts";
@@ -10,13 +10,13 @@ import { addRows, axpy, dot, dotRows } from "./vector.ts";
 
 export interface Bidiagonal {
   readonly diagonal: Float64Array;
-  /** Above the diagonal; one less. */
+  /** The entries above the diagonal; one fewer than `diagonal`. */
   readonly above: Float64Array;
   readonly left: readonly Block[];
   readonly right: readonly Block[];
 }
 
-/** `source` is overwritten. */
+/** Overwrites `source`. */
 export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   const { rows: count, data } = source;
   const diagonal = new Float64Array(count);
@@ -26,7 +26,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   for (let from = 0; from < count; from += blockSize) {
     const size = Math.min(blockSize, count - from);
     const width = count - from;
-    // The reflections so far turn the matrix into A - Vᵀ Y - Xᵀ U. Vectors lie in rows, without the entries before `from`.
+    // The reflections so far turn the matrix into A - Vᵀ Y - Xᵀ U. Vectors are rows without the entries before `from`.
     const [v, y, x, u] = [matrix(size, width), matrix(size, width), matrix(size, width), matrix(size, width)];
     const [tauLeft, tauRight] = [new Float64Array(size), new Float64Array(size)];
     for (let step = 0; step < size; step++) {
@@ -79,7 +79,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   return { diagonal, above, left, right };
 }
 
-/** A ← A - Vᵀ Y - Xᵀ U in the rows and columns from `from` on. */
+/** Updates A ← A - Vᵀ Y - Xᵀ U in the rows and columns from `from` on. */
 function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matrix, x: Matrix, u: Matrix): Steps<void> {
   const { columns: count, data } = target;
   const rest = count - from;

@@ -1,18 +1,14 @@
 /**
- * Quantization in blocks: each `size` numbers of a row have a scale and, if asymmetric, a zero point of their own. The results equal those of ONNX
- * Runtime's quantizer of `MatMulNBits`.
- *
- *     symmetric    s = -m / 2ᵇ⁻¹ with the m of largest magnitude, z = 2ᵇ⁻¹: m has code 0, and s may be negative
- *     asymmetric   s = (max - min) / (2ᵇ - 1) over a range that contains 0, z = round(-min / s)
- *
- * Numbers that lie on a grid of no more steps than there are codes keep their values: s is the step of that grid, or a half, a quarter … of it.
- *
+ * Block quantization as ONNX Runtime's quantizer of `MatMulNBits`: `size` elements of a row share a scale and, if asymmetric, a zero point.
+ *      symmetric    s = -m / 2ᵇ⁻¹ with the m of largest magnitude, z = 2ᵇ⁻¹: m becomes 0, and s can be negative
+ *      asymmetric   s = (max - min) / (2ᵇ - 1) over a range that contains 0, z = round(-min / s)
+ * Elements on a grid with few enough steps keep their values: s is the grid's step, or a half, a quarter … of it.
  * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear` this multiplies, and rounds halves away from 0. A block of zeros has s = 0.
  */
 import { commonSteps, cutsOf } from "./common-step.ts";
 import type { ScaleAndZeroPoint } from "./quantize.ts";
 
-/** Bits of a code; there are no other widths that divide a byte. */
+/** Bits per quantized value: the widths that divide a byte. */
 export type BlockBits = 2 | 4 | 8;
 
 export interface BlockOptions {
@@ -20,7 +16,7 @@ export interface BlockOptions {
   readonly symmetric: boolean;
 }
 
-/** Scale and zero point of a block, from its smallest and largest number. */
+/** Returns scale and zero point of a block with this smallest and largest element. */
 export function blockScale(min: number, max: number, { bits, symmetric }: BlockOptions): ScaleAndZeroPoint {
   const scale = scaleOf(min, max, bits, symmetric);
   return { scale, zeroPoint: zeroPointOf(min, scale, bits, symmetric) };
@@ -37,7 +33,7 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
   return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
 }
 
-/** The scale of numbers j · s with whole j, where no more than codes are asked for and they would else lose their values; 0 otherwise. */
+/** Returns the scale of elements j · s with integer j if s represents them exactly and the usual scale would not; otherwise 0. */
 function exactScaleOf(
   values: Float32Array,
   from: number,
@@ -56,25 +52,25 @@ function exactScaleOf(
   const step = Math.fround(largest / steps);
   const [below, above] = [Math.round(-Math.min(min, 0) / step), Math.round(Math.max(max, 0) / step)];
   const wanted = symmetric ? steps : below + above;
-  // The usual scale has a code more on the side of the largest number.
+  // The usual scale has one more quantized value on the side of the largest element.
   const parts = symmetric ? 1 << (bits - 1) : codes;
   const fits = !symmetric || Math.min(below, above) < steps;
   if (wanted > codes || (parts % wanted === 0 && fits)) return 0;
   return Math.fround(step / cutsOf(wanted, codes));
 }
 
-/** The layout of rows that are cut into blocks: one after the other, or (`turned`) as columns of the tensor. */
+/** Rows that are cut into blocks: contiguous, or (`turned`) the columns of the tensor. */
 export interface BlockRows {
   readonly rows: number;
   readonly width: number;
   readonly turned: boolean;
 }
 
-/** Rows that are processed together, and numbers of each at a time: where rows lie as columns, each cache line is read once. */
+/** The rows processed together, and elements of each at a time: for column-major rows, each cache line is read once. */
 const tile = 1024;
 const stretch = 8;
 
-/** Scales and zero points, rows × blocks, and the largest magnitude, which is not finite if a number is not. */
+/** Returns scales and zero points, rows × blocks, and the largest magnitude, which is not finite if an element is not. */
 export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
@@ -115,8 +111,8 @@ export function blockScales(
 }
 
 /**
- * Raises the largest magnitudes below and above 0 of rows to those of `steps` more numbers. As integers, magnitudes of float32 have the same order, and
- * the larger one is found without a branch. Without destructuring, which is slow until a loop is compiled.
+ * Raises the largest magnitudes below and above 0 of rows to those of `steps` more elements. Compares float32 magnitudes as integers,
+ * branch-free, and without destructuring, which is slow until a loop is compiled.
  */
 function widen(
   below: Int32Array,
@@ -144,7 +140,7 @@ function widen(
   }
 }
 
-/** The codes of rows, packed as by `packRows`; scales and zero points are rows × blocks, a block takes a multiple of 4 bytes. */
+/** Returns quantized rows, packed as by `packRows`; scales and zero points are rows × blocks, and a block has a multiple of 4 bytes. */
 export function blockCodes(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
@@ -174,8 +170,8 @@ export function blockCodes(
 }
 
 /**
- * Packs codes of rows, 32 bits of each; bits from `filled` on hold the code of 0. Halves are rounded away from 0. Sums are compared with -1/2
- * because nearly all lie above it, so that the processor predicts the branch.
+ * Packs quantized rows, 32 bits of each; bits from `filled` on hold the value for 0. Halves round away from 0. Sums are compared with -1/2,
+ * because nearly all are above it, so branch prediction works.
  */
 function bundle(
   to: Int32Array,
@@ -210,16 +206,17 @@ export interface BlockScales {
 }
 
 export interface PackedRows {
-  /** Codes in a row, and in a block. */
+  /** Values per row, and per block. */
   readonly width: number;
   readonly size: number;
   readonly bits: BlockBits;
-  /** The code that fills up the last block of a row (0). */
+  /** The value that fills the last block of a row (default: 0). */
   readonly fill?: (row: number) => number;
 }
 
 /**
- * Codes of rows as bytes, low bits first, each row filled up to whole blocks.
+ * Packs quantized rows into bytes, low bits first, each row padded to complete blocks.
+ * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
  * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
  */
 export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = () => 0 }: PackedRows): Uint8Array {

@@ -1,21 +1,21 @@
 /**
- * Cholesky factorization A = L · Lᵀ of symmetric positive definite matrices, and systems solved with it, in blocks (Golub and Van Loan, Matrix
- * Computations, 4.2.9): in JavaScript, or as promises with large products made by a `multiply`.
+ * Cholesky factorization A = L · Lᵀ and solvers, in blocks (Golub and Van Loan, Matrix Computations, 4.2.9): in JavaScript, or with an injected
+ * `multiply`.
  */
 import { Miss, PithError } from "../errors.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
-/** Size of the parts that are computed without products. */
+/** The size of blocks that are computed without products. */
 const blockSize = 64;
 
-/** Columns of the factor that are computed together. */
+/** The number of columns of the factor that are computed together. */
 const panel = 128;
 
 /**
- * The lower factor L of a symmetric positive definite matrix; only its lower triangle is read. A `Miss` if it is not positive definite:
- * the caller may damp the diagonal and try again.
+ * Returns the lower factor L of a symmetric positive definite matrix; reads only its lower triangle.
+ * Returns a `Miss` if the matrix is not positive definite: the caller can damp the diagonal and try again.
  * @throws PithError E_SHAPE_MISMATCH if the matrix is not square.
  * @example
  * const factor = cholesky(matrixOf([[4, 2], [2, 5]])); // [[2, 0], [1, 2]]
@@ -26,7 +26,7 @@ export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | P
   return runWith(factorize(source), multiply);
 }
 
-/** Column by column of blocks: what the blocks before leave of one, its corner factorized, and below it X with X · cornerᵀ = what is left. */
+/** Per block column: subtracts the previous blocks, factorizes the corner, and solves X · cornerᵀ = rest below it. */
 export function* factorize(source: Matrix, size = square(source)): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
   for (let from = 0; from < size; from += panel) {
@@ -52,7 +52,7 @@ export function* factorize(source: Matrix, size = square(source)): Steps<Matrix 
   return lower;
 }
 
-/** Cholesky of a small square, in place; entries above the diagonal are neither read nor written. */
+/** Factorizes a small square in place; entries above the diagonal are neither read nor written. */
 function factorizeHere({ columns: size, data }: Matrix, from: number, whole: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;
@@ -61,7 +61,7 @@ function factorizeHere({ columns: size, data }: Matrix, from: number, whole: num
       data[start + column] = rest / (data[column * (size + 1)] ?? 0);
     }
     const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
-    // Written so that NaN fails too.
+    // Negated so that NaN fails, too.
     if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
       return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${whole} is ${pivot}`);
     }
@@ -70,7 +70,7 @@ function factorizeHere({ columns: size, data }: Matrix, from: number, whole: num
   return undefined;
 }
 
-/** X with L · Lᵀ · X = B: the solution of A · X = B given A's Cholesky factor. */
+/** Solves A · X = B, given A's Cholesky factor: L · Lᵀ · X = B. */
 export function solveCholesky(lower: Matrix, right: Matrix): Matrix;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
@@ -88,7 +88,7 @@ function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {
   return yield* backward(lower, yield* forward(lower, matrix(size, right.columns, right.data.slice())));
 }
 
-/** X with L · X = B, for a lower triangular L: overwrites the right side by the solution. */
+/** Solves L · X = B for a lower triangular L, in place. */
 function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = 0; from < size; from += blockSize) {
@@ -107,7 +107,7 @@ function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-/** X with Lᵀ · X = B: overwrites the right side by the solution. */
+/** Solves Lᵀ · X = B in place. */
 function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = Math.floor(Math.max(0, size - 1) / blockSize) * blockSize; from >= 0; from -= blockSize) {
@@ -126,7 +126,7 @@ function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-/** The inverse of a lower triangular matrix, lower triangular itself. */
+/** Inverts a lower triangular matrix. */
 export function invertLower(lower: Matrix): Matrix;
 export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
 export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {

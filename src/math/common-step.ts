@@ -1,20 +1,17 @@
 /**
- * Numbers that lie on a grid already, as those of a network on integers do: w_i = j_i · s with whole j_i. With m = max |w_i| = k · s it is enough
- * to look for the least k, since every such s is m / k:
- *
- *     w_i · k / m is whole for all i        up to the rounding of w_i and m to float32
- *
- * Of numbers drawn at random the first one that is neither 0 nor m fails for every k, so that few are looked at.
+ * Detects numbers that are on a grid already: w_i = j_i · s with integer j_i. With m = max |w_i| = k · s, search the least k for which
+ *      w_i · k / m is an integer for all i        up to the rounding of w_i and m to float32
+ * For random numbers, the first one that is neither 0 nor m fails for every k, so few are examined.
  */
 
-/** Of float32: an operand and the largest number are rounded, each by half a unit in the last place. */
+/** Half a unit in the last place of float32, for an operand and for the maximum. */
 const relative = 2 ** -22;
-/** At most so many passes over all numbers, and so many more over a few: of sparse numbers each k could need a pass. */
+/** The maximum number of complete passes, plus partial ones: each k could need a pass for sparse numbers. */
 const [mostLooks, more] = [8, 1000];
 
 /**
- * The least k ≤ `most` for which all numbers are whole multiples of the largest magnitude over k; 0 where there is none, or all are 0. They lie
- * from `from` on in `outer` stretches of `inner` in a row, each `stride` after the one before. Without objects: blocks ask it by the million.
+ * Returns the least k ≤ `most` for which all numbers are integer multiples of the largest magnitude over k; 0 if there is none, or all are 0.
+ * The numbers are `outer` runs of `inner`, `stride` apart. Allocates no objects, because blocks call it millions of times.
  */
 export function commonSteps(
   values: ArrayLike<number>,
@@ -43,7 +40,7 @@ export function commonSteps(
   return 0;
 }
 
-/** How many numbers come before the first that is not whole once it is multiplied. */
+/** Returns the number of leading values that are integers after scaling. */
 function lookedUntilPart(
   values: ArrayLike<number>,
   from: number,
@@ -63,7 +60,7 @@ function isWhole(number: number): boolean {
   return Math.abs(number - whole) <= relative * Math.abs(whole);
 }
 
-/** The largest power of two by which so many steps can be cut into more, up to `most`: codes stay exact, and sums of them count finer. */
+/** Returns the largest power of two that divides steps further, up to `most`: quantized values stay exact, and sums get finer. */
 export function cutsOf(steps: number, most: number): number {
   return 2 ** Math.floor(Math.log2(most / steps));
 }

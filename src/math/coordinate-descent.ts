@@ -1,19 +1,18 @@
 /**
- * Numbers on a grid, one column after the other: with all others as they are, of a row ŵ that stands for w the number at j answers best at what the grid has nearest to
- *
- *     ŵⱼ + gⱼ / Hⱼⱼ,    g = (w − ŵ) H,    H = Σ x xᵀ
- *
- * so the error Σ ‖x (ŵ − w)ᵀ‖² never grows (QuantEase, Behdin et al. 2023, arXiv 2309.01885). What a block of columns changes behind it is one product.
+ * Rounds to a grid by coordinate descent: with all others fixed, the best value at j in a row ŵ for w is the grid value nearest to
+ *      ŵⱼ + gⱼ / Hⱼⱼ,    g = (w − ŵ) H,    H = Σ x xᵀ
+ * so the error Σ ‖x (ŵ − w)ᵀ‖² never grows (QuantEase, Behdin et al. 2023, arXiv 2309.01885). Each block updates the later columns in one product.
  */
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy } from "./vector.ts";
 
-/** Columns that are changed one by one before the product. */
+/** The number of columns between two products. */
 const blockSize = 128;
 
 /**
  * Passes once over the columns.
+ * @param rounded ŵ, changed in place. @param becomes Rounds a value to the grid.
  * @param rounded ŵ, which changes in place. @param becomes what the grid has nearest to a value.
  */
 export const descend = (

@@ -1,16 +1,16 @@
-/** How a value goes from its first to its last. */
+/** Schedules that interpolate a value over rounds. */
 
-/** The value where a share `t` of the rounds is done. */
+/** Returns the value after a share `t` of the rounds. */
 export type Curve = (t: number, from: number, to: number) => number;
 
-/** Without its last digits: powers differ between machines there. */
+/** Drops the last digits, in which powers differ between machines. */
 export const withoutLastDigits = (value: number): number => Number(value.toPrecision(12));
 
-/** Curves by the word that stands for them in a recipe. */
+/** Schedules by their names in recipes. */
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,
-  /** Fast at first, slow towards the end: M. Zhu, S. Gupta, "To prune, or not to prune", 2017, equation 1. */
+  /** Fast at first, slow at the end: M. Zhu, S. Gupta, "To prune, or not to prune", 2017, equation 1. */
   cubic: (t, from, to) => to + (from - to) * (1 - t) ** 3,
-  /** By the same factor in each round; there is none from 0, to 0 or through 0. */
+  /** A constant factor per round; undefined if an end is 0 or the signs differ. */
   exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),
 } satisfies Record<string, Curve>;

@@ -1,13 +1,13 @@
-/** Numbers from 0 in sets, each of which goes by its least number: union-find with path halving. */
+/** Union-find with path halving over integers from 0. The representative of a set is its smallest number. */
 export class DisjointSets {
-  /** Itself at the root. */
+  /** A root is its own parent. */
   readonly #parents: number[] = [];
 
   get count(): number {
     return this.#parents.length;
   }
 
-  /** The next number, in a set of its own. */
+  /** Adds the next number as a new set. */
   add(): number {
     return this.#parents.push(this.#parents.length) - 1;
   }
@@ -22,7 +22,7 @@ export class DisjointSets {
     return at;
   }
 
-  /** Makes one of two sets; false where they are one already. */
+  /** Merges two sets; returns false if they are the same. */
   join(some: number, others: number): boolean {
     const [a, b] = [this.find(some), this.find(others)];
     this.#parents[Math.max(a, b)] = Math.min(a, b);

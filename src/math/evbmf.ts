@@ -1,30 +1,23 @@
 /**
- * The rank of a matrix without its noise: empirical variational Bayes matrix factorization (Nakajima et al. 2013, "Global analytic
+ * The rank of a matrix without noise: empirical variational Bayes matrix factorization (Nakajima et al. 2013, "Global analytic
  * solution of fully-observed variational Bayesian matrix factorization").
- *
  * For an L × M matrix (L ≤ M, α = L / M) of signal plus Gaussian noise of variance σ², a singular value γ is signal exactly if
  * γ² > M σ² x̲ with x̲ = (1 + τ̲)(1 + α / τ̲), τ̲ ≈ 2.5129 √α. The variance minimizes, with x = γ² / (M σ²),
- *
- *     Σ_{x ≤ x̲} (x - ln x)  +  Σ_{x > x̲} (x - τ + ln((τ + 1) / x) + α ln(τ / α + 1)),   τ(x) = ½ (x - 1 - α + √((x - 1 - α)² - 4 α))
- *
- * The objective is smooth between the variances at which a singular value changes sides, and has several valleys: each stretch is searched
- * by golden sections, and the best of all is taken.
+ *      Σ_{x ≤ x̲} (x - ln x)  +  Σ_{x > x̲} (x - τ + ln((τ + 1) / x) + α ln(τ / α + 1)),   τ(x) = ½ (x - 1 - α + √((x - 1 - α)² - 4 α))
+ * The objective is smooth between the variances at which a singular value changes sides, so a golden-section search runs in each interval.
  */
 import { Miss } from "../errors.ts";
 
 export interface NoiseEstimate {
   readonly rank: number;
-  /** Variance of the noise in one element. */
+  /** The noise variance of one element. */
   readonly noiseVariance: number;
 }
 
-/** In each stretch: they leave 0.618^70 of its length, less than float64 resolves near a minimum. */
+/** 0.618^70 of an interval is less than float64 resolves near a minimum. */
 const goldenSections = 70;
 
-/**
- * Rank and noise variance from all min(rows, columns) singular values, descending; a `Miss` where one row or column says nothing about
- * noise.
- */
+/** Estimates rank and noise variance from all min(rows, columns) singular values, descending; a `Miss` for one row or column. */
 export function evbmf(s: ArrayLike<number>, rows: number, columns: number): NoiseEstimate | Miss {
   const smaller = Math.min(rows, columns);
   const larger = Math.max(rows, columns);
@@ -44,7 +37,7 @@ export function evbmf(s: ArrayLike<number>, rows: number, columns: number): Nois
     (squares[firstNoise] ?? 0) / (larger * bound),
     sum(firstNoise) / (smaller - firstNoise) / larger,
   );
-  // Below the smallest positive variance the logarithms leave the range; a matrix without noise ends up there.
+  // The logarithms leave the range for smaller variances, which a matrix without noise reaches.
   const from = Math.max(lowest, highest * 1e-30);
   const breaks = Array.from(squares, (square) => square / (larger * bound)).filter((at) => at > from && at < highest);
   const edges = [from, ...breaks.reverse(), highest];
@@ -69,7 +62,7 @@ function objective(squares: Float64Array, variance: number, larger: number, alph
     } else if (x > 0) {
       sum += x - Math.log(x);
     } else {
-      // A zero singular value adds -ln x = ln σ² and a constant that is infinite but the same for every variance.
+      // A zero singular value adds -ln x = ln σ² and an infinite constant that is equal for every variance.
       sum += Math.log(variance);
     }
   }
@@ -97,7 +90,7 @@ function goldenSearch(
       costRight = cost(right);
     }
   }
-  // The end of a stretch may be its best point.
+  // The end of an interval can be its best point.
   return [low, left, right, high]
     .map((variance) => ({ variance, cost: cost(variance) }))
     .reduce((best, other) => (other.cost < best.cost ? other : best));

@@ -1,4 +1,4 @@
-/** Matrices in, matrices out: decompositions, clusters, the numerics of quantization. No graphs, no settings. */
+/** Matrix decompositions, clustering and the numerics of quantization, independent of graphs. */
 export { adaptiveCodes, type RoundingProblem } from "./adaround.ts";
 export {
   type BlockBits,

@@ -1,12 +1,8 @@
 /**
- * Singular value decomposition of small matrices by rotations. Errors are relative to each singular value as far as the columns' scaling allows
- * (Demmel and Veselić 1992).
- *
- * Pivoted QR, then QR of Rᵀ, then one-sided Jacobi on the triangle that remains:
- *
- *     A P = Q₁ R,   Rᵀ = Q₂ R₂,   R₂ᵀ V₁ = U₁ Σ      ⇒   U = Q₁ U₁,   V = P Q₂ V₁
- *
- * The two triangular steps order the columns by size and gather their weight near the diagonal, so that Jacobi needs few sweeps.
+ * SVD of small matrices by one-sided Jacobi rotations, accurate relative to each singular value as far as the columns' scaling allows
+ * (Demmel and Veselić 1992): pivoted QR, QR of Rᵀ, then Jacobi on the remaining triangle,
+ *      A P = Q₁ R,   Rᵀ = Q₂ R₂,   R₂ᵀ V₁ = U₁ Σ      ⇒   U = Q₁ U₁,   V = P Q₂ V₁
+ * The triangular steps sort the columns and gather weight near the diagonal, so Jacobi needs few sweeps.
  */
 import { PithError } from "../errors.ts";
 import { identity, type Matrix, matrix } from "./matrix.ts";
@@ -20,7 +16,7 @@ export interface RowSvd {
   readonly right: Matrix;
 }
 
-/** The decomposition of a matrix that is given as its columns (count × length, count ≤ length), entries near 1; it is overwritten. */
+/** Decomposes a matrix given as its columns (count × length, count ≤ length), with entries near 1; overwrites it. */
 export function jacobiSvd(source: Matrix): RowSvd {
   const { rows: count, columns: rows } = source;
   const { outer, inner, triangle } = triangularize(source);
@@ -37,9 +33,7 @@ export function jacobiSvd(source: Matrix): RowSvd {
   return { values, left, right: v };
 }
 
-/**
- * X V = U Σ of the square matrix X with these columns; those of U and V are contiguous, too.
- */
+/** X V = U Σ of the square matrix X with these columns. The columns of U and V are contiguous, too. */
 function rotated(columns: Float64Array, count: number) {
   const rotations = identity(count).data;
   orthogonalizeColumns(columns, count, count, rotations);
@@ -76,7 +70,7 @@ function triangularize({ rows: count, columns: length, data }: Matrix): Triangul
   return { outer, inner, triangle };
 }
 
-/** Column norms in descending order, and which column each belongs to. */
+/** Returns column norms in descending order, and the column of each. */
 function rank(
   columns: Float64Array,
   length: number,
@@ -92,10 +86,7 @@ function rank(
   return { values: Float64Array.from(ranked, (column) => norms[column] ?? 0), ranked };
 }
 
-/**
- * Columns of singular value 0 have no direction of their own: any that complete the orthonormal basis will do. Unit vectors are tried,
- * made orthogonal twice to the columns so far, and the first that keeps enough of its length is taken.
- */
+/** Completes the basis for singular values of 0: orthogonalizes unit vectors twice and takes the first that keeps enough of its length. */
 function completeBasis(columns: Float64Array, length: number, values: Float64Array): void {
   let candidate = 0;
   const known = values.indexOf(0);
@@ -110,7 +101,7 @@ function completeBasis(columns: Float64Array, length: number, values: Float64Arr
           axpy(-dot(columns, at, columns, other * length, length), columns, other * length, columns, at, length);
         }
         norm = Math.sqrt(dot(columns, at, columns, at, length));
-        // Among length - place missing directions some unit vector keeps at least 1/√length of itself.
+        // Some unit vector keeps at least 1/√length of itself in length - place missing directions.
         if (norm < 0.5 / Math.sqrt(length)) break;
         for (let index = at; index < at + length; index++) columns[index] = (columns[index] ?? 0) / norm;
       }
@@ -119,15 +110,11 @@ function completeBasis(columns: Float64Array, length: number, values: Float64Arr
   }
 }
 
-// One-sided Jacobi: rotations from the right until the columns are orthogonal, X · V = U · Σ.
-//
-// A pair of columns with squared norms a ≥ b and inner product c is made orthogonal by the rotation with
-// tan θ = t = sign(ζ) / (|ζ| + √(1 + ζ²)), ζ = (b - a) / 2c. The larger column is kept in front, so the columns end up almost sorted
-// (de Rijk). Every singular value comes out with a small error relative to itself as far as the columns' scaling allows (Demmel and
-// Veselić 1992), which bidiagonalization does not give. On the triangular factors of a pivoted QR a few sweeps suffice (Drmač and
-// Veselić 2008).
+// One-sided Jacobi makes the columns orthogonal: X · V = U · Σ. For squared norms a ≥ b and inner product c of a pair, it rotates by
+// tan θ = t = sign(ζ) / (|ζ| + √(1 + ζ²)), ζ = (b - a) / 2c. The larger column goes first, so columns end almost sorted (de Rijk).
+// On the triangular factors of a pivoted QR a few sweeps suffice (Drmač and Veselić 2008).
 
-/** In practice 3 to 8; the limit only guards against a fault. */
+/** Usually 3 to 8; the limit only guards against a bug. */
 const mostSweeps = 60;
 
 /**
@@ -136,9 +123,9 @@ const mostSweeps = 60;
  */
 function orthogonalizeColumns(columns: Float64Array, length: number, count: number, rotations: Float64Array): void {
   const squares = new Float64Array(count);
-  // The cosine below which a pair counts as orthogonal: what rounding leaves of an inner product that is 0.
+  // The cosine below which a pair counts as orthogonal: the rounding error of a zero inner product.
   const tolerance = 2 ** -52 * Math.max(4, Math.sqrt(length));
-  // Two tiles of columns (and of rotations) should fit the second cache.
+  // Two tiles of columns (and of rotations) should fit the second-level cache.
   const tile = Math.max(4, Math.floor(16384 / Math.max(1, length)));
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
     for (let column = 0; column < count; column++) {
@@ -183,7 +170,6 @@ function orthogonalizePair(
   const tau = sine / (1 + cosine);
   const first = a - tangent * product;
   const second = b + tangent * product;
-  // The larger column goes in front.
   const [toP, toQ] = first >= second ? [p, q] : [q, p];
   rotate(columns, p * length, q * length, toP * length, toQ * length, length, sine, tau);
   rotate(rotations, p * count, q * count, toP * count, toQ * count, count, sine, tau);

@@ -1,19 +1,14 @@
 /**
- * k-means on a line: the palette of k values that represents many numbers with the least squared error (Lloyd 1982).
- *
- * The numbers are sorted once. Every cluster is then a stretch between two midpoints, and its sum a difference of prefix sums: an iteration costs
- * k log n, not n k.
+ * One-dimensional k-means: the palette of k values with the least squared error (Lloyd 1982).
+ * Sorted numbers and prefix sums make an iteration cost k log n instead of n k.
  */
 import { PithError } from "../errors.ts";
 
-/** Lloyd's iteration stops earlier when nothing moves. */
 const mostIterations = 300;
 
 /**
- * The centroids of clusters of numbers, ascending.
- *
- * They start evenly spaced from the smallest number to the largest, which keeps the rare large weights (Han et al. 2016). An empty cluster keeps
- * its centroid.
+ * Returns the centroids of clusters, ascending. They start evenly spaced over the range, which keeps rare large weights (Han et al. 2016).
+ * An empty cluster keeps its centroid.
  * @throws PithError E_OPTION if `clusters` is not a positive integer, E_DATA if a number is not finite or there is none.
  * @example
  * const centroids = kmeans(weights, 16);
@@ -36,7 +31,7 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
   return centroids;
 }
 
-/** Of every number the index of its nearest centroid; `centroids` ascend, and a tie goes to the lower one. */
+/** Returns the index of the nearest centroid for each number; `centroids` ascend, and a tie selects the lower one. */
 export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uint32Array {
   return Uint32Array.from(numbers, (value) => {
     let low = 0;
@@ -51,14 +46,14 @@ export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uin
 }
 
 /**
- * Midpoints are in the order of the centroids; rounded distances need not be. Of equal centroids the first takes the numbers below and the last
- * those above, so they separate and stay in order.
+ * Compares with midpoints, which keep the order of centroids, unlike rounded distances. Equal centroids separate: the first takes the
+ * numbers below, the last those above.
  */
 function belongsToLower(value: number, lower: number, upper: number): boolean {
   return value <= lower + (upper - lower) / 2;
 }
 
-/** Evenly spaced, the way `numpy.linspace` rounds. */
+/** Spaces centroids evenly, with the rounding of `numpy.linspace`. */
 function spread(sorted: Float64Array, clusters: number): Float64Array {
   const low = sorted[0] ?? 0;
   const high = sorted.at(-1) ?? 0;
@@ -83,14 +78,14 @@ function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array 
   });
 }
 
-/** Moves every centroid to the mean of its cluster, and returns whether one moved. */
+/** Moves every centroid to the mean of its cluster; returns whether one moved. */
 function recenter(centroids: Float64Array, bounds: Uint32Array, sorted: Float64Array, sums: Float64Array): boolean {
   let moved = false;
   let from = 0;
   for (let cluster = 0; cluster < centroids.length; cluster++) {
     const to = bounds[cluster] ?? 0;
     if (to > from) {
-      // Differences of sums round; a mean never leaves its numbers.
+      // Clamps the mean to its cluster, because differences of prefix sums round.
       const mean = ((sums[to] ?? 0) - (sums[from] ?? 0)) / (to - from);
       const centroid = Math.max(sorted[from] ?? 0, Math.min(sorted[to - 1] ?? 0, mean));
       if (centroid !== centroids[cluster]) {

@@ -1,9 +1,4 @@
-/**
- * Dense real matrices: flat, row-major, float64.
- *
- * Small products are made here in JavaScript. Large ones go through a `Multiply` that the caller injects (ONNX Runtime's float64 MatMul is
- * 30 to 60 times faster), so nothing in this folder knows of an engine.
- */
+/** Dense real matrices: flat, row-major, float64. Callers inject a `Multiply` for large products (ONNX Runtime's is 30 to 60 times faster). */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -16,11 +11,11 @@ export interface Matrix {
   readonly data: Float64Array;
 }
 
-/** The product a · b of an (m × k) and a (k × n) matrix, computed wherever it is fast. */
+/** Computes the product a · b of an (m × k) and a (k × n) matrix. */
 export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
 /**
- * A matrix that holds the given numbers, which are not copied; zeros without them.
+ * Returns a matrix that holds the given numbers without a copy; zeros by default.
  * @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns.
  */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
@@ -33,7 +28,7 @@ export function matrix(rows: number, columns: number, data: Float64Array = new F
   return { rows, columns, data };
 }
 
-/** A matrix from its rows; for small ones, by hand. */
+/** Returns a matrix from its rows. */
 export function matrixOf(rows: readonly (readonly number[])[]): Matrix {
   return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
 }
@@ -45,7 +40,7 @@ export function identity(size: number): Matrix {
 }
 
 /**
- * A tensor as a matrix: the first axis is the rows, the others the columns.
+ * Converts a tensor to a matrix: the first axis becomes the rows, the others the columns.
  * @throws PithError E_SHAPE_MISMATCH if it has no axes, E_TYPE_MISMATCH if it does not hold real numbers.
  */
 export function fromDense(dense: Dense): Matrix {
@@ -57,7 +52,7 @@ export function fromDense(dense: Dense): Matrix {
 export function transpose(source: Matrix): Matrix {
   const { rows, columns, data } = source;
   const result = matrix(columns, rows);
-  // In squares that fit into the L1 cache: otherwise every element would miss it on one of the two sides.
+  // Transposes squares that fit the L1 cache, because otherwise every element would miss it on one side.
   const size = 32;
   for (let top = 0; top < rows; top += size) {
     const bottom = Math.min(rows, top + size);
@@ -72,7 +67,7 @@ export function transpose(source: Matrix): Matrix {
 }
 
 /**
- * The product a · b in JavaScript, about 1 GFlop/s; large products belong to an injected `Multiply`.
+ * Computes a · b in JavaScript, at about 1 GFlop/s; use an injected `Multiply` for large products.
  * @throws PithError E_SHAPE_MISMATCH if the inner dimensions differ.
  */
 export function multiply(a: Matrix, b: Matrix): Matrix {
@@ -88,7 +83,7 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   const left = a.data;
   const right = b.data;
   const out = result.data;
-  // Rows of the result are sums of rows of b, four at a time; a panel of b stays in the cache for all rows of a.
+  // Result rows are sums of rows of b, four at a time; a panel of b stays in the cache for all rows of a.
   const panel = Math.max(4, Math.min(inner, 4 * Math.ceil(32768 / Math.max(1, 4 * width))));
   for (let from = 0; from < inner; from += panel) {
     const to = Math.min(inner, from + panel);
@@ -120,15 +115,14 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return result;
 }
 
-/** `multiply` in the form of an injected product. */
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
-/** Rows `from` to before `to`, not copied. */
+/** Returns rows [from, to) without a copy. */
 export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {
   return matrix(to - from, columns, data.subarray(from * columns, to * columns));
 }
 
-/** Columns `from` to before `to`, copied. */
+/** Returns a copy of columns [from, to). */
 export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   const result = matrix(source.rows, to - from);
   for (let row = 0; row < source.rows; row++) {
@@ -137,7 +131,7 @@ export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   return result;
 }
 
-/** Column j multiplied by `factors[j]`: A · diag(factors). */
+/** Computes A · diag(factors). */
 export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix {
   const result = matrix(source.rows, source.columns, source.data.slice());
   for (let row = 0; row < source.rows; row++) {
@@ -149,7 +143,7 @@ export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix
   return result;
 }
 
-/** Row i multiplied by `factors[i]`: diag(factors) · A. */
+/** Computes diag(factors) · A. */
 export function scaleRows(source: Matrix, factors: ArrayLike<number>): Matrix {
   const result = matrix(source.rows, source.columns, source.data.slice());
   for (let row = 0; row < source.rows; row++) {
@@ -174,7 +168,7 @@ export function subtract(a: Matrix, b: Matrix): Matrix {
   );
 }
 
-/** The root of the sum of squares, scaled so that neither end of float64's range is lost. */
+/** Computes the Frobenius norm, scaled so that squares neither overflow nor underflow. */
 export function frobenius(source: Matrix): number {
   const largest = largestMagnitude(source);
   if (largest === 0 || !Number.isFinite(largest)) return largest;
@@ -188,7 +182,7 @@ export function frobenius(source: Matrix): number {
   return scale * Math.sqrt(sum);
 }
 
-/** The largest absolute value; NaN if one is NaN, 0 for an empty matrix. */
+/** Returns the largest absolute value; NaN if one is NaN, 0 for an empty matrix. */
 export function largestMagnitude(source: Matrix): number {
   const { data } = source;
   let largest = 0;

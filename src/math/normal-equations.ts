@@ -1,10 +1,7 @@
 /**
- * Ridge regression of a correction δ to weights w: it minimizes ‖r - P δ‖² + λ ‖δ‖²,
- *
- *     (PᵀP + λ I) δ = Pᵀ r,    r = y - P w,    so  Pᵀr = PᵀY - PᵀP w
- *
- * computed from sums over rows alone, in float64. The ridge spares a column of ones (the bias). If some weights must stay zero, each output has a
- * system of its own, over its other weights.
+ * Ridge regression of a correction δ to weights w, which minimizes ‖r - P δ‖² + λ ‖δ‖²,
+ *      (PᵀP + λ I) δ = Pᵀ r,    r = y - P w,    so  Pᵀr = PᵀY - PᵀP w
+ * from sums over rows, in float64. The ridge excludes a column of ones (the bias). If some weights must stay zero, each output has its own system.
  */
 
 import { Miss } from "../errors.ts";
@@ -17,7 +14,7 @@ export interface Sums {
   readonly gram: Matrix;
   /** PᵀY, f × o. */
   readonly cross: Matrix;
-  /** Σ y², for each output. */
+  /** Σ y² per output. */
   readonly power: Float64Array;
 }
 
@@ -58,11 +55,14 @@ export async function residual(sums: Sums, weights: Matrix, multiply: Multiply):
   return Math.max(0, sum);
 }
 
-/** Limit of multiplications for systems that are solved one by one. */
+/** The maximum number of multiplications for separate systems. */
 const mostWork = 2e10;
 
 /**
- * δ for weights of which some may change.
+ * Returns δ for weights of which some can change.
+ * @param free Entries (f × o) that can change; undefined for all.
+ * @param ones The feature that is 1 in every row, if any.
+ * @param damping λ as a share of the mean square of a feature.
  * @param free which entries (f × o) may change; undefined for all.
  * @param ones the feature that is 1 in every row, if there is one.
  * @param damping λ as a share of the mean square of a feature.
@@ -82,7 +82,7 @@ export async function solveRidge(
   for (let at = 0; at < size; at++) {
     if (at === ones) continue;
     const place = at * (size + 1);
-    // The weights of a feature that is always zero stay as they are.
+    // The weights of an always-zero feature stay.
     damped.data[place] = (damped.data[place] ?? 0) + (lambda > 0 ? lambda : 1);
   }
   if (free === undefined) {
@@ -92,7 +92,7 @@ export async function solveRidge(
   return solveEach(damped, gradient, free);
 }
 
-/** Outputs that keep the same entries share a system. */
+/** Solves one system for all outputs with the same kept entries. */
 function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix | Miss {
   const [size, outputs] = [gradient.rows, gradient.columns];
   const alike = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();

@@ -1,10 +1,8 @@
 /**
- * Optimal brain surgeon, column by column (Hassibi and Stork 1993; as GPTQ and SparseGPT do it, Frantar et al. 2022 and 2023): what changing a number of a row w
- * takes from its answers w · x, the numbers after it make good.
- *
- *     H = Σ x xᵀ, H⁻¹ = Uᵀ U, U upper:     e = (wⱼ − what becomes of it) / Uⱼⱼ,     w ← w − e · (row j of U)
- *
- * Rows do not depend on each other. What a block of columns changes behind it is one product.
+ * Optimal brain surgeon by columns (Hassibi and Stork 1993; GPTQ and SparseGPT, Frantar et al. 2022 and 2023): later weights of a row w compensate
+ * for changes of w · x by earlier ones.
+ *      H = Σ x xᵀ, H⁻¹ = Uᵀ U, U upper:     e = (wⱼ − its new value) / Uⱼⱼ,     w ← w − e · (row j of U)
+ * Rows are independent. Each block updates the later columns in one product.
  */
 import { Miss } from "../errors.ts";
 import { factorize, invert } from "./cholesky.ts";
@@ -12,13 +10,13 @@ import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "./m
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy } from "./vector.ts";
 
-/** Columns that are corrected one by one before the product. */
+/** The number of columns between two products. */
 const blockSize = 128;
 
-/** Of the mean of H's diagonal so much is added to it: where few rows were seen, H has no inverse. */
+/** The share of the mean of H's diagonal that is added to it: with few samples, H is singular. */
 const damping = 0.01;
 
-/** A square matrix with so much added to its diagonal. @param of whose mean is meant. */
+/** Returns a matrix with a damped diagonal. @param of The matrix whose mean is used. */
 export function damped(source: Matrix, of = source): Matrix {
   const size = source.rows;
   let mean = 0;
@@ -28,17 +26,19 @@ export function damped(source: Matrix, of = source): Matrix {
 }
 
 export interface Surgeon {
-  /** U. */
   readonly upper: Matrix;
-  /** 1 for a column that saw nothing: its numbers count as 0. */
+  /** 1 for a column without inputs: its weights count as 0. */
   readonly dead: Uint8Array;
 }
 
-/** @param gram Σ x xᵀ. @returns a `Miss` where it has no inverse, though it is damped. */
+/**
+ * @param gram Σ x xᵀ. @returns a `Miss` if it has no inverse despite damping.
+ * @param gram Σ x xᵀ. @returns a `Miss` where it has no inverse, though it is damped.
+ */
 export const surgeonFor = (gram: Matrix, multiply: Multiply): Promise<Surgeon | Miss> =>
   runWith(surgeonSteps(gram), multiply);
 
-/** With rows and columns in reverse order H = L Lᵀ; in their own order again, L is upper triangular with H = L Lᵀ, so U = L⁻¹. */
+/** In reverse order H = L Lᵀ; back in the original order, L is upper triangular with H = L Lᵀ, so U = L⁻¹. */
 function* surgeonSteps(gram: Matrix): Steps<Surgeon | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
@@ -56,14 +56,17 @@ function* surgeonSteps(gram: Matrix): Steps<Surgeon | Miss> {
 }
 
 export interface Surgery {
-  /** So many columns are looked at together before any of them changes: they have been corrected for those before. All unless said. */
+  /** The number of columns passed to `look` before any of them changes; default: all. */
   readonly step?: number;
-  /** @param columns from `from` on, as they have become: one matrix for each group. */
+  /**
+   * @param columns The corrected columns from `from` on: one matrix per group.
+   * @param columns from `from` on, as they have become: one matrix for each group.
+   */
   look?(columns: readonly Matrix[], from: number): void;
   becomes(group: number, row: number, column: number, value: number): number;
 }
 
-/** Changes the numbers of matrices of the same width, and corrects those after them. */
+/** Changes the weights of matrices of equal width, and corrects later ones. */
 export const operate = (
   weights: readonly Matrix[],
   surgeons: readonly Surgeon[],

@@ -1,9 +1,7 @@
 /**
- * Orthogonal matrices Q of n × n with Q · 1 = 1, so that means stay means: Kronecker products of small ones, which cost n · Σ sizes for a vector and are
- * never written out.
- *
- * Of size 4 it is ½ J - I, a Hadamard matrix: products of these spread each entry over all with equal magnitude, 1 / √n. What is left of n, where
- * it is no power of 4, is random: Q = Σ bᵢ cᵢᵀ of two orthonormal bases that begin with 1 / √r.
+ * Random orthogonal n × n matrices Q with Q · 1 = 1, which preserve means: Kronecker products, applied in n · Σ sizes operations.
+ * Factors of size 4 are ½ J - I, a Hadamard matrix, which spreads each entry with equal magnitude, 1 / √n. The remaining factor is
+ * random: Q = Σ bᵢ cᵢᵀ of two orthonormal bases that begin with 1 / √r.
  */
 import { alongAxis } from "../tensor/dims.ts";
 import type { Random } from "../tensor/random.ts";
@@ -16,11 +14,11 @@ const four = matrix(
   Float64Array.from({ length: 16 }, (_, at) => (at % 5 === 0 ? -0.5 : 0.5)),
 );
 
-/** The factors of such a matrix, the outermost first. The largest is what is left of `size` without powers of 4. */
+/** Returns the Kronecker factors, outermost first. The largest is the part of `size` that is not a power of 4. */
 export function orthogonalFactors(size: number, source: Random): readonly Matrix[] {
   const factors: Matrix[] = [];
   let rest = size;
-  // Of size 2 only the identity and the exchange keep 1.
+  // For size 2 only identity and exchange preserve 1.
   while (rest % 4 === 0 && rest !== 8) {
     factors.push(four);
     rest /= 4;
@@ -37,7 +35,7 @@ function randomOrthogonal(size: number, source: Random): Matrix {
   return found;
 }
 
-/** Orthonormal rows, the first of equal entries: random vectors, made orthogonal to those before them, twice for accuracy. */
+/** Returns orthonormal rows, the first with equal entries: random vectors, orthogonalized twice for accuracy. */
 function basis(size: number, source: Random): Float64Array {
   const rows = new Float64Array(size * size);
   for (let row = 0; row < size; row++) {
@@ -54,7 +52,8 @@ function basis(size: number, source: Random): Float64Array {
 }
 
 /**
- * Multiplies vectors along an axis by the Kronecker product of factors, in place: y[j] = Σ x[i] · Q[i, j].
+ * Multiplies vectors along an axis by the Kronecker product, in place: y[j] = Σ x[i] · Q[i, j].
+ * @param order The position of each entry along the axis.
  * @param order where along the axis each of the entries lies (in their order).
  */
 export function multiplyAlong(

@@ -1,14 +1,12 @@
 /**
- * Householder QR with column pivoting: A · P = Q · R.
- *
- * Works on columns that lie contiguously (the transpose of a row-major matrix), because every inner loop runs down a column. The reflector
- * H = I - τ v vᵀ of step k is kept below the diagonal of column k (its first entry, 1, is implied), R on and above it (Golub and Van Loan,
+ * Householder QR with column pivoting: A · P = Q · R, on contiguous columns (the transpose of a row-major matrix).
+ * The reflector H = I - τ v vᵀ of step k is below the diagonal of column k (v₀ = 1 is implied), R on and above it (Golub and Van Loan,
  * Matrix Computations, 5.2 and 5.4.2).
  */
 import { axpy, dot } from "./vector.ts";
 
 export interface Reflectors {
-  /** Length of a column: the rows of A. */
+  /** The number of rows of A. */
   readonly length: number;
   /** Column j at j · length: R on and above the diagonal, reflectors below. */
   readonly columns: Float64Array;
@@ -17,7 +15,7 @@ export interface Reflectors {
   readonly order: Uint32Array;
 }
 
-/** Factorizes in place: `columns` (count × length) is overwritten and belongs to the result. */
+/** Factorizes in place: the result owns `columns` (count × length). */
 export function householder(columns: Float64Array, length: number, count: number, pivoting: boolean): Reflectors {
   const steps = Math.min(length, count);
   const tau = new Float64Array(steps);
@@ -52,7 +50,7 @@ export function householder(columns: Float64Array, length: number, count: number
       if (pivoting) {
         const head = columns[at] ?? 0;
         const left = (squares[column] ?? 0) - head * head;
-        // What is left after cancellation is noise; take the norm afresh.
+        // Recomputes the norm if cancellation left only noise.
         if (left > 1e-8 * (exact[column] ?? 0)) squares[column] = left;
         else exact[column] = squares[column] = dot(columns, at + 1, columns, at + 1, rest);
       }
@@ -78,10 +76,10 @@ export function applyQ({ columns, length, tau }: Reflectors, target: Float64Arra
   }
 }
 
-/** Below this squared norm a vector counts as zero: squares of its entries would underflow. Entries near 1 are assumed. */
+/** A smaller squared norm counts as zero, because squares of its entries would underflow. Assumes entries near 1. */
 export const negligibleSquare = 2 ** -900;
 
-/** Turns x = (x₀, tail) into (∓‖x‖, v) with (I - τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and gives τ. */
+/** Turns x = (x₀, tail) into (∓‖x‖, v) with (I - τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */
 export function reflect(columns: Float64Array, start: number, rest: number): number {
   const tail = dot(columns, start + 1, columns, start + 1, rest);
   const head = columns[start] ?? 0;
@@ -89,7 +87,7 @@ export function reflect(columns: Float64Array, start: number, rest: number): num
     columns.fill(0, start + 1, start + 1 + rest);
     return 0;
   }
-  // Away from the head's sign, so that nothing cancels.
+  // Opposite to the head's sign, so that nothing cancels.
   const norm = head > 0 ? -Math.sqrt(head * head + tail) : Math.sqrt(head * head + tail);
   const inverse = 1 / (head - norm);
   for (let at = start + 1; at <= start + rest; at++) columns[at] = (columns[at] ?? 0) * inverse;

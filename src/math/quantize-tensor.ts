@@ -1,8 +1,6 @@
 /**
- * Quantization of whole tensors: one scale for all elements, or one for every slice along an axis.
- *
- * The parts are laid out as `QuantizeLinear` and `DequantizeLinear` take them: scale and zero point are scalars, or vectors over the axis;
- * 4- and 2-bit codes are packed.
+ * Quantizes tensors with one scale, or one per slice along an axis. Scales and zero points are scalars or vectors as in `QuantizeLinear`;
+ * 2- and 4-bit values are packed.
  */
 import { PithError } from "../errors.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
@@ -23,12 +21,12 @@ import {
   scaleAndZeroPoint,
 } from "./quantize.ts";
 
-/** A tensor as codes, and how to read them: x ≈ (quantized - zeroPoint) · scale. */
+/** A quantized tensor: x ≈ (quantized - zeroPoint) · scale. */
 export interface QuantizedTensor {
   readonly quantized: Dense<QuantizedType>;
   /** A scalar, or a vector over `axis`. */
   readonly scale: Dense<"float32">;
-  /** Of the codes' type and the scale's dimensions. */
+  /** Has the type of the quantized values and the dimensions of the scale. */
   readonly zeroPoint: Dense<QuantizedType>;
   readonly axis: number | undefined;
 }
@@ -36,16 +34,15 @@ export interface QuantizedTensor {
 export interface QuantizeWeightsOptions {
   readonly dense: Dense;
   readonly type: QuantizedType;
-  /** One scale per slice along this axis (negative: from the end); one for all without it. */
+  /** One scale per slice along this axis (negative: from the end); one in all without it. */
   readonly axis?: number | undefined;
-  /** By default exactly for signed types. */
+  /** Default: true for signed types. */
   readonly symmetric?: boolean;
   readonly reduceRange?: boolean;
 }
 
 /**
- * Weights quantized over the range from their smallest to their largest element, as ONNX Runtime does.
- *
+ * Quantizes weights over the range from their smallest to their largest element, as ONNX Runtime does.
  * @throws PithError E_OPTION if there is no such axis, E_DATA if an element is not finite, E_TYPE_MISMATCH if they are not real numbers.
  * @example
  * quantizeWeights({ dense: weight, type: "int8", axis: 0 }); // per output channel of a Conv
@@ -64,7 +61,7 @@ export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTenso
   });
 }
 
-/** Smallest and largest element of every slice along `axis`, or of all elements; 0 and 0 where there is none. */
+/** Returns the smallest and largest element of every slice along `axis`, or of all elements; 0 if a slice is empty. */
 export function channelRanges(
   dense: Dense,
   axis: number | undefined,
@@ -87,7 +84,7 @@ export function channelRanges(
     for (let channel = 0; channel < channels; channel++) {
       let low = min[channel] ?? 0;
       let high = max[channel] ?? 0;
-      // NaN is refused later, and must not be lost.
+      // NaN is rejected later, so it must not be lost.
       let broken = Number.isNaN(low);
       for (const end = at + inner; at < end; at++) {
         const value = values[at] ?? 0;
@@ -103,8 +100,8 @@ export function channelRanges(
 }
 
 /**
- * For every slice along `axis`, or for all elements: the least k ≤ `most` for which its numbers are whole multiples of their largest magnitude
- * over k (`common-step.ts`), or 0.
+ * Returns for each slice along `axis` (or all elements) the least k ≤ `most` for which its elements are integer multiples of their largest
+ * magnitude over k (`common-step.ts`), or 0.
  */
 export function sliceSteps(
   dense: Dense,
@@ -121,7 +118,7 @@ export function sliceSteps(
 
 const keepsNaN = (before: number, value: number): number => (Number.isNaN(before) ? before : value);
 
-/** Scales and zero points as they are stored: scalars, or vectors over `axis`. */
+/** Returns scales and zero points as they are stored: scalars, or vectors over `axis`. */
 export function quantizationParameters({
   type,
   axis,
@@ -138,7 +135,7 @@ export function quantizationParameters({
 }
 
 /**
- * A tensor quantized with scales and zero points that are given: one of each, or one per slice along `axis`.
+ * Quantizes a tensor with given scales and zero points: one of each, or one per slice along `axis`.
  * @throws PithError E_SHAPE_MISMATCH if their number is not that of the slices, E_DATA for NaN.
  */
 export function quantizeTensor(
@@ -148,7 +145,7 @@ export function quantizeTensor(
     readonly axis?: number | undefined;
     readonly scale: ArrayLike<number>;
     readonly zeroPoint: ArrayLike<number>;
-    /** Codes that may be used; all of the type by default. */
+    /** The quantized values to use; default: all of the type. */
     readonly range?: QuantizationRange;
   },
 ): QuantizedTensor {
@@ -178,12 +175,11 @@ export function quantizeTensor(
   };
 }
 
-/** Codes as a tensor: packed where the type is. */
+/** Converts quantized values to a tensor; packs them if the type is packed. */
 export function codesTensor(type: QuantizedType, dims: readonly number[], codes: Codes): Dense<QuantizedType> {
   const data = isPacked(type) ? pack(type, codes) : codes;
   return { type, dims, data } as Dense<QuantizedType>;
 }
 
-/** Without an axis all elements are one slice. */
 const slices = (dims: readonly number[], axis: number | undefined): AxisLayout =>
   axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);

@@ -1,8 +1,7 @@
 /**
- * Affine quantization of numbers: x ≈ (q - zero point) · scale, exactly as ONNX Runtime computes it.
- *
- * Rounding is half to even and after a *division* in float32: a product with the reciprocal gives other integers. (The quotient of two
- * float32 numbers, rounded to float64 and then to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
+ * Affine quantization x ≈ (q - zero point) · scale, computed exactly as ONNX Runtime does.
+ * Divides in float32 and rounds half to even: multiplying by the reciprocal gives other integers. (A float64 quotient of two float32 numbers, rounded
+ * to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
  */
 import { PithError } from "../errors.ts";
 import { integerRange } from "../tensor/convert.ts";
@@ -11,38 +10,38 @@ import { roundHalfEven } from "../tensor/round.ts";
 export type QuantizedType = "int8" | "uint8" | "int16" | "uint16" | "int4" | "uint4" | "int2" | "uint2";
 
 export interface QuantizationRange {
-  /** Smallest and largest code that is used. */
+  /** The smallest and largest quantized value to use. */
   readonly low: number;
   readonly high: number;
 }
 
 export interface RangeOptions {
   readonly type: QuantizedType;
-  /** The range is ±max|x| and the zero point in the middle; by default exactly for signed types. */
+  /** The range is ±max|x| with the zero point in the middle. Default: true for signed types. */
   readonly symmetric?: boolean;
   /** Leaves a bit unused, for processors whose 8-bit dot product saturates at 16 bits. */
   readonly reduceRange?: boolean;
 }
 
 export interface ScaleOptions extends RangeOptions {
-  /** Smallest width of a range; some processors need it. */
+  /** The minimum width of a range, which some processors need. */
   readonly minimumRange?: number;
 }
 
-/** How numbers map to codes. `scale` is a float32 number. */
+/** The affine map of quantization. `scale` is a float32 number. */
 export interface ScaleAndZeroPoint {
   readonly scale: number;
   readonly zeroPoint: number;
 }
 
-/** Codes, one per array element: packed types are not packed here. */
+/** Quantized values, one per array element, unpacked. */
 export type Codes = Int8Array | Uint8Array | Int16Array | Uint16Array;
 
 export function isSigned(type: QuantizedType): boolean {
   return type.startsWith("int");
 }
 
-/** The codes that a type offers: with 8 and 16 bits, a symmetric signed range leaves out the most negative one. */
+/** Returns the quantized values of a type: for 8 and 16 bits, a symmetric signed range omits the most negative one. */
 export function quantizationRange(options: RangeOptions): QuantizationRange {
   const { type, reduceRange = false, symmetric = isSigned(type) } = options;
   const [low, high] = reduceRange ? (reducedRange[type] ?? integerRange[type]) : integerRange[type];
@@ -50,7 +49,7 @@ export function quantizationRange(options: RangeOptions): QuantizationRange {
   return { low: restricted ? -high : low, high };
 }
 
-// ONNX Runtime's table; two bits have none to spare.
+// ONNX Runtime's table; 2-bit types have no bit to spare.
 const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, number]>>> = {
   int8: [-64, 64],
   uint8: [0, 127],
@@ -60,13 +59,12 @@ const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, num
   uint4: [0, 7],
 };
 
-/** The smallest normal float32: below it a scale loses its digits. */
+/** The smallest normal float32: a smaller scale loses digits. */
 export const smallestScale = 2 ** -126;
 
 /**
- * Scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0. For a range
- * that is too small for any scale, such as zeros alone, they are 1 and 0.
- *
+ * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0.
+ * For ranges too small for any scale, such as zeros, they are 1 and 0.
  * @throws PithError E_DATA if a bound is not finite or they are the wrong way round.
  * @example
  * scaleAndZeroPoint(-1, 2, { type: "uint8" }); // { scale: 0.0117647…, zeroPoint: 85 }
@@ -92,8 +90,8 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
 }
 
 /**
- * A bias in the units of the integer accumulator: int32, zero point 0, scale = input scale · weight scale (one for all, or one per
- * channel). Rounded in float64, saturated; `saturated` counts the elements that did not fit.
+ * Quantizes a bias for the integer accumulator: int32, zero point 0, scale = input scale · weight scale (one, or one per channel).
+ * Rounds in float64 and saturates; `saturated` counts the elements that did not fit.
  * @throws PithError E_SHAPE_MISMATCH if there are several weight scales, but not one per element.
  */
 export function quantizeBias(
@@ -124,9 +122,10 @@ export function quantizeBias(
 }
 
 /**
- * The weight scale, enlarged if need be, with which a bias of magnitude `bias` fits int32: input scale · weight scale ≥
- * 1.0001 · 2 |bias| / (2^32 - 2), as ONNX Runtime guards it, and at least the smallest normal float32. The zero point stays: a range that
- * grows by one factor on both sides keeps it.
+ * Returns the weight scale, enlarged if needed so that a bias of magnitude `bias` fits int32: input scale · weight scale ≥
+ * 1.0001 · 2 |bias| / (2^32 - 2), as in ONNX Runtime, and at least the smallest normal float32. The zero point stays valid, because the range
+ * grows by one factor on both sides.
+ * @param weightScale 0 for zero weights: the result is then the smallest scale that holds the bias.
  * @param weightScale 0 for weights that are all 0: then the result is the smallest scale that holds the bias.
  */
 export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
@@ -134,25 +133,23 @@ export function weightScaleForBias(inputScale: number, weightScale: number, bias
   return inputScale * weightScale >= smallest ? weightScale : smallest / inputScale;
 }
 
-/** The smallest scale at which int32 holds ±|bias|, with a little room for rounding. */
+/** Returns the smallest scale at which int32 holds ±|bias|, with some room for rounding. */
 export function smallestBiasScale(bias: number): number {
   return (1.0001 * 2 * Math.abs(bias)) / (2 ** 32 - 2);
 }
 
-/** All codes of a type. */
 export function fullRange(type: QuantizedType): QuantizationRange {
   const [low, high] = integerRange[type];
   return { low, high };
 }
 
-/** An array that holds codes of a type, one per element. */
 export function makeCodes(type: QuantizedType, count: number): Codes {
   if (type === "int16") return new Int16Array(count);
   if (type === "uint16") return new Uint16Array(count);
   return isSigned(type) ? new Int8Array(count) : new Uint8Array(count);
 }
 
-/** Quantizes `count` numbers from an offset on. */
+/** Quantizes `count` numbers starting at an offset. */
 export function quantizeStretch(
   values: ArrayLike<number>,
   codes: Codes,
@@ -171,7 +168,7 @@ export function quantizeStretch(
   }
 }
 
-/** Quantizes rows in which every column has a scale and a zero point of its own. */
+/** Quantizes rows whose columns have individual scales and zero points. */
 export function quantizeColumns(
   values: Float32Array,
   codes: Codes,
@@ -191,10 +188,7 @@ export function quantizeColumns(
   }
 }
 
-/**
- * Added to a number of less than 2^51 and taken away again, it leaves the nearest integer, halves to even: sums from 2^52 to 2^53 have no
- * fraction bits.
- */
+/** Added to a number below 2^51 and subtracted again, it leaves the nearest integer, halves to even: sums from 2^52 to 2^53 have no fraction bits. */
 const roundingShift = 1.5 * 2 ** 52;
 
 function notANumber(index: number, values: ArrayLike<number>, scale: number): PithError {

@@ -1,20 +1,20 @@
-/** Ranks from singular values: NumPy's, the least that holds a share of the energy, the largest that saves. */
+/** Ranks from singular values: NumPy's rank, the least for an energy share, the largest that saves elements. */
 import { PithError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 
-/** Distance from 1 to the next number of the type: `numpy.finfo(type).eps`. */
+/** The distance from 1 to the next number of the type: `numpy.finfo(type).eps`. */
 const epsilon = { bfloat16: 2 ** -7, float16: 2 ** -10, float32: 2 ** -23, float64: 2 ** -52 } as const;
 
 export interface RankOptions {
-  /** The type the matrix is stored in, whose rounding the tolerance stands for; float64 by default. */
+  /** The stored type of the matrix, for the tolerance (default: float64). */
   readonly type?: keyof typeof epsilon;
-  /** Singular values above this count, instead of NumPy's default. */
+  /** The tolerance; default: NumPy's. */
   readonly tol?: number;
 }
 
 /**
- * The number of singular values above the tolerance, as `numpy.linalg.matrix_rank` counts them.
+ * Returns the number of singular values above the tolerance, as `numpy.linalg.matrix_rank`.
  * @throws PithError E_DATA if an entry is NaN or infinite.
  * @example
  * matrixRank(matrixOf([[1, 2], [2, 4]])); // 1
@@ -25,7 +25,7 @@ export function matrixRank(source: Matrix, options: RankOptions = {}): number {
   return s.filter((value) => value > tol).length;
 }
 
-/** NumPy's default tolerance: largest singular value · max(rows, columns) · ε of the stored type. */
+/** Returns NumPy's default tolerance: largest singular value · max(rows, columns) · ε of the stored type. */
 export function rankTolerance(
   s: ArrayLike<number>,
   rows: number,
@@ -36,7 +36,8 @@ export function rankTolerance(
 }
 
 /**
- * The min(m, n) squared singular values as shares of their sum, descending; all 0 for a zero matrix. Shares within rounding error of 0 are 0.
+ * Returns the min(m, n) squared singular values as shares of their sum, descending; all 0 for a zero matrix.
+ * Shares within rounding error of 0 are 0.
  * @throws PithError E_DATA if an entry is NaN or infinite.
  * @example
  * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]
@@ -50,7 +51,7 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
 }
 
 /**
- * The smallest rank that holds at least the share `energy` of all squared singular values; 0 for a zero matrix.
+ * Returns the smallest rank that holds at least the share `energy` of all squared singular values; 0 for a zero matrix.
  * @param shares as `energyShares` gives them.
  * @throws PithError E_OPTION if `energy` is not above 0 and at most 1.
  * @example
@@ -59,7 +60,7 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
 export function rankForEnergy(shares: ArrayLike<number>, energy: number): number {
   if (!(energy > 0 && energy <= 1))
     throw new PithError("E_OPTION", `The energy must be above 0 and at most 1, got ${energy}.`);
-  // Summed from the small end. 1e-12 of the whole is rounding and never asks for one more.
+  // Sums from the small end. 1e-12 of the total is rounding and does not raise the rank.
   let [rank, left] = [shares.length, 1 - energy + 1e-12];
   while (rank > 0) {
     left -= shares[rank - 1] ?? 0;
@@ -69,12 +70,12 @@ export function rankForEnergy(shares: ArrayLike<number>, energy: number): number
   return rank;
 }
 
-/** The largest rank at which two factors are smaller than the matrix: r (m + n) < m n. */
+/** Returns the largest rank at which two factors are smaller than the matrix: r (m + n) < m n. */
 export function largestRankThatSaves(rows: number, columns: number): number {
   return Math.max(0, Math.ceil((rows * columns) / (rows + columns)) - 1);
 }
 
-/** The Frobenius norm of what a truncation to `rank` leaves out: √(Σ s_i² beyond it). */
+/** Returns the Frobenius norm of the error of a truncation to `rank`: √(Σ s_i² beyond it). */
 export function truncationError(s: ArrayLike<number>, rank: number): number {
   const first = s[rank] ?? 0;
   if (first === 0) return 0;

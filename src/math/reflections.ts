@@ -1,6 +1,6 @@
 /**
- * Householder reflections in blocks, so that nearly all of their work is products: H₁ H₂ … = I - Vᵀ T V, a reflector in each row of V
- * (Schreiber and Van Loan 1989; Golub and Van Loan, Matrix Computations, 5.1.6). Vectors that are reflected lie in rows, too.
+ * Blocked Householder reflections: H₁ H₂ … = I - Vᵀ T V, with a reflector in each row of V (Schreiber and Van Loan 1989; Golub and Van Loan,
+ * Matrix Computations, 5.1.6). Reflected vectors are rows, too.
  */
 import { type Matrix, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { householder } from "./qr.ts";
@@ -10,16 +10,15 @@ import { axpy, dot } from "./vector.ts";
 export interface Block {
   /** The first entry that the reflectors change. */
   readonly from: number;
-  /** A reflector in each row, from entry `from` on. */
+  /** One reflector per row, from entry `from` on. */
   readonly v: Matrix;
-  /** Upper triangular. */
   readonly t: Matrix;
 }
 
-/** Larger blocks make products faster, and leave more work outside of products. */
+/** Larger blocks make products faster, but leave more work outside of products. */
 export const blockSize = 32;
 
-/** Reflectors that are applied to long vectors at once: fewer passes over memory. */
+/** The number of reflectors that are applied together to long vectors, to save passes over memory. */
 const wideBlock = 3 * blockSize;
 
 export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {
@@ -36,7 +35,7 @@ export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Bloc
   return { from, v, t };
 }
 
-/** Each row x of `target` becomes Q x, or Qᵀ x, for the Q of the block. */
+/** Replaces each row x of `target` by Q x, or by Qᵀ x if `inverse`. */
 export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boolean): Steps<void> {
   const { rows, columns, data } = target;
   if (rows === 0) return;
@@ -47,13 +46,14 @@ export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boo
   for (let row = 0; row < rows; row++) axpy(-1, change.data, row * width, data, row * columns + from, width);
 }
 
-/** Each row x becomes Q₁ Q₂ … x. */
+/** Replaces each row x by Q₁ Q₂ … x. */
 export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<void> {
   for (const block of blocks.toReversed()) yield* reflectRows(target, block, false);
 }
 
 /**
- * A = Q R for a matrix that is given as its columns (count × length, count ≤ length): afterwards row j holds column j of R, and zeros.
+ * Computes A = Q R, given A's columns as rows (count × length, count ≤ length): row j becomes column j of R, followed by zeros.
+ * @returns the blocks whose product is Q. Reflectors include leading zeros: slicing long vectors would cost more.
  * @returns the blocks whose product is Q. Their reflectors include their zeros: slices of long vectors would cost more than they save.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
@@ -80,7 +80,7 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   return blocks;
 }
 
-/** Triangularizes columns whose first `from` entries are those of R already, and puts the reflectors into `v`. */
+/** Triangularizes columns whose first `from` entries are already those of R, and stores the reflectors in `v`. */
 function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
   const { tau } = householder(panel.data, length - from, size, false);

@@ -1,4 +1,4 @@
-/** The least of many numbers, in one look at them and without holding them. */
+/** Selects the smallest of many numbers in one pass, without holding them. */
 import { PithError } from "../errors.ts";
 import { joined } from "../tensor/dense.ts";
 
@@ -7,34 +7,34 @@ export type Mask = Uint8Array;
 
 export type Scores = Float32Array | Float64Array;
 
-/** Which entries go: those of magnitude below `limit`, and of those equal to it the first `ties`. */
+/** Prunes entries of magnitude below `limit`, and the first `ties` equal to it. */
 export interface Threshold {
   readonly limit: number;
   readonly ties: number;
 }
 
-/** A threshold, and how many entries go by it. */
+/** A threshold, and the number of entries that it prunes. */
 export interface Cut extends Threshold {
   readonly gone: number;
 }
 
-/** Entries that are ranked with others; read again for each look. */
+/** Entries that are ranked together; read again for each pass. */
 export interface RankedEntries {
   readonly size: number;
-  /** Magnitudes of some of them, where they were at hand before (`sampleOf`). */
+  /** Magnitudes of a sample (`sampleOf`), if available. */
   readonly sample?: Scores;
-  /** Undefined where all entries are kept. */
+  /** Undefined if all entries are kept. */
   mask(): Promise<Mask | undefined>;
   scores(): Promise<Scores>;
 }
 
-/** Every so manieth entry is a sample: a prime, so that no row length of a matrix repeats it. */
+/** The sampling interval: a prime, so that it does not align with the rows of a matrix. */
 const stride = 251;
 
-/** Fewer numbers are all sorted. */
+/** Fewer entries are sorted instead. */
 const fewestSampled = 2 ** 16;
 
-/** Magnitudes of a sample of the entries that are kept. */
+/** Returns the magnitudes of a sample of the kept entries. */
 export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   const sizes = new Float64Array(Math.ceil(scores.length / stride));
   let count = 0;
@@ -43,7 +43,7 @@ export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   return sizes.subarray(0, count);
 }
 
-/** Magnitudes between which the threshold is expected. */
+/** The expected range of the threshold. */
 interface Bracket {
   readonly low: number;
   readonly high: number;
@@ -51,19 +51,21 @@ interface Bracket {
 
 const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
-/** How the entries of one part lie about a bracket. */
+/** How the entries of one part relate to a bracket. */
 interface Located {
   below: number;
   atLow: number;
-  /** Magnitudes. */
   readonly between: Scores[];
   atHigh: number;
 }
 
-/** Entries that are looked at together: they stay in a core's own cache. */
+/** The number of entries processed together: they fit a core's cache. */
 const blockSize = 2 ** 16;
 
-/** @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank. */
+/**
+ * @throws PithError E_DATA if the score of a kept entry is NaN: it has no rank.
+ * @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank.
+ */
 function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Located {
   const found: Located = { below: 0, atLow: 0, between: [], atHigh: 0 };
   if (scores instanceof Float32Array && isFloat32(bracket.low) && isFloat32(bracket.high))
@@ -72,7 +74,7 @@ function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Locat
   return found;
 }
 
-/** As integers: without its sign, the bits of a float32 rise with its magnitude. */
+/** Compares as integers: without the sign, the bits of a float32 increase with its magnitude. */
 function locateFloats(scores: Float32Array, mask: Mask | undefined, bracket: Bracket, found: Located): void {
   const bits = bitsOf(scores);
   const [low = 0, high = 0] = bitsOf(Float32Array.of(bracket.low, bracket.high));
@@ -91,14 +93,14 @@ function locateFloats(scores: Float32Array, mask: Mask | undefined, bracket: Bra
   }
 }
 
-/** Moves what lies between to the begin of `sizes`. @returns how many that are. */
+/** Moves entries within the bracket to the start of `sizes`. @returns their number. */
 function collectFloats(bits: Int32Array, low: number, high: number, sizes: Int32Array, found: Located): number {
   let [below, broken, within] = [0, 0, 0];
   const span = high - low;
   for (let index = 0; index < bits.length; index++) {
     const size = (bits[index] ?? 0) & 0x7fff_ffff;
     const over = size - low;
-    // Without branches: half of all lie below, which could not be predicted.
+    // Branch-free: half of the entries are below, which branch prediction cannot handle.
     below += over >>> 31;
     broken |= infinity - size;
     if (over >>> 0 <= span) sizes[within++] = size;
@@ -129,7 +131,7 @@ function locateNumbers(scores: Scores, mask: Mask | undefined, { low, high }: Br
   found.between.push(Float64Array.from(between));
 }
 
-/** The bits of an infinite float32, without its sign; those of NaN are greater. */
+/** The bits of an infinite float32 without its sign; those of NaN are greater. */
 const infinity = 0x7f80_0000;
 
 const isFloat32 = (value: number): boolean => Math.fround(value) === value;
@@ -142,9 +144,7 @@ export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }:
   return result;
 }
 
-/**
- * Sets to 0 what goes, in one block of the entries after the other, since of those equal to the limit the first go. Blocks are overwritten by the next.
- */
+/** Returns a function that sets pruned entries to 0 in consecutive blocks, since the first of equal entries go. Blocks share a buffer. */
 export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let left = ties;
   let result = new Float32Array();
@@ -160,19 +160,22 @@ export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask 
   };
 }
 
-/** Numbers where a mask holds 1, and zeros where it holds 0. */
+/** Returns the numbers with zeros where the mask is 0. */
 export function masked(numbers: Scores, mask: Mask): Scores {
   if (numbers instanceof Float64Array) return numbers.map((value, at) => (mask[at] === 1 ? value : 0));
   const result = new Float32Array(numbers.length);
   const [from, to] = [bitsOf(numbers), bitsOf(result)];
-  // As integers: −0 and −1 have no bits and all.
+  // As integers: −0 has no bits set, −1 has all.
   for (let index = 0; index < to.length; index++) to[index] = (from[index] ?? 0) & -(mask[index] ?? 0);
   return result;
 }
 
 const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
 
-/** @returns how many equal ones may still go. */
+/**
+ * @returns the number of equal entries that remain to be pruned.
+ * @returns how many equal ones may still go.
+ */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
   const [from, to] = [bitsOf(scores), bitsOf(result)];
   const [least = 0] = bitsOf(Float32Array.of(limit));
@@ -180,7 +183,7 @@ function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, t
   for (let index = 0; index < to.length; index++) {
     const bits = from[index] ?? 0;
     const size = bits & 0x7fff_ffff;
-    // All bits where size ≥ least, without a branch, which could not be predicted: half of all go.
+    // All bits where size ≥ least, branch-free.
     to[index] = bits & ((least - 1 - size) >> 31);
     if (size !== least || left === 0) continue;
     to[index] = 0;
@@ -200,7 +203,7 @@ function cutFloats(mask: Mask, scores: Float32Array, limit: number, ties: number
   let left = ties;
   for (let index = 0; index < mask.length; index++) {
     const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    // 1 where size ≥ least, without a branch, which could not be predicted: half of all go.
+    // 1 where size ≥ least, branch-free.
     const kept = (mask[index] ?? 0) & ((least - 1 - size) >>> 31);
     mask[index] = kept;
     if (size !== least || left === 0 || kept === 0) continue;
@@ -224,8 +227,8 @@ function cutNumbers(mask: Mask, scores: Scores, limit: number, ties: number): nu
 }
 
 /**
- * The cuts by which `count` entries go. A sample brackets the threshold; one look at everything counts what lies below and collects what lies between (Floyd &
- * Rivest 1975, "Expected time bounds for selection"). A bracket that misses it, which is rare, is widened for another look.
+ * Computes the cuts that prune `count` entries. A sample brackets the threshold; one pass counts the entries below and collects those between
+ * (Floyd & Rivest 1975, "Expected time bounds for selection"). If the bracket misses, which is rare, it is widened.
  */
 function* select(
   count: number,
@@ -234,7 +237,7 @@ function* select(
 ): Generator<Bracket, readonly Cut[], readonly Located[]> {
   const rising = joined(Float64Array, samples).sort();
   const place = count / stride;
-  // Four standard deviations of the place.
+  // Four standard deviations of the rank.
   for (let reach = 4 * Math.sqrt(place * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
     const [first, last] = [Math.floor(place - reach), Math.ceil(place + reach)];
     const bracket =
@@ -253,7 +256,7 @@ function* select(
   }
 }
 
-/** The `count`-th least magnitude, unless it lies outside of the bracket. */
+/** Returns the `count`-th smallest magnitude, unless it is outside the bracket. */
 function limitAmong(located: readonly Located[], { low, high }: Bracket, count: number): number | undefined {
   const sum = (of: (part: Located) => number): number => located.reduce((all, part) => all + of(part), 0);
   const place = count - sum(({ below }) => below);
@@ -284,7 +287,7 @@ function countAround(
   return { below: below + atLow + less, equal };
 }
 
-/** The number at a place, from 0 on, of the rising order; others change their places (Hoare 1961, "Algorithm 65: Find"). */
+/** Returns the number at a rank, counted from 0; reorders the array (Hoare 1961, "Algorithm 65: Find"). */
 function nthLeast(numbers: Float64Array, place: number): number | undefined {
   for (let [first, last] = [0, numbers.length - 1]; first < last; ) {
     const pivot = numbers[place] ?? 0;
@@ -304,7 +307,7 @@ function nthLeast(numbers: Float64Array, place: number): number | undefined {
 }
 
 /**
- * Of the entries that all parts keep together, the `count` of least |score| go, of equal ones the first: one cut for each part.
+ * Prunes the `count` entries of least |score| over all parts, the first of equal ones: returns one cut per part.
  * @throws PithError E_DATA if the score of an entry that is kept is NaN.
  */
 export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
@@ -321,7 +324,10 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   }
 }
 
-/** The mask without the `count` entries of least |score|, of equal ones the first. @throws PithError E_DATA if the score of an entry that is kept is NaN. */
+/**
+ * Returns the mask without the `count` entries of least |score|, the first of equal ones. @throws PithError E_DATA if the score of a kept entry is
+ * NaN.
+ */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
   if (count === 0) return mask.slice();
   const selection = select(count, scores.length, [sampleOf(scores, mask)]);

@@ -1,11 +1,9 @@
-/**
- * Algorithms as generators that yield each large product a · b they need: run synchronously in JavaScript, or as a promise with an injected `Multiply`.
- */
+/** Algorithms as generators that yield the large products a · b they need: run synchronously, or as a promise with an injected `Multiply`. */
 import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
 
 export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
 
-/** Asks for a product: `yield* product(a, b)`. */
+/** Requests a product: `yield* product(a, b)`. */
 export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
   return yield [a, b];
 }

@@ -1,10 +1,7 @@
 /**
- * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations alone.
- *
- *     A = Q R (where there are more rows than columns),   R = Q₂ B P₂ᵀ bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
- *
- * as LAPACK's `gesvd` does; small matrices by Jacobi's rotations. No Gram matrix is formed: singular values near ε · σ₁ are as good as those
- * near σ₁, which NumPy's rank depends on.
+ * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations, as LAPACK's `gesvd`:
+ *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
+ * Small matrices use Jacobi rotations. No Gram matrix is formed, so small singular values are accurate relative to σ₁, as NumPy's rank requires.
  */
 import { PithError } from "../errors.ts";
 import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
@@ -25,8 +22,7 @@ export interface Svd {
 }
 
 /**
- * The thin singular value decomposition, in JavaScript, or as a promise with large products made by `multiply`, which is several times faster.
- *
+ * Computes the thin singular value decomposition, synchronously or as a promise with products by `multiply`, which is several times faster.
  * Errors are a small multiple of 2^-53 · s[0]; up to 32 rows or columns they are relative to each value if only columns differ in size.
  * @throws PithError E_DATA if an entry is NaN or infinite.
  * @example
@@ -39,7 +35,7 @@ export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
 }
 
 /**
- * The singular values alone, descending: min(m, n) of them, at a third of the cost of `svd`.
+ * Returns the min(m, n) singular values, descending, at a third of the cost of `svd`.
  * @throws PithError E_DATA if an entry is NaN or infinite.
  */
 export function singularValues(source: Matrix): Float64Array;
@@ -48,10 +44,10 @@ export function singularValues(source: Matrix, multiply?: Multiply): Float64Arra
   return runWith(valuesAlone(source), multiply);
 }
 
-/** Up to this size Jacobi's rotations are as fast. */
+/** The maximum size for which Jacobi rotations are as fast. */
 const small = 32;
 
-/** All singular values, and the vectors of the `rank` leading ones. */
+/** Returns all singular values, and the vectors of the `rank` leading ones. */
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const wide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
@@ -76,7 +72,7 @@ function* valuesAlone(source: Matrix): Steps<Float64Array> {
     .reverse();
 }
 
-/** The columns of the matrix, or its rows where there are fewer of them; entries near 1, so that no square over- or underflows. */
+/** Returns the columns (or rows, if fewer), scaled near 1, so that squares neither overflow nor underflow. */
 function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly scale: number } {
   const largest = largestMagnitude(source);
   if (!Number.isFinite(largest)) {
@@ -85,7 +81,7 @@ function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly sca
       `A singular value decomposition needs finite numbers, a ${source.rows} × ${source.columns} matrix holds ${largest}.`,
     );
   }
-  // 2^-1022 is kept out: its inverse times a subnormal is still small enough.
+  // 2^-1022 is avoided: its inverse times a subnormal is still small enough.
   const scale = largest === 0 ? 1 : 2 ** Math.max(-1000, Math.floor(Math.log2(largest)));
   const columns =
     source.rows < source.columns ? matrix(source.rows, source.columns, source.data.slice()) : transpose(source);
@@ -128,7 +124,7 @@ function* byBidiagonal(columns: Matrix, rank: number): Steps<RowSvd> {
   return { values: Float64Array.from(order, (place) => values[place] ?? 0), left: u, right: v };
 }
 
-/** The chosen rows, filled up with zeros. */
+/** Returns the chosen rows, padded with zeros. */
 function rowsOf(source: Matrix, chosen: Uint32Array, width: number): Matrix {
   const result = matrix(chosen.length, width);
   chosen.forEach((row, place) => {

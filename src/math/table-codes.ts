@@ -1,6 +1,5 @@
-/** Codes by a table: a code stands for its value in the table, times the largest magnitude of the block. */
+/** Codebook quantization: an index represents a table value times the largest magnitude of its block. */
 
-/** The largest magnitude of each block of `block` numbers. */
 export function largestOfBlocks(values: ArrayLike<number>, block: number): Float32Array {
   const largest = new Float32Array(Math.ceil(values.length / block));
   for (let at = 0; at < values.length; at++) {
@@ -10,7 +9,10 @@ export function largestOfBlocks(values: ArrayLike<number>, block: number): Float
   return largest;
 }
 
-/** The code of the nearest value for each number; of two equal values (0 and -0) the one with the sign of the number. A tie goes to the smaller value. */
+/**
+ * Returns the index of the nearest table value per number. Of equal values (0 and -0) it takes the one with the number's sign; a tie takes the
+ * smaller value.
+ */
 export function tableCodes(
   values: ArrayLike<number>,
   largest: ArrayLike<number>,

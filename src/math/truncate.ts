@@ -1,14 +1,10 @@
 /**
  * The best approximation of a given rank, and its error.
- *
  * Exact (Eckart and Young 1936): the leading singular triplets; the error is the norm of the other singular values.
- *
- * Randomized (Halko, Martinsson and Tropp 2011), for large matrices of which a part is wanted: subspace iteration
- *
- *     Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
- *
- * from a random V, or with powers of AᵀA in place of A. ‖Z‖² is the energy that Q has caught, so the iteration stops when it stands still. Q is
- * orthonormal, so the error of the result is known, not estimated: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
+ * Randomized (Halko, Martinsson and Tropp 2011), for a part of a large matrix: subspace iteration
+ *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
+ * from a random V, or with powers of AᵀA in place of A, until the captured energy ‖Z‖² stops growing.
+ * Q is orthonormal, so the error is exact: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
  */
 import { Miss, PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
@@ -32,25 +28,24 @@ import { leadingTriplets, type Svd, svd } from "./svd.ts";
 import { dot } from "./vector.ts";
 
 export interface TruncatedSvd extends Svd {
-  /** ‖A - U diag(s) Vᵀ‖ in the Frobenius norm: what this approximation leaves out. */
+  /** The approximation error ‖A - U diag(s) Vᵀ‖ in the Frobenius norm. */
   readonly error: number;
-  /** The same relative to ‖A‖; 0 for a zero matrix. */
+  /** The error relative to ‖A‖; 0 for a zero matrix. */
   readonly relativeError: number;
   readonly method: "exact" | "randomized";
 }
 
 export interface TruncationOptions {
-  /** By default randomized where the smaller side exceeds 600 and the rank is at most 0.4 of it, exact otherwise. */
+  /** Default: randomized if the smaller side exceeds 600 and the rank is at most 0.4 of it, otherwise exact. */
   readonly method?: "exact" | "randomized";
-  /** Makes the large products of the randomized method; in JavaScript by default. */
+  /** Computes the large products of the randomized method; default: in JavaScript. */
   readonly multiply?: Multiply;
-  /** Of the randomized method; 0 by default. */
+  /** The seed of the randomized method (default: 0). */
   readonly seed?: number;
 }
 
 /**
- * The best approximation of rank `rank`, as thin singular factors: U m × rank, V n × rank.
- *
+ * Returns the best approximation of rank `rank`, as thin singular factors: U m × rank, V n × rank.
  * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n), E_DATA if an entry is NaN or infinite.
  * @example
  * const { u, s, v, relativeError } = await truncatedSvd(fromDense(weight), 32, { multiply });
@@ -82,12 +77,12 @@ async function exactSvd(
   return { u, s: s.slice(0, rank), v, error, relativeError: whole === 0 ? 0 : error / whole, method: "exact" };
 }
 
-/** Columns beyond the rank: the more, the faster the subspace converges (Halko et al., section 4.3). */
+/** Extra columns beyond the rank: more make the subspace converge faster (Halko et al., section 4.3). */
 const oversampling = 16;
 
 const mostIterations = 12;
 
-/** Iteration ends when it lowers the squared error by less than this share. */
+/** The iteration stops if it lowers the squared error by less than this share. */
 const standstill = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
@@ -100,7 +95,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
     );
   }
   if (norm === 0) return exactSvd(source, rank, options);
-  // No square over- or underflows.
+  // Prevents overflow and underflow of squares.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
   const unit = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
   const whole = (norm / scale) ** 2;
@@ -124,7 +119,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const s = small.s.slice(0, rank);
   const v =
     right === undefined ? sliceColumns(small.v, 0, rank) : await multiply(right, sliceColumns(small.v, 0, rank));
-  // From the energies, or from the difference itself where their difference would cancel.
+  // Uses the energies, or the explicit difference if they would cancel.
   const left = 1 - s.reduce((sum, value) => sum + value * value, 0) / whole;
   const relativeError =
     left > 1e-8
@@ -148,9 +143,9 @@ interface Parts {
 }
 
 interface Subspace {
-  /** Of the row space. */
+  /** A basis of the row space. */
   readonly vectors: Matrix;
-  /** The share of the energy that they hold. */
+  /** The share of the energy that the vectors capture. */
   readonly caught: number;
 }
 
@@ -187,14 +182,14 @@ async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Proje
 /** Below this share of the energy the rest is near the rounding error of G². */
 const hiddenInGram = 1e-7;
 
-/** The same for a step that squares the power, and is worth as many iterations as all before it. */
+/** As `standstill`, for a squaring step, which is worth as many iterations as all before it. */
 const standstillOfSquaring = 2e-2;
 
 const mostSquarings = 5;
 
 /**
- * Subspace iteration with powers of G = AᵀA, scaled to trace 1: G², then G⁴, and so on, where a flat spectrum needs many iterations. Directions that
- * are below the rounding error of G are left to iterations with A.
+ * Runs subspace iteration with powers of G = AᵀA (G², G⁴, …), scaled to trace 1, for flat spectra that need many iterations.
+ * Directions below the rounding error of G remain for iterations with A.
  */
 async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
   let trace = 0;
@@ -221,15 +216,14 @@ function energy(a: Matrix, b: Matrix): number {
 }
 
 export interface Basis {
-  /** Orthonormal columns. */
   readonly basis: Matrix;
-  /** The smallest pivot of the columns' Cholesky factor, divided by the largest; 0 without such a factor. */
+  /** The smallest pivot of the columns' Cholesky factor relative to the largest; 0 without such a factor. */
   readonly spread: number;
 }
 
 /**
- * An orthonormal basis of the columns. Cholesky QR, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, is made of products, and is repeated if the basis deviates
- * from orthonormal by more than `defect`. It fails only for nearly dependent columns, which Householder reflections handle.
+ * Returns an orthonormal basis of the columns by Cholesky QR, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, repeated if it deviates from orthonormal by more
+ * than `defect`. It fails only for nearly dependent columns, which use Householder reflections.
  */
 export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
   let [basis, spread] = [source, 0];
@@ -238,7 +232,7 @@ export async function orthonormalize(source: Matrix, multiply: Multiply, defect 
     const left = pass === 0 ? 1 : deviationFromIdentity(gram);
     if (left <= defect) break;
     const factor = await cholesky(gram, multiply);
-    // The second pass repairs what the first has left only if that is little.
+    // The second pass can only repair a small defect.
     if (factor instanceof Miss || (pass === 1 && left > 0.1))
       return { basis: await runWith(householderBasis(source), multiply), spread: 0 };
     if (pass === 0) spread = pivotSpread(factor);

@@ -1,11 +1,9 @@
 /**
  * Tucker-2 decomposition of a convolution's weight over its two channel axes (Kim et al. 2016):
- *
- *     W[o, i, k] ≈ Σ_{a, b} U[o, a] · C[a, b, k] · V[i, b]
- *
- * which runs as a 1 × 1 convolution Vᵀ (in → b), the small kernel C (b → a), and a 1 × 1 convolution U (a → out). Starts from the leading
- * singular vectors of the two unfoldings (HOSVD) and improves one factor given the other (HOOI, De Lathauwer et al. 2000), the output factor
- * first. U and V are orthonormal, so ‖W - Ŵ‖² = ‖W‖² - ‖C‖².
+ *      W[o, i, k] ≈ Σ_{a, b} U[o, a] · C[a, b, k] · V[i, b]
+ * which runs as a 1 × 1 convolution Vᵀ (in → b), a small kernel C (b → a), and a 1 × 1 convolution U (a → out). Starts from the leading
+ * singular vectors of both unfoldings (HOSVD) and alternates between the factors (HOOI, De Lathauwer et al. 2000), output first.
+ * U and V are orthonormal, so ‖W - Ŵ‖² = ‖W‖² - ‖C‖².
  */
 import { PithError } from "../errors.ts";
 import { frobenius, type Matrix, matrix, multiplyHere, transpose } from "./matrix.ts";
@@ -31,8 +29,7 @@ export interface Tucker2Options extends TruncationOptions {
 const iterations = 5;
 
 /**
- * The Tucker-2 decomposition of a weight [out, in, …kernel], given as an out × (in · kernel) matrix with its number of input channels.
- *
+ * Returns the Tucker-2 decomposition of a weight [out, in, …kernel], given as an out × (in · kernel) matrix.
  * @throws PithError E_SHAPE_MISMATCH if the columns are not a multiple of the input channels, E_OPTION if a rank is out of range.
  * @example
  * await tucker2(fromDense(weight), weight.dims[1] ?? 1, { rankOut: 16, rankIn: 16, multiply });
@@ -79,7 +76,7 @@ export function swapChannels(source: Matrix, second: number): Matrix {
   return result;
 }
 
-/** Left singular vectors of the `rank` largest singular values; if there are fewer columns, others complete the basis. */
+/** Returns the `rank` leading left singular vectors; completes the basis if there are fewer columns. */
 async function leadingVectors(unfolded: Matrix, rank: number, options: TruncationOptions): Promise<Matrix> {
   if (rank <= unfolded.columns) return (await truncatedSvd(unfolded, rank, options)).u;
   const padded = matrix(unfolded.rows, rank);

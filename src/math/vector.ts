@@ -1,10 +1,6 @@
-/**
- * Loops over stretches of flat arrays, in which everything else in this folder spends its time.
- *
- * Four independent sums, because an addition waits four cycles for the one before it.
- */
+/** Inner loops over flat arrays. They use four independent sums, because an addition waits four cycles for the previous one. */
 
-/** Σ a[i] b[i] over `count` elements from two offsets. */
+/** Returns Σ a[i] b[i] over `count` elements from two offsets. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
   let p = 0;
   let q = 0;
@@ -23,7 +19,7 @@ export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: numb
   return p + q + (r + s);
 }
 
-/** y += factor · x over `count` elements. */
+/** Computes y += factor · x over `count` elements. */
 export function axpy(
   factor: number,
   x: Float64Array,
@@ -37,7 +33,7 @@ export function axpy(
   }
 }
 
-/** out[r] = row r of `a` · x for `rows` rows of `count` elements, `stride` apart: four at a time, so that x is read once for them. */
+/** Computes out[r] = row r of `a` · x for `rows` rows of `count` elements, `stride` apart: four at a time, to read x once for them. */
 export function dotRows(
   a: Float64Array,
   fromA: number,
@@ -74,7 +70,7 @@ export function dotRows(
   for (; row < rows; row++) out[fromOut + row] = dot(a, fromA + row * stride, x, fromX, count);
 }
 
-/** out += Σ x[r] · row r of `a`, for `rows` rows of `count` elements, `stride` apart. */
+/** Computes out += Σ x[r] · row r of `a`, for `rows` rows of `count` elements, `stride` apart. */
 export function addRows(
   a: Float64Array,
   fromA: number,
@@ -104,10 +100,9 @@ export function addRows(
 }
 
 /**
- * (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); x and y may swap places.
- *
- * Written as x - s (y + τ x) and y + s (x - τ y), whose cosine 1 - s τ never rounds to 1 while s is not 0 (Rutishauser 1966): thousands
- * of small rotations one after the other then keep lengths, where c rounded each time would let them creep.
+ * Rotates (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); x and y can swap.
+ * Written as x - s (y + τ x) and y + s (x - τ y), whose cosine 1 - s τ never rounds to 1 for nonzero s (Rutishauser 1966): thousands of
+ * small rotations then preserve lengths.
  */
 export function rotate(
   data: Float64Array,

@@ -1,9 +1,7 @@
 /**
- * Truncation that is best for the outputs instead of the weights (SVD-LLM, Wang et al. 2024).
- *
- * For inputs X (tokens × in) with XᵀX = S Sᵀ, ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ, and S is removed again. Since
- * U diag(s) Vᵀ = U Uᵀ W S, that is Ŵ = U Uᵀ W: S need not be invertible. The squares of the singular values left out are the squared error
- * of the outputs.
+ * Truncation that preserves outputs instead of weights (SVD-LLM, Wang et al. 2024). For inputs X (tokens × in) with XᵀX = S Sᵀ,
+ * ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖, so W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, and Ŵ = U Uᵀ W: S need not be invertible.
+ * The squared singular values left out are the squared error of the outputs.
  */
 import { Miss } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";
@@ -22,9 +20,8 @@ export interface WeightFactors {
 }
 
 /**
- * Factors of a weight (out × in) that keep its outputs, given a square root S of the Gram matrix XᵀX = S Sᵀ of its inputs (in × any), which may be
- * singular.
- *
+ * Returns factors of a weight (out × in) that preserve its outputs, given a square root S of the Gram matrix XᵀX = S Sᵀ of its inputs (in × any).
+ * S can be singular.
  * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_OPTION if the rank is out of range.
  * @example
  * const { left, right, relativeError } = await whitenedSvd(fromDense(weight), await squareRoot(gram), 32, { multiply });
@@ -41,8 +38,8 @@ export async function whitenedSvd(
 }
 
 /**
- * S with S · Sᵀ = A, for a symmetric matrix without negative eigenvalues: Cholesky's factor, or where that fails (fewer samples than inputs)
- * U √Σ, since A = U Σ Uᵀ. Eigenvalues within rounding error of 0 count as 0.
+ * Returns S with S · Sᵀ = A for a positive semidefinite A: Cholesky's factor or, if that fails (fewer samples than inputs), U √Σ of A = U Σ Uᵀ.
+ * Eigenvalues within rounding error of 0 count as 0.
  */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
