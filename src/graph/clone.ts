@@ -1,8 +1,8 @@
-/** Copies of graphs and of what is in them. Values and nodes are new; tensors are shared, since they are immutable. */
+/** Copies graphs. Values and nodes are new; immutable tensors are shared. */
 import type { Attribute } from "./elements.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 
-/** Values and what stands for them in a copy: undefined for one that is left out. What is not among them is read as it is. */
+/** Values and their copies; undefined for an omitted one. Other values are read directly. */
 export type Copies = Map<Value, Value | undefined>;
 
 export function copyGraph(graph: Graph): Graph {
@@ -26,7 +26,7 @@ export function copyOf(value: Value, copies: Copies): Value | undefined {
   return copies.has(value) ? copies.get(value) : value;
 }
 
-/** What is said of a value goes along: its tensor, types, role, and what its file carries. */
+/** Copies the properties of a value: tensor, types, role, and carried file contents. */
 export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copy.type = value.stated;
   copy.inferred = value.inferred;
@@ -38,10 +38,7 @@ export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copies.set(value, copy);
 }
 
-/**
- * A copy of a node with all that is inside it, at the end of a graph or before a node. It reads the copies of what the node reads; graphs
- * inside do as well.
- */
+/** Copies a node with its subgraphs to the end of a graph or before a node; references are mapped to copies. */
 export function copyNode(
   node: Node,
   to: Graph,
@@ -63,7 +60,7 @@ export function copyNode(
   carry(node, copy);
   node.outputs.forEach((output, index) => {
     const made = copy.outputs[index];
-    // A graph is copied value by value first; and what stands for an output already is read in its place.
+    // Subgraph values were copied already, and existing replacements of outputs stay.
     if (output !== undefined && made !== undefined && !copies.has(output)) copyValue(output, made, copies);
   });
   for (const [name, attribute] of node.attributes) to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));

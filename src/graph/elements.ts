@@ -1,7 +1,4 @@
-/**
- * What graphs are made of: values, the nodes that produce and use them, attributes; and ways through them, into graphs inside nodes too. All
- * changes go through the methods of `Graph`.
- */
+/** Elements of graphs (values, nodes, attributes) and traversals that include subgraphs. All changes use the methods of `Graph`. */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
@@ -10,12 +7,12 @@ import type { Names, Shared } from "./shared.ts";
 
 export interface ValueType {
   readonly type: DataType;
-  /** Undefined where the rank is unknown. */
+  /** Undefined if the rank is unknown. */
   readonly dims: readonly Dim[] | undefined;
 }
 
 export type Container =
-  /** `items`: each element by itself, where it is known how many there are. */
+  /** `items`: the type of each element, if their number is known. */
   | { readonly kind: "sequence"; readonly of: AnyType; readonly items?: readonly AnyType[] }
   | { readonly kind: "optional"; readonly of: AnyType }
   | { readonly kind: "map"; readonly key: DataType; readonly of: AnyType }
@@ -27,49 +24,49 @@ export function isContainer(type: AnyType): type is Container {
   return "kind" in type;
 }
 
-/** One place where a value is consumed, perhaps inside a subgraph: `node.graph` says where. */
+/** One consumer of a value, possibly in a subgraph (`node.graph`). */
 export interface Use {
   readonly node: Node;
   readonly input: number;
 }
 
-/** Metadata and bytes that come from a file and go back into it untouched. */
+/** Metadata and bytes of a file that are written back unchanged. */
 export interface Carried {
   doc: string | undefined;
   metadata: ReadonlyMap<string, string>;
-  /** Protobuf fields that this version of Pith does not know, in wire format. */
+  /** Protobuf fields that Pith does not know, in wire format. */
   unknown: Uint8Array | undefined;
 }
 
-/** What most values and nodes have: one map for all of them. */
+/** One shared map for values and nodes without metadata. */
 export const noMetadata: ReadonlyMap<string, string> = new Map();
 
 export interface Value extends Carried {
   readonly name: string;
   readonly graph: Graph;
-  /** What is known of it: what was inferred, else what is stated. Setting it states it. */
+  /** The inferred type, otherwise the stated one. Setting it states it. */
   type: ValueType | undefined;
-  /** What the file declares, or the value was made with: what is saved. */
+  /** The type from the file or from creation; it is saved. */
   readonly stated: ValueType | undefined;
-  /** What `infer` found. Saved only where nothing is stated and something must be: for outputs. */
+  /** The type found by `infer`. Saved only for outputs without a stated type. */
   inferred: ValueType | undefined;
   readonly producer: Node | undefined;
   readonly uses: ReadonlySet<Use>;
   tensor: Tensor | undefined;
   role: Role | undefined;
-  /** The file lists the type in its value_info, and so does what is saved. */
+  /** The file lists the type in its value_info, so it is saved there. */
   declared: boolean;
-  /** What the file says of a value that is no plain tensor; carried without being read. */
+  /** What the file says about a value that is not a plain tensor; carried without being read. */
   foreign: ForeignValue | undefined;
 }
 
 /**
- * Messages in wire format: the TypeProto of a sequence, map or optional; the SparseTensorProto of a sparse weight; and what the list of
- * inputs or types says of a stored tensor beside its type (whose own metadata is that of the tensor).
+ * Messages in wire format: the TypeProto of a sequence, map or optional; the SparseTensorProto of a sparse weight; and extra fields that the
+ * list of inputs or types has for a stored tensor.
  */
 export interface ForeignValue {
   readonly type?: Uint8Array;
-  /** What `type` says, as far as it is understood. */
+  /** The parsed part of `type`. */
   readonly container?: Container;
   readonly sparse?: Uint8Array;
   readonly info?: Uint8Array;
@@ -93,14 +90,14 @@ export interface NodeSpec {
   readonly overload?: string;
   readonly name?: string;
   readonly inputs: readonly (Value | undefined)[];
-  /** Names for the outputs, or how many to name freshly; undefined leaves an output out. */
+  /** Output names, or the number of outputs to name freshly; undefined omits an output. */
   readonly outputs?: number | readonly (string | undefined)[];
   readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
 }
 
 /**
- * Attributes of nodes: tagged, so that an integer written as 1 and a float written as 1 stay what they are. `unknown`: what stands in the file
- * beside a graph (a doc string, fields that Pith does not know), in wire format.
+ * Node attributes, tagged so that an integer 1 and a float 1 stay distinct. `unknown`: file contents next to a graph (doc string, unknown fields),
+ * in wire format.
  */
 export type Attribute =
   | { readonly kind: "float"; readonly value: number }
@@ -113,10 +110,10 @@ export type Attribute =
   | { readonly kind: "strings"; readonly value: readonly (string | Uint8Array)[] }
   | { readonly kind: "tensors"; readonly value: readonly Tensor[] }
   | { readonly kind: "graphs"; readonly value: readonly Graph[]; readonly unknown?: Uint8Array }
-  /** An attribute that Pith carries without reading it: sparse tensors, types, references inside functions. The bytes are the AttributeProto. */
+  /** An attribute that Pith carries without reading: sparse tensors, types, references in functions. The bytes are the AttributeProto. */
   | { readonly kind: "opaque"; readonly value: Uint8Array };
 
-/** Integers beyond 2⁵³ (ONNX writes "to the end" as 2⁶³ - 1) come out as ±Number.MAX_SAFE_INTEGER: still past every dimension. */
+/** Clamps integers beyond 2⁵³ (ONNX writes "to the end" as 2⁶³ - 1) to ±Number.MAX_SAFE_INTEGER, still beyond every dimension. */
 export function toInteger(value: number | bigint): number {
   if (typeof value === "number") return value;
   const limit = BigInt(Number.MAX_SAFE_INTEGER);
@@ -133,12 +130,12 @@ export function describe(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
-/** The name of a node; of one without a name that of the first value it makes. */
+/** Returns a node's name, or that of its first output. */
 export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
 
-/** The graphs inside a node's attributes. */
+/** Returns the graphs in a node's attributes. */
 export function subgraphs(node: Node): readonly Graph[] {
   let found = none;
   if (node.attributes.size === 0) return found;
@@ -149,10 +146,10 @@ export function subgraphs(node: Node): readonly Graph[] {
   return found;
 }
 
-/** One empty list for all nodes without graphs: every walk asks every node. */
+/** One shared empty list: every traversal asks every node. */
 const none: readonly Graph[] = [];
 
-/** What a node reads: its inputs, and whatever its subgraphs take from outside. Each place once, in time linear in what is inside. */
+/** Returns what a node reads: its inputs, and outer values used by its subgraphs, one entry per use, in linear time. */
 export function usedValues(node: Node): readonly Value[] {
   const used: Value[] = [];
   const inside = new Set<Graph>();
@@ -171,7 +168,7 @@ export function usedValues(node: Node): readonly Value[] {
   return used;
 }
 
-/** All graphs of a model or graph: itself, then those inside its nodes, depth first. */
+/** Yields a graph, then its subgraphs, depth first. */
 export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
   yield graph;
   for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);
@@ -185,7 +182,7 @@ export function* allValues(graph: Graph): Generator<Value, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.values();
 }
 
-/** Stored tensors of all graphs, and those in attributes; one that stands in several places comes as often. */
+/** Yields stored tensors of all graphs, including attributes; shared tensors occur repeatedly. */
 export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   for (const { tensor } of allValues(graph)) if (tensor !== undefined) yield tensor;
   for (const { attributes } of allNodes(graph)) {
@@ -196,7 +193,7 @@ export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   }
 }
 
-/** Bytes of all stored tensors, each once. */
+/** Returns the bytes of all stored tensors, counting each once. */
 export const storedBytes = (graph: Graph): number =>
   [...new Set(allTensors(graph))].reduce((sum, { bytes }) => sum + bytes, 0);
 
@@ -204,7 +201,7 @@ export function graphsOf(attribute: Attribute): readonly Graph[] {
   return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
 }
 
-/** A value as `Graph` alone may change it. */
+/** A value with the members that only `Graph` may change. */
 export class ValueImplementation implements Value {
   name: string;
   readonly graph: Graph;
@@ -257,14 +254,14 @@ export class ValueImplementation implements Value {
     return this.inferred ?? this.#stated;
   }
 
-  /** What was inferred before is void once something else is stated. */
+  /** A newly stated type invalidates the inferred one. */
   set type(type: ValueType | undefined) {
     this.#stated = type;
     this.inferred = undefined;
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores the present state. */
+  /** Returns a function that restores the current state. */
   snapshot(): () => void {
     const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
     const uses = [...this.uses];
@@ -283,7 +280,7 @@ export function defaultDomain(domain: string): string {
   return domain === "ai.onnx" ? "" : domain;
 }
 
-/** A node as `Graph` alone may change it. */
+/** A node with the members that only `Graph` may change. */
 export class NodeImplementation implements Node {
   readonly domain: string;
   readonly op: string;
@@ -304,7 +301,10 @@ export class NodeImplementation implements Node {
   readonly #names: Names;
   #name = "";
 
-  /** @param names Those of the graph's nodes; the node keeps its own in them. */
+  /**
+   * @param names The node names of the graph, which the node updates.
+   * @param names Those of the graph's nodes; the node keeps its own in them.
+   */
   constructor(graph: Graph, spec: NodeSpec, shared: Shared<ValueImplementation>, names: Names) {
     this.graph = graph;
     this.#shared = shared;
@@ -324,7 +324,7 @@ export class NodeImplementation implements Node {
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores the present state, without the place in the list of nodes. */
+  /** Returns a function that restores the current state, except the position in the node list. */
   snapshot(): () => void {
     const { doc, metadata, unknown } = this;
     const name = this.#name;
@@ -346,7 +346,7 @@ export class NodeImplementation implements Node {
   }
 }
 
-/** Spread into `splice`, a long list would overflow the stack. */
+/** A long list spread into `splice` would overflow the stack. */
 function refill<T>(list: T[], items: readonly T[]): void {
   list.length = 0;
   for (const item of items) list.push(item);

@@ -1,9 +1,6 @@
 /**
- * Writing nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output.
- *
- * Names and types of attributes come from the ONNX schema. What is emitted must be legal in the model's own operator set, which is
- * checked when it is written: the types also know attributes that only older versions have (`axes` of ReduceMean), so that a caller
- * can write each form.
+ * Writes nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. Types come from the ONNX schema.
+ * Nodes must be valid in the model's opset, which is checked at run time: the types also allow attributes of older versions (`axes` of ReduceMean).
  */
 import { Miss, PithError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
@@ -20,23 +17,21 @@ export type OpName = keyof typeof schema;
 
 type AttributesOf<Op extends OpName> = Op extends keyof EmitAttributes ? EmitAttributes[Op] : Record<string, never>;
 
-/** The key under which a node's metadata names the pass that wrote it. */
+/** The metadata key that names the pass that wrote a node. */
 export const passKey = "pith.pass";
 
 /**
- * The content of an attribute that is a graph: writes nodes into `body` with `emit` and returns the outputs. Inputs are added with
- * `body.addInput`; values of the graphs around are used as they are.
+ * A subgraph attribute: writes nodes into `body` and returns the outputs. Inputs are added with `body.addInput`; outer values can be used directly.
  */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
 /**
- * An input of a new node: left out by undefined. A number is a constant of the element type that the other inputs have, truth values aside; a
- * list is a vector of int64, as axes and shapes are.
+ * An input of a new node; undefined omits it. A number becomes a constant of the other inputs' element type (except bool), a list an int64 vector.
  */
 export type Input = Value | undefined | number | readonly number[];
 
 export type Emit = {
-  /** A node; its first output. */
+  /** Adds a node; returns its first output. */
   readonly [Op in OpName]: (
     inputs: readonly Input[],
     ...attributes: Record<never, never> extends AttributesOf<Op>
@@ -46,20 +41,20 @@ export type Emit = {
 } & EmitTools;
 
 export interface EmitTools {
-  /** A node with several outputs; `outputs` counts them, or says which are wanted: those are returned. */
+  /** Adds a node with several outputs; `outputs` counts them, or tells which are wanted and returned. */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly Input[],
     attributes: Record<never, never> extends AttributesOf<Op> ? AttributesOf<Op> | undefined : AttributesOf<Op>,
     outputs: Outputs,
   ): Wanted<Outputs>;
-  /** A stored tensor, named after `name`. An array is given away: it must not change from here on. */
+  /** Adds a stored tensor, named after `name`. An array must not change afterward. */
   constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
-  /** An `Emit` whose next node or constant is called `name`, or like it if the name is taken; further outputs get numbers. */
+  /** Returns an `Emit` whose next node or constant has this name, numbered if it is taken; further outputs get numbers. */
   named(name: string): Emit;
 }
 
-/** One value for each wanted output, counted by the type where the number is written out. */
+/** One value per wanted output, as a tuple if the number is a literal. */
 export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
   ? Counted<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
@@ -77,22 +72,20 @@ type Counted<Count extends number, Values extends readonly Value[] = readonly []
     : Counted<Count, readonly [...Values, Value]>;
 
 export interface EmitOptions {
-  /** New nodes go before this one; at the end if absent. */
+  /** New nodes go before this one; default: at the end. */
   readonly before?: Node | undefined;
   /** The pass that writes: recorded in the metadata of each node. */
   readonly by?: string;
   /** Called for each new node: shape inference. */
   readonly onNode?: (node: Node) => void;
-  /** The model's own map: an operator of com.microsoft enters its set here. */
+  /** The model's own map: the first operator of com.microsoft adds its opset. */
   readonly opsets: Map<string, number>;
 }
 
 /**
- * Writes nodes into `graph`, which may be a subgraph.
- *
- * Every call throws PithError E_UNSUPPORTED where the model's operator set does not have the operator, attribute, or number of inputs
- * or outputs in this form, and E_TYPE_MISMATCH where an attribute's value is not of its type.
- *
+ * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph.
+ * Each call throws PithError E_UNSUPPORTED if the opset lacks the operator, attribute or arity, and E_TYPE_MISMATCH for an attribute value of
+ * the wrong type.
  * @example
  * const emit = emitter(model.graph, { opsets: model.header.opsets });
  * const scaled = emit.named("scaled").Mul([x, 0.5]);
@@ -101,7 +94,7 @@ export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);
 }
 
-/** `emitter` for a model: at the end of its main graph, or before a node in any of its graphs. */
+/** Returns an `Emit` at the end of a model's main graph, or before a node of any of its graphs. */
 export function emitInto(model: Model, options: Omit<EmitOptions, "opsets"> = {}): Emit {
   return emitter(options.before?.graph ?? model.graph, { ...options, opsets: model.header.opsets });
 }
@@ -135,7 +128,7 @@ function withName(target: Target, name: string | undefined): Emit {
       if (typeof key !== "string") return undefined;
       if (Object.hasOwn(tools, key)) return tools[key as keyof EmitTools];
       if (!Object.hasOwn(schema, key)) return undefined;
-      // Outputs that the operator always has are made even if only the first is asked for.
+      // Mandatory outputs are created even if only the first is used.
       return (inputs: Inputs, attributes: object = {}) =>
         write(key, inputs, attributes, allOf(fewestOutputs(target, key)))[0];
     },
@@ -173,7 +166,7 @@ function writeNode(
   const [domain, op] = splitKey(key);
   const version = importedVersion(target, domain);
   const given = attributes.filter(([, value]) => value !== undefined);
-  // Absent inputs at the end are not written, but for those that the operator counts (Loop).
+  // Trailing absent inputs are omitted, except those that the operator counts (Loop).
   const fewest = schemaAt(domain, op, version)?.inputs.min ?? 0;
   const present = operands.slice(0, Math.max(fewest, operands.findLastIndex((input) => input !== undefined) + 1));
   const form = { inputs: present, outputs, attributes: given.map(([name]) => name) };
@@ -210,7 +203,7 @@ function writeNode(
 
 const isValue = (input: Input): input is Value => typeof input === "object" && "uses" in input;
 
-/** Numbers among the inputs as a stored tensor, and what it is called after. */
+/** Converts numbers among the inputs to a stored tensor and its name stem. */
 function written(key: string, numbers: number | readonly number[], inputs: Inputs): [name: string, tensor: Tensor] {
   if (typeof numbers !== "number") return ["integers", inMemory(fromNumbers("int64", [numbers.length], numbers))];
   const types = inputs.map((input) => (isValue(input) ? input.type?.type : undefined));
@@ -220,7 +213,7 @@ function written(key: string, numbers: number | readonly number[], inputs: Input
   return ["scalar", inMemory(scalarOf(type, numbers))];
 }
 
-/** The first wanted output has the name itself; the others get their number. */
+/** The first wanted output gets the name; the others get numbers. */
 function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (string | undefined)[] {
   const first = outputs.indexOf(true);
   const name = graph.freshName(stem);

@@ -1,4 +1,3 @@
-/** Part of a model as a model of its own: what lies between some of its values. */
 import { PithError } from "../errors.ts";
 import { type Copies, copyNode, copyValue } from "./clone.ts";
 import { describe, Graph, type Node, usedValues, type Value } from "./graph.ts";
@@ -7,11 +6,10 @@ import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
 
 /**
- * The model that computes `outputs` from `inputs`, in their order, and from whatever inputs of the model are needed beside them. Names and
- * roles stay, tensors are shared, the given model is not changed. What is tied to a tensor outside of the part is a parameter of its own. Values may also be those of graphs inside nodes.
- *
- * Costs the part, not the model.
- * @throws PithError E_MODEL if an output depends on an input of a graph inside a node (the body of a loop) that is not among `inputs`.
+ * Returns a model that computes `outputs` from `inputs`, in that order, and from further model inputs as needed. Names and roles stay, tensors
+ * are shared, and the given model is unchanged. A value tied to a tensor outside becomes a parameter. Values can be in subgraphs.
+ * Takes time in the size of the part, not of the model.
+ * @throws PithError E_MODEL if an output depends on an input of a subgraph (the body of a loop) that is not among `inputs`.
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {
   const graph = new Graph();
@@ -39,7 +37,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   for (const value of graph.values())
     if (value.role?.kind === "tied" && graph.value(value.role.name) === undefined) value.role = parameter;
   const part = model.withGraph(graph);
-  // Up to IR 3 stored tensors are inputs, too; from 4 on they need not be.
+  // Up to IR 3 stored tensors must be inputs, too.
   part.header.irVersion = Math.max(part.header.irVersion, 4);
   return part;
 }

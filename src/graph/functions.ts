@@ -1,8 +1,6 @@
 /**
- * Functions that a model brings along: operators with a body. A call is a node whose domain and name are those of a function.
- *
- * The body as it stands in the file has holes: attributes that take the value that the call gives ("references"). `instantiate` makes a
- * graph of it in which they are filled, for one call: what is inlined, and what is read to know what a call does.
+ * Model-local functions. A call is a node with the domain and name of a function. The stored body has references: attributes that take values from
+ * the call. `instantiate` returns a graph with these filled in.
  */
 
 import { copyGraph } from "./clone.ts";
@@ -13,36 +11,36 @@ import type { Model } from "./model.ts";
 export interface LocalFunction {
   readonly domain: string;
   readonly name: string;
-  /** Tells functions of one name apart; mostly "". */
+  /** Distinguishes functions with one name; usually "". */
   readonly overload: string;
   readonly opsets: ReadonlyMap<string, number>;
-  /** Attributes that a call may give, with their defaults. */
+  /** Attributes that a call can set, with their defaults. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;
-  /** Node of the body → its attribute → the attribute of the call that it takes. */
+  /** Node of the body → attribute → the call's attribute that it takes. */
   readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
-  /** Inputs and outputs stand for those of a call, by position. Never changed: it is shared by copies of the model. */
+  /** Inputs and outputs correspond to those of a call by position. Immutable, because copies of the model share it. */
   readonly graph: Graph;
 }
 
-/** The function that a node calls; undefined where it is an operator. */
+/** Returns the function that a node calls; undefined for an operator. */
 export function functionOf({ functions }: Model, node: Node): LocalFunction | undefined {
   return functions.length === 0
     ? undefined
     : inventoryOf(functions).named.get(nameOf(node.domain, node.op, node.overload));
 }
 
-/** The most nodes that calls of functions are expanded to, which is what a runtime does before it runs them. */
+/** The maximum number of nodes after expansion, which a runtime performs before it runs. */
 const mostExpanded = 250_000;
 
 /**
- * How many nodes a call of a function stands for, those of calls inside it included; infinite where functions call each other in a circle.
- * A few functions that each call the next twice stand for more nodes than any machine holds.
+ * Returns the number of nodes of a call with nested calls expanded; infinite for a cycle. A few functions that each call the next twice expand
+ * to more nodes than fit into memory.
  */
 function expandedNodes({ functions }: Model, called: LocalFunction): number {
   return inventoryOf(functions).expanded.get(called) ?? Number.POSITIVE_INFINITY;
 }
 
-/** Why the calls in a model, and those inside them, cannot be expanded: they stand for too many nodes. */
+/** Returns why the calls in a model cannot be expanded: too many nodes. */
 export function whyNotExpanded(model: Model): string | undefined {
   if (model.functions.length === 0) return undefined;
   let nodes = 0;
@@ -69,7 +67,7 @@ const inventories = new WeakMap<Model["functions"], Inventory>();
 function inventoryOf(functions: Model["functions"]): Inventory {
   const known = inventories.get(functions);
   if (known !== undefined) return known;
-  // The first of several of one name counts.
+  // The first function with a name counts.
   const named = new Map(functions.toReversed().map((one) => [nameOf(one.domain, one.name, one.overload), one]));
   const made = { named, expanded: expansions(functions, named) };
   inventories.set(functions, made);
@@ -78,13 +76,13 @@ function inventoryOf(functions: Model["functions"]): Inventory {
 
 const nameOf = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
 
-/** Nodes of each function once all calls inside are expanded: first of those that call none, then of those that call these. */
+/** Returns the expanded node count of each function, callees before callers. */
 function expansions(
   functions: Model["functions"],
   named: ReadonlyMap<string, LocalFunction>,
 ): ReadonlyMap<LocalFunction, number> {
   const nodes = new Map<LocalFunction, number>();
-  /** Calls inside a function of which it is not known yet what they expand to. */
+  /** The number of calls inside a function whose expansion is still unknown. */
   const open = new Map<LocalFunction, number>();
   const callers = new Map(functions.map((one) => [one, [] as LocalFunction[]]));
   for (const one of functions) {
@@ -110,10 +108,7 @@ function expansions(
   return new Map(ready.map((one) => [one, nodes.get(one) ?? 0]));
 }
 
-/**
- * The body of a function for one call: a graph of its own, with the attributes of the call in it. Graphs among them are left out: what
- * they read is outside.
- */
+/** Returns a function's body for one call, with the call's attributes filled in. Subgraph attributes are omitted: what they read is outside. */
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
   copy.operators = call.graph.operators;
@@ -129,7 +124,7 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
-/** Why the body of a function cannot stand in place of its calls: it means other versions of operators than the model, or too many nodes. */
+/** Returns why a function cannot be inlined: different opset versions, or too many nodes. */
 export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
   const { opsets, graph } = called;
   const nodes = expandedNodes(model, called);
@@ -145,7 +140,7 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
 
 const domains = new WeakMap<Graph, ReadonlySet<string>>();
 
-/** The domains of the operators in the body of a function, which never changes. */
+/** Returns the domains of the operators in a function body, which never changes. */
 function domainsOf(body: Graph): ReadonlySet<string> {
   const known = domains.get(body);
   if (known !== undefined) return known;

@@ -1,8 +1,6 @@
 /**
- * The graph: values, nodes, and who uses what.
- *
- * A `Graph` owns its nodes and values; a node of a subgraph may use values of the graphs around it. All changes go through its methods,
- * which keep both directions (value → uses, node → inputs) in step. Every such change costs O(1), whatever the size of the graph. What can be said with these (`replace.ts`, `clone.ts`) stands in files of its own.
+ * The graph: values, nodes, and uses. A `Graph` owns its nodes and values; nodes of a subgraph can use values of outer graphs.
+ * All changes use its methods, which keep value → uses and node → inputs consistent, in O(1) per change.
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -53,7 +51,7 @@ export class Graph implements Carried {
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList<NodeImplementation>();
   readonly #nodeNames = new Names();
-  /** Files up to IR 3 list every weight: one of thousands must be found, and go, at once. */
+  /** A set, because files up to IR 3 list thousands of weights as inputs. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
   #outputs: ValueImplementation[] = [];
@@ -64,17 +62,17 @@ export class Graph implements Carried {
     this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
   }
 
-  /** Grows with every change of a graph of the model: of its nodes, names, stored tensors, roles and stated types. */
+  /** Increases with every change of the model: nodes, names, stored tensors, roles, stated types. */
   get revision(): number {
     return this.#shared.revision;
   }
 
-  /** Counts a change that the graph cannot see: of metadata and documentation. */
+  /** Counts a change that the graph cannot see: of metadata or documentation. */
   touch(): void {
     this.#shared.revision++;
   }
 
-  /** Entries of operators that the whole model, its copies and its parts know beyond the usual ones: see `addOperators` of `pith/ops`. */
+  /** Operator definitions added to the model, its copies and parts: see `addOperators` of `pith/ops`. */
   get operators(): object | undefined {
     return this.#shared.operators;
   }
@@ -84,7 +82,7 @@ export class Graph implements Carried {
     this.touch();
   }
 
-  /** Declared inputs, in order. Old files list weights here too: those also have a tensor. */
+  /** The declared inputs, in order. Old files list weights here, too: those also have a tensor. */
   get inputs(): readonly Value[] {
     this.#inputList ??= [...this.#inputs];
     return this.#inputList;
@@ -98,13 +96,13 @@ export class Graph implements Carried {
     return value instanceof ValueImplementation && this.#inputs.has(value);
   }
 
-  /** Whether the graph hands a value out; a graph inside a node may do so with values of the graphs around it. */
+  /** Returns whether the graph outputs a value; subgraphs can output values of outer graphs. */
   isOutput(value: Value): boolean {
     this.#outputSet ??= new Set(this.#outputs);
     return this.#outputSet.has(value);
   }
 
-  /** The inputs that must be fed: those without a stored tensor. */
+  /** The inputs that callers must feed: those without a stored tensor. */
   get feeds(): readonly Value[] {
     return this.inputs.filter((value) => value.tensor === undefined);
   }
@@ -113,42 +111,42 @@ export class Graph implements Carried {
     return this.#nodes.count;
   }
 
-  /** Whether a node of this very graph has the name. */
+  /** Returns whether a node of this graph (not of subgraphs) has the name. */
   hasNode(name: string): boolean {
     return this.#nodeNames.has(name);
   }
 
-  /** Nodes from first to last; the graph may be edited meanwhile (`NodeList` says what is visited then). */
+  /** Iterates over nodes in order; the graph can change meanwhile (`NodeList`). */
   nodes(): Generator<Node, void, undefined> {
     return this.#nodes.forwards();
   }
 
-  /** Nodes from last to first; the same rules for edits hold, mirrored. */
+  /** Iterates over nodes in reverse order; the graph can change meanwhile (`NodeList`). */
   nodesBackwards(): Generator<Node, void, undefined> {
     return this.#nodes.backwards();
   }
 
-  /** All values of this graph: inputs, stored tensors, and what nodes produce. */
+  /** Returns all values of this graph: inputs, stored tensors and node outputs. */
   values(): IterableIterator<Value> {
     return this.#values.values();
   }
 
-  /** The value of this name, here or in a graph around this one. */
+  /** Finds a value by name, here or in an outer graph. */
   value(name: string): Value | undefined {
     return this.#values.get(name) ?? this.parent?.graph.value(name);
   }
 
-  /** The value of this name that this very graph owns. */
+  /** Finds a value by name in this graph only. */
   ownValue(name: string): Value | undefined {
     return this.#values.get(name);
   }
 
-  /** Whether nodes of this graph may read a value: one of its own, or of a graph around it. */
+  /** Returns whether nodes of this graph can read a value: one of its own or of an outer graph. */
   sees(value: Value): boolean {
     return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
 
-  /** The values, here and in graphs inside, that are tied to what has this name here. */
+  /** Returns the values, here and in subgraphs, that are tied to this name. */
   tiedTo(name: string): readonly { readonly value: Value; readonly role: Tied }[] {
     return this.#shared.tiedTo(name).flatMap((value) => {
       const { role, graph } = value;
@@ -157,22 +155,22 @@ export class Graph implements Carried {
     });
   }
 
-  /** A name like `stem` that nothing in the model has yet. */
+  /** Returns a name like `stem` that is unused in the model. */
   freshName(stem: string): string {
     return this.#shared.names.fresh(stem);
   }
 
-  /** A name like `stem` that no node of this very graph has yet. */
+  /** Returns a name like `stem` that no node of this graph has. */
   freshNodeName(stem: string): string {
     return this.#nodeNames.fresh(stem);
   }
 
-  /** A value that no node produces (yet): a graph input, a stored tensor, or a name that a decoder meets before its producer. */
+  /** Adds a value without a producer: an input, a stored tensor, or a name that a decoder reads before its producer. */
   addValue(name: string, type?: ValueType): Value {
     return this.#create(name, type);
   }
 
-  /** A stored tensor under a name of its own; a taken name gets a number. */
+  /** Adds a stored tensor; if the name is taken, it gets a number. */
   addTensor(name: string, tensor: Tensor, role?: Role): Value {
     const value = this.#create(this.freshName(name), { type: tensor.type, dims: tensor.dims });
     value.tensor = tensor;
@@ -207,7 +205,7 @@ export class Graph implements Carried {
   }
 
   /**
-   * Adds a node at the end, or where told.
+   * Adds a node at the end or at `place`.
    * @throws PithError E_NAME if an output name is produced already.
    */
   addNode(spec: NodeSpec, place: { readonly before?: Node | undefined } | { readonly after?: Node } = {}): Node {
@@ -217,7 +215,7 @@ export class Graph implements Carried {
     const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
     const wanted = spec.outputs ?? 1;
     const names = typeof wanted === "number" ? new Array<undefined>(wanted).fill(undefined) : wanted;
-    // Everything is checked before anything changes.
+    // Checks everything before any change.
     const seen = new Set<string>();
     for (const name of names) {
       if (name === undefined) continue;
@@ -225,7 +223,7 @@ export class Graph implements Carried {
       seen.add(name);
     }
     for (const given of names) {
-      // A fresh name is free until a value takes it: one at a time.
+      // A fresh name is free only until a value takes it.
       const name = typeof wanted === "number" ? this.freshName(spec.op) : given;
       node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
     }
@@ -237,7 +235,7 @@ export class Graph implements Carried {
     return node;
   }
 
-  /** One more output of a node, behind those it has: what the graphs inside it hand out since. */
+  /** Adds an output to a node, after its others. */
   addNodeOutput(node: Node, name: string): Value {
     const own = this.#ownNode(node);
     this.#producible(name, own, false);
@@ -247,7 +245,7 @@ export class Graph implements Carried {
   }
 
   /**
-   * Removes a node and the values it produced.
+   * Removes a node and its outputs.
    * @throws PithError E_MODEL if one of them is still used.
    */
   removeNode(node: Node): void {
@@ -268,7 +266,7 @@ export class Graph implements Carried {
   }
 
   /**
-   * Removes a stored tensor or input that nothing uses. Of those tied to it, the first takes its place.
+   * Removes an unused stored tensor or input. The first value tied to it replaces it as the target of the others.
    * @throws PithError E_MODEL if it is used or produced.
    */
   removeValue(value: Value): void {
@@ -291,7 +289,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Sets or removes an attribute. A graph that is replaced by another lets go of everything it used. */
+  /** Sets or removes an attribute. A removed subgraph releases the values that it used. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
     const own = this.#ownNode(node);
     const kept = new Set(attribute === undefined ? [] : graphsOf(attribute));
@@ -302,7 +300,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Names that roles refer to change along. @throws PithError E_NAME if the name is taken in this graph or one around it. */
+  /** Renames a value, also in roles. @throws PithError E_NAME if the name is taken in this or an outer graph. */
   rename(value: Value, name: string): void {
     const own = this.#own(value);
     const { name: before } = own;
@@ -317,9 +315,9 @@ export class Graph implements Carried {
     if (own.tensor !== undefined) for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
   }
 
-  /** Puts the nodes into an order in which every value is produced before it is used; equal choices keep their order. */
+  /** Sorts the nodes topologically; the sort is stable. */
   sort(): void {
-    // A value of a subgraph is produced inside the node itself.
+    // A subgraph's own values are produced inside the node.
     const needs = (node: Node): NodeImplementation[] =>
       [...usedValues(node)].flatMap(({ producer }) => (producer?.graph === this ? [this.#ownNode(producer)] : []));
     this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs, describe));
@@ -327,7 +325,7 @@ export class Graph implements Carried {
   }
 
   /**
-   * Puts nodes at the end, in this order.
+   * Moves nodes to the end, in this order.
    * @throws PithError E_MODEL if another node reads what one of them makes.
    */
   moveToEnd(nodes: readonly Node[]): void {
@@ -343,8 +341,8 @@ export class Graph implements Carried {
   }
 
   /**
-   * Returns a function that restores the present state of this graph and of the graphs inside its nodes, with the same node and value objects.
-   * Time and memory are linear in the graph; no tensor is copied. For a model: `snapshot` in `snapshot.ts`.
+   * Returns a function that restores the current state of this graph and its subgraphs, with the same node and value objects.
+   * Takes linear time and memory; copies no tensor. For a model: `snapshot` in `snapshot.ts`.
    */
   snapshot(): () => void {
     const { name, doc, metadata, unknown } = this;

@@ -1,8 +1,6 @@
 /**
- * A fingerprint of everything a model is, short of the contents of its tensors: proof that a pass which says it changed nothing did nothing.
- *
- * Tensors are immutable, so it is enough to ask which tensor it is: every tensor gets a number when it is first met. Fingerprints can
- * therefore be compared within one run only. Clones share tensors, and so their fingerprint.
+ * Fingerprints a model without tensor contents, to prove that a pass changed nothing. Tensors are immutable, so each is identified by a number
+ * assigned on first use: fingerprints are comparable only within a process. Clones share tensors, and so their fingerprint.
  */
 import { hexadecimal } from "../tensor/dense.ts";
 import { allGraphs, type Carried } from "./graph.ts";
@@ -12,7 +10,7 @@ import { writeModel } from "./text.ts";
 const numbers = new WeakMap<object, number>();
 let count = 0;
 
-/** The number of an object that never changes: the same for the same object, never given twice. */
+/** Returns a unique number for an immutable object. */
 export function identity(object: object): number {
   let number = numbers.get(object);
   if (number === undefined) {
@@ -23,9 +21,8 @@ export function identity(object: object): number {
 }
 
 /**
- * 16 hexadecimal digits that are equal exactly if structure, names, types, roles, attributes, metadata and the identity of every tensor are
- * (up to a chance of 2⁻⁶⁴). Inferred types are not counted: shape inference changes nothing that a file says.
- *
+ * Returns 16 hexadecimal digits that are equal exactly if structure, names, types, roles, attributes, metadata and tensor identities are
+ * (up to a chance of 2⁻⁶⁴). Inferred types do not count.
  * @example
  * const before = structureHash(model);
  * await pass(model);
@@ -36,7 +33,7 @@ export function structureHash(model: Model): string {
   const beside: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
     beside.push(carried(graph));
-    // In what order values came to be says nothing.
+    // The creation order of values is irrelevant.
     for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
       beside.push([value.name, value.declared, ...carried(value), ...[type, sparse, info].map(bytesText)]);

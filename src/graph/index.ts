@@ -1,5 +1,3 @@
-/** Graphs: what they are made of, how they are edited, written, read as text, and verified. */
-
 export type { AnyType, Carried, Container, ForeignValue, Node, NodeSpec, Use, Value, ValueType } from "./elements.ts";
 export { type Attribute, allGraphs, describe, subgraphs, toInteger, usedValues } from "./elements.ts";
 export {

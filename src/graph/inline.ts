@@ -1,4 +1,4 @@
-/** A graph's nodes brought into another: a branch that is always taken, the body of a function, a teacher beside its student. */
+/** Copies a graph into another: a known branch, a function body, a teacher next to its student. */
 
 import { Miss } from "../errors.ts";
 import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
@@ -7,17 +7,16 @@ import type { Model } from "./model.ts";
 import { canTakeName } from "./replace.ts";
 
 export interface InlineOptions {
-  /** The node of `to` before which they come; at the end if absent. */
+  /** The node of `to` before which they are inserted; default: at the end. */
   readonly before?: Node | undefined;
-  /** What stands for values of `from`, as for its inputs; undefined for one that is left out. */
+  /** Replacements of values of `from`, such as its inputs; undefined for an omitted one. */
   readonly given?: ReadonlyMap<Value, Value | undefined>;
   readonly prefix?: string;
 }
 
 /**
- * Copies the nodes and stored tensors of `from` into `to`, and returns the copies of its outputs. Values from outside of `from` are used as
- * they are. Names stay where they are free, which they are not as long as `from` itself is still in the model: `restoreNames` brings them
- * back once it is gone.
+ * Copies the nodes and stored tensors of `from` into `to`, and returns the copies of its outputs. Outer values are used directly.
+ * Names stay if they are free, which requires that `from` was removed: call `restoreNames` afterward.
  */
 export function inlineGraph(
   from: Graph,
@@ -31,9 +30,9 @@ export function inlineGraph(
   }
   const nodes: Node[] = [];
   for (const node of from.nodes()) {
-    // ONNX Runtime refuses two nodes of one name.
+    // ONNX Runtime rejects two nodes with the same name.
     const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
-    // Those of one node are named before any of them is there.
+    // The outputs of a node are named before any of them exists.
     const made = new Set<string>();
     const output = (value: Value): string => {
       const stem = `${prefix}${value.name}`;
@@ -51,15 +50,14 @@ export function inlineGraph(
 }
 
 export interface Inlined {
-  /** What the outputs became, in their order; undefined for an input left out that was handed through. */
+  /** The copied outputs, in order; undefined for an omitted input that was passed through. */
   readonly outputs: readonly (Value | undefined)[];
-  /** The nodes of the graph that was copied. */
   readonly nodes: readonly Node[];
-  /** New values and the names that they had before. */
+  /** New values and their former names. */
   readonly names: ReadonlyMap<Value, string>;
 }
 
-/** Gives copies their former names, where nothing else in the model has them. */
+/** Restores the former names of copies, if nothing else in the model has them. */
 export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): void {
   for (const [value, name] of names) {
     if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
@@ -68,15 +66,15 @@ export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): v
 }
 
 export interface Merged {
-  /** The guest's outputs by their own names, now values of the host. */
+  /** The guest's outputs by their original names, now values of the host. */
   readonly outputs: ReadonlyMap<string, Value>;
-  /** All values of the guest's graph by their own names, but its inputs. */
+  /** The guest's values except inputs, by their original names. */
   readonly values: ReadonlyMap<string, Value>;
 }
 
 /**
- * Copies the nodes and tensors of `guest` into the graph of `host`, with its inputs as `given`; everything else gets a name that starts with
- * `prefix`. Tensors are shared, roles are left behind: the guest is not trained. A Miss for operator sets that differ.
+ * Copies the nodes and tensors of `guest` into `host`, with inputs from `given` and other names prefixed. Tensors are shared, and roles are
+ * dropped: the guest is not trained. Returns a Miss if opsets differ.
  */
 export function mergeGraph(host: Model, guest: Model, prefix: string, given: ReadonlyMap<Value, Value>): Merged | Miss {
   for (const [domain, version] of guest.opsets) {

@@ -1,12 +1,11 @@
-/** A model whose first output the native runtime's JavaScript interface cannot hand over. */
 import { emitInto } from "./emit.ts";
 import type { Model } from "./model.ts";
 
 const firstWithLists = 11;
 
 /**
- * A copy of a model with an empty list as its first output. The interface copies all outputs into arrays of its own once a run is through, also those
- * that were computed in buffers given to it, which takes as long as a tenth of a training step; at an output that is no tensor it stops. Models of operator sets without lists are copied as they are.
+ * Returns a copy of a model with an empty sequence as its first output. onnxruntime-node copies all outputs after a run, even those in given
+ * buffers, which takes up to a tenth of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
  */
 export function withListFirst(model: Model): Model {
   const copy = model.clone();

@@ -1,4 +1,4 @@
-/** A model: the main graph, the versions of the operator sets it is written in, and what its file carries beside them. */
+/** A model: the main graph, opset versions, and other contents of its file. */
 import { copyGraph } from "./clone.ts";
 import type { LocalFunction } from "./functions.ts";
 import { Graph } from "./graph.ts";
@@ -13,7 +13,7 @@ export interface ModelHeader {
   /** Domain → version; "" is the default domain, ai.onnx. */
   readonly opsets: Map<string, number>;
   readonly metadata: Map<string, string>;
-  /** Model-local functions, as they stand in the file. */
+  /** Model-local functions, as stored in the file. */
   functions: readonly Uint8Array[];
   /** Protobuf fields of the model that Pith does not read, in wire format. */
   unknown: Uint8Array | undefined;
@@ -22,9 +22,9 @@ export interface ModelHeader {
 export class Model {
   readonly graph: Graph;
   readonly header: ModelHeader;
-  /** The functions of the header, as graphs; they go out of force together. */
+  /** The functions of the header, as graphs; both must change together. */
   functions: readonly LocalFunction[] = [];
-  /** The path or URL that it was opened from: files beside it say more of it. */
+  /** The path or URL that it was opened from; companion files are next to it. */
   place: string | undefined;
 
   constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {
@@ -51,7 +51,7 @@ export class Model {
     return this.header.opsets;
   }
 
-  /** A model with this graph in place of its own, and all the rest as it is here. */
+  /** Returns a model with another graph and the same header. */
   withGraph(graph: Graph): Model {
     const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
     const model = new Model(graph, header);
@@ -60,7 +60,7 @@ export class Model {
     return model;
   }
 
-  /** An independent copy that shares every tensor: costs the graph, never the weights. */
+  /** Returns an independent copy that shares every tensor. */
   clone(): Model {
     return this.withGraph(copyGraph(this.graph));
   }

@@ -1,8 +1,8 @@
-/** Names as ONNX requires them: those of nodes distinct, and one for every graph inside a node. ONNX Runtime refuses others, which files have. */
+/** ONNX Runtime rejects nodes and subgraphs that share a name, although files contain them. */
 import { allGraphs } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** Names what has to be named; the first of several nodes of a name keeps it. */
+/** Gives nodes and subgraphs distinct names; the first node with a name keeps it. */
 export function nameApart(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];

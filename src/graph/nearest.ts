@@ -1,9 +1,4 @@
-/** What a mistyped name most likely meant. */
-
-/**
- * The nearest of some names by edits (insert, delete, replace, swap neighbours), letter case aside; undefined if none is near: more than a
- * third of the letters would have to change.
- */
+/** Returns the name with the least edits (insert, delete, replace, swap), ignoring case; undefined if more than a third of the letters differ. */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
   let fewest = Math.max(1, Math.floor(name.length / 3)) + 1;
@@ -14,7 +9,7 @@ export function nearest(name: string, names: Iterable<string>): string | undefin
   return best;
 }
 
-/** Names, those first that hold the typed one, then by the share of their letters that would have to change; the order given among equals. */
+/** Sorts names: those that contain the typed one first, then by the share of letters to change; the sort is stable. */
 export function byNearness(name: string, names: Iterable<string>): readonly string[] {
   const typed = name.toLowerCase();
   const far = (candidate: string): number => {
@@ -26,7 +21,7 @@ export function byNearness(name: string, names: Iterable<string>): readonly stri
   return measured.toSorted((a, b) => a.apart - b.apart).map(({ candidate }) => candidate);
 }
 
-/** Optimal string alignment: Levenshtein's distance, and neighbours that changed places count once. */
+/** Computes the optimal string alignment distance: Levenshtein plus swaps of neighbors. */
 function distance(a: string, b: string): number {
   let [before, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {

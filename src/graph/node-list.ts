@@ -1,5 +1,3 @@
-/** The nodes of one graph, in order: a linked list that may be edited while it is walked. */
-
 interface Linked<N> {
   previous: N | undefined;
   next: N | undefined;
@@ -7,12 +5,11 @@ interface Linked<N> {
 }
 
 /**
- * Edits during a walk:
+ * A linked list of nodes that can change during iteration:
  * - a node inserted after the current one is visited, one inserted before it is not;
- * - removing the current node, or any other, is safe: removed nodes are not visited again;
- * - what is put in the place of the current node after it was removed is not visited: a rewrite does not meet its own result.
- *
- * A removed node keeps its neighbours, which lead the walk back to those that are still there.
+ * - any node can be removed; removed nodes are not visited;
+ * - a node that replaces the removed current one is not visited: a rewrite does not meet its own result.
+ * A removed node keeps its neighbors, which lead the iteration back to the list.
  */
 export class NodeList<N extends Linked<N>> {
   #first: N | undefined;
@@ -31,7 +28,6 @@ export class NodeList<N extends Linked<N>> {
     for (let node = this.#first; node !== undefined; node = node.next) if (!node.removed) yield node;
   }
 
-  /** The same rules for edits hold, mirrored. */
   *backwards(): Generator<N, void, undefined> {
     for (let node = this.#last; node !== undefined; node = node.previous) if (!node.removed) yield node;
   }

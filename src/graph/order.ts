@@ -1,7 +1,8 @@
 import { PithError } from "../errors.ts";
 
 /**
- * Anything in an order in which each comes after those it needs, depth first without recursion; equal choices keep their order.
+ * Sorts topologically, depth first without recursion; the sort is stable.
+ * @throws PithError E_MODEL for a cycle.
  * @throws PithError E_MODEL if one needs itself, through others or not.
  */
 export function inOrder<N>(

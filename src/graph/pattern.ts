@@ -1,7 +1,4 @@
-/**
- * Patterns: what some code writes, found again. A pattern is written as nodes are, with `emit`, so the code that writes a thing also says what
- * it looks like, and no one else has to name its operators.
- */
+/** Patterns are written with `emit`, like the nodes that they match, so the code that writes a structure also defines how to find it. */
 import { PithError } from "../errors.ts";
 import { type Emit, emitter } from "./emit.ts";
 import { Graph, type Value } from "./graph.ts";
@@ -9,10 +6,8 @@ import { Graph, type Value } from "./graph.ts";
 export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**
- * A pattern over named operands, as a function that finds it: the operands of which a value was written like this, or undefined.
- *
- * Operators, the order of inputs and the roles of what comes between must be the same; one operand in several places must be one value.
- * Nodes with attributes match nothing.
+ * Returns a function that matches a value against a pattern and returns its operands, or undefined.
+ * Operators, input order and roles must be equal; an operand in several positions must be one value. Nodes with attributes never match.
  */
 export function pattern<Name extends string>(
   names: readonly Name[],
@@ -32,7 +27,7 @@ export function pattern<Name extends string>(
   };
 }
 
-/** Patterns are looked for in any operator set: they are written in one that has everything. */
+/** Patterns apply in any opset; they are written in one that has all operators. */
 const newestOpset = 21;
 
 function matches(written: Value, value: Value, found: Map<Value, Value>): boolean {

@@ -1,12 +1,11 @@
-/** Other values in the place of those that are there. Callers know outputs, inputs and weights by name: those names stay. */
+/** Replaces values. Callers address outputs, inputs and weights by name, so these names stay. */
 import { PithError } from "../errors.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 
 /**
- * Lets every consumer of `old`, subgraphs and graph outputs included, take `replacement`; `except` keeps what it has.
- *
- * Where `old` is an output of its graph, the replacement takes over its name, and `old` gets another. A replacement that has to keep its own
- * name (`canTakeName`) is copied to the output by an Identity. Costs the number of uses.
+ * Connects every consumer of `old`, including subgraphs and graph outputs, to `replacement`, except the node `except`.
+ * If `old` is an output of its graph, the replacement takes its name. If it cannot (`canTakeName`), an Identity copies it to the output.
+ * Takes time in the number of uses.
  * @throws PithError E_MODEL if the graph does not see the replacement: then nothing has changed.
  */
 export function replaceUses(old: Value, replacement: Value, except?: Node): void {
@@ -24,22 +23,19 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   graph.rename(old, graph.freshName(`${name}_replaced`));
   if (!copied) {
     graph.rename(replacement, name);
-    // The names of its sizes are as much the model's interface as its own.
+    // Names of an output's dimensions are part of the model's interface.
     if (replacement.producer !== undefined && old.stated !== undefined) replacement.type = old.stated;
   }
   const output = copied ? copyTo(name, replacement, old) : replacement;
   graph.setOutputs(graph.outputs.map((value) => (value === old ? output : value)));
 }
 
-/** Lets every node that reads `old`, but for `except`, read `replacement`; outputs stay. */
+/** Connects every node that reads `old`, except `except`, to `replacement`; graph outputs stay. */
 export function replaceReads(old: Value, replacement: Value, except?: Node): void {
   for (const { node, input } of [...old.uses]) if (node !== except) node.graph.setInput(node, input, replacement);
 }
 
-/**
- * Puts a new value in the place of an old one: every consumer takes it, it takes over the name, and the node that produced the old one
- * goes if nothing needs it any more. A value that has to keep its own name (`canTakeName`) keeps it; one that is gone needs nothing.
- */
+/** Replaces a value: every consumer takes the new one, which takes the name if possible (`canTakeName`). Removes the old producer if unused. */
 export function substitute(old: Value, replacement: Value): void {
   const { graph, name, producer } = old;
   if (graph.ownValue(name) !== old) return;
@@ -53,8 +49,7 @@ export function substitute(old: Value, replacement: Value): void {
 }
 
 /**
- * Puts values in the place of what a node makes, one for each output, under the same names (`substitute`), and removes the node. What the
- * file states of an output holds for the value that a node makes in its place.
+ * Replaces a node by values, one per output, under the same names (`substitute`). A stated output type then applies to the new value.
  * @throws PithError E_MODEL if an output without such a value is used.
  */
 export function replaceNode(node: Node, values: readonly (Value | undefined)[]): void {
@@ -66,13 +61,13 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
     if (value.producer !== undefined) value.type = output.stated ?? value.type;
     substitute(output, value);
   });
-  // With the last output that is used it has gone already.
+  // Replacing the last used output has already removed the node.
   if (outputs.some((output) => output !== undefined && graph.ownValue(output.name) === output)) graph.removeNode(node);
 }
 
 /**
- * Whether a value may give up its name for that of an output of a graph: not if it is an input, an output itself, a weight with a role, or a
- * value of another graph, which all are known by name.
+ * Returns whether a value can be renamed to an output: not an input, output, weight with a role, or value of another graph,
+ * which are known by name.
  */
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
@@ -80,7 +75,7 @@ export function canTakeName(value: Value, graph: Graph): boolean {
   return !held && !graph.isInput(value) && !graph.isOutput(value);
 }
 
-/** An Identity from `value` to an output `name` in the place of `old`, right after `value` comes to be. */
+/** Adds an Identity from `value` to an output `name` that replaces `old`, right after the producer of `value`. */
 function copyTo(name: string, value: Value, old: Value): Value {
   const { graph } = old;
   const producer = value.graph === graph ? value.producer : undefined;

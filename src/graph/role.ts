@@ -1,21 +1,19 @@
-/**
- * What a value is, beyond its numbers. A role is part of the graph: it is stored in the file as metadata, every pass honours it, and
- * `finalize` removes it.
- */
+/** The role of a value. Files store roles as metadata, every pass respects them, and `finalize` removes them. */
 
 export type Role =
   | { readonly kind: "parameter" }
-  /** Belongs to the model, never trained. */
+  /** Part of the model, never trained. */
   | { readonly kind: "buffer" }
-  /** A pruning mask, 0 or 1: multiplied with the parameter, never trained, never folded away. */
+  /** A pruning mask, 0 or 1: multiplied with the parameter, never trained, never folded. */
   | { readonly kind: "mask" }
   /** Carried from run to run: running statistics, optimizer moments. */
   | { readonly kind: "state" }
-  /** The same parameter as `name`, perhaps transposed: trained as one. */
+  /** The same parameter as `name`, possibly transposed: trained as one. */
   | Tied
   /**
-   * Made by a node without a useful slope (a rounding, a sign, a comparison). Gradients pass to its first input x as if it computed a surrogate:
-   * slope · clip(x, low, high), where what is absent does nothing; so by itself the identity.
+   * The output of a node without a useful gradient (rounding, sign, comparison). Gradients pass to its first input x as for slope · clip(x, low,
+   * high),
+   * where absent settings have no effect; by default the identity.
    */
   | StraightThrough;
 
@@ -27,9 +25,8 @@ export interface Tied {
 
 export interface StraightThrough {
   readonly kind: "straight-through";
-  /** 1 if absent. */
   readonly slope?: number;
-  /** Gradients pass where x lies between these, bounds included. */
+  /** Gradients pass if x is between these, inclusive. */
   readonly low?: number;
   readonly high?: number;
 }
@@ -39,16 +36,13 @@ export const buffer: Role = { kind: "buffer" };
 export const mask: Role = { kind: "mask" };
 export const straightThrough: StraightThrough = { kind: "straight-through" };
 
-/** The key under which a role is stored in the metadata of a tensor or value. */
+/** The metadata key of roles. */
 export const roleKey = "pith.role";
 
-/** The settings of a surrogate, in the order in which they are written. */
+/** The settings of a surrogate, in their written order. */
 const settings = ["low", "high", "slope"] as const;
 
-/**
- * "parameter", "mask", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)"; a name that could be mistaken stands in
- * quotes.
- */
+/** Formats "parameter", "mask", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)"; ambiguous names are quoted. */
 export function roleText(role: Role): string {
   if (role.kind === "straight-through") {
     const said = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
@@ -68,12 +62,12 @@ const plainWords = {
   "straight-through": "fake quantization",
 } as const;
 
-/** "trainable", "frozen", "a pruning mask": for messages. */
+/** Formats "trainable", "frozen", "a pruning mask" for messages. */
 export function roleWords({ kind }: Role): string {
   return plainWords[kind];
 }
 
-/** The inverse of `roleText`; undefined for a text that is no role. */
+/** Parses the output of `roleText`; undefined for other text. */
 export function parseRole(text: string): Role | undefined {
   switch (text) {
     case "parameter":
@@ -90,7 +84,7 @@ export function parseRole(text: string): Role | undefined {
   return name === undefined ? undefined : { kind: "tied", name, transposed: transposed !== undefined };
 }
 
-/** `low=-1, high=1, slope=0.5`: each at most once, finite, in any order. */
+/** Parses `low=-1, high=1, slope=0.5`: each at most once, finite, in any order. */
 function parseSurrogate(text: string): StraightThrough | undefined {
   const found: { low?: number; high?: number; slope?: number } = {};
   for (const part of text.split(",")) {

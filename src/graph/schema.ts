@@ -1,16 +1,10 @@
 /**
- * What the ONNX specification says about an operator in a given version of its operator set: how many inputs and outputs it has, and
- * which attributes of which type.
- *
- * The generated table has one line per operator, and is parsed operator by operator when first asked for. The versions of a line are
- * joined by "|"; each is
- *
- *     since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
- *
- * with a number alone where nothing changed but element types, and "gone" where the operator was withdrawn. Inputs read `2?0-3`: at
- * least two, at most three (`*`: any number), and the first may be absent nevertheless. Attributes are grouped by the letter of their
- * type; `!` marks required ones. `~ab.>a` names the inputs and outputs that may be float16 as well as float32: those of one letter agree, `.` may
- * not, and the last before a `+` stands for all that follow.
+ * The ONNX schema of operators per opset version: arity and attribute types.
+ * The generated table has one line per operator, parsed on first use. Versions of a line are joined by "|"; each is
+ *      since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
+ * or only a number if just element types changed, or "gone" if the operator was removed. `2?0-3`: two to three inputs (`*`: any number), of
+ * which input 0 can be absent. Attributes are grouped by type letter; `!` marks required ones. `~ab.>a` lists the inputs and outputs that can be
+ * float16 as well as float32: equal letters must agree, `.` cannot, and a final `+` repeats the last.
  */
 import { Miss } from "../errors.ts";
 import type { Attribute } from "./elements.ts";
@@ -26,22 +20,22 @@ export interface Arity {
 }
 
 export interface OperatorSchema {
-  /** The version of the operator set that brought this definition. */
+  /** The opset version that introduced this definition. */
   readonly since: number;
-  /** Withdrawn: no model of this or a later version may use it. */
+  /** Removed: no model of this or a later version can use it. */
   readonly deprecated: boolean;
-  /** `absent` lists the inputs before `min` that may be left out. */
+  /** `absent` lists the inputs before `min` that can be omitted. */
   readonly inputs: Arity & { readonly absent: ReadonlySet<number> };
   readonly outputs: Arity;
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
   readonly required: ReadonlySet<string>;
-  /** Of each input and output, the letter of those whose type may be float32 or float16, and agrees; undefined for a type that is fixed. */
+  /** The letter of each input and output that can be float32 or float16, where equal letters agree; undefined for other types. */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
 
 type LetterAt = (index: number) => string | undefined;
 
-/** A node reduced to what its schema speaks about; absent inputs and outputs are undefined or false. */
+/** The parts of a node that its schema covers; absent inputs and outputs are undefined or false. */
 export interface NodeForm {
   readonly inputs: readonly unknown[];
   readonly outputs: readonly unknown[];
@@ -50,7 +44,7 @@ export interface NodeForm {
 
 const parsed = new Map<string, readonly OperatorSchema[]>();
 
-/** All versions of an operator, oldest first; empty if there is no such operator. "" and "ai.onnx" are the default domain. */
+/** Returns all versions of an operator, oldest first; empty if it does not exist. "" and "ai.onnx" are the default domain. */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
   let versions = parsed.get(key);
@@ -61,12 +55,12 @@ export function schemasOf(domain: string, op: string): readonly OperatorSchema[]
   return versions;
 }
 
-/** The definition in force in a version of the operator set; undefined where the operator does not exist (yet). */
+/** Returns the definition in an opset version; undefined if the operator does not exist there. */
 export function schemaAt(domain: string, op: string, version: number): OperatorSchema | undefined {
   return schemasOf(domain, op).findLast((candidate) => candidate.since <= version);
 }
 
-/** The definition that a node has to follow, or a Miss that says what is not legal about the node in this version. */
+/** Returns the definition that a node must follow, or a Miss with its violation. */
 export function checkForm(domain: string, op: string, version: number, form: NodeForm): OperatorSchema | Miss {
   const versions = schemasOf(domain, op);
   const standard = domain === "" || domain === "ai.onnx";
@@ -129,7 +123,7 @@ function inputsReason(
   const count = form.inputs.length;
   const expected = `expected ${arityText(found.inputs, "input")}, got ${count}`;
   if (count > max) {
-    // Between versions, attributes became inputs.
+    // Later versions turned attributes into inputs.
     const later = versions.find((candidate) => candidate.since > found.since && candidate.inputs.max > max);
     const moved = [...found.attributes.keys()].filter((name) => later !== undefined && !later.attributes.has(name));
     if (moved.length > 0) {
@@ -150,7 +144,7 @@ function outputsReason(found: OperatorSchema, form: NodeForm, place: string): st
   const { min, max } = found.outputs;
   const count = form.outputs.length;
   if (count < min || count > max) return `${place}: expected ${arityText(found.outputs, "output")}, got ${count}.`;
-  // ONNX Runtime crashes on a Split and refuses an If whose variadic outputs have a gap.
+  // ONNX Runtime crashes on a Split, and rejects an If, whose variadic outputs have a gap.
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
   return absent < 0 ? undefined : `${place}: output ${absent} is required.`;
@@ -226,15 +220,15 @@ function limit(text: string): number {
   return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-/** Inputs of one number that the specification wants without an axis. */
+/** Inputs that the specification requires as scalars. */
 const scalarInputs = new Set(["DFT axis"]);
 
-/** Whether what an attribute became takes a scalar, not a list of one number. */
+/** Returns whether an attribute became a scalar input instead of a list of one number. */
 export function becameScalar(op: string, attribute: string): boolean {
   return scalarInputs.has(`${op} ${attribute}`);
 }
 
-/** Attributes of older versions that later ones take as an input: attribute → input. */
+/** Returns attributes of older versions that later ones take as inputs: attribute → input. */
 export function inputsFor(domain: string, op: string): ReadonlyMap<string, number> {
   if (domain !== "" && domain !== "ai.onnx") return new Map();
   const line = Object.hasOwn(becameInputs, op) ? (becameInputs[op] ?? "") : "";

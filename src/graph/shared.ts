@@ -1,4 +1,4 @@
-/** Names that are taken, and how often; hands out others. */
+/** Counts used names and returns unused ones. */
 export class Names {
   readonly #taken = new Map<string, number>();
   readonly #next = new Map<string, number>();
@@ -31,13 +31,13 @@ export class Names {
   }
 }
 
-/** What all graphs of a model have in common: those inside nodes count, and are named, with the main graph. */
+/** State shared by all graphs of a model, including subgraphs. */
 export class Shared<V> {
   readonly names = new Names();
-  /** What was computed at one count of changes holds for as long as it is the same. */
+  /** Cached results are valid while this count is unchanged. */
   revision = 0;
   operators: object | undefined = undefined;
-  /** Which values say that they are tied to which name: a graph inside may hold copies of what is stored around it. */
+  /** The values tied to each name: a subgraph can hold copies of an outer tensor. */
   readonly #ties = new Map<string, Set<V>>();
 
   tie(value: V, name: string): void {
@@ -54,7 +54,7 @@ export class Shared<V> {
     return [...(this.#ties.get(name) ?? [])];
   }
 
-  /** Returns a function that restores the present ties, order included. */
+  /** Returns a function that restores the current ties, including their order. */
   snapshotTies(): () => void {
     const all = [...this.#ties].map(([name, values]) => [name, [...values]] as const);
     return () => {

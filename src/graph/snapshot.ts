@@ -1,8 +1,7 @@
-/** Restoring an earlier state of a model. */
 import type { Graph } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** A state of a main graph, which snapshots of the model that differ only in the header may share. */
+/** A state of a main graph, which snapshots that differ only in the header can share. */
 export interface GraphSnapshot {
   isCurrent(): boolean;
   restore(): void;
@@ -17,16 +16,15 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
     restore() {
       if (isCurrent()) return;
       restore();
-      // A new revision: inferences remembered for the old one may have been extended while the graph was changed.
+      // Uses a new revision: cached inferences of the old one can contain later changes.
       revision = graph.revision;
     },
   };
 }
 
 /**
- * Returns a function that restores the present state of a model: the same graph, node and value objects, subgraphs included; operator sets,
- * functions and metadata. Tensors are immutable, so none is copied: time and memory are linear in the graph. May be called several times.
- *
+ * Returns a function that restores the current state of a model, with the same graph, node and value objects, subgraphs, opsets, functions and
+ * metadata. Takes linear time and memory, and copies no tensor. Can be called several times.
  * @example
  * const restore = snapshot(model);
  * await prune(model, { amount: 0.5 });
@@ -45,7 +43,7 @@ export function snapshot(model: Model, graph: GraphSnapshot = graphSnapshot(mode
   };
 }
 
-/** Calls a synchronous function that may change the model, then undoes the changes. */
+/** Calls a synchronous function that can change the model, then undoes the changes. */
 export function tentatively<R>(model: Model, look: () => R): R {
   const restore = snapshot(model);
   try {

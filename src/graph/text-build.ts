@@ -1,6 +1,6 @@
 /**
- * What the text form of a graph says (its syntax), and the graph made from it. The syntax is read whole first because a name may be used
- * before the line that stores or produces it (stored tensors stand anywhere), and because a subgraph must know which names are its own.
+ * Builds a graph from parsed text. The text is parsed completely first, because names can be used before their definition, and a subgraph must know
+ * which names are its own.
  */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
@@ -43,10 +43,10 @@ export interface GraphSyntax {
   readonly nodes: readonly NodeSyntax[];
 }
 
-/** Makes graphs from syntax; the scanner is asked only to point at what is wrong. */
+/** Builds graphs from syntax; the scanner only locates errors. */
 export class GraphBuilder {
   readonly #scanner: Scanner;
-  /** For each graph under construction the names that its text defines: a name may be used before its line. */
+  /** The names that each graph under construction defines: a name can be used before its line. */
   readonly #defined = new Map<Graph, ReadonlySet<string>>();
 
   constructor(scanner: Scanner) {

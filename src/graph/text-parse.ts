@@ -1,4 +1,4 @@
-/** Reads the text form of a model: see `text.ts` for the form itself. */
+/** Parses the text form of a model (`text.ts`). */
 import { type Dim, fixedDims, symbol } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { Graph, type ValueType } from "./graph.ts";
@@ -16,7 +16,8 @@ import { Scanner } from "./text-scan.ts";
 import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 
 /**
- * A model from its text form (see `text.ts`).
+ * Parses a model from its text form (`text.ts`).
+ * @throws PithError E_MODEL with line and column of a syntax error.
  * @throws PithError E_MODEL with line and column where the text is not one.
  */
 export function parseModel(text: string): Model {
@@ -82,11 +83,11 @@ function parseStatement(scanner: Scanner): NodeSyntax | Declaration {
   return { kind: "node", outputs, ...parseCall(scanner) };
 }
 
-/** Whether what follows "=" is the contents of a tensor rather than a node. */
+/** Returns whether tensor contents follow "=", rather than a node. */
 function startsTensor(scanner: Scanner): boolean {
   const next = scanner.peekWord();
   if (next !== undefined && !/^(zeros|ones|random|true|false|inf|nan)$/.test(next)) return false;
-  // A string is an operator with an odd name if a node's name or its inputs follow.
+  // A string is a quoted operator if a node name or inputs follow.
   const rest = scanner.text.startsWith('"', scanner.position) ? scanner.text.slice(scanner.position) : "";
   return !/^"(?:[^"\\\n]|\\.)*"\s*[("]/.test(rest);
 }
@@ -114,7 +115,7 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
   };
 }
 
-/** `name`, then perhaps `: type role`, then (for inputs) perhaps `= contents`. */
+/** Parses `name`, optionally `: type role`, and for inputs optionally `= contents`. */
 function parseDeclaration(scanner: Scanner, withTensor: boolean): Declaration {
   const name = requiredName(scanner);
   const typed = scanner.take(":");
@@ -182,7 +183,7 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
   return { kind: "tied", name, transposed };
 }
 
-/** `straight-through`, perhaps with a surrogate: `straight-through(low=-1, high=1)`. */
+/** Parses `straight-through`, optionally with a surrogate: `straight-through(low=-1, high=1)`. */
 function parseStraightThrough(scanner: Scanner): Role {
   scanner.word();
   const start = scanner.position;
@@ -236,7 +237,7 @@ function parseNumeric(token: string): AttributeSyntax {
     const value = Number(token);
     return { kind: "int", value: Number.isSafeInteger(value) ? value : BigInt(token) };
   }
-  // Attributes are float32 in the file.
+  // The file stores attributes as float32.
   return { kind: "float", value: Math.fround(parseNumber(token)) };
 }
 

@@ -1,7 +1,7 @@
-/** Reading a text from left to right, with places for messages. White space and comments (`#` or `//` to the end of the line) part tokens. */
+/** Scans text from left to right and locates errors. White space and comments (`#` or `//` to the end of the line) separate tokens. */
 import { PithError } from "../errors.ts";
 
-/** Names that need no quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
+/** Names without quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
 const word = /(?:[A-Za-z_]|\/(?!\/))(?:[\w./]|::|-(?=[A-Za-z]))*/y;
 const quoted = /"(?:[^"\\\n]|\\.)*"/y;
 const number = /[+-]?(?:inf|nan|0x[\da-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?![\w.])/y;
@@ -20,7 +20,7 @@ export class Scanner {
     return this.position >= this.text.length;
   }
 
-  /** Takes exactly `token` if it comes next. A token of letters must end where it ends. */
+  /** Consumes `token` if it comes next. A word must match completely. */
   take(token: string): boolean {
     if (!this.text.startsWith(token, this.position)) return false;
     if (/\w$/.test(token) && this.#at(word, this.position) !== token) return false;
@@ -52,19 +52,19 @@ export class Scanner {
     }
   }
 
-  /** The text of a number: `1` is an integer, `1.0`, `1e3`, `inf` and `nan` are not. */
+  /** Returns the text of a number: `1` is an integer, `1.0`, `1e3`, `inf` and `nan` are not. */
   number(): string | undefined {
     return this.#take(number);
   }
 
-  /** Everything up to (not including) the first of `stops`, trimmed. */
+  /** Returns everything before the first of `stops`, trimmed. */
   until(stops: string): string {
     const start = this.position;
     while (!this.done && !stops.includes(this.text.charAt(this.position))) this.position++;
     return this.text.slice(start, this.position).trim();
   }
 
-  /** Whether a line ends between the last token and the next. */
+  /** Returns whether a line ends between the last token and the next. */
   get lineBroken(): boolean {
     let before = this.position;
     while (before > 0 && /\s/.test(this.text.charAt(before - 1))) {
@@ -83,7 +83,7 @@ export class Scanner {
     throw new PithError("E_MODEL", `Line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}: ${what}.`);
   }
 
-  /** What comes next, as messages say it. */
+  /** Describes the next token for messages. */
   upcoming(): string {
     if (this.done) return "the end of the text";
     const token = this.#at(word, this.position) ?? this.#at(quoted, this.position) ?? this.#at(number, this.position);
@@ -104,7 +104,7 @@ export class Scanner {
   }
 }
 
-/** A name as it is written: bare where a word does, in quotes otherwise. */
+/** Quotes a name if needed. */
 export function quoteName(name: string): string {
   word.lastIndex = 0;
   return name !== "_" && name !== "" && word.exec(name)?.[0] === name ? name : JSON.stringify(name);

@@ -1,12 +1,10 @@
 /**
- * Tensors as text: `= [1, 2, 3]`, nested if you like, `= 0.5` for a scalar, or by a recipe:
- *
+ * Tensors as text: `= [1, 2, 3]`, optionally nested, `= 0.5` for a scalar, or a recipe:
  * - `zeros`, `ones`
  * - `random(seed 1)`: uniform with mean 0; for a matrix or kernel the variance is 1 / (elements per row), for a vector the range is ±1
- * - `random(seed 1, from 0.5 to 1.5)`: uniform in that range, the upper end excluded; for integer types the range must be given
- *
- * A tensor that was written by a recipe prints as that recipe, so what is printed stays short and parses to the same numbers.
- * Elements of the small floats may also be written as their bits: `0x7e01`.
+ * - `random(seed 1, from 0.5 to 1.5)`: uniform in [0.5, 1.5); integer types require a range
+ * A tensor from a recipe prints as the recipe, which stays short and parses to the same elements.
+ * Elements of small float types can also be written as bits: `0x7e01`.
  */
 import { clause, messageOf, PithError } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
@@ -42,13 +40,13 @@ export function parseTensor(scanner: Scanner, type: DataType, dims: readonly num
   }
 }
 
-/** The elements in brackets; a scalar without. */
+/** Formats the elements in brackets; a scalar without. */
 export function elementsText(dense: Dense): string {
   const elements = elementTexts(dense);
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;
 }
 
-/** The shortest decimal number that is `value` once rounded to float32; `value` itself where it is no float32. */
+/** Returns the shortest decimal number that rounds to `value` in float32; `value` itself if it is not a float32. */
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {
@@ -188,7 +186,7 @@ function code(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
   if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
   const value = parseNumber(token);
-  // An infinity that is written out is meant; a number beyond the range becomes the largest.
+  // A written infinity is kept; a finite number beyond the range becomes the largest.
   return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;
 }
 

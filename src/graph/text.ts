@@ -1,24 +1,21 @@
 /**
- * Models as text, to be read in messages and written by hand in tests.
- *
- *     opset 21, com.microsoft 1
- *     graph (x: float32[batch, 784]) -> (y: float32[batch, 10]) {
- *       fc1.weight: float32[128, 784] parameter = random(seed 1)   # a stored tensor; recipes: see text-tensor.ts
- *       axes: int64[2] = [0, -1]
- *       h: float32[batch, 128] = Gemm "fc1" (x, fc1.weight) {transB=1, alpha=0.5}   # the node's name is optional, and so is the type
- *       a, _, spread = LayerNormalization(h, scale)                   # `_`: an output or input that is left out
- *       g = com.microsoft.FusedMatMul(a, a)
- *       y = If(flag) {then_branch=graph () -> (z) { z = Relu(g) }, else_branch=graph () -> (w) { w = Neg(g) }}
- *     }
- *
- * - Attributes say their kind by how they are written: `1` is an int, `1.0` a float, `"a"` a string, `[1, 2]` ints, `int64[1] [3]` a tensor.
- *   Empty lists of other kinds say theirs: `floats []`. Bytes that are no text: `bytes "00ff"`, `opaque "0a03"`.
+ * Models as text, for messages and for hand-written tests.
+ *      opset 21, com.microsoft 1
+ *      graph (x: float32[batch, 784]) -> (y: float32[batch, 10]) {
+ *        fc1.weight: float32[128, 784] parameter = random(seed 1)   # a stored tensor; recipes: see text-tensor.ts
+ *        axes: int64[2] = [0, -1]
+ *        h: float32[batch, 128] = Gemm "fc1" (x, fc1.weight) {transB=1, alpha=0.5}   # the node's name is optional, and so is the type
+ *        a, _, spread = LayerNormalization(h, scale)                   # `_`: an absent output or input
+ *        g = com.microsoft.FusedMatMul(a, a)
+ *        y = If(flag) {then_branch=graph () -> (z) { z = Relu(g) }, else_branch=graph () -> (w) { w = Neg(g) }}
+ *      }
+ * - Attributes show their kind: `1` is an int, `1.0` a float, `"a"` a string, `[1, 2]` ints, `int64[1] [3]` a tensor.
+ *   Empty lists of other kinds name it: `floats []`. Binary data: `bytes "00ff"`, `opaque "0a03"`.
  * - Types: `float32[batch, 2*seq + 1]`; `float32[]` is a scalar; `float32[...]` has an unknown rank.
- * - Roles stand after the type: `parameter`, `mask`, `tied(embedding.weight, transposed)`.
- * - Names that are no plain words stand in quotes. An old file's weights that are also inputs have contents in the list of inputs.
- *
- * Types of intermediate values that the text gives are declared: they are saved with the model, as inferred ones are not.
- * Metadata, documentation strings, local functions and unknown fields are not part of the text.
+ * - Roles follow the type: `parameter`, `mask`, `tied(embedding.weight, transposed)`.
+ * - Other names are quoted. Inputs that are also weights (old files) have their contents in the list of inputs.
+ * Types of intermediate values in the text count as declared: unlike inferred types, they are saved.
+ * The text omits metadata, documentation strings, local functions and unknown fields.
  */
 import { PithError } from "../errors.ts";
 import { hexadecimal } from "../tensor/dense.ts";
@@ -33,18 +30,18 @@ import { elementsText, float32Text, recipeOf } from "./text-tensor.ts";
 
 export { parseModel } from "./text-parse.ts";
 
-/** How the contents of a tensor are written, what stands before it (type and dimensions) aside. */
+/** Formats the contents of a tensor, without type and dimensions. */
 export type TensorWriter = (tensor: Tensor) => string;
 
 /**
- * The model as text that `parseModel` reads. `abbreviate` leaves the elements of larger tensors out, for messages.
+ * Formats a model as text that `parseModel` reads. `abbreviate` omits the elements of larger tensors, for messages.
  * @throws PithError E_UNSUPPORTED if a tensor over 8 KiB would have to be read first: `printWholeModel` does that.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
   return writeModel(model, options.abbreviate ? abbreviated : whole);
 }
 
-/** The model as text with the contents of every tensor, large ones included: reads all weights. */
+/** Formats a model with the contents of every tensor: reads all weights. */
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph)) {
@@ -53,12 +50,12 @@ export async function printWholeModel(model: Model): Promise<string> {
   return writeModel(model, (tensor) => contents.get(tensor) ?? whole(tensor));
 }
 
-/** One node as a line of text, large tensors abbreviated: `h = Gemm "fc1" (x, fc1.weight) {transB=1}`. */
+/** Formats a node as one line, large tensors abbreviated: `h = Gemm "fc1" (x, fc1.weight) {transB=1}`. */
 export function printNode(node: Node): string {
   return new Printer(abbreviated, true).node(node, "");
 }
 
-/** The text of a model with tensors as `tensors` writes them; `inferred: false` leaves out the types that a file would not list. */
+/** Formats a model with tensors written by `tensors`; `inferred: false` omits types that a file would not list. */
 export function writeModel(
   model: Model,
   tensors: TensorWriter,
@@ -86,7 +83,7 @@ function whole(tensor: Tensor): string {
   return elementsText(tensor.small);
 }
 
-/** Beyond this many characters a message is better off with a fingerprint of the contents. */
+/** The maximum number of characters of tensor contents in a message; longer contents become a fingerprint. */
 const longestInMessage = 60;
 
 function abbreviated(tensor: Tensor): string {
@@ -107,7 +104,7 @@ function fingerprint(text: string): string {
 class Printer {
   readonly #tensors: TensorWriter;
   readonly #inferred: boolean;
-  /** Types and roles are written once, where a value is first declared. */
+  /** Types and roles are written where a value is first declared. */
   readonly #declared = new Set<Value>();
 
   constructor(tensors: TensorWriter, inferred: boolean) {
@@ -141,7 +138,7 @@ class Printer {
     return `${outputs === "" ? "()" : outputs} = ${operatorText(node)}${name}(${inputs})${settings}`;
   }
 
-  /** Outputs are often inputs, stored, or values of an outer graph: those are declared elsewhere. */
+  /** Inputs, stored tensors and values of an outer graph are declared elsewhere. */
   #output(value: Value, graph: Graph): string {
     return value.graph === graph && value.producer !== undefined ? this.#declaration(value) : quoteName(value.name);
   }
@@ -200,7 +197,7 @@ function typeText(type: ValueType): string {
   return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimension).join(", ")}]`;
 }
 
-/** Dimension names that would not survive between commas stand in quotes. */
+/** Quotes dimension names that would not parse between commas. */
 function dimension(dim: Dim): string {
   const text = dimText(dim);
   return !isSymbolic(dim) || /^[A-Za-z_-][\w.*+()/ -]*$|^\d+\*[\w.*+()/ -]*$/.test(text) ? text : JSON.stringify(text);

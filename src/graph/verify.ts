@@ -1,7 +1,6 @@
 /**
- * Whether a model keeps its promises: to the ONNX specification, to ONNX Runtime, and to the rest of Pith.
- *
- * Run after every pass in tests and with `--verify`. It reads names, types and stored dimensions, never the weights.
+ * Checks the invariants of a model: of the ONNX specification, ONNX Runtime and Pith. Tests and `--verify` run it after every pass.
+ * It reads names, types and dimensions, never weights.
  */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -11,16 +10,15 @@ import { roleText } from "./role.ts";
 import { checkForm, schemasOf } from "./schema.ts";
 
 /**
- * All faults of a model, each one sentence with its place; empty if there are none.
- *
- * Checked, subgraphs included:
- * - every input of a node is an input of the graph, stored, or produced before; outputs exist, and belong to their graph (ONNX Runtime
- *   refuses a subgraph that hands out a value from outside)
- * - values know their producer and uses exactly as nodes know their outputs and inputs
- * - names of values are unique along nested graphs, names of nodes within a graph (ONNX Runtime refuses others)
- * - a stored tensor has the type and dimensions its value declares
- * - roles are where they can be: a mask is stored or fed, a tied value is tied to one that exists and fits
- * - operators exist in the imported set, with these inputs, outputs and attributes; domains without a schema are taken as they are
+ * Returns all violations in a model, one located sentence each.
+ * Checks, including subgraphs:
+ * - every node input is a graph input, stored, or produced before; outputs exist and belong to their graph (ONNX Runtime rejects subgraphs that
+ *   output an outer value)
+ * - values and nodes agree about producers, uses, inputs and outputs
+ * - value names are unique along nested graphs, node names within a graph (ONNX Runtime rejects others)
+ * - a stored tensor has its value's declared type and dimensions
+ * - roles fit: a mask is stored or fed, a tied value refers to a matching one
+ * - operators exist in the imported opset with these inputs, outputs and attributes; domains without a schema are accepted
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];
@@ -38,7 +36,8 @@ export function verify(model: Model): readonly string[] {
 }
 
 /**
- * Throws the first fault that `verify` finds.
+ * Throws the first violation that `verify` finds.
+ * @param known Violations that `verify` found before, which the caller did not cause.
  * @param known faults that are none of the caller's: what `verify` found before.
  * @throws PithError E_MODEL
  */
@@ -53,7 +52,7 @@ export function assertValid(model: Model, known: readonly string[] = []): void {
   );
 }
 
-/** Whether every value is there before it is used. `visible` are the values of the graphs around, as far as they exist by then. */
+/** Checks that every value exists before its use. `visible` are the outer values that exist at that point. */
 function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
   const faults: string[] = [];
   const there = new Set(visible);
@@ -177,7 +176,7 @@ function roleFaults(value: Value): string[] {
   }
 }
 
-/** What is trained, kept or masked with is stored, or fed by a trainer. */
+/** Checks that a value with a role is stored or fed. */
 function heldFaults({ name, role, tensor, graph }: Value): string[] {
   if (role === undefined || tensor !== undefined || graph.inputs.some((input) => input.name === name)) return [];
   return [`"${name}" is a ${role.kind}, but neither stored nor an input.`];
@@ -204,7 +203,7 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
   const version = opsets.get(domain);
   if (version === undefined)
     return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
-  // Operators of other domains may be local functions of the model, or known to a custom runtime.
+  // Operators of other domains can be local functions of the model, or known to a custom runtime.
   if (!standard && schemasOf(domain, op).length === 0) return [];
   const found = checkForm(domain, op, version, {
     inputs: node.inputs,

@@ -1,4 +1,4 @@
-/** Attributes of nodes: AttributeProto. */
+/** Reads and writes node attributes (AttributeProto). */
 
 import { PithError } from "../errors.ts";
 import { type Attribute, Graph, type Node } from "../graph/graph.ts";
@@ -17,7 +17,7 @@ type Kind = keyof typeof attributeTypes;
 
 const kinds = Object.keys(attributeTypes) as Kind[];
 const kindOfType = new Map<number, Kind>(kinds.map((kind) => [attributeTypes[kind], kind]));
-/** Reads an AttributeProto. Sparse tensors, types and references of functions come out as `opaque`. */
+/** Reads an AttributeProto. Sparse tensors, types and references in functions become `opaque`. */
 export async function readAttribute(
   reading: Reading,
   message: Field,
@@ -39,19 +39,19 @@ export async function readAttribute(
   const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
-    // Their contents change or are not in memory: only what stands beside the value is remembered.
+    // The value can change or is not in memory, so only the other fields are remembered.
     const known = new Set<number>([f.name, f.type, f[kind]]);
     const rest = fields.filter((field) => !known.has(field.number));
     const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
     if (carried === undefined) return [name, attribute];
-    // Graphs are copied with the graph around them; all else is shared by copies, and found by what it is.
+    // Graphs are copied with their outer graph; other attributes are shared by copies and identified as objects.
     if (attribute.kind === "graph" || attribute.kind === "graphs") return [name, { ...attribute, unknown: carried }];
     setOrigin(attribute, { carried });
   } else setOrigin(attribute, { whole: payload(message), name });
   return [name, attribute];
 }
 
-/** Files before IR version 2 do not say the type: the field that is there tells. */
+/** Before IR version 2 files omit the type, so the present field determines it. */
 function kindOf(type: number | undefined, fields: readonly Field[]): Kind | undefined {
   if (type !== undefined && type !== 0) return kindOfType.get(type);
   return kinds.find((kind) => fields.some((field) => field.number === f[kind]));

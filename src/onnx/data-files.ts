@@ -1,8 +1,6 @@
 /**
- * Which files models keep their weights in: what may be replaced or removed when a model is saved, and what other models still read.
- *
- * Weights beside `model.onnx` lie in `model.onnx_data`, and if others need that one, in `model.onnx_data_1`, and so on. While they are being
- * saved they have a name of their own, `model.onnx_data.<who saves>`, which a model may refer to for a moment.
+ * Weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if other models need it. While saving, they are named
+ * `model.onnx_data.<saver>`, to which a model can refer for a moment.
  */
 import {
   fileKind,
@@ -20,16 +18,15 @@ import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { decodeModel } from "./decode.ts";
 
-/** What the n-th file of a model's weights is called. */
 export function dataName(model: string, number: number): string {
   return `${model}_data${number === 0 ? "" : `_${number}`}`;
 }
 
 interface DataName {
   readonly model: string;
-  /** The name that the file has in the end. */
+  /** The final name of the file. */
   readonly final: string;
-  /** Who saves it, while it is being saved. */
+  /** The saving process, while it is being saved. */
   readonly saver: string | undefined;
 }
 
@@ -39,7 +36,8 @@ export function parseDataName(name: string): DataName | undefined {
 }
 
 /**
- * Names for the files of a model's weights: the first that no file has, or that only the model has which is replaced.
+ * Chooses names for weight files: the first that are unused, or used only by the replaced model.
+ * @returns the names, and the files that the replaced model leaves behind.
  * @returns them, and what the replaced model leaves behind once it is replaced.
  */
 export async function chooseDataNames(
@@ -62,7 +60,7 @@ export async function chooseDataNames(
   return { names, replaced };
 }
 
-/** Removes files of weights, but those that a model in the folder reads. What cannot be removed is no failure. */
+/** Removes weight files that no model in the folder reads. Failures are ignored. */
 export async function removeUnread(path: string, names: Iterable<string>): Promise<void> {
   const folder = folderOf(path);
   let read: ReadonlySet<string> | undefined;
@@ -74,7 +72,7 @@ export async function removeUnread(path: string, names: Iterable<string>): Promi
   }
 }
 
-/** Removes the weights that processes left behind which were killed while they wrote them, or before the model referred to them. */
+/** Removes weights that killed processes left before the model referred to them. */
 export async function removeAbandoned(path: string): Promise<void> {
   const folder = folderOf(path);
   const abandoned: string[] = [];
@@ -88,14 +86,14 @@ export async function removeAbandoned(path: string): Promise<void> {
       !(await isLeftBehind(joinPath(folder, file), maker))
     )
       continue;
-    // Nobody refers to a temporary file.
+    // No model refers to a temporary file.
     if (temporary !== undefined) await removeFile(joinPath(folder, file)).catch(() => {});
     else abandoned.push(file);
   }
   await removeUnread(path, abandoned);
 }
 
-/** Files of a model's weights, as far as it is theirs by their names, with the names that were on their way to be. */
+/** Returns the model's own weight files by name, including unfinished ones. */
 export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   const own = new Set<string>();
   for (const location of (await locationsOf(path)) ?? []) {
@@ -108,17 +106,17 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   return own;
 }
 
-/** Stands for files whose models cannot be read to the end: they may keep their weights anywhere. */
+/** Represents any file, for models that cannot be read completely. */
 const anyFile = "*";
 
-/** The files, links followed, that the models of a folder keep weights in; but for the one at a path, which is about to be replaced. */
+/** Returns the files, with links resolved, that the models of a folder read, except the model at a path that is about to be replaced. */
 async function filesReadIn(folder: string, except?: string): Promise<ReadonlySet<string>> {
   const read = new Set<string>();
   const left = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));
   for (const name of await listFolder(folder)) {
     const model = joinPath(folder, name);
     if (!/\.onnx$/i.test(name)) continue;
-    // Links to the one that is replaced will lead to the new one.
+    // Links to the replaced model will lead to the new one.
     if (except !== undefined && name === fileNameOf(except)) continue;
     if (left !== undefined && (await realPath(model).catch(() => undefined)) === left) continue;
     for (const location of (await locationsOf(model)) ?? [anyFile])
@@ -131,16 +129,16 @@ async function isRead(file: string, read: ReadonlySet<string>): Promise<boolean>
   return read.has(anyFile) || read.has(await realPath(file).catch(() => file));
 }
 
-/** Whether something has this name: a link that leads nowhere, too. */
+/** Returns whether the path exists, including dangling links. */
 async function isThere(path: string): Promise<boolean> {
   return (await listFolder(folderOf(path)).catch((): string[] => [])).includes(fileNameOf(path));
 }
 
-/** Where a model says that its weights lie; none for what is no model, undefined where it cannot be read to the end. */
+/** Returns the weight files of a model; none for other files, undefined if the model cannot be read completely. */
 export async function locationsOf(path: string): Promise<readonly string[] | undefined> {
   if ((await fileKind(path)) !== "file") return [];
   const locations = new Set<string>();
-  // Nothing is read of them: what small tensors hold does not matter here.
+  // Contents of small tensors do not matter here.
   const nothing: ByteSource = {
     name: "",
     size: Number.MAX_SAFE_INTEGER,

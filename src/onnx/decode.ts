@@ -1,4 +1,4 @@
-/** Models and graphs from a file: ModelProto and GraphProto. */
+/** Decodes ModelProto and GraphProto. */
 import { PithError } from "../errors.ts";
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { Model, type ModelHeader } from "../graph/model.ts";
@@ -15,7 +15,7 @@ import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
 import { malformed, PastEnd } from "./wire.ts";
 
-/** Subgraphs inside subgraphs: real models reach three or four. */
+/** The maximum nesting of subgraphs: real models have three or four levels. */
 const depthLimit = 100;
 
 /**
@@ -52,7 +52,7 @@ export async function decodeModel(
   return model;
 }
 
-/** A model whose file ends before the model does. */
+/** The file is truncated. */
 export class CutOff extends PithError {
   constructor(bytes: number, least: number) {
     const [has, of] = [bytes, least].map((number) => number.toLocaleString("en"));
@@ -65,7 +65,7 @@ async function fieldsOf(file: LazyFile): Promise<Field[]> {
   try {
     return await file.fields(0, size);
   } catch (error) {
-    // What is no model at all has other numbers here, mostly.
+    // Files that are not models usually have other field numbers here.
     if (error instanceof PastEnd && numbers.has(error.number)) throw new CutOff(size, error.end);
     throw error;
   }
@@ -116,10 +116,10 @@ async function readHeaderFields(
         else header[text] = fieldText(field);
       }
     }
-    // Defaults are not written: a file that spells them out has them carried. See `writeHeader`.
+    // Defaults are not written, so explicit defaults are carried (`writeHeader`).
     if (isSpelledDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
   }
-  // Before IR version 3 there was one operator set, and nothing to import.
+  // Before IR version 3 there was a single opset without imports.
   if (header.opsets.size === 0 && header.irVersion >= 3) {
     throw new PithError("E_MODEL", "its operator set is missing (opset_import).", {
       hint: "Set it where the model is made, onnx.helper.make_model(graph, opset_imports=[…]), or export it again.",
@@ -133,7 +133,7 @@ async function readHeaderFields(
 const headerTexts = ["producerName", "producerVersion", "domain", "doc"] as const;
 const defaulted = new Set<number>([...headerTexts, "modelVersion" as const].map((name) => modelFields[name]));
 
-/** Whether a header field holds what its absence means as well. */
+/** Returns whether a header field holds its default. */
 function isSpelledDefault(field: Field): boolean {
   if (!defaulted.has(field.number)) return false;
   return field.wire === 0 ? lastVarint(field) === 0 : field.start === field.end;
@@ -194,7 +194,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   for (const { info, field } of declared) {
     const known = graph.ownValue(info.name) ?? (produced.has(info.name) ? graph.addValue(info.name) : undefined);
     if (known === undefined) {
-      // The type of a value that is not there (left over by another tool) says nothing, and stays what it is.
+      // The type of a missing value (left by another tool) is ignored and carried.
       unknown.push(await file.loaded(field));
       continue;
     }
@@ -202,7 +202,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
     known.declared = true;
   }
   graph.unknown = joinCarried(unknown);
-  // All values exist before the first node is read: nodes need not be in order, and subgraphs see what is around them.
+  // Creates all values before the nodes: nodes need not be sorted, and subgraphs see outer values.
   for (const name of produced) if (graph.ownValue(name) === undefined) graph.addValue(name);
   for (const node of nodes) await addNode(reading, node, graph, depth);
   graph.setOutputs(
@@ -231,7 +231,7 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
   [value.metadata, value.role] = readMetadata(read.metadata);
 }
 
-/** Sparse weights are carried: their name and type are known, their elements are not read. */
+/** Sparse weights are carried: name and type are known, elements are not read. */
 async function addSparse(reading: Reading, lazy: Field, graph: Graph): Promise<void> {
   const { file } = reading;
   const field = await file.loaded(lazy);
@@ -274,7 +274,7 @@ function producedNames(graph: Graph, nodes: readonly ReadNode[]): Set<string> {
 
 function applyInfo(value: Value, info: ValueInfo): void {
   if (value.tensor !== undefined) {
-    // The tensor itself knows better than what is said of it; where both agree, the declared type is kept as it is written.
+    // The tensor's own type takes precedence; an equal declared type is kept as written.
     const { dims } = value.tensor;
     const agrees =
       info.type?.type === value.tensor.type &&

@@ -1,9 +1,6 @@
 /**
- * Writing models: ModelProto and GraphProto.
- *
- * Fields come in ascending order of their numbers, so that a file that protobuf wrote comes out byte for byte as it went in. Types are
- * written for inputs and outputs, for values whose type the file declared, and for values that carry something of their own (a role,
- * metadata, a doc string); inferred types are not.
+ * Writes models (ModelProto, GraphProto) with fields in ascending order, so that files written by protobuf are reproduced byte for byte.
+ * Types are written for inputs, outputs, values whose type the file declared, and values with a role, metadata or a doc string.
  */
 import { PithError } from "../errors.ts";
 import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
@@ -30,17 +27,13 @@ import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 const protobufLimit = 2 ** 31 - 1;
 
 export interface EncodeOptions {
-  /**
-   * Where a stored tensor lies instead of in the model's own bytes: a file beside the model, from the folder that the model will be
-   * read from. Undefined for those that go into the model.
-   */
+  /** The external location of a stored tensor, relative to the model's folder; undefined to store it in the model. */
   readonly place?: (value: Value, tensor: Tensor) => ExternalPlace | undefined;
 }
 
 /**
- * The bytes of a model as an ONNX file, in chunks of about a megabyte. Weights that still lie in a file are copied from there as they
- * are; nothing is held in memory but the graph and one chunk.
- *
+ * Encodes a model as an ONNX file, in chunks of about a megabyte. Weights in files are copied from there; only the graph and one chunk are in
+ * memory.
  * @throws PithError E_UNSUPPORTED if the model would be 2 GiB or longer (weights must go into other files then), E_SOURCE_CHANGED if a
  * file that holds weights has changed.
  *
@@ -54,7 +47,7 @@ export async function* encode(model: Model, options: EncodeOptions = {}): AsyncG
 }
 
 /**
- * The bytes of a model as an ONNX file, in one array.
+ * Encodes a model as an ONNX file, in one array.
  * @throws PithError as `encode` does.
  */
 export async function encodeToBytes(model: Model, options: EncodeOptions = {}): Promise<Uint8Array> {
@@ -68,12 +61,12 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
   return bytes;
 }
 
-/** The size of the model's file in bytes, without writing it. */
+/** Returns the size of the model's file in bytes, without writing it. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
   return totalSize(fitting(await modelPieces(model, options)));
 }
 
-/** The model's file as random access to bytes that are not written. @throws PithError as `encode` does. */
+/** Returns the model's file as random access, without writing it. @throws PithError as `encode` does. */
 export async function encodedSource(model: Model): Promise<ByteSource> {
   const pieces = fitting(await modelPieces(model, {}));
   let produced: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
@@ -103,7 +96,10 @@ export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boole
   return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
-/** @throws PithError E_UNSUPPORTED if the model is too long for one file. */
+/**
+ * @throws PithError E_UNSUPPORTED if the model is too long for one file.
+ * @throws PithError E_UNSUPPORTED if the model is too long for one file.
+ */
 export function fitting(pieces: readonly Piece[]): readonly Piece[] {
   if (fits(pieces)) return pieces;
   throw new PithError(
@@ -119,7 +115,7 @@ function totalSize(pieces: readonly Piece[]): number {
   return pieces.reduce((size, piece) => size + sizeOf(piece), 0);
 }
 
-/** The parts of a model's file, whatever their size. */
+/** Returns the parts of a model's file, whatever their size. */
 export async function modelPieces(model: Model, options: EncodeOptions): Promise<readonly Piece[]> {
   const strings = await readStrings(model.graph);
   const writing: Writing = { strings, graph: (writer, graph) => writeGraph(writer, graph, writing, options) };
@@ -150,7 +146,7 @@ export async function modelPieces(model: Model, options: EncodeOptions): Promise
   return writer.finish();
 }
 
-/** Imports of operator sets as the file spelled them: with or without an empty domain, which says the same. */
+/** Returns opset imports as the file spelled them: an empty default domain can be explicit. */
 function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array> {
   const found = new Map<string, Uint8Array>();
   for (const field of unknown === undefined ? [] : splitFields(unknown)) {
@@ -192,7 +188,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   writeMetadata(writer, graphFields.metadata, graph.metadata);
 }
 
-/** What the file says of values that it does not have. Should there be one of that name by now, it is another. */
+/** Returns the file's types of missing values, except names that exist by now. */
 function strayInfos(graph: Graph): Uint8Array[] {
   if (graph.unknown === undefined) return [];
   return splitFields(graph.unknown)
@@ -208,7 +204,7 @@ function isDeclared(value: Value): boolean {
   return value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
 }
 
-/** Whether a value that is not stored carries more than a type. */
+/** Returns whether a value that is not stored carries more than a type. */
 function saysMore(value: Value): boolean {
   if (value.tensor !== undefined || value.foreign?.sparse !== undefined) return false;
   return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
@@ -236,12 +232,12 @@ function writeNode(writer: Writer, node: Node, writing: Writing): void {
   );
 }
 
-/** Texts that are left out where they are empty. */
+/** Writes texts, omitting empty ones. */
 function writeTexts(writer: Writer, texts: readonly (readonly [number: number, text: string])[]): void {
   for (const [number, text] of texts) if (text !== "") writer.text(number, text);
 }
 
-/** A sparse tensor is named by its values. */
+/** A sparse tensor has the name of its values. */
 function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   const values = splitFields(sparse).find((field) => field.number === sparseFields.values);
   const old = values === undefined ? [] : splitFields(payload(values));
@@ -257,7 +253,7 @@ function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   );
 }
 
-/** String tensors that are not in a file: their size is known only once they are read. */
+/** Reads string tensors that are not in a file: their size is known only after reading. */
 async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> {
   const strings = new Map<Tensor, Dense<"string">>();
   for (const tensor of new Set(allTensors(graph))) {

@@ -1,7 +1,4 @@
-/**
- * Weights in other files: `external_data` of a TensorProto names a file, an offset and a length.
- * The file is opened once, and read only where a tensor is.
- */
+/** External weights: `external_data` of a TensorProto names a file, an offset and a length. Files are opened once and read only where needed. */
 import { PithError } from "../errors.ts";
 import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import type { Field } from "./fields.ts";
@@ -10,10 +7,9 @@ import { readEntry } from "./metadata.ts";
 /** Opens the file that a model calls `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
-/** Each is held open: more would use up what the system grants a process. Converters that write a file per tensor reach some hundreds. */
+/** The maximum number of open files, which the system limits. Converters that write one file per tensor reach some hundreds. */
 const filesLimit = 4096;
 
-/** The other files of a model, each opened once. */
 export class ExternalFiles {
   readonly #open: OpenExternal | undefined;
   readonly #files = new Map<string, Promise<ByteSource>>();
@@ -50,7 +46,8 @@ export class ExternalFiles {
 }
 
 /**
- * Where the elements of a tensor lie.
+ * Returns the location of a tensor's elements.
+ * @throws PithError E_MODEL if the entry is incomplete or outside its file.
  * @throws PithError E_MODEL if the entry is not complete, or is not inside its file.
  */
 export async function readExternal(

@@ -1,28 +1,27 @@
-/** The fields of a protobuf message: found first, read on demand. */
+/** Fields of a protobuf message: located first, read on demand. */
 import { PithError } from "../errors.ts";
 import { concatenated } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
 
 /**
- * A field as found in a message, offsets counted from the start of the file. Numbers written one by one (wire types 0, 1, 5) that follow
- * each other under the same number are one field: a run of tags and payloads.
+ * A field with offsets in the file. Consecutive numbers (wire types 0, 1, 5) with the same field number form one field: a run of tags and payloads.
  */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
-  /** Where the (first) tag begins. */
+  /** The start of the (first) tag. */
   readonly from: number;
-  /** Where the (first) payload begins. */
+  /** The start of the (first) payload. */
   readonly start: number;
   readonly end: number;
-  /** The bytes between `from` and `end`, where they are in memory. */
+  /** The bytes between `from` and `end`, if in memory. */
   readonly whole: Uint8Array | undefined;
 }
 
-/** Fields of one message: each costs far more memory than its bytes in the file, and no model has nearly so many. */
+/** The maximum number of fields of a message: each needs far more memory than in the file, and no model has as many. */
 const fieldLimit = 2 ** 21;
 
-/** A field in memory. Views are made when they are asked for: most fields are only looked at. */
+/** A field in memory, with lazy views: most fields are only looked at. */
 class FieldInMemory implements Field {
   readonly number: number;
   readonly wire: WireType;
@@ -51,13 +50,13 @@ class FieldInMemory implements Field {
   }
 }
 
-/** Bytes of the file that are in memory; `base` is the offset of the first. */
+/** A part of the file in memory; `base` is the offset of its first byte. */
 export interface Held {
   readonly bytes: Uint8Array;
   readonly base: number;
 }
 
-/** Collects the fields of a message, joining runs of numbers. */
+/** Collects the fields of a message and joins runs of numbers. */
 export class FieldList {
   readonly #fields: Field[] = [];
   readonly #held: (from: number, end: number) => Held | undefined;
@@ -65,7 +64,7 @@ export class FieldList {
   #from = 0;
   #end = 0;
 
-  /** `held` finds the memory that has the bytes of a field, if any has. */
+  /** `held` returns the memory that contains a field, if any. */
   constructor(held: (from: number, end: number) => Held | undefined) {
     this.#held = held;
   }
@@ -100,7 +99,7 @@ export class FieldList {
 }
 
 /**
- * The fields of a message in memory. `base` is the offset of its first byte in the file, for messages.
+ * Returns the fields of a message in memory. `base` is the offset of its first byte in the file, for messages.
  * @throws PithError E_NOT_ONNX
  */
 export function splitFields(bytes: Uint8Array, base = 0): Field[] {
@@ -119,7 +118,7 @@ export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.whole !== undefined;
 }
 
-/** The payload of a field with a length, which must be in memory. */
+/** Returns the payload of a length-delimited field, which must be in memory. */
 export function payload(field: Field): Uint8Array {
   if (field instanceof FieldInMemory && field.wire === 2) return field.payload;
   return inMemory(field, 2).subarray(field.start - field.from);
@@ -133,7 +132,7 @@ export function lastVarint(field: Field): number | bigint {
   return last;
 }
 
-/** All numbers of a varint field: packed, or one by one. */
+/** Visits all numbers of a varint field, packed or not. */
 export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
   const packed = field.wire === 2;
   const bytes = inMemory(field, packed ? 2 : 0);
@@ -145,7 +144,7 @@ export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void 
   }
 }
 
-/** The payload bytes of a field of 4-byte (5) or 8-byte (1) numbers: packed, or one by one with the tags taken out. */
+/** Returns the payload bytes of a field of 4-byte (5) or 8-byte (1) numbers, packed or not, without tags. */
 export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   const width = wire === 1 ? 8 : 4;
   if (field.wire === 2) {
@@ -167,14 +166,14 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   return joined.subarray(0, length);
 }
 
-/** The text of a field. @throws PithError E_NOT_ONNX if it is not UTF-8. */
+/** Returns the text of a field. @throws PithError E_NOT_ONNX if it is not UTF-8. */
 export function fieldText(field: Field): string {
   const text = decodeText(payload(field));
   if (text === undefined) throw malformed(field.start, "a text is not UTF-8");
   return text;
 }
 
-/** Fields that are carried, as one run of bytes, tags included; undefined if there are none. */
+/** Joins carried fields with their tags into one array; undefined if there are none. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
   return fields.length === 0 ? undefined : concatenated(fields.map(inHand));
 }

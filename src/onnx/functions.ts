@@ -1,8 +1,4 @@
-/**
- * Functions that a file brings along: FunctionProto. Read to be looked into; what is saved are the bytes of the file.
- *
- * A function is read as a graph: its nodes and types as they are, inputs and outputs, which have names only, as values without a type.
- */
+/** Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. They are saved as the file's bytes. */
 import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
 import type { LocalFunction } from "../graph/functions.ts";
@@ -17,10 +13,10 @@ import type { Reading } from "./reading.ts";
 import { attributeFields, functionFields as f, graphFields, nodeFields, valueInfoFields } from "./schema.ts";
 import { Writer } from "./writer.ts";
 
-/** A reading of another file, in all else like the one that the functions come from. */
+/** Returns the state for reading another file, otherwise equal. */
 type ReadingOf = (file: LazyFile) => Reading;
 
-/** The functions that can be read; one that cannot is carried as bytes all the same. */
+/** Returns the readable functions; others are carried as bytes. */
 export async function readFunctions(
   messages: readonly Uint8Array[],
   readingOf: ReadingOf,
@@ -71,7 +67,7 @@ async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<
   };
 }
 
-/** Attributes with a default, read as those of a node without uses. */
+/** Reads attributes with a default, as those of a node without uses. */
 async function readDefaults(
   defaults: readonly Field[],
   readingOf: ReadingOf,
@@ -89,7 +85,7 @@ async function readDefaults(
   }
 }
 
-/** Attributes that stand for one of the call. */
+/** Returns attributes that refer to those of the call. */
 function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
   const references = new Map<Node, ReadonlyMap<string, string>>();
   for (const node of allNodes(graph)) {
@@ -109,7 +105,7 @@ export interface Notes {
   doc(text: string): boolean;
 }
 
-/** A function's message without notes on it and on its nodes; all else is as it was, to the byte. */
+/** Removes exporter metadata from a function's message and its nodes; all other bytes stay. */
 export function functionWithout(message: Uint8Array, notes: Notes): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }

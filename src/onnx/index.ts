@@ -1,4 +1,3 @@
-/** ONNX files: opening, saving, encoding. */
 import { blobSource, bytesSource, openBeside, openFile, writeFileAtomically } from "#platform";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -17,19 +16,15 @@ export type { SaveOptions } from "./save-external.ts";
 export type { ExternalPlace } from "./write-tensor.ts";
 
 export interface OpenOptions {
-  /**
-   * Opens the files that hold weights outside of the model's own. Absent: the files beside the model, where it was opened by path or
-   * URL; paths that lead out of the model's folder are refused.
-   */
+  /** Opens external weight files. Default: files beside a model that was opened by path or URL; paths outside the model's folder are rejected. */
   readonly external?: OpenExternal;
-  /** Is told, in a sentence each, what the file says twice and differently, and which of it counts. */
+  /** Receives one sentence for each contradiction in the file, with the value that Pith uses. */
   readonly warn?: (text: string) => void;
 }
 
 /**
- * Opens an ONNX model: a path, a URL, a Blob or File, the bytes themselves (a Uint8Array, Buffer or ArrayBuffer, which must not change
- * afterwards), or any random access to them. Only the graph is read. Weights above 8 KiB stay where they are until something needs their numbers.
- *
+ * Opens an ONNX model: a path, a URL, a Blob or File, bytes (which must not change afterward), or any random access to bytes.
+ * Only the graph is read. Weights above 8 KiB stay in the source until they are needed.
  * @throws PithError E_OPTION for anything else, E_FILE if there is no such file, E_NOT_ONNX if it is not an ONNX model, E_MODEL if the model contradicts itself,
  * E_UNSUPPORTED for element types that this version does not know.
  *
@@ -54,14 +49,11 @@ export async function open(
 }
 
 /**
- * Writes a model to a file in one step: the path holds either what it held before or the whole new model, never a part.
- * The path may be the one that the model was opened from. Temporary files that a killed process left of the same path are removed.
- *
- * Weights go into the model's own file, wherever they came from, unless it would become longer than the 2 GiB that protobuf can read.
- * Then, or if asked for, they go into `<path>_data`, which takes the place of the file of that name only where nothing but the replaced model
- * read it: every .onnx file in the folder is asked. Otherwise the file stays, and the new one is called `<path>_data_1`. Files of weights that only
- * the replaced model read are removed. Models that are open, here or in another process, can still be read.
- *
+ * Writes a model to a file atomically: the path holds either its previous contents or the complete new model. It can be the model's source.
+ * Removes temporary files that a killed process left for this path.
+ * Weights go into the model's file unless it would exceed protobuf's limit of 2 GiB. Then, or if requested, they go into `<path>_data`.
+ * An existing file of that name is replaced only if no other .onnx file in the folder reads it; otherwise the new one is `<path>_data_1`.
+ * Weight files that only the replaced model read are removed. Open models, also of other processes, stay readable.
  * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does; `fileBytes`: larger models have
  * their weights in several files beside them, `<path>_data`, `<path>_data_1`, …, none larger unless a single tensor is.
  * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
@@ -72,7 +64,7 @@ export async function open(
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
   const { externalData, fileBytes } = options;
-  // Before anything is written: they may be what fills the disk.
+  // Removed before writing, because they may fill the disk.
   await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
@@ -103,7 +95,7 @@ function isSource(source: unknown): source is ByteSource {
   return typeof source === "object" && source !== null && "read" in source && typeof source.read === "function";
 }
 
-/** Names the file in the message, and says what it is if it is something else. */
+/** Adds the file name to an error, and the actual file type if it is not ONNX. */
 async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   if (!(error instanceof PithError)) return error;
   const { code } = error;
@@ -115,7 +107,7 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
     const sentence = what === undefined ? error.message : `it looks like ${what}.`;
     return new PithError(code, sentence, { at: `"${source.name}" is not an ONNX model`, hint, cause: error });
   }
-  // A file that cannot be read is named; of what stands in the model, the model is the place.
+  // Read errors name the file; for errors in its contents, the model is the place.
   const isInside = code === "E_MODEL" || code === "E_UNSUPPORTED" || (code === "E_FILE" && error.at !== undefined);
   return isInside ? error.reworded({ at: `"${source.name}"` }) : error;
 }

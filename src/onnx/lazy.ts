@@ -1,25 +1,22 @@
 /**
- * Reading a file of nested messages without reading its weights.
- *
- * A message of at most 64 KiB is read whole. Of a longer one only the headers of its fields are read, and the fields that are short
- * themselves; what is long stays in the file, as a range, and the caller, who knows the field, decides whether to descend into it. Reads are
- * small after a jump (a skipped weight) and grow while they go on in sequence.
+ * Reads a file of nested messages without its weights. Messages of up to 64 KiB are read at once; of longer ones only field headers and short fields.
+ * Long fields stay in the file as ranges, and the caller decides whether to read them. The read window grows during sequential reads.
  */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
 import { headerLimit, malformed, readHeader } from "./wire.ts";
 
-/** Fields up to this length are read together with what surrounds them. */
+/** Fields up to this length are read together with their surroundings. */
 const wholeBytes = 2 ** 16;
 const firstWindow = 2 ** 12;
 const lastWindow = 2 ** 18;
 
-/** Fields of all messages together: a hundred bytes of memory each. A network of a hundred thousand nodes has two million. */
+/** The maximum number of fields, at 100 bytes of memory each. A network of 100,000 nodes has two million. */
 const fieldsLimit = 2 ** 22;
-/** Nodes, their outputs and attributes, inputs, types, stored tensors: up to two kilobytes each. The same network has half a million. */
+/** The maximum number of nodes, outputs, attributes, inputs, types and tensors, at up to 2 KB each. The same network has half a million. */
 const elementsLimit = 2 ** 20;
-/** Long texts, functions and whatever else is kept in memory as it stands, all together. */
+/** The maximum total bytes of long texts, functions and other contents kept in memory. */
 const carriedLimit = 2 ** 28;
 
 export class LazyFile {
@@ -40,11 +37,11 @@ export class LazyFile {
     return this.#window.subarray(start - this.#base, end - this.#base);
   }
 
-  /** The fields of the message in a range; long ones without their bytes. */
+  /** Returns the fields of the message in a range; long ones without their bytes. */
   async fields(start: number, end: number): Promise<Field[]> {
     if (end - start <= wholeBytes) return this.#counted(splitFields(await this.bytes(start, end), start));
     const list = new FieldList((from, last) =>
-      // A run of numbers may have outgrown the window: it stays in the file then.
+      // A run of numbers that outgrew the window stays in the file.
       last - from <= wholeBytes && this.#holds(from, last) ? { bytes: this.#window, base: this.#base } : undefined,
     );
     for (let position = start; position < end; ) {
@@ -72,7 +69,7 @@ export class LazyFile {
     return this.#counted(splitFields(payload(field), field.start));
   }
 
-  /** The field with its bytes, tag included. @throws PithError E_UNSUPPORTED if memory would not bear it. */
+  /** Returns a field with its bytes, including the tag. @throws PithError E_UNSUPPORTED if too much is in memory. */
   async loaded(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
     this.#carried += field.end - field.from;
@@ -85,7 +82,7 @@ export class LazyFile {
     return { ...field, whole: await this.source.read(field.from, field.end) };
   }
 
-  /** Counts what a graph is made of. @throws PithError E_UNSUPPORTED if the file has too much of it for memory. */
+  /** Counts graph elements. @throws PithError E_UNSUPPORTED if the file has too many for memory. */
   count(elements: number): void {
     this.#elements += elements;
     if (this.#elements > elementsLimit) {
@@ -116,7 +113,7 @@ export class LazyFile {
   }
 }
 
-/** Joins neighbours that belong to one run of numbers but were read in different windows. */
+/** Joins adjacent parts of one run of numbers that were read in different windows. */
 function joinRuns(fields: readonly Field[]): Field[] {
   const joined: Field[] = [];
   for (const field of fields) {

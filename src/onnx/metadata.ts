@@ -1,4 +1,4 @@
-/** Key-value metadata, the role that is stored in it, and imports of operator sets (OperatorSetIdProto). */
+/** Reads and writes key-value metadata, roles stored in it, and opset imports (OperatorSetIdProto). */
 import { defaultDomain, noMetadata } from "../graph/elements.ts";
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
 import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";

@@ -1,4 +1,4 @@
-/** Nodes from a file: NodeProto. */
+/** Reads nodes (NodeProto). */
 import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
 import type { Graph } from "../graph/graph.ts";
@@ -20,7 +20,7 @@ export interface ReadNode {
   readonly metadata: readonly Field[];
   readonly doc: string | undefined;
   readonly unknown: Uint8Array | undefined;
-  /** Where it stands in the file, for messages. */
+  /** The position in the file, for messages. */
   readonly from: number;
 }
 
@@ -39,7 +39,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
       attributes.push(field);
       continue;
     }
-    // Waiting costs more than reading: nearly every field is there already.
+    // Awaiting costs more than reading, and nearly every field is in memory.
     const loaded = isLoaded(field) ? field : await file.loaded(field);
     switch (field.number) {
       case nodeFields.input:
@@ -57,7 +57,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
       default: {
         const text = nodeTexts.find((name) => nodeFields[name] === field.number);
         if (text !== undefined) texts[text] = text === "domain" ? defaultDomain(fieldText(loaded)) : fieldText(loaded);
-        // How the file spells what it may leave out, as the default domain, is carried.
+        // Explicit defaults, such as the default domain, are carried.
         if (text === undefined || texts[text] === "") unknown.push(loaded);
       }
     }
@@ -69,7 +69,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
   return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
 }
 
-/** Adds a node to its graph, attributes and subgraphs included. Everything that it uses must exist as a value. */
+/** Adds a node with attributes and subgraphs. All values that it uses must exist. */
 export async function addNode(reading: Reading, read: ReadNode, graph: Graph, depth: number): Promise<void> {
   const place = `${read.op} "${read.name || (read.outputs.find((name) => name !== undefined) ?? "")}"`;
   const inputs = read.inputs.map((name) => {

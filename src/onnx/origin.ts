@@ -1,17 +1,17 @@
 /**
- * How things stood in the file. Types, attributes and tensors are immutable and shared by copies of a graph, so what is still the same object is
- * written back as the bytes it was read from: denotations, doc strings, packed lists and fields that Pith does not know survive.
+ * The original encoding of immutable types, attributes and tensors. Unchanged objects are written back byte for byte, so denotations,
+ * doc strings, packed lists and unknown fields survive.
  */
 import type { Attribute, ValueType } from "../graph/graph.ts";
 import type { StoredBytes, Tensor } from "../tensor/types.ts";
 
 export interface Origin {
-  /** The whole message (TypeProto, AttributeProto) in wire format. */
+  /** The complete message (TypeProto, AttributeProto) in wire format. */
   readonly whole?: Uint8Array;
-  /** Fields beside the value, where the value itself is not in memory or may change; of a tensor all but dimensions, type and data. */
+  /** Fields besides the value, if the value can change or is not in memory; for a tensor, all but dimensions, type and data. */
   readonly carried?: Uint8Array | undefined;
   readonly name?: string;
-  /** The data fields of a tensor, tags included; undefined where its elements lie in another file. */
+  /** The data fields of a tensor with tags; undefined for external data. */
   readonly pieces?: readonly DataPiece[] | undefined;
 }
 

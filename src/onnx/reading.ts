@@ -1,4 +1,4 @@
-/** What all parts of one file share while it is read, and while it is written. */
+/** Shared state while a file is read or written. */
 import type { Graph } from "../graph/graph.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import type { ExternalFiles } from "./external.ts";
@@ -15,7 +15,7 @@ export interface Reading {
 }
 
 export interface Writing {
-  /** The elements of string tensors that are not in a file: their size is known only once they are read. */
+  /** The elements of string tensors that are not in a file: their size is known only after reading. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
   readonly graph: (writer: Writer, graph: Graph) => void;
 }

@@ -1,9 +1,6 @@
 /**
- * Weights in a file of their own, beside the model.
- *
- * Two files cannot be replaced in one step. So the weights get a name that no file has, and the model, which names them, takes its own name
- * last: until then the old model stands with the old weights, and from then on the new one with the new. Then the weights take the name that
- * they are looked for by, in the place of the old ones, in steps of which each leaves the model with its weights.
+ * Saves weights in separate files. Two files cannot be replaced in one step, so the weights get an unused name first, and the model, which refers to
+ * them, replaces the old one last. Then the weights take their final name, in steps that each leave a consistent model.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -16,22 +13,22 @@ import { type Piece, parts, sizeOf } from "./writer.ts";
 
 export interface SaveOptions {
   /**
-   * true puts weights of 1 KiB and more into `<path>_data` beside the model, false keeps all in the model's own file; absent: outside
-   * where the model's file would be longer than 2 GiB.
+   * true puts weights of 1 KiB and more into `<path>_data` beside the model, false keeps all in the model's file; default: external if the file
+   * would exceed 2 GiB.
    */
   readonly externalData?: boolean;
-  /** Bytes of a file, at most: of a larger model weights of 1 KiB and more go into as many files of at most so many bytes as they need. A tensor is never split. */
+  /** The maximum bytes per file: weights of 1 KiB and more of a larger model go into several files. A tensor is never split. */
   readonly fileBytes?: number | undefined;
 }
 
-/** Smaller tensors stay in the model: shape inference of other tools needs their numbers at hand. */
+/** Smaller tensors stay in the model: shape inference of other tools reads them. */
 const leastBytes = 1024;
-/** Runtimes map the file into memory, page by page. */
+/** Runtimes map the file into memory by pages. */
 const alignment = 4096;
 
 /**
- * Writes a model with its weights beside it. A path that is a link becomes a file: the weights lie beside that name, and what the link led to
- * stays what it is. @throws PithError E_FILE, E_UNSUPPORTED
+ * Writes a model with external weights. A path that is a link becomes a file, with its weights beside it; the link's target is unchanged.
+ * @throws PithError E_FILE, E_UNSUPPORTED
  */
 export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
   const { places, files } = layOut(model, fileBytes);
@@ -49,7 +46,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
   const data = files.map((pieces, file) => [inFolder(first[file]), parts(pieces)] as const);
   await writeFilesAtomically([...data, [path, await referringTo(first)]], "replaced");
-  // The model is saved. Where its weights cannot take their names they keep the first, which the next save replaces.
+  // The model is saved. If its weights cannot be renamed, they keep their first names, which the next save replaces.
   const rename = async (): Promise<void> => {
     for (const [file, name] of names.entries()) {
       const renamed = [...names.slice(0, file + 1), ...first.slice(file + 1)];
@@ -62,7 +59,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   await removeUnread(path, replaced);
 }
 
-/** Lays out the files of the weights: where each tensor goes, and what is in each. */
+/** Assigns each tensor to a position in a weight file. */
 function layOut(
   model: Model,
   fileBytes: number,

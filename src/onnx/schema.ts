@@ -1,7 +1,4 @@
-/**
- * The messages of an ONNX file: field numbers as onnx.proto (IR version 13) gives them. Data only.
- * What is not listed is carried: read as bytes, and written back in its place.
- */
+/** Field numbers of ONNX messages, from onnx.proto (IR version 13). Unlisted fields are carried as bytes. */
 
 export const modelFields = {
   irVersion: 1,
@@ -82,7 +79,7 @@ export const attributeFields = {
   sparseTensors: 23,
 } as const;
 
-/** AttributeProto.type by the kind of an attribute. */
+/** AttributeProto.type by attribute kind. */
 export const attributeTypes = {
   float: 1,
   int: 2,
@@ -98,7 +95,7 @@ export const attributeTypes = {
 
 export const valueInfoFields = { name: 1, type: 2, doc: 3, metadata: 4 } as const;
 
-/** TypeProto; of its alternatives only tensors are read. */
+/** TypeProto; only tensors are read. */
 export const typeFields = { tensor: 1, denotation: 6 } as const;
 
 export const tensorTypeFields = { elementType: 1, shape: 2 } as const;

@@ -1,8 +1,8 @@
-/** What a file is if it is not an ONNX model: people open what they have, and want to know how to get from there to ONNX. */
+/** Identifies files that are not ONNX models, and tells how to convert them. */
 
 export interface Guess {
   readonly what: string;
-  /** In parts: not every command takes data. */
+  /** Several parts, because not every command takes data. */
   readonly hint: string | readonly string[];
 }
 
@@ -21,10 +21,10 @@ const data = [other, "It can be the `data`."];
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
-/** How far into a file a guess looks. */
+/** The number of bytes that a guess reads. */
 export const sniffedBytes = 512;
 
-/** By the first bytes, control characters as points; of a zip archive the name of the first file tells what it is. */
+/** Patterns of the first bytes, with control characters as points; for a zip archive, of the first file name. */
 const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
@@ -63,7 +63,7 @@ const endings: typeof beginnings = [
   [/\.(mlmodel|mlpackage|caffemodel|prototxt)$/i, "a Core ML or Caffe model", source],
 ];
 
-/** A guess from the first bytes of a file, or else from its name. */
+/** Guesses the format from the first bytes of a file, or from its name. */
 export function sniff(head: Uint8Array, name: string): Guess | undefined {
   const bytes = String.fromCharCode(...head.subarray(0, sniffedBytes).map((byte) => (byte < 32 ? 46 : byte)));
   const [, what, hint] =

@@ -1,8 +1,6 @@
 /**
- * Tensors: TensorProto.
- *
- * Of a tensor above 8 KiB only the place of its elements is known until it is read. Its data fields are remembered as ranges of
- * the file, so that an unchanged tensor is written by copying them, however it was stored.
+ * Reads tensors (TensorProto). Elements of a tensor above 8 KiB are read on demand. Data fields are remembered as file ranges, so unchanged tensors
+ * are copied byte for byte.
  */
 import { PithError } from "../errors.ts";
 import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
@@ -42,7 +40,7 @@ const typedFields = new Set<number>([
   tensorFields.uint64Data,
 ]);
 
-/** A tensor that came from a file, remembered with how it stood there. */
+/** Returns a tensor from a file, with its original encoding. */
 function tensorOf(known: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
   const tensor = { ...known, read: () => readElements(known, origin, place) };
   setOrigin(tensor, origin);
@@ -130,7 +128,7 @@ export async function readTensor(
       else unknown.push(loaded);
     }
   }
-  // Where the elements would lie outside says nothing of a tensor that has them here; it stays what it is.
+  // External locations of a tensor with inline data are ignored and carried.
   if (!isExternal) unread.push(...outside);
   shell.push(...unread);
   unknown.push(...unread);
@@ -154,7 +152,7 @@ export async function readTensor(
   return { ...beside, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
-/** The size of the elements, and where they lie if they do so as raw bytes. */
+/** Returns the bytes of the elements, and their range if they are raw. */
 function locate(
   file: LazyFile,
   type: DataType,
@@ -202,7 +200,7 @@ function inHand(field: Field): DataPiece {
   return { number: field.number, piece: field.whole ?? new Uint8Array(0) };
 }
 
-/** Fields that follow each other are one range: a tensor of many strings is read at once. */
+/** Adjacent fields form one range, so a tensor of many strings is read at once. */
 function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
   const joined: { number: number; piece: StoredBytes }[] = [];
   for (const { number, from, end } of fields) {

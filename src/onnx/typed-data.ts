@@ -1,4 +1,4 @@
-/** Elements that stand in typed fields (float_data, int32_data, …) instead of raw bytes. */
+/** Tensor elements in typed fields (float_data, int32_data, …) instead of raw bytes. */
 import { PithError } from "../errors.ts";
 import { bytesFor, concatenated, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -20,13 +20,14 @@ const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
   string: stringData,
 };
 
-/** The field for elements of a type. float16 and smaller types stand as their bits in int32; types below a byte stay packed. */
+/** Returns the field for elements of a type. float16 and smaller types are stored as bits in int32; types below a byte stay packed. */
 export function typedField(type: DataType): number {
   return fieldsOf[type] ?? int32Data;
 }
 
 /**
- * The elements in the typed fields of a TensorProto; `place` names the tensor in messages.
+ * Decodes the typed fields of a TensorProto; `place` names the tensor in messages.
+ * @throws PithError E_MODEL if the number of elements does not match the dimensions.
  * @throws PithError E_MODEL if there are more or fewer than the dimensions say.
  */
 export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
@@ -41,7 +42,7 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
     return viewBytes(type, dims, joined);
   }
   const expected = slotCount(type, dims);
-  // Each number takes at least a byte: checked before room for all of them is made.
+  // Each number takes at least a byte: checked before memory is allocated.
   const available = own.reduce((size, field) => size + field.end - field.start, 0);
   if (expected > available) checkCount(expected, available, "elements at most", place);
   const dense = zeros(type, dims);
@@ -65,7 +66,7 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   return dense;
 }
 
-/** How many numbers the typed field holds: one per element, or per byte of packed elements. */
+/** Returns the number of entries in the typed field: one per element, or per byte of packed elements. */
 export function slotCount(type: Exclude<DataType, "string">, dims: readonly number[]): number {
   return bitsOf[type] < 8 ? bytesFor(type, elementCount(dims)) : elementCount(dims);
 }

@@ -1,8 +1,6 @@
 /**
- * Types of values: ValueInfoProto and TypeProto. Those of values that are no tensors are only known: the file's bytes are what is saved.
- *
- * A dimension with neither a number nor a name is given a name that exists nowhere else, `?input.0` for axis 0 of `input`: two unknown
- * dimensions must not be taken for equal. Whatever contains such a name is written as unknown again.
+ * Reads and writes value types (ValueInfoProto, TypeProto). Types of values that are not tensors are saved as the file's bytes.
+ * An unnamed dimension gets a unique name, `?input.0` for axis 0 of `input`, so that unknown dimensions are never equal; it is not saved.
  */
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
@@ -19,22 +17,21 @@ import type { Writer } from "./writer.ts";
 export interface ValueInfo {
   readonly name: string;
   readonly type: ValueType | undefined;
-  /** The TypeProto of what is not a tensor of a known element type, and what it says as far as it is understood. */
+  /** The TypeProto of a value that is not a tensor of a known element type, and its parsed part. */
   readonly foreign: { readonly type: Uint8Array; readonly container?: Container } | undefined;
   readonly doc: string | undefined;
   readonly metadata: ReadonlyMap<string, string>;
   readonly role: Role | undefined;
   readonly unknown: Uint8Array | undefined;
-  /** All fields but name and type, as they stand in the file. */
+  /** All fields except name and type, as stored in the file. */
   readonly rest: Uint8Array | undefined;
 }
 
-/** Axes of a tensor: runtimes bear eight to a few dozen. */
+/** The maximum rank: runtimes support eight to a few dozen axes. */
 export const highestRank = 1024;
-/** Of a dimension, in characters: what is longer than any sum of products is not looked into. */
+/** The maximum number of characters of a dimension; longer text is not parsed. */
 const longestName = 1024;
 
-/** Makes names for unknown dimensions, each once. */
 export class UnknownDims {
   readonly #counts = new Map<string, number>();
 
@@ -42,7 +39,7 @@ export class UnknownDims {
     const { text: stem } = unknownDim(value, axis);
     const count = (this.#counts.get(stem) ?? 0) + 1;
     this.#counts.set(stem, count);
-    // Subgraphs beside each other may use a name twice; "~" is in no stem.
+    // Sibling subgraphs can repeat a name; no stem contains "~".
     return symbol(count === 1 ? stem : `${stem}~${count}`);
   }
 }
@@ -84,7 +81,7 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
   };
 }
 
-/** What a TypeProto says: the type of a tensor, or another; undefined where it says something else, or nothing that is understood. */
+/** Parses the type in a TypeProto; undefined if it has another or no type. */
 function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): AnyType | undefined {
   const fields = splitFields(message, base).filter(({ number }) => number !== typeFields.denotation);
   const field = fields.at(-1);
@@ -97,24 +94,24 @@ function readType(message: Uint8Array, base: number, name: string, unknownDims: 
   try {
     return readContainer(field, name, 0);
   } catch (error) {
-    // What cannot be read is carried all the same.
+    // Unreadable types are carried unchanged.
     if (error instanceof PithError) return undefined;
     throw error;
   }
 }
 
-/** The alternatives of a TypeProto beside a tensor, and the fields of their messages. */
+/** The alternatives of a TypeProto besides a tensor, and the fields of their messages. */
 const alternatives = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
 const [elementField, keyField, mapValueField] = [1, 1, 2];
 
-/** Real types are two or three deep. */
+/** The maximum nesting of types: real ones have two or three levels. */
 const deepest = 8;
 
 function readContainer(field: Field, name: string, depth: number): Container | undefined {
   if (depth > deepest || field.wire !== 2) return undefined;
   const last = (number: number): Field | undefined =>
     splitFields(payload(field)).findLast((part) => part.number === number);
-  /** Elements of a sequence differ in what the file leaves open: no such dimension equals another. */
+  /** Elements of a sequence can differ in unstated dimensions, so these are never equal. */
   const tensor = (found: Field) => readTensorType(found, name, (axis) => unknownDim(`${name}:element`, axis));
   const inner = (number: number): AnyType | undefined => {
     const message = last(number);
@@ -143,7 +140,10 @@ function readContainer(field: Field, name: string, depth: number): Container | u
   }
 }
 
-/** @param open Names a dimension of which the file says nothing. */
+/**
+ * @param open Names a dimension that the file leaves open.
+ * @param open Names a dimension of which the file says nothing.
+ */
 function readTensorType(tensor: Field, name: string, open: (axis: number) => Dim): ValueType | undefined {
   let code = 0;
   let dims: Dim[] | undefined;
@@ -179,13 +179,13 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
   return dims;
 }
 
-/** What is stated; what was inferred where the format wants a type and none is stated: for what was made since the file was read. */
+/** Returns the stated type, or the inferred one if the format requires a type: for new values. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const wanted = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (wanted ? inferred : undefined);
 }
 
-/** A value as it is written in a list of inputs, outputs or value types. What is stored keeps its metadata with the tensor. */
+/** Writes a value into a list of inputs, outputs or value types. Stored tensors keep their metadata with the tensor. */
 export function writeValueInfo(writer: Writer, number: number, value: Value): void {
   const stored = value.tensor !== undefined;
   writer.message(

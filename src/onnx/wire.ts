@@ -1,20 +1,18 @@
 /**
- * Protobuf on the wire.
- *
- * A message is a sequence of fields, each a tag (number × 8 + wire type) and a payload: a varint (0), 8 bytes (1), a length and that many
- * bytes (2), or 4 bytes (5). Nothing here knows ONNX. Every length is checked against the end of the message around it before it is used.
+ * Protobuf's wire format: a message is a sequence of fields, each with a tag (number × 8 + wire type) and a payload: a varint (0), 8 bytes (1),
+ * a length and as many bytes (2), or 4 bytes (5). Every length is checked against the enclosing message before use.
  */
 import { PithError } from "../errors.ts";
 
 export type WireType = 0 | 1 | 2 | 5;
 
-/** Reads varints from bytes; `low` and `high` are the two halves of the last one. */
+/** Reads varints; `low` and `high` are the two halves of the last one. */
 export class Cursor {
   position: number;
   low = 0;
   high = 0;
   readonly #bytes: Uint8Array;
-  /** What to add to a position for messages. */
+  /** The offset added to positions in messages. */
   readonly #base: number;
 
   constructor(bytes: Uint8Array, position = 0, base = 0) {
@@ -23,7 +21,7 @@ export class Cursor {
     this.#base = base;
   }
 
-  /** Reads one varint; it may take at most 10 bytes and must not pass `end`. */
+  /** Reads one varint of at most 10 bytes, which must end before `end`. */
   varint(end: number): void {
     this.low = this.high = 0;
     const first = this.position;
@@ -45,12 +43,12 @@ export class Cursor {
     throw malformed(this.#base + first, "a varint takes more than 10 bytes");
   }
 
-  /** The last varint, unsigned; beyond 2⁵³ not exact, and past every length. */
+  /** The last varint, unsigned; inexact beyond 2⁵³, but then larger than any length. */
   get unsigned(): number {
     return this.high * 2 ** 32 + this.low;
   }
 
-  /** The last varint as an int64; a bigint where a number would not be exact. */
+  /** The last varint as an int64; a bigint if a number would be inexact. */
   get signed(): number | bigint {
     const value = (this.high | 0) * 2 ** 32 + this.low;
     return Number.isSafeInteger(value) ? value : (BigInt(this.high | 0) << 32n) | BigInt(this.low);
@@ -61,7 +59,7 @@ export class Cursor {
   }
 }
 
-/** What a tag says, and where the payload lies; `end` may not pass the message's. */
+/** A tag and the range of its payload; `end` is checked by the caller. */
 export interface Header {
   readonly number: number;
   readonly wire: WireType;
@@ -69,7 +67,7 @@ export interface Header {
   readonly end: number;
 }
 
-/** A tag takes at most 5 bytes (10 if padded), a length or number 10. */
+/** A tag has at most 5 bytes (10 if padded), a length or number 10. */
 export const headerLimit = 20;
 
 /**
@@ -102,9 +100,9 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Text in UTF-8; undefined if the bytes are none. */
+/** Decodes UTF-8 text; undefined for invalid bytes. */
 export function decodeText(bytes: Uint8Array): string | undefined {
-  // Names are short and ASCII: a loop is several times faster than the decoder's call.
+  // Names are short and ASCII: a loop is several times faster than the decoder.
   if (bytes.byteLength < 64) {
     let text = "";
     let index = 0;
@@ -124,7 +122,7 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 const damaged = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
 
-/** A field that would end behind the message that it is in. */
+/** A field ends beyond its message. */
 export class PastEnd extends PithError {
   readonly number: number;
   readonly end: number;

@@ -1,4 +1,4 @@
-/** Writing tensors: TensorProto. What came from a file unchanged is copied as it stands there; all else is written as raw bytes. */
+/** Writes tensors (TensorProto): unchanged ones as they were stored, others as raw bytes. */
 import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
@@ -17,7 +17,7 @@ const {
   location: locationField,
 } = tensorFields;
 
-/** Where the elements of a tensor stand if not in the model's own file. */
+/** The location of a tensor's elements outside the model's file. */
 export interface ExternalPlace {
   readonly location: string;
   readonly offset: number;

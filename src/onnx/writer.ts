@@ -1,14 +1,11 @@
 /**
- * Writing protobuf messages whose large parts are not in memory.
- *
- * A message is built as pieces: bytes in hand, ranges of a source, and blocks that are produced when their turn comes. The size of each
- * is known beforehand, since a message stands behind its own length. Fields are written in ascending order of their numbers, as
- * protobuf's own serializers do; carried fields (read but not understood) take their place in that order.
+ * Writes protobuf messages whose large parts are not in memory, as pieces of known size: bytes, ranges of a source, and blocks produced on demand.
+ * Fields are in ascending order, as protobuf's serializers write them; carried fields keep their place in that order.
  */
 import type { StoredBytes } from "../tensor/types.ts";
 import { type Field, splitFields } from "./fields.ts";
 
-/** Bytes that are made when they are written: exactly `size`, at once or block after block. */
+/** Bytes that are produced when they are written: exactly `size`, at once or in blocks. */
 export interface Produced {
   readonly size: number;
   produce(): Promise<Uint8Array>;
@@ -24,7 +21,7 @@ export function sizeOf(piece: Piece): number {
 
 const utf8 = new TextEncoder();
 
-/** Shorter byte arrays are copied together, longer ones stay pieces of their own. */
+/** Shorter byte arrays are copied together, longer ones stay separate pieces. */
 const copyBelow = 1024;
 
 export class Writer {
@@ -35,13 +32,13 @@ export class Writer {
   readonly #carried: readonly Field[];
   #nextCarried = 0;
 
-  /** `carried`: fields in wire format; those with a number that the caller writes himself are left out. */
+  /** `carried`: fields in wire format, except those whose number the caller writes. */
   constructor(carried?: Uint8Array, room = 128) {
     this.#buffer = new Uint8Array(room);
     this.#carried = carried === undefined ? [] : splitFields(carried).sort((a, b) => a.number - b.number);
   }
 
-  /** An int64, or an int32 or enum (negative ones take 10 bytes, as protobuf wants it). */
+  /** Writes an int64, int32 or enum (protobuf writes negative ones with 10 bytes). */
   integer(number: number, value: number | bigint): void {
     this.#tag(number, 0);
     this.#varint(value);
@@ -71,7 +68,7 @@ export class Writer {
     this.piece(number, value);
   }
 
-  /** A field with a length, from one piece. */
+  /** Writes a length-delimited field from one piece. */
   piece(number: number, piece: Piece): void {
     this.#tag(number, 2);
     this.#varint(sizeOf(piece));
@@ -87,7 +84,7 @@ export class Writer {
     for (const piece of pieces) this.#append(piece);
   }
 
-  /** A field (or run of fields) as it stands in a file, tag included. */
+  /** Writes a field (or run of fields) with its tag unchanged. */
   field(number: number, piece: Piece): void {
     this.#carry(number);
     this.#append(piece);
@@ -103,7 +100,7 @@ export class Writer {
     return this.#size + this.#length;
   }
 
-  /** Writes the carried fields that come before this number, drops those of the same. */
+  /** Writes the carried fields before this number; drops those with the same number. */
   #carry(number: number): void {
     for (;;) {
       const next = this.#carried[this.#nextCarried];
@@ -165,12 +162,12 @@ export class Writer {
   }
 }
 
-/** Chunks are about this long: long enough for the disk, short enough for memory. */
+/** The approximate chunk size: efficient for the disk, small in memory. */
 const chunkBytes = 2 ** 20;
 
 /**
- * The bytes of pieces, in chunks. At most a few megabytes are in memory at a time, apart from blocks that are produced.
- * Chunks may share memory with the pieces: they are for reading.
+ * Yields the bytes of pieces in chunks. Besides produced blocks, at most a few megabytes are in memory. Chunks can share memory with pieces:
+ * read-only.
  */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
@@ -197,7 +194,7 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-/** Pieces with what had to be produced; ranges stay where they are: the writer of a file copies them as suits it. */
+/** Yields pieces with produced blocks resolved; ranges stay, because the file writer copies them efficiently. */
 export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {
