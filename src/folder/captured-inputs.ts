@@ -1,7 +1,4 @@
-/**
- * The inputs that each model of a folder receives while the originals continue texts together. They are samples for a search of that model alone, with its own
- * outputs as labels. The engine records them, so nothing has to be known of the model.
- */
+/** Records the inputs of each model while the originals continue texts jointly. They are samples for a search of that model alone. */
 import type { Engine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
@@ -13,19 +10,19 @@ import { generate, generatorOf } from "./generate.ts";
 import type { Module } from "./run.ts";
 import { othersOf } from "./text-search.ts";
 
-/** Samples of a model, and inputs that are the same for all of them. */
+/** Samples of a model, and inputs that are equal for all. */
 export interface CapturedInputs {
   readonly samples: Batch;
   readonly fixed: Batch;
 }
 
-/** Of the samples of a model: caches are large. */
+/** Maximum bytes of a model's samples: caches are large. */
 const mostBytes = 2 ** 26;
 
 /**
- * Of each model by its name the run with the most numbers, of all texts at once: of a decoder with a cache the last.
- * @param texts those that all results together are judged by, which are left out, and then others.
- * @returns undefined where the models do not continue texts.
+ * Returns for each model the run with the most input values, joined over the texts; for a decoder with a cache that is the last run.
+ * @param texts those that evaluate the results, which are left out, followed by others.
+ * @returns undefined if the models do not continue texts.
  */
 export async function capturedInputs(
   folder: string,
@@ -51,7 +48,7 @@ export async function capturedInputs(
   }
 }
 
-/** Runs what the engine does, and keeps the largest feeds of each model. */
+/** Wraps an engine to keep the largest inputs of each model. */
 function watched(engine: Engine, models: ReadonlyMap<string, Model>, largest: Map<string, Batch>): Engine {
   return {
     async load(model, options) {

@@ -1,4 +1,4 @@
-/** README.md of a folder: what its files weigh and how near they are to the originals, in a section of its own between marks. */
+/** Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
 import { clause } from "../errors.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import type { Purpose } from "../recipe/objective.ts";
@@ -12,27 +12,27 @@ const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
 const end = "<!-- /pith -->";
 
 export interface Card {
-  /** The name of the folder, by which programs call it. */
+  /** Name of the folder. */
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
   /** Bytes of the originals with their weights, by file. */
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
-  /** What is used unless the user says otherwise: the first of those asked for that passes its check; undefined where that differs between modules. */
+  /** Default dtype: the first requested one that passes its check; undefined if modules differ. */
   readonly chosen: DtypeName | "fp32" | undefined;
-  /** What a user called to make it: `pith compress`. */
+  /** The user's command: `pith compress`. */
   readonly madeWith: string | undefined;
-  /** Why transformers.js does not run the folder, where it does not. */
+  /** Why transformers.js cannot run the folder. */
   readonly fails: string | undefined;
-  /** Where only the best of each module is left: the variants that were tried. */
+  /** Variants that were tried, if only the best of each module was kept. */
   readonly tried: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
-/** A text with the section: in the place of an older one, or at its end. */
+/** Replaces an older section, or appends it. */
 export function withCard(before: string, card: Card): string {
   const section = `${begin}\n${sectionOf(card)}\n${end}`;
-  // The last mark and what ends it: an author who lost one of a pair keeps the text around it.
+  // Uses the last begin mark and the end mark after it, so that an unpaired mark does not remove the author's text.
   const start = before.lastIndexOf(begin);
   const stop = before.indexOf(end, start);
   if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
@@ -41,7 +41,7 @@ export function withCard(before: string, card: Card): string {
     : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-/** What the Hub reads of a card, as far as config.json says it: neither licence nor origin. */
+/** Metadata for the Hub from config.json; license and origin are unknown. */
 function metadataOf({ config }: Card): string {
   const task = taskOf(config);
   const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
@@ -90,10 +90,9 @@ ${table}
 ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
-/** Of a folder without a variant of Pith's; an author's may be there. */
+/** For a folder without variants from Pith; others may exist. */
 export const noneText = "No variant was written: use the originals.";
 
-/** Which file is for what. */
 function adviceOf(
   found: readonly Records[string][],
   modules: number,
@@ -104,7 +103,7 @@ function adviceOf(
   if (tried === undefined) {
     const bytesOf = (dtype: FileDtype): readonly number[] =>
       found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
-    // Only a dtype that every model has can be named for all.
+    // Only a dtype that every model has can be recommended.
     const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
     const [smallest] = whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
     const said = [
@@ -132,7 +131,7 @@ function adviceOf(
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {
     const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
-    // What continues texts gives no vectors.
+    // Text generators do not return vectors.
     const stored = varying.some(({ together }) => together?.tokens === undefined);
     const other = stored ? ": for vectors that are stored take another" : "";
     lines.push(`What ${names} answers depends on the other samples of a batch${other}.`);
@@ -140,7 +139,6 @@ function adviceOf(
   return lines.map((line) => `- ${line}\n`).join("");
 }
 
-/** The fastest of those that were timed, where there are several. */
 function fastestOf(found: readonly Records[string][]): string {
   const timed = found.flatMap(({ dtype, speeds: [first] = [] }) => (first === undefined ? [] : { dtype, ...first }));
   const [fastest] = timed.sort((a, b) => b.factor - a.factor);

@@ -1,4 +1,4 @@
-/** What a folder tells its readers: the record of what was made, config.json for the loader, the card for people. */
+/** Writes a folder's descriptions: the record, config.json for the loader, and the card for people. */
 
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
 import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../data/own-files.ts";
@@ -14,12 +14,11 @@ import { type FolderRun, fileOf } from "./run.ts";
 export const configName = "config.json";
 export const cardName = "README.md";
 
-/** Writes all of them at once. */
 export async function describe(run: FolderRun): Promise<void> {
   const { folder, out, asked, modules, records, options } = run;
   const { keepSmallest = false, purpose } = options;
   const chunks = chunksOf(await listFolder(joinPath(out, "onnx")));
-  // What is searched is fp32 by its name.
+  // A search result is named fp32.
   const chosen = new Map(
     modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
   );
@@ -45,7 +44,7 @@ export async function describe(run: FolderRun): Promise<void> {
   };
   const told = configured(config, source, { chunks, chosen, keepSmallest });
   const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
-  // Where an author's says all of it, it stays as he has formatted it.
+  // A user's config.json with the same content keeps its formatting.
   const isSaid = ofConfig.isAuthored && jsonText(told) === jsonText(config);
   const isWanted = (Object.keys(told).length > 0 || isThere) && !isSaid;
   const readme = withCard((await textAt(ofCard.path)) ?? "", card);
@@ -70,11 +69,11 @@ export async function originalBytes(folder: string, bases: readonly string[]): P
 interface Base {
   readonly name: string;
   readonly path: string;
-  /** Its author has changed it where it is written. */
+  /** The user changed the output file. */
   readonly isAuthored: boolean;
 }
 
-/** The file that Pith's part goes into: that of the output folder where an author has changed it, else that of the source. */
+/** Returns the file to extend: the one in the output folder if the user changed it, else the one of the source. */
 export async function baseOf(run: FolderRun, name: string): Promise<Base> {
   const { folder, out, inPlace, said, context, written } = run;
   const changed = inPlace || (await isAuthored(out, name, written));
@@ -92,25 +91,25 @@ async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly tex
   const [own, merged]: [NewFile[], NewFile[]] = [[], []];
   for (const { name, text, isAuthored } of texts)
     (isAuthored ? merged : own).push(await fileOfBytes(name, bytesOfText(text)));
-  // A text with an author's words is his: the next run keeps them as well.
+  // A file with the user's text counts as the user's, so the next run keeps it too.
   for (const { path } of merged) written.delete(path);
   const { writes } = await planWrites(out, own, written);
   await writeRecorded(run, [...writes, ...merged]);
 }
 
-/** Writes files, and before them what the record says of the folder. */
+/** Writes the record before the files. */
 export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { out, others, records, written } = run;
   return writeOwned(joinPath(out, recordName), { ...others, files: inOrder(records) }, written, files);
 }
 
-/** A folder's own name, of "." and ".." too. */
+/** Resolves "." and "..". */
 async function nameOf(folder: string): Promise<string> {
   const name = fileNameOf(folder);
   return /^\.{0,2}$/.test(name) ? fileNameOf(await realPath(folder)) : name;
 }
 
-/** In the order in which dtypes are listed, whichever was made first. */
+/** Orders records as dtypes are listed. */
 function inOrder(records: FolderRun["records"]): Records {
   const order: readonly string[] = dtypeNames;
   const place = ({ dtype }: Records[string]): number => order.indexOf(dtype);

@@ -1,4 +1,4 @@
-/** A variant of all models of a folder together: what its user gets of it, beside what the originals give. */
+/** Compares all models of a folder in one variant with the originals, end to end. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import type { Dataset } from "../data/index.ts";
@@ -21,7 +21,7 @@ import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
 import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
 
-/** How near answers are to the original's: a figure; on samples its difference from the original's, and the interval of that. */
+/** Similarity of outputs: a metric value; on samples also its difference from the original's, with its interval. */
 export const nearness = v.object({
   metric: v.string(),
   unit: v.picklist(["share", "dB", "nats", ""]),
@@ -35,7 +35,7 @@ export const nearness = v.object({
 
 export type Nearness = v.InferOutput<typeof nearness>;
 
-/** @returns undefined where the figure is no number, which no record could hold. */
+/** @returns undefined for a value that is not finite, which a record cannot contain. */
 export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
   const { value: moved, low, high, count: samples, confidence } = difference;
   if (!Number.isFinite(candidate.value) || !Number.isFinite(moved)) return undefined;
@@ -44,42 +44,42 @@ export function comparedNearness({ metric, unit, candidate, difference }: Compar
 }
 
 export const endToEnd = v.object({
-  /** Of a model that answers at once. */
+  /** For a model without generation. */
   answers: v.optional(nearness),
-  /** Of a text's tokens, each found after those of the original: how many, and how many of them are the original's. */
+  /** Number of generated tokens, each after the original's tokens, and of equal ones. */
   tokens: v.optional(v.number()),
   same: v.optional(v.number()),
-  /** Share of tokens that are the same alone and in a padded batch, or the cosine of the worst answer alone to that in a batch. */
+  /** Share of tokens that are equal alone and in a padded batch, or the lowest cosine between outputs alone and in a batch. */
   batch: v.optional(v.number()),
-  /** The largest relative error of an answer alone against that in a batch; 0 if rounding explains it. */
+  /** Largest relative error of an output alone against the one in a batch; 0 if floating-point rounding explains it. */
   batchApart: v.optional(v.number()),
-  /** How many samples that is of: of embeddings. */
+  /** Number of samples, for embeddings. */
   batchSamples: v.optional(v.number()),
-  /** Where tokens are lost, which layer of the decoder is to blame first, as a sentence. */
+  /** Sentence about the decoder layer with the largest error, if tokens are lost. */
   blamed: v.optional(v.string()),
 });
 
 export type EndToEnd = v.InferOutput<typeof endToEnd>;
 
 export interface EndToEndOptions {
-  /** For models that continue texts. */
+  /** For text generators. */
   readonly tokenizer: TextTokenizer | undefined;
   readonly texts: readonly string[];
-  /** The token that decoders behind encoders begin with (`decoder_start_token_id`). */
+  /** First token of decoders after encoders (`decoder_start_token_id`). */
   readonly begin?: number | undefined;
-  /** For a model that answers at once, and what its answers are held against the original's by. */
+  /** For a model without generation, with the metric that compares its outputs. */
   readonly samples: Dataset | undefined;
   readonly metric?: Metric | undefined;
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** So many of the first texts are tried. */
+/** Number of texts that evaluate. */
 export const mostTexts = 8;
 const mostTokens = 48;
 export const steps = 24;
 
-/** Runs originals and results, by the names of their files without suffix. @throws PithError as `generate` and `batchInvariance` do. */
+/** Keys are file names without suffix. @throws PithError as `generate` and `batchInvariance` do. */
 export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
@@ -125,7 +125,6 @@ export const promptsOf = (
 ): readonly (readonly number[])[] =>
   texts.slice(0, most).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
 
-/** What follows each prompt, one after the other. */
 export async function continueEach(
   engine: Engine,
   models: Generator,
@@ -140,14 +139,14 @@ export async function continueEach(
   return found;
 }
 
-/** Why a variant is no longer the same function: fewer than half of the tokens are the original's, beyond chance. */
+/** Returns why a variant is lost: significantly fewer than half of the tokens equal the original's. */
 export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
   const first = blamed === undefined ? "" : ` ${blamed}.`;
   return `Only ${same} of ${tokens} generated tokens equal the original's.${first}`;
 }
 
-/** The share of tokens that are the original's, of what continues texts. */
+/** Share of tokens that equal the original's, for text generators. */
 export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
   if (tokens === 0) return undefined;
   const { value, low, high, confidence } = wilson(same, tokens);
@@ -155,11 +154,10 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
   return { metric: "tokens", unit: "share", value, samples: tokens, ...moved };
 }
 
-/** What `batchText` says. */
 export const batchNote =
   "Same in batch: random samples, run alone and in a padded batch. If the outputs differ, the value is the lowest cosine; for generated texts, the share of equal tokens.";
 
-/** "yes, of 64" samples, "nearly (0.5 % apart at most, of 64)", "no (0.9942 of 64)"; of texts "no (98.9 % of 192)" tokens. */
+/** "yes, of 64" samples, "nearly (0.5 % apart at most, of 64)", "no (0.9942 of 64)"; for texts "no (98.9 % of 192)" tokens. */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {
   if (batch === undefined) return "";
   if (batch >= sameDirection)
@@ -169,14 +167,14 @@ export function batchText({ batch, batchApart = 0, tokens, batchSamples = tokens
   return `no (${tokens === undefined ? cosineText(batch) : percent(batch)} of ${batchSamples})`;
 }
 
-/** A module of a folder: its original, and what is to be used of it, which is the original where there is no variant. */
+/** `result` is the original if there is no variant. */
 export interface ModulePaths {
   readonly base: string;
   readonly original: string;
   readonly result: string;
 }
 
-/** The variant of all models that continue texts. */
+/** Compares a variant of all models that continue texts. */
 export async function textsTogether(
   folder: string,
   modules: readonly ModulePaths[],
@@ -189,7 +187,6 @@ export async function textsTogether(
   return compareEndToEnd(engine, originals, results, { ...reading, texts, samples, metric, seed, signal });
 }
 
-/** The models, and how their texts are read. */
 export async function openTogether(folder: string, modules: readonly ModulePaths[]) {
   const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
     new Map(await Promise.all(modules.map(async (one) => [one.base, await open(one[which])] as const)));

@@ -1,5 +1,5 @@
 /**
- * Texts continued by the models of a folder as transformers.js does it: the most likely token, and again, with a cache of what was computed.
+ * Continues texts like transformers.js: greedy decoding with a cache.
  *
  *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ the largest of the last position
  *     text ──(encoder_model)──▶   ▲ past_key_values.* ◀── present.*
@@ -10,14 +10,13 @@ import type { Model } from "../graph/model.ts";
 import { fromNumbers, toFloat64 } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
-/** What continues a text. */
 export interface Generator {
   readonly decoder: Model;
   readonly encoder: Model | undefined;
   readonly embed: Model | undefined;
 }
 
-/** The models that continue a text among those of a folder, by the names of their files; undefined where they do something else. */
+/** Finds the text generator among the models of a folder, by file name; undefined if there is none. */
 export function generatorOf(models: ReadonlyMap<string, Model>): Generator | undefined {
   const decoder = models.get("decoder_model_merged") ?? models.get("model");
   if (decoder?.graph.feeds.some(({ name }) => isPast(name)) !== true) return undefined;
@@ -28,13 +27,13 @@ const isPast = (name: string): boolean => name.startsWith("past_");
 const presentOf = (past: string): string => past.replace(/^past_key_values/, "present").replace(/^past_/, "present_");
 
 export interface GenerateOptions {
-  /** Tokens to find after each prompt. */
+  /** Tokens to generate per prompt. */
   readonly steps: number;
-  /** What shorter prompts are filled with, on their left. */
+  /** Left padding of shorter prompts. */
   readonly padding: number;
-  /** The token that a decoder behind an encoder begins with. */
+  /** First token of a decoder after an encoder. */
   readonly begin: number;
-  /** The tokens to go on with, in place of those found. */
+  /** Tokens that replace the generated ones (teacher forcing). */
   readonly forced?: readonly (readonly number[])[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -42,8 +41,8 @@ export interface GenerateOptions {
 type Rows = readonly (readonly number[])[];
 
 /**
- * The most likely token after each prompt, and after each token that followed: prompts × steps.
- * @throws PithError E_UNSUPPORTED for a model with an input that no text gives, E_STOPPED on the signal.
+ * Returns the most likely token after each prompt and each following token: prompts × steps.
+ * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
  */
 export async function generate(
   engine: Engine,
@@ -114,7 +113,7 @@ export async function generate(
   }
 }
 
-/** Counted from the first token that is no padding. */
+/** Counts from the first token that is not padding. */
 function positionsOf(mask: readonly number[]): readonly number[] {
   let count = 0;
   return mask.map((one) => {
@@ -123,7 +122,7 @@ function positionsOf(mask: readonly number[]): readonly number[] {
   });
 }
 
-/** Those inputs of a model that rows of integers and other values give. @throws PithError E_UNSUPPORTED, unless only `some` are wanted. */
+/** @throws PithError E_UNSUPPORTED for an input without a value, unless `some` is set. */
 function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = false, others: Batch = {}): Batch {
   const feeds: Record<string, Dense> = {};
   for (const { name, type } of model.graph.feeds) {
@@ -141,7 +140,7 @@ function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = fals
   return feeds;
 }
 
-/** The cache before the first token: along axes of no fixed size but the first it is empty. */
+/** The cache before the first token is empty along symbolic axes except the first. */
 function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   const states: Record<string, Dense> = {};
   for (const { name, type } of decoder.graph.feeds) {
@@ -154,7 +153,7 @@ function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   return states;
 }
 
-/** What was computed of an encoder's text is computed once: afterwards merged decoders return nothing for it. */
+/** The encoder's cache is computed once: merged decoders return nothing for it later. */
 function nextStates(states: Record<string, Dense>, outputs: Batch, step: number): Record<string, Dense> {
   return Object.fromEntries(
     Object.entries(states).map(([name, before]) => {

@@ -1,9 +1,9 @@
-/** What config.json tells transformers.js of the files of a model. */
+/** The settings for transformers.js in config.json. */
 import { isObject, type PlainObject } from "../data/plain-object.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
 import { chunksOf } from "./layout.ts";
 
-/** A module as its session is called: "model" is the first of these that a folder without `model.onnx` has. */
+/** Returns session names that differ from file names: without `model.onnx`, the first of these files is "model". */
 export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
   const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
     bases.includes(base),
@@ -14,22 +14,21 @@ export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, strin
 }
 
 interface LoaderFiles {
-  /** Files of weights of each ONNX file, 0 for those that have none. */
+  /** Number of external data files of each ONNX file. */
   readonly chunks: ReadonlyMap<string, number>;
-  /** The variant to be used of each module. */
+  /** Default variant of each module. */
   readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
-  /** There are no other variants: the loader is told of a single module's, too. */
+  /** There are no other variants, so the dtype is written for a single module too. */
   readonly keepSmallest: boolean;
 }
 
 const loaderKey = "transformers.js_config";
 
 /**
- * config.json with what the loader has to know: which dtype of which module, where there are several modules, under the name of the file
- * (which the loader reads) and that of the session (which its registry reads); and how many files of weights each model has. Its map goes by
- * full file names, because a name without suffix would hold for all variants. Both are added to what config.json of the source says of them,
- * but a dtype whose file is not there gives way to the one that is used: the loader would not find it. What is said for a device takes the
- * place of what is said for all.
+ * Adds the loader's settings to config.json: the dtype per module, by file name (for the loader) and session name (for its registry), and the number
+ * of external data files. These use full file names, because a name without suffix would apply to all variants.
+ *
+ * Existing settings of the source are kept, except dtypes whose file is missing. Settings for a device override those for all.
  */
 export function configured(
   config: PlainObject,
@@ -74,7 +73,7 @@ export function configured(
 }
 
 /**
- * config.json of a folder that has originals and no variants.
+ * Returns config.json for a folder that has originals and no variants.
  * @param names of the files in its `onnx/`.
  */
 export function configuredAlone(config: PlainObject, bases: readonly string[], names: readonly string[]): PlainObject {
@@ -82,7 +81,7 @@ export function configuredAlone(config: PlainObject, bases: readonly string[], n
   return configured(config, config, { chunks: chunksOf(names), chosen, keepSmallest: false });
 }
 
-/** Undefined of what is no name of a dtype: "auto". */
+/** Undefined for other names: "auto". */
 function suffixOf(name: unknown): string | undefined {
   return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
 }

@@ -1,4 +1,4 @@
-/** transformers.js itself on the files of a folder: whether it loads and runs a variant, and how near its answers are to those with the originals. */
+/** Checks with transformers.js whether it loads and runs a variant, and how similar its outputs are to the originals'. */
 import * as v from "valibot";
 import { clause, Miss } from "../errors.ts";
 import { decibels } from "../evaluate/difference.ts";
@@ -8,37 +8,37 @@ import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcome = v.object({
-  /** "unused": the class of the model loads other files. "fails": the folder is not loaded, with its originals neither. */
+  /** "unused": the model's class loads other files. "fails": not even the originals load. */
   outcome: v.picklist(["runs", "loads", "not tried", "unused", "fails"]),
-  /** Of transformers.js. */
+  /** Version of transformers.js. */
   version: v.optional(v.string()),
   /** Why it does not run. */
   reason: v.optional(v.string()),
-  /** In decibels, of the output that differs most; not where nothing differs. Of what continues texts: of the first token's scores. */
+  /** In decibels, for the output that differs most; absent if nothing differs. For text generators, of the first token's scores. */
   signalToNoise: v.optional(v.number()),
-  /** Of what continues texts: its tokens, each found after those that the originals gave, and how many are the same. */
+  /** For text generators: number of tokens, each after the originals' tokens, and of equal ones. */
   tokens: v.optional(v.number()),
   same: v.optional(v.number()),
 });
 
 export type LoaderOutcome = v.InferOutput<typeof loaderOutcome>;
 
-/** The dtype of each module, by the name of its file. What is searched lies where its original did: to the loader it is fp32. */
+/** Dtype by module file name. A search result replaces its original, so the loader sees it as fp32. */
 export type ModuleDtypes = Readonly<Record<string, DtypeName | "searched" | "fp32">>;
 
 export interface LoaderAnswer {
   readonly outputs: Readonly<Record<string, Float32Array>>;
-  /** Of what continues texts. */
+  /** For text generators. */
   readonly tokens: readonly number[];
 }
 
-/** What went wrong where: no class for the model, its files, what makes its inputs, nothing to make them of, its run. */
+/** The failing part: no class for the model, loading, preprocessing, no suitable inputs, or running. */
 interface Failure {
   readonly failed: "class" | "load" | "prepare" | "feed" | "run";
   readonly reason: string;
 }
 
-/** `sessions` are the models that the class loads, as it calls them, and `ran` those that it ran. */
+/** `sessions` are the models that the class loads, by its names; `ran` those that it ran. */
 export type LoaderAnswers =
   | {
       readonly answers: readonly LoaderAnswer[];
@@ -49,21 +49,20 @@ export type LoaderAnswers =
 
 export interface Loader {
   readonly version: string;
-  /** The inputs are the user's: what loses them is refused, not only said. */
+  /** The inputs are the user's, so a loss rejects the variant. */
   readonly judges: boolean;
   /** The originals are small enough to be loaded as well. */
   readonly compares: boolean;
-  /** Loads and runs these files, of fp32 alone those of the folder that came in. `forced`: for each input, tokens to continue with in place of the model's own (teacher forcing). */
+  /** Loads and runs these files; for fp32 those of the input folder. `forced`: tokens per input that replace the generated ones (teacher forcing). */
   ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
 }
 
-/** Below so many decibels less than half of what the originals say is left. */
+/** Less than half of the original's output power is explained below this. */
 const leastDecibels = 10 * Math.log10(2);
 
-/** Of each module that is not as it was: what is told of it, or why it is refused. */
+/** By changed module: the outcome, or why it is rejected. */
 type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
 
-/** @returns what tells whether a variant runs. */
 export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
   if (loader instanceof Miss)
     return (dtypes) => Promise.resolve(ofEach(dtypes, { outcome: "not tried", reason: loader.reason }));
@@ -83,7 +82,7 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     if ("failed" in after) {
       const { failed, reason } = after;
       if (failed === "feed") return ofEach(dtypes, { outcome: "loads", version, reason });
-      // Of originals that are not loaded beside it, it is asked only now whether they run.
+      // Large originals are tried only if the variant fails.
       const alone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
       if ("failed" in alone && alone.failed !== "feed") return unable(alone);
       const found = await blamed(loader, dtypes, after);
@@ -116,11 +115,11 @@ function refusal({ version }: Loader, { failed, reason }: Failure): string {
   return `transformers.js ${version} does not ${failed} it: ${reason}`;
 }
 
-/** What is told of variants of which the originals do not run. */
+/** The outcome for variants whose originals do not run. */
 function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
   const name = `transformers.js ${version}`;
   if (failed === "class") return { outcome: "not tried", reason };
-  // What it is fed here may not be what the model takes.
+  // The inputs may be unsuitable for the model.
   if (failed === "run") return { outcome: "not tried", reason: `it does not run the original: ${reason}` };
   const cannot = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
   return { outcome: "fails", reason: `${name} does not ${cannot}: ${reason}` };
@@ -133,7 +132,7 @@ function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (ba
   return `${files(unused, "*.onnx")}: transformers.js loads ${files(used, ".onnx")} for this model, not these`;
 }
 
-/** Of several modules those that fail with the others as they were. */
+/** Finds the modules that fail with original versions of the others. */
 async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
   const changed = changedOf(dtypes);
   const found = new Map<string, { readonly refused: string }>();
@@ -146,7 +145,7 @@ async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): 
   return found;
 }
 
-/** The module that answers, of those that are not as they were. */
+/** Returns the changed module that predicts. */
 function mainOf(dtypes: ModuleDtypes): string {
   const changed = changedOf(dtypes).map(([base]) => base);
   return ["decoder_model_merged", "model"].find((base) => changed.includes(base)) ?? changed[0] ?? "";
@@ -154,7 +153,7 @@ function mainOf(dtypes: ModuleDtypes): string {
 
 type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
 
-/** @returns what is wrong, where answers cannot be compared. */
+/** @returns a sentence if outputs cannot be compared. */
 function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
   const powers = new Map<string, { signal: number; noise: number }>();
   let [tokens, same] = [0, 0];
@@ -190,14 +189,13 @@ function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
   return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
 }
 
-/** "31.2 dB", "97.4 % of 192": how near its answers are to those with the originals, in a cell. */
+/** "31.2 dB", "97.4 % of 192" */
 export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: LoaderOutcome): string {
   if (outcome !== "runs") return outcome === "loads" ? outcome : "";
   if (tokens > 0) return `${percent(same / tokens)} of ${tokens}`;
   return signalToNoise === undefined ? "runs" : figure("dB", signalToNoise);
 }
 
-/** What such cells mean, or why there is no figure. */
 export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
   if (outcome === "unused" || outcome === "fails") return `${clause(reason)}.`;

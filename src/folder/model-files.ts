@@ -1,4 +1,4 @@
-/** The files of a model in a folder, its own and those of its weights: which they are, whose they are, and whether they are whole. */
+/** The files of a model in a folder: their names, authorship, and integrity. */
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { fileHash } from "../data/file-hash.ts";
 import { type FileHashes, isAuthored } from "../data/own-files.ts";
@@ -10,15 +10,15 @@ import { parseDataName, removeUnread } from "../onnx/data-files.ts";
 import { open } from "../onnx/index.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 
-/** Whether a path in a folder is a model's, or a file's of its weights. */
+/** Whether a path is the model's file or one of its external data files. */
 export function isOf(file: string, path: string): boolean {
   const data = parseDataName(path);
   return path === file || (data?.model === file && data.final === path);
 }
 
 /**
- * The first of a variant's files that Pith did not write, or that was changed since: it stays. What cannot be read is what is left of a model; one of
- * which nothing is recorded, with nodes that Pith wrote, was made by a process that was killed before it recorded it.
+ * Returns the first of a variant's files that the user wrote or changed, which is kept. Unreadable files are remains of a model; an unrecorded model
+ * with Pith's nodes was written by a process that was killed.
  */
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const there = await filesOf(out, file);
@@ -30,7 +30,7 @@ export async function authoredModel(out: string, file: string, written: FileHash
   return !written.has(file) && model !== undefined && isPiths(model) ? undefined : changed;
 }
 
-/** Undefined where it needs what Pith does not know. @returns Miss where it is no model, or not all of one. */
+/** Undefined if the model is valid but unsupported. @returns Miss if it is invalid or incomplete. */
 export async function modelIn(path: string): Promise<Model | Miss | undefined> {
   try {
     return await open(path);
@@ -42,13 +42,12 @@ export async function modelIn(path: string): Promise<Model | Miss | undefined> {
 
 const isPiths = ({ graph }: Model): boolean => [...allNodes(graph)].some(({ metadata }) => metadata.has(passKey));
 
-/** A model and its weights, as far as they are there. */
 async function filesOf(out: string, file: string): Promise<readonly string[]> {
   const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
   return names.map((name) => `onnx/${name}`).filter((path) => isOf(file, path));
 }
 
-/** The names of the files in which a model has its weights beside its own. */
+/** Names of external data files. */
 export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   const used = new Set<string>();
   for (const { tensor } of allValues(graph))
@@ -57,8 +56,8 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
 }
 
 /**
- * The hashes of a model and its weights; what else lies under their names, and no model reads, goes. @throws PithError E_FILE if weights have
- * names that transformers.js does not look for, E_OPTION if there are too many of them.
+ * Hashes a model and its external data, and removes data files that it does not read. @throws PithError E_FILE if external data has a name that
+ * transformers.js does not look for, E_OPTION if there are too many files.
  */
 export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
@@ -82,14 +81,14 @@ export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   return new Map(await Promise.all(hashes));
 }
 
-/** Removes a file and its weights: what does not hold must not be loaded. */
+/** Removes a model and its external data. */
 export async function removeModel(out: string, file: string): Promise<void> {
   const data = (await filesOf(out, file)).filter((one) => one !== file).map(fileNameOf);
   await removeFile(joinPath(out, file));
   await removeUnread(joinPath(out, file), data);
 }
 
-/** Whether a model and its weights are there as Pith wrote them. */
+/** Whether a model and its external data are as Pith wrote them. */
 export async function isWhole(out: string, file: string, written: FileHashes): Promise<boolean> {
   const paths = [...written.keys()].filter((path) => isOf(file, path));
   for (const path of paths)

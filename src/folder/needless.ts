@@ -1,4 +1,4 @@
-/** Repaired files that are not worth having: as large as one of more bits, which is nearer to its original. */
+/** Removes redundant repaired files: as large as a higher-precision variant that is more accurate. */
 import { clause } from "../errors.ts";
 import { bytes } from "../evaluate/numbers.ts";
 import { dtypeBits, dtypeNames } from "../quantize/dtypes.ts";
@@ -7,13 +7,10 @@ import { isWhole } from "./model-files.ts";
 import { refuse } from "./outcomes.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 
-/**
- * The speed relative to the original from which a file of a folder counts as no slower, a dtype or the result of a search: 1.25 times its processor time. Processor
- * times of one and the same network were measured as 0.85 to 1.15 of each other.
- */
+/** Relative speed from which a file counts as equally fast: 1.25 times the original's processor time. One network measured 0.85 to 1.15 of itself. */
 export const leastSpeed = 0.8;
 
-/** Leaves out what was repaired, is no smaller than the same module in a milder dtype, and takes about as much time or more. */
+/** Removes repaired files that are neither smaller nor faster than a higher-precision dtype of the same module. */
 export async function dropNeedless(run: FolderRun): Promise<void> {
   const { modules, asked, records, out, written } = run;
   let isLess = false;

@@ -1,14 +1,14 @@
-/** Files beside the models without which transformers.js does not run a folder. */
+/** Files that transformers.js needs to run a folder. */
 import { enumerated } from "../errors.ts";
 
-/** What makes a model's inputs, by the inputs. */
+/** Input names and the files that preprocessing needs for them. */
 const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
   { inputs: ["input_ids"], files: ["tokenizer.json", "tokenizer_config.json"] },
   { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
 ];
 
 /**
- * What is missing, in a sentence without its full stop; undefined where nothing is.
+ * Returns a sentence without its period about missing files; undefined if there are none.
  * @param inputs of all models of the folder.
  */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {

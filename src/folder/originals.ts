@@ -1,4 +1,4 @@
-/** The models of a folder that variants are made of, and the copies of them and of what lies beside them. */
+/** Finds the original models of a folder, and copies them with their other files. */
 import {
   fileKind,
   fileNameOf,
@@ -29,9 +29,9 @@ const mostNamed = 6;
 
 export interface Originals {
   readonly modules: readonly Module[];
-  /** Names of the inputs of all of them. */
+  /** Names of the inputs of all models. */
   readonly inputs: readonly string[];
-  /** What is copied beside them, and they themselves. */
+  /** The models and the files to copy with them. */
   readonly copies: readonly NewFile[];
 }
 
@@ -53,12 +53,10 @@ export async function originalsIn(folder: string): Promise<Originals> {
   return { modules, inputs, copies };
 }
 
-/** A module and its weights, as they are copied. */
 export async function copiesOf(folder: string, { base, source }: Module): Promise<readonly NewFile[]> {
   return filesOf(folder, base, await open(source), await listFolder(joinPath(folder, "onnx")));
 }
 
-/** A module and its weights. */
 async function filesOf(folder: string, base: string, model: Model, names: readonly string[]): Promise<NewFile[]> {
   const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weightFilesOf(model)]);
   const files: NewFile[] = [];
@@ -67,9 +65,9 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 }
 
 /**
- * Copies the files beside a changed model into its new folder: the other models, tokenizer, configuration, license. Entries of config.json about quantized variants are
- * left out, because the new folder has none.
- * @param file the path of the model in both folders: "onnx/model.onnx", or "model.onnx", beside which other models are not copied.
+ * Copies the files next to a changed model into its new folder: other models, tokenizer, configuration, license. Settings for quantized variants in
+ * config.json are dropped, because the new folder has none.
+ * @param file the path of the model in both folders: "onnx/model.onnx", or "model.onnx", next to which other models are not copied.
  */
 export async function copyBeside(
   folder: string,
@@ -96,7 +94,7 @@ export async function copyBeside(
     if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
     const told = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, there);
     copies.push(await fileOfBytes(configName, bytesOfText(jsonText(told))));
-    // Of a result before this one, which had lost more layers or fewer.
+    // An earlier result may differ in the number of layers only.
     const earlier = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
     if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...told, ...layers }))
@@ -107,12 +105,12 @@ export async function copyBeside(
   for (const path of kept) log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
 }
 
-/** How many layers have a cache, which the loader makes for as many as config.json says. */
+/** The loader creates caches for the number of layers in config.json. */
 function cachedLayers({ graph }: Model): number {
   return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
 }
 
-/** Why a folder is none that transformers.js loads. */
+/** Explains why transformers.js cannot load a folder. */
 async function noModels(folder: string, names: readonly string[]): Promise<PithError> {
   const variants = names.filter((name) => name.endsWith(".onnx"));
   if (variants.length > 0)
@@ -144,7 +142,7 @@ async function copyOf(folder: string, path: string): Promise<NewFile> {
   return { path, hash: await fileHash(file), parts };
 }
 
-/** @throws PithError E_FILE for a file that a link has elsewhere: results are published, and it may be private. */
+/** @throws PithError E_FILE for a link that leads out of the folder: results are published, and the target may be private. */
 export async function requireInside(folder: string, path: string): Promise<void> {
   if (!(await leavesFolder(folder, path))) return;
   throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
@@ -152,7 +150,7 @@ export async function requireInside(folder: string, path: string): Promise<void>
   });
 }
 
-/** The files of a folder that links have elsewhere. They are not copied: results are published, and such files may be private. */
+/** Returns links that lead out of the folder; they are not copied, because results are published and targets may be private. */
 async function outerLinks(folder: string): Promise<readonly string[]> {
   const names: string[] = [];
   for (const name of await listFolder(folder)) {
@@ -165,7 +163,7 @@ async function outerLinks(folder: string): Promise<readonly string[]> {
 const outerLinksText = (folder: string, names: readonly string[]): string =>
   `not copied, because these links lead out of "${folder}": ${enumerated(names, mostNamed)}`;
 
-/** What is copied beside the models, but for config.json and README.md, which get a part of Pith's. */
+/** Excludes config.json and README.md, which Pith extends. */
 export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   const links = await outerLinks(folder);
@@ -176,7 +174,7 @@ export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   return files;
 }
 
-/** @throws PithError E_OPTION where another model is there, of which variants would be none of this one. */
+/** @throws PithError E_OPTION if another model is in the place of an original, because variants would not belong to it. */
 export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { folder, out, context, written } = run;
   const links = await outerLinks(folder);
@@ -186,7 +184,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
     const text = `not copied (transformers.js does not load it): ${enumerated(left, mostNamed)}`;
     context.log({ id: "left", text });
   }
-  // The result of a search stays where it is.
+  // The result of a search is kept.
   const searched = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
   const copied = files.filter(({ path }) => !searched.some((file) => isOf(file, path)));
   const { writes, kept } = await planWrites(out, copied, written);
@@ -208,7 +206,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   }
 }
 
-/** Puts the copy of an original back to where the result of a search was. */
+/** Replaces a search result by the original. */
 export async function restoreOriginal(run: FolderRun, module: Module): Promise<void> {
   const { folder, out, records, written } = run;
   records.delete(fileOf(module.base, "searched"));
@@ -216,7 +214,7 @@ export async function restoreOriginal(run: FolderRun, module: Module): Promise<v
   await writeRecorded(run, writes);
 }
 
-/** Which files are not copied: an author may expect them in the result. Hidden files and variants are none that he would. */
+/** Lists files that are not copied although the user may expect them; hidden files and variants are not expected. */
 async function leftIn(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
   const own = ["onnx", configName, cardName, recordName];
   const top = (await listFolder(folder)).filter((name) => !own.includes(name));

@@ -1,4 +1,4 @@
-/** What becomes of each file of a folder: made, found there, or refused; what is found of it is recorded. */
+/** Makes, finds or rejects each file of a folder, and records the outcome. */
 import { joinPath } from "#platform";
 import { textHash } from "../data/file-hash.ts";
 import { keptText } from "../data/own-files.ts";
@@ -13,14 +13,11 @@ import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
 const usualFileBytes = 2e9;
-/** What concerns the whole run, not one file. */
+/** Errors that concern the whole run instead of one file. */
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
 export const endsRun = ({ code }: PithError): boolean => ends.includes(code);
 
-/**
- * Makes one file, or finds it there, or refuses it.
- * @param together as of `Variant`.
- */
+/** @param together as in `Variant`. */
 export async function makeFile(
   run: FolderRun,
   { base, source, hash }: Module,
@@ -36,7 +33,7 @@ export async function makeFile(
   const madeFrom = await sourcesHash(run, hash, settings);
   const found = records.get(file);
   if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
-    // transformers.js is asked again: what it lacked may be there now.
+    // transformers.js runs again, because it may have lacked something before.
     rows.set(file, { dtype, file, ...figuresOf(found), loader: undefined, verdict: "there" });
     return;
   }
@@ -45,7 +42,7 @@ export async function makeFile(
     const stays = keptText(authored === file ? "it" : authored);
     return refuse(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
   }
-  // Nothing is recorded of what a process makes that is killed before it has recorded it.
+  // The record is removed first, in case the process is killed before it records the new file.
   if (forget(run, file)) await writeRecorded(run, []);
   try {
     const made = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
@@ -59,12 +56,12 @@ export async function makeFile(
   }
 }
 
-/** Over all that a file is made from. @param hash of the original. */
+/** Identifies everything that a file is made from. @param hash of the original. */
 export function sourcesHash({ sidecars, options }: FolderRun, hash: string, settings: object): Promise<string> {
   return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
 }
 
-/** Times a file that was not timed, or not successfully. */
+/** Times a file without a successful timing. */
 export async function timeFile(run: FolderRun, { base, source }: Module, dtype: FileDtype): Promise<void> {
   const { out, options, records } = run;
   const file = fileOf(base, dtype);
@@ -82,7 +79,7 @@ export function forget({ records, written }: FolderRun, file: string): boolean {
   return records.delete(file) || paths.length > 0;
 }
 
-/** Removes a model. An author's stays, and so does what is known of it: that it is not as Pith wrote it. In the place of an original there is the original again. */
+/** Removes a model, unless the user wrote it. A search result is replaced by its original. */
 export async function removeResult(run: FolderRun, file: string): Promise<void> {
   const { out, records, written, modules } = run;
   const module = modules.find(({ base }) => fileOf(base, "searched") === file);
@@ -97,7 +94,7 @@ export async function refuse(run: FolderRun, file: string, dtype: FileDtype, rea
   run.rows.set(file, { dtype, file, verdict: "refused", reason });
 }
 
-/** Keeps what was found of a file that passes its check. */
+/** Records findings about a file that passes its check. */
 export function note(
   { records, rows }: FolderRun,
   file: string,

@@ -1,9 +1,9 @@
 /**
- * A folder as transformers.js lays it out, with the variants that are asked for:
+ * Quantizes a folder in the layout of transformers.js:
  *
  *     config.json  tokenizer.json  onnx/model.onnx   →   … onnx/model_quantized.onnx  onnx/model_q4.onnx  quantize_config.json
  *
- * Each variant is checked before it is written; what was made is recorded at once, so that a run that was stopped goes on from there.
+ * Each variant is recorded at once, so that a stopped run can continue.
  */
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
 import { readSettings } from "../data/tokenizer.ts";
@@ -24,13 +24,14 @@ import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fi
 import { dropOtherSearches, searchModules } from "./search-modules.ts";
 import { holdOrRepair, holdTogether, runInLoader } from "./together.ts";
 
-/** What answers depend on beside the models. */
+/** Files next to the models that affect outputs. */
 const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
 
 /**
- * Makes variants of every model in a folder's `onnx/`, each checked against its original, and tells transformers.js of them in config.json.
- * Configuration, tokenizer and licence of the folder are copied. A variant that does not hold is refused, and the others are written. A file
- * that Pith did not write, or that was changed since, is not replaced; README.md and config.json get what is Pith's in them.
+ * Makes variants of every model in a folder's `onnx/`, each checked against its original, and configures transformers.js for them.
+ *
+ * A variant that fails its check is rejected, and the others are written. Files that the user wrote or changed are not replaced; README.md and
+ * config.json are extended.
  * @throws PithError E_FILE if there is no model in `onnx/`, a file cannot be written, or another run is writing into the folder, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype,
  * or where another model is in the place of an original's copy.
  *
@@ -101,14 +102,14 @@ async function begin(
   return run;
 }
 
-/** The files of the folder that is written, config.json where it is more than what Pith has to say. */
+/** Includes config.json only if it contains more than Pith's settings. */
 async function namesIn(run: FolderRun): Promise<readonly string[]> {
   const config = await baseOf(run, configName);
   const others = (await listFolder(run.out)).filter((name) => name !== configName);
   return (await fileKind(config.path)) === "file" ? [...others, configName] : others;
 }
 
-/** Files of other originals go, with the copies of originals that are there no more; figures on other samples are forgotten. */
+/** Removes files of other originals, and measurements on other samples. */
 async function dropOutdated(run: FolderRun): Promise<void> {
   const { modules, records, options } = run;
   let isOutdated = false;
@@ -125,7 +126,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
   if (isOutdated) await writeRecorded(run, []);
 }
 
-/** Leaves of each module only the best file that passes its check; files of unlike dtypes have to hold together. */
+/** Keeps only the best acceptable file of each module; mixed dtypes must also pass the end-to-end check. */
 async function keepBest(run: FolderRun): Promise<void> {
   const { modules, main, asked, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
@@ -143,7 +144,7 @@ async function keepBest(run: FolderRun): Promise<void> {
     const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const row = best.get(main);
     const isMixed = new Set(Array.from(best.values(), (one) => one?.dtype)).size > 1;
-    // Those of one dtype were tried together when they were made.
+    // Files of one dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => best.get(base)?.dtype;
     if (row !== undefined && isMixed && !((await runInLoader(run, dtypeOf)) && (await holdTogether(run, row, dtypeOf))))
       continue;

@@ -1,4 +1,4 @@
-/** quantize_config.json: what was made of a folder, of which bytes and with which settings, and how near it is to its originals. */
+/** quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import { type FileHashes, parseWritten } from "../data/own-files.ts";
@@ -9,12 +9,11 @@ import { loaderOutcome } from "./loader.ts";
 
 export const recordName = "quantize_config.json";
 
-/** On one target. */
 const speed = v.object({
   target: v.string(),
   /** "WebAssembly in HeadlessChrome/156.0.0.0" */
   where: v.string(),
-  /** Times as fast as the original: the median of rounds, and their 10th and 90th percentile. */
+  /** Speed relative to the original: median over rounds, 10th and 90th percentile. */
   factor: v.number(),
   low: v.number(),
   high: v.number(),
@@ -26,59 +25,56 @@ const made = v.object({
   brotli: v.optional(v.number()),
   /** The original's bytes after brotli. */
   originalBrotli: v.optional(v.number()),
-  /** How near it is to its original. */
   measured: v.string(),
-  /** The same in fields, of a comparison on samples, or on random inputs in decibels. */
+  /** Comparison on samples, or on random inputs in decibels. */
   nearness: v.optional(nearness),
-  /** What that is of, and how it was prepared: "tested on: reviews.tsv (872)", in a line each. */
+  /** Samples and preprocessing, in lines: "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
-  /** Of a file that was repaired: layers that keep more bits than the dtype says, in which form, and why. */
+  /** For repaired files: layers at higher precision, with format and reason. */
   spared: v.optional(v.array(v.string())),
-  /** Of a file that a search has found: what was done, in words and as a recipe. */
+  /** For search results: the steps in words and as a recipe. */
   recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
-  /** Runtimes that `target` names and that it is right on; "webgpu?" where this machine cannot tell. */
+  /** Target runtimes on which it is correct; "webgpu?" if this machine cannot check. */
   rightOn: v.optional(v.array(v.string())),
-  /** On the targets on which the machine was idle enough to tell. */
+  /** Only targets on which the machine was idle. */
   speeds: v.optional(v.array(speed)),
-  /** Processor time of a run on the first target, as a share of the original's; absent where it cannot be read. */
+  /** Processor time of a run on the first target relative to the original's; absent if it cannot be read. */
   work: v.optional(v.number()),
-  /** All models of the folder in this variant. */
+  /** End-to-end comparison of all models in this variant. */
   together: v.optional(endToEnd),
-  /** What transformers.js itself does with it. */
+  /** Outcome in transformers.js. */
   loader: v.optional(loaderOutcome),
 });
 
-/** What a file that was made weighs, and how near it is to its original. */
 export type FileFigures = v.InferOutput<typeof made>;
 
 const record = v.object({
   dtype: v.picklist([...dtypeNames, "searched"]),
   source: v.string(),
-  /** Over the source with its weights. */
+  /** Hash of the source with its weights. */
   source_hash: v.string(),
-  /** Over that, the settings and the version of Pith. */
+  /** Hash of source, settings and Pith's version. */
   made_from: v.string(),
-  /** Over the samples and texts that the figures are of. */
+  /** Hash of the samples and texts. */
   judged_by: v.optional(v.string()),
   ...made.entries,
 });
 
-/** What a record says of its file, without what it was made of. */
 export function figuresOf(one: v.InferOutput<typeof record>): FileFigures {
   return v.parse(made, one);
 }
 
-/** Of each file, by its path in the folder. */
+/** By path in the folder. */
 export type Records = Readonly<Record<string, v.InferOutput<typeof record>>>;
 
-/** What quantize_config.json says. Other programs write it, too: their keys stay. */
+/** Contents of quantize_config.json. Keys of other programs are kept. */
 export interface FolderRecord {
   readonly files: Records;
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
 }
 
-/** @throws PithError E_DATA if there is something else of that name. */
+/** @throws PithError E_DATA if the name is used by something else. */
 export async function recordOf(out: string): Promise<FolderRecord> {
   const { files, written, ...others } = (await readSettings(joinPath(out, recordName))) ?? {};
   const known = v.safeParse(v.record(v.string(), record), files);

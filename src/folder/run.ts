@@ -1,4 +1,4 @@
-/** What a run on a folder is given, and what stands in the folder that it writes. */
+/** Options and state of a run on a folder. */
 
 import type { FileHashes } from "../data/own-files.ts";
 import type { Miss } from "../errors.ts";
@@ -14,54 +14,53 @@ import type { Together } from "./text-search.ts";
 export interface FolderOptions {
   /** Variants by the names of transformers.js, or "all". */
   readonly dtypes: readonly DtypeName[] | "all";
-  /** The folder to write; the folder itself keeps its own files and gets the variants. */
+  /** The output folder. If it is the input folder, that keeps its files and gets the variants. */
   readonly out: string;
-  /** Bytes of a file of weights, at most (2e9): hosts and phones limit them. */
+  /** Maximum bytes of a weight file (2e9): hosts and phones limit them. */
   readonly fileBytes?: number | undefined;
-  /** Other settings of `quantize`, for every variant. */
+  /** Other settings of `quantize` for every variant. */
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
-  /** What else the result depends on, for the record: a variant that was made otherwise is made again. */
+  /** Other settings that affect results, for the record. A variant with different settings is made again. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
-  /** What stands for the samples and texts that figures are of: those of other ones are dropped. */
+  /** Identifies samples and texts; measurements on others are dropped. */
   readonly judgedBy?: string | undefined;
-  /** Makes a file, or refuses by a PithError: in place of a comparison on random inputs. */
+  /** Makes a file, or rejects it with a PithError. Default: a comparison on random inputs. */
   readonly make?: ((variant: Variant) => Promise<FileFigures>) | undefined;
-  /** How fast a file is beside its original, as far as that can be said. */
+  /** Times a file relative to its original, if possible. */
   readonly time?:
     | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
     | undefined;
-  /** Lines that each variant of all models together is tried on, and repaired by: by what continues a text, else by `together` alone. */
+  /** Texts for comparing and repairing each variant end to end; used by text generators, and else by `together` only. */
   readonly texts?: readonly string[] | undefined;
-  /** Keep of each module only the best variant that passes its check. */
+  /** Keep only the best acceptable variant of each module. */
   readonly keepSmallest?: boolean | undefined;
-  /** What "best" means (the smallest file whose processor time is about that of the original). */
+  /** Objective of `keepSmallest` (the smallest file with about the original's processor time). */
   readonly purpose?: Purpose | undefined;
-  /** What a user called, for the card: `pith compress`. */
+  /** The user's command, for the card: `pith compress`. */
   readonly madeWith?: string | undefined;
-  /** transformers.js itself, which loads and runs every variant, or why it cannot be asked. */
+  /** transformers.js, which runs every variant, or why it is not available. */
   readonly loader?: Loader | Miss | undefined;
-  /** Runs a variant of all models together, given the paths of originals and results by module: in place of `texts`. */
+  /** Compares a variant of all models end to end. Replaces the comparison on `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
-  /** With `keepSmallest`: searches each model over all techniques. What is found lies in the place of the original's copy where it is the best. */
+  /** With `keepSmallest`: searches each model over all techniques. A result that wins replaces the copy of the original. */
   readonly search?: ModuleSearch | undefined;
 }
 
 export interface ModuleSearch {
-  /** What its results depend on beside the rest, for the record. */
+  /** Other settings that affect results, for the record. */
   readonly settings: Readonly<Record<string, unknown>>;
   /**
-   * @param share of the time: that of the bytes.
+   * @param share of the time, by bytes.
    * @returns the best model, and larger ones that lose less.
-   * @throws PithError where there is none.
+   * @throws PithError if there is none.
    */
   find(module: Module, share: number): Promise<readonly Found[]>;
 }
 
-/** A model that a search has found. */
 export interface Found {
-  /** Of a single file. */
+  /** A single file. */
   readonly path: string;
-  /** As a share of what may be lost. */
+  /** Relative to the allowed drop. */
   readonly drop: number;
   readonly figures: FileFigures;
 }
@@ -69,21 +68,20 @@ export interface Found {
 export interface Module {
   readonly base: string;
   readonly source: string;
-  /** Over the file and its weights. */
+  /** Hash of the file and its weights. */
   readonly hash: string;
 }
 
-/** A file to be made. */
 export interface Variant {
   readonly source: string;
   readonly out: string;
   readonly dtype: DtypeName;
   readonly fileBytes: number;
-  /** What it was found not to hold together with: layers are spared until it does. */
+  /** Models with which it failed end to end; layers are kept at higher precision until they pass jointly. */
   readonly together?: Together | undefined;
 }
 
-/** "searched": in the place of the original, which transformers.js calls fp32. */
+/** "searched": replaces the original, which transformers.js calls fp32. */
 export type FileDtype = DtypeName | "searched";
 
 export interface FolderFile extends Partial<FileFigures> {
@@ -91,8 +89,8 @@ export interface FolderFile extends Partial<FileFigures> {
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
   /**
-   * "there": a run before made it with the same settings. "passed over": it passes its check, and another is better (`keepSmallest`). "unusable": so
-   * does it, and transformers.js does not run the folder (`loader.reason`).
+   * "there": an earlier run made it with the same settings. "passed over": acceptable, but another is better (`keepSmallest`). "unusable":
+   * acceptable, but transformers.js cannot run the folder (`loader.reason`).
    */
   readonly verdict: "kept" | "there" | "passed over" | "unusable" | "refused";
   readonly reason?: string;
@@ -105,22 +103,22 @@ export interface FolderRun {
   readonly context: Context;
   readonly asked: readonly DtypeName[];
   readonly modules: readonly Module[];
-  /** Hashes of what answers depend on beside the models. */
+  /** Hashes of other files that affect outputs. */
   readonly sidecars: readonly string[];
-  /** The module whose answers are compared. */
+  /** The module whose outputs are compared. */
   readonly main: string;
   readonly check: ReturnType<typeof loaderCheck> | undefined;
-  /** What transformers.js needs and the folder lacks, in a sentence without its full stop. */
+  /** Files that transformers.js needs and the folder lacks, in a sentence without its period. */
   missing: string | undefined;
-  /** Files that were made and hold. */
+  /** Accepted files. */
   readonly records: Map<string, Records[string]>;
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;
-  /** What else the record in the folder says. */
+  /** Other contents of the record. */
   readonly others: Readonly<Record<string, unknown>>;
-  /** The folder that is written is the one that is read. */
+  /** The output folder is the input folder. */
   readonly inPlace: boolean;
-  /** Files of authors of which it was said that they stay. */
+  /** User files that were already reported as kept. */
   readonly said: Set<string>;
 }
 

@@ -1,10 +1,10 @@
 /**
  * Searches all techniques for each model of a folder, one after the other. The result replaces the copy of the original:
  *
- *     onnx/model.onnx   the original   →   the result, if all modules hold together with it and no dtype is better
+ *     onnx/model.onnx   the original   →   the result, if all modules pass jointly and no dtype is better
  *
- * A search returns several points for a module, bytes against drop. The smallest points of all modules are tried together first. While they fail, one module
- * takes its next larger point: the one with the fewest additional bytes for each unit of drop that it saves.
+ * A search returns several points per module, bytes against drop. The smallest points are tried jointly first. While they fail, the module with the
+ * lowest price in bytes per saved drop takes its next larger point.
  */
 import { bytesOfFile, fileHash } from "../data/file-hash.ts";
 import { keptText, planWrites } from "../data/own-files.ts";
@@ -16,7 +16,7 @@ import { figuresOf } from "./records.ts";
 import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
 import { holdTogether, runInLoader } from "./together.ts";
 
-/** Removes the records of results that a search with other settings found. The run then copies the originals back to their places. */
+/** Removes records of results with other settings, so that the run restores the originals. */
 export async function dropOtherSearches(run: FolderRun): Promise<void> {
   const { modules, records, out, written } = run;
   for (const module of modules) {
@@ -32,7 +32,7 @@ const madeFrom = (run: FolderRun, { hash }: Module): Promise<string> =>
 
 interface Front {
   readonly module: Module;
-  /** Smallest first; each loses less than the one before. */
+  /** Smallest first; each loses less than the previous one. */
   readonly points: readonly Found[];
   place: number;
 }
@@ -58,7 +58,7 @@ export async function searchModules(run: FolderRun): Promise<void> {
     fronts.push(front);
     await put(run, front);
   }
-  // Each failure refuses one at least: what is left where no front goes on is tried once more.
+  // Each failure rejects at least one result; if no front has a next point, the rest is tried once more.
   while (fronts.length > 0 && !(await holds(run))) {
     const next = leastAdded(fronts);
     if (next === undefined) continue;
@@ -68,7 +68,7 @@ export async function searchModules(run: FolderRun): Promise<void> {
   for (const module of modules) await timeFile(run, module, "searched");
 }
 
-/** Of the time, by bytes. */
+/** Splits the time by bytes. */
 async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [Module, number])[]> {
   const sizes = await originalBytes(
     folder,
@@ -78,7 +78,7 @@ async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (reado
   return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / all]);
 }
 
-/** Undefined where nothing was found, which is noted. */
+/** Undefined if nothing was found, which is logged. */
 async function frontOf(
   run: FolderRun,
   module: Module,
@@ -99,7 +99,7 @@ async function frontOf(
   }
 }
 
-/** Writes the point of a front that is to be tried. */
+/** Writes the current point of a front. */
 async function put(run: FolderRun, { module, points, place }: Front): Promise<void> {
   const { out, records, rows, written, options } = run;
   const found = points[place];
@@ -109,7 +109,7 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
   const copy = { path: file, hash, parts: () => bytesOfFile(found.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
   if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
-  // Without a record it is no result, and the next run copies the original.
+  // Without a record it is not a result, so the next run restores the original.
   records.delete(file);
   await writeRecorded(run, writes);
   const hashes = await hashesOf(out, file);
@@ -126,7 +126,7 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
   await describe(run);
 }
 
-/** Whether the results of all modules run in transformers.js and hold together on texts; what does not is refused. */
+/** Checks all results in transformers.js and end to end; rejects those that fail. */
 async function holds(run: FolderRun): Promise<boolean> {
   const { modules, main, rows } = run;
   if (!(await runInLoader(run, () => "searched"))) return false;
@@ -134,11 +134,11 @@ async function holds(run: FolderRun): Promise<boolean> {
   const row = [main, ...modules.map(({ base }) => base)]
     .map(of)
     .find((one) => one !== undefined && one.verdict !== "refused");
-  // Where nothing is left, nothing can fail.
+  // Without results nothing can fail.
   return row === undefined || holdTogether(run, row, () => "searched");
 }
 
-/** The front whose next point costs the fewest bytes for each unit of drop that it saves. */
+/** Returns the front with the lowest price: additional bytes per saved drop. */
 function leastAdded(fronts: readonly Front[]): Front | undefined {
   const price = ({ points, place }: Front): number => {
     const [now, next] = [points[place], points[place + 1]];

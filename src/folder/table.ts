@@ -1,4 +1,4 @@
-/** The table of a folder's files, on the terminal and in README.md: columns that say something, and notes that explain them. */
+/** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
 import { enumerated } from "../errors.ts";
 import { usualLevel } from "../evaluate/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, range, times } from "../evaluate/numbers.ts";
@@ -25,7 +25,7 @@ export interface FolderTable<R> {
   readonly notes: readonly string[];
 }
 
-/** What was asked of a file with the most of the folder: its tokens or answers on texts, else its own comparison. */
+/** The most complete comparison of a file: tokens or predictions on texts, else its own. */
 function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
   return tokensFound(together) ?? together?.answers ?? nearness;
 }
@@ -45,7 +45,7 @@ export function nearnessText({
   return `${figure(unit, value)}${on}${interval}`;
 }
 
-/** The row of an original: of what its variants are measured by, its own figure. */
+/** Shows the original's own value of the variants' metric. */
 function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   const base = file.replace(/^onnx\/|\.onnx$/g, "");
   const dtypes = [...dtypeNames, "searched"] as const;
@@ -62,7 +62,7 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 const decibelsNote =
   "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
 
-/** All of them are in quantize_config.json. */
+/** quantize_config.json lists all of them. */
 const mostSpared = 8;
 
 /** @param originals bytes of each, by file. */

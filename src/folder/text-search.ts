@@ -1,28 +1,27 @@
-/** What layers of a module are spared by where all models of a folder together lose the tokens of texts: other texts than the result is judged by. */
+/** Search samples of the precision fallback if a folder loses tokens end to end: texts that do not evaluate the result. */
 import { wilson } from "../evaluate/index.ts";
 import type { Context } from "../passes/pass.ts";
 import type { SparingJudge, SparingVerdict } from "../recipe/sparing.ts";
 import { continueEach, type ModulePaths, mostTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
 import { generatorOf } from "./generate.ts";
 
-/** Models that a file has to hold together with. */
+/** Models that a file must pass with. */
 export interface Together {
   readonly folder: string;
   /** The module of the file. */
   readonly base: string;
   readonly modules: readonly ModulePaths[];
-  /** Those that the result is judged by, and then others. */
+  /** Texts that evaluate the result, followed by others. */
   readonly texts: readonly string[];
 }
 
-/** Where there are no others. */
+/** Used if there are no other texts. */
 export const usualTexts = [
   "The quick brown fox jumps over the lazy dog.",
   "What a wonderful film, I would see it again!",
   "In the beginning",
 ];
 
-/** What is searched on: texts that judge no result. */
 export function othersOf(texts: readonly string[]): readonly string[] {
   const others = texts.slice(mostTexts);
   return others.length > 0 ? others : usualTexts;
@@ -30,7 +29,7 @@ export function othersOf(texts: readonly string[]): readonly string[] {
 
 const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
 
-/** @param alone what the module by itself is searched by, which has to hold as well. */
+/** @param alone the judge of the module alone, which must pass too. */
 export async function searchTogether(
   { folder, base, modules, texts }: Together,
   alone: SparingJudge,

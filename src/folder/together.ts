@@ -1,4 +1,4 @@
-/** All models of a folder in one variant: whether transformers.js runs them, and whether they hold together on texts. */
+/** Checks one variant of all models of a folder in transformers.js and end to end. */
 import { joinPath } from "#platform";
 import { counted } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
@@ -7,12 +7,12 @@ import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { makeFile, note, refuse, timeFile } from "./outcomes.ts";
 import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
-/** The variant of a module's files that is to be used, if it passes its check. */
+/** Returns the dtype if its file was accepted. */
 function madeOf({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
-/** Refuses what transformers.js itself does not load or run: then the answer is false. */
+/** Rejects files that transformers.js cannot load or run, and returns false. */
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
   const used = run.modules.map(({ base }) => [base, madeOf(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
@@ -38,7 +38,7 @@ function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefine
   });
 }
 
-/** Tries the models of one dtype on texts; where they do not hold, the main module's file is made again with layers spared, or stays refused. */
+/** Compares the models of one dtype on texts. If they fail, the main module's file is made again with the precision fallback, or rejected. */
 export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<void> {
   const { folder, main, modules, options, rows } = run;
   const { texts = [] } = options;
@@ -60,7 +60,7 @@ export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<vo
   rows.set(file, { ...refused, reason: tried === undefined ? `${lost} ${reason}` : `${reason}${tried}` });
 }
 
-/** Runs the main module's file with those of the others, and refuses it if they do not hold: then the answer is false. */
+/** Compares the main module's file jointly with the others. Rejects it and returns false if they fail. */
 export async function holdTogether(
   run: FolderRun,
   row: FolderFile,

@@ -1,7 +1,7 @@
 /**
- * A folder as transformers.js lays it out with the tokens of given texts alone: models, tokenizer.json and the configurations that name tokens.
+ * Trims the vocabulary of a folder in the layout of transformers.js to the tokens of given texts.
  *
- * Two proofs come before anything is written: every text gives the same tokens by both tokenizers, and models answer the same to the first of them.
+ * Before anything is written, two checks must pass: both tokenizers give the same tokens for every text, and the models' outputs are equal.
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { openDataset } from "../data/open.ts";
@@ -40,9 +40,9 @@ import { configuredAlone } from "./loader-config.ts";
 import { requireInside, sidecarsIn } from "./originals.ts";
 
 export interface TrimOptions {
-  /** Data sets of texts: a .txt file, or a table with a column of texts. */
+  /** Data sets of texts: a .txt file, or a table with a text column. */
   readonly texts: readonly string[];
-  /** The folder that is written: none, or an empty one. */
+  /** A folder that is empty or does not exist. */
   readonly out: string;
 }
 
@@ -50,14 +50,14 @@ export interface TrimmedModel {
   /** "onnx/model.onnx" */
   readonly file: string;
   readonly changes: readonly Change[];
-  /** On how many texts it answers as the original, and how far from it, relative to the largest number; or why both were not run. */
+  /** Number of compared texts, and the difference relative to the largest value; or why the models were not compared. */
   readonly compared: { readonly texts: number; readonly difference: number } | string;
 }
 
 export interface TrimmedFolder {
-  /** Ids that stay: the place of each is its new one. */
+  /** Kept ids; the index of each is its new id. */
   readonly kept: KeptIds;
-  /** Tokens before, and texts on which both tokenizers are the same. */
+  /** Tokens before trimming, and texts with equal tokens. */
   readonly tokens: number;
   readonly texts: number;
   readonly models: readonly TrimmedModel[];
@@ -68,20 +68,20 @@ type Config = readonly [name: string, content: PlainObject];
 interface Text {
   readonly text: string;
   readonly pair?: string | undefined;
-  /** Where it stands. */
+  /** Location of the text. */
   readonly at: string;
-  /** It is several texts of a .txt file, read as one. */
+  /** Several lines of a .txt file, joined. */
   readonly isRunning?: true;
 }
 
 const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl file with a column of texts.";
 const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
 const configNames = [configName, "generation_config.json"];
-/** Texts of each data set, and tokens of a text, for models. */
+/** Maximum texts per data set, and tokens per text, for comparing models. */
 const [mostCompared, mostTokens] = [64, 128];
 
 /**
- * Keeps the tokens that occur in texts, added and special ones, and what any text can be said by.
+ * Keeps the tokens that occur in texts, added and special tokens, and those that can spell any text.
  * @throws PithError E_FILE where a model or a tokenizer is missing, E_OPTION if the folder that is written holds something, E_DATA for texts that the smaller
  * tokenizer reads otherwise, E_UNSUPPORTED for a tokenizer or a model that cannot be made smaller, E_ACCURACY_LOST where a model answers otherwise.
  * @example
@@ -179,7 +179,7 @@ function tokenizerOf(folder: string, { file, settings }: TokenizerContents, conf
   return createTokenizer(joinPath(folder, tokenizerName), file, settings, config ?? {});
 }
 
-/** Texts of data sets one by one; of a .txt file its lines, and then all of it, as language models read it. */
+/** Yields texts individually; for a .txt file its lines and then the whole, as language models read it. */
 async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
   for (const path of paths) {
     const dataset = await openTexts(path);
@@ -201,7 +201,7 @@ async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
   }
 }
 
-/** @throws PithError E_FILE and E_DATA, which say what may lie there. */
+/** @throws PithError E_FILE and E_DATA, with the accepted formats. */
 async function openTexts(path: string): Promise<Dataset> {
   try {
     return await openDataset(path);
@@ -218,7 +218,7 @@ interface Compared {
   readonly scores: ReadonlyMap<string, number>;
 }
 
-/** Both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST where they are not the same */
+/** Runs both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST if outputs differ */
 async function compare(
   { file, original, model, scores }: Compared,
   tokenizers: readonly [TextTokenizer, TextTokenizer],
@@ -251,7 +251,7 @@ async function compare(
       }
     }
   } catch (error) {
-    // An encoder's states, pictures: what a text does not give.
+    // Some inputs cannot come from a text, such as an encoder's states or images.
     if (!(error instanceof PithError) || error.code !== "E_DATA") throw error;
     return error.message;
   } finally {
@@ -268,7 +268,7 @@ async function compare(
   );
 }
 
-/** The largest difference, relative to the largest number. */
+/** Largest difference, relative to the largest value. */
 function apart(one: Dense, other: Dense | undefined): number {
   if (other === undefined || !sameDims(one.dims, other.dims)) return Number.POSITIVE_INFINITY;
   const [a, b] = [toFloat64(one), toFloat64(other)];
@@ -281,7 +281,7 @@ function apart(one: Dense, other: Dense | undefined): number {
 }
 
 async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {
-  // A vocabulary in lines of its own would take half as much again.
+  // A pretty-printed vocabulary would be 50 % larger.
   for (const [name, content] of contents)
     await writeFileAtomically(joinPath(out, name), [
       bytesOfText(name === tokenizerName ? JSON.stringify(content) : jsonText(content)),

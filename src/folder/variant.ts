@@ -1,4 +1,4 @@
-/** One variant of one model, where no command makes it. */
+/** Makes one variant of one model without a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalized, Miss, PithError } from "../errors.ts";
 import type { Likeness } from "../evaluate/index.ts";
@@ -22,7 +22,7 @@ import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
-/** What random inputs say. */
+/** Formats a comparison on random inputs. */
 export function randomNearness(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
