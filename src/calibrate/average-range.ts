@@ -1,10 +1,9 @@
 import { type ValueRange, valueRange } from "./observe.ts";
 import type { Statistic } from "./statistic.ts";
 
-/** How far a batch moves the average. */
 const share = 0.01;
 
-/** The moving average of the smallest and the largest number of each batch, m + 0.01 (m' - m), which begins with those of the first. */
+/** The moving average of each batch's range, m + 0.01 (m' - m), starting with that of the first. */
 export const averageRange: Statistic<ValueRange> = {
   ...valueRange,
   begin() {

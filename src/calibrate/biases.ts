@@ -1,11 +1,10 @@
 /**
- * Bias correction (Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", arXiv 1906.04721, in its
- * empirical form): what a technique did to a layer moved the mean of its outputs, and the bias takes that back,
+ * Bias correction (Nagel et al. 2019, arXiv 1906.04721, empirical form): compensates the mean shift of a layer's outputs,
  *
  *     b_c ← b_c + E[y_c] - E[y'_c]                 full: y of the original, y' of the changed model
- *     b_c ← b_c + Σ_i (w_ci - w'_ci) · E[x_i]      fast: both weights on what comes into the original's layer
+ *     b_c ← b_c + Σ_i (w_ci - w'_ci) · E[x_i]      fast: both weights on the original's layer inputs
  *
- * on the same samples. In full layers are taken in order, each behind those that are right already, which takes back what rounded activations moved, too.
+ * on the same samples. "Full" corrects layers in order, which also compensates for quantized activations.
  */
 import { biased } from "../analysis/biased.ts";
 import { infer } from "../analysis/infer.ts";
@@ -24,16 +23,16 @@ import { shiftOutputs } from "./shift.ts";
 export interface BiasCorrection {
   readonly match: Match;
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
-  /** Those before a batch normalization, too: with statistics that stay it hands means on (false). */
+  /** Include layers before a batch normalization; only with fixed statistics does it pass means on (false). */
   readonly normalized?: boolean;
   readonly except?: (layer: Layer) => boolean;
-  /** Whether the time that was given is over. */
+  /** Whether the time limit is reached. */
   readonly overdue?: () => boolean;
 }
 
 type Correct = (matched: LayerMatch, layer: Layer) => Promise<Float64Array | undefined>;
 
-/** Corrects by the means of outputs. @param walk begins a walk through the model. @returns how many layers changed. */
+/** @param walk starts a calibration of the model. @returns the number of changed layers. */
 export async function correctBiases(
   model: Model,
   data: Dataset,
@@ -58,7 +57,7 @@ export async function correctBiases(
   });
 }
 
-/** Corrects by the means of what comes into the original's layers. @param walk begins a walk through the original. @returns how many layers changed. */
+/** @param walk starts a calibration of the original. @returns the number of changed layers. */
 export async function correctBiasesFast(
   model: Model,
   walk: (original: Model) => Promise<Calibration>,
@@ -97,7 +96,7 @@ async function eachLayer(model: Model, correction: BiasCorrection, correct: Corr
     if (overdue?.() === true) break;
     context.progress(index, matches.length);
     const layer = all[matched.place];
-    // One number for a channel of several would be in the way of least squares, which fit them all.
+    // One bias per channel would interfere with least squares, which fits all taps of such a layer.
     if (layer === undefined || layer.role.outTaps !== undefined || except?.(layer) === true) continue;
     const answer = biased(layer, inference);
     const shift = answer && (await correct(matched, layer));
@@ -115,7 +114,7 @@ function shiftBetween(wanted: Moments, found: Moments, { kept }: LayerMatch): Fl
   return found.mean.map((mean, channel) => (wanted.mean[kept?.[channel] ?? channel] ?? 0) - mean);
 }
 
-/** Shifts below the last digits of float32 are none. */
+/** Shifts below float32 resolution are ignored. */
 function isWorthIt(shift: Float64Array, { mean, variance }: Moments): boolean {
   return shift.some((own, channel) => {
     const size = Math.hypot(mean[channel] ?? 0, Math.sqrt(variance[channel] ?? 0));

@@ -1,12 +1,10 @@
 /**
- * A calibration walks through a model with all samples in hand: what has been computed up to some node is kept, so that layer after layer costs
- * the way from one to the next, not from the inputs to each, and sees what those before it have become.
+ * Walks through a model layer by layer with all samples. Values before a node are kept, in memory or on disk, so each layer only
+ * costs the run from the previous one and sees earlier changes:
  *
  *     x → a → b → c → …          at b: the values of a are kept, and only b runs
  *
- * Kept are the values that are computed before the node and used from it on, as far as they count samples, in memory or, where that is short,
- * on disk; whatever else is needed (sizes, masks) is computed again. States are columns like any other: what the model carried to each sample when
- * the walk began.
+ * Values that do not count samples (sizes, masks) are recomputed. States are columns with their values at the start of the walk.
  */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
@@ -41,25 +39,19 @@ import {
 import { together } from "./together.ts";
 
 export interface CalibrateOptions {
-  /** Samples, which need no labels, or the path of a data set, of which the train part is taken. */
+  /** Samples, which need no labels, or the path of a data set, of which the train split is used. */
   readonly data: Dataset | string;
-  /** So many are drawn; of a stream, and where the model carries states, the first (256). */
+  /** Number of samples, drawn at random; the first ones of a stream or for a model with states (256). */
   readonly samples?: number | undefined;
 }
 
 /**
- * Begins a calibration: statistics of what comes into the layers of a model, one after the other, while the model is changed on the way.
- *
- * Layers are asked for in their order. A layer may be changed once it has been asked for, and the next one sees what it has become. Values
- * between layers are kept in memory, or where that is short on disk, until `release`.
+ * Starts a calibration: statistics of layer inputs, in layer order, while the model is changed on the way. A layer can be changed
+ * after `collect`; later layers see the change. Values are kept in memory or on disk until `release`.
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- * @example
- * const seen = await calibrate(model, { data: calibration, samples: 128 });
- * for (const layer of layers(model, infer(model))) {
- *   const reach = await seen.collect(layer, columnNorms);
- *   if (!(reach instanceof Miss)) console.log(layer.name, Math.max(...reach)); // and change layer.weight.tensor
- * }
- * await seen.release();
+ * @example const seen = await calibrate(model, { data: calibration, samples: 128 }); for (const layer of layers(model,
+ * infer(model))) { const reach = await seen.collect(layer, columnNorms); if (!(reach instanceof Miss)) console.log(layer.name,
+ * Math.max(...reach)); // and change layer.weight.tensor } await seen.release();
  */
 export async function calibrate(
   model: Model,
@@ -82,7 +74,7 @@ export async function calibrate(
 
 export const samplesAtOnce = 16;
 
-/** Bytes of values between layers that are kept in memory; the rest lies on disk, where it is read in order. */
+/** Bytes of values kept in memory; the rest is on disk, where it is read in order. */
 export const roomInMemory = 256 * 2 ** 20;
 
 const stopped = "Stopped while values were measured.";
@@ -91,20 +83,20 @@ export interface WalkOptions {
   readonly engine: Engine;
   readonly signal: AbortSignal;
   readonly batch: number;
-  /** Where values are kept; the opener releases it. */
+  /** Storage of the values; the caller releases it. */
   readonly storage: Storage;
 }
 
-/** Changes the part of a model that is run, and says what it answers with. */
+/** Changes the part of a model that runs, and returns its outputs. */
 type Write = (part: Model) => readonly Value[];
 
-/** A calibration of the original with the same samples, and the layer there. */
+/** A calibration of the original with the same samples, and the matching layer. */
 interface Beside {
   readonly seen: Calibration;
   readonly layer: Layer;
 }
 
-/** What `calibrate` begins. */
+/** The calibration that `calibrate` starts. */
 export class Calibration {
   readonly model: Model;
   readonly states: readonly string[];
@@ -112,7 +104,7 @@ export class Calibration {
   readonly #options: WalkOptions;
   readonly #products: EngineMultiply;
   #store: BatchStore;
-  /** Names of values in the store that are not the model's inputs. */
+  /** Names of stored values that are not model inputs. */
   #kept: readonly string[] = [];
 
   private constructor(model: Model, owner: string, store: BatchStore, states: readonly string[], options: WalkOptions) {
@@ -124,7 +116,7 @@ export class Calibration {
     this.#products = engineMultiply(options.engine);
   }
 
-  /** Reads the samples. The model may change at nodes that have not been reached. */
+  /** Reads the samples. The model can change at nodes that have not been reached. */
   static async begin(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
     infer(model);
     const store = options.storage.store(data.name);
@@ -145,9 +137,9 @@ export class Calibration {
   }
 
   /**
-   * A statistic of what comes into a layer (`Features`), or into several together, the first of them first; or why there is none. From here on the
-   * (first) layer may change, and the model behind it.
-   * @param original a calibration with the same samples, and its layer: the statistic is told of what comes into that, too.
+   * Returns a statistic of the inputs of a layer, or of several together (the earliest first), or why there is none. Afterwards
+   * the (first) layer and the model after it can change.
+   * @param original a calibration with the same samples and its layer, whose inputs the statistic also receives.
    * @throws PithError E_STOPPED on the signal.
    */
   async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
@@ -176,7 +168,7 @@ export class Calibration {
     return running.end();
   }
 
-  /** A statistic of a value of the model as it is now. */
+  /** Returns a statistic of a value of the present model. */
   async observe<R>(place: Place | LayerFeatures, statistic: Statistic<R>): Promise<R> {
     const running = this.#begin(statistic);
     for await (const batch of this.features(place, statistic)) await running.add(batch);
@@ -190,7 +182,7 @@ export class Calibration {
     });
   }
 
-  /** The batches of which a statistic is told. */
+  /** Yields the batches that a statistic receives. */
   async *features(
     place: Place | LayerFeatures,
     statistic: Pick<Statistic<unknown>, "reduce"> = {},
@@ -210,7 +202,7 @@ export class Calibration {
     }
   }
 
-  /** What some values of the model are for each batch, or what `write` makes of the part that computes them. */
+  /** Yields values of the model per batch, or the outputs of `write`. */
   async *values(names: readonly string[], write?: Write): AsyncGenerator<Batch> {
     for await (const { before, found } of this.#run(names, write)) {
       const kept = Object.entries(before).filter(([name]) => names.includes(name));
@@ -218,7 +210,7 @@ export class Calibration {
     }
   }
 
-  /** For each batch what is kept of it, and those of some values that are not, computed. */
+  /** Yields the kept and the computed values per batch. */
   async *#run(
     names: readonly string[],
     write?: Write,
@@ -229,7 +221,7 @@ export class Calibration {
     const part = missing.length === 0 ? undefined : this.#part(missing, write);
     const load = { optimize: false, spinning: false };
     const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, load);
-    // Of what is kept only what is needed is read.
+    // Reads only the stored values that are needed.
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
     const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
@@ -242,7 +234,7 @@ export class Calibration {
     }
   }
 
-  /** The model from what is kept to some values. */
+  /** Extracts the model between the kept values and the requested ones. */
   #part(names: readonly string[], write: Write | undefined): Model {
     const part = extract(this.model, valuesOf(this.model, names), valuesOf(this.model, this.#kept));
     if (write !== undefined) part.graph.setOutputs(write(part));
@@ -250,7 +242,7 @@ export class Calibration {
     return part;
   }
 
-  /** Keeps what is known before a node, from which on everything may change. */
+  /** Stores the values before a node, so that everything from it on can change. */
   async reach(node: Node): Promise<void> {
     const still = liveAt(this.model, node);
     const wanted = still.filter((name) => !this.#kept.includes(name));
@@ -268,7 +260,6 @@ export class Calibration {
     this.#kept = [...this.#kept.filter((name) => still.includes(name)), ...wanted];
   }
 
-  /** Gives back what is kept, in memory and on disk. */
   async release(): Promise<void> {
     await this.#products.release();
     await this.#options.storage.release();
@@ -279,7 +270,7 @@ function valuesOf(model: Model, names: readonly string[]): readonly Value[] {
   return names.flatMap((name) => model.graph.value(name) ?? []);
 }
 
-/** The only column goes to the only input, whatever it is called. */
+/** Binds the only column to the only input. */
 function named(batch: Batch, { graph }: Model): Batch {
   const columns = Object.keys(batch).filter((name) => name !== "label");
   const [[input, ...others], [column, ...more]] = [graph.feeds, columns];
@@ -288,7 +279,7 @@ function named(batch: Batch, { graph }: Model): Batch {
   return { [input.name]: dense };
 }
 
-/** Floats that are computed before a node, count samples, and are used by it or later. */
+/** Returns floats with a sample axis that are computed before a node and used by it or later. */
 function liveAt({ graph }: Model, node: Node): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];

@@ -1,13 +1,12 @@
 import type { Statistic } from "./statistic.ts";
 
-/** How far each column reaches from 0 to both sides. */
 export interface ColumnRange {
   readonly min: Float64Array;
   readonly max: Float64Array;
 }
 
 /**
- * The smallest and the largest number of each column, and 0.
+ * The minimum and maximum of each column, including 0.
  * @example
  * const seen = await observe(createEngine(), model, calibration, [{ name: "conv1.out", axis: 1 }], columnRange);
  */

@@ -1,4 +1,4 @@
-/** What a method asks to know of the inputs of layers: a statistic of samples, collected layer after layer. */
+/** Collects the statistics of layer inputs that a method requires. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { brokenNumbers } from "../analysis/weight.ts";
@@ -18,14 +18,14 @@ interface Samples {
   readonly samples?: number | undefined;
 }
 
-/** @param looks false: evidence is not asked for. */
+/** @param looks false: no statistics are needed. */
 export type KnownOf = (layer: Layer, looks?: boolean) => Promise<LayerContext | Miss>;
 
 /**
- * Does work, which may change the model, with what a method asks to know of a layer, or why that is not known. Layers are asked for in their order,
- * before they change; the last answer is kept.
- * @param kind what the method is called in the error: "rounder".
- * @throws PithError E_OPTION if there are no samples to look at.
+ * Runs `work`, which can change the model, with a function that returns the statistics of a layer or why they are unknown. Layers
+ * must be requested in order, before they change; the last result is cached.
+ * @param kind name of the method in errors: "rounder".
+ * @throws PithError E_OPTION without samples.
  */
 export async function withEvidence<T>(
   model: Model,
@@ -50,7 +50,7 @@ export async function withEvidence<T>(
   const original = of === "both" ? model.clone() : undefined;
   const originals = original === undefined ? [] : layers(original, infer(original));
   const all = layers(seenIn, infer(seenIn));
-  // Readers of data are loaded only where a method looks at data.
+  // Loaded on demand: code that reads data.
   const { calibrate } = await import("./calibration.ts");
   const seen = await calibrate(seenIn, { data, samples }, context);
   let walk: Calibration | undefined;
@@ -79,7 +79,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** A Miss in place of the statistic where a layer's inputs are not finite. Values that the runtime reduces are not checked. */
+/** Returns a Miss if a layer's inputs are not finite. Values that the runtime reduces are not checked. */
 function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {

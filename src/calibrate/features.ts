@@ -1,13 +1,12 @@
 /**
- * What comes into a layer as the rows of a matrix P, y = P w + b, with a row for each place of each sample.
+ * Layer inputs as the rows of a matrix P, y = P w + b, one row per position of each sample.
  *
- * What P is, a layer says itself: given, instead of its weight, one that picks a single number of what it sees for each output, it answers
- * with P (for a convolution the patches that its kernel sees, for a product the data). So nothing here knows an operator. In groups each has
- * a P of its own:
+ * With a weight that picks one input element per output, the layer itself computes P (for a convolution the patches), so no
+ * operator needs special code. Each group has a separate P:
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  *
- * Where each output is a sum over the channels of one place of the data, P is the data.
+ * If each output is a sum over the channels of one position, P is the data itself.
  */
 import { isInside, type Layer } from "../analysis/layers.ts";
 import { requireProduct, weightNumbers, weightShape } from "../analysis/weight.ts";
@@ -21,7 +20,7 @@ import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Layout } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {
-  /** The value that has the rows of P, along `axis` the features of all groups: the layer's output, once `pick` has changed the layer, or its data. */
+  /** The value with the rows of P, and along `axis` the features of all groups: the layer's output after `pick`, or its data. */
   readonly name: string;
   /** Changes the layer in a copy of its model, or of a part of it. */
   pick?(copy: Model): void;
@@ -60,11 +59,11 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
         copy.graph.addTensor(what, inMemory(fromNumbers(type, dims, numbers)));
       const picks = weightNumbers(role, shape, new Array<Matrix>(role.groups).fill(identity(features)));
       copy.graph.setInput(own, role.input, store("picks", shape, picks));
-      // Zeros, where there was a bias: before opset 11 a Gemm has one in any case.
+      // Replaced by zeros, because before opset 11 Gemm requires a bias.
       for (const input of new Set([role.bias, role.biasInput])) {
         const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
         if (input === undefined || before === undefined) continue;
-        // Of one output a bias [1, 1] has an axis of rows, too.
+        // With one output, a bias [1, 1] has an axis of rows, too.
         const last = before.lastIndexOf(outputs);
         const now = before.map((dim, at) => (at === last ? (shape[role.out] ?? dim) : dim));
         copy.graph.setInput(own, input, store("zeros", now, new Float64Array(elementCount(now))));
@@ -74,7 +73,7 @@ export function featuresOf(layer: Layer): LayerFeatures | Miss {
   };
 }
 
-/** The data of a layer that sums over the channels of each place, as long as the output has the places of the data. */
+/** Returns the data of a layer that sums over the channels of each position, if the output has the same positions. */
 function plainData({ node, role }: Layer): Value | undefined {
   const [data, [output]] = [node.inputs[role.data], node.outputs];
   const isPlain =
@@ -88,10 +87,10 @@ function plainData({ node, role }: Layer): Value | undefined {
 const places = (value: Value | undefined, axis: number): readonly Dim[] | undefined =>
   value?.type?.dims?.filter((_, at, { length }) => at !== (axis < 0 ? axis + length : axis));
 
-/** Bytes of the features of a batch. */
+/** Maximum bytes of the features of a batch. */
 const mostBytes = 64 * 2 ** 20;
 
-/** How many samples at a time keep the features of every layer small; a fraction, where one sample is too large. */
+/** Returns the batch size for which the features of every layer are small; below 1 if one sample is too large. */
 export function samplesThatFit(layers: readonly Layer[]): number {
   const bytes = layers.map(({ role, effective, node }) => {
     const dims = fixedDims(effective.type?.dims);

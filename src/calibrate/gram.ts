@@ -3,14 +3,14 @@ import { addTo } from "../math/normal-equations.ts";
 import type { Statistic } from "./statistic.ts";
 
 export interface Gram {
-  /** Rows that were summed over. */
+  /** Number of summed rows. */
   readonly rows: number;
-  /** For each group PᵀP, columns × columns. */
+  /** PᵀP of each group, columns × columns. */
   readonly groups: readonly Matrix[];
 }
 
 /**
- * The Gram matrices PᵀP of features P, in float64: second moments of what comes into a layer, without its mean taken out.
+ * Gram matrices PᵀP of features P, in float64: uncentered second moments of layer inputs.
  * @example
  * const seen = await calibrate(model, { data: calibration });
  * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices());

@@ -1,22 +1,19 @@
 import type { ValueRange } from "./observe.ts";
 import type { Statistic } from "./statistic.ts";
 
-/** How many numbers lie in each of many parts of one width, the first of which begins at `start`, a multiple of the width. */
+/** Counts of values in bins of one width; the first bin starts at `start`, a multiple of the width. */
 export interface Histogram extends ValueRange {
   readonly counts: Float64Array;
   readonly start: number;
   readonly width: number;
-  /** Numbers that are 0; they are in `counts`, too. */
+  /** Number of zeros, which `counts` includes. */
   readonly zeros: number;
 }
 
 /**
- * How often the numbers of a value fall into each of 8192 parts of [-b, b), where b is the least power of two that holds them: at least 2048 parts
- * lie within the range. One run over the samples is enough: where a number lies outside, b doubles, and counted from 0 outwards
- *
- *     parts i, i + 1 of width w  →  part i / 2 of width 2 w
- *
- * Of a value with infinite numbers or NaN only the range is known.
+ * Histogram of 8192 bins over [-b, b), where b is the smallest power of two that covers the values, so at least 2048 bins are in
+ * the range. One pass suffices: if a value is outside, b doubles and, counted from 0, bins i and i + 1 of width w become bin i /
+ * 2 of width 2 w. With infinities or NaN only the range is known.
  * @example
  * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], histogram);
  * seen.get("conv1.out")?.counts; // 8192 numbers, each of [start + at * width, start + (at + 1) * width)
@@ -64,7 +61,7 @@ class Counter {
     }
   }
 
-  /** From a place on. @returns the place of the first that is in no part, or the end. */
+  /** Counts from a position. @returns the position of the first value outside all bins, or the end. */
   #count(numbers: Float32Array | Float64Array, from: number): number {
     const counts = this.#counts;
     const factor = parts / (2 * this.#bound);
@@ -77,7 +74,7 @@ class Counter {
       const part = middle + Math.floor(number * factor);
       if (!(part >= 0 && part < parts)) break;
       counts[part] = (counts[part] ?? 0) + 1;
-      // Half of the numbers behind a Relu are: a branch would be guessed wrong.
+      // After a Relu half of the values are 0, so a branch would be mispredicted.
       zeros += Number(number === 0);
       if (number < min) min = number;
       if (number > max) max = number;
@@ -89,7 +86,7 @@ class Counter {
   }
 }
 
-/** Puts as many parts together as a factor says, which is a power of two. */
+/** Merges bins by a power of two. */
 function widen(counts: Float64Array, factor: number): void {
   const narrow = counts.slice();
   counts.fill(0);

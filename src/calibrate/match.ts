@@ -1,10 +1,9 @@
 /**
- * Which layer of a changed model is which of its original (`analysis/match.ts`), and which of the original's channels it still has.
+ * Matches layers of a changed model to those of its original (`analysis/match.ts`), with the channels that remain.
  *
- * The original is a copy in which batch normalization is folded wherever it is in the changed model, so that both layers mean the same.
- *
- * Which channels were cut the file says (`analysis/provenance.ts`). Where it does not, as of models that others cut, channel j of a cut layer is a
- * channel o of the original of whose row its own is a part, in order: w'_j ⊂ w_o, found from first to last.
+ * In the copy of the original, batch normalization is folded like in the changed model. Removed channels are read from metadata
+ * (`analysis/provenance.ts`). Without it, channel j matches the first original channel o, in order, whose row contains it: w'_j ⊂
+ * w_o.
  */
 import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -22,25 +21,25 @@ import type { Dense } from "../tensor/types.ts";
 
 export interface LayerMatch {
   readonly name: string;
-  /** Its place among the layers of the changed model, which holds whatever is added around them. */
+  /** Index among the layers of the changed model; adding nodes around them does not change it. */
   readonly place: number;
-  /** The place of its counterpart among the layers of the original. */
+  /** Index of the matching layer in the original. */
   readonly counterpart: number;
-  /** The name of what the original's layer answers, bias included. */
+  /** Name of the output of the original layer, including its bias. */
   readonly original: string;
-  /** The axis of both outputs that counts channels. */
+  /** Channel axis of both outputs. */
   readonly axis: number;
-  /** The original's channels that are left; undefined for all. */
+  /** The remaining channels of the original; undefined for all. */
   readonly kept: readonly number[] | undefined;
-  /** A batch normalization follows, in both: what the layer adds to its channels makes no difference. */
+  /** Whether batch normalization follows in both, so that constant shifts per channel have no effect. */
   readonly normalized: boolean;
 }
 
 export interface Match {
-  /** The original, with batch normalization folded where the changed model has it folded. */
+  /** The original with the same batch normalization folded. */
   readonly original: Model;
   readonly layers: readonly LayerMatch[];
-  /** Of each layer of the original that lost channels, as far as that is known: which are left, by the name of its weight. */
+  /** Remaining channels of each cut layer of the original, if known, by the name of its weight. */
   readonly kept: ReadonlyMap<string, readonly number[]>;
   readonly misses: readonly Miss[];
 }
@@ -135,7 +134,7 @@ async function keptChannels(
   return kept;
 }
 
-/** What the file says of the channels that are left, if it fits: the original may itself have lost some of them before. */
+/** Returns the remaining channels in the metadata if they fit: the original may have lost channels before. */
 function recordedAgainst(original: Model, before: Layer, changed: Model, after: Layer): readonly number[] | undefined {
   const base = recordedKept(original, before.name);
   const recorded = recordedKept(changed, before.name) ?? recordedKept(changed, after.name);
@@ -144,7 +143,7 @@ function recordedAgainst(original: Model, before: Layer, changed: Model, after: 
   return fits ? kept : undefined;
 }
 
-/** A row for each output channel: for each of its numbers and each input channel the weights. */
+/** Returns a row of weights per output channel and input channel. */
 function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Float64Array[])[] {
   const { taps } = weightShape(role, dense.dims);
   const blocks = dense.data.length / (outputs * taps);
@@ -158,7 +157,7 @@ function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Floa
   );
 }
 
-/** Whether the blocks of a row are some of those of another, in their order. */
+/** Returns whether the blocks of a row are a subsequence of another's. */
 function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): boolean {
   let at = 0;
   for (const block of row) {

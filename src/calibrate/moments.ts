@@ -1,24 +1,23 @@
 /**
- * Mean and variance of each channel, and its share of zeros.
- *
- * Batches are joined by Chan's rule (Chan, Golub and LeVeque 1983), which loses no digits where the mean is large:
+ * Mean and variance of each channel, and its share of zeros. Batches are merged without cancellation (Chan, Golub and LeVeque
+ * 1983):
  *
  *     n = n_a + n_b,  δ = m_b - m_a,  m = m_a + δ n_b / n,  M = M_a + M_b + δ² n_a n_b / n
  */
 import type { Statistic } from "./statistic.ts";
 
 export interface Moments {
-  /** Numbers of each channel. */
+  /** Values per channel. */
   readonly count: number;
   readonly mean: Float64Array;
-  /** Over n, as batch normalization has it. */
+  /** Divided by n, as in batch normalization. */
   readonly variance: Float64Array;
-  /** The share of numbers that are exactly zero. */
+  /** Share of exact zeros. */
   readonly zeros: Float64Array;
 }
 
 /**
- * Moments of each channel of a value, of all its numbers where no axis is named, or of each column of what comes into a layer.
+ * Moments of each channel of a value (of all values without an axis), or of each column of layer inputs.
  * @example
  * const seen = await observe(engine, model, calibration, [{ name: "conv1.out", axis: 1 }], channelMoments);
  * seen.get("conv1.out")?.mean; // one number for each channel

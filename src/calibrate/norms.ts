@@ -1,7 +1,7 @@
 import type { Statistic } from "./statistic.ts";
 
 /**
- * ‖x‖₂ of each column over all rows: of what comes into a layer, how much of each of its inputs there is.
+ * ‖x‖₂ of each column over all rows.
  * @example
  * const seen = await calibrate(model, { data: calibration });
  * for (const layer of layers(model, infer(model))) console.log(layer.name, await seen.collect(layer, columnNorms));

@@ -1,8 +1,6 @@
 /**
- * Statistics of values in one pass over the samples, of the model as it is.
- *
- * For ranges the graph itself reduces every value to its smallest and largest number, so only three numbers per value and batch leave the
- * runtime:
+ * Statistics of values in one pass over the samples. For ranges the graph reduces every value, so only three numbers per value
+ * and batch leave the runtime:
  *
  *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), any NaN in h)
  */
@@ -18,14 +16,12 @@ import { typeCodes } from "../tensor/types.ts";
 import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
 
 /**
- * Statistics of any values over the samples of a data set: each gets one of its own. The model is not changed; it runs without graph
- * optimization, so that the values are those of the graph as it is written. Memory: the values of one batch.
- *
- * @param places values of the main graph, with the axis that counts their channels or without: inputs, outputs, or anything between.
+ * Computes a separate statistic for each value over the samples of a data set. The model is not changed; it runs without graph
+ * optimization, so that values are those of the written graph. Memory: the values of one batch.
+ * @param places values of the main graph, optionally with their channel axis.
  * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- * @example
- * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], channelMoments);
- * seen.get("conv1.out"); // { count: 16384, mean: [0.02], variance: [0.17], zeros: [0.5] }
+ * @example const seen = await observe(createEngine(), model, calibration, ["conv1.out"], channelMoments); seen.get("conv1.out");
+ * // { count: 16384, mean: [0.02], variance: [0.17], zeros: [0.5] }
  */
 export async function observe<R>(
   engine: Engine,
@@ -57,11 +53,11 @@ export async function observe<R>(
   return new Map(observed.map(({ name, running }) => [name, running.end()]));
 }
 
-/** Bytes of the observed values of a batch, at most; they are held by the runtime and by JavaScript at once. */
+/** Maximum bytes of the observed values of a batch, which the runtime and JavaScript hold at once. */
 const mostBytes = 64 * 2 ** 20;
 const mostSamples = 16;
 
-/** Of the values that the runtime reduces, so much lies there at a time, about. */
+/** Approximate share of the reduced values that is in memory at a time. */
 const shareAlive = 1 / 4;
 
 function bytesOfSample(value: Value | undefined): number {
@@ -74,12 +70,12 @@ export interface ValueRange {
   readonly max: number;
 }
 
-/** The smallest and the largest number: NaN where an element is, from ∞ to -∞ where there is none. */
+/** The minimum and maximum: NaN if any element is NaN, ∞ and -∞ for an empty value. */
 export const valueRange: Statistic<ValueRange> = {
   reduce: (emit, value) => [
     emit.ReduceMin([value], { keepdims: 0 }),
     emit.ReduceMax([value], { keepdims: 0 }),
-    // The runtime's least and greatest number of several leave NaN out.
+    // The runtime's minimum and maximum ignore NaN.
     emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: typeCodes.float32 })], { keepdims: 0 }),
   ],
   begin() {
@@ -105,10 +101,7 @@ export function notFinite(name: string, { min, max }: ValueRange): PithError {
   });
 }
 
-/**
- * `observe` with a range in each statistic: an input that comes without an element, as caches of earlier tokens do at the first one, has that of the output that
- * it is fed with later.
- */
+/** `observe` for ranges. An empty input, such as the first cache of tokens, gets the range of the output that it is fed with later. */
 export async function observeWithStates<R extends ValueRange>(
   engine: Engine,
   model: Model,
@@ -128,7 +121,7 @@ export async function observeWithStates<R extends ValueRange>(
   return new Map(seen);
 }
 
-/** Inputs that may come without an element, and the outputs that they are fed with later, which tell what they will hold. */
+/** Returns inputs that can be empty, with the outputs that they are fed with later. */
 function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, string> {
   const { feeds } = model.graph;
   const open = feeds.filter(

@@ -4,19 +4,19 @@ import type { Gram } from "./gram.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
 /**
- * What a layer's answers x̂ ŵ are compared with those of the original, x w, by: the error of an output over all rows is
+ * Compares a layer's outputs x̂ ŵ with those of the original, x w. The error of an output over all rows is
  *
  *     ‖P̂ ŵ − P w‖² = ŵᵀ G ŵ − 2 ŵᵀ C w + wᵀ (PᵀP) w,     G = P̂ᵀP̂,  C = P̂ᵀP
  */
 export interface Reconstruction extends Gram {
-  /** For each group C, of what comes into the changed model's layer and into the original's; undefined where nothing is known of the original. */
+  /** C of each group; undefined if the original is unknown. */
   readonly cross: readonly Matrix[] | undefined;
 }
 
-/** Rows of a batch that are looked at: neighbouring places of a picture say nearly the same. */
+/** Number of rows used per batch: neighboring pixels are nearly redundant. */
 const rowsFor = (columns: number): number => 2048 + 4 * columns;
 
-/** Sums of products of what comes into a layer, and of it with what came into the original's: of each batch some rows, evenly spread. */
+/** Sums G and C over evenly spread rows of each batch. */
 export const reconstruction: Statistic<Reconstruction> = {
   begin(multiply = multiplyHere) {
     const [groups, cross]: [Matrix[], Matrix[]] = [[], []];

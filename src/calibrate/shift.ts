@@ -1,7 +1,7 @@
 /**
- * A number added to each output channel of a layer, wherever the layer can take it:
+ * Adds a value per output channel to a layer, wherever possible:
  *
- *     a stored bias of floats      b + s                          a bias of integers    Q + round(s / scale)
+ *     a float bias                 b + s                          an integer bias       Q + round(s / scale)
  *     an input for a bias          b = s, stored                  none, a sum follows   the sum's vector + s
  *     none at all                  y → Add(y, s)
  */
@@ -17,7 +17,7 @@ import { readStoredValue } from "../passes/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 
-/** Shifts a layer's output channels. @param sum what follows the layer (`biased`) */
+/** @param sum the Add that follows the layer (`biased`) */
 export async function shiftOutputs(
   model: Model,
   layer: Layer,
@@ -42,7 +42,7 @@ function give(model: Model, { node, role, name, weight }: Layer, shift: Float64A
   if (role.biasInput !== undefined) model.graph.setInput(node, role.biasInput, bias);
 }
 
-/** A stored vector, or one number for all channels, raised; one that others read, too, is copied for this node. */
+/** Adds to a stored vector or scalar; one with other readers is copied for this node. */
 async function raise(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
   const dense = await value.tensor?.read();
   if (dense === undefined || !isFloat(dense.type)) return;
@@ -54,7 +54,7 @@ async function raise(model: Model, node: Node, input: number, value: Value, shif
   else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
 }
 
-/** What one code is worth is what the value becomes of ones. False where the bias is no codes, or others read them. */
+/** The scale is the dequantized value of ones. Returns false if the bias is not quantized, or has other readers. */
 async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
   const root = storedRoot(bias);
   if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;

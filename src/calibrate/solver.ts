@@ -1,6 +1,6 @@
 /**
- * What changes a weight under a constraint, so that its layer answers nearly as before: its numbers go to a grid (nearest, HQQ, GPTQ), or some of them
- * to zero (magnitude, optimal brain surgeon, SparseGPT). Layer after layer, in their order; what comes into a layer is of the model as it was, or as it has become.
+ * Solvers change a weight under a constraint with little change of the layer's outputs: rounding to a grid (nearest, HQQ, GPTQ),
+ * or zeros (magnitude, optimal brain surgeon, SparseGPT). Layers are processed in order.
  */
 import type { Layer } from "../analysis/layers.ts";
 import type { Matrix, Multiply, QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../math/index.ts";
@@ -8,7 +8,7 @@ import type { Random } from "../tensor/random.ts";
 import type { Statistic } from "./statistic.ts";
 
 /**
- * A solver: for rounding it has `scales`, and `codes` where it decides each; for pruning it has `prune`. One file may have all of them.
+ * A solver: for rounding `scales` and optionally `codes`; for pruning `prune`.
  * @example
  * import type { Solver } from "pith/calibrate";
  * import { nearest, quantize } from "pith/quantize";
@@ -21,32 +21,29 @@ import type { Statistic } from "./statistic.ts";
  */
 export interface Solver<E = unknown> {
   readonly id: string;
-  /** For help. */
+  /** Text for help. */
   readonly summary?: string;
-  /** What it has to know of what comes into a layer: the pass is given samples then (`data`). */
+  /** Required statistic of layer inputs: the pass then needs samples (`data`). */
   readonly evidence?: Statistic<E>;
-  /** It takes layers of which nothing can be known (tables), too: their evidence is undefined. */
+  /** Also accepts layers without observable inputs (embedding tables): their evidence is undefined. */
   readonly blind?: true;
-  /** Of which model that is: the original (the default), the one whose layers before this have changed already, or that with the original beside it. */
+  /** Model of the statistic: the original (default), the one with earlier layers changed, or both. */
   readonly of?: "original" | "changed" | "both";
-  /** It finds zero points of blocks, and is for blocks only. */
+  /** Finds zero points of blocks, and supports only blocks. */
   readonly zeroPoints?: boolean;
-  /** Scale and zero point of each slice; the zero point of a symmetric grid is given. Scales that a model has learned stay: it is not asked then. */
+  /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */
   scales?(
     weight: SlicedWeight,
     grid: Grid,
     known: LayerContext<E>,
   ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
-  /**
-   * Matrices like those of the weight, with a code from `low` to `high` for each number. By default the nearest. Fake quantization, which trains
-   * the numbers, has that in any case.
-   */
+  /** Returns matrices with a value from `low` to `high` per element; default: nearest. Fake quantization always rounds to nearest. */
   codes?(
     weight: SlicedWeight,
     grid: ScaledGrid,
     known: LayerContext<E>,
   ): readonly Matrix[] | Promise<readonly Matrix[]>;
-  /** What goes and what becomes of the rest. @param weights outputs × inputs, 0 where entries are gone. @param kept 1 for those that are left. */
+  /** Chooses entries to prune. @param weights outputs × inputs, 0 for pruned entries. @param kept 1 for remaining entries. */
   prune?(
     weights: readonly Matrix[],
     kept: readonly MatrixMask[],
@@ -55,51 +52,50 @@ export interface Solver<E = unknown> {
   ): PruneSolution | Promise<PruneSolution>;
 }
 
-/** What a solver is told of a layer, beside the numbers. */
+/** Context of a layer for a solver. */
 export interface LayerContext<E = unknown> {
   readonly layer: Layer;
-  /** What the statistic has found: columns as those of the matrices, group after group. */
+  /** The statistic: columns as in the matrices, group after group. */
   readonly evidence: E;
-  /** A stream of this layer's own. */
+  /** A random stream for this layer. */
   readonly random: Random;
-  /** Makes large products of matrices, on the runtime. */
+  /** Multiplies large matrices on the runtime. */
   readonly multiply: Multiply;
 }
 
-/** A layer's weight as matrices, of which the numbers of a *slice* share a scale. */
+/** A layer's weight as matrices; the values of a *slice* share a scale. */
 export interface SlicedWeight {
-  /** Outputs × inputs, one for each group; a table as rows × width. Columns are those of what comes into the layer (`Features`). */
+  /** Outputs × inputs per group; a table as rows × width. Columns are those of the layer inputs (`Features`). */
   readonly matrices: readonly Matrix[];
-  /** How many slices there are: one; one for each output; or one for each block of a row, those of the first row before those of the next. */
+  /** Number of slices: one, one per output, or one per block of a row (row by row). */
   readonly slices: number;
-  /** The slice of a number. */
   sliceAt(group: number, row: number, column: number): number;
-  /** The numbers of a slice, row by row; the last block of a row is filled up with zeros. */
+  /** Returns the values of a slice, row by row; the last block of a row is padded with zeros. */
   numbers(slice: number): Float64Array;
-  /** Other matrices of the same sizes, in the same slices. */
+  /** Returns other matrices of the same sizes with the same slices. */
   like(matrices: readonly Matrix[]): SlicedWeight;
 }
 
-/** Codes of a weight; `low` and `high` are the smallest and largest that are used. */
+/** Quantized values of a weight; `low` and `high` bound the used range. */
 export interface Grid extends QuantizationRange {
   readonly type: Extract<QuantizedType, "int8" | "uint8" | "int4" | "uint4" | "uint2">;
-  /** Slices are blocks of so many numbers in a row. Codes and scales are those of `MatMulNBits` (`math/blocks.ts`). */
+  /** Number of consecutive row elements per block. Values and scales are those of `MatMulNBits` (`math/blocks.ts`). */
   readonly block?: number;
-  /** The zero point is 0 (int8) or 128 (uint8); else it follows from the numbers. */
+  /** The zero point is fixed at 0 (int8) or 128 (uint8). */
   readonly symmetric: boolean;
 }
 
-/** A grid with its scales and zero points, one for each slice. */
+/** A grid with a scale and zero point per slice. */
 export interface ScaledGrid extends Grid {
   readonly scale: Float32Array;
   readonly zeroPoint: Int32Array;
 }
 
-/** 1 for each entry that stays, row-major as the matrix that it belongs to. */
+/** 1 for each kept entry, in the row-major order of its matrix. */
 export type MatrixMask = Uint8Array;
 
 /**
- * Which entries of a weight may go together, and what they are compared with.
+ * Selects which entries of a weight are pruned together and compared.
  * @example
  * import { type Pattern, prune } from "pith/prune";
  * const firstInput: Pattern = {
@@ -112,28 +108,28 @@ export type MatrixMask = Uint8Array;
  */
 export interface Pattern {
   readonly id: string;
-  /** The share of entries that goes, where the pattern itself says it: then no amount is given. */
+  /** Share of entries that the pattern removes; then no amount is given. */
   readonly share?: number;
-  /** It can decide on so many columns (or a multiple) without the others; a solver may then ask for those as earlier ones have left them. */
+  /** Number of columns (or a multiple) that can be decided separately, so that a solver can update the rest in between. */
   readonly columns?: number;
   /**
-   * What stays of a layer, or of some of its columns.
-   * @param scores one matrix for each group of the layer: entries of least magnitude go. @param kept what is left, of the same sizes.
-   * @param amount share of what is left that goes.
-   * @returns what stays of what is left.
+   * Returns the entries to keep of a layer, or of some of its columns.
+   * @param scores one matrix per group: entries with the smallest magnitude are pruned. @param kept remaining entries, in the
+   * same sizes.
+   * @param amount share of the remaining entries to prune.
    */
   choose(scores: readonly Matrix[], kept: readonly MatrixMask[], amount: number): readonly MatrixMask[];
 }
 
 export interface PruneGoal {
   readonly pattern: Pattern;
-  /** Share of what is left that goes. */
+  /** Share of the remaining entries to prune. */
   readonly amount: number;
 }
 
 export interface PruneSolution {
-  /** As they were given, where entries that stay are corrected; what goes counts as 0, whatever it is. */
+  /** Corrected weights, if any; pruned entries count as 0. */
   readonly weights?: readonly Matrix[];
-  /** What stays of what was left. */
+  /** The entries that remain. */
   readonly kept: readonly MatrixMask[];
 }

@@ -1,4 +1,4 @@
-/** What is collected of values over samples, batch by batch: memory does not depend on how many samples there are. */
+/** Statistics over samples, batch by batch, so that memory does not depend on the number of samples. */
 import { PithError } from "../errors.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -9,7 +9,7 @@ import { alongAxis, elementCount } from "../tensor/dims.ts";
 import { type Dense, typeCodes } from "../tensor/types.ts";
 
 /**
- * A statistic of values, as `observe` and `Calibration` collect it. Whatever it needs of a batch it takes in `add`.
+ * A statistic of values for `observe` and `Calibration`. `add` must copy what it needs of a batch.
  * @example
  * import type { Statistic } from "pith/calibrate";
  * const rows: Statistic<number> = {
@@ -21,42 +21,41 @@ import { type Dense, typeCodes } from "../tensor/types.ts";
  * await observe(engine, model, calibration, ["conv1.out"], rows);
  */
 export interface Statistic<R> {
-  /** Begins with nothing seen. @param multiply makes large products of matrices, on the runtime. */
+  /** @param multiply multiplies large matrices on the runtime. */
   begin(multiply?: Multiply): Running<R>;
-  /** Numbers that the runtime computes of each batch: `add` is given them, one row of columns, in place of the value. */
+  /** Values to compute on the runtime: `add` receives them as one row of columns, instead of the value. */
   readonly reduce?: (emit: Emit, value: Value) => readonly Value[];
 }
 
-/** A statistic on its way through the samples. */
 export interface Running<R> {
-  /** @param original the same samples in the original, for a method that looks at both. */
+  /** @param original the same samples in the original, for methods that compare both. */
   add(batch: Features, original?: Features): void | Promise<void>;
   end(): R;
 }
 
 /**
- * A batch of a value as matrices: a row for each place of each sample, a column for each channel. What comes into a layer has for each of its
- * groups a column for each number that an output is a sum of, column = input · taps + tap.
+ * A batch of a value as matrices: a row per position of each sample, a column per channel. Layer inputs have, per group, a column
+ * for each input of an output, column = input · taps + tap.
  */
 export interface Features {
   readonly groups: number;
   readonly rows: number;
-  /** Of each group. */
+  /** Columns per group. */
   readonly columns: number;
-  /** Columns of one input channel: the places of a convolution's kernel, else 1. */
+  /** Columns per input channel: kernel positions of a convolution, else 1. */
   readonly taps: number;
-  /** Rows × columns in float64, of a group or of all side by side; or some of the rows, and some of all columns. */
+  /** Returns rows × columns in float64, of a group or of all side by side, optionally of selected rows and columns. */
   matrix(group?: number, rows?: ArrayLike<number>, columns?: readonly number[]): Matrix;
-  /** The same numbers as they lie: row outer · inner + i, column c of all groups is at (outer · columns · groups + c) · inner + i. */
+  /** Returns values in storage order: row outer · inner + i, column c of all groups is at (outer · columns · groups + c) · inner + i. */
   values(): Float32Array | Float64Array;
   readonly inner: number;
 }
 
-/** How a tensor is read as features: the axis, or so many from it on, that counts the columns of all groups; without one, all numbers are one column. */
+/** How a tensor is read as features: the axis, or several from it on, of all groups' columns; without one, a single column. */
 export interface Layout {
   readonly axis?: number | undefined;
   readonly axes?: number | undefined;
-  /** Of the value in its model, whose axes these are: a model for one sample has none that counts them, and tensors of several begin with it. */
+  /** Rank of the value in its model: batches of a model for one sample have an additional first axis. */
   readonly rank?: number | undefined;
   readonly groups?: number;
   readonly taps?: number;
@@ -68,7 +67,7 @@ export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 
   const samples = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
   const { outer, count, inner } = axis === undefined ? single : alongAxis(dims, samples + axis, axes);
   const [all, width] = [outer * inner, count / groups];
-  // Few of many numbers may be taken: float32 is not converted for that.
+  // Avoids conversion of float32, because often few values are read.
   const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
   return {
     groups,
@@ -94,13 +93,13 @@ export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 
   };
 }
 
-/** A value of a model, and the axis that counts its channels; without one, all of its numbers are taken together. */
+/** A value of a model and its channel axis; without one, all values are one column. */
 export interface Place {
   readonly name: string;
   readonly axis?: number | undefined;
 }
 
-/** What a statistic is told of a value: the value itself, or what is written behind it to reduce it; runs of several windows are joined along rows. */
+/** Returns the value that a statistic receives: the value itself, or its reduction; runs of several windows are joined along rows. */
 export function toldOf(
   model: Model,
   { name, axis }: Place,

@@ -2,7 +2,7 @@ import type { Layer } from "../analysis/layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import { type Matrix, type Multiply, type Surgeon, surgeonFor } from "../math/index.ts";
 
-/** What is needed to make good what changes in a layer, of the Gram matrices of its inputs (`math/obs.ts`). @throws PithError E_DATA where they are of no use. */
+/** Inverts the Gram matrices of layer inputs for error compensation (`math/obs.ts`). @throws PithError E_DATA if they are singular. */
 export async function surgeonsFor(
   { name }: Layer,
   grams: readonly Matrix[],

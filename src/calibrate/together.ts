@@ -1,4 +1,4 @@
-/** Two walks over the same samples, batch by batch; it ends with the first that ends. */
+/** Iterates two generators in parallel; ends with the first that ends. */
 export async function* together<A, B>(
   first: AsyncGenerator<A>,
   second: AsyncGenerator<B>,

@@ -1,8 +1,6 @@
 /**
- * How much to prune: a fraction, or a count.
- *
- * Python distinguishes 1.0 (all) from 1 (one entry); JavaScript has one kind of number. So an integer counts entries, and a number between 0 and 1
- * is a fraction. `{ fraction: 1 }` and `{ count: 1 }` are unambiguous.
+ * Amounts to prune: an integer counts entries, and a number between 0 and 1 is a fraction, because JavaScript does not
+ * distinguish 1.0 (all) from 1 (one entry). `{ fraction: 1 }` and `{ count: 1 }` are unambiguous.
  */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
@@ -39,7 +37,7 @@ export const amountSchema = described(
 );
 
 /**
- * The number of entries out of `size` that an amount is. Fractions round as in Python, halves to even: 0.5 of 5 is 2, 0.5 of 7 is 4.
+ * Returns the number of entries out of `size`. Fractions round half to even, as in Python: 0.5 of 5 is 2, 0.5 of 7 is 4.
  * @throws PithError E_OPTION if a count is larger than `size`.
  */
 export function countOf(amount: Amount, size: number, what = "entries"): number {
@@ -57,7 +55,7 @@ export function countOf(amount: Amount, size: number, what = "entries"): number 
   return form.count;
 }
 
-/** The share of `size` entries that an amount is. @throws PithError as `countOf`. */
+/** Returns the share of `size` entries. @throws PithError as `countOf`. */
 export function fractionOf(amount: Amount, size: number): number {
   const form = formOf(amount);
   return "fraction" in form ? form.fraction : countOf(form, size) / Math.max(1, size);

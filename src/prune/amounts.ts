@@ -1,4 +1,4 @@
-/** The amount for each parameter: its own, or its share of an amount that an allocation spreads over all of them. */
+/** Determines the amount of each parameter: its own, or its share of an allocated amount. */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -45,7 +45,7 @@ interface Sharing {
   readonly empties: boolean;
   /** The largest share that the allocation may remove of a layer (1). */
   readonly maxLayerAmount?: number | undefined;
-  /** Is given what the allocation leaves of each layer. */
+  /** Receives the remaining entries of each layer. */
   onSpread?(layers: readonly Remains[], share: number): void;
 }
 

@@ -1,11 +1,9 @@
 /**
- * How much a block changes what it reads (block influence: Men et al. 2024, ShortGPT, arXiv 2403.03853):
+ * Block influence (Men et al. 2024, ShortGPT, arXiv 2403.03853): how much a block changes its input x,
  *
  *     BI = 1 - E[cos(x, y)]
  *
- * x is what the block reads and y its output, as vectors of channels or features, at each place of each sample; the mean is over all places, of texts over
- * those that the attention mask counts: what fills a text up is no token.
- * The sums are of the runtime, in float64, so that a number for each batch leaves it.
+ * over channel vectors at all positions of all samples, without padding (attention mask). The runtime computes sums in float64.
  */
 import type { Block } from "../analysis/blocks.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
@@ -26,7 +24,7 @@ import { dimsText } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
 import type { Bypass } from "./repeated-layers.ts";
 
-/** @throws PithError E_DATA if the data does not fit or has no samples, or where an influence is no number, E_STOPPED on the signal. */
+/** @throws PithError E_DATA if the data does not fit or has no samples, or an influence is NaN, E_STOPPED on the signal. */
 export async function blockInfluence(
   model: Model,
   ways: readonly Bypass[],
@@ -65,7 +63,7 @@ export async function blockInfluence(
   );
 }
 
-/** The axis of channels or features: that of a layer of the block whose output has as many axes, else the last. */
+/** Returns the channel axis of a layer of the block whose output has the same rank, else the last axis. */
 function axisOf(model: Model, { block, output }: Bypass, inference: Inference): number {
   const rank = output.type?.dims?.length ?? 1;
   const own = new Set(block.layers);
@@ -75,7 +73,7 @@ function axisOf(model: Model, { block, output }: Bypass, inference: Inference): 
   return alike?.role.outputAxis ?? rank - 1;
 }
 
-/** The input that says which places count: an attention mask with a number for each of them. */
+/** Returns the attention mask with the positions of the output. */
 function maskOf({ graph }: Model, { output }: Bypass, axis: number): string | undefined {
   const dims = output.type?.dims;
   if (dims === undefined) return undefined;
@@ -83,7 +81,7 @@ function maskOf({ graph }: Model, { output }: Bypass, axis: number): string | un
   return graph.feeds.find(({ name, type }) => attentionMask.test(name) && dimsText(type?.dims) === places)?.name;
 }
 
-/** The mean cosine between a value and another; of a vector of zeros it is 1 with another of zeros and 0 with any other. */
+/** Returns the mean cosine between two values; a zero vector has 1 with another zero vector and 0 with any other. */
 function similarity(other: string, axis: number, mask: string | undefined): Statistic<number> {
   return {
     reduce(emit, y) {

@@ -1,4 +1,4 @@
-/** Pruning layer after layer, by their weights as matrices: a solver chooses what goes, by a pattern, and may correct what stays. */
+/** Prunes layer by layer with a solver, which chooses entries by a pattern and can correct the others. */
 import { weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
@@ -27,13 +27,13 @@ interface SolverOptions extends MaskOptions, Pick<ScoringOptions, "data" | "samp
   readonly pattern: Pattern | undefined;
 }
 
-/** What goes is what the pattern chooses by magnitude, or by what a criterion makes of it; the others stay as they are. */
+/** Prunes what the pattern chooses by score, without correction. */
 const patternAlone = {
   id: "pattern alone",
   prune: (scores, kept, { pattern, amount }) => ({ kept: pattern.choose(scores, kept, amount) }),
 } satisfies Solver;
 
-/** Corrected weights are written one after the other: what comes into a layer may be asked for as those before have left it. */
+/** Weights are written in order, so that statistics of later layers can include earlier changes. */
 export async function pruneBySolver(
   model: Model,
   { solver = patternAlone, pattern = wholeLayer, ...options }: SolverOptions,
@@ -78,9 +78,9 @@ export async function pruneBySolver(
   );
 }
 
-/** Of a layer: its numbers under the mask, or what a criterion makes of them, and what is left of it. */
+/** Values or scores of a layer, and its remaining entries. */
 interface LayerNumbers {
-  /** As they are stored. */
+  /** In storage order. */
   readonly flat: Scores;
   readonly scores: readonly Matrix[];
   readonly kept: readonly MatrixMask[];
@@ -99,7 +99,7 @@ async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers |
   return { flat: scores, scores: weightMatrices(layer.role, dims, left), mask, kept };
 }
 
-/** A pattern, with what it does wrong being said of it. */
+/** Reports errors of a custom pattern by its name. */
 function checkedPattern(pattern: Pattern, target: Target): Pattern {
   const whose = `The pattern "${pattern.id}"`;
   return {
@@ -112,7 +112,7 @@ function checkedPattern(pattern: Pattern, target: Target): Pattern {
   };
 }
 
-/** @throws PithError E_OPTION where what was chosen is no mask of the layer. */
+/** @throws PithError E_OPTION if the result is not a mask of the layer. */
 function checkMasks(
   whose: string,
   { layer }: Target,
@@ -125,7 +125,7 @@ function checkMasks(
     throw new PithError("E_OPTION", `${whose}: expected 0 or 1 for each entry of layer "${layer.name}".`);
 }
 
-/** Writes what a solver made of a weight, 0 where it goes. @throws PithError E_OPTION where it does not fit the layer. */
+/** Writes a solver's weights, with 0 for pruned entries. @throws PithError E_OPTION if they do not fit the layer. */
 function writeWeights(whose: string, { layer, parameter }: Target, weights: readonly Matrix[], left: Mask): void {
   const { dims } = stored(parameter);
   const numbers = weightNumbers(layer.role, dims, weights).map((value, at) => (left[at] === 1 ? value : 0));

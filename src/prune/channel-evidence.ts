@@ -1,6 +1,6 @@
 /**
- * What a criterion asks to know of channels: a statistic of what comes into the layers that sum over them, or of the gradient by their gates. The gates of a
- * group are a vector ξ of ones, a factor of each unit wherever a layer sums over it:
+ * Statistics for channel criteria: of layer inputs, or of gradients of gates. The gates of a group are a vector ξ of ones that
+ * multiplies each unit wherever a layer sums over it:
  *
  *     y = Conv(x, w)        y = Conv(x · ξ[unit of each channel], w)
  */
@@ -26,7 +26,7 @@ interface Asking {
   readonly evidence: ChannelStatistic<unknown>;
 }
 
-/** By the value of the activation, or by the group. @throws PithError E_OPTION if there are no samples to look at. */
+/** Returns statistics by activation value, or by group. @throws PithError E_OPTION without samples. */
 export function channelEvidence(
   model: Model,
   groups: readonly Group[],
@@ -95,7 +95,7 @@ function writeGates(model: Model, gated: Model, group: Group): string | Miss {
     const rank = inference.operand(slice.value)?.dims?.length;
     if (own === undefined || value === undefined || rank === undefined) continue;
     const emit = emitInto(gated, { before: own });
-    // An index along the axis without a unit is -1, which gathers the last: 1.
+    // -1 marks an index without a unit; it gathers the last element, 1.
     const each = emit.Gather([padded, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
     const shape = Array.from({ length: rank }, (_, axis) => (axis === slice.axis ? -1 : 1));
     gated.graph.setInput(own, input, emit.Mul([value, emit.Reshape([each, shape])]));

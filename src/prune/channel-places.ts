@@ -1,4 +1,4 @@
-/** Where the channels of a group are looked at (`ChannelPlace`). */
+/** Finds the tensors of a group at a `ChannelPlace`. */
 import { type Group, outputsOf, type Slice } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
@@ -8,13 +8,12 @@ import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
 import type { ChannelPlace } from "./criteria/criterion.ts";
 
-/** A tensor along an axis of which channels of a group lie. */
 export interface ChannelSlice extends Slice {
-  /** Whose weight it is. */
+  /** The layer whose weight it is. */
   readonly layer?: Layer;
 }
 
-/** @returns what is there, or why nothing is. */
+/** @returns the slices, or why there are none. */
 export function channelsAt(
   place: ChannelPlace,
   model: Model,
@@ -32,7 +31,7 @@ export function channelsAt(
   return read.length > 0 ? read : new Miss("no layer reads them");
 }
 
-/** Layers with a weight of their own: one that several nodes share counts once. */
+/** Returns each shared weight once. */
 function madeBy(group: Group): readonly ChannelSlice[] {
   const { layers } = group;
   const own = layers.filter((layer, index) => layers.findIndex((other) => other.weight === layer.weight) === index);
@@ -47,7 +46,7 @@ function isScale({ node, input }: { readonly node: Node; readonly input: number 
   return !(bound instanceof Miss) && bound.scales().includes(input) && bound.parameters().includes(input);
 }
 
-/** Where a layer reads the channels, which it sums over. */
+/** An input at which a layer sums over the channels. */
 export interface Reading {
   readonly node: Node;
   readonly input: number;
@@ -63,7 +62,7 @@ export function readings(model: Model, inference: Inference, { slices }: Group):
   );
 }
 
-/** Of codes, the floats that they were made of: the size of a code says nothing. */
+/** For quantized values, returns the dequantized source: the quantized value itself says nothing. */
 function readingOf(node: Node, input: number, inference: Inference, slices: readonly Slice[]): Reading | undefined {
   const at = (reader: Node, from: number): Reading | undefined => {
     const slice = slices.find((one) => one.value === reader.inputs[from]);

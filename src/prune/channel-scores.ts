@@ -1,12 +1,11 @@
 /**
- * How much channels matter: a number for each unit of a group, by the criterion (`units`) or by a norm of the scores of its entries.
+ * Scores units of a group by the criterion (`units`) or by a norm of the scores of their entries.
  *
- * Of each layer that makes the channels, the sum over the slice of its weight that makes the unit, relative to the mean over the layer's units; then the mean
- * over the layers. So neither a layer's scale nor its number of inputs decides, and units of different groups can be compared. (Torch-Pruning divides by the
- * mean of the group, after the mean over layers.) What estimates a change of the loss is added up as it is instead: it compares by itself.
+ * Each producing layer contributes the sum over a unit's slice, relative to the mean over its units; the result is the mean over
+ * layers, so scales and sizes of layers do not matter. (Torch-Pruning divides by the group mean afterwards.) Estimates of the
+ * loss change are comparable and are summed instead.
  *
- * A weight is the numbers that count, not what is stored (`readWeight`): masked entries are 0, and integers count times the scale of their channel. With a
- * scale per channel the integers alone say nothing, for the largest of each channel is 127.
+ * Weights are the effective values (`readWeight`): masked entries are 0, and integers are scaled per channel.
  */
 import type { Group } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
@@ -29,7 +28,7 @@ import { missesOf } from "./group-words.ts";
 import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms, rowsAlong } from "./mask.ts";
 
-/** A score for each unit of a group, or why it has none. */
+/** Scores the units of a group, or returns why it cannot. */
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 
 /** @param norm 1 for sums of |score|, 2 for sums of squares. */
@@ -45,7 +44,7 @@ export function byNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine
     });
 }
 
-/** A layer's weight, or a stored tensor that channels lie along. */
+/** Reads a layer's weight, or another stored tensor with the channels. */
 async function numbersOf(model: Model, { value, layer }: ChannelSlice, engine: Engine): Promise<WeightNumbers | Miss> {
   const read = layer === undefined ? await storedNumbers(model, value, engine) : await readWeight(model, layer, engine);
   const broken = read instanceof Miss ? undefined : brokenNumbers(read.values);
@@ -62,7 +61,7 @@ export interface ChannelScoring extends ScoringOptions {
   readonly norm: 1 | 2;
 }
 
-/** The scorer of a criterion, with the statistics of these groups that it needs. */
+/** Returns the scorer of a criterion with the statistics that it requires. */
 export async function unitScorerOf(
   model: Model,
   groups: readonly Group[],
@@ -111,7 +110,7 @@ export async function unitScorerOf(
   };
 }
 
-/** Groups with their scores, and why others have none: one after the other, so that memory holds the weights of one layer. */
+/** Scores groups one at a time, so that memory holds the weights of one layer. */
 export async function scoredGroups(
   groups: readonly Group[],
   scorer: UnitScorer,
@@ -127,7 +126,7 @@ export async function scoredGroups(
   return { scored, misses };
 }
 
-/** Sums over the channels of each unit, tensor by tensor, so that memory holds one. */
+/** Sums per unit, tensor by tensor, so that memory holds one. */
 async function reduced(
   model: Model,
   group: Group,

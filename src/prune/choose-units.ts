@@ -1,4 +1,4 @@
-/** Chooses the channels to remove: the lowest-scoring units of the groups that an allocation ranks together. Every axis keeps at least one index. */
+/** Chooses the lowest-scoring units of the groups that an allocation ranks together. Every axis keeps at least one index. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Removal } from "../analysis/cut.ts";
 import { widestBlock } from "../analysis/uneven-channels.ts";
@@ -59,11 +59,11 @@ function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
 }
 
 interface UnitSizes {
-  /** Which layers have it among their output channels. */
+  /** The layers that have it among their output channels. */
   readonly layers: readonly string[];
-  /** How many channels it has in all of them. */
+  /** Number of channels in all layers. */
   readonly channels: Uint32Array;
-  /** In one of them, as a multiple of the mean of those that can go. */
+  /** Channels per layer, relative to the mean of the removable units. */
   readonly sizes: Float64Array;
 }
 
@@ -84,7 +84,7 @@ function sizesOf(group: Group): UnitSizes {
   });
   const free = removable(group);
   const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
-  // Relative to the first before they are added up: equal ones are exactly 1.
+  // Divided by the first before summing, so that equal sizes are exactly 1.
   const first = means[free[0] ?? 0] || 1;
   const sizes = means.map((mean) => mean / first);
   const total = free.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
@@ -179,7 +179,7 @@ export function multipleOf(group: Group, roundTo?: number): number {
 /** A layer can lose its channels in at least this many steps. */
 const stepsPerLayer = 4;
 
-/** The units of each group that an amount removes: those with a place before round(amount · total). */
+/** Returns the units of each group that an amount removes: those with a place before round(amount · total). */
 export function choicesAt({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
   const count = roundHalfEven(amount * total);
   const removed = groupBy(
@@ -214,7 +214,6 @@ function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
     .sort((a, b) => a.score - b.score);
 }
 
-/** Candidates that can be removed one after the other while each axis keeps its minimum. */
 function possible(
   candidates: readonly Candidate[],
   groups: readonly ScoredGroup[],

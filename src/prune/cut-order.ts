@@ -1,4 +1,4 @@
-/** The order in which channels are cut, and from which amount on. */
+/** Determines the order in which channels are cut. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
@@ -8,17 +8,16 @@ import { inMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";
 import { rankedChannels, type SpreadOptions } from "./structured.ts";
 
-/** The channels of a layer in the order in which they are cut. */
 export interface CutOrder {
-  /** Units that can be removed, of all groups that are ranked with the layer: an amount is a share of them. */
+  /** Removable units of all groups that are ranked with the layer: an amount is a share of them. */
   readonly units: number;
-  /** For each output channel, the number of units that are removed before it; undefined if it is kept at any amount. */
+  /** For each output channel, the number of units removed before it; undefined if it is always kept. */
   readonly places: readonly (number | undefined)[];
 }
 
 /**
- * The order in which `prune` cuts the channels of each layer by magnitude, by the name of the layer. An amount a removes the channels whose place is less than
- * round(a · units), halves rounded to even. Reads every weight once.
+ * Returns, by layer name, the order in which `prune` cuts channels by magnitude. An amount a removes the channels with places
+ * below round(a · units), halves to even. Reads every weight once.
  * @param model with free channels (`freeChannels`).
  * @param groups of this very model (`channelGroups`).
  */

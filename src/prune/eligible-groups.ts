@@ -22,7 +22,6 @@ export type Eligibility = Selection & ChannelOptions;
 
 export interface EligibleGroups {
   readonly groups: readonly Group[];
-  /** Why other groups or units are kept. */
   readonly misses: readonly Miss[];
   /** How much can be removed. */
   readonly free: Freedom;

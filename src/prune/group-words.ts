@@ -1,4 +1,4 @@
-/** Texts about a group of channels: its size, what was cut of its layers, and why layers are kept. */
+/** Texts about a group of channels. */
 import { type Group, outputsOf } from "../analysis/channels.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
@@ -58,7 +58,6 @@ export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outco
   });
 }
 
-/** Layers that lose output channels, each once. */
 function cutLayers({ group, units }: Choice) {
   const removed = new Set(units);
   const seen = new Set<string>();

@@ -1,7 +1,4 @@
-/**
- * The scores that a criterion (`criteria/`) gives the entries of weights. What it asks to know, of what comes into the layers or of gradients, is
- * found for all of them in one walk through the model as it is, before anything is pruned.
- */
+/** Scores the entries of weights by a criterion. Its statistics are collected in one walk before anything is pruned. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { brokenNumbers, hasFloatWeights, weightMatrices, weightNumbers, weightStorage } from "../analysis/weight.ts";
@@ -23,13 +20,13 @@ import { criteria, ofChannelsAlone } from "./criteria/index.ts";
 
 export interface Scorer {
   /**
-   * @param hasMatrices Whether the numbers lie as the layer reads them.
-   * @throws PithError E_OPTION where the criterion does not give a number for each entry.
+   * @param hasMatrices Whether the values have the layout of the layer.
+   * @throws PithError E_OPTION if the criterion does not return a number per entry.
    */
   scores(layer: Layer, dims: readonly number[], values: Scores, hasMatrices?: boolean): Scores | Miss;
 }
 
-/** Without a model to look at: the magnitude of the weights. */
+/** Scores by the magnitude of the weights. */
 export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values };
 
 export async function scorerOf(
@@ -81,11 +78,11 @@ export interface ScoringOptions {
   readonly importance?: string | Importance | undefined;
   readonly data?: Dataset | string | undefined;
   readonly samples?: number | undefined;
-  /** What gradients are of, as text or a loss. */
+  /** Loss for gradients, as text or object. */
   readonly loss?: string | Loss | undefined;
 }
 
-/** What a criterion has to know of the weights of some layers, or why it is not known. */
+/** Returns the statistics of a criterion, or why they are unknown. */
 export async function evidenceFor(
   { id, evidence }: Pick<Importance, "id"> & { readonly evidence?: Statistic<unknown> | GradientStatistic<unknown> },
   model: Model,
@@ -117,7 +114,7 @@ export async function evidenceFor(
   return found;
 }
 
-/** What a criterion has to know of the gradients by some stored tensors, by name; without those that no gradient reaches. */
+/** Returns gradient statistics by tensor name, without tensors that no gradient reaches. */
 export async function gradientEvidence<E>(
   model: Model,
   names: readonly string[],
@@ -127,7 +124,7 @@ export async function gradientEvidence<E>(
 ): Promise<ReadonlyMap<string, E>> {
   const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
   if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
-  // Training is loaded only where gradients are asked for.
+  // Loaded on demand: training.
   const [{ observeGradients }, { parseLoss }] = [
     await import("../train/gradient-statistic.ts"),
     await import("../train/losses/parse.ts"),

@@ -1,4 +1,4 @@
-/** Pruning: masks in the graph by the rules of `torch.nn.utils.prune`, and channels cut out. */
+/** Pruning: masks by the rules of `torch.nn.utils.prune`, and removal of channels and layers. */
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Mask } from "../math/smallest.ts";
 export type { Allocation, RankedLayer } from "./allocations/allocation.ts";

@@ -9,7 +9,6 @@ import { bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
 const position = v.pipe(v.number(), v.integer("must be an integer"), v.minValue(0, "must not be negative"));
 
-/** The repeated layers to keep. */
 export const keptLayers = v.union(
   [countOption, v.pipe(v.array(v.union([position, v.string()])), v.minLength(1))],
   "takes the number of layers to keep, or a list of names or positions",
@@ -18,13 +17,11 @@ export const keptLayers = v.union(
 export type KeptLayers = v.InferOutput<typeof keptLayers>;
 
 /**
- * Keeps some of the repeated layers, in place: a number of each stack, spread evenly with its first and last, or those at given positions among
- * all of them (from 0), or with given names or patterns.
- * @throws PithError E_OPTION where there are fewer, E_NAME for a name that none has, E_UNSUPPORTED where none repeat.
- * @example
- * await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last
- * await keepLayers(net, { keep: [0, 2, 4] });
- * await keepLayers(net, { keep: ["layer1.0", "layer2.*"] });
+ * Keeps some of the repeated layers, in place: a number per stack, evenly spread with the first and last, or those with given
+ * positions (from 0), names or patterns.
+ * @throws PithError E_OPTION if there are fewer, E_NAME for an unknown name, E_UNSUPPORTED if no layers repeat.
+ * @example await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last await keepLayers(net,
+ * { keep: [0, 2, 4] }); await keepLayers(net, { keep: ["layer1.0", "layer2.*"] });
  */
 export const keepLayers = definePass({
   id: "keep-layers",
@@ -46,7 +43,7 @@ export const keepLayers = definePass({
   },
 });
 
-/** Of m the ones at round(i (m - 1) / (k - 1)), i < k: first and last are among them; of one the first. */
+/** Selects round(i (m - 1) / (k - 1)), i < k, of m layers: includes the first and last; for k = 1 the first. */
 function evenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
   const most = Math.max(...stacks.map(({ length }) => length));
   if (count > most)

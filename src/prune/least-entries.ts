@@ -1,4 +1,3 @@
-/** Prunes the lowest-scoring entries of each parameter. */
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { cutSmallest } from "../math/smallest.ts";
@@ -8,7 +7,6 @@ import type { AmountsFactory } from "./amounts.ts";
 import { cutOf, type MaskOptions, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
 import { readRanked, type Tensors } from "./ranking.ts";
 
-/** Removes the amount of each parameter. */
 export function pruneLeast(
   model: Model,
   options: MaskOptions & { readonly importanceScores?: Tensors | undefined },
@@ -24,7 +22,7 @@ export function pruneLeast(
       const read = await readRanked(target, options.importanceScores, scorer);
       if (read instanceof Miss) return read;
       const { ranked, mask, scores, before } = read;
-      // At hand for all looks, of which the mask itself is the last: that one is taken when it is read.
+      // The values stay in memory for all readings; the mask itself is computed on the last one.
       const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
       try {
         const count = countOf(amount, before);

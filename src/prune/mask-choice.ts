@@ -1,4 +1,4 @@
-/** Masks chosen for parameters, and what becomes of them. */
+/** Applies chosen masks to parameters. */
 import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";
@@ -21,27 +21,27 @@ import { type ParameterSelection, selectParameters, type Target } from "./target
 
 export interface MaskChoice {
   readonly target: Target;
-  /** Entries left before and after. */
+  /** Remaining entries before and after. */
   readonly before: number;
   readonly after: number;
   readonly decidedBy?: Change["decidedBy"];
   /** Whether an entry stays only because the layer would be empty. */
   readonly spared?: boolean;
   mask(): Promise<Mask>;
-  /** The same without a mask, where weights rank themselves. */
+  /** The same without a mask, if weights rank themselves. */
   keep?(): Promise<Keep>;
 }
 
 export interface MaskOptions extends ParameterSelection {
-  /** Masks stay in the graph beside the weights; otherwise the weights themselves become zero. */
+  /** Store masks beside the weights; otherwise weights become zero. */
   readonly keepMasks: boolean;
 }
 
 export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
 
 /**
- * Chooses a mask for each parameter; only when all are chosen is the first one put in, so that a failure leaves the model as it was.
- * @param chooserFor looks at all of them together, and chooses for one after the other.
+ * Chooses all masks before applying the first, so that a failure leaves the model unchanged.
+ * @param chooserFor receives all parameters and returns a function that chooses for each.
  */
 export async function prunePrepared(
   model: Model,
@@ -69,7 +69,7 @@ export async function prunePrepared(
   return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
 }
 
-/** The smallest first: of one that is changed the others are not read. */
+/** Starts with the smallest, because the first change decides. */
 async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
     if (before === after) continue;
@@ -94,7 +94,7 @@ function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
   return new Miss(before === 0 ? "it has no weights left" : why, layer.name);
 }
 
-/** The same for rules that make a mask at once. */
+/** The same for rules that return masks directly. */
 export function maskEach(
   model: Model,
   selection: ParameterSelection,
@@ -133,7 +133,6 @@ async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<vo
   for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
 }
 
-/** Sets what the masks do not keep to zero, in the parameters themselves. */
 async function zeroEntries(chosen: readonly MaskChoice[]): Promise<void> {
   for (const { target, mask, keep = () => keepBy(mask) } of chosen) await zeroOnce(target.parameter, keep);
 }

@@ -1,8 +1,6 @@
 /**
- * Which entries stay: arrays in, masks out.
- *
- * A mask holds 1 for a kept entry and 0 for a pruned one, row-major as its tensor. Pruning again works on what is left and never brings
- * an entry back: new mask = old mask AND chosen. Exactly k entries go, also where scores are equal; of equal ones the first go.
+ * Masks as arrays: 1 for a kept entry, 0 for a pruned one, row-major. Pruning again never restores an entry: new mask = old mask
+ * AND chosen. Exactly k entries are pruned; among equal scores the first ones.
  */
 import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
@@ -19,12 +17,11 @@ export function keptCount(mask: Mask): number {
   return count;
 }
 
-/** Entries stay that both masks keep. */
 export function intersect(a: Mask, b: Mask): Mask {
   return a.map((kept, index) => kept & (b[index] ?? 0));
 }
 
-/** Channels with at least one kept entry: a channel counts as pruned only if all of it is. */
+/** Returns channels with at least one kept entry. */
 export function keptChannels(mask: Mask, channels: AxisLayout): readonly number[] {
   const { outer, count, inner } = channels;
   return Array.from({ length: count }, (_, channel) => channel).filter((channel) => {
@@ -49,9 +46,9 @@ export function pruneChannels(mask: Mask, channels: AxisLayout, pruned: Iterable
 }
 
 /**
- * The norm of each channel over all its entries, in float64: (Σ |x|ⁿ)^(1/n); the largest or smallest |x| for ±Infinity, the number of
- * entries that are not 0 for n = 0.
- * @throws PithError E_SHAPE_MISMATCH for "nuc" where a channel is no matrix.
+ * Returns the norm of each channel in float64: (Σ |x|ⁿ)^(1/n); the largest or smallest |x| for ±Infinity, the number of nonzeros
+ * for 0.
+ * @throws PithError E_SHAPE_MISMATCH for "nuc" if a channel is not a matrix.
  */
 export function channelNorms(values: ArrayLike<number>, dims: readonly number[], axis: number, n: Norm): Float64Array {
   if (n === "nuc") return nuclearNorms(values, dims, axis);
@@ -65,7 +62,7 @@ export function channelNorms(values: ArrayLike<number>, dims: readonly number[],
   return Number.isFinite(order) && order !== 0 ? norms.map((sum) => sum ** (1 / order)) : norms;
 }
 
-/** √Σ² of each column; a call for each entry would take longer than its square. */
+/** √Σ² of each column, inlined because a call per entry costs more than the square. */
 function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Array {
   for (let first = 0; first < values.length; first += sums.length)
     for (let column = 0; column < sums.length; column++) {
@@ -75,7 +72,7 @@ function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Ar
   return sums.map(Math.sqrt);
 }
 
-/** A loop for each of the usual orders: weights have millions of entries. */
+/** One loop per common order, because weights have millions of entries. */
 function accumulated(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
   let sum = start;
   if (order === 2) for (let at = first; at < end; at++) sum += (values[at] as number) * (values[at] as number);
@@ -91,7 +88,6 @@ function accumulate(sum: number, size: number, order: number): number {
   return sum + size ** order;
 }
 
-/** The numbers of each index along an axis. */
 export function rowsAlong(numbers: ArrayLike<number>, dims: readonly number[], axis: number): readonly Float64Array[] {
   const { outer, count, inner } = alongAxis(dims, axis);
   return Array.from({ length: count }, (_, channel) =>

@@ -1,4 +1,4 @@
-/** What pruning offers to a search: fewer channels, or fewer layers. Individual weights leave the file as large as it is. */
+/** Candidates that pruning adds to a search: fewer channels or layers. Individual weights do not make the file smaller. */
 import type { Block } from "../analysis/blocks.ts";
 import { Miss, refusalIn } from "../errors.ts";
 import { storedBytes } from "../graph/graph.ts";
@@ -7,7 +7,7 @@ import type { Move, Moves } from "../passes/moves.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
 
 const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
-/** If the share a of the channels is removed, about (1 − a) to this power of the bytes is left: layers lose outputs and inputs. */
+/** Without a share a of the channels, about (1 − a) to this power of the bytes is left: layers lose outputs and inputs. */
 const powerOfBytes = 1.75;
 /** Runs of the model for the gradient of each sample. */
 export const runsOfGradients = 6;

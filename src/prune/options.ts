@@ -1,4 +1,3 @@
-/** The options of `prune`, and the rules between them. */
 import * as v from "valibot";
 import type { Pattern } from "../calibrate/solver.ts";
 import { datasetOption } from "../data/option.ts";
@@ -226,7 +225,6 @@ export const pruneOptions = v.pipe(
 
 export type PruneOptions = v.InferInput<typeof pruneOptions> & LayerSelection;
 
-/** The options with defaults. */
 export type PruneSettings = v.InferOutput<typeof pruneOptions>;
 
 const targets = ["macs", "parameters", "targetSize", "faster"] as const;

@@ -1,4 +1,3 @@
-/** Masks of parameters: read, folded in, checked. */
 import { maskedAt, plainName } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
@@ -7,19 +6,19 @@ import { floatOf, type Keep, keptBy, stored } from "../passes/fold-mask.ts";
 import { toFloats } from "../tensor/convert.ts";
 import { elementCount, sameDims } from "../tensor/dims.ts";
 
-/** The mask of a parameter; all ones where it has none. */
+/** Returns the mask of a parameter; all ones without a mask. */
 export async function readMask(parameter: Value): Promise<Mask> {
   return (await maskReader(parameter)()) ?? new Uint8Array(elementCount(stored(parameter).dims)).fill(1);
 }
 
-/** Reads the mask that a parameter has now, whatever becomes of it; undefined where it has none. */
+/** Returns a function that reads the present mask even after changes, or undefined without one. */
 export function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   const tensor = maskedAt(parameter)?.mask.tensor;
   if (tensor === undefined) return async () => undefined;
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-/** Sets to zero what goes of a parameter, when it is read. */
+/** Zeroes pruned entries of a parameter on read. */
 export async function zeroOnce(parameter: Value, open: () => Promise<Keep>): Promise<void> {
   parameter.tensor = await keptBy(stored(parameter), floatOf(parameter), open);
 }

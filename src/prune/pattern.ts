@@ -1,10 +1,9 @@
 /**
- * Which entries of a weight may go together, and what they are compared with: a pattern is given the scores of a layer as matrices, outputs × inputs as
- * the layer reads them, and says what stays.
+ * Selects which entries are pruned together and compared, by score matrices (outputs × inputs).
  *
- *     entries   the least of the layer                               w: 1 5 2 8   2:4: 0 5 0 8
+ *     entries   the smallest of the layer                            w: 1 5 2 8   2:4: 0 5 0 8
  *     rows      the same share of each output (Wanda)
- *     n:m       of m inputs in a row the n largest stay (Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse Neural Networks")
+ *     n:m       the n largest of m consecutive inputs stay (Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse Neural Networks")
  *     r×c       blocks of r outputs and c inputs, by the sum of their squares
  */
 import * as v from "valibot";
@@ -16,10 +15,10 @@ import { joined } from "../tensor/dense.ts";
 import { roundHalfEven } from "../tensor/round.ts";
 import { keptCount } from "./mask.ts";
 
-/** The least entries of a layer, or of all together: `prune` chooses them without matrices. */
+/** `prune` implements this pattern without matrices. */
 export const entries = "entries";
 
-/** The same of one layer, for a solver. */
+/** The same within one layer, for a solver. */
 export const wholeLayer: Pattern = {
   id: entries,
   columns: 1,
@@ -51,7 +50,7 @@ const rows: Pattern = {
     }),
 };
 
-/** Where the inputs are no multiple of m, the last ones are a group of fewer. */
+/** If the inputs are not a multiple of m, the last group is smaller. */
 const nOfM = (n: number, m: number): Pattern => ({
   id: `${n}:${m}`,
   share: 1 - n / m,
@@ -66,7 +65,7 @@ const nOfM = (n: number, m: number): Pattern => ({
     }),
 });
 
-/** Of the entries left from one place to another the n largest stay. The least go one by one: there are few. */
+/** Keeps the n largest remaining entries of a range; removes one at a time, because there are few. */
 function keepLargest(n: number, stays: MatrixMask, sizes: Float64Array, start: number, end: number): void {
   let left = 0;
   for (let at = start; at < end; at++) left += stays[at] ?? 0;
@@ -83,7 +82,7 @@ function keepLargest(n: number, stays: MatrixMask, sizes: Float64Array, start: n
   }
 }
 
-/** Blocks at the lower and right edges are smaller where the sizes are no multiples; a block counts while an entry of it is left. */
+/** Edge blocks are smaller; a block counts while it has an entry left. */
 const blocks = (high: number, wide: number): Pattern => ({
   id: `${high}x${wide}`,
   columns: wide,
@@ -111,7 +110,6 @@ const blocks = (high: number, wide: number): Pattern => ({
   },
 });
 
-/** The inverse: as many of each as these have. */
 function splitLike(parts: readonly { readonly length: number }[], all: MatrixMask): readonly MatrixMask[] {
   let start = 0;
   return parts.map(({ length }) => {
@@ -121,7 +119,6 @@ function splitLike(parts: readonly { readonly length: number }[], all: MatrixMas
   });
 }
 
-/** What is left without the share of least size, of equal ones the first. */
 const withoutLeast = (left: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
   cutLeast(left, sizes, roundHalfEven(share * keptCount(left)));
 
@@ -150,13 +147,13 @@ function isWord(given: string): boolean {
   return given === entries || patternOf(given) !== undefined;
 }
 
-/** @returns undefined for `entries`, and for a word that is none, such as the path of a module. */
+/** @returns undefined for `entries` and unknown words, such as module paths. */
 export function patternOf(given: string | Pattern = entries): Pattern | undefined {
   if (typeof given !== "string") return given;
   if (given === rows.id) return rows;
   const [, first, kind, second] = /^([1-9]\d*)([:x])([1-9]\d*)$/.exec(given) ?? [];
   const [a, b] = [Number(first), Number(second)];
   if (kind === "x") return blocks(a, b);
-  // Of n:m something goes.
+  // n:m must remove something.
   return kind === ":" && a < b ? nOfM(a, b) : undefined;
 }

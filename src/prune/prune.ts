@@ -1,18 +1,12 @@
 /**
  * Pruning as a pass: weights or channels are ranked by a criterion (`criteria/`).
  *
- * Unstructured: the lowest-scoring weights become zero. The file keeps its size, compresses better, and runs no faster on ONNX Runtime.
- * `keepMasks` leaves the masks in the graph, so that training keeps the zeros. A mask has the size and type of its weight, so it doubles
- * the file until `remove` folds it in.
- *
- * Structured: whole channels are removed, with everything that depends on them (`analysis/channels.ts`):
+ * Unstructured: weights become zero; the file compresses better, but is not smaller or faster. `keepMasks` stores masks for
+ * training, which doubles the file until `remove` folds them in. Structured: removes channels and everything that depends on
+ * them:
  *
  *     conv1.weight: [64, 3, 3, 3]     conv1.weight: [48, 3, 3, 3]
  *     conv2.weight: [64, 64, 3, 3]    conv2.weight: [64, 48, 3, 3]
- *
- * The file gets smaller and the model faster. Channels that cannot be removed are misses: outputs of the model, operators that need the whole axis.
- *
- * Layers: whole repeated blocks, by their influence (`drop-layers.ts`).
  */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";

@@ -1,4 +1,4 @@
-/** What ranks a parameter's entries: given scores, a criterion, or the weight under its mask. */
+/** Ranks a parameter's entries: by given scores, a criterion, or the masked weight. */
 
 import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
@@ -16,18 +16,17 @@ import type { Target } from "./targets.ts";
 /** A tensor for all targets, or one by layer name. */
 export type Tensors = Dense | Readonly<Record<string, Dense>>;
 
-/** Why a parameter cannot be ranked by its own numbers. */
 function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
   const broken = brokenNumbers(values, mask);
   return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }
 
-/** A parameter's entries, ranked by its own weights, by given scores, or by what a criterion made of them, which is in memory as long as this is. */
+/** A parameter's entries, ranked by stored weights, given scores, or scores in memory. */
 export interface RankedParameter extends RankedEntries {
   readonly from: "weights" | "given" | "memory";
 }
 
-/** A parameter's entries, ranked by given scores or by a criterion, whatever becomes of the model. */
+/** Ranks by given scores or a criterion, independently of later changes of the model. */
 async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<RankedParameter | Miss> {
   const plain = rankedAsStored(target, given);
   if (scorer === byMagnitude || forTarget(given, target) !== undefined) return plain;
@@ -46,7 +45,7 @@ async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scor
   return { ...plain, scores: async () => scores, from: "memory" };
 }
 
-/** The same, read, with how many entries are left; unless they are its own numbers and have no rank. */
+/** Reads the ranking and counts the remaining entries; returns a Miss if its values are not finite. */
 export async function readRanked(target: Target, given: Tensors | undefined, scorer: Scorer) {
   const ranked = await rankedBy(target, given, scorer);
   if (ranked instanceof Miss) return ranked;
@@ -56,7 +55,7 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
   return broken ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
-/** The same by given scores, or by the weight under its mask. */
+/** Ranks by given scores, or by the masked weight. */
 function rankedAsStored(target: Target, given: Tensors | undefined): RankedParameter {
   const { parameter } = target;
   const own = forTarget(given, target);

@@ -1,4 +1,3 @@
-/** Folding masks into their parameters, and asking whether there are any. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
@@ -13,11 +12,10 @@ import { type ParameterSelection, selectAllParameters, targetEntries } from "./t
 const schema = v.strictObject(targetEntries);
 
 /**
- * Makes pruning permanent: parameter = parameter × mask, under the old name, and the mask is gone. All masks of the model, or those of the
- * layers and the parameter that are named. Semantics of PyTorch's `prune.remove`.
- * @throws PithError E_OPTION if a layer is named that is not pruned.
- * @example
- * await remove(net);
+ * Makes pruning permanent: parameter = parameter × mask under the old name, for all masks, or those of the selected layers.
+ * Semantics of PyTorch's `prune.remove`.
+ * @throws PithError E_OPTION if a named layer is not pruned.
+ * @example await remove(net);
  */
 export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   id: "remove",
@@ -43,12 +41,12 @@ export async function foldMasks(model: Model, options: ParameterSelection = {}):
       decidedBy: named ? "layer" : "global",
     });
   }
-  // What was kept to be rewound to went with these masks.
+  // Weights to rewind to are useless without masks.
   if (!isPruned(model)) dropKeptWeights(model);
   return { changes, misses: [] };
 }
 
-/** Whether any parameter has a mask: of the whole model, or of the layers that are named. */
+/** Returns whether any parameter of the model, or of the selected layers, has a mask. */
 export function isPruned(model: Model, options: ParameterSelection = {}): boolean {
   parseOptions("isPruned", schema, options);
   return selectMasked(model, options).length > 0;

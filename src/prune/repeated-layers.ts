@@ -1,13 +1,12 @@
 /**
- * Repeated layers (blocks, `analysis/blocks.ts`: those of a transformer, the residual blocks of a stage), and how one is removed: what reads its output
- * reads its input.
+ * Removes repeated layers (`analysis/blocks.ts`: transformer or residual blocks): readers of the output read the input instead.
  *
  *     h1 = layers.0(h0)
  *     h2 = layers.1(h1)     →     h1 = layers.0(h0)
  *     y = head(h2)                y = head(h1)
  *
- * Inputs and outputs of the model that only such a layer has, as its part of a cache, go with it, and caches that stay are numbered anew, as
- * programs count them. Names of weights and layers stay.
+ * Model inputs and outputs of a removed layer, such as its cache, are removed, and remaining caches renumbered. Weights keep
+ * names.
  */
 import { type Block, blocks, outermost } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
@@ -20,7 +19,7 @@ import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { dimsText } from "../tensor/dims.ts";
 
-/** The layers that repeat, stack by stack. @throws PithError E_UNSUPPORTED where none do */
+/** Returns the repeated layers by stack. @throws PithError E_UNSUPPORTED if there are none */
 export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   storeWeights(model);
   const stacks = blocks(model, infer(model)).repeats;
@@ -31,8 +30,8 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
 }
 
 /**
- * The output of a block, and the input that takes its place where the block is removed: of the inputs of its type and dimensions the one that
- * was computed last. Inputs that were computed earlier (an encoder's output) are only read.
+ * Returns a block's output, and the input that replaces it: of the inputs with the same type and shape the one computed last.
+ * Earlier ones (an encoder's output) are only read.
  */
 export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   const [output, ...others] = outputs;
@@ -47,7 +46,7 @@ export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   return input === undefined ? new Miss("none of its inputs has the shape of its output", name) : { input, output };
 }
 
-/** How to get past a layer. */
+/** How a layer is bypassed. */
 export interface Bypass {
   readonly block: Block;
   readonly input: Value;
@@ -66,10 +65,7 @@ export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
   return { block, ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
 }
 
-/**
- * Exporters read sizes that all layers share off the cache of one of them: where that one goes, an input of the same dimensions that stays says
- * them as well.
- */
+/** Exporters read common sizes from the cache of one layer: if it is removed, a remaining input with the same shape provides them. */
 function readSizesFromOtherInputs(model: Model, gone: readonly Block[]): void {
   const inference = infer(model);
   const theirs = new Set(gone.flatMap(({ nodes }) => nodes));
@@ -99,7 +95,7 @@ export function removeLayers(
   const stored = usedTensors(model);
   const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
   readSizesFromOtherInputs(model, gone);
-  // What callers read of a removed layer's output while others read it too was a look inside.
+  // A removed layer's output that other nodes read was only exposed for inspection.
   const outputs = new Set(
     bypasses.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
   );
@@ -138,9 +134,9 @@ export function removeLayers(
   ];
 }
 
-/** `past_key_values.3.key` becomes `past_key_values.1.key` where those of two layers before it are gone. @returns Old and new names. */
+/** Renames `past_key_values.3.key` to `past_key_values.1.key` if two earlier layers are gone. @returns Old and new names. */
 function renumber(graph: Graph, gone: readonly Value[]): readonly (readonly [from: string, to: string])[] {
-  // The least number that is free, of each family of names.
+  // The lowest free number of each family of names.
   const places = new Map<string, number>();
   for (const { name } of gone) {
     const number = Number(/\d+/.exec(name)?.[0]);

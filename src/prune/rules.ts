@@ -1,8 +1,8 @@
 /**
- * Pruning as `torch.nn.utils.prune` defines it, by what it calls the rules: l1, random and L_n, of each parameter or of all together, given masks, and `identity`.
+ * The pruning rules of `torch.nn.utils.prune`: l1, random and L_n, per parameter or global, given masks, and `identity`.
  *
- * Pruning again updates the same mask: amounts count what is left, and an entry that is gone stays gone. What ranks the entries is the
- * weight under its present mask, or `importanceScores` of the same dimensions.
+ * Pruning again updates the same mask: amounts count remaining entries. Entries are ranked by the masked weight or
+ * `importanceScores`.
  */
 
 import * as v from "valibot";
@@ -30,7 +30,7 @@ import { checkSameDims } from "./parameter-masks.ts";
 import { forTarget, readRanked } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
-/** A tensor, or as in a recipe the numbers of one. */
+/** A tensor, or its values as plain data in a recipe. */
 export type TensorOption = Dense | { dims: number[]; data: number[] };
 /** A tensor for every selected layer, or one by layer name. */
 export type PerLayer = TensorOption | Readonly<Record<string, TensorOption>>;
@@ -57,19 +57,18 @@ const l1Schema = v.strictObject({
   ...targetEntries,
   amount: amountSchema,
   importanceScores,
-  /** For single layers: { "fc1": { amount: 0.2 } }. */
+  /** Options of single layers: { "fc1": { amount: 0.2 } }. */
   overrides: overridesOption({ amount: v.optional(amountSchema) }),
 });
 export type L1Options = v.InferInput<typeof l1Schema> & ParameterSelection;
 
 /**
- * Prunes the entries of least magnitude, exactly as many as `amount` says, in each selected parameter.
- *
- * Semantics of PyTorch's `prune.l1_unstructured`. The mask becomes part of the graph; `remove` folds it in.
- * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other dimensions.
- * @example
- * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
- * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
+ * Prunes exactly `amount` entries of smallest magnitude in each selected parameter, as PyTorch's `prune.l1_unstructured`. The
+ * mask becomes part of the graph; `remove` folds it in.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
+ * dimensions.
+ * @example await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
+ * // a quarter is left
  */
 export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
@@ -81,7 +80,7 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
 export type RandomOptions = v.InferInput<typeof randomSchema> & ParameterSelection;
 
-/** Prunes entries chosen at random. Semantics of PyTorch's `prune.random_unstructured`; the choice follows from `seed` (0) and the name. */
+/** Prunes random entries, as PyTorch's `prune.random_unstructured`, by `seed` (0) and the parameter's name. */
 export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePass({
   id: "random-unstructured",
   summary: "Mask entries at random, in each layer",
@@ -90,18 +89,16 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
     pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options), atRandom(model, options, context)),
 });
 
-/** Each parameter is pruned by the amount of the call, unless `overrides` has one for it. */
 const eachItsOwn = (model: Model, options: Pick<L1Options, "amount" | "overrides">): AmountsFactory =>
   allocated(model, { ...options, allocation: uniform, empties: true });
 
-/** Each entry's score is drawn. */
 function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory {
   return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
 }
 
 const globalSchema = v.strictObject({
   ...targetEntries,
-  /** Of all entries that are left in the selected parameters. */
+  /** Amount of all remaining entries of the selected parameters. */
   amount: amountSchema,
   method: described(
     v.optional(
@@ -110,7 +107,7 @@ const globalSchema = v.strictObject({
     ),
     "by magnitude, or at random",
   ),
-  /** By layer name; layers without are ranked by their weights. */
+  /** By layer name; other layers are ranked by their weights. */
   importanceScores: option(
     v.record(v.string(), denseSchema, "takes tensors by layer name"),
     "importance scores, used instead of the magnitudes, by layer name",
@@ -120,13 +117,11 @@ const globalSchema = v.strictObject({
 export type GlobalOptions = v.InferInput<typeof globalSchema> & ParameterSelection;
 
 /**
- * Prunes the entries of least magnitude over all selected parameters together: the same amount in total, more where weights are small.
- * A layer may lose all of its weights.
- *
- * Semantics of PyTorch's `prune.global_unstructured`.
- * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other dimensions.
- * @example
- * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
+ * Prunes the entries of smallest magnitude over all selected parameters together, as PyTorch's `prune.global_unstructured`. A
+ * layer can lose all of its weights.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
+ * dimensions.
+ * @example await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
  */
 export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePass({
   id: "global-unstructured",
@@ -160,20 +155,17 @@ const lnSchema = v.strictObject({
     ),
     'order of the norm: a number, "fro" or "nuc"',
   ),
-  /** The axis whose slices are channels; negative ones count from the end. */
+  /** Channel axis; negative values count from the end. */
   dim,
   importanceScores,
 });
 export type LnOptions = v.InferInput<typeof lnSchema> & ParameterSelection;
 
 /**
- * Prunes whole channels along `dim`, those of least L_n norm. Semantics of PyTorch's `prune.ln_structured`: a fraction counts the channels
- * that have an entry left.
- *
- * The channels are masked, not cut: dimensions stay. The pass `prune` with `structured: true` cuts.
+ * Masks whole channels of smallest L_n norm along `dim`, as PyTorch's `prune.ln_structured`: a fraction counts channels with
+ * remaining entries. Dimensions stay; `prune` with `structured: true` removes channels.
  * @throws PithError E_SHAPE_MISMATCH for a parameter with fewer than two axes, E_OPTION for an axis it does not have.
- * @example
- * await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
+ * @example await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
  */
 export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
   id: "ln-structured",
@@ -192,7 +184,6 @@ export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
   },
 });
 
-/** Of the channels along `dim` that have an entry left, those of least score go. */
 function pruneChannelsBy(
   model: Model,
   options: ParameterSelection & { amount: Amount; dim: number },
@@ -213,7 +204,7 @@ function pruneChannelsBy(
 const randomStructuredSchema = v.strictObject({ ...randomSchema.entries, dim });
 export type RandomStructuredOptions = v.InferInput<typeof randomStructuredSchema> & ParameterSelection;
 
-/** Prunes whole channels along `dim`, chosen at random. Semantics of PyTorch's `prune.random_structured`. */
+/** Masks random channels along `dim`, as PyTorch's `prune.random_structured`. */
 export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = definePass({
   id: "random-structured",
   summary: "Mask channels at random, in each layer",
@@ -227,12 +218,12 @@ export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = 
 
 const customSchema = v.strictObject({
   ...targetEntries,
-  /** 1 (or true) where an entry stays. */
+  /** 1 (or true) keeps an entry. */
   mask: described(perLayerSchema, "1 keeps an entry, 0 removes it; for all layers, or by layer name"),
 });
 export type CustomOptions = v.InferInput<typeof customSchema> & ParameterSelection;
 
-/** Prunes what `mask` says, together with what is pruned already. Semantics of PyTorch's `prune.custom_from_mask`. */
+/** Applies `mask` in addition to existing masks, as PyTorch's `prune.custom_from_mask`. */
 export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
   id: "custom-from-mask",
   summary: "Apply a given mask",
@@ -255,7 +246,7 @@ function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>)
   });
 }
 
-/** Adds a mask of ones: nothing is pruned, but the parameter is masked from here on. Semantics of PyTorch's `prune.identity`. */
+/** Adds a mask of ones, as PyTorch's `prune.identity`. */
 export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   id: "identity",
   summary: "Add masks of ones to the weights: nothing is pruned yet",
@@ -263,7 +254,7 @@ export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   run: (model, options) => maskEach(model, options, (_, mask) => mask),
 });
 
-/** Repeated calls draw anew: the stream's name holds how much is left. */
+/** The remaining count in the name gives repeated calls new random numbers. */
 function stream(seed: number, parameter: Value, mask: Mask): Random {
   return random(seed, "prune", plainName(parameter), keptCount(mask));
 }

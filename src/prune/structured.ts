@@ -123,7 +123,7 @@ async function decided(
   const { amount, roundTo } = options;
   const inSteps = (multiple: number | undefined) => ranked.map((set) => inMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
-  // It measures times, for which it reads data.
+  // Loaded on demand: code that reads data and measures times.
   const { amountFor } = await import("./cost-bound.ts");
   const tried = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
   for (const multiple of tried) {

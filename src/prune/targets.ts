@@ -1,4 +1,4 @@
-/** Which parameters a call means: the weights or biases of the layers it names. */
+/** Selects parameters: the weights or biases of named layers. */
 import * as v from "valibot";
 import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
@@ -15,7 +15,6 @@ import { type LayerSelection, option, selectionOptions } from "../passes/options
 
 export type ParameterKind = "weight" | "bias";
 
-/** Options that say which parameters, as schema entries. */
 export const targetEntries = {
   ...selectionOptions("prune"),
   parameter: option(
@@ -45,7 +44,7 @@ export interface TargetChoice {
 }
 
 /**
- * The parameters that a selection means. One that several layers share comes once.
+ * Selects parameters; a shared one is returned once.
  * @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter.
  */
 export async function selectParameters(model: Model, selection: ParameterSelection): Promise<TargetChoice> {
@@ -64,7 +63,7 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   return { targets, misses: [...misses, ...others] };
 }
 
-/** Weights and biases of the layers that a selection means, as far as there are any. */
+/** Returns the existing weights and biases of the selected layers. */
 export function selectAllParameters(model: Model, selection: ParameterSelection): readonly Target[] {
   const inference = infer(model);
   const selected = selectLayers(layersOf(model, inference), selection);
@@ -95,7 +94,7 @@ function targetsAmong(
 
 function parameterOf(model: Model, layer: Layer, kind: ParameterKind): Value | undefined {
   if (kind === "weight") return layer.weight;
-  // Where the bias is added by a node of its own, exporters still name it after the layer.
+  // Exporters name a separately added bias after the layer, too.
   const named = model.graph.value(`${layer.name}.bias`);
   const root = storedRoot(layer.bias ?? named ?? layer.weight);
   return root === layer.weight ? undefined : root;

@@ -1,4 +1,3 @@
-/** The criterion that ranks channels if none is given. */
 import type { Group } from "../analysis/channels.ts";
 import { outputKind } from "../analysis/output-kind.ts";
 import { clause, PithError } from "../errors.ts";
@@ -32,7 +31,7 @@ export async function usualUnitScorer(
       note("channels are ranked by Taylor scores");
       return scorer;
     } catch (error) {
-      // The given loss has to fit.
+      // An explicit loss must fit.
       if (loss !== undefined || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
       why = clause(error.message);
     }

@@ -1,10 +1,10 @@
 /**
- * Fewer tokens: rows of the tables that token ids pick from, and with them the outputs that score tokens, go together.
+ * Reduces the vocabulary: removes rows of embedding tables and the outputs that score tokens.
  *
  *     table: [6000, 128], logits: [batch, sequence, 6000]     →     table: [4100, 128], logits: [batch, sequence, 4100]
  *
- * The tokens that stay keep their order, and the place of each is its new id. A head that is tied to the table is cut with it, through whatever lies
- * between (a transposition); one of its own is found by its output, which has as many numbers for each token as the table has rows.
+ * Kept tokens stay in order; the index is the new id. A tied head is cut with the table, also through a transposition; a separate
+ * one is found by its output size.
  */
 import { type End, labelledEnds, type Rule, rulesOf } from "../analysis/channel-links.ts";
 import type { Slice } from "../analysis/channels.ts";
@@ -21,16 +21,16 @@ import type { Change, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 
 interface Vocabulary {
-  /** Rows of the tables. */
+  /** Number of rows of the tables. */
   readonly size: number;
   readonly tables: readonly Layer[];
-  /** Outputs of the model that score tokens, and the axis that counts them. */
+  /** Outputs that score tokens, with their vocabulary axis. */
   readonly scores: readonly { readonly output: Value; readonly axis: number }[];
   readonly slices: readonly Slice[];
 }
 
 /**
- * The vocabulary of a model; undefined where no token ids go in, or a Miss where its size cannot change.
+ * Returns the vocabulary; undefined without token ids, or a Miss if its size cannot change.
  * @param model whose weights are stored (`storeWeights`).
  */
 function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | undefined {
@@ -57,7 +57,7 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
   for (const output of model.graph.outputs) {
     const dims = output.type?.dims ?? [];
     const [axis, count] = [dims.length - 1, dims.at(-1)];
-    // Of each token, or of the last.
+    // Scores for each token, or for the last.
     if (axis < 1 || typeof count !== "number" || labels.at({ value: output, axis }) !== undefined) continue;
     if (output.name === "logits" && count > size)
       return new Miss(`it scores ${count} tokens, but the embedding table has ${size} rows`, output.name);
@@ -111,7 +111,7 @@ function settled(
   return { size, tables, scores, slices };
 }
 
-/** The input that numbers come from which are only moved on the way. */
+/** Returns the input from which values come without arithmetic. */
 function sourceOf(value: Value | undefined, inference: Inference): Value | undefined {
   let found = value;
   while (found?.producer !== undefined) {
@@ -124,20 +124,19 @@ function sourceOf(value: Value | undefined, inference: Inference): Value | undef
 }
 
 export interface TrimmedVocabulary extends Outcome {
-  /** Rows of the tables before; undefined where nothing was cut. */
+  /** Previous number of rows; undefined if nothing was cut. */
   readonly size: number | undefined;
-  /** Whether there are tables that token ids are looked up in. */
+  /** Whether token ids are looked up in tables. */
   readonly hasTables: boolean;
-  /** Outputs that score tokens, by name, and the axis that counts them. */
+  /** Outputs that score tokens, by name, with their vocabulary axis. */
   readonly scores: ReadonlyMap<string, number>;
 }
 
 /**
  * Keeps some tokens, in place.
- * @param kept their ids, in order: the place of each is its new id.
- * @throws PithError E_OPTION for ids that are not in order, or that the tables do not have.
- * @example
- * const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
+ * @param kept ids in ascending order: the index of each is its new id.
+ * @throws PithError E_OPTION for ids that are out of order or do not exist.
+ * @example const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
  */
 export async function trimVocabulary(model: Model, kept: readonly number[]): Promise<TrimmedVocabulary> {
   storeWeights(model);

@@ -1,24 +1,25 @@
-/** How much of each layer goes, where a share of all weights together is asked for. */
+/** Distributes an amount over layers. */
 import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../math/smallest.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
 
-/** A layer among others, as an allocation is given it. */
+/** A layer as an allocation receives it. */
 export interface RankedLayer extends Pick<RankedEntries, "sample"> {
   readonly layer: Layer;
-  /** Of its weight, as it is stored. */
+  /** Shape of the stored weight. */
   readonly dims: readonly number[];
-  /** Entries that are left. */
+  /** Number of remaining entries. */
   readonly left: number;
-  /** Where it is the first or the last of all layers of the model, whichever of them are pruned. */
+  /** Whether the layer is the first or last of the whole model. */
   readonly place: "first" | "last" | undefined;
-  /** Of the entries that are left, by the criterion; read again for each call. Those of least magnitude go. */
+  /** Reads the scores of the remaining entries by the criterion; entries with the smallest magnitude are pruned. */
   scores(): Promise<Scores>;
 }
 
 /**
- * How an amount is spread over layers. `shares` is for single weights: how much of each layer goes. `together` is for channels: which groups are ranked as one.
+ * Distributes an amount over layers. `shares` is for single weights: the share of each layer. `together` is for channels: the
+ * groups that are ranked together.
  * @example
  * import { type Allocation, prune } from "pith/prune";
  * const deeper: Allocation = {
@@ -31,23 +32,23 @@ export interface RankedLayer extends Pick<RankedEntries, "sample"> {
  */
 export interface Allocation {
   readonly id: string;
-  /** For help. */
+  /** Text for help. */
   readonly summary?: string;
-  /** @param amount share of what is left of all of them. @returns for each layer what goes of it. */
+  /** @param amount share of all remaining entries. @returns the share of each layer. */
   shares?(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;
-  /** Groups of channels with equal answers are ranked together, and lose the amount together; one that answers with itself loses it alone. */
+  /** Groups with equal results are ranked together and lose the amount together; a group that is returned itself is ranked alone. */
   together?(group: Group): unknown;
-  /** What is ranked together, for reasons: "all layers". */
+  /** What is ranked together, in reasons: "all layers". */
   readonly over?: string;
 }
 
-/** What goes of a layer: a share of what is left of it, from 0 to 1, or by a threshold that is known. */
+/** A share of a layer's remaining entries, 0 to 1, or a known threshold. */
 export type Share = number | Cut;
 
 export const total = (layers: readonly Pick<RankedLayer, "left">[]): number =>
   layers.reduce((sum, { left }) => sum + left, 0);
 
-/** Of all layers together those entries go whose scores are least. */
+/** Prunes the lowest scores of all layers together. */
 export function leastOfAll(layers: readonly RankedLayer[], amount: number): Promise<readonly Cut[]> {
   return leastOf(layers, amount, ({ left, sample, scores }) => ({
     size: left,
@@ -57,7 +58,7 @@ export function leastOfAll(layers: readonly RankedLayer[], amount: number): Prom
   }));
 }
 
-/** The same by numbers that are made of the scores of a layer, in whatever order. */
+/** The same with scores derived per layer, in any order. */
 export async function leastRelative(
   layers: readonly RankedLayer[],
   amount: number,

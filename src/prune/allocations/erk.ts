@@ -1,8 +1,8 @@
 import { type Allocation, type RankedLayer, total } from "./allocation.ts";
 
 /**
- * Erdős–Rényi with kernels (Evci et al. 2020, "Rigging the Lottery"): of a layer with weights of d₁ × … × dₖ stay ε · (d₁ + … + dₖ) entries, so a density of
- * ε · Σd / Πd; a layer that has fewer stays whole, and ε is found again for the others.
+ * Erdős–Rényi kernel (Evci et al. 2020, "Rigging the Lottery"): a weight of d₁ × … × dₖ keeps ε · (d₁ + … + dₖ) entries, a
+ * density of ε · Σd / Πd. Layers with fewer entries stay dense, and ε is recomputed for the others.
  */
 export const erk = {
   id: "erk",

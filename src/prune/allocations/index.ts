@@ -1,4 +1,3 @@
-/** Allocations by name. */
 import { methodTable } from "../../passes/method-table.ts";
 import { type Allocation, leastOfAll, leastRelative } from "./allocation.ts";
 import { erk } from "./erk.ts";

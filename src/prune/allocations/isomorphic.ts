@@ -1,8 +1,8 @@
 import type { Allocation } from "./allocation.ts";
 
 /**
- * Isomorphic pruning (Fang et al. 2024): channels that pass through the same operators along the same axes have comparable scores, as the inner channels of
- * all blocks of a network. A head and a channel of a convolution have not.
+ * Isomorphic pruning (Fang et al. 2024): scores are comparable between channels that pass through the same operators along the
+ * same axes, such as the inner channels of all blocks, but not between a head and a convolution channel.
  */
 export const isomorphic = {
   id: "isomorphic",

@@ -2,8 +2,8 @@ import type { Scores } from "../../math/smallest.ts";
 import { type Allocation, leastRelative } from "./allocation.ts";
 
 /**
- * Layer-adaptive magnitudes (Lee et al. 2021, "Layer-Adaptive Sparsity for the Magnitude-based Pruning"): the square of a score over the sum of the squares of
- * its layer that are at least as large. The largest of each layer has 1, so no layer loses all.
+ * Layer-adaptive magnitudes (Lee et al. 2021, "Layer-Adaptive Sparsity for the Magnitude-based Pruning"): the square of a score
+ * divided by the sum of the layer's squares at least as large. The largest has 1, so no layer becomes empty.
  */
 export const lamp = {
   id: "lamp",

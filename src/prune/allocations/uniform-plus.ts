@@ -5,8 +5,8 @@ import { type Allocation, total } from "./allocation.ts";
 const mostOfLast = 0.8;
 
 /**
- * The same share of every layer, but nothing of the first and at most 80 % of the last (Gale, Elsen and Hooker 2019, "The State of Sparsity in Deep Neural
- * Networks"); the others make up for them.
+ * The same share of every layer, except none of the first and at most 80 % of the last (Gale, Elsen and Hooker 2019, "The State
+ * of Sparsity in Deep Neural Networks"); other layers lose more instead.
  */
 export const uniformPlus = {
   id: "uniform+",

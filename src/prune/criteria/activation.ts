@@ -1,7 +1,6 @@
 import type { Statistic } from "../../calibrate/statistic.ts";
 import type { Importance } from "./criterion.ts";
 
-/** E|x| of each column. */
 const meanMagnitude: Statistic<Float64Array> = {
   begin() {
     let [sums, count] = [new Float64Array(), 0];

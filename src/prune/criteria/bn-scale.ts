@@ -1,9 +1,6 @@
 import type { Importance } from "./criterion.ts";
 
-/**
- * |γ|, the scale of the normalization after a channel (Liu et al. 2017, "Network Slimming"). It is most informative after a training with an L1 penalty on
- * the scales.
- */
+/** |γ|, the scale of the normalization after a channel (Liu et al. 2017, "Network Slimming"); best after training with an L1 penalty. */
 export const bnScale = {
   id: "bn-scale",
   summary: "|γ|, the scale of the batch normalization after a channel",

@@ -1,4 +1,4 @@
-/** How much the entries of a weight matter, and channels: those of least |score| go. */
+/** Criteria score weights or channels; the smallest |score| is pruned. */
 import type { LayerContext } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import type { Miss } from "../../errors.ts";
@@ -7,57 +7,51 @@ import type { Scores } from "../../math/smallest.ts";
 import type { Random } from "../../tensor/random.ts";
 import type { GradientStatistic } from "../../train/gradient-statistic.ts";
 
-/** A layer's weight, as a criterion is given it. */
+/** A layer's weight as a criterion receives it. */
 export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multiply"> {
   readonly dims: readonly number[];
-  /** The numbers that the layer computes with, row-major: masked entries are 0, integers are scaled. */
+  /** Effective values, row-major: masked entries are 0, integers are scaled. */
   readonly values: Scores;
-  /**
-   * The same numbers as matrices, outputs × features, one for each group. Features are the columns of the evidence, those of group g from
-   * g · features on.
-   */
+  /** Returns the values as matrices, outputs × features, one per group. Group g starts at column g · features of the evidence. */
   matrices(): readonly Matrix[];
 }
 
-/**
- * Where channels that go together are looked at: in the weights of layers that make them, the scales of normalizations between, and what comes into
- * the layers that sum over them.
- */
+/** Where channels are scored: in the weights that compute them, the scales of normalizations, or the inputs of layers that sum them. */
 export type ChannelPlace = "layers" | "scales" | "activations";
 
 /** Channels along an axis of one tensor. */
 export interface Channels<E = unknown> {
-  /** Of the layer or the value. */
+  /** Name of the layer or value. */
   readonly name: string;
-  /** Row-major; activations have none. */
+  /** Row-major; empty for activations. */
   readonly values: Scores;
-  /** The numbers of each channel: of the values, or of as many others that lie as they do, as gradients. */
+  /** Returns the values of each channel, or those of an array with the same layout, such as gradients. */
   rows(numbers?: ArrayLike<number>): readonly Float64Array[];
-  /** What a statistic has found, of gradients as the values lie. */
+  /** The statistic; gradients have the layout of the values. */
   readonly evidence: E;
 }
 
-/** Channels that compete with each other. A unit is what goes as one: a channel of a layer or of several, or several channels, as a head. */
+/** Competing units. A unit is removed as a whole: a channel of one or several layers, or several channels, such as a head. */
 export interface ChannelUnits<E = unknown> {
   readonly count: number;
-  /** Of gates, the statistic of their gradients. */
+  /** For gates, the statistic of their gradients. */
   readonly evidence: E;
   readonly random: Random;
   /**
-   * A number for each unit: of each tensor the sum over the channels of the unit, relative to the mean over its units, so that no scale of a tensor and no
-   * number of inputs counts; then the mean over tensors. Or a `Miss` where there is no such place. @param score gives a number for each channel.
+   * Returns a score per unit: the sum over its channels, relative to the mean over the tensor's units, averaged over tensors; or
+   * a `Miss` without such a place. @param score returns a number per channel.
    */
   mean(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
-  /** The same, but added up as they are: changes of the loss, which compare between layers. */
+  /** The same as a plain sum, for changes of the loss, which are comparable between layers. */
   sum(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
 }
 
-/** Of what comes into the layers that sum over channels, a column for each channel. */
+/** Statistic of the inputs of layers that sum over channels, one column per channel. */
 export type ActivationStatistic<E> = Statistic<E> & { readonly of: "activations" };
 
 /**
- * Of ∂loss/∂ξ, a number for each unit: ξ = 1 is a factor of the unit wherever a layer sums over it, so −∂loss/∂ξ is the change of the loss, to first
- * order, without the unit.
+ * Statistic of ∂loss/∂ξ per unit, where ξ = 1 multiplies the unit wherever a layer sums over it: −∂loss/∂ξ is the first-order
+ * change of the loss without the unit.
  */
 export type GateStatistic<E> = Omit<GradientStatistic<E>, "of"> & { readonly of: "gates" };
 
@@ -65,13 +59,13 @@ export type ChannelStatistic<E> = ActivationStatistic<E> | GateStatistic<E>;
 
 export type Evidence<E> = Statistic<E> | GradientStatistic<E> | ChannelStatistic<E>;
 
-/** Whether something can only be known of channels. */
+/** Returns whether a statistic exists only for channels. */
 export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidence is ChannelStatistic<E> =>
   evidence !== undefined && "of" in evidence && evidence.of !== "gradients";
 
 /**
- * A criterion of pruning: `scores` of single weights, `units` of channels, or both. Without `units` channels are ranked by the norm of the scores of
- * their entries.
+ * A pruning criterion: `scores` of single weights, `units` of channels, or both. Without `units`, channels are ranked by the norm
+ * of their scores.
  * @example
  * import type { Importance } from "pith/prune";
  * const nearOne: Importance = { id: "near one", scores: ({ values }) => Float64Array.from(values, (w) => Math.abs(w - 1)) };
@@ -84,17 +78,14 @@ export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidenc
  */
 export interface Importance<E = unknown> {
   readonly id: string;
-  /**
-   * What it has to know of the inputs of the layer, or of the gradients of a loss by its weight; for channels also of activations and gates. `prune` is
-   * given samples then (`data`).
-   */
+  /** Required statistic of layer inputs or gradients, for channels also of activations and gates; `prune` then needs `data`. */
   readonly evidence?: Evidence<E>;
-  /** For help. */
+  /** Text for help. */
   readonly summary?: string;
-  /** What the entries of a layer are compared with, where nothing else is asked for (`Pattern`): "rows". Unless said, with all of the layer. */
+  /** Default pattern, such as "rows"; otherwise entries are compared within the layer. */
   readonly pattern?: string;
-  /** One number for each entry, none of them NaN: in the order of `values`, or as matrices like those of the weight. */
+  /** Returns one number per entry, never NaN: in the order of `values`, or as matrices like those of the weight. */
   scores?(weight: ScoredWeight<E>): Scores | readonly Matrix[];
-  /** One number for each unit, or why they have none: the least go. */
+  /** Returns one number per unit, or why there is none; the lowest are pruned. */
   units?(units: ChannelUnits<E>): Float64Array | Miss | Promise<Float64Array | Miss>;
 }

@@ -5,9 +5,8 @@ const growth = (values: ArrayLike<number>, squares: Float64Array): Float64Array 
   squares.map((square, at) => 0.5 * (values[at] ?? 0) ** 2 * square);
 
 /**
- * ½ w² · E[g²]: how much the loss grows, to second order, without a weight, where the Hessian is its diagonal and the model fits the data: optimal brain
- * damage (LeCun, Denker and Solla 1990) with the empirical Fisher information. Gradients are squared for each sample by itself. What a channel costs is
- * the sum over its weights.
+ * ½ w² · E[g²], the second-order change of the loss with a diagonal Hessian: optimal brain damage (LeCun, Denker and Solla 1990)
+ * with the empirical Fisher information over single samples. A channel costs the sum over its weights.
  */
 export const fisher = {
   id: "fisher",

@@ -1,7 +1,7 @@
 import type { Importance } from "./criterion.ts";
 
 /**
- * The sum of the distances to all other filters of the layer. A filter close to the geometric median can be replaced by the others, whatever its norm (He et al.
+ * Sum of distances to all other filters of the layer: a filter near the geometric median can be replaced by others (He et al.
  * 2019, "Filter Pruning via Geometric Median").
  */
 export const fpgm = {

@@ -1,6 +1,5 @@
 import type { GradientStatistic } from "../../train/gradient-statistic.ts";
 
-/** The mean over samples of what is made of each ∂loss/∂w. */
 const mean = (of: (gradient: number) => number, each: Pick<GradientStatistic<unknown>, "each">) =>
   ({
     of: "gradients",

@@ -1,4 +1,3 @@
-/** Criteria by name. */
 import { methodTable } from "../../passes/method-table.ts";
 import { activation } from "./activation.ts";
 import { bnScale } from "./bn-scale.ts";
@@ -44,7 +43,6 @@ export const criteria = methodTable<Importance, ImportanceName>(table, {
   title: "Criteria (--importance)",
 });
 
-/** Whether a criterion scores individual weights. */
 export const ranksWeights = ({ scores, evidence }: Importance): boolean =>
   scores !== undefined && !isChannelEvidence(evidence);
 

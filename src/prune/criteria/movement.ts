@@ -2,12 +2,11 @@ import type { Importance } from "./criterion.ts";
 import { meanGradient } from "./gradients.ts";
 
 /**
- * σ(−w · ḡ): what descent would move towards zero goes first, whatever its size, and what moves away from it stays (Sanh, Wolf and Rush 2020, "Movement
- * Pruning"). The sign counts, and the least |score| goes: so it is the logistic function of −w · ḡ, which is as steep for all layers.
+ * σ(−w · ḡ): weights that descent moves towards zero are pruned first (Sanh, Wolf and Rush 2020, "Movement Pruning"). The
+ * logistic function makes the signed score a magnitude.
  *
- * In the paper scores add up −w · g over the steps of a fine-tuning in which the weights change; this is one such step, over all samples, at the weights as
- * they are: `train` with `prune` adds them up (`train/gradual.ts`). "Hard" movement pruning cuts the same share of each layer (scope "uniform"), "soft" cuts
- * all scores at one threshold ("global").
+ * The paper accumulates −w · g over a fine-tuning; this is one such step over all samples (`train` with `prune` accumulates,
+ * `train/gradual.ts`). "Hard" movement pruning is scope "uniform", "soft" is "global".
  */
 export const movement = {
   id: "movement",

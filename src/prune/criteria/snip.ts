@@ -2,8 +2,8 @@ import type { Importance } from "./criterion.ts";
 import { meanGradient } from "./gradients.ts";
 
 /**
- * |w · ḡ|: how much the loss changes, to first order, if a weight is scaled (Lee, Ajanthan and Torr 2019, "SNIP: Single-shot Network Pruning based on
- * Connection Sensitivity"). They take one batch and a network that is not trained yet, and cut the least of all layers together (scope "global").
+ * |w · ḡ|: first-order change of the loss if a weight is scaled (Lee, Ajanthan and Torr 2019, "SNIP: Single-shot Network Pruning
+ * based on Connection Sensitivity"). The paper uses one batch, an untrained network and scope "global".
  */
 export const snip = {
   id: "snip",

@@ -2,9 +2,8 @@ import { columnNorms } from "../../calibrate/norms.ts";
 import type { Importance } from "./criterion.ts";
 
 /**
- * |w| · ‖x‖₂: the magnitude of a weight times the norm of the input that it meets over all samples, compared within each output (Sun et al. 2023, "A
- * Simple and Effective Pruning Approach for Large Language Models"). Inputs are those of the model before anything is pruned; the paper's code sees those
- * of the blocks before as pruned.
+ * |w| · ‖x‖₂, compared within each output (Sun et al. 2023, "A Simple and Effective Pruning Approach for Large Language Models").
+ * Inputs are those of the unpruned model; the paper's code uses those after pruning earlier blocks.
  */
 export const wanda = {
   id: "wanda",

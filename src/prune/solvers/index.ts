@@ -1,4 +1,3 @@
-/** Solvers that prune, by name. */
 import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../passes/method-table.ts";
 import { sparsegpt } from "./sparsegpt.ts";

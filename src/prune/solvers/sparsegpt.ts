@@ -5,13 +5,13 @@ import { type Matrix, matrix, operate, type Surgeon, type Surgery, sliceColumns 
 
 const none = matrix(0, 0);
 
-/** Columns that are ranked together, as in the paper. */
+/** Columns ranked together, as in the paper. */
 const together = 128;
 
 /**
- * SparseGPT (Frantar and Alistarh 2023): those entries go whose removal costs least, w² / U²ⱼⱼ (`math/obs.ts`), and the entries after them are corrected. Ranked
- * are 128 columns of all outputs together, as those before have left them; of a pattern n:m each m columns. Layer after layer, each on what the earlier ones have
- * become. It needs many more rows of inputs (samples, their places or tokens) than a layer has inputs.
+ * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`math/obs.ts`) and corrects later
+ * columns, in blocks of 128 columns over all outputs, or m columns for n:m. Layers are processed in order on changed inputs.
+ * Requires many more rows of inputs than a layer has inputs.
  */
 export const sparsegpt = {
   id: "sparsegpt",
@@ -38,13 +38,13 @@ export const sparsegpt = {
   },
 } satisfies Solver<Gram>;
 
-/** A pattern that says itself how much goes decides on each of its units alone. One that does not say what they are is asked once. */
+/** Patterns with a fixed share decide per unit. Patterns without columns are asked once. */
 function stepOf({ columns, share }: Pattern): number {
   if (columns === undefined) return Number.POSITIVE_INFINITY;
   return share === undefined ? Math.max(1, Math.floor(together / columns)) * columns : columns;
 }
 
-/** w² / U²ⱼⱼ of the columns from `from` on. */
+/** Returns w² / U²ⱼⱼ of the columns from `from` on. */
 function costs({ rows, columns, data }: Matrix, { upper }: Surgeon, from: number): Matrix {
   const pivots = Float64Array.from({ length: columns }, (_, at) => upper.data[(from + at) * (upper.columns + 1)] ?? 1);
   return matrix(
