@@ -83,10 +83,7 @@ const contracts = (link: AxisLink): boolean =>
 const joins = (link: AxisLink, port: string, axis: number): boolean =>
   "from" in link && link.from[0] === port && link.to[0] === "out0" && link.to[1] === axis;
 
-/**
- * @param of The product axis that is the operand's token axis, or its width if `what` is "width".
- * @param of The axis of the product that is the operand's axis of tokens, or its width if `what` is "width".
- */
+/** @param of The product axis that is the operand's token axis, or its width if `what` is "width". */
 function headsOf({ node, links, inputs }: Product, input: number, of: number, what = "tokens"): Heads | undefined {
   const value = node.inputs[input];
   const port = `in${input}`;

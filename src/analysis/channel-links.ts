@@ -46,10 +46,7 @@ export interface Link {
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-/**
- * @param withStatistics Follow axes of statistics, which then cover only the remaining channels.
- * @param withStatistics Follow axes over which statistics are taken, which are then of the channels that are left.
- */
+/** @param withStatistics Follow axes of statistics, which then cover only the remaining channels. */
 export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
   const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
   return [...rules, ...tiedRules(model)];

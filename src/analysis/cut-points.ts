@@ -35,7 +35,6 @@ export function nodesOf(graph: Graph, counted: ReadonlySet<Value>): readonly Nod
 /**
  * Returns the values at which a sequence of nodes can be cut, in order.
  * @param counted Values that count while they are alive, except `leftOut`.
- * @param counted Values that count while they are alive, but for those left out.
  */
 export function cutPoints(
   nodes: readonly Node[],

@@ -31,7 +31,6 @@ type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 /**
  * Cuts channels out of the model in place: slices weights, biases, statistics, masks and constants, and rewrites repeated sizes.
  * @returns What is known of the new model; a Miss if the cut would contradict the graph. The model is then unchanged.
- * @returns What is known of the new model; a Miss if cutting would contradict the graph somewhere: then nothing was changed.
  * @example
  * const [group] = channelGroups(model, infer(model));
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);

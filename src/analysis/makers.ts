@@ -15,7 +15,6 @@ export interface Maker {
 /**
  * Yields the nodes that only move a value, last first, and then the node before them.
  * @param scaled Also pass nodes that scale and shift by stored values.
- * @param scaled pass over what scales and shifts them by stored numbers, too.
  */
 export function* makersOf(value: Value, inference: Inference, scaled = false): Generator<Maker, void, undefined> {
   const seen = new Set<Value>();

@@ -13,8 +13,6 @@ import { type Layer, layerAt } from "./layers.ts";
  * one for the model if there is no other reason.
  * @param inside `layers` includes those of subgraphs, so these are searched, too.
  * @param otherwise The technique that changes layers in subgraphs, if this one does not.
- * @param inside `layers` are those of graphs inside nodes, too: then these are looked into.
- * @param otherwise what changes those inside, where this does not.
  */
 export function noLayers(
   model: Model,

@@ -7,10 +7,7 @@ import type { Model } from "../graph/model.ts";
 
 export const keptKey = "pith.kept";
 
-/**
- * @param kept The remaining output channels of each cut layer, by name.
- * @param kept of each layer that was cut, by name, which of the output channels that it had are left.
- */
+/** @param kept The remaining output channels of each cut layer, by name. */
 export function recordKept(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = recorded(model);
   for (const [layer, left] of kept) {

@@ -21,8 +21,6 @@ interface Selectable {
  * Returns the layers that a selection names.
  * @param others Operator types that may be named although no layer has them.
  * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type, E_OPTION if `except` leaves no layer.
- * @param others operator types that may be named as well, though no layer has them.
- * @throws PithError E_NAME for a name or pattern that fits no layer and no operator type, E_OPTION where `except` leaves none of them.
  */
 export function selectLayers<L extends Selectable>(
   all: readonly L[],
@@ -54,7 +52,6 @@ export function selectLayers<L extends Selectable>(
  * Returns the options of a layer: of the pass, overridden by those of its operator type, then by those of its name; the last matching pattern wins.
  * `decidedBy` is the last of these that sets an option.
  * @param exclusive Options that replace each other.
- * @param exclusive options of which one takes the place of any other.
  */
 export function ownOptions<O extends Pick<Selection, "overrides">>(
   options: O,

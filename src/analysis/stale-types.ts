@@ -6,8 +6,6 @@ import type { Model } from "../graph/model.ts";
  * States the inferred type of every produced value whose stated type contradicts it: element type, rank or size.
  * @param everywhere True after dimensions were fixed or freed: replaces every stated type.
  * @returns the names of the values.
- * @param everywhere true where dimensions were fixed or freed: whatever is stated gives way to what is inferred.
- * @returns the names of the values.
  */
 export function restate(model: Model, everywhere = false): readonly string[] {
   const names: string[] = [];

@@ -31,7 +31,6 @@ interface UnitGroup<E extends LabelledEnd> {
 /**
  * Groups starts with a common unit, in the order of their first starts; units are numbered in the order of the starts.
  * @param refused Reasons by merged unit.
- * @param refused by units as they have become.
  */
 export function unitGroups<E extends LabelledEnd>(
   starts: readonly Along[],

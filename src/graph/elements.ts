@@ -301,10 +301,7 @@ export class NodeImplementation implements Node {
   readonly #names: Names;
   #name = "";
 
-  /**
-   * @param names The node names of the graph, which the node updates.
-   * @param names Those of the graph's nodes; the node keeps its own in them.
-   */
+  /** @param names The node names of the graph, which the node updates. */
   constructor(graph: Graph, spec: NodeSpec, shared: Shared<ValueImplementation>, names: Names) {
     this.graph = graph;
     this.#shared = shared;

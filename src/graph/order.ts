@@ -3,7 +3,6 @@ import { PithError } from "../errors.ts";
 /**
  * Sorts topologically, depth first without recursion; the sort is stable.
  * @throws PithError E_MODEL for a cycle.
- * @throws PithError E_MODEL if one needs itself, through others or not.
  */
 export function inOrder<N>(
   nodes: readonly N[],

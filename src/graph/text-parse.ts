@@ -18,7 +18,6 @@ import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 /**
  * Parses a model from its text form (`text.ts`).
  * @throws PithError E_MODEL with line and column of a syntax error.
- * @throws PithError E_MODEL with line and column where the text is not one.
  */
 export function parseModel(text: string): Model {
   const scanner = new Scanner(text);

@@ -38,7 +38,6 @@ export function verify(model: Model): readonly string[] {
 /**
  * Throws the first violation that `verify` finds.
  * @param known Violations that `verify` found before, which the caller did not cause.
- * @param known faults that are none of the caller's: what `verify` found before.
  * @throws PithError E_MODEL
  */
 export function assertValid(model: Model, known: readonly string[] = []): void {

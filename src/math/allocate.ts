@@ -19,9 +19,6 @@ export interface Item<T> {
 /**
  * @param fixed The cost besides the items.
  * @returns the selected offer of each item, undefined for an unchanged item, and the total cost, which exceeds the budget only if all offers do.
- * @param fixed what costs besides the items, whatever is chosen.
- * @returns for each item the offer that is taken, undefined for one that stays as it is, and what all cost then: more than the budget where the
- * cheapest offers do.
  * @example
  * const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "few bits" }] }, { whole: 10, offers: [{ cost: 4, loss: 5, choice: "few bits" }] }];
  * allocate(items, 14); // { taken: [the first offer, undefined], cost: 14 }

@@ -217,7 +217,6 @@ export interface PackedRows {
 /**
  * Packs quantized rows into bytes, low bits first, each row padded to complete blocks.
  * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
- * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
  */
 export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = () => 0 }: PackedRows): Uint8Array {
   const each = 8 / bits;

@@ -13,7 +13,6 @@ const blockSize = 128;
 /**
  * Passes once over the columns.
  * @param rounded ŵ, changed in place. @param becomes Rounds a value to the grid.
- * @param rounded ŵ, which changes in place. @param becomes what the grid has nearest to a value.
  */
 export const descend = (
   weight: Matrix,

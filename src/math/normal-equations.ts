@@ -63,9 +63,6 @@ const mostWork = 2e10;
  * @param free Entries (f × o) that can change; undefined for all.
  * @param ones The feature that is 1 in every row, if any.
  * @param damping λ as a share of the mean square of a feature.
- * @param free which entries (f × o) may change; undefined for all.
- * @param ones the feature that is 1 in every row, if there is one.
- * @param damping λ as a share of the mean square of a feature.
  */
 export async function solveRidge(
   { gram }: Sums,

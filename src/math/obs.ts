@@ -31,10 +31,7 @@ export interface Surgeon {
   readonly dead: Uint8Array;
 }
 
-/**
- * @param gram Σ x xᵀ. @returns a `Miss` if it has no inverse despite damping.
- * @param gram Σ x xᵀ. @returns a `Miss` where it has no inverse, though it is damped.
- */
+/** @param gram Σ x xᵀ. @returns a `Miss` if it has no inverse despite damping. */
 export const surgeonFor = (gram: Matrix, multiply: Multiply): Promise<Surgeon | Miss> =>
   runWith(surgeonSteps(gram), multiply);
 
@@ -58,10 +55,7 @@ function* surgeonSteps(gram: Matrix): Steps<Surgeon | Miss> {
 export interface Surgery {
   /** The number of columns passed to `look` before any of them changes; default: all. */
   readonly step?: number;
-  /**
-   * @param columns The corrected columns from `from` on: one matrix per group.
-   * @param columns from `from` on, as they have become: one matrix for each group.
-   */
+  /** @param columns The corrected columns from `from` on: one matrix per group. */
   look?(columns: readonly Matrix[], from: number): void;
   becomes(group: number, row: number, column: number, value: number): number;
 }

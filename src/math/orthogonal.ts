@@ -54,7 +54,6 @@ function basis(size: number, source: Random): Float64Array {
 /**
  * Multiplies vectors along an axis by the Kronecker product, in place: y[j] = Σ x[i] · Q[i, j].
  * @param order The position of each entry along the axis.
- * @param order where along the axis each of the entries lies (in their order).
  */
 export function multiplyAlong(
   numbers: Float64Array,

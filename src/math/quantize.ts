@@ -126,7 +126,6 @@ export function quantizeBias(
  * 1.0001 · 2 |bias| / (2^32 - 2), as in ONNX Runtime, and at least the smallest normal float32. The zero point stays valid, because the range
  * grows by one factor on both sides.
  * @param weightScale 0 for zero weights: the result is then the smallest scale that holds the bias.
- * @param weightScale 0 for weights that are all 0: then the result is the smallest scale that holds the bias.
  */
 export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
   const smallest = Math.max(smallestBiasScale(bias), smallestScale * 1.0001);

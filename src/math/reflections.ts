@@ -54,7 +54,6 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 /**
  * Computes A = Q R, given A's columns as rows (count × length, count ≤ length): row j becomes column j of R, followed by zeros.
  * @returns the blocks whose product is Q. Reflectors include leading zeros: slicing long vectors would cost more.
- * @returns the blocks whose product is Q. Their reflectors include their zeros: slices of long vectors would cost more than they save.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;

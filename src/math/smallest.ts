@@ -62,10 +62,7 @@ interface Located {
 /** The number of entries processed together: they fit a core's cache. */
 const blockSize = 2 ** 16;
 
-/**
- * @throws PithError E_DATA if the score of a kept entry is NaN: it has no rank.
- * @throws PithError E_DATA if the score of an entry that is kept is NaN: it has no rank.
- */
+/** @throws PithError E_DATA if the score of a kept entry is NaN: it has no rank. */
 function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Located {
   const found: Located = { below: 0, atLow: 0, between: [], atHigh: 0 };
   if (scores instanceof Float32Array && isFloat32(bracket.low) && isFloat32(bracket.high))
@@ -172,10 +169,7 @@ export function masked(numbers: Scores, mask: Mask): Scores {
 
 const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
 
-/**
- * @returns the number of equal entries that remain to be pruned.
- * @returns how many equal ones may still go.
- */
+/** @returns the number of equal entries that remain to be pruned. */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
   const [from, to] = [bitsOf(scores), bitsOf(result)];
   const [least = 0] = bitsOf(Float32Array.of(limit));

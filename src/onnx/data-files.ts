@@ -38,7 +38,6 @@ export function parseDataName(name: string): DataName | undefined {
 /**
  * Chooses names for weight files: the first that are unused, or used only by the replaced model.
  * @returns the names, and the files that the replaced model leaves behind.
- * @returns them, and what the replaced model leaves behind once it is replaced.
  */
 export async function chooseDataNames(
   path: string,

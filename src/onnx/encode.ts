@@ -96,10 +96,7 @@ export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boole
   return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
-/**
- * @throws PithError E_UNSUPPORTED if the model is too long for one file.
- * @throws PithError E_UNSUPPORTED if the model is too long for one file.
- */
+/** @throws PithError E_UNSUPPORTED if the model is too long for one file. */
 export function fitting(pieces: readonly Piece[]): readonly Piece[] {
   if (fits(pieces)) return pieces;
   throw new PithError(

@@ -48,7 +48,6 @@ export class ExternalFiles {
 /**
  * Returns the location of a tensor's elements.
  * @throws PithError E_MODEL if the entry is incomplete or outside its file.
- * @throws PithError E_MODEL if the entry is not complete, or is not inside its file.
  */
 export async function readExternal(
   fields: readonly Field[],

@@ -28,7 +28,6 @@ export function typedField(type: DataType): number {
 /**
  * Decodes the typed fields of a TensorProto; `place` names the tensor in messages.
  * @throws PithError E_MODEL if the number of elements does not match the dimensions.
- * @throws PithError E_MODEL if there are more or fewer than the dimensions say.
  */
 export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };

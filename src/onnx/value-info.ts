@@ -140,10 +140,7 @@ function readContainer(field: Field, name: string, depth: number): Container | u
   }
 }
 
-/**
- * @param open Names a dimension that the file leaves open.
- * @param open Names a dimension of which the file says nothing.
- */
+/** @param open Names a dimension that the file leaves open. */
 function readTensorType(tensor: Field, name: string, open: (axis: number) => Dim): ValueType | undefined {
   let code = 0;
   let dims: Dim[] | undefined;

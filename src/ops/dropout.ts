@@ -47,10 +47,7 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
   return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
 }
 
-/**
- * @param mask The kind of mask that output 1 needs, if any.
- * @param mask What the second output is, where it is asked for.
- */
+/** @param mask The kind of mask that output 1 needs, if any. */
 function inInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
   const same = emit.Identity([x]);
   if (mask === undefined) return [same];

@@ -8,7 +8,6 @@ import { type Dim, dimsText, dimValue, isSymbolic } from "../tensor/dims.ts";
  * Sets input dimensions in place and drops types that followed from the old ones: a training step is written for one batch size.
  * Named dimensions get the input's sizes; a fixed batch size is changed, if nothing inside repeats it.
  * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds the size in a constant.
- * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds a size in a constant inside.
  */
 export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {
   const { graph } = model;

@@ -67,10 +67,7 @@ function product(type: FloatType, dims: readonly number[], weights: Scores, kept
   return type === "float32" ? float32(dims, result) : fromNumbers(type, dims, result);
 }
 
-/**
- * @throws PithError E_MODEL if a parameter is not stored as floats.
- * @throws PithError E_MODEL if a parameter is stored as anything but floats.
- */
+/** @throws PithError E_MODEL if a parameter is not stored as floats. */
 export function floatOf(parameter: Value): FloatType {
   const { type } = stored(parameter);
   if (isFloat(type)) return type;

@@ -26,7 +26,6 @@ export async function withFreeChannels(model: Model): Promise<Model> {
  * Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). The complete rewrite is tried first, because
  * most models need none.
  * @returns what `look` returns for the form that is kept.
- * @returns what `look` says of the form that is kept.
  */
 export async function freeChannels<Look extends { readonly free: Freedom }>(
   model: Model,

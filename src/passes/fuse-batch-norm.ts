@@ -64,9 +64,6 @@ const roundedLater = "its output is quantized later, and folding would change th
  * @param options `trained`: also fold parameters with roles, because training is finished; `into`: layers that can change (default: all),
  * returning a Miss to report; `arithmetic`: also fold sums and products with stored vectors; `engine`: evaluates computed biases, such as exported
  * zeros. Without it, layers with computed biases stay.
- * @param options `trained`: also where parameters have that role, because training is over; `into`: the layers that may change (all),
- * a Miss where that is worth saying; `arithmetic`: sums and products with stored vectors too; `engine`: evaluates biases that are computed from
- * constants, as exporters write zeros. Without it, such a layer stays.
  */
 export async function fuseBatchNorms(
   model: Model,

@@ -17,8 +17,6 @@ import type { Dense, Tensor } from "../tensor/types.ts";
  * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.
  * @param factors One positive number per unit of the group; 1 for refused units.
  * @throws PithError E_OPTION for a wrong number of factors, a factor that is not positive, or a factor for a refused unit.
- * @param factors one for each unit of the group, above 0; 1 for those that the group refuses.
- * @throws PithError E_OPTION for another number of factors, a factor that is not a positive number, or one for a unit that is refused.
  * @example
  * const [group] = scaleGroups(model, infer(model));
  * if (group !== undefined && group.refused.size === 0) await migrate(model, group, new Float64Array(group.units).fill(2));

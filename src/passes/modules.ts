@@ -16,7 +16,6 @@ const schemas = new WeakSet<object>();
 /**
  * Returns a union member for the path of a module.
  * @param message The error for any other text. @param words Other accepted words.
- * @param message of the whole union: it is what is said of any other text. @param words that the option takes as well.
  */
 export function modulePath(
   message: string,
@@ -40,7 +39,6 @@ export function isModule(schema: v.GenericSchema, name: string, value: unknown):
 /**
  * Replaces module paths by their default exports.
  * @throws PithError E_FILE if the module does not exist, E_OPTION if it cannot be imported or has no default export.
- * @throws PithError E_FILE where there is no such module, E_OPTION where it cannot be imported or has no default export.
  */
 export async function openModules(
   owner: string,

@@ -28,8 +28,6 @@ export const areMatrices = (given: unknown): boolean =>
  * Returns the result of a synchronous method.
  * @param whose Names it in errors: `The pattern "comb"`.
  * @throws PithError E_OPTION if it throws or returns a promise.
- * @param whose how it is called in the error: `The pattern "comb"`.
- * @throws PithError E_OPTION where it throws, or gives a promise.
  */
 export function answerOf<T>(whose: string, method: () => T): T {
   let answer: T;
@@ -61,7 +59,6 @@ interface Collecting {
 /**
  * Wraps a method's statistic so that its errors are reported as the method's.
  * @param answered Whether its results can be promises.
- * @param answered whether what is told may be taken in later.
  */
 export function statisticOf<S extends Collecting>(
   whose: string,

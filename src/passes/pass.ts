@@ -108,7 +108,6 @@ export interface PassDescription {
   /**
    * Returns advice for a smaller loss: "Use a smaller `amount`".
    * @param lostBefore The input model already had the loss.
-   * @param lostBefore The model that came in is what lost: the result is no worse than it.
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
   /** Returns less lossy overrides for a layer, the least lossy last. */
@@ -287,11 +286,7 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
     throw new Error(`${id} changed the model but reported no change.`);
 }
 
-/**
- * @throws PithError E_OPTION with the path of the first invalid option, what is accepted, and the nearest name for a mistyped one.
- * @throws PithError E_OPTION with the path of the first option that does not fit, what is accepted there, and for a mistyped name the nearest
- * that exists.
- */
+/** @throws PithError E_OPTION with the path of the first invalid option, what is accepted, and the nearest name for a mistyped one. */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;

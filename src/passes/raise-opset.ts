@@ -24,7 +24,6 @@ const irVersionFor = (opset: number): number =>
 /**
  * Raises the default opset to at least `version`, in place. On an error the model is unchanged.
  * @throws PithError E_UNSUPPORTED naming the first node whose meaning or form would change.
- * @throws PithError E_UNSUPPORTED naming the first node that would change its meaning or form.
  */
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? 1;

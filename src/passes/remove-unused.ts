@@ -10,7 +10,6 @@ export function isUsed(value: Value): boolean {
 /**
  * Removes unused nodes and stored tensors of a graph; returns the number of removed nodes. Takes one visit per node and value.
  * @param kept Values that stay even if unused.
- * @param kept What stays, used or not.
  */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
   const outputs = new Set([...graph.outputs, ...kept]);

@@ -21,7 +21,6 @@ export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
 /**
  * Reads values that depend only on stored tensors. The model is unchanged; nothing is run for what `storedReader` reads.
  * @throws PithError E_MODEL if a value depends on an input.
- * @throws PithError E_MODEL if one depends on an input.
  */
 export async function readStored(
   model: Model,
@@ -48,7 +47,6 @@ export async function readStoredValue(model: Model, value: Value, engine: Engine
 /**
  * Evaluates values that depend only on stored tensors.
  * @throws PithError E_MODEL if a value depends on something else, E_ENGINE if the runtime fails.
- * @throws PithError E_MODEL if one depends on something else, E_ENGINE if the runtime cannot do it.
  */
 export async function evaluate(
   model: Model,

@@ -32,7 +32,6 @@ export interface WeightNumbers {
 /**
  * Reads one weight; a Miss if the scale of quantized values is unknown. Changes nothing, and runs nothing for stored floats.
  * @throws PithError E_ENGINE if the runtime lacks an operator that computes the weight.
- * @throws PithError E_ENGINE if the runtime lacks an operator that makes the weight.
  */
 export async function readWeight(model: Model, layer: Layer, engine: Engine): Promise<WeightNumbers | Miss> {
   const { effective, role } = layer;
