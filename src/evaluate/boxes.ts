@@ -13,7 +13,6 @@ import { counted } from "./numbers.ts";
 import { outputNamed } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** x1 y1 x2 y2 */
 export type Box = readonly [number, number, number, number];
 
 export interface Detection {
@@ -87,7 +86,6 @@ function byScore(found: readonly Detection[]): number[] {
 
 interface BoxForm {
   readonly centres: boolean;
-  /** First class that is not the background. */
   readonly first: number;
 }
 

@@ -1,9 +1,4 @@
-/**
- * Checks without data whether a changed model still computes its original's function: both run on the same random inputs.
- *
- * A model was not made for such inputs, so the check is lenient: it rejects results that do not run or lose an output. If random inputs do not move
- * the original, it rejects only a large difference.
- */
+/** Checks without data whether a changed model computes its original's function. It is lenient, because models are not made for random inputs. */
 
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { infer } from "../analysis/infer.ts";
@@ -24,7 +19,6 @@ import { boundsOf, withSaturating } from "./saturation.ts";
 export interface Likeness extends OutputLikeness {
   /** Name of the output if the model has several, or of the compared internal value: "map before saturation". */
   readonly output?: string;
-  /** Number of compared outputs, if one is named. */
   readonly outputs?: number;
   /** Outputs that are not numeric, or whose dimensions depend on the values. */
   readonly uncompared?: readonly string[];
@@ -37,7 +31,6 @@ export interface Likeness extends OutputLikeness {
 export interface AlikeOptions {
   /** The only output whose values are compared; default: all. */
   readonly output?: string | undefined;
-  /** Seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total?: number) => void;
@@ -46,20 +39,16 @@ export interface AlikeOptions {
 /** Numbers of samples for comparing values, and for comparing names, types and dimensions. */
 const [maxSamples, samplesOfForm] = [32, 2];
 
-/** Names, types and dimensions are compared for all outputs in any case. */
 export type ComparedValues = "all" | "all but the answer" | "none";
 
 /** With fewer samples, all predictions can be right or wrong by chance, so raw outputs tell more. */
 export const fewSamples = 30;
-/** Minimum share of equal elements of classes and indices. */
 export const fewestSame = 0.5;
 
 /**
  * Checks whether a changed model still computes the same function, on 4 to 32 random inputs depending on the model's cost.
  * @returns a sentence if they cannot be compared.
- * @returns a sentence if they cannot be compared.
- * @throws PithError E_ENGINE if the runtime loads the original and refuses the result, E_DATA if the original has no such output, E_STOPPED on
- * the signal.
+ * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original has no such output, E_STOPPED on the signal.
  * @example
  * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
  * if (typeof likeness === "object" && likeness.lost !== undefined) console.warn(likeness.lost);

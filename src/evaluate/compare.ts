@@ -57,11 +57,7 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/**
- * Compares two sets of rows of the same samples in the same order. If the metric compares with the original, the original has the best possible
- * value, and the interval of the difference ends there.
- * @param level confidence level of the interval (95 %).
- */
+/** Compares rows of the same samples in the same order. A metric relative to the original is perfect for it, where the interval ends. */
 export function compareRows(
   metric: Metric,
   original: Float64Array,
@@ -117,7 +113,6 @@ export interface Goal {
 
 export interface Verdict {
   readonly verdict: "kept" | "lost" | "not shown";
-  /** Whether the result passes; see `judge`. */
   readonly met: boolean;
   /** Positive if the candidate is worse. */
   readonly drop: Estimate;
@@ -129,10 +124,7 @@ export interface Verdict {
 const usualShare = 0.01;
 const usualDecibels = 0.1;
 
-/**
- * Returns the default maximum drop in the metric's unit: 0.01 for metrics with best value 1, 0.01 nats, 0.1 dB, and 1 % of the original's value for
- * errors and perplexity, which are unbounded.
- */
+/** Returns the default maximum drop: 0.01 if the best value is 1, 0.01 nats, 0.1 dB, and 1 % of an unbounded error or perplexity. */
 export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
   if (unit === "dB") return usualDecibels;
   return unit === "" && better === "lower" ? usualShare * Math.abs(original) : usualShare;

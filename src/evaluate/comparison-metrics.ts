@@ -172,7 +172,6 @@ interface Pair<T> {
   readonly theirs: T;
 }
 
-/** `isFill` marks values that a mask set. */
 interface Numbers extends Pair<Float64Array> {
   readonly isFill: ReturnType<typeof fills>;
 }
@@ -212,7 +211,6 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
   return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
 }
 
-/** Skips values that a mask set. */
 function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
   const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
   for (let at = sample * width; at < (sample + 1) * width; at++) {

@@ -9,7 +9,6 @@ import type { Dense } from "../tensor/types.ts";
 import { isEndless } from "./mask-values.ts";
 
 export class Difference {
-  /** Reason why two tensors cannot be compared. */
   apart: string | undefined;
   /** Σ x² */
   signal = 0;
@@ -54,7 +53,6 @@ export class Difference {
   }
 
   get cosine(): number {
-    // Two zero vectors are equal.
     if (this.signal === 0 && this.#otherSignal === 0) return 1;
     return this.#product / Math.sqrt(this.signal * this.#otherSignal);
   }
@@ -73,11 +71,7 @@ export function variation(squares: number, sums: ArrayLike<number>, counts: Arra
   return squares - ofMeans;
 }
 
-/**
- * Returns the largest difference relative to the largest value of `expected` (or to 1, if all are below 1e-6). It is infinite if types, dimensions,
- * texts, integers, infinities or NaN differ.
- * @param least minimum of the reference value: 1 for values between 0 and 1 that are rounded in steps of that range.
- */
+/** Largest difference relative to max(|expected|, `least`), or to 1 if all are below 1e-6. Infinite for other types, dimensions, integers or NaN. */
 export function largestDifference(expected: Dense, got: Dense | undefined, least = 0): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
     return Number.POSITIVE_INFINITY;

@@ -1,4 +1,3 @@
-/** @param started by `performance.now()`. */
 export const secondsSince = (started: number): number => (performance.now() - started) / 1000;
 
 /** Maximum delay of a timer in milliseconds (24.8 days); a longer one fires at once. */

@@ -1,7 +1,4 @@
-/**
- * Metrics that compare embeddings with the original's. Vectors of [samples, positions, width] are averaged over the positions that "attention_mask"
- * counts (mean pooling, as in sentence-transformers), then scaled to length 1.
- */
+/** Metrics that compare embeddings with the original's: mean-pooled over "attention_mask" (as in sentence-transformers) and scaled to length 1. */
 import { attentionMaskOf } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
@@ -109,7 +106,6 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
         );
       const width = collected.length / samples / 2;
       return Float64Array.from({ length: samples }, (_, sample) => {
-        // A NaN vector has no neighbors.
         const at = 2 * sample * width;
         if (collected.subarray(at, at + 2 * width).some(Number.isNaN)) return 0;
         const before = new Set(nearest(collected, sample, k, width, 1));
@@ -124,7 +120,6 @@ export function leastSamples(k: number): number {
   return 4 * k;
 }
 
-/** Two vectors of zeros have cosine 1. */
 export function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
   const { width } = ours;
   const start = sample * width;

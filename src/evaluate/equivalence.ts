@@ -21,10 +21,7 @@ import { type Pair, type PairedRuns, pairedRuns } from "./paired-runs.ts";
 import { type Saturating, withSaturating } from "./saturation.ts";
 import { Variety } from "./variety.ts";
 
-/**
- * Returns the tolerance for sums in another order: at least eight times the unit roundoff of the shortest float type, relative to the output's
- * largest value.
- */
+/** Tolerance for another order of summation: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
   for (const { type } of allValues(model.graph)) types.add(type?.type);
@@ -38,7 +35,6 @@ export const codesTolerance = 0.1;
 const ownRounding = 4;
 
 export interface Sameness {
-  /** Number of inputs on which both ran. */
   readonly inputs: number;
   /** Difference that exceeds its tolerance most, relative to the largest value of its output. */
   readonly difference: number;
@@ -57,20 +53,16 @@ export interface Sameness {
 }
 
 export interface SameOptions {
-  /** Known sizes of named dimensions. */
   readonly sizes?: ReadonlyMap<string, number>;
   /** Values for inputs of the original that the other model no longer has. */
   readonly set?: Batch;
-  /** Seed of the random inputs (0). */
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total: number) => void;
 }
 
 /**
- * Returns the largest difference between the outputs of two models on at least four random inputs. It is infinite if an output is missing or its type
- * or dimensions differ.
- * @returns a sentence if they cannot be compared.
+ * Returns the largest difference between the outputs of two models on at least four random inputs; infinite for a missing output or another shape.
  * @returns a sentence if they cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
  * @example

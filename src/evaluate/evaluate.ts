@@ -1,4 +1,3 @@
-/** Measures a metric of a model on a data set, with its confidence interval. */
 import { samplesIn } from "../data/rows.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -18,7 +17,6 @@ export interface EvaluateOptions {
   readonly original?: Model;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal;
-  /** Number of finished samples, and of all if that is known. */
   readonly progress?: (done: number, total?: number) => void;
 }
 
@@ -64,10 +62,7 @@ export async function evaluateAll(
   });
 }
 
-/**
- * Returns the rows [model][metric], all from the same batches. The first model is the original for metrics with `truth: "original"`; with `held:
- * false` there is none.
- */
+/** Returns rows [model][metric] from the same batches. The first model is the original, unless `held` is false. */
 export async function measure(
   engine: Engine,
   models: readonly Model[],

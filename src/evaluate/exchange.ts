@@ -31,7 +31,6 @@ export interface ExchangePoint {
 }
 
 export interface Exchange {
-  /** Names of the original's and the candidate's value at each cut. */
   readonly names: readonly { readonly original: string; readonly candidate: string }[];
   /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
   runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner>;

@@ -16,7 +16,6 @@ export interface Feeding extends Binding {
   /** Samples per run: the model's fixed number, or one if no axis counts them; undefined if any number works. */
   readonly size: number | undefined;
   readonly states: readonly State[];
-  /** Initial states by input. */
   readonly zeros: Batch;
 }
 
@@ -43,7 +42,6 @@ export interface FedRun {
 
 export class Feeder {
   readonly feeding: Feeding;
-  /** Samples of each run; undefined if a run takes a whole batch. */
   readonly size: number | undefined;
   readonly #owner: string;
   #held: Batch;

@@ -25,10 +25,7 @@ import { commonestShare } from "./predictions.ts";
 import { mean } from "./regression.ts";
 import type { Estimate, Metric } from "./types.ts";
 
-/**
- * Samples per round of successive halving. At most 9 · 32 + 5 · 64 + 3 · 256 + 2 · 1,024 samples run for nine candidates, and 1,376 if all stay at
- * chance level after `enough` samples.
- */
+/** Samples per round of successive halving. The search stops after `enough` samples if the best candidate is still at chance level. */
 const rounds = [32, 64, 256, 1024] as const;
 const enough = 256;
 const mostSamples = 1024;
@@ -86,7 +83,6 @@ export async function guessPreprocessing(
   }
   const [usual, ...others] = imageGeometries(batch, input);
   const first = tried ?? candidates(channels).map((how) => cut(how, usual));
-  // Other crops are tried only with the best values.
   const cuts = tried === undefined ? others : [];
   const total = mostRuns(first.length + cuts.length, sample.count);
   let done = 0;
@@ -100,7 +96,6 @@ export async function guessPreprocessing(
     done += right.rows.length;
     return { preprocessing: how, accuracy: right.estimate, right: right.rows, ...leastLosses(loss.rows) };
   };
-  /** Reads the images once for each geometry. */
   const scoreAll = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<Trial[]> => {
     const trials: Trial[] = [];
     let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
@@ -160,10 +155,7 @@ function contenders(found: readonly Trial[]): readonly Trial[] {
   return alike.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
-/**
- * The scale matters for quantization: input ranges 255 times too wide leave one quantized value of 256 (a digit classifier falls from 98.9 % to 9.8
- * %); ranges 255 times too narrow saturate (98.0 %).
- */
+/** Quantization needs the right scale: ranges 255 times too wide lose almost all accuracy (98.9 % → 9.8 %), too narrow ones little (98.0 %). */
 function safest(best: Trial, trials: readonly Trial[]): Trial {
   const { count } = best.accuracy;
   if (count < enough) return best;
@@ -185,7 +177,6 @@ function mostRuns(ways: number, count: number): number {
   }, 0);
 }
 
-/** Two candidates are always kept. */
 function better(tried: number): number {
   return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
@@ -197,15 +188,11 @@ export function cut(how: Preprocessing, geometry: Geometry | undefined): Preproc
   return { ...values, ...geometry, name: `${name} ${geometryText(geometry)}` };
 }
 
-/**
- * Temperatures. A network almost without biases predicts the same at any input scale, but its confidence grows with the scale, so the raw loss says
- * nothing about it. The temperature with the lowest loss counts (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
- */
+/** Temperatures: without biases only the confidence depends on the input scale, not the prediction (Guo et al. 2017, arXiv 1706.04599). */
 const factors = Array.from({ length: 22 }, (_, at) => 2 ** (at - 9));
 /** Temperatures are tried in steps of 2, which can cause smaller differences. */
 const notableLoss = 0.1;
 
-/** Losses of each sample at each temperature. */
 function scaledLosses(): Metric {
   const nats = crossEntropy({ from: "logits" });
   return {
@@ -240,7 +227,6 @@ function leastLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
 }
 
 interface Trial extends PreprocessingScore {
-  /** 1 for each sample with the right prediction. */
   readonly right: Float64Array;
   readonly losses: Float64Array;
 }

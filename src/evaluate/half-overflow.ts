@@ -1,7 +1,4 @@
-/**
- * Finds values that overflow float16. A runtime without float16 kernels computes in float32 and does not show them, so the original's values are
- * measured.
- */
+/** Finds values that overflow float16 by measuring the original, because runtimes without float16 kernels compute in float32. */
 import { retypes } from "../analysis/codes.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Dataset } from "../data/types.ts";
@@ -20,7 +17,6 @@ import { count } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
 import { inputsFor } from "./paired-runs.ts";
 
-/** Largest float16 value. */
 const largest = 65_504;
 const samplesAsked = 8;
 const mostOfMask = 2 ** 24;
@@ -86,7 +82,6 @@ function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
         within(body).map(([value, place]) => {
           for (const other of bodies)
             other.addOutput(other === body ? value : emitter(other, { opsets }).Identity([zero]));
-          // Adds a scan axis for the new output.
           for (const [name, { kind, value: list }] of node.attributes)
             if (kind === "ints" && name.startsWith("scan_output_"))
               graph.setAttribute(node, name, { kind, value: [...list, 0] });

@@ -54,7 +54,6 @@ export function wilson(successes: number, count: number): Estimate {
   const denominator = 1 + z2 / count;
   const centre = (share + z2 / (2 * count)) / denominator;
   const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
-  // Avoids rounding errors at the ends.
   const low = successes === 0 ? 0 : centre - half;
   const high = successes === count ? 1 : centre + half;
   return { value: share, low, high, count, confidence: usualLevel.confidence };
@@ -69,10 +68,7 @@ export function meanInterval(values: Float64Array, level: Level = usualLevel): E
   return { value: mean, low: mean - half, high: mean + half, count, confidence: level.confidence };
 }
 
-/**
- * Returns t of Student's distribution: exact for one and two degrees of freedom, else Cornish and Fisher's expansion in 1 / freedom, accurate to
- * three digits.
- */
+/** t of Student's distribution: exact for one and two degrees of freedom, else Cornish and Fisher's expansion, accurate to three digits. */
 function studentQuantile({ confidence, z }: Level, freedom: number): number {
   if (freedom === 1) return Math.tan((confidence * Math.PI) / 2);
   if (freedom === 2) return confidence * Math.sqrt(2 / (1 - confidence ** 2));
@@ -120,10 +116,7 @@ export function bootstrapPairs(
   return { value, low, high, count: first.length / columns, confidence: level.confidence };
 }
 
-/**
- * The percentile ends are moved outward for small samples, because the bootstrap variance is too small by (n − 1) / n and uncertain as Student's
- * (Hesterberg, The American Statistician 69, 2015, 371-386).
- */
+/** Widens the percentile interval for small samples (Hesterberg, The American Statistician 69, 2015, 371-386). */
 function resample(
   series: readonly Float64Array[],
   columns: number,
@@ -159,7 +152,6 @@ function normalTail(x: number): number {
   return (series * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI);
 }
 
-/** Equal infinities have difference 0. */
 function difference(first: number, second: number): number {
   return first === second ? 0 : second - first;
 }

@@ -28,7 +28,7 @@ export interface LatencyOptions {
   readonly seconds?: number | undefined;
   /** Warm-up runs: buffers are allocated, and browsers compile code. */
   readonly warmUp?: number;
-  /** Threads inside an operator; as many as the machine has unless said. */
+  /** Threads inside an operator (default: all of the machine). */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal;
   readonly progress?: (done: number, total?: number) => void;
@@ -66,7 +66,6 @@ export interface LatencyReport {
 
 /**
  * Times models relative to the first of them, interleaved.
- * @param feeds the inputs by name: one batch for all models, or one for each.
  * @param feeds the inputs by name: one batch for all models, or one for each.
  * @throws PithError E_OPTION without models, E_STOPPED on the signal.
  * @example
@@ -170,7 +169,6 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-/** @param command times the models again. */
 export function unsteadyNote(command: string): string {
   return `The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: ${command}`;
 }

@@ -1,7 +1,4 @@
-/**
- * Finds the layer that causes most of the output error. To separate a layer's error from the errors before it, the original runs with only that layer
- * replaced by the candidate's (`exchange.ts`).
- */
+/** Finds the layer that causes most of the output error by running the original with only that layer replaced (`exchange.ts`). */
 
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
@@ -26,27 +23,20 @@ export interface LayerError extends LayerDifference {
   readonly operator: string;
   /** Decibels if everything before is the original's; undefined if the layer could not run alone. */
   readonly own: number | undefined;
-  /**
-   * Output error with only this layer replaced, divided by the error with all replaced. Infinite if both are not finite; undefined if it was not
-   * measured, or if only this layer's error is not finite.
-   */
+  /** Output error with only this layer replaced, divided by the error with all replaced; undefined if not measured or only this one is infinite. */
   readonly share: number | undefined;
   /** Earlier layers whose outputs cannot be compared because channels were removed. Their errors count here. */
   readonly hidden: readonly string[];
 }
 
-/** The cause of most of the output error. */
 export interface Blame extends Pick<LayerError, "operator" | "share"> {
   /** "before": computed between that layer and earlier ones. */
   readonly kind: LayerError["kind"] | "before";
-  /** Several if they cannot be told apart. */
   readonly layers: readonly string[];
 }
 
 export interface LayerErrors {
-  /** In the order of the original's nodes. */
   readonly layers: readonly LayerError[];
-  /** Undefined if nothing differs. */
   readonly blamed: Blame | undefined;
   readonly misses: readonly Miss[];
 }
@@ -54,11 +44,9 @@ export interface LayerErrors {
 export interface LayerErrorOptions extends ObserveOptions {
   /** The only output whose error is explained; default: all float outputs. */
   readonly output?: string | undefined;
-  /** Seed of random inputs (0). */
   readonly seed?: number | undefined;
 }
 
-/** Each run has up to eight samples. */
 const randomRuns = 2;
 /** Samples for single layers, maximum multiply-accumulates, and minimum number of layers to run. */
 const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
@@ -71,7 +59,6 @@ const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
  * candidate quantizes its inputs there. Layers whose outputs cannot be compared because channels were removed count together.
  *
  * Cost: both models on all samples; then both again for each layer on 8 samples, for expensive models only for the noisiest layers.
- * @param data Samples; undefined: random inputs.
  * @param data Samples; undefined: random inputs.
  * @returns a Miss if the two cannot be compared on random inputs.
  * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
@@ -120,7 +107,6 @@ export async function layerErrors(
   return { layers, blamed: most && blameOf(most, ...models), misses };
 }
 
-/** Returns the layers between each place and the places before it. */
 function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
   const compared = new Set(places.map(({ layer }) => layer));
@@ -183,7 +169,6 @@ export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | 
 /** A layer with a smaller share improves the error by at most −10 log10(1 − share) = 1.2 dB. */
 const leastShare = 0.25;
 
-/** Whether no single layer dominates. */
 export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): boolean {
   return layers.length > 1 || (share !== undefined && share < leastShare);
 }
@@ -215,7 +200,6 @@ function mostOf(layers: readonly LayerError[]): LayerError | undefined {
   return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
 }
 
-/** NaN is worse than any number of decibels. */
 function noise(signalToNoise: number): number {
   return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }

@@ -72,7 +72,6 @@ export async function compareLayersOn(
 /** Decibels below which a layer's output is considered wrong. */
 export const fewDecibels = 10;
 
-/** Returns the first wrong layer, from which later layers inherit their error. */
 export function firstToBlame(layers: readonly LayerDifference[]): LayerDifference | undefined {
   return layers.find(({ signalToNoise }) => !(signalToNoise >= fewDecibels));
 }
@@ -183,7 +182,6 @@ function behind({ node }: Layer): ReadonlyMap<string, Value> {
     node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
   for (let step = 0; step <= mostNodesBehind && next.length > 0; step++) {
     for (const value of next) found.set(value.name, value);
-    // The chain ends at a value with several readers.
     const [value] = next;
     const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];
     next =

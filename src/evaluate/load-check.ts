@@ -13,10 +13,8 @@ export class ResultFails extends PithError {
   }
 }
 
-/** Remembers which models it has loaded with all optimizations. */
 export interface WatchedEngine extends Engine {
   hasLoaded(model: Model): boolean;
-  /** Call this if loaded models have changed. */
   forget(): void;
 }
 

@@ -9,9 +9,7 @@ import type { DataType } from "../tensor/types.ts";
 
 const endless: Readonly<Record<FloatType, number>> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
 
-/** Largest value that masks set, near −1e4. */
 const highestFill = -9000;
-/** Minimum ratio between a fill and the scores. */
 const leastRatio = 100;
 
 export function isEndless(type: DataType): (value: number) => boolean {

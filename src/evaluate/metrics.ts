@@ -29,10 +29,7 @@ export interface MetricOptions {
   readonly width?: number | undefined;
 }
 
-/**
- * Share of samples whose highest score is the label's (top-1), averaged over the labels of a sample. NaN counts as wrong; of equal scores the first
- * wins.
- */
+/** Share of samples whose highest score is the label's (top-1). NaN counts as wrong; of equal scores the first wins. */
 export function accuracy(options: MetricOptions = {}): Metric {
   return shareOfRight("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
 }
@@ -307,7 +304,6 @@ function confusion(rows: Float64Array, classes: number): Record<"right" | "said"
   for (let at = 0; at < rows.length; at += 2) {
     const label = rows[at] ?? -1;
     const guess = rows[at + 1] ?? -1;
-    // A label below 0 is not counted, and neither is its prediction.
     if (label < 0) continue;
     if (label >= 0 && label < classes) is[label] = (is[label] ?? 0) + 1;
     if (guess >= 0 && guess < classes) said[guess] = (said[guess] ?? 0) + 1;

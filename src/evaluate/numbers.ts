@@ -7,7 +7,6 @@ export function bytes(value: number): string {
   return scaled(value, ["bytes", "kB", "MB", "GB", "TB"]);
 }
 
-/** 22.7 M */
 export function count(value: number): string {
   return value < 10_000 ? integer(value) : scaled(value, ["", "k", "M", "G", "T"]);
 }
@@ -55,7 +54,6 @@ export function times(value: number): string {
   return `${value.toFixed(value >= 9.95 ? 1 : 2)} ×`;
 }
 
-/** Whether a ratio prints as less than 1.00 ×. */
 export function isSlower(speedup: number): boolean {
   return speedup < 0.995;
 }
@@ -75,7 +73,6 @@ export function figure(unit: Unit, value: number, digits = 4): string {
   return unit === "share" ? percent(value) : `${minus(text)}${spaced(unit)}`;
 }
 
-/** 89.6 % … 93.1 % */
 export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">, shown = figure): string {
   if (!Number.isFinite(low) && !Number.isFinite(high))
     return low === high ? "the same for all samples" : "too few samples for an interval";
@@ -99,7 +96,6 @@ export function difference(unit: Unit, value: number): string {
   return change(unit, value, digits) + spaced(unitOfChange(unit));
 }
 
-/** 95 %, 99.7 % */
 export function confidenceText({ confidence }: Pick<Estimate, "confidence">): string {
   return `${Number((100 * confidence).toFixed(1))} %`;
 }
@@ -116,7 +112,6 @@ export function allowance(unit: Unit, value: number): string {
   return difference(unit, value).replace("+", "");
 }
 
-/** 95 % interval −0.6 … 3.6: interval of a loss. */
 export function lossInterval(unit: Unit, loss: Estimate): string {
   if (!Number.isFinite(loss.low) && !Number.isFinite(loss.high)) return "too few samples for an interval";
   return `${confidenceText(loss)} interval ${changeInterval(unit, loss).replaceAll("+", "")}`;
@@ -149,7 +144,6 @@ function scaled(value: number, units: readonly string[]): string {
 /** Seconds; shorter waits are not announced. */
 const leastAnnounced = 20;
 
-/** "about 4 minutes"; undefined for short waits. */
 export function waiting(seconds: number): string | undefined {
   if (seconds < leastAnnounced) return undefined;
   if (seconds < 90) return `about ${integer(10 * Math.round(seconds / 10))} seconds`;
@@ -165,7 +159,6 @@ export function duration(milliseconds: number): string {
   return clock(seconds);
 }
 
-/** 0.863 ms, 12.0 ms, 2.3 s */
 export function runTime(milliseconds = Number.NaN): string {
   return milliseconds >= 100 ? duration(milliseconds) : `${milliseconds.toPrecision(3)} ms`;
 }

@@ -39,10 +39,7 @@ const leastChange = 0.01;
 /** Noise below this share of the output's power counts as rounding. */
 const rounding = 0.01;
 
-/**
- * Relative error beyond which an output that the inputs do not move is lost. On real networks int8, int4 and float16 differ by at most 12 %, a
- * palette of 16 values by 23 %, one of two values by 46 % and more.
- */
+/** Relative error that loses such an output. Real networks in int8, int4 and float16 differ by at most 12 %, with two values by 46 % and more. */
 const farApart = 0.3;
 
 /** Whether elements are quantities that may be rounded, and not texts, classes or positions. */
@@ -59,7 +56,6 @@ export class OutputComparison {
   readonly isBeside: boolean;
   readonly #isOpen: boolean;
   readonly #isNumbers: boolean;
-  /** Range of a bounded output. */
   readonly #room: number | undefined;
   readonly #powers = new Powers();
   readonly #variety = new Variety();
@@ -198,7 +194,6 @@ class Powers {
   samples = 0;
   finite = 0;
   equal = 0;
-  /** Elements that are finite in the original and not in the result. */
   broken = 0;
   readonly error = new Difference();
   #sums: Float64Array | undefined;
@@ -251,7 +246,6 @@ class Powers {
     return Math.max(0, variation(this.error.signal, this.#sums ?? [], this.#counts ?? []));
   }
 
-  /** Maximum change of an element over the samples. */
   get change(): number {
     return this.#most.reduce((largest, most, place) => Math.max(largest, most - (this.#least[place] ?? most)), 0);
   }

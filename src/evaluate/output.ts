@@ -17,7 +17,6 @@ export function mainOutputName(outputs: Batch, wanted?: string): string {
   return found;
 }
 
-/** @throws PithError E_DATA if there is none. */
 export function mainOutput(outputs: Batch, wanted?: string): Dense {
   return outputNamed(outputs, mainOutputName(outputs, wanted));
 }
@@ -28,10 +27,7 @@ export function outputNamed(outputs: Batch, name: string): Dense {
   throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
 }
 
-/**
- * Class scores at positions, one position per label, so the number of labels decides how an output is read. Logits of [N, C], [1, 1, C] and [N, C, 1,
- * 1] have one position per sample, [N, T, C] has T, [N, C, H, W] has H · W.
- */
+/** Class scores, one position per label: [N, C], [1, 1, C] and [N, C, 1, 1] have one per sample, [N, T, C] has T, [N, C, H, W] has H · W. */
 export interface Scores {
   readonly samples: number;
   readonly positions: number;
@@ -49,7 +45,6 @@ export const numbersHint = [
   'To train on them: `loss: "mse"`.',
 ];
 
-/** End of a sentence that suggests a metric for outputs without classes. */
 export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';
 
 /** Whether an output contains predicted classes instead of scores, as ArgMax returns: texts, wide integers, or one integer per label. */
@@ -86,7 +81,6 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
   const last = dense.dims.at(-1);
   // An image with as many columns as classes is ambiguous; class planes are the common layout.
   if (positions > 1 && dense.dims[1] === classes && (last !== classes || dense.dims.length > 3)) {
-    // Class planes, as in segmentation: N×C×positions.
     const at = (position: number): number =>
       Math.floor(position / positions) * classes * positions + (position % positions);
     return { samples, positions, classes, values, step: positions, at };

@@ -24,7 +24,6 @@ export interface ObserveOptions {
   /** The next batch may overwrite the results. */
   readonly overwrites?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Number of finished samples, and of all if that is known. */
   readonly progress?: ((done: number, total?: number) => void) | undefined;
 }
 

@@ -65,14 +65,12 @@ export interface PairOptions {
   readonly samples?: number | undefined;
   readonly optimize?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Finished runs of both models, and their approximate total. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
 export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
 const largeBytes = 2 ** 28;
 
-/** Minimum for a comparison. */
 export const fewestSamples = 4;
 const samplesWanted = 32;
 /** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
@@ -173,7 +171,6 @@ interface Candidate {
   readonly work: number;
 }
 
-/** Expensive sizes get fewer samples per run. */
 function* candidates(
   model: Model,
   inputs: RandomInputs,
@@ -192,7 +189,6 @@ function affordable(work: number, wanted: number): number {
   return Math.max(fewestSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
 }
 
-/** Counts multiply-accumulates and values that are written and drawn. */
 function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
   const copy = model.clone();
   const inference = infer(copy);
@@ -265,7 +261,6 @@ async function runsOf(
     : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
 }
 
-/** Returns the tensor outputs that both models have. */
 export function namesInBoth(model: Model, other: Model): readonly string[] {
   const names = new Set(other.graph.outputs.map(({ name }) => name));
   return model.graph.outputs.flatMap(({ name, foreign }) =>
@@ -309,7 +304,6 @@ export async function runResult(
   }
 }
 
-/** Returns why two models draw different random numbers in these runs; undefined if they do not. */
 export async function whyOtherDraws(
   engine: Engine,
   original: Model,
@@ -326,7 +320,6 @@ export async function whyOtherDraws(
   return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
 
-/** Keeps the inputs that the model has, in its types. */
 export function fedTo({ graph }: Model, feeds: Batch): Batch {
   const given = graph.feeds.flatMap(({ name, type }) => {
     const dense = feeds[name];

@@ -1,7 +1,4 @@
-/**
- * Predicted classes per sample, and whether a changed model still predicts like its original: at least half of the accuracy above chance must remain.
- * Without labels the original's predictions are the truth. A loss counts only if it is significant.
- */
+/** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
 import { samplesIn } from "../data/rows.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -72,7 +69,6 @@ export function commonestShare(answers: Float64Array): number | undefined {
 
 /** Maximum loss of the accuracy above chance. */
 const lostShare = 0.5;
-/** Significance level of the disputed samples. */
 const significance = 0.05;
 
 export interface Knowledge {
@@ -80,7 +76,6 @@ export interface Knowledge {
   /** −1 if unknown. */
   readonly truth: Float64Array;
   readonly given: Float64Array;
-  /** Accuracy of the original. */
   readonly original: number;
   /** Accuracy of always predicting the most frequent class. */
   readonly chance: number;
@@ -121,7 +116,6 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
 }
 
-/** 1 for each right prediction. */
 function rightOnes(given: Float64Array, truth: Float64Array): Float64Array {
   return truth.map((label, sample) => Number(label >= 0 && given[sample] === label));
 }

@@ -1,9 +1,6 @@
-/**
- * Random images: sums of blocks of several sizes, mostly common to all channels, so that filters of every size respond and images differ as a whole.
- */
+/** Random images of blocks of several sizes, mostly common to all channels, so that filters of every size respond and images differ. */
 import type { Random } from "../tensor/random.ts";
 
-/** Axes that are sides of images or volumes. */
 export interface Sides {
   readonly channel: number;
   readonly sides: readonly number[];
@@ -66,7 +63,6 @@ function scaled(value: number, scale: readonly [number, number] | undefined, sam
 interface Grid {
   readonly lengths: readonly number[];
   readonly places: number;
-  /** First position of each cell, per side. */
   readonly starts: readonly Uint32Array[];
   readonly cells: number;
   /** Index of the cell at each position of a side, times the side's stride in the row-major grid of cells. */

@@ -22,7 +22,6 @@ import { imageSides, images } from "./random-images.ts";
 
 export type Assignment = (name: string) => number;
 
-/** Input → its dimensions. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 export interface RandomInputs {
@@ -141,7 +140,6 @@ const unit = { low: -2, high: 2 } as const;
 /** A divisor above this marks pixels of 0 … 255. */
 const leastDivisor = 16;
 
-/** Returns the pixel range; undefined if the graph does not show it. */
 function scaleOf(hint: Interval | undefined): readonly [number, number] | undefined {
   if (hint === undefined) return undefined;
   return (hint.high - hint.low) / 4 > leastDivisor ? [0, 255] : [hint.low, hint.high];
@@ -150,7 +148,6 @@ function scaleOf(hint: Interval | undefined): readonly [number, number] | undefi
 export interface Guess {
   readonly batch: number;
   readonly shapes: Shapes;
-  /** The same guess for another model with different symbols. */
   assignment(model: Model): Assignment;
 }
 
@@ -158,7 +155,6 @@ export interface Guess {
 export type Length = readonly [length: number, side: number];
 
 export interface GuessOptions {
-  /** Known sizes of named dimensions. */
   readonly known?: ReadonlyMap<string, number> | undefined;
   readonly lengths: readonly Length[];
   readonly batches: readonly number[];

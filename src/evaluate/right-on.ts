@@ -1,7 +1,4 @@
-/**
- * Checks a result on its target runtime: its outputs there are compared with the original's native float outputs on a few inputs. Only the error that
- * the target adds counts. If it is wrong, the first layer that differs from the native run is named.
- */
+/** Compares a result's outputs on its target runtime with the original's native ones; only the error that the target adds counts. */
 
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/index.ts";
@@ -21,13 +18,10 @@ export interface OnTarget {
   readonly where: string;
   /** undefined: not determined. */
   readonly right: boolean | undefined;
-  /** The finding, or why there is none. */
   readonly found: string;
-  /** For the output that differs most. */
   readonly likeness?: Likeness;
   /** The result is right but less accurate than natively, which is a warning. */
   readonly isWeak?: boolean;
-  /** First wrong layer, if one was found. */
   readonly layer?: string;
 }
 

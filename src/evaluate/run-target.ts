@@ -4,13 +4,11 @@ import type { Model } from "../graph/model.ts";
 import type { Batch, DataType } from "../tensor/types.ts";
 import type { LatencyOptions, LatencyReport } from "./latency.ts";
 
-/** The native runtime, and WebAssembly and WebGPU in a browser. */
 export const targetNames = ["node", "wasm", "webgpu"] as const;
 export type TargetName = (typeof targetNames)[number];
 
 export interface RunTarget {
   readonly name: TargetName;
-  /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
   readonly where: string;
   readonly engine: Engine;
   /** A type that this machine's hardware does not support there, although other hardware does. */

@@ -42,7 +42,6 @@ export async function createRunner(
   const session = await engine.load(loaded, { ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
   let dependent: ReturnType<typeof dataDependentSizes> | undefined;
-  /** Adds an axis that counts samples to the outputs of one sample. */
   const counted = (outputs: Batch): Batch => {
     // Deferred, because it requires an inference that other models do not need.
     dependent ??= dataDependentSizes(model);

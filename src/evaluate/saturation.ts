@@ -1,7 +1,4 @@
-/**
- * Outputs of a saturating operator (Sigmoid, Softmax), and the operator's inputs. If an output is near 0 or 1 everywhere, only those inputs show
- * whether two models agree.
- */
+/** Inputs of saturating operators (Sigmoid, Softmax) as outputs, because outputs near 0 or 1 everywhere do not show whether models agree. */
 
 import { type Inference, infer } from "../analysis/infer.ts";
 import { makersOf } from "../analysis/makers.ts";
@@ -51,7 +48,6 @@ export function boundsOf(output: Value, inference: Inference): readonly [low: nu
   return lastSaturating(output, inference)?.bounds;
 }
 
-/** Whether an output is bounded by 0 and 1: Sigmoid, not Tanh. */
 export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }

@@ -15,7 +15,6 @@ export interface Size {
   readonly bytes: number;
   /** At `brotliQuality`; undefined without a compressor (in browsers). */
   readonly brotli: number | undefined;
-  /** `brotli` is estimated from a part of the bytes. */
   readonly sampled: boolean;
 }
 

@@ -21,7 +21,6 @@ import {
 export const timedLength = 128;
 const timedSide = 224;
 
-/** Input → its dimensions. */
 export type TimedShapes = Readonly<Record<string, readonly number[]>>;
 
 export interface TimedOptions {
@@ -29,7 +28,6 @@ export interface TimedOptions {
   readonly sizes: ReadonlyMap<string, number>;
   /** Tokens of a sequence (128). */
   readonly length?: number | undefined;
-  /** Fixed inputs of each model. */
   readonly fixed?: readonly Batch[];
   readonly seed: number;
 }
@@ -74,7 +72,6 @@ function usualSamples(model: Model, fixed: Batch = {}): readonly number[] {
   return usual?.context === undefined ? [] : [usual.frame + usual.context];
 }
 
-/** Returns one batch of random inputs with the values in `fixed`. */
 export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
   return drawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }

@@ -17,10 +17,7 @@ export interface Metric {
   readonly truth?: "labels" | "original";
   /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
   readonly interval?: "proportion" | "mean";
-  /**
-   * Returns samples × columns, row-major. `truth` is the batch, or the original's outputs by the same names; `batch` is always the input (the mask of
-   * a padded text).
-   */
+  /** Returns samples × columns, row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
   rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
   /** For values that depend on all samples (nearest neighbors): maps everything that `rows` collected to rows of `columns` values. */
   readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;

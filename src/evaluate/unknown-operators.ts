@@ -20,10 +20,7 @@ function isOneOf({ domain, op }: Node, unknown: readonly UnknownOperator[]): boo
   return unknown.some((other) => other.op === op && other.domain === domain);
 }
 
-/**
- * Returns both models without these operators; undefined if they are in a subgraph or a function, the types of their outputs are unknown, or nothing
- * is left.
- */
+/** Returns undefined if the operators are in a subgraph or function, their output types are unknown, or nothing is left. */
 export function withoutOperators(
   original: Model,
   result: Model,
@@ -53,10 +50,7 @@ export function withoutOperators(
   return a === undefined || b === undefined ? undefined : [a, b];
 }
 
-/**
- * Whether two models differ only in stored values and number types: the same operators, attributes and connections node by node. Products of one size
- * with stored matrices count as equal, whatever operator computes them.
- */
+/** Whether two models differ only in stored values and number types. Products of one size with stored matrices count as equal. */
 export function differsInWeightsOnly(original: Model, result: Model, unknown: readonly UnknownOperator[]): boolean {
   const [a, b] = [computation(original, unknown), computation(result, unknown)];
   return (
@@ -74,7 +68,6 @@ export function differsInWeightsOnly(original: Model, result: Model, unknown: re
 const sameNode = (a: Node, b: Node): boolean =>
   a.op === b.op && a.domain === b.domain && settingsOf(a) === settingsOf(b);
 
-/** Returns the input that a node returns unchanged or in another type. */
 function keptInput(node: Node, inference: Inference): number | undefined {
   if (retypes(node, inference)) return 0;
   const bound = inference.at(node);

@@ -5,7 +5,6 @@ const mostSamples = 64;
 /** Of inputs; activations take many times as much. */
 const mostBytes = 8 * 2 ** 20;
 
-/** Default batch size: 64, or fewer for large inputs. */
 export function usualBatch(models: readonly Model[]): number {
   const bytes = models.map(({ graph }) =>
     graph.feeds.reduce((sum, { type }) => sum + 4 * elementCount(fixedDims(type?.dims?.slice(1)) ?? []), 0),

@@ -1,4 +1,3 @@
-/** Compares each layer's dequantized weight in a changed model with the original's. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { counterpartsAmong } from "../analysis/match.ts";
@@ -13,10 +12,7 @@ import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { Difference } from "./difference.ts";
 
-/**
- * Returns the signal to noise of each layer's weight in decibels; infinite if unchanged or only folded with a normalization. Skips weights that are
- * removed, resized, or stored without recoverable scales. Keeps one weight of each model in memory.
- */
+/** Returns each layer's weight signal to noise in decibels; infinite if unchanged or folded. Skips weights without a counterpart. */
 export async function weightErrors(
   engine: Engine,
   original: Model,

@@ -40,8 +40,7 @@ type Settings = ReadonlyMap<string, number>;
 /**
  * Chooses settings from a sensitivity sweep.
  * @param original the measured model; it is not changed.
- * @param original the model that was measured; it stays as it is.
- * @returns undefined if no setting of the kind was measured that saves any of the cost.
+ * @returns undefined if no measured setting of the kind saves any of the cost.
  * @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be timed, E_STOPPED on the context's signal.
  * @example
  * const found = await sensitivity(model, { test: data, metric: accuracy() });

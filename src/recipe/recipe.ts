@@ -73,10 +73,7 @@ export function isRepeat(one: RecipeStep | Repeat): one is Repeat {
  * Reads a recipe from YAML or JSON.
  * @param name the file's name in errors.
  * @param passes custom passes in addition to Pith's.
- * @param name what errors call it: the file's name.
- * @param passes of your own, which it may name beside Pith's.
- * @throws PithError E_OPTION with file, line and column of the first thing that does not fit, what is accepted there, and for a mistyped
- * name the nearest that exists.
+ * @throws PithError E_OPTION with file, line and column of the first error, what is accepted there, and the nearest name for a typo.
  * @example
  * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
  */

@@ -80,11 +80,8 @@ export interface Compressed {
  * Runs a recipe on a copy of a model and measures it relative to the original after every judged step; times it at the end.
  * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all measurements as plain data.
- *
- * @param task disjoint training, calibration and test samples, and the metric.
- * @returns the model with masks folded in, its file, and all figures as plain data.
- * @throws PithError E_ACCURACY_LOST if the result is no longer the function of the original, or misses the goal, and E_UNSUPPORTED if no
- * step changed anything, all unless `force`; E_OPTION or E_DATA if a step's options or data do not fit, E_STOPPED on the context's signal, and whatever the passes throw.
+ * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if no step changed anything (both
+ * unless `force`), E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the context's signal, and errors of the passes.
  * @example
  * const recipe = recipeFrom({ steps: [{ prune: { amount: 0.3, structured: true } }, { train: { epochs: 2 } }] });
  * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };

@@ -51,7 +51,6 @@ const schema = v.object({
 /**
  * Parses the output of `pith sensitivity`. Values that are not finite are NaN.
  * @param name the file's name in errors.
- * @param name what errors call it: the file's name.
  * @throws PithError E_DATA with the first place that does not fit.
  * @example
  * const found = parseSensitivity(await readFile("out/sensitivity.json", "utf8"), "out/sensitivity.json");

@@ -59,7 +59,6 @@ interface Cuts {
 /**
  * Builds the page. Reads every weight twice, one at a time; sorts the nodes.
  * @param inference of this model.
- * @param inference of this very model.
  * @throws PithError E_OPTION for an amount outside 0 to 1, E_STOPPED on the signal.
  * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx", amount: 0.5 });
  */
