@@ -1,4 +1,3 @@
-/** Distillation as a pass: training with a loss that compares the student with a teacher. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { mainOutput } from "../analysis/output-kind.ts";

@@ -1,8 +1,6 @@
 /**
- * Knowledge distillation: a student learns a teacher's outputs, or its intermediate values, on the same samples.
- *
- * The teacher is copied into the student's graph before differentiation. It depends on no parameter of the student, so the differentiator splits
- * it off again: it runs optimized, with its weights stored, once per batch.
+ * Knowledge distillation. The teacher is copied into the student's graph. It depends on no student parameter, so the
+ * differentiator splits it off again, and it runs optimized, once per batch.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -25,7 +23,7 @@ export interface DistillationOptions {
   readonly loss?: string | undefined;
   /** T of the default loss, 0.01 to 100 (default 4): larger values show more of the teacher's ranking of wrong classes. */
   readonly temperature?: number | undefined;
-  /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher; 1 - α is the weight of the labels. 1 needs no labels. */
+  /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher, against 1 - α for the labels. 1 needs no labels. */
   readonly alpha?: number | undefined;
   /** How layers are paired, for losses of intermediate values. */
   readonly match?: Matching | undefined;
@@ -34,8 +32,8 @@ export interface DistillationOptions {
 }
 
 /**
- * The loss that fits a model's main output: the default of `distillation` for scores of classes along the last axis, `embedding` for embeddings,
- * `output-mse` for all others.
+ * Returns the loss for a model's main output: the default of `distillation` for class scores along the last axis, `embedding` for
+ * embeddings, `output-mse` for others.
  * @returns The text of the loss, undefined for the default; and why.
  * @throws PithError E_UNSUPPORTED if the main output is not of floats: it has no gradient.
  */
@@ -69,18 +67,17 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
 }
 
 /**
- * The loss of a student beside its teacher, for `train`. Unless `loss` is given it is that of Hinton, Vinyals and Dean (2015, arXiv 1503.02531):
+ * Creates the loss of a student with its teacher, for `train`. Default: Hinton, Vinyals and Dean (2015, arXiv 1503.02531):
  *
  *     α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
  *
- * where s and t are the scores of student and teacher [batch, …, classes], or the logarithms of their probabilities, which differ from scores by
- * a constant per row. Tokens count unless the attention mask is 0 or their label is -100.
- * @throws PithError E_OPTION for a temperature or weight out of range, or a text that is not a loss; when training starts E_SHAPE_MISMATCH if
- * teacher and student differ in classes or inputs, or compared values in shape.
- * @example
- * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
- * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
- * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss, match: "shape" }) });
+ * where s and t are the logits or log-probabilities of student and teacher [batch, …, classes]. Tokens with an attention mask of
+ * 0 or label -100 are excluded.
+ * @throws PithError E_OPTION for a temperature or weight out of range, or an invalid text; when training starts E_SHAPE_MISMATCH
+ * if teacher and student differ in classes or inputs, or compared values in shape.
+ * @example await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) }); const loss =
+ * "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets"; await train(student, { data, epochs: 10, loss:
+ * distillation({ teacher, loss, match: "shape" }) });
  */
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;

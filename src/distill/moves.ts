@@ -1,13 +1,13 @@
-/** Moves of distillation for a search: training on the original's answers, on some of the samples or for 1 to 20 epochs. */
+/** Candidates that distillation adds to a search: training on the original's outputs, on some samples or for 1 to 20 epochs. */
 import { integer } from "../evaluate/numbers.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 
 const epochs = [1, 3, 8, 20];
-/** Enough to see whether more training is worth its time. */
+/** Enough samples to see whether more training is worth its time. */
 const few = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
-/** Fewer samples are learnt by heart. */
+/** With fewer samples the student overfits. */
 const fewest = 128;
 
 export const distillMoves: Moves = ({ samples: { train } }) => {

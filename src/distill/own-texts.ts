@@ -1,6 +1,6 @@
 /**
- * Generalized knowledge distillation (Agarwal et al. 2023, arXiv 2306.13649): a language model learns from the teacher's scores of texts that the
- * student wrote: they hold the mistakes that it makes.
+ * Generalized knowledge distillation (Agarwal et al. 2023, arXiv 2306.13649): a language model learns from the teacher's scores
+ * of texts that the student wrote, with its own mistakes.
  *
  *     prompt = the first tokens of a text;  token i + 1 ~ softmax(logits of token i / T);  labels of the prompt are -100
  */
@@ -29,14 +29,13 @@ export interface OwnTextsOptions {
 }
 
 /**
- * A data set of tokens (`tokenize`) in which the student, as it is at the start of each epoch, continues a share of the texts. Each token costs a
- * run of the model over the tokens before it. A training that is resumed within an epoch draws other tokens.
+ * Returns a data set of tokens (`tokenize`) in which the student at the start of each epoch continues a share of the texts. Each
+ * token costs a run over the previous tokens. A training that resumes within an epoch samples other tokens.
  * @param context `engine` runs the student, `seed` seeds the sampling.
- * @throws PithError E_OPTION for options out of range, E_UNSUPPORTED for a model without token inputs or without scores [batch, tokens, classes]; on
- * reading, E_DATA for samples without tokens.
- * @example
- * const own = ownTexts(student, data, { share: 0.5 });
- * await train(student, { data: own, epochs: 4, loss: distillation({ teacher, loss: "gkd(beta=0.5)" }) });
+ * @throws PithError E_OPTION for options out of range, E_UNSUPPORTED for a model without token inputs or without scores [batch,
+ * tokens, classes]; on reading, E_DATA for samples without tokens.
+ * @example const own = ownTexts(student, data, { share: 0.5 }); await train(student, { data: own, epochs: 4, loss: distillation({
+ * teacher, loss: "gkd(beta=0.5)" }) });
  */
 export function ownTexts(
   student: Model,
@@ -113,7 +112,7 @@ async function written(batch: Batch, input: string, student: Model, writing: Wri
     const numbers = toFloat64(logits);
     const classes = logits.dims.at(-1) ?? 1;
     for (const [row, own] of chosen.entries()) {
-      // Drawn for every row, so that rows do not depend on each other.
+      // A random number per row keeps rows independent.
       const chance = draws.uniform();
       if (!own || !counts(row * width + end)) continue;
       const start = (row * end + end - 1) * classes;

@@ -1,4 +1,4 @@
-/** Students made by pruning the teacher, and how a student compares in size. */
+/** Creates students by pruning the teacher, and compares their sizes. */
 import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
@@ -17,10 +17,7 @@ interface Making {
   readonly keepLayers?: KeptLayers | undefined;
 }
 
-/**
- * Removes layers, then channels of the remaining ones, in place.
- * @throws PithError E_UNSUPPORTED with the reasons if nothing can be removed.
- */
+/** Removes layers, then channels of the remaining ones, in place. @throws PithError E_UNSUPPORTED if nothing can be removed. */
 export async function makeStudent(
   model: Model,
   { shrink, keepLayers }: Making,

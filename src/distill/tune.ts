@@ -1,6 +1,6 @@
 /**
- * Coordinate search of settings on held-out samples: each candidate is one short run from the initial weights. All runs together see about as many
- * samples as the training itself.
+ * Coordinate search of settings on held-out samples. Each candidate is a short run from the initial weights; together they see
+ * about as many samples as the training.
  */
 import { draw } from "../data/select.ts";
 import { PithError } from "../errors.ts";
@@ -20,7 +20,7 @@ export interface Settings {
 
 type Choices = Readonly<Record<keyof Settings, readonly number[]>>;
 
-/** Coordinate search: for each setting in order, tries its choices with the best of the settings before; lower is better. */
+/** Tries the choices of each setting in order, with the best earlier settings; lower is better. */
 export async function search(start: Settings, choices: Choices, figureOf: (settings: Settings) => Promise<number>) {
   let best = { settings: start, figure: await figureOf(start) };
   const tried = [best];

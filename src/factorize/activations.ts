@@ -1,13 +1,11 @@
 /**
- * Inputs of layers on samples, as a matrix S that weighs the error of a decomposition: it minimizes ‖(W - Ŵ) S‖.
+ * Statistics of layer inputs as a matrix S; a decomposition minimizes ‖(W - Ŵ) S‖.
  *
- *     whitening   S Sᵀ = XᵀX: the squared error of the layer's outputs, exactly (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378)
- *     asvd        S = diag(mean |x|^α), α = 1/2: inputs count by their size alone (Yuan et al. 2023, "ASVD", arXiv 2312.05821)
+ *     whitening   S Sᵀ = XᵀX: exactly the squared error of the outputs (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378)
+ *     asvd        S = diag(mean |x|^α), α = 1/2 (Yuan et al. 2023, "ASVD", arXiv 2312.05821)
  *
- * A ridge on XᵀX gives inputs that are 0 on all samples a millionth of the mean weight: they may be other than 0 later, and a rank that holds the
- * weight exactly still does.
- *
- * Layers are measured in their order while the model changes: each reads what the factorized layers before it compute.
+ * A ridge on XᵀX gives inputs that are 0 on all samples a millionth of the mean weight, because they can be nonzero later. Layers
+ * are measured in order, after earlier layers are factorized.
  */
 
 import type { Layer } from "../analysis/layers.ts";
@@ -27,7 +25,7 @@ interface Weighing {
 interface Weights {
   /** S of each group. */
   readonly roots: readonly Matrix[];
-  /** How many inputs were seen. */
+  /** Number of input rows. */
   readonly rows: number;
 }
 
@@ -53,7 +51,7 @@ const table = {
       if (least instanceof Miss) return least;
       const roots = means.map((group) => diagonal(group.map((mean) => Math.sqrt(mean + least))));
       requireNumbers(readers, roots);
-      // A single input has a magnitude for each of its numbers, so there are always enough.
+      // One row gives a magnitude for every input, so any number suffices.
       return { roots, rows: Number.POSITIVE_INFINITY };
     },
   },
@@ -63,13 +61,13 @@ export type Activations = keyof typeof table;
 export const activations = Object.keys(table) as readonly Activations[];
 export const weighings: Readonly<Record<Activations, Weighing>> = table;
 
-/** The weights of layers' inputs; undefined if inputs are not weighed. Layers must be asked for in their order, each with those that share its weight. */
+/** Input statistics of layers; undefined if not requested. Layers must be requested in order, with those that share the weight. */
 export interface Inputs {
   of(readers: readonly Layer[]): Promise<Weights | Miss | undefined>;
   release(): Promise<void>;
 }
 
-/** @throws PithError E_OPTION if there are no samples to look at. */
+/** @throws PithError E_OPTION without samples. */
 export async function inputsOf(
   model: Model,
   options: Pick<FactorizeOptions, "activations" | "data" | "samples">,
@@ -93,7 +91,7 @@ function leastOf(sizes: readonly Float64Array[]): number | Miss {
   return least === 0 ? new Miss("its inputs are 0 on all samples") : least;
 }
 
-/** @throws PithError E_DATA for samples that give a layer NaN or infinity. */
+/** @throws PithError E_DATA if the samples give a layer NaN or infinite inputs. */
 function requireNumbers(readers: readonly Layer[], groups: readonly Matrix[]): void {
   if (groups.every(({ data }) => data.every(Number.isFinite))) return;
   const names = readers.map(({ name }) => `"${name}"`).join(", ");

@@ -1,4 +1,4 @@
-/** A low-rank adapter in a graph: a chain of two thin layers beside a layer, times a stored scale, found by the names of their values. */
+/** A low-rank adapter in a graph: two thin layers beside a layer, times a stored scale, identified by value names. */
 import { infer } from "../analysis/infer.ts";
 import { isInside, type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { requireProduct, requireWeight, weightNeeds, weightShape } from "../analysis/weight.ts";
@@ -16,21 +16,19 @@ import { fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
 export const scaleName = (layer: string): string => `${layer}.lora.scale`;
-/** The layer whose adapter has a scale of this name. */
 export const layerOf = (name: string): string | undefined =>
   name.endsWith(scaleName("")) ? name.slice(0, -scaleName("").length) : undefined;
 export const partOf = (layer: string, part: "down" | "up"): string => `${layer}.lora.${part}`;
 export const weightName = (layer: string, part: "down" | "up"): string => `${partOf(layer, part)}.weight`;
 
-/** The two layers of an adapter and its factor, as stored values. */
 interface Branch {
   readonly parts: readonly ChainPart[];
   readonly scale: Value;
-  /** What it does at first, where it does something. */
+  /** Description of the initial effect, if any. */
   readonly what?: string;
 }
 
-/** Whether two layers read one weight, and read it alike: one adapter is right for both. */
+/** Returns whether two layers read one weight in the same way, so that one adapter suits both. */
 export const readAlike = (a: Layer, b: Layer): boolean =>
   a.effective === b.effective &&
   a.role.out === b.role.out &&
@@ -79,9 +77,9 @@ export async function insert(
     if (branch instanceof Miss || output === undefined) continue;
     if (before === undefined) inserted.set(name, { by: layer, branch });
     const emit = emitInto(model, { before: following.get(node), by: "lora" });
-    // The layer adds its bias itself.
+    // The layer itself adds its bias.
     const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
-    // A node without a name is called after its output, whose name the sum takes over.
+    // The sum takes over the output's name, so an unnamed node gets its name first.
     node.name = nodeName(node);
     const written = role.chain?.(emit, inputs, branch.parts);
     const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);
@@ -98,7 +96,7 @@ export async function insert(
   return { changes, misses };
 }
 
-/** The weight may be stored in any way: it is not changed. */
+/** Weights in any storage are accepted, because they do not change. */
 function refusal(layer: Layer): Miss | undefined {
   const { packed, data } = layer.role;
   const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
@@ -109,14 +107,14 @@ function refusal(layer: Layer): Miss | undefined {
     : new Miss(`it computes ${type}`, layer.name);
 }
 
-/** Why an adapter cannot be added to the weight of its layer, if so: one that so many layers share. */
+/** Returns why an adapter cannot be merged into a weight that `readers` layers share. */
 export function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
   const isMasked = layer.effective !== layer.weight;
   const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
   return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
 }
 
-/** The sum takes over the readers and the name of the value that it adds to. */
+/** The sum takes over the readers and the name of the output. */
 function takePlace(output: Value, sum: Value): void {
   const { graph, name } = output;
   replaceUses(output, sum, sum.producer);

@@ -1,6 +1,4 @@
-/**
- * One budget for the whole model, spread over its layers so that together they lose least (`math/allocate.ts`): each could become one of many chains.
- */
+/** Distributes one budget over all layers so that the total loss is minimal (`math/allocate.ts`). */
 import type { Layer } from "../analysis/layers.ts";
 import { trainPart } from "../data/open.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
@@ -19,22 +17,22 @@ import { decompositions, methodsFor } from "./decompositions.ts";
 import type { Options } from "./options.ts";
 import type { Choice } from "./ranks.ts";
 
-/** A layer's weight and the chains that it could become, all its uses together. */
+/** A layer's weight and its possible chains, for all its readers. */
 interface LayerChoices extends Item<Choice> {
   readonly source: Value;
 }
 
-/** The chain for each weight; undefined: the budget leaves it whole. */
+/** The chain of each weight; undefined: not factorized. */
 export type Plan = ReadonlyMap<Value, Choice | undefined>;
 
-/** Factorizes a model in place, and says which share of the squared norm each layer lost, by name. */
+/** Factorizes a model in place and returns the lost share of the squared norm by layer. */
 type Factorize = (
   model: Model,
   options: Options,
   context: Context,
 ) => Promise<{ readonly lost: ReadonlyMap<string, number> }>;
 
-/** Chooses ranks by the inputs of layers before anything has changed. Misses if the lowest ranks cost more than the budget: of it, and of layers that stay whole. */
+/** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */
 export async function planBudget(
   run: Factorization,
   all: readonly Layer[],
@@ -80,7 +78,7 @@ export async function planBudget(
       const known = sharing.flatMap((one) => sensitivityOf(one) ?? []);
       if (known.length === 0) continue;
       const sensitivity = known.reduce((sum, one) => sum + one, 0);
-      // A weight is stored once, and its products are computed by each reader.
+      // A weight is stored once, but each reader computes products.
       const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
       const whole = wholeCost(problem);
       const offers: Offer<Choice>[] = [];
@@ -105,17 +103,17 @@ export async function planBudget(
   return plan instanceof Miss ? [plan, ...misses] : plan;
 }
 
-/** The number of positions of the output, of one sample where its size is not known: each weight is multiplied once at each of them. */
+/** Returns the number of output positions per sample (unknown sizes count as 1): each weight is multiplied once per position. */
 function placesOf({ node, outputs }: Layer): number {
   const dims = node.outputs[0]?.type?.dims ?? [];
   return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
 }
 
 /**
- * By layer, what the outputs of the model lose for each share of its squared norm that a chain leaves out; undefined if that could not be measured.
- * It is the error of the outputs where that layer alone is half as large (`evaluate/layer-errors.ts`), divided by what the layer lost. The estimate
- * is rough, so its square root is used: resnet20 at 80 % of its weights keeps 98.7 % of its training accuracy with the root, 68 % with the
- * estimate itself, and 98.9 % with the spectrum alone.
+ * Returns, by layer, the output loss per lost share of the squared norm; undefined if it cannot be measured. It is the output
+ * error with the layer halved (`evaluate/layer-errors.ts`), divided by the layer's loss. The estimate is rough, so its square
+ * root is used: resnet20 at 80 % of its weights keeps 98.7 % of its training accuracy with the root, 68 % without, 98.9 % with
+ * the spectrum alone.
  */
 async function sensitivities(
   { model, options, context }: Factorization,
@@ -136,7 +134,7 @@ async function sensitivities(
   };
 }
 
-/** @param total what the whole model costs, of which `budget` is the share that may be left. */
+/** @param total cost of the whole model, of which `budget` is the remaining share. */
 function allocated(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
   const allowed = budget * total;
   const others = total - layers.reduce((sum, { whole }) => sum + whole, 0);

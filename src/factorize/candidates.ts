@@ -1,4 +1,4 @@
-/** The layers that can become chains, and the numbers by which a decomposition of each is chosen. */
+/** Finds the layers that can become chains, and the data for choosing their decompositions. */
 
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
@@ -23,7 +23,7 @@ export interface Factorization {
   readonly context: Context;
   readonly multiply: Multiply;
   readonly timer: Timer | undefined;
-  /** Of the model as it is when a layer is asked for. */
+  /** Statistics of the model at the time of the request. */
   readonly inputs: Inputs;
 }
 
@@ -31,7 +31,6 @@ export interface Candidate extends Layer {
   readonly reading: Reading;
 }
 
-/** The layers that can be chains, and why the others cannot. */
 export function candidatesAmong(chosen: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
   const possible = chosen.flatMap((layer): Candidate | [] => {
@@ -40,7 +39,7 @@ export function candidatesAmong(chosen: readonly Layer[], inference: Inference) 
     return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
   });
   const candidates = possible.filter((layer) => {
-    // Factors of groups serve no other number of groups.
+    // Factors of groups fit only layers with the same number of groups.
     const sharing = sharingWith(layer, possible).filter(({ role }) => role.groups === layer.role.groups);
     const other = otherReader(layer.weight, sharing, inference);
     if (other === undefined) return true;
@@ -51,12 +50,12 @@ export function candidatesAmong(chosen: readonly Layer[], inference: Inference) 
   return { candidates, misses };
 }
 
-/** The candidates that read the weight of one, transposed or not: its factors serve all of them. */
+/** Returns the candidates that share a weight, transposed or not: its factors serve all of them. */
 export function sharingWith({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter((one) => one.reading.source === reading.source);
 }
 
-/** A node or output other than these layers that reads a stored value, directly or after operations on stored values. */
+/** Returns another node or output that reads a stored value, directly or through operations on stored values. */
 function otherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
   const { graph } = value;
   if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
@@ -72,14 +71,14 @@ function otherReader(value: Value, known: readonly Layer[], inference: Inference
   return undefined;
 }
 
-/** The options of a layer: a rule of its own replaces the rule of the pass. */
+/** Returns the options of a layer: its own rule replaces that of the pass. */
 export const rulesOf = (options: Options, layer: Layer): Options => ownOptions(options, layer, rules).own;
 
 interface LayerProblem extends Problem {
   readonly dims: readonly number[];
-  /** How many inputs were seen, where that is fewer than each has numbers. */
+  /** Number of input rows, if it is less than the number of inputs. */
   readonly fewInputs: number | undefined;
-  /** Why the layer's inputs are not known, where they were asked for. */
+  /** Why input statistics are missing although requested. */
   readonly whyNoInputs: string | undefined;
 }
 
@@ -91,7 +90,7 @@ export async function problemAt(
   const stored = await readStoredValue(model, layer.effective, context.engine);
   const broken = brokenNumbers(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
-  // One factorization serves all that read the weight from this side.
+  // One factorization serves all layers that read the weight from this side.
   const readers = sharingWith(layer, candidates).filter(
     ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
   );

@@ -1,4 +1,4 @@
-/** Reads a layer as matrices, and writes the parts of a decomposition as layers in its place. */
+/** Reads a layer as matrices, and replaces it by the parts of a decomposition. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { transpositionOf } from "../analysis/stored-root.ts";
@@ -13,7 +13,6 @@ import { inMemory } from "../tensor/dense.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 
-/** How a layer reads its weight. */
 export interface Reading {
   /** The value before transpositions: layers that read the same one share factors. */
   readonly source: Value;
@@ -31,7 +30,6 @@ export function readingOf({ effective, role }: Layer, inference: Inference): Rea
   }
 }
 
-/** A layer as a decomposition sees it. */
 export function problemOf(
   layer: Layer,
   weight: Dense,
@@ -45,7 +43,7 @@ export function problemOf(
   return {
     matrices: weightMatrices(role, weight.dims, toFloat64(weight)),
     kernel: axes.map((axis) => weight.dims[axis] ?? 1),
-    // The strides if sizes are not known.
+    // Falls back to strides if sizes are unknown.
     reduction: strides.map((stride, axis) => {
       const [from, to] = [before[axis], after[axis]];
       return typeof from === "number" && typeof to === "number" && to > 0 ? from / to : stride;
@@ -55,7 +53,7 @@ export function problemOf(
   };
 }
 
-/** The dimensions of a part's weight; `dims` are those of the layer's. */
+/** Returns the shape of a part's weight; `dims` is the shape of the layer's. */
 export function partDims(
   { role }: Layer,
   dims: readonly number[],
@@ -70,13 +68,12 @@ export function partDims(
   });
 }
 
-/** The type of a layer's factors: the one that it computes in. */
+/** Returns the computation type of a layer, which its factors use. */
 export function factorType({ effective, node, role }: Layer): FloatType {
   const type = (role.packed === undefined ? effective : node.inputs[role.data])?.type?.type;
   return type !== undefined && isFloat(type) ? type : "float32";
 }
 
-/** Stores the parts of a layer's weight, under the name of the layer and their own. */
 export function storeParts(
   model: Model,
   layer: Layer,
@@ -96,8 +93,8 @@ export function storeParts(
 }
 
 /**
- * Replaces a layer by a chain of layers, which the operator's entry writes.
- * @param from how the layer that the parts were computed for reads the weight: if this one reads its transpose, (U V)ᵀ = Vᵀ Uᵀ.
+ * Replaces a layer by a chain of layers, which the operator definition writes.
+ * @param from how the layer of the decomposition reads the weight: for a transposed reading, (U V)ᵀ = Vᵀ Uᵀ.
  */
 export function replaceByChain(
   model: Model,

@@ -1,4 +1,4 @@
-/** The table of decompositions: flag, help and the recipe's key come from it. */
+/** The table of decompositions, which defines flag, help and recipe key. */
 import { Miss } from "../errors.ts";
 import { type Decomposition, type Problem, product } from "./decomposition.ts";
 import { inputChannels, spatial, svd } from "./svd.ts";
@@ -15,7 +15,7 @@ export type Method = keyof typeof table;
 export const methods = Object.keys(table) as readonly Method[];
 export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
-/** The methods, all or the given one, that can decompose a layer; the first refusal if none can. */
+/** Returns the applicable methods, all or the given one; the first refusal if there is none. */
 export function methodsFor(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }, ...others] = problem.matrices;
   if (others.length > 0 && columns === product(problem.kernel))

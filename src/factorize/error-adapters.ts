@@ -1,6 +1,6 @@
 /**
- * Adapters beside a weight that was rounded, which begin as the best of their rank for what rounding took, W - Q ≈ up · down: by the singular value
- * decomposition (LoRC, Yao et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
+ * Adapters of quantized weights that start as the best low-rank approximation of the error, W - Q ≈ up · down, by SVD (LoRC, Yao
+ * et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
  */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
@@ -25,7 +25,6 @@ import { decompositions } from "./decompositions.ts";
 
 const samplesToCompare = 64;
 
-/** Adapters that begin as the low-rank part of W - Q, of the original's layer of the same name. */
 export async function insertErrors(
   model: Model,
   original: Model,
@@ -87,7 +86,7 @@ export async function insertErrors(
   }
 }
 
-/** W - Q of each group. */
+/** Returns W - Q of each group. */
 function lostIn(
   whole: readonly Matrix[] | Miss,
   rounded: readonly Matrix[] | Miss,
@@ -108,7 +107,7 @@ const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(
 const otherFunction =
   "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
 
-/** Whether the answers are nearer those of the original than another model's, on random inputs. */
+/** Returns whether a model's outputs on random inputs are nearer to the original's than those of another. */
 async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {
   const noiseOf = noiseMeter(original, async () => undefined, context, samplesToCompare);
   const [own = 0, before = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];

@@ -1,14 +1,13 @@
 /**
- * Low rank: a layer as a chain of thinner ones.
+ * Low rank: a layer becomes a chain of thinner ones.
  *
  *     h = Gemm "fc1" (x, fc1.weight, fc1.bias)
- *  →  m = Gemm "fc1.down" (x, fc1.down.weight);  h = Gemm "fc1.up" (m, fc1.up.weight, fc1.bias)
+ * → m = Gemm "fc1.down" (x, fc1.down.weight); h = Gemm "fc1.up" (m, fc1.up.weight, fc1.bias)
  *
  *     h = Conv "c" (x, c.weight, c.bias)
- *  →  m = Conv "c.down" (x, c.down.weight);  n = Conv "c.core" (m, c.core.weight);  h = Conv "c.up" (n, c.up.weight, c.bias)
+ * → m = Conv "c.down" (x, c.down.weight); n = Conv "c.core" (m, c.core.weight); h = Conv "c.up" (n, c.up.weight, c.bias)
  *
- * A decomposition (`decompositions.ts`) says which chains a weight can become and what each costs and loses, a rank rule (`ranks.ts`) or a budget
- * for all layers together (`budget.ts`) takes one, the operator's entry writes it. Where that would not be smaller the layer stays, with a Miss.
+ * A rank rule (`ranks.ts`) or budget (`budget.ts`) selects among the chains of each decomposition (`decompositions.ts`).
  */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -41,11 +40,9 @@ import { type Choice, choicesFor } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
 /**
- * Replaces layers by chains of thinner ones, in place.
- *
- * Works on every layer whose weight is a stored matrix (Gemm, MatMul, Einsum), a kernel (Conv) or a table (Gather), also behind a mask, whose zeros
- * go into the product, and behind a transposition. Changes come with the largest relative error first. Layers that would not get
- * smaller, and layers of other kinds, come back as a Miss.
+ * Replaces layers by chains of thinner ones, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
+ * (Gather), also with a mask, which is folded in, or a transposition. Changes are sorted by relative error, largest first. Layers
+ * that would not get smaller, and unsupported ones, are returned as a Miss.
  * @throws PithError E_OPTION where more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
@@ -75,7 +72,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   run: factorizeJoined,
 });
 
-/** Where joined layers are not factorized, the join is undone, and the pass runs again without it. */
+/** If joined layers are not factorized, the join is undone, and the pass runs again without it. */
 async function factorizeJoined(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
   const excluded = new Set<string>();
@@ -93,7 +90,7 @@ async function factorizeJoined(model: Model, options: Options, context: Context)
 }
 
 interface FactorizeOutcome extends Outcome {
-  /** The share of the squared norm that each layer has lost, by its name. */
+  /** Lost share of the squared norm by layer. */
   readonly lost: ReadonlyMap<string, number>;
 }
 
@@ -104,7 +101,7 @@ async function factorizeModel(model: Model, options: Options, context: Context):
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
   const { candidates, misses } = candidatesAmong(chosen, inference);
   const products = engineMultiply(context.engine);
-  // Singular values of thousands of rows take minutes: a stop is obeyed between their products.
+  // Singular values of thousands of rows take minutes, so an abort is checked between products.
   const multiply: Multiply = (a, b) => {
     stopIfAsked(context.signal);
     return products.multiply(a, b);
@@ -143,7 +140,7 @@ async function factorizeLayers(
     const factors = first ?? (await factorsOf(run, layer, candidates, plan));
     known.set(source, factors);
     if (factors instanceof Miss) {
-      // Factors for this reader alone would stand beside the weight.
+      // Factors for this reader alone would be stored in addition to the weight.
       const reason = `layer "${factors.at}", which reads the same weight, stays: ${factors.reason}`;
       misses.push(first === undefined || factors.at === layer.name ? factors : new Miss(reason, layer.name));
       continue;
@@ -160,7 +157,7 @@ async function factorizeLayers(
 
 interface Factors {
   readonly parts: readonly ChainPart[];
-  /** How the layer that they were computed for reads its weight. */
+  /** How the layer of the decomposition reads its weight. */
   readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;
@@ -168,9 +165,9 @@ interface Factors {
 }
 
 /**
- * Without a rule: 95 % of the energy, in at most two thirds of the weights and no more time. Most chains of more weights take about as long as their layers, and
- * would be taken at one time and left at another: measured ratios differ by 1 to 5 %. Of 41 chains of fewer weights, in nine networks, 25 are faster
- * (1.02 times and more), 16 are slower (0.96 and less).
+ * Without a rule: 95 % of the energy, with at most two thirds of the weights and no more time. Larger chains take about as long
+ * as their layers, and measured ratios differ by 1 to 5 %, so the decision would be unstable. Of 41 smaller chains in nine
+ * networks, 25 are faster (1.02 times and more), 16 slower (0.96 and less).
  */
 const usualEnergy = 0.95;
 const mostWeights = 2 / 3;
@@ -205,7 +202,7 @@ async function factorsOf(
   }
   let taken: Choice | undefined;
   let speed: number | undefined;
-  // The first that is not slower, else the fastest.
+  // Chooses the first that is not slower, else the fastest.
   for (const one of choices) {
     const measured = await timer?.speedup(layer, problem.dims, one.step.parts);
     if (taken === undefined || measured === undefined || measured > (speed ?? 0)) [taken, speed] = [one, measured];

@@ -1,13 +1,13 @@
-/** The error of a weight in 4 bits: blocks of 32 along the inputs, each with a float32 scale, codes rounded to the nearest. */
+/** Block size for the error of a 4-bit weight: blocks of 32 along the inputs, float32 scales, rounded to nearest. */
 import { blockScale, frobenius, type Matrix, matrix, subtract } from "../math/index.ts";
 import { type Problem, weighed } from "./decomposition.ts";
 
 const size = 32;
 
-/** Bits of each number, with its share of the scale. */
+/** Bits per value, including its share of the scale. */
 export const fourBitSize = 4 + 32 / size;
 
-/** ‖W - Ŵ‖ / ‖W‖ over all groups, with inputs weighed if they are known. */
+/** Returns ‖W - Ŵ‖ / ‖W‖ over all groups, with input weights if known. */
 export async function fourBitError(problem: Problem): Promise<number> {
   let [signal, noise] = [0, 0];
   for (const [group, weight] of problem.matrices.entries()) {

@@ -1,9 +1,9 @@
 /**
- * Joins layers that read one value, such as queries, keys and values, to one layer. A factorization of their stacked weights has one first factor,
- * which is stored and multiplied once. Rank r costs r · (inputs + Σ outputs) instead of Σ r · (inputs + outputs).
+ * Joins layers with the same input, such as queries, keys and values. A factorization of their stacked weights shares the first
+ * factor: rank r costs r · (inputs + Σ outputs) instead of Σ r · (inputs + outputs).
  *
  *     q = MatMul (x, Wq);  k = MatMul (x, Wk);  v = MatMul (x, Wv)
- *  →  q, k, v = Split (MatMul (x, [Wq Wk Wv]))
+ * → q, k, v = Split (MatMul (x, [Wq Wk Wv]))
  */
 import { commonName } from "../analysis/blocks.ts";
 import { infer } from "../analysis/infer.ts";
@@ -24,15 +24,15 @@ import { groupBy } from "../tensor/group-by.ts";
 import { factorType } from "./chain.ts";
 import type { Options } from "./options.ts";
 
-/** The names of joined layers, by the name of the layer that replaces them. */
+/** Names of joined layers by the name of their replacement. */
 export type JointNames = ReadonlyMap<string, readonly string[]>;
 
-/** Since this operator set the sizes of parts are an input. */
+/** The first opset whose Split takes sizes as an input. */
 const leastOpset = 13;
 
 /**
- * Joins those of the selected layers that can be joined, in place.
- * @param excluded Names of layers that stay as they are.
+ * Joins selected layers in place if possible.
+ * @param excluded Names of layers to leave unchanged.
  */
 export async function joinLayers(
   model: Model,
@@ -60,7 +60,7 @@ function canBeJoined(layer: Layer): boolean {
   const biasDims = fixedDims(bias?.type?.dims);
   const isOneBias =
     role.biasInput === undefined || (bias?.tensor !== undefined && biasDims?.length === 1 && biasDims[0] === outputs);
-  // What a tensor or graph in an attribute holds is not compared.
+  // Attributes with tensors or graphs are not compared.
   const isPlain = [...node.attributes.values()].every(({ kind }) => !/^(tensor|graph)/.test(kind));
   const fits = requireWeight(layer, { ...weightNeeds.solve, types: weightNeeds.factorize.types }) === undefined;
   return (
@@ -75,7 +75,7 @@ function canBeJoined(layer: Layer): boolean {
   );
 }
 
-/** Equal for layers that differ in their weights alone. */
+/** Returns a key that is equal for layers that differ only in their weights. */
 function alike({ node, role, effective }: Layer): string {
   const attributes = [...node.attributes].map(([name, attribute]) => [name, attribute.kind, String(attribute.value)]);
   const { type } = effective;
@@ -130,13 +130,13 @@ async function join(model: Model, group: readonly [Layer, ...Layer[]], name: str
   }
 }
 
-/** "encoder.0.attention.query-key-value" */
+/** Returns, for example, "encoder.0.attention.query-key-value". */
 function nameOf(names: readonly string[]): string {
   const common = commonName(names)?.length ?? -1;
   return (names[0] ?? "").slice(0, common + 1) + names.map((name) => name.slice(common + 1)).join("-");
 }
 
-/** Options that select the same layers after some were joined. An override of one member applies to the joined layer. */
+/** Returns options that select the same layers after joining. An override of one member applies to the joined layer. */
 export function selectingJoined<O extends Options>(options: O, before: readonly Layer[], joined: JointNames): O {
   if (joined.size === 0) return options;
   const groupOf = new Map([...joined].flatMap(([name, group]) => group.map((one) => [one, name] as const)));

@@ -1,11 +1,11 @@
 /**
- * Low-rank adapters (Hu et al. 2021, "LoRA", arXiv 2106.09685): beside a layer that stays as it is, a chain of two thin ones is trained.
+ * Low-rank adapters (Hu et al. 2021, "LoRA", arXiv 2106.09685): two thin layers beside an unchanged layer are trained.
  *
  *     y = Gemm "fc1" (x, fc1.weight, fc1.bias)
- *  →  y = Gemm "fc1" (x, fc1.weight, fc1.bias) + (α / r) · up (down (x))
+ * → y = Gemm "fc1" (x, fc1.weight, fc1.bias) + (α / r) · up (down (x))
  *
- * `down` starts with Kaiming's random numbers (He et al. 2015), `up` with zeros, so that the model computes the same at first. Merging adds
- * (α / r) · up · down to the weight. Layers that read one weight share its adapter, so that the sum is right for all of them.
+ * `down` starts with Kaiming's random numbers (He et al. 2015), `up` with zeros. Merging adds (α / r) · up · down to the weight.
+ * Layers that share a weight share its adapter.
  */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
@@ -83,10 +83,8 @@ const loraOptions = v.pipe(
 );
 
 /**
- * Inserts low-rank adapters beside layers, in place; merges them into the weights; or writes them to a file of their own.
- *
- * To train the adapters alone, train the layers "*.lora.*". A layer that has an adapter already gets no second one. Adapters are found by the names
- * of their values, which must stay.
+ * Inserts low-rank adapters in place, merges them into the weights, or writes them to a file. To train only the adapters, train
+ * the layers "*.lora.*". Adapters are identified by value names, which must stay; a layer gets at most one.
  * @throws PithError E_NAME for layers that do not exist, also those of saved adapters, E_SHAPE_MISMATCH for saved adapters of layers of
  * other sizes, E_OPTION where there is nothing to merge.
  * @example
@@ -115,7 +113,7 @@ export const lora = definePass({
   async run(model, options, context) {
     if (options.merge) return merge(model, options, context);
     storeWeights(model);
-    // What scales an adapter and adds it is broadcast: before, sums and products ask for that by attributes.
+    // Earlier opsets require attributes for broadcasting.
     raiseOpset(model, broadcastOpset);
     const outcome = await inserted(model, options, context);
     warnOfUnfused(model, outcome, context);
@@ -136,7 +134,6 @@ function inserted(model: Model, options: LoraOptions, context: Context): Promise
     : insertErrors(model, errorOf, { ...options, rank }, context);
 }
 
-/** All axes of the layer's window. */
 const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
 
 async function insertNew(
@@ -156,7 +153,7 @@ async function insertNew(
     const refused = rankRefusal(layer, rank);
     if (refused !== undefined) return refused;
     const draw = random(seed, "lora", layer.name);
-    // As PyTorch draws the weight of a linear layer: Kaiming's uniform distribution with a slope of √5.
+    // As in PyTorch's linear layer: Kaiming's uniform distribution with a slope of √5.
     const bound = 1 / Math.sqrt(features);
     const each = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
     const drawn = (): Float64Array => Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
@@ -218,7 +215,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
   });
 }
 
-/** A model of nothing but adapters: their matrices and scales, as its outputs. */
+/** Creates a model whose outputs are the adapters' matrices and scales. */
 function modelOf(found: readonly Adapter[], model: Model): Model {
   const saved = new Model();
   for (const [domain, version] of model.opsets) saved.header.opsets.set(domain, version);
@@ -234,7 +231,7 @@ function modelOf(found: readonly Adapter[], model: Model): Model {
   return saved;
 }
 
-/** W + scale · up · down, in place; where a weight cannot be written, its adapter stays, with a Miss. */
+/** Computes W + scale · up · down in place; if a weight cannot be written, its adapter stays, with a Miss. */
 async function merge(model: Model, { save, ...selection }: LoraOptions, { engine }: Context): Promise<Outcome> {
   const selected = new Set(selectLayers(layersOf(model, infer(model)), selection).map(({ name }) => name));
   const found = adapters(model).filter(({ base }) => selected.has(base.name));

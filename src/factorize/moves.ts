@@ -1,4 +1,4 @@
-/** What low rank offers to a search: thinner layers, ranks by a budget for all of them. */
+/** Budgets of low rank that a search tries. */
 import type { Move, Moves } from "../passes/moves.ts";
 
 const budgets = [0.8, 0.6, 0.4];

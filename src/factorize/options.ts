@@ -1,4 +1,3 @@
-/** The options of `factorize`. */
 import * as v from "valibot";
 import { datasetOption } from "../data/option.ts";
 import {
@@ -24,20 +23,20 @@ export const hasRule = (given: Rules): boolean => rules.some((rule) => given[rul
 
 export const factorizeOptions = v.pipe(
   v.strictObject({
-    /** Keep this many singular values; "evbmf": as many as are above the noise that the matrix is estimated to have. */
+    /** Keep this many singular values; "evbmf": those above the estimated noise. */
     rank: described(rank, "keep this many singular values, or those above the estimated noise"),
     /** Keep this share of the squared singular values: 0.95. */
     energy: option(fraction, "keep this share of the squared singular values of each layer, for instance 0.99"),
-    /** Leave this share of each layer's weights, or multiply-accumulates: 0.5. */
+    /** Keep this share of each layer's weights, or multiply-accumulates: 0.5. */
     ratio: option(fraction, "keep this share of the weights of each layer, for instance 0.5"),
-    /** Leave this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
+    /** Keep this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
     budget: option(
       fraction,
       "keep this share of the weights of the model, spread over its layers so that the least is lost",
     ),
-    /** What `ratio` and `budget` are a share of, and methods are compared at ("weights"). */
+    /** Cost to which `ratio` and `budget` refer, and at which methods are compared ("weights"). */
     cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `ratio` and `budget` are shares of"),
-    /** Which chain replaces a layer; "auto" (the default) takes the one that loses least at equal cost. */
+    /** Kind of chain; "auto" (default) minimizes the loss at equal cost. */
     method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
       meanings: {
         title: "Methods",
@@ -47,35 +46,35 @@ export const factorizeOptions = v.pipe(
         ],
       },
     }),
-    /** What a budget is spread by: the squared singular values that layers lose, or the error that this makes in the model's outputs ("spectrum"). */
+    /** Criterion for spreading a budget: lost singular values, or also the resulting output error ("spectrum"). */
     allocation: described(
       v.optional(v.picklist(["spectrum", "sensitivity"]), "spectrum"),
       "spreads `budget` by singular values, or also output errors",
     ),
-    /** Minimize the error of layers' outputs on samples instead of that of their weights. */
+    /** Minimize the error of layer outputs on samples instead of the weight error. */
     activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights"),
-    /** Layers that read one value, such as queries, keys and values, share the first factor (false). */
+    /** Layers with the same input, such as queries, keys and values, share the first factor (false). */
     joint: described(
       v.optional(v.boolean(), false),
       "layers with the same input, such as queries, keys and values, share their first factor",
     ),
-    /** Ranks are chosen among multiples of this (1). */
+    /** Choose ranks that are multiples of this (1). */
     multiple: described(v.optional(countOption, 1), "choose ranks that are multiples of this"),
-    /** Time each layer and the chain that would replace it (true). */
+    /** Time each layer and its replacement (true). */
     timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
       negated: "do not measure the speed of layers",
     }),
     ...selectionOptions("factorize"),
-    /** For single layers a rank, energy or ratio, and a method: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
+    /** Rules of single layers: { "fc1": { rank: 8 }, "encoder*": { energy: 0.99 } }. */
     overrides: overridesOption({
       rank,
       energy: v.optional(fraction),
       ratio: v.optional(fraction),
       method: v.optional(method),
     }),
-    /** Samples to measure sensitivity and the inputs of layers on, or the path of a data set, whose training part is taken. */
+    /** Samples for sensitivity and layer inputs, or the path of a data set, whose training split is used. */
     data: option(datasetOption, "samples on which the sensitivity and the inputs of layers are measured"),
-    /** How many of them (64). */
+    /** Number of samples (64). */
     samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(
@@ -88,8 +87,8 @@ export const factorizeOptions = v.pipe(
 );
 
 /**
- * At most one of `rank`, `energy`, `ratio` and `budget`. Without any, each layer keeps 95 % of its energy if that takes at most two thirds of its weights, and
- * no more time.
+ * At most one of `rank`, `energy`, `ratio` and `budget`. Default: 95 % of the energy of layers for which that takes at most two
+ * thirds of the weights, and no more time.
  */
 export type FactorizeOptions = v.InferInput<typeof factorizeOptions> & LayerSelection;
 export type Options = v.InferOutput<typeof factorizeOptions>;

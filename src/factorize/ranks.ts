@@ -1,14 +1,14 @@
-/** Rank rules choose one of a decomposition's steps, and the decomposition if several are possible. */
+/** Rank rules choose a step, and the decomposition if several are possible. */
 import { Miss } from "../errors.ts";
 import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
 import { decompositions, type Method } from "./decompositions.ts";
 
 export interface RankRule {
-  /** Keep this many singular values; "evbmf": as many as are above the noise that the matrix is estimated to have. */
+  /** Keep this many singular values; "evbmf": those above the estimated noise. */
   readonly rank?: number | "evbmf" | undefined;
   /** Keep this share of the squared singular values: 0.95. */
   readonly energy?: number | undefined;
-  /** Leave this share of each layer's weights, or multiply-accumulates: 0.5. */
+  /** Keep this share of each layer's weights, or multiply-accumulates: 0.5. */
   readonly ratio?: number | undefined;
 }
 
@@ -18,8 +18,8 @@ export interface Choice {
 }
 
 /**
- * The step that a rule chooses of each method, the best first: for a share of the weights (or multiply-accumulates) the one that loses least, for
- * a share of the energy or ranks above the noise the one that costs least, for a rank the first method. A Miss if none would be smaller.
+ * Returns the chosen step of each method, best first: by loss for a ratio, by cost for an energy or EVBMF, the first method for a
+ * rank. Returns a Miss if none would be smaller.
  */
 export async function choicesFor(
   rule: RankRule,
@@ -65,7 +65,7 @@ async function stepFor(
     return fits === undefined ? new Miss("no rank fits the ratio") : saving(fits);
   }
   const { steps, aboveNoise } = await decomposition.spectrum(problem);
-  // 1e-12 of the whole is rounding and never asks for one more.
+  // A tolerance of 1e-12 ignores rounding.
   const found =
     energy === undefined ? aboveNoise() : (steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1));
   if (found === undefined) return new Miss("no rank makes the layer smaller");

@@ -1,6 +1,6 @@
 /**
- * Two layers by the truncated singular value decomposition of the weight, unfolded into a matrix: the best of their rank (Eckart and Young 1936).
- * The first slides along the first axes of the window, the second along the others:
+ * Two layers by truncated SVD of the unfolded weight, the best of their rank (Eckart and Young 1936). The first slides along the
+ * first window axes, the second along the others:
  *
  *     W[o, i, s, t] = M[(o, t), (i, s)] = U S Vᵀ ≈ (U_r √S_r) · (√S_r V_rᵀ)
  *
@@ -8,9 +8,8 @@
  *     input-channels   none in the first: 1 × 1 to r channels, then k × k
  *     spatial          the first axis, then the others: k × 1, then 1 × k (Jaderberg et al. 2014)
  *
- * Each group of a convolution is decomposed by itself, to one rank. Splitting √S evenly gives both factors the same norm, which helps fine-tuning.
- *
- * Where the inputs are weighed, `svd` truncates W S instead and keeps its left vectors U: Ŵ = U Uᵀ W (`math/whiten.ts`).
+ * Groups are decomposed separately with one rank. Equal norms of both factors (√S) help fine-tuning. With input weights, `svd`
+ * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`math/whiten.ts`).
  */
 import { Miss } from "../errors.ts";
 import {
@@ -45,7 +44,7 @@ function bySvd(
   axesOfFirst: (kernel: readonly number[]) => number,
   refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
 ): Decomposition {
-  /** The size of the unfolded matrix; `after`: how many taps of the window its rows hold. */
+  /** Size of the unfolded matrix; `after`: window taps in its rows. */
   const sizes = ({ matrices, kernel }: Problem) => {
     const after = product(kernel.slice(axesOfFirst(kernel)));
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;

@@ -1,4 +1,4 @@
-/** Times a chain and the layer that it replaces: both alone, on one sample, on one thread. */
+/** Times a chain and the layer that it replaces: in isolation, on one sample, on one thread. */
 import type { Layer } from "../analysis/layers.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { refusalIn } from "../errors.ts";
@@ -10,15 +10,15 @@ import type { DataType } from "../tensor/types.ts";
 import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
 
-/** Unknown sizes: along an axis of a window, and of others such as tokens. */
+/** Defaults for unknown sizes: along window axes, and along others such as tokens. */
 const [usualSide, usualLength] = [56, 128];
 
-/** How often both are timed: the ratio is the median, which one time at which other processes have slowed down only the one does not move. */
+/** Number of measurements; the median ratio ignores a single disturbance by other processes. */
 const times = 3;
 
-/** Layers of one shape are timed once. */
+/** Times layers of the same shape once. */
 export interface Timer {
-  /** The time of the layer divided by that of the chain; undefined if they do not run alone, or where processor time cannot be read (in a browser). */
+  /** Returns layer time / chain time; undefined if they do not run in isolation, or without processor time (in a browser). */
   speedup(layer: Layer, dims: readonly number[], parts: readonly PartShape[]): Promise<number | undefined>;
 }
 
@@ -65,7 +65,7 @@ async function timed(
     const speedup = found.sort((a, b) => a - b)[(times - 1) / 2] ?? Number.NaN;
     return Number.isFinite(speedup) && speedup > 0 ? speedup : undefined;
   } catch (error) {
-    // An operator that the runtime does not have.
+    // The runtime lacks an operator.
     refusalIn(error);
     return undefined;
   } finally {
@@ -73,7 +73,7 @@ async function timed(
   }
 }
 
-/** A model of a layer or its chain. Its weights are zeros, which take as long as other numbers. */
+/** Creates a model of a layer or chain with zero weights, which take as long as others. */
 function alone(
   source: Model,
   layer: Layer,

@@ -1,8 +1,9 @@
 /**
- * Three layers by Tucker-2 (Kim et al. 2016): a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the outputs. Each group by itself.
+ * Three layers by Tucker-2 (Kim et al. 2016), per group: a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the
+ * outputs.
  *
- * Ranks lose the Σ C[a, b, k]² of the whole core (HOSVD, De Lathauwer et al. 2000) that lies beyond them. From the full ranks down, the one is
- * lowered next that loses less for each weight saved. The factors are then improved for their ranks (HOOI), and lose a little less than that.
+ * Ranks lose the Σ C[a, b, k]² of the core (HOSVD, De Lathauwer et al. 2000) beyond them. From the full ranks, the rank with the
+ * lower loss per saved weight is lowered next. HOOI then improves the factors, which lowers the loss a little.
  */
 import { Miss } from "../errors.ts";
 import {
@@ -92,17 +93,17 @@ interface Core {
   /** Singular values of both unfoldings. */
   readonly byOutput: Float64Array;
   readonly byInput: Float64Array;
-  /** The share of the squared norm that the first outputs and inputs of the core hold. */
+  /** Returns the share of the squared norm in the first outputs and inputs of the core. */
   held(out: number, input: number): number;
 }
 
-/** The weight in the bases of singular vectors of its two unfoldings. */
+/** Returns the weight in the bases of singular vectors of its two unfoldings. */
 async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Promise<Core> {
   const [byOutput, byInput] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
   const [outputs, taps] = [byOutput.s.length, weight.columns / inputs];
   const turned = swapChannels(await multiply(transpose(byOutput.u), weight), inputs);
   const { rows, data } = await multiply(transpose(byInput.u), turned);
-  // sums[input][out]: the squares of all entries before both.
+  // Prefix sums of squares: sums[input][out].
   const sums = new Float64Array((rows + 1) * (outputs + 1));
   for (let input = 0; input < rows; input++) {
     let row = 0;
@@ -118,7 +119,7 @@ async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Pr
   return { byOutput: byOutput.s, byInput: byInput.s, held };
 }
 
-/** The steps from the least ranks to the full ones. */
+/** Returns the steps from the lowest to the full ranks. */
 function path(
   step: (out: number, input: number) => Lossy,
   outs: readonly number[],

@@ -1,10 +1,10 @@
 /**
- * Layers on integers beside which an adapter costs the speed of the whole layer. ONNX Runtime computes DequantizeLinear, layer, QuantizeLinear as one kernel;
- * the adapter adds its part between the layer and the rounding of its output:
+ * Finds integer layers that an adapter slows down. ONNX Runtime fuses DequantizeLinear, layer and QuantizeLinear into one kernel;
+ * an adapter adds a node before the rounding:
  *
  *     DequantizeLinear → layer → Add → QuantizeLinear
  *
- * A matrix product with a kernel from integers to floats stays on integers then, and a convolution, which has none, runs in float.
+ * A matrix product still runs on integers (an integer kernel with float output exists), a convolution in float.
  */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
@@ -15,7 +15,6 @@ import type { Model } from "../graph/model.ts";
 import { entryOf } from "../ops/index.ts";
 import type { Context, Outcome } from "../passes/index.ts";
 
-/** Warns of layers that this outcome gave adapters whose inputs are rounded. */
 export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<Context, "log">): void {
   const adapted = new Set(changes.map(({ at }) => at));
   const inference = infer(model);
@@ -35,7 +34,7 @@ export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<
   log({ id: "unfused", text, level: "warning" });
 }
 
-/** Whether what the layer reads are codes made floats again. */
+/** Returns whether the layer's data is dequantized. */
 function readsCodes({ node, role }: Layer): boolean {
   const producer = node.inputs[role.data]?.producer;
   return (

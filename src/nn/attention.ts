@@ -1,6 +1,5 @@
 /**
- * Multi-head attention (Vaswani et al. 2017): softmax(Q · Kᵀ / √depth + mask) · V for each of `heads` parts of the width, in primitives that every
- * runtime has.
+ * Multi-head attention (Vaswani et al. 2017): softmax(Q · Kᵀ / √depth + mask) · V per head, in primitives that every runtime has.
  *
  *     x ─ query ─ Reshape ─ Transpose [b, h, t, d] ─┐
  *     x ─ key ─── Reshape ─ Transpose [b, h, d, t] ─┴ MatMul ─ Mul ─ Softmax ─┐
@@ -14,14 +13,14 @@ import { linear } from "./linear.ts";
 import { applyInside, type Module, type ModuleScope, mismatch, requireCount, requireDims } from "./module.ts";
 
 export interface AttentionOptions {
-  /** The input of the network, [batch, tokens], that is 0 for tokens to ignore: the padding of a text. */
+  /** The network input [batch, tokens] that is 0 for tokens to ignore (padding). */
   readonly mask?: string;
-  /** Let each token look at itself and those before it only. */
+  /** Let each token attend only to itself and earlier tokens. */
   readonly causal?: boolean;
   readonly bias?: boolean;
 }
 
-/** Added to what must not be seen: its exponential is 0 beside anything of ordinary size. */
+/** Added to masked scores, so that their exponential is 0. */
 const unseen = -1e9;
 
 /**
@@ -61,7 +60,7 @@ export function attention(width: number, heads: number, options: AttentionOption
   };
 }
 
-/** What is added to the scores [batch, heads, tokens, tokens]: 0 for what is seen. */
+/** Returns the terms to add to the scores [batch, heads, tokens, tokens]: 0 for visible positions. */
 function maskOf(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions): readonly Value[] {
   const terms: Value[] = [];
   if (mask !== undefined) terms.push(padding(scope, x, mask));
@@ -69,7 +68,7 @@ function maskOf(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions
   return terms;
 }
 
-/** (mask - 1) · 1e9, as [batch, 1, 1, tokens]. */
+/** Returns (mask - 1) · 1e9 as [batch, 1, 1, tokens]. */
 function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): Value {
   const given = inputs.get(mask);
   if (given === undefined) {
@@ -93,7 +92,7 @@ function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): V
   return emit.named(`${name}.mask.unseen`).Mul([less, emit.constant(float32([], [-unseen]))]);
 }
 
-/** -1e9 above the diagonal, as [tokens, tokens]. */
+/** Returns -1e9 above the diagonal, as [tokens, tokens]. */
 function future({ emit, name }: ModuleScope, x: Value): Value {
   const tokens = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
   const square = emit.named(`${name}.square`).Concat([tokens, tokens], { axis: 0 });

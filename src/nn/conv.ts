@@ -5,13 +5,13 @@ import { type Module, requireCount, requireDims } from "./module.ts";
 import { perAxis, spatialNames } from "./window.ts";
 
 export interface ConvOptions {
-  /** Places from one window to the next, 1 unless told; one number for all axes, or one for each. */
+  /** Default 1; one number for all axes, or one per axis. */
   readonly stride?: number | readonly number[];
-  /** Zeros put before and after, 0 unless told. */
+  /** Zeros before and after each axis (0). */
   readonly padding?: number | readonly number[];
-  /** Places from one entry of a window to the next, 1 unless told. */
+  /** Distance of the entries of a window (1). */
   readonly dilation?: number | readonly number[];
-  /** Parts of the channels that know nothing of each other, 1 unless told; as many as there are channels: a depthwise convolution. */
+  /** Number of channel groups (1); with one channel per group the convolution is depthwise. */
   readonly groups?: number;
   readonly bias?: boolean;
 }

@@ -1,13 +1,11 @@
-/** Vectors for numbers: words, and places of words. */
-
 import { int64 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { stored } from "./initial.ts";
 import { type Module, mismatch, requireCount, requireWidth } from "./module.ts";
 
 /**
- * The row of a table for each whole number: int64 […] → […, width]. The table "weight" is [count, width], normally distributed, as PyTorch's
- * `nn.Embedding`.
+ * Looks up the row of a table for each integer: int64 […] → […, width]. The table "weight" is [count, width], normally
+ * distributed, as PyTorch's `nn.Embedding`.
  * @throws PithError E_TYPE_MISMATCH if x is not int64.
  * @example
  * const net = network({ words: embedding(6000, 64) }, { input: { input_ids: { type: "int64", dims: ["batch", "tokens"] } }, seed: 1 });
@@ -27,8 +25,8 @@ export function embedding(count: number, width: number): Module {
 }
 
 /**
- * x + the rows of a learnt table for places 0, 1, …: [batch, tokens, width] with at most `most` tokens. The table "weight" is [most, width],
- * normally distributed, as an `nn.Embedding` of positions.
+ * Adds learned position vectors 0, 1, … to x: [batch, tokens, width] with at most `most` tokens. The table "weight" is [most,
+ * width], normally distributed.
  * @throws PithError E_SHAPE_MISMATCH if x is not of that width, or has more tokens.
  * @example
  * const body = sequential({ words: embedding(6000, 64), places: positionEmbedding(128, 64) });

@@ -1,11 +1,11 @@
-/** Initial values, as PyTorch draws them: from distributions with the same bounds, by generators of our own. */
+/** Initial values from PyTorch's distributions, with Pith's random generator. */
 import type { Value } from "../graph/graph.ts";
 import { parameter, type Role } from "../graph/role.ts";
 import { float32 } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { ModuleScope } from "./module.ts";
 
-/** Weight and bias uniform in ±1/√(inputs of an output): He et al. 2015 with a = √5, for which √6/√((1 + a²) · inputs) is that. */
+/** Weight and bias uniform in ±1/√(inputs per output): He et al. 2015 with a = √5. */
 export function layerParameters(
   scope: ModuleScope,
   dims: readonly number[],
@@ -20,12 +20,11 @@ export function layerParameters(
   };
 }
 
-/** Scale one and shift zero: a normalization that changes nothing yet. */
+/** Scale one and shift zero. */
 export function affineParameters(scope: ModuleScope, size: number): { readonly weight: Value; readonly bias: Value } {
   return { weight: stored(scope, "weight", [size], () => 1), bias: stored(scope, "bias", [size], () => 0) };
 }
 
-/** A stored tensor of the module: "fc1.weight". */
 export function stored(
   { emit, name }: ModuleScope,
   own: string,

@@ -3,8 +3,8 @@ import { layerParameters } from "./initial.ts";
 import { type Module, mismatch } from "./module.ts";
 
 /**
- * y = x · Wᵀ + b, for x of shape […, inputs]: W is [outputs, inputs] and b [outputs], as in PyTorch, and so are the initial values:
- * uniform in ±1/√inputs (He et al. 2015 with a = √5).
+ * y = x · Wᵀ + b for x of shape […, inputs], with W [outputs, inputs], b [outputs] and initial values as in PyTorch: uniform in
+ * ±1/√inputs (He et al. 2015 with a = √5).
  * @throws PithError E_SHAPE_MISMATCH if x is not of that width.
  * @example
  * const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });
@@ -21,7 +21,7 @@ export function linear(inputs: number, outputs: number, options: { readonly bias
     const { weight, bias } = layerParameters(scope, [outputs, inputs], options.bias !== false);
     const result = emit.named(`${name}.output`);
     if (dims.length === 2) return result.Gemm([x, weight, bias], { transB: 1 });
-    // A product of more than two axes has no transposed form.
+    // MatMul has no option for transposition.
     const across = emit.named(`${name}.transposed`).Transpose([weight], { perm: [1, 0] });
     if (bias === undefined) return result.MatMul([x, across]);
     return result.Add([emit.named(`${name}.product`).MatMul([x, across]), bias]);

@@ -1,4 +1,4 @@
-/** Modules: pieces of a network that write themselves into a graph, nested as their parameters are named. */
+/** Modules write parts of a network into a graph, nested as their parameters are named. */
 import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -7,28 +7,27 @@ import type { Random } from "../tensor/random.ts";
 
 export interface ModuleScope {
   readonly emit: Emit;
-  /** Where the module stands: "fc1", "encoder.layer.0.attention"; parameters are named after it. */
+  /** Full name of the module ("fc1", "encoder.layer.0.attention"), which prefixes parameter names. */
   readonly name: string;
-  /** Initial weights come from here: a stream of its own for each module. */
+  /** A separate random stream for the module's initial weights. */
   readonly random: Random;
-  /** The inputs of the network: a mask is taken by its name. */
+  /** The inputs of the network, such as a mask. */
   readonly inputs: ReadonlyMap<string, Value>;
-  /** The scope of a module inside this one: "query" in "attention" is "attention.query". */
+  /** Returns the scope of a nested module: "query" in "attention" is "attention.query". */
   inside(name: string): ModuleScope;
 }
 
 /** Writes nodes that compute the module's output from `x`. */
 export type Module = (scope: ModuleScope, x: Value) => Value;
 
-/** Modules in a row: by name, or numbered from 0. Names that are numbers come in the order of their values, as JavaScript has it. */
+/** Consecutive modules by name, or numbered from 0. JavaScript sorts numeric names by value. */
 export type Modules = Readonly<Record<string, Module>> | readonly Module[];
 
-/** Applies modules one after the other, each in a scope of its name. */
 export function applyAll(modules: Modules, scope: ModuleScope, x: Value): Value {
   return Object.entries(modules).reduce((before, [name, module]) => applyInside(scope, name, module, before), x);
 }
 
-/** Applies a module in a scope inside this one. The node with its result is called after it, if the module has not named it. */
+/** Applies a module in a nested scope; its result's node gets the scope's name by default. */
 export function applyInside(scope: ModuleScope, name: string, module: Module, x: Value): Value {
   const inner = scope.inside(name);
   const result = module(inner, x);
@@ -36,13 +35,10 @@ export function applyInside(scope: ModuleScope, name: string, module: Module, x:
   return result;
 }
 
-/** A place in an expected shape: a size, or a name for what is left open. */
+/** An expected dimension: a size, or a name for any size. */
 export type Expected = number | string;
 
-/**
- * Dimensions that fit: of this rank, and of these sizes where both say one.
- * @throws PithError E_SHAPE_MISMATCH with the place, what was expected and what came.
- */
+/** Checks rank and known sizes. @throws PithError E_SHAPE_MISMATCH with the module, the expected and the actual shape. */
 export function requireDims(
   what: string,
   { name }: Pick<ModuleScope, "name">,
@@ -60,7 +56,7 @@ export function requireDims(
   return dims;
 }
 
-/** @throws PithError E_SHAPE_MISMATCH unless the last dimension is `width`; at least `rank` of them must be there. */
+/** @throws PithError E_SHAPE_MISMATCH unless the last dimension is `width` and the rank at least `rank`. */
 export function requireWidth(
   what: string,
   { name }: Pick<ModuleScope, "name">,
@@ -78,7 +74,7 @@ export function mismatch(what: string, name: string, expected: string, got: stri
   return new PithError("E_SHAPE_MISMATCH", `${what} "${name}": expected ${expected}, got ${got}.`, { hint });
 }
 
-/** @throws PithError E_OPTION unless it is a whole number of at least `least`. */
+/** @throws PithError E_OPTION unless it is an integer of at least `least`. */
 export function requireCount(what: string, value: number, least = 1): number {
   if (Number.isInteger(value) && value >= least) return value;
   throw new PithError("E_OPTION", `${what} must be a whole number of at least ${least}, got ${value}.`);

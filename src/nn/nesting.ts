@@ -1,9 +1,8 @@
-/** Modules made of modules. */
 import { dimsText, sameDims } from "../tensor/dims.ts";
 import { applyAll, applyInside, type Module, type Modules, mismatch } from "./module.ts";
 
 /**
- * Modules one after the other, as one module. Their parameters are named inside it: "encoder.fc1.weight", or by number "encoder.0.weight".
+ * Combines consecutive modules. Parameters are nested: "encoder.fc1.weight", or by number "encoder.0.weight".
  * @example
  * const net = network({ body: sequential([linear(8, 8), relu()]), head: linear(8, 2) }, { input: ["batch", 8], seed: 1 });
  */
@@ -12,12 +11,11 @@ export function sequential(modules: Modules): Module {
 }
 
 /**
- * y = x + block(x) (He et al. 2016). Parameters of modules that are given by name or number stand right under the residual's own name, as in
- * PyTorch's blocks: "layer1.0.conv1.weight".
- * @param options.shortcut What x goes through where the block changes its shape; its parameters are called "shortcut".
- * @throws PithError E_SHAPE_MISMATCH where block and shortcut are of different shapes.
- * @example
- * const block = residual({ norm: layerNorm(64), fc: linear(64, 64), relu: relu() });
+ * y = x + block(x) (He et al. 2016). Parameters of named or numbered modules are directly under the residual's name, as in
+ * PyTorch: "layer1.0.conv1.weight".
+ * @param options.shortcut Module applied to x if the block changes its shape; its parameters are named "shortcut".
+ * @throws PithError E_SHAPE_MISMATCH if block and shortcut differ in shape.
+ * @example const block = residual({ norm: layerNorm(64), fc: linear(64, 64), relu: relu() });
  */
 export function residual(block: Modules | Module, options: { readonly shortcut?: Module } = {}): Module {
   return (scope, x) => {

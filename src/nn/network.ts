@@ -7,7 +7,7 @@ import { type Dim, symbol } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { applyAll, type ModuleScope, type Modules } from "./module.ts";
 
-/** Dimensions of an input; a name stands for a dimension that may vary: ["batch", 784]. */
+/** Dimensions of an input; a name is a symbolic dimension: ["batch", 784]. */
 export type InputDims = readonly (number | string)[];
 
 export interface NetworkInput {
@@ -16,15 +16,15 @@ export interface NetworkInput {
 }
 
 export interface NetworkOptions {
-  /** Dimensions of the one input, which is called "input"; or several by name, of which the first goes through the modules. */
+  /** Dimensions of the only input, named "input"; or several by name, of which the first goes through the modules. */
   readonly input: InputDims | Readonly<Record<string, NetworkInput>>;
-  /** Same seed, same initial weights. */
+  /** Seed of the initial weights. */
   readonly seed: number;
 }
 
 /**
- * A model from modules, applied one after the other, that reads like `nn.Sequential`. It is an ONNX graph from the start: output "output",
- * parameters named after their module ("fc1.weight", "encoder.0.attention.query.weight").
+ * Creates a model from consecutive modules, like `nn.Sequential`. It is an ONNX graph with output "output" and parameters named
+ * after their modules ("fc1.weight", "encoder.0.attention.query.weight").
  * @throws PithError E_SHAPE_MISMATCH where a module does not fit the one before it, E_OPTION for no input or modules.
  * @example
  * import { linear, network, relu } from "pith/nn";

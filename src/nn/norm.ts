@@ -1,21 +1,19 @@
-/** Normalization, with running statistics or without. */
+/** Options of batch normalization. */
 import { dimsText } from "../tensor/dims.ts";
 import { affineParameters, stored } from "./initial.ts";
 import { type Module, mismatch, requireCount, requireWidth } from "./module.ts";
 
 export interface BatchNormOptions {
-  /** Added to the variance, 1e-5 unless told. */
+  /** Added to the variance (1e-5). */
   readonly epsilon?: number;
-  /** The share that a batch has in the running statistics after it, 0.1 unless told, as PyTorch counts it (ONNX counts the rest). */
+  /** Share of a batch in the updated running statistics (0.1), as in PyTorch; ONNX uses the complement. */
   readonly momentum?: number;
 }
 
 /**
- * y = (x - mean) / √(variance + ε) · weight + bias for each channel of [batch, channels, …], named as PyTorch's `nn.BatchNorm2d`: weight, bias,
- * running_mean, running_var.
- *
- * The graph normalizes with the running statistics, so the file is for inference as it is. Their role is `state`: while its weight or bias is
- * trained, a step normalizes with the mean and variance of the batch, and lets them flow into the running statistics.
+ * y = (x - mean) / √(variance + ε) · weight + bias per channel of [batch, channels, …], with PyTorch's names: weight, bias,
+ * running_mean, running_var. The graph is for inference. The statistics have the role `state`: while weight or bias is trained, a
+ * step normalizes with batch statistics and updates the running ones.
  * @throws PithError E_SHAPE_MISMATCH if x has other channels.
  * @example
  * const block = sequential({ conv: conv2d(3, 16, 3, { padding: 1, bias: false }), bn: batchNorm(16), relu: relu() });

@@ -1,5 +1,3 @@
-/** Pooling of [batch, channels, length] or [batch, channels, height, width]. */
-
 import { PithError } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -7,14 +5,14 @@ import { type Module, type ModuleScope, mismatch } from "./module.ts";
 import { perAxis } from "./window.ts";
 
 export interface PoolOptions {
-  /** Places from one window to the next: as many as the window has, unless told. */
+  /** Default: the window size. */
   readonly stride?: number | readonly number[];
-  /** Places put before and after, 0 unless told; they never are the greatest, and count as zeros in a mean. */
+  /** Padding before and after (0); excluded from maxima, and zeros in a mean. */
   readonly padding?: number | readonly number[];
 }
 
 /**
- * The greatest number of each window, as PyTorch's `nn.MaxPool1d` and `nn.MaxPool2d`.
+ * Returns the maximum of each window, as PyTorch's `nn.MaxPool1d` and `nn.MaxPool2d`.
  * @throws PithError E_SHAPE_MISMATCH if x is not [batch, channels, …], E_OPTION for a padding of more than half a window.
  * @example
  * const net = network({ pool: maxPool(2) }, { input: ["batch", 3, 32, 32], seed: 1 }); // [batch, 3, 16, 16]
@@ -60,7 +58,7 @@ function windowOf(
   const axes = spatialAxes(what, scope, x);
   const sizes = perAxis(`${what}: window`, window, axes, 1);
   const padding = perAxis(`${what}: padding`, options.padding ?? 0, axes, 0);
-  // More than half, and a window would hold nothing but padding.
+  // With more than half, a window could contain only padding.
   const wide = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
   if (wide >= 0)
     throw new PithError("E_OPTION", `${what}: a padding of ${padding[wide]} is more than half of ${sizes[wide]}.`);

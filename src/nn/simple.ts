@@ -1,4 +1,3 @@
-/** Modules without parameters. */
 import { PithError } from "../errors.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -30,8 +29,8 @@ export function gelu(): Module {
 }
 
 /**
- * While the network is trained, each number is 0 with this probability, and else divided by 1 - probability (Srivastava et al. 2014); in the file
- * it is inference, which changes nothing. What is dropped follows from the seed and the step.
+ * In training, sets each value to 0 with this probability and divides others by 1 - probability (Srivastava et al. 2014), by seed
+ * and step; in inference the identity.
  * @throws PithError E_OPTION for a probability outside 0 to below 1.
  * @example
  * const head = sequential([dropout(0.1), linear(64, 2)]);
@@ -48,13 +47,14 @@ export function dropout(probability = 0.5): Module {
   };
 }
 
-/** Everything but the batch in one axis: [batch, 1, 28, 28] → [batch, 784]. */
+/** Flattens all axes but the batch: [batch, 1, 28, 28] → [batch, 784]. */
 export function flatten(): Module {
   return ({ emit, name }, x) => emit.named(`${name}.output`).Flatten([x], { axis: 1 });
 }
 
 /**
- * One index of an axis, which goes: the first token of [batch, tokens, width] is `select(1, 0)`, as PyTorch's `torch.select`.
+ * Selects one index of an axis and removes the axis, as `torch.select`: `select(1, 0)` is the first token of [batch, tokens,
+ * width].
  * @throws PithError E_SHAPE_MISMATCH if x has no such axis.
  * @example
  * const head = sequential({ first: select(1, 0), fc: linear(64, 2) });

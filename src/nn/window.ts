@@ -1,8 +1,8 @@
-/** Windows that slide over the axes after batch and channels. */
+/** Sliding windows over the axes after batch and channels. */
 import { PithError } from "../errors.ts";
 import { requireCount } from "./module.ts";
 
-/** One number for each axis. @throws PithError E_OPTION for another count of numbers, or one below `least`. */
+/** Returns one number per axis. @throws PithError E_OPTION for another count, or a number below `least`. */
 export function perAxis(what: string, given: number | readonly number[], axes: number, least: number): number[] {
   const each = typeof given === "number" ? new Array<number>(axes).fill(given) : [...given];
   if (each.length !== axes)

@@ -1,10 +1,9 @@
 /**
- * Statistics of batch normalization, taken again: what comes into a norm of a changed model has another mean and variance than what its
- * stored ones were taken of,
+ * Recomputes statistics of batch normalization, whose inputs a technique has changed:
  *
  *     y = (x - mean) / √(variance + ε) · scale + bias,    mean ← E[x],  variance ← E[(x - E[x])²]
  *
- * over samples and places. Norms are taken in order, each behind those that are right already.
+ * over samples and positions. Norms are processed in order, so each sees the corrected earlier ones.
  */
 
 import { type Inference, infer } from "../analysis/infer.ts";

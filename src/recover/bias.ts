@@ -1,4 +1,4 @@
-/** Bias correction (`calibrate/biases.ts`): the mean of each channel becomes the original's. Batch normalization behind a layer has its own stage. */
+/** Bias correction (`calibrate/biases.ts`). Batch normalization after a layer has a separate stage. */
 import { correctBiases } from "../calibrate/biases.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { type Stage, walk } from "./stage.ts";

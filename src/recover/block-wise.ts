@@ -1,12 +1,10 @@
 /**
- * Block-wise distillation: each part of the changed model (`parts.ts`) is trained by itself to make of its own inputs, which the parts before
- * it have changed, what the original's part makes of the original's,
+ * Block-wise distillation: trains each part of the changed model to map its own inputs x' to the original part's outputs,
  *
  *     min Σ (part'(x') - part(x))²
  *
- * without labels (as AdaRound and BRECQ do it for rounding, Li et al. 2021, arXiv 2102.05426; here for all parameters). Where channels were
- * cut, of the original's those count that are left. Parts are taken in order; one that is no better for it, on samples that it was not trained
- * on, stays. What lies between them is kept in memory, or where that is short on disk (`data/store.ts`).
+ * without labels, over the remaining channels (as AdaRound and BRECQ do for rounding, Li et al. 2021, arXiv 2102.05426; here for
+ * all parameters). Parts are trained in order; a part that does not improve on held-out samples stays unchanged.
  */
 import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { type Block, blocks, joinBlocks } from "../analysis/blocks.ts";
@@ -28,10 +26,10 @@ import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
 import { adopt, type Scope, type Stage, untrainable, usualBatch, walk } from "./stage.ts";
 
 interface BlockWiseOptions {
-  /** Samples of a step (64, or fewer of large inputs). */
+  /** Batch size (64, or fewer samples of large inputs). */
   readonly batch: number | undefined;
   readonly learningRate: number;
-  /** Steps for each part (200); the best weights on the way are taken. */
+  /** Steps per part (200); the best weights are used. */
   readonly steps?: number;
 }
 
@@ -68,7 +66,7 @@ export function blockWise(options: BlockWiseOptions): Stage {
 
 type Ways = Pick<Source, "own" | "theirs" | "survivors">;
 
-/** Trains a part of the model that is walked through, in place; how many tensors changed, none where that made it no better. */
+/** Trains a part in place; returns the number of changed tensors, 0 without an improvement. */
 async function trainPart(
   part: Part,
   { own, theirs, survivors }: Ways,
@@ -122,7 +120,7 @@ async function fitPart(
       validation: check,
       every: Math.ceil(steps / looks),
     };
-    // Where no weights on the way were better on `check` than those that it began with, these stay.
+    // If no evaluation on `check` is better, `train` keeps the initial weights.
     await train(model, settings, { ...scope.context, log: () => {} });
     return undefined;
   } catch (error) {
@@ -130,10 +128,10 @@ async function fitPart(
   }
 }
 
-/** Decibels at which noise beside the signal is the rounding of float32. */
+/** Signal-to-noise ratio in decibels at which only float32 rounding is left. */
 const onlyRounding = 100;
 
-/** How near a part answers to what is wanted, in decibels; undefined where they cannot be compared. */
+/** Returns the signal-to-noise ratio of a part's outputs in decibels; undefined if they cannot be compared. */
 async function nearness(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
   const error = new Difference();
   const { engine, signal } = context;
@@ -144,22 +142,19 @@ async function nearness(part: Model, data: Dataset, output: string, { context }:
   return error.apart === undefined ? error.signalToNoise : undefined;
 }
 
-// The parts that a model is trained in: blocks (`analysis/blocks.ts`) that follow each other, joined until there are layers enough to make up
-// for each other. A layer by itself is what least squares solve better; with all layers in one part, few samples say too little of each.
-//
-// A part ends where the original has a value of the same name, which says what it should answer. What it reads besides the parts before it
-// (masks, positions, sizes) is computed in it again, from what the model is fed with.
+// Parts are consecutive blocks (`analysis/blocks.ts`), joined until they have enough layers to compensate for each other. Single
+// layers are better solved by least squares; for the whole model there are too few samples. A part ends at a value of the same
+// name in the original. Other values that it reads (masks, positions, sizes) are recomputed from the model's inputs.
 
-/** Nodes are those that depend on parameters, in order; `inputs` is what the part is cut off at: values of the parts before it, data that are fed. */
+/** Nodes that depend on parameters, in order; `inputs` are values of earlier parts, and fed data. */
 type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
 
 /**
- * Layers of a part at least: a residual block has two or three. A ResNet-20 with 30 % of its channels cut came from 15.8 % to 62 % of right
- * answers with one layer in a part, 69 % with two, 66 % with three (1,000 images, so ± 1.5).
+ * Minimum number of layers in a part. A ResNet-20 without 30 % of its channels (15.8 % accuracy) reaches 62 % with one layer per
+ * part, 69 % with two, 66 % with three (1,000 images, ± 1.5).
  */
 const fewestLayers = 2;
 
-/** The parts of a model, in their order. Neither model is changed. */
 function partsOf(model: Model, original: Model): readonly Part[] {
   const all = blocks(model, infer(model)).blocks;
   const counted = new Set(all.flatMap(({ nodes }) => nodes));
@@ -189,7 +184,7 @@ function isKnown({ outputs }: { readonly outputs: readonly Value[] }, original: 
   return output !== undefined && others.length === 0 && original.graph.value(output.name)?.producer !== undefined;
 }
 
-/** Whether a value is made of what parts compute, be it of sizes alone: to compute it again would take them along. */
+/** Returns whether a value depends on a part's outputs, even by sizes alone: recomputing it would include the part. */
 function dependsOn(value: Value, counted: ReadonlySet<Node>): boolean {
   const seen = new Set<Node>();
   const waiting = [value.producer];

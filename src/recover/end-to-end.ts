@@ -1,10 +1,10 @@
 /**
- * The whole network trained towards its original, without labels: the loss is the noise in its answers beside their signal,
+ * Trains the whole network towards its original without labels. The loss is the relative noise of the outputs s against t,
  *
  *     Σ (s - t)² / Σ t²
  *
- * with s of the changed model and t of the original (on logits no worse a loss than softened distributions: Kim et al. 2021, arXiv
- * 2105.08919; and it is what a recovery is judged by). Where another loss is given, a task's with labels, it is that which is made smaller.
+ * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and is the measure of a recovery.
+ * A given loss, such as one with labels, replaces it.
  */
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
@@ -17,7 +17,7 @@ import { trainInPlace } from "../train/train.ts";
 import { trainOptions } from "../train/train-options.ts";
 import { adopt, type Stage, untrainable, usualBatch } from "./stage.ts";
 
-/** The noise in an output beside its signal, for `train`: no labels are needed. */
+/** The relative noise of an output as a loss for `train`, which needs no labels. */
 export function imitation(original: Model, output?: string): Loss {
   return {
     name: "imitation",
@@ -35,15 +35,15 @@ export function imitation(original: Model, output?: string): Loss {
 export interface EndToEndOptions {
   readonly data: Dataset;
   readonly epochs: number;
-  /** Samples of a step (64, or fewer of large inputs). */
+  /** Batch size (64, or fewer samples of large inputs). */
   readonly batch: number | undefined;
   readonly learningRate: number;
-  /** In place of `imitation`. */
+  /** Loss instead of `imitation`. */
   readonly loss: Loss | string | undefined;
   readonly output: string | undefined;
   /** File of the table of steps. */
   readonly log?: string | undefined;
-  /** Seconds from now until training has to end; infinite without a limit. */
+  /** Returns the seconds left for training; Infinity without a limit. */
   secondsLeft(): number;
 }
 
@@ -62,7 +62,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
         const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {
-        // Where the time was over, what was learnt until then counts.
+        // If the time is over, the progress counts.
         const overdue = timer.signal.aborted && !scope.context.signal.aborted;
         if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
           return { changed: 0, what: "", misses: [untrainable(error, "end-to-end")] };

@@ -1,6 +1,6 @@
 /**
- * Which channels of a value of the original are left in the changed model. Cutting a channel of a layer cuts it wherever it goes: through
- * sums, norms and activations, to whatever reads it (`analysis/channels.ts`). So what `match.ts` knows of layers says it of every value.
+ * Finds the remaining channels of each value of the original. Cut channels are traced through sums, norms and activations
+ * (`analysis/channels.ts`), so the layers of `match.ts` determine all values.
  */
 import { channelGroups, type Group, outputsOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
@@ -8,17 +8,17 @@ import type { Layer } from "../analysis/layers.ts";
 import type { Match } from "../calibrate/match.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
 
-/** For a value of the original, by name: of each axis that was cut the indices that are left. */
+/** By name of a value: the remaining indices of each cut axis. */
 export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
 
 type Kept = Match["kept"];
 
-/** Nothing is known of channels of which no layer says which are left. */
+/** Channels without a layer that knows its remaining ones are unknown. */
 export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
   if (kept.size === 0) return new Map();
   const free = await withFreeChannels(original);
   const inference = infer(free);
-  // How far channels go depends on whether they were followed through norms; what does not fit is not what was done.
+  // Tries tracing through norms first; a result that does not fit the layers is wrong.
   for (const throughNorms of [true, false]) {
     const groups = channelGroups(free, inference, { throughNorms });
     if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept)))) return left(groups, kept);
@@ -34,7 +34,7 @@ function left(groups: readonly Group[], kept: Kept): Survivors {
     for (const { value, axis, unitOf } of group.slices) {
       const axes = survivors.get(value.name) ?? new Map<number, readonly number[]>();
       survivors.set(value.name, axes);
-      // Of several groups along one axis, as behind a concatenation, each says what is left of its own.
+      // After a concatenation, each of several groups along an axis knows its own indices.
       const before = axes.get(axis) ?? Array.from(unitOf.keys());
       axes.set(
         axis,
@@ -45,7 +45,7 @@ function left(groups: readonly Group[], kept: Kept): Survivors {
   return survivors;
 }
 
-/** Whether of each unit of a layer all channels are left, or none. */
+/** Returns whether units of a layer are kept or removed as a whole. */
 function isWhole(group: Group, layer: Layer, kept: Kept): boolean {
   const { left: units, gone } = unitsOf(group, layer, kept);
   const staying = new Set(units);

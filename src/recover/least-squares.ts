@@ -1,11 +1,10 @@
 /**
- * Least squares on what comes into a layer: weights that make of the changed model's own inputs what the original's layer answered,
+ * Refits weights so that a layer on the changed model's inputs P reproduces the original layer's outputs Y,
  *
  *     W = argmin ‖P W - Y‖² + λ ‖W - W_before‖²
  *
- * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), with the sums over rows in float64. Layers are taken in order, so each sees
- * what those before it became. Zeros are taken for pruned and stay. λ is the one of a few that is best on samples left out of the sums, and
- * a layer that none makes better there stays.
+ * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64, layer by layer. Zeros count as pruned and stay. λ
+ * is chosen on held-out samples, where a layer must improve.
  */
 
 import { biased } from "../analysis/biased.ts";
@@ -42,7 +41,7 @@ export const solveLayers: Stage = {
     const inference = infer(model);
     const all = layers(model, inference);
     const fitting = samplesThatFit(scope.match.layers.flatMap(({ place }) => all[place] ?? []));
-    // Four batches at least, so that there is one for validation.
+    // At least four batches, so that one is left for validation.
     const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
     const walks: Walks = {
       own: await walk(model, scope, batch),
@@ -70,7 +69,7 @@ export const solveLayers: Stage = {
 interface Walks {
   readonly own: Calibration;
   readonly original: Calibration;
-  /** Of the changed model, and its norms. Other weights change nothing of either. */
+  /** Of the changed model, which new weights do not affect. */
   readonly inference: Inference;
   readonly norms: readonly Norm[];
 }
@@ -110,19 +109,19 @@ async function solveLayer(
   return true;
 }
 
-/** A layer as y = P w, with P as `calibrate/features.ts` has it. */
+/** A layer as y = P w, with P from `calibrate/features.ts`. */
 interface LinearLayer {
   readonly seen: LayerFeatures;
-  /** Of each group. */
+  /** Per group. */
   readonly features: number;
   readonly outputs: number;
-  /** Whether the bias may change: it is stored as floats, or there is a place for one. Then P has a last column of ones. */
+  /** Whether the bias can change: stored as floats, or absent and possible. P then has a last column of ones. */
   readonly takesBias: boolean;
-  /** For each group its weights, features × outputs, and below them its biases, where the layer takes them. */
+  /** Weights per group, features × outputs, with biases as a last row if they can change. */
   readonly before: readonly Matrix[];
 }
 
-/** Features of a group at most: their products are a matrix of as many rows and columns. */
+/** Maximum features per group: their products form a square matrix of this size. */
 const mostFeatures = 2304;
 
 async function linearLayer(
@@ -163,7 +162,7 @@ async function linearLayer(
   return { seen, features, outputs, takesBias, before };
 }
 
-/** Puts other weights into a layer; those that a mask hides stay. */
+/** Replaces weights of a layer except masked ones. */
 async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
   const before = await weight.tensor?.read();
   if (before === undefined || !isFloat(before.type)) return;
@@ -176,9 +175,9 @@ async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): 
   weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));
 }
 
-/** Shares of a feature's mean square, from next to nothing to nearly what is there. */
+/** Ridges, as shares of the mean square of a feature. */
 const dampings = [1e-9, 1e-6, 1e-4, 1e-2, 1e-1] as const;
-/** Less is not worth another rounding of the weights. */
+/** A smaller relative gain is not worth rounding the weights again. */
 const leastGain = 1e-3;
 
 async function bestWeights(
@@ -195,7 +194,7 @@ async function bestWeights(
     : undefined;
   const power = check.power.reduce((sum, own) => sum + own, 0);
   let [best, least] = [before, (1 - leastGain) * (await residual(check, before, multiply))];
-  // Rows that fit to the last digits of float32 have nothing to gain.
+  // A fit at float32 precision cannot improve.
   if (least <= 1e-12 * power) return before;
   let refused: Miss | undefined;
   for (const damping of dampings) {
@@ -218,15 +217,15 @@ async function bestWeights(
 }
 
 interface FitAndCheck {
-  /** By group. */
+  /** Per group. */
   readonly fit: readonly Sums[];
   readonly check: readonly Sums[];
 }
 
-/** Rows for each feature, and in all at least: more tell little more. */
+/** Rows per feature, and minimum in total: more rows add little. */
 const rowsPerFeature = 16;
 const fewestRows = 4096;
-/** Every fourth batch is left out, to choose λ by. */
+/** Every fourth batch is held out to choose λ. */
 const checkEvery = 4;
 
 async function sumsOf(
@@ -269,7 +268,6 @@ async function sumsOf(
   return sums;
 }
 
-/** With a last column that is 1 in every row. */
 function withOnes({ rows, columns, data }: Matrix): Matrix {
   const wider = matrix(rows, columns + 1);
   for (let row = 0; row < rows; row++) {

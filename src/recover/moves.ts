@@ -1,7 +1,7 @@
-/** What recovery offers to a search: layers refitted to the original's, which needs samples and no labels. */
+/** Candidates that recovery adds to a search: refitted layers, which need samples but no labels. */
 import type { Moves } from "../passes/moves.ts";
 
-/** Runs of a sample for each that layers are fitted on. */
+/** Runs of the model per sample. */
 const fitting = 12;
 
 export const recoverMoves: Moves = ({ samples: { calibrate } }) =>

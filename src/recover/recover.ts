@@ -1,10 +1,9 @@
 /**
- * Recovery: what a technique made worse is brought near its original again, with samples that need no labels.
+ * Recovery refits a compressed model to its original without labels, in stages from cheap to expensive:
  *
  *     batch-norm → bias → least-squares → blocks → end-to-end
  *
- * Stages run cheapest first, as far as asked for or as long as there is time. Each is held against the original on
- * samples that it was not fitted on: what does not bring the answers nearer is undone.
+ * A stage that does not improve the outputs on held-out samples is undone.
  */
 
 import * as v from "valibot";
@@ -77,11 +76,9 @@ const recoverOptions = v.pipe(
 type Options = v.InferOutput<typeof recoverOptions>;
 
 /**
- * Brings a model that was pruned, rounded or factorized near its original again, in place. `changes` has a line for each stage that helped,
- * with the signal to noise (and where there are classes the agreement) of the answers before and after, on samples that nothing was fitted
- * on; stages that did not help, and layers that could not be compared, are misses. Weights that were rounded but are stored as floats leave
- * their grid in least squares and in training: `until: "bias"` keeps them.
- *
+ * Refits a pruned, quantized or factorized model to its original, in place. `changes` lists each stage that helped, with the
+ * signal-to-noise ratio (and agreement for classes) on held-out samples before and after; other stages and layers without a
+ * counterpart are misses. Least squares and training move fake-quantized weights off their grid: `until: "bias"` avoids that.
  * @throws PithError E_DATA if the data does not fit, there are fewer than four samples, or the original answers in other outputs, E_STOPPED on the signal.
  * @example
  * const original = net.clone();
@@ -179,11 +176,11 @@ async function recoverModel(model: Model, options: Options, context: Context): P
 interface SampleSplit {
   readonly fit: IndexedDataset;
   readonly check: IndexedDataset;
-  /** All but `check`: end-to-end trains on them. */
+  /** All but `check`, for end-to-end training. */
   readonly all: Dataset;
 }
 
-/** The stages that would run: nothing is fitted, so that nobody knows which of them help. */
+/** Returns the planned stages; without fitting, it is unknown which ones help. */
 function planned(last: (typeof stageNames)[number], { fit, check, all }: SampleSplit, { log }: Context): Outcome {
   const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
   log({ id: "plan", text });
@@ -197,7 +194,7 @@ function planned(last: (typeof stageNames)[number], { fit, check, all }: SampleS
 
 type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
 
-/** Fewer samples say little of what layers get. */
+/** Fewer samples are too few to fit layers. */
 const fewFitted = 64;
 
 async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<StageResult> {
@@ -209,7 +206,6 @@ async function withStorage(stage: Stage, model: Model, scope: StageInputs): Prom
   }
 }
 
-/** Tries a stage, and undoes what did not help. */
 async function attempt(
   model: Model,
   stage: Stage,
@@ -233,12 +229,12 @@ async function attempt(
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
 }
 
-/** Validation samples at most: their answers are all that is needed of them. */
+/** Maximum number of validation samples. */
 const mostChecked = 512;
-/** What is read of a stream. */
+/** Maximum number of samples read from a stream. */
 const mostOfStream = 4096;
 
-/** Splits samples: some to fit on, others for validation, all but the latter to train on. Where the model carries states, each part keeps its order. */
+/** Splits samples for fitting, validation and training. With states, each split keeps the order. */
 async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
   const opened = await trainPart(data);
   const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);

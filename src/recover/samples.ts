@@ -1,8 +1,6 @@
 /**
- * What a part is trained with: what it reads in the changed model, and what it should answer, which is what the original answers there, of its
- * channels those that are left. Kept by `data/store.ts`, in memory or on disk.
- *
- * Where samples are of several sizes (texts), they stay in the batches that they came in, since these are filled up to one size each.
+ * Training samples of a part: its inputs in the changed model, and the original's outputs for the remaining channels. Samples of
+ * different sizes (texts) stay in their padded batches.
  */
 import type { Calibration } from "../calibrate/calibration.ts";
 import { together } from "../calibrate/together.ts";
@@ -16,18 +14,18 @@ import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Survivors } from "./kept-channels.ts";
 
-/** The column with what the original answers. */
+/** The column with the original's outputs. */
 export const wanted = "recover.wanted";
 
 export interface Samples {
   readonly fit: Dataset;
   readonly check: Dataset;
-  /** Samples in a batch; 1 where batches have sizes of their own. */
+  /** Samples per batch; 1 if batches have different sizes. */
   readonly batch: number;
   readonly batches: number;
 }
 
-/** Every fourth sample, or batch, is left out of training. */
+/** Every fourth sample or batch is held out. */
 const checkEvery = 4;
 const isCheck = (at: number): boolean => at % checkEvery === checkEvery - 1;
 
@@ -39,7 +37,7 @@ export interface Source {
   readonly survivors: Survivors;
 }
 
-/** Fills a store with the samples of a part; a Miss if they cannot be told from each other. */
+/** Stores the samples of a part; returns a Miss if values do not count samples. */
 export async function samplesOf(
   store: BatchStore,
   { own, inputs, theirs, target, survivors }: Source,
@@ -78,7 +76,7 @@ function left(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undef
   return result;
 }
 
-/** Batches as they were stored, in an order drawn from the seed. */
+/** Yields stored batches in an order drawn from the seed. */
 function inBatches(store: BatchStore, places: readonly number[]): Dataset {
   return {
     name: store.name,

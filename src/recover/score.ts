@@ -1,4 +1,4 @@
-/** How near a model comes to its original on samples that nothing is fitted on: what decides whether a stage helped. */
+/** Scores a model by its similarity to the original on held-out samples. */
 
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
@@ -8,15 +8,15 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 
 export interface Score {
-  /** Of the answers, in decibels: what decides. */
+  /** Signal-to-noise ratio of the outputs in decibels; it decides. */
   readonly signalToNoise: number;
-  /** The share of samples with the same answer, where there are classes to agree on. */
+  /** Share of samples with the same predicted class, for classifiers. */
   readonly agreement: number | undefined;
 }
 
 export type Scorer = (model: Model) => Promise<Score>;
 
-/** @throws PithError E_DATA if the original does not fit the data, or has no classes, when something is scored that answers otherwise. */
+/** @throws PithError E_DATA if the original does not fit the data, or if the outputs of a scored model differ. */
 export async function scorer(
   original: Model,
   data: Dataset,
@@ -26,7 +26,7 @@ export async function scorer(
   const figures = (model: Model, metrics: readonly Metric[]) =>
     evaluateAll(engine, model, data, metrics, { original, signal });
   const metrics = [signalToNoise({ output }), agreement({ output })];
-  // Of one number a sample there are no classes to agree on.
+  // Models with one output value per sample have no classes.
   const known = await figures(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;
     throw error;
@@ -38,16 +38,15 @@ export async function scorer(
   };
 }
 
-/** Decibels that count as better: less may be the rounding of weights. */
+/** Minimum improvement in decibels; less can be rounding of the weights. */
 const leastGain = 0.01;
 
-/** Whether a model came nearer. What was no number before is better as one. */
+/** Returns whether a model improved; any number is better than NaN. */
 export function isNearer(before: Score, after: Score): boolean {
   if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
   return after.signalToNoise > before.signalToNoise + leastGain;
 }
 
-/** "signal to noise 3.1 → 12.4 dB, agreement 61.0 → 88.3 %" */
 export function scoreText(before: Score, after: Score): string {
   const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
   if (before.agreement === undefined || after.agreement === undefined) return noise;

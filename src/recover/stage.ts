@@ -1,4 +1,4 @@
-/** What the stages of a recovery share: where they look, and what they hand back. */
+/** Types and helpers that the recovery stages share. */
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import type { Match } from "../calibrate/match.ts";
 import type { Storage } from "../data/store.ts";
@@ -8,9 +8,9 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 
 export interface StageResult {
-  /** How many layers, norms, blocks or tensors changed; where none did, the model is as it was. */
+  /** Number of changed layers, norms, blocks or tensors; 0 if the model is unchanged. */
   readonly changed: number;
-  /** The same in words: "12 layers". */
+  /** The number with its noun: "12 layers". */
   readonly what: string;
   readonly misses: readonly Miss[];
 }
@@ -20,26 +20,26 @@ export interface Scope {
   readonly original: Model;
   readonly data: IndexedDataset;
   readonly context: Context;
-  /** Where values between layers are kept while a stage runs. */
+  /** Storage for values between layers. */
   readonly storage: Storage;
-  /** Whether the time that was given is over: a stage ends with what it has. */
+  /** Whether the time limit is reached; a stage then ends with its progress. */
   overdue(): boolean;
 }
 
-/** Changes the model in place, as it goes. */
+/** A stage changes the model in place. */
 export interface Stage {
   readonly name: string;
   run(model: Model, scope: Scope): Promise<StageResult>;
 }
 
-/** Samples of a training step. */
+/** Default batch size of training. */
 export const usualBatch = 64;
 
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
   return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
-/** Gives a model the tensors that a copy or a part of it has learnt; how many. */
+/** Copies tensors that a copy or a part of a model has learned; returns their number. */
 export function adopt({ graph }: Model, learnt: Model): number {
   let count = 0;
   for (const { name, tensor } of learnt.graph.values()) {
@@ -51,9 +51,9 @@ export function adopt({ graph }: Model, learnt: Model): number {
   return count;
 }
 
-/** Why something cannot be trained. @throws whatever else it was that failed. */
+/** Returns why something cannot be trained. @throws any other error. */
 export function untrainable(error: unknown, at: string): Miss {
-  // Of another type are weights that are stored as integers.
+  // E_TYPE_MISMATCH: weights are stored as integers.
   const reasons = ["E_NOT_DIFFERENTIABLE", "E_TYPE_MISMATCH", "E_UNSUPPORTED", "E_DIVERGED"];
   if (error instanceof PithError && reasons.includes(error.code)) return new Miss(error.message, at);
   throw error;

@@ -1,4 +1,4 @@
-/** What inputs of a model always are, beside the samples that the others are fed. */
+/** Model inputs with constant contents. */
 import { type Dataset, gatherRows, mapBatches } from "../data/index.ts";
 import { samplesIn } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
@@ -7,10 +7,10 @@ import { contentOf } from "../passes/set-inputs.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 
-/** Inputs and what they are set to: a number for all elements, or each of them. */
+/** Values of inputs: a number for all elements, or a list. */
 export type Settings = Readonly<Record<string, number | number[]>>;
 
-/** What inputs are set to, as tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input that is not of one size. */
+/** Converts settings to tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input without a fixed size. */
 export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
   return new Map(
     Object.entries(set).map(([name, given]) => {
@@ -21,7 +21,7 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
   );
 }
 
-/** Each sample with these as well, the same for all. */
+/** Adds the constants to each sample. */
 export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
   if (fixed.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {

@@ -1,4 +1,4 @@
-/** Metrics by their names, and which of them a model's answer asks for. */
+/** Metrics by name, and the selection for a model. */
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
@@ -29,7 +29,6 @@ import { isShare } from "../evaluate/saturation.ts";
 import type { Model } from "../graph/model.ts";
 import { elementCount } from "../tensor/dims.ts";
 
-/** Each metric by the name that options call it. */
 export const namedMetrics = {
   accuracy,
   "top-5": (options: MetricOptions) => topK(5, options),
@@ -52,13 +51,13 @@ export type MetricName = keyof typeof namedMetrics;
 
 export interface Judging {
   readonly labelled: boolean;
-  /** Whether there is an original to compare the model with. */
+  /** Whether there is an original to compare with. */
   readonly held?: boolean;
 }
 
 /**
- * What a model is tested on: the figure asked for, where the data can tell it. Without labels the model is held against its original by
- * what its answer is: boxes, vectors, or scores of classes.
+ * Returns the requested metric if the data supports it. Without labels, the model is compared with its original by its output
+ * kind: boxes, vectors, or class scores.
  */
 export function judgedBy(
   model: Model,
@@ -67,22 +66,22 @@ export function judgedBy(
   { labelled, held = true }: Judging,
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
-  // An embedding has no classes to be right about.
+  // Embeddings have no classes.
   if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
     return cosine(readingOf(model, output));
-  // The labels of a network that enlarges images are images: there are no classes to be right about.
+  // The labels of a super-resolution model are images.
   if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
     return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
   return heldAgainst(model, output)[0] ?? agreement({ output });
 }
 
-/** Metrics of numbers: a model that is judged by one scores no classes. */
+/** Metrics for numeric outputs: a model with such a metric has no class scores. */
 const ofNumbers: ReadonlySet<MetricName> = new Set(["mean-squared-error", "psnr", "rank-correlation", "r-squared"]);
 
 /**
- * What a model is held against its original by, most telling first.
- * @param asked on how many samples, and the metric that is asked for: of numbers that score classes for all that is known it may say that they do not.
+ * Returns the metrics for a comparison with the original, most informative first.
+ * @param asked number of samples and requested metric: a numeric metric marks ambiguous outputs as numbers.
  */
 export function heldAgainst(
   model: Model,
@@ -97,7 +96,7 @@ export function heldAgainst(
   const isNumbers = metric !== undefined && ofNumbers.has(metric) && assumedScores(model, output) !== undefined;
   switch (isNumbers ? "number" : found) {
     case "boxes":
-      // Where each model finds boxes of its own number there are no pairs of numbers.
+      // Models with different numbers of boxes have no pairs of values.
       return [
         boxOverlap(),
         ...(dataDependentSizes(model)("boxes")
@@ -121,14 +120,14 @@ export function heldAgainst(
 }
 
 /**
- * Which output counts, and what it is: probabilities where the graph says so, even if their sum is not 1 any more after they were rounded.
- * Elsewhere the numbers tell.
+ * Returns the main output and whether it is probabilities by the graph, even if quantization changed their sum; otherwise the
+ * values decide.
  */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
   const value = mainOutput(model.graph.outputs, output);
   if (value === undefined) return { output };
-  // One number of a sigmoid is the probability of the second class.
+  // A single sigmoid output is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
   const areShares = isBinary || distributionOf(value, inference) === "probabilities";
   const sizes = value.type?.dims?.slice(1);

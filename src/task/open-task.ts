@@ -1,4 +1,4 @@
-/** Data opened for a model: parts that share no sample, prepared as the model needs it, and the metric that tells what its answers are worth. */
+/** Opens data for a model: disjoint splits, prepared as the model needs it, and the metric. */
 
 import { assumedScores, outputKind } from "../analysis/output-kind.ts";
 import {
@@ -35,48 +35,48 @@ import { type Preparation, prepare, readingOf } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 
 export interface TaskOptions {
-  /** Path of the samples: see `openDataset` for what may lie there. Where another model's answers are learnt, "random" draws inputs. */
+  /** Path of the samples, see `openDataset`. "random" generates inputs, for learning another model's outputs. */
   readonly data: string;
   /**
-   * The part to test on. Left out: the test part; of a table or an array without parts all samples that are not for training or calibration; and those
-   * that the model was not trained on, if an earlier command has recorded it. "all": those, too.
+   * The split to test on. Default: the test split, or without splits all samples that are not used for training or calibration,
+   * now or (if recorded) by earlier commands. "all" includes those.
    */
   readonly part?: PartsOptions["part"];
   /**
-   * How samples are prepared: a preset of `presets`, or text as `parsePreprocessingSpec` has it ("imagenet", "length=128"). Left out: as the model
-   * says, else as the files beside it say, else guessed.
+   * Preprocessing: a preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded in the model,
+   * as the files beside it specify, or guessed.
    */
   readonly preprocess?: string | Preprocessing | undefined;
-  /** Inputs that the data does not give, and what they are set to: `{ sr: 16000 }`. */
+  /** Constant values of inputs that the data does not provide: `{ sr: 16000 }`. */
   readonly set?: Settings;
   /** Outputs that are fed as inputs at the next step, "stateN=state" (guessed from types, shapes and names). */
   readonly states?: readonly string[];
-  /** Samples to calibrate with (0), taken from those to train on. */
+  /** Number of calibration samples (0), taken from the training samples. */
   readonly calibrate?: number;
-  /** Of data in one part, samples to learn another model's answers on (0), without labels; Infinity: four fifths of it. */
+  /** Training samples without labels if the data has one split (0); Infinity: four fifths. */
   readonly trainAlone?: number;
-  /** Least number of test samples where one part is divided into training and test samples (0), but at most half of it. A search needs 200: it ranks combinations on half of them. */
+  /** Minimum number of test samples if one split is divided (0), but at most half of it. A search needs 200. */
   readonly leastTested?: number;
-  /** Samples of each part, at most (all). */
+  /** Maximum number of samples of each split (all). */
   readonly samples?: number | undefined;
-  /** Samples in a run while a preprocessing is guessed. */
+  /** Batch size while preprocessing is guessed. */
   readonly batch?: number | undefined;
-  /** "accuracy"; without labels, for a metric that needs them, the comparison with the original in its place. */
+  /** "accuracy"; without labels, a metric that needs them is replaced by a comparison with the original. */
   readonly metric?: MetricName | Metric;
-  /** The output that is the answer: else "logits", or the first of floats, or the first. */
+  /** The main output: default "logits", the first float output, or the first. */
   readonly output?: string | undefined;
-  /** What the model was made from or learns from: where nothing is stated, data is prepared as this one says or scores best. */
+  /** The model's original or teacher: its preprocessing is the default. */
   readonly reference?: Model | undefined;
-  /** Another model that is going to be fed with the same samples: the two may not say different things of them. */
+  /** Another model that gets the same samples: their recorded preprocessing must agree. */
   readonly alike?: Model | undefined;
   /**
-   * Is the model going to be trained, it may know nothing yet, and of a table or an array without parts four fifths are to train on; if by labels,
-   * there must be a part to train on.
+   * Whether the model will be trained: a table or array without splits then gives four fifths for training, and the model can be
+   * untrained. "labels" requires training samples.
    */
   readonly learns?: "labels" | "answers" | undefined;
-  /** The caller fails without labels (no): then the preprocessing of images is not guessed, which takes long. */
+  /** The caller fails without labels (false), so preprocessing is not guessed without them. */
   readonly needsLabels?: boolean | undefined;
-  /** Called before a preprocessing is guessed: the progress that follows is of that. */
+  /** Called before preprocessing is guessed: the following progress belongs to that. */
   readonly onGuess?: () => void;
 }
 
@@ -87,7 +87,7 @@ const noSidecars: Sidecars = {
   architecture: undefined,
 };
 
-/** Of each the first that any of the models has: a result often lies in another folder than its original. */
+/** Returns the first sidecar of each kind: a result is often in another folder than its original. */
 async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
   let found = noSidecars;
   for (const { place } of models) {
@@ -104,30 +104,27 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 }
 
 export interface OpenedTask extends Task, Preparation {
-  /** The metric takes the answer for scores of classes, and nothing says that it is. */
+  /** Whether the metric assumes class scores without evidence. */
   readonly assumesScores: boolean;
-  /** The parts as they lie there: all samples, before they are made ready. */
+  /** The splits before preparation. */
   readonly stored: Parts;
-  /** The test samples, before they are made ready. */
+  /** The test samples before preparation. */
   readonly seen: Dataset;
-  /** What is recorded in the model's metadata: how its data is prepared, and that it is trained on some of it. */
+  /** Metadata to record in the model: preprocessing, and which samples it is trained on. */
   readonly record: ReadonlyMap<string, string>;
-  /** All samples at another path, or of several parts the test part, read as those of the task are, and not made `ready`. */
+  /** Opens another path (all samples or the test split) like the task's data, without `ready`. */
   openOther(path: string): Promise<Dataset>;
 }
 
 /**
- * Opens data for a model. Training, calibration and test samples are disjoint. How they are prepared is found in this order:
- * what is stated, what an earlier command or program has recorded in the model, the files beside the model (preprocessor_config.json, tokenizer.json,
- * config.json), and for images with labels the preprocessing with which the model scores best. It is said in `preprocessing`, and recorded in the
- * model. Doubts go to `log` as warnings: images on which the model scores no better than chance, for instance.
- *
- * @throws PithError E_DATA and E_FILE as `openDataset` does; E_DATA where the preparation cannot be found, the model and its reference say
- * different things of it, or there is nothing to train on; E_OPTION and E_NAME for options that do not fit the model.
- * @example
- * const task = await openTask(model, { data: "photos/", calibrate: 200 });
- * console.log(task.preprocessing); // guessed "imagenet". Set it with `preprocess: "imagenet"`.
- * const { estimate } = await evaluate(createEngine(), model, task.test, task.metric);
+ * Opens data for a model in disjoint splits. Preprocessing is taken from `preprocess`, the metadata of the model, the files
+ * beside it (preprocessor_config.json, tokenizer.json, config.json), or for labeled images the guess with the best score. It is
+ * returned in `preprocessing`, and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
+ * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference
+ * disagree, or training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
+ * @example const task = await openTask(model, { data: "photos/", calibrate: 200 }); console.log(task.preprocessing); // guessed
+ * "imagenet". Set it with `preprocess: "imagenet"`. const { estimate } = await evaluate(createEngine(), model, task.test,
+ * task.metric);
  */
 export async function openTask(
   model: Model,
@@ -196,7 +193,7 @@ export async function openTask(
     },
     context,
   );
-  // A guess that is no better than chance is kept only where the model learns to see data so.
+  // A guess at chance level is recorded only if the model is trained with it.
   const kept =
     preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
   const prepared = statedText({ images: kept.images, length: kept.length, frames: kept.frames });
@@ -245,7 +242,7 @@ export async function openTask(
   };
 }
 
-/** The parts of the data; what the model was trained on is no test, unless it is asked for. */
+/** Excludes samples that the model was trained on, unless a split is requested. */
 async function partsFor(model: Model, path: string, options: PartsOptions, context: Context): Promise<Parts> {
   const parts = await openParts(path, options);
   const open = options.part === undefined && options.trains !== true;
@@ -257,7 +254,6 @@ async function partsFor(model: Model, path: string, options: PartsOptions, conte
   return chosen;
 }
 
-/** "reviews.tsv has no parts: of its 872 samples, drawn at random, 174 are for calibration, 698 for the test" */
 function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
   if (whole === undefined) return undefined;
   const uses = Object.entries({ training: trains ? train : undefined, calibration: calibrate, "the test": test });
@@ -273,7 +269,6 @@ function unlabelled(data: Dataset | undefined): Dataset | undefined {
   return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
 }
 
-/** Four fifths to train on, one to test. */
 async function randomParts(model: Model, most: number | undefined, context: Context): Promise<Parts> {
   const all = await randomData(model, context);
   const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
@@ -284,14 +279,14 @@ async function randomParts(model: Model, most: number | undefined, context: Cont
   return { train, calibrate: undefined, test, testable: rest.count, divided: false };
 }
 
-/** Stores in a model which outputs it is fed with at the next step, where that was said. @throws PithError E_NAME */
+/** @throws PithError E_NAME for an unknown input or output */
 export function storeStates(model: Model, states: readonly string[] = []): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
 /**
- * How data is to be prepared: what was said, else what the models say that say something: both are fed with the same.
- * @throws PithError E_DATA where they say different things.
+ * Returns the stated preprocessing, else the one that the models record.
+ * @throws PithError E_DATA if they disagree.
  */
 export function statedFor(
   preprocess: TaskOptions["preprocess"],

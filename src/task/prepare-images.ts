@@ -1,4 +1,4 @@
-/** Images made ready for a model: as stated, or as the model scores best with. */
+/** Prepares images for a model: as stated, or by the best-scoring preprocessing. */
 
 import { infer } from "../analysis/infer.ts";
 import { mainOutput, outputKind } from "../analysis/output-kind.ts";
@@ -35,7 +35,7 @@ interface Images {
 
 const rounded = (value: number): number => Number(value.toPrecision(3));
 
-/** Images with less are nearly constant: the least of those that networks are trained with is 1, from 0 to 1. */
+/** Contrast below which images are nearly constant; that of common preprocessing is at least 1. */
 const leastContrast = 0.05;
 
 export async function prepareImages(
@@ -60,7 +60,7 @@ export async function prepareImages(
     const text = `With preprocessing "${declared.name}", pixels reach from 0 to ${rounded(255 * declared.scale)} before mean (${declared.mean}) is subtracted: mean and std apply to pixels multiplied by scale (default 1/255). Is mean meant for pixels of another scale?`;
     context.log({ id: "preprocessing", text, level: "warning" });
   }
-  // What is done to images without being asked for is said.
+  // Preprocessing that was not requested is reported.
   const source = recorded ? ", recorded in the model" : "";
   const grown = enlargement(model.graph);
   if (grown !== undefined) {
@@ -118,7 +118,6 @@ export async function prepareImages(
   return done(chosen, declared === undefined ? guessText(chosen.name, indistinct) : full(chosen), !trusted);
 }
 
-/** `guessed "imagenet"; "cifar10" fits about as well. Set …` */
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
@@ -127,10 +126,10 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   return `guessed "${name}"${doubt}. ${set}`;
 }
 
-/** Labels that are looked at: of folders called by years all are wrong. */
+/** Number of labels to check: in folders named by years all are invalid. */
 const fewLabels = 64;
 
-/** @throws PithError E_DATA where folders called by numbers are no classes of the model, as those of years are not. */
+/** @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
 async function requireClassFolders(model: Model, dataset: Dataset): Promise<void> {
   const { image, label } = await firstBatch(draw(dataset, fewLabels, 0), fewLabels);
   const output = mainOutput(model.graph.outputs);
@@ -148,7 +147,6 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   );
 }
 
-/** `With preprocessing "imagenet" the model is less sure of its answers (56.7 % on average) than with "symmetric" (74.9 %): …` */
 function surerText(name: string, { preprocessing, tried, confidence, samples }: Surer): string {
   const [less, more] = [percent(tried), percent(confidence)];
   const [given = name] = name.split(" ");
@@ -160,22 +158,18 @@ function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
   return Math.max(first, second) > alikeRange * Math.min(first, second);
 }
 
-/** `The ranges of activations are measured with "unit", and "raw" fits about as well: …` */
 function rangeText({ name }: Preprocessing, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${others}): fed with inputs of a wider range, the result loses accuracy. Set the one that the model is fed with: \`preprocess\`.`;
 }
 
-/** `5 samples do not distinguish preprocessing "unit" from "raw", and the metrics depend on it: set it with …` */
 function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const samples = count === 1 ? "1 sample does" : `${count} samples do`;
   return `${samples} not distinguish preprocessing "${name}" from ${others}, and the metrics depend on it: set it with \`preprocess\`.`;
 }
 
-/**
- * `chance` is the share of the commonest class, `tried` how many samples that was seen on, and `learns` whether the model is going to be trained.
- */
+/** `chance` is the share of the most frequent class, `tried` the number of samples, `learns` whether the model will be trained. */
 export function chanceQuestion(
   preprocessing: string | undefined,
   reached: number,

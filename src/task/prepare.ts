@@ -1,4 +1,4 @@
-/** Data made ready for a model: prepared as stated, as the files beside the model say, or as the model scores best. */
+/** Prepares data for a model: as stated, as the files beside the model specify, or by the best score. */
 
 import { isBeyondClasses, outputKind } from "../analysis/output-kind.ts";
 import {
@@ -33,13 +33,13 @@ import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 
 export interface Preparation {
-  /** How the data is prepared, in words: "imagenet", or that it was guessed and what to set where the guess is wrong; undefined where it is fed as it is. */
+  /** Description of the preprocessing, with a hint if it is guessed; undefined without any. */
   readonly preprocessing: string | undefined;
   /** The preprocessing alone: "imagenet". */
   readonly preset: string | undefined;
-  /** What makes figures doubtful, as sentences. */
+  /** Doubts about the results, as sentences. */
   readonly warnings: readonly string[];
-  /** One of them is that the model scores no better than chance. */
+  /** Whether one warning is that the model scores at chance level. */
   readonly atChance: boolean;
   /** Whether the samples have labels for the metric. */
   readonly labelled: boolean;
@@ -47,27 +47,27 @@ export interface Preparation {
 }
 
 export interface PreparedTask extends Preparation {
-  /** The column of a table that texts are read from, where its name does not say that it is the text. */
+  /** The text column of a table, if its name does not say that it is text. */
   readonly texts?: string | undefined;
   readonly record: Partial<PreprocessingSpec>;
 }
 
 export interface PreparationContext {
   readonly stated: PreprocessingSpec;
-  /** Found in the model, not stated by the caller. */
+  /** Recorded in the model, not stated by the caller. */
   readonly recorded: boolean;
   readonly beside: Sidecars;
   readonly set: Settings;
   readonly batch: number | undefined;
-  /** The model that a guess is made on: the original of one that was damaged knows more about the data. */
+  /** The model for guessing: the original knows the data better than a damaged model. */
   readonly by: Model;
-  /** The model is going to be trained: it may know nothing yet. */
+  /** The model will be trained, so it can be untrained now. */
   readonly learns: boolean;
-  /** Ranges of activations, or what else depends on the scale of inputs, are going to be measured. */
+  /** Whether ranges, or other statistics that depend on the input scale, will be measured. */
   readonly calibrates: boolean;
-  /** Without labels nothing is going to be computed: then nothing is guessed. */
+  /** Without labels the caller fails, so nothing is guessed. */
   readonly needsLabels: boolean;
-  /** Called before the guess, which takes its time. */
+  /** Called before the guess, which can take long. */
   onGuess(): void;
 }
 
@@ -101,7 +101,6 @@ export async function prepare(
   return { ...prepared, preprocessing: preprocessing === undefined ? said : `${preprocessing}; ${said}` };
 }
 
-/** `"y" is fed to the input of that name, and is not a label`: of columns that would be labels, were they not inputs. */
 function inputsText({ graph }: Model, batch: Batch): string | undefined {
   const names = inputsLikeLabels(graph.feeds).filter((name) => batch[name] !== undefined);
   if (names.length === 0) return undefined;
@@ -125,7 +124,7 @@ async function prepareFor(
   if (kind !== "images" && stated.images !== undefined && !known.recorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
   }
-  // The class of an image is no truth for a detector.
+  // The class of an image is not ground truth for a detector.
   const labelled =
     first.label !== undefined &&
     model.graph.feeds.every(({ name }) => name !== "label") &&
@@ -184,10 +183,9 @@ async function prepareFor(
   }
 }
 
-/** Samples in which the least and the greatest number are looked for, and how many times wider or narrower a range is that was not prepared as the model needs it. */
+/** Samples for the range check, and the factor by which the range of unprepared data differs. */
 const [rangeSamples, farRange] = [64, 4];
 
-/** `The numbers of a.npz (0 … 255) are fed as they are, where preprocessing "cifar10" gives −2.43 … 2.75: …` */
 async function otherRange(
   { graph }: Model,
   dataset: Dataset,
@@ -203,7 +201,7 @@ async function otherRange(
   for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
   const wanted = rangeOf(how);
   const wider = (high - low) / (wanted.high - wanted.low);
-  // Numbers that are all equal have no range.
+  // Equal values have no range.
   if (!(wider > farRange || (wider > 0 && wider < 1 / farRange))) return;
   const figures = (least: number, most: number): string =>
     [least, most].map((one) => minus(String(Number(one.toPrecision(3))))).join(" … ");
@@ -214,7 +212,7 @@ type Kind = "images" | "tokens" | "sound" | "ready";
 
 function kindOf(model: Model, batch: Batch, owner: string): Kind {
   const { feeds } = model.graph;
-  // Columns under the names of the inputs, in their types, are ready as they are.
+  // Columns with the names and types of the inputs are ready.
   const isReady = feeds.every(({ name, type }) => {
     const column = batch[name];
     return column !== undefined && column.type !== "string" && (column.type !== "uint8" || type?.type === "uint8");
@@ -240,9 +238,9 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   });
 }
 
-/** So many cells tell numbers from texts. */
+/** Number of cells that distinguish numbers from text. */
 const cellsSeen = 64;
-/** A text with more words than this that the tokenizer does not know is not what the model was made for. */
+/** With a larger share of unknown tokens, the model was not made for the text. */
 const mostUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {
@@ -255,7 +253,6 @@ function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | unde
   return `tokenizer.json${most === undefined ? "" : `, at most ${most} tokens`}`;
 }
 
-/** "; state from stateN": what is carried from step to step. */
 function statesStated(model: Model, given: readonly string[]): string {
   const states = findStates(model, given);
   return states.length === 0 ? "" : `; carried: ${statesText(states)}`;

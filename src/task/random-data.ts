@@ -1,4 +1,4 @@
-/** Random inputs as a data set, for what learns the answers of another model and has no samples at all. */
+/** Random inputs as a data set, for learning another model's outputs without samples. */
 import { indexed } from "../data/indexed.ts";
 import { joinBatches } from "../data/rows.ts";
 import type { IndexedDataset } from "../data/types.ts";
@@ -8,16 +8,16 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { random } from "../tensor/random.ts";
 
-/** What stands for random inputs where a path of samples may. */
+/** Selects random inputs instead of a path. */
 export const randomName = "random";
 
 const count = 10_000;
-/** Where no file says them: longer sequences first, since each place of one is a sample, too. */
+/** Default sequence lengths, longer ones first, because each position is a sample. */
 const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
 
 /**
- * 10,000 samples drawn by the seed, in sizes that the model runs on.
- * @throws PithError E_UNSUPPORTED for a model that takes texts or several samples at once, and what the runtime says where no size runs.
+ * Returns 10,000 random samples in sizes that the model runs on, by the seed.
+ * @throws PithError E_UNSUPPORTED for a model of texts or with a fixed batch above one, and the runtime's error if no size runs.
  */
 export async function randomData(
   model: Model,

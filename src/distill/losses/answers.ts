@@ -89,8 +89,8 @@ export const ofAnswers: readonly Imitation[] = [
     },
   }),
   /**
-   * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. It goes to 0 with β, as β KL(p ‖ q), and with
-   * 1 - β; at 0 and 1 the paper takes the limit of JSD_β / β and of JSD_β / (1 - β), so the loss jumps there.
+   * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. At 0 and 1 the paper takes the
+   * limits of JSD_β / β and JSD_β / (1 - β), so the loss is discontinuous there.
    */
   imitation({
     name: "gkd",

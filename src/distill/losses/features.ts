@@ -70,7 +70,6 @@ function angles(emit: Emit, rows: Value): Value {
   return emit.MatMul([ways, emit.Transpose([ways], { perm: [0, 2, 1] })]);
 }
 
-/** Relational distillation: Huber's loss of relations between samples, δ = 1. */
 const relational = (name: string, meaning: string, weight: number, relations: Relations): Imitation =>
   imitation({
     name,

@@ -1,4 +1,4 @@
-/** What the formulas of losses over student and teacher share: pairs of values, and functions of them. */
+/** Pairs of student and teacher values, and the functions that their losses share. */
 import type { MatchedPair } from "../../analysis/match.ts";
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -33,9 +33,9 @@ export interface Writing {
   readonly emit: Emit;
   /** 1 for tokens that count, 0 for padding: [rows] for `answers`, else [batch, tokens]; undefined without tokens. */
   readonly mask: Value | undefined;
-  /** One-hot labels [rows, classes]; zeros where a row has none. */
+  /** Returns one-hot labels [rows, classes]; zeros for rows without a label. */
   targets(rows: number, classes: number): Value;
-  /** A parameter of the loss, drawn uniformly from `start` ± `reach`. */
+  /** Adds a parameter of the loss, drawn uniformly from `start` ± `reach`. */
   parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
 }
 
@@ -53,21 +53,21 @@ export function mismatch({ student, teacher }: Pair, wrong: string, hint?: strin
   return new PithError("E_SHAPE_MISMATCH", `${both} ${wrong}.`, hint === undefined ? {} : { hint });
 }
 
-/** The shape of both. @throws PithError E_SHAPE_MISMATCH if they differ. */
+/** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
 export function requireSame(pair: Pair, hint?: string): readonly number[] {
   const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
   if (own.length === other.length && own.every((dim, axis) => dim === other[axis])) return own;
   throw mismatch(pair, "have different shapes", hint);
 }
 
-/** The pair. @throws PithError E_SHAPE_MISMATCH for a batch of one sample, where the loss would be constant. */
+/** @throws PithError E_SHAPE_MISMATCH for a batch of one sample, where the loss would be constant. */
 export function several(pair: Pair): Pair {
   const [count = 1] = sizeOf(pair.student);
   if (count > 1) return pair;
   throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Use a batch of 2 or more.");
 }
 
-/** @throws PithError E_SHAPE_MISMATCH unless both have this many axes. */
+/** @throws PithError E_SHAPE_MISMATCH unless both have one of these ranks. */
 export function requireRank(pair: Pair, ranks: readonly number[], what: string): void {
   const both = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
   if (both.every((rank) => ranks.includes(rank))) return;
@@ -92,7 +92,7 @@ export function mean(emit: Emit, entries: Value, mask?: Value, times = 1): Value
   return emit.Div([sum, emit.Mul([emit.Max([count, 1]), times])]);
 }
 
-/** The mean of all entries of features; padding of tokens is left out. */
+/** Returns the mean of all entries without padding tokens. */
 export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
   if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
   return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
@@ -154,7 +154,7 @@ export function constantLike(emit: Emit, value: Value, dims: readonly number[], 
   return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });
 }
 
-/** A learned projection of the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
+/** Projects the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
 export function projected(writing: Writing, { student, teacher }: Pair, bias = true): Value {
   const { emit } = writing;
   const maps = isMap(student);

@@ -1,6 +1,6 @@
 /**
- * Losses over student and teacher: their declaration, and how the values that they compare are found. A new loss is a declaration in the list of a file
- * beside this one, and a row with formula and paper in docs/distillation.md.
+ * Declares losses over student and teacher, and finds the values that they compare. A new loss is a declaration in a file beside
+ * this one, and a row with formula and paper in docs/distillation.md.
  */
 import * as v from "valibot";
 import type { Attention, Heads } from "../../analysis/attention.ts";
@@ -38,7 +38,6 @@ import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf
 export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
   readonly teachers: readonly Model[];
   readonly match: Matching;
-  /** The column with the labels. */
   readonly label: string;
 }
 
@@ -54,7 +53,6 @@ const valuesOfReading: Readonly<Record<Reading, readonly string[]>> = {
   relations: ["queries", "keys", "values"],
 };
 
-/** A loss over these teachers. */
 export type Imitation = DeclaredLoss<[LossInputs]>;
 
 const values = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
@@ -82,7 +80,6 @@ export function imitation<const Entries extends v.ObjectEntries>(definition: Def
   });
 }
 
-/** The mean over all pairs that are compared. */
 function imitate(
   name: string,
   reads: Reading,
@@ -182,7 +179,6 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
 export const sameClassesHint =
   "Use a teacher of the same classes, or name the outputs to compare: hinton(student=…, teacher=…).";
 
-/** The teacher's output of the same name, or its main one. */
 const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
 
 function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
@@ -282,7 +278,6 @@ function attentionPairs(
 const unmatched = ({ reason }: Miss): PithError =>
   new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
-/** A value of the network alone. */
 function requireValue(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
   const found = valueNamed(of.network(), name, whose);
   if (found instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${found.reason}.`);

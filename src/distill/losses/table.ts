@@ -1,4 +1,3 @@
-/** The losses over student and teacher that a text can name. */
 import { ofAnswers } from "./answers.ts";
 import { ofFeatures } from "./features.ts";
 import type { Imitation } from "./read.ts";

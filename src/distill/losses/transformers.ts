@@ -24,7 +24,7 @@ import { type Imitation, imitation } from "./read.ts";
 
 const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [batch, tokens, width]");
 
-/** Heads, queries and keys of both. @throws PithError E_SHAPE_MISMATCH where they differ. */
+/** Returns heads, queries and keys. @throws PithError E_SHAPE_MISMATCH if they differ. */
 function requireScores(pair: Pair): readonly number[] {
   requireRank(pair, [4], "scores [batch, heads, queries, keys]");
   return requireSame(pair, "Heads are compared one by one: for different numbers of heads use minilm-v2.");
@@ -74,7 +74,6 @@ function relation(emit: Emit, x: Value, heads: number): Value {
   return emit.Div([products, Math.sqrt(width / heads)]);
 }
 
-/** The width over all heads. */
 function widthOf(x: Value): number {
   const dims = sizeOf(x);
   return dims.length === 4 ? (dims[1] ?? 1) * (dims[3] ?? 1) : (dims.at(-1) ?? 1);
