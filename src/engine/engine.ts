@@ -1,36 +1,36 @@
-/** Running graphs: one small interface over ONNX Runtime. */
+/** Runs graphs: a small interface over ONNX Runtime. */
 import type { Model } from "../graph/model.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 
 export interface LoadOptions {
-  /** Let the runtime rewrite the graph: right for inference (default), wrong for training steps, whose recomputed nodes it would merge. */
+  /** Lets the runtime optimize the graph (default: true). Training steps disable it, because it would merge recomputed nodes. */
   readonly optimize?: boolean;
   /** Threads inside an operator; 0 lets the runtime choose. In WebAssembly the first session decides for all. */
   readonly threads?: number | undefined;
-  /** Runs will mostly give buffers, which the native runtime then fills without copying every output once more. */
+  /** Runs will usually pass output buffers, which the native runtime fills without another copy. */
   readonly inPlace?: boolean;
-  /** For few runs: weights are read where they lie in their file, which takes next to no memory and twice the time, and not packed first (native). */
+  /** For few runs: weights are mapped from their file and not packed (native). Takes almost no memory and twice the time. */
   readonly lean?: boolean;
   /**
-   * Other sessions run in turn with this one: its threads end with each run, and do not spin for milliseconds in wait for the next, on processors that
-   * the others need (native).
+   * Other sessions alternate with this one: its threads end with each run instead of spinning for milliseconds on processors that others need
+   * (native).
    */
   readonly amongOthers?: boolean;
-  /** Whether threads spin in wait for work (true). Without it they sleep: a fourth less of the processor, where much of a run has one thread (native). */
+  /**
+   * Whether threads spin while waiting for work (default: true). Sleeping saves a quarter of the processor time if much of a run has one thread
+   * (native).
+   */
   readonly spinning?: boolean;
 }
 
 export interface Session {
-  /**
-   * Runs the graph. `fetch` names the wanted outputs (all that are tensors if absent), or gives buffers that are filled in place.
-   * Fed arrays are read in place and not kept.
-   */
+  /** Runs the graph. `fetch` names the wanted outputs (default: all tensors), or gives buffers to fill. Fed arrays are read in place and not kept. */
   run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;
   release(): Promise<void>;
 }
 
-/** Where the runtime has buffers of its own: its outputs, or the buffers that were given, filled with them. */
+/** Returns the outputs, copied into the given buffers if the runtime has its own. */
 export function delivered(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
   if (fetch === undefined || isNames(fetch)) return outputs;
   for (const [name, output] of Object.entries(outputs)) {
@@ -41,7 +41,7 @@ export function delivered(outputs: Batch, fetch: readonly string[] | Batch | und
   return fetch;
 }
 
-/** The outputs that are wanted; all where nothing is said. */
+/** Returns the wanted output names; undefined for all. */
 export function wantedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
   return fetch === undefined || isNames(fetch) ? fetch : Object.keys(fetch);
 }

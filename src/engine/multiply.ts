@@ -1,20 +1,19 @@
-/** Large matrix products for the mathematics: float64 on the runtime, 4 to 30 times faster than loops in JavaScript. */
+/** Large float64 matrix products on the runtime, 4 to 30 times faster than JavaScript. */
 import { emitInto } from "../graph/emit.ts";
 import { Model } from "../graph/model.ts";
 import { type Matrix, type Multiply, multiply as multiplyHere } from "../math/matrix.ts";
 import { symbol } from "../tensor/dims.ts";
 import type { Engine, Session } from "./engine.ts";
 
-/** Below this many multiplications the trip to the runtime costs more than the product (about 0.1 ms). */
+/** The minimum number of multiplications for which the runtime's overhead (about 0.1 ms) pays off. */
 const worthTheTrip = 100_000;
 
 export interface EngineMultiply {
-  /** a · b in float64. */
   readonly multiply: Multiply;
   release(): Promise<void>;
 }
 
-/** Matrix products by the engine. The first large one loads a session, which lives until `release`. */
+/** Multiplies with the engine. The first large product loads a session, which lives until `release`. */
 export function engineMultiply(engine: Engine): EngineMultiply {
   let session: Promise<Session> | undefined;
   const multiply: Multiply = async (a, b) => {

@@ -1,10 +1,7 @@
 /**
- * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request.
- *
- * The module is loaded when the first graph is: opening, inspecting and pruning need no runtime. A graph goes over as bytes,
- * large weights as places in the files where they lie (`weights.ts`). Training steps run with graph optimization off (the optimizer merges
- * recomputed nodes and bakes in constants, and gains nothing there) and always without memory patterns, which cost half again as much
- * memory.
+ * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. It is loaded with the first graph.
+ * Training steps disable graph optimization, which merges recomputed nodes and folds constants without gain. Memory patterns are always off: they
+ * take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { messageOf, PithError } from "../errors.ts";
@@ -19,15 +16,12 @@ import { unknownOperator } from "./unknown-operator.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {
-  /**
-   * What runs the graphs; unless said, the native runtime where it is installed, else the one in WebAssembly. `"webgpu"` exists in
-   * browsers only.
-   */
+  /** The runtime; default: native if installed, otherwise WebAssembly. `"webgpu"` exists only in browsers. */
   readonly runtime?: RuntimeName;
 }
 
 /**
- * The engine over the installed ONNX Runtime.
+ * Creates an engine on the installed ONNX Runtime.
  * @throws PithError E_ENGINE_MISSING when the first graph is loaded and no runtime is installed.
  * @example
  * const session = await createEngine().load(model);
@@ -82,7 +76,7 @@ async function create(
   }
 }
 
-/** What the runtime has entries for (onnxruntime_session_options_config_keys.h). */
+/** Session configuration entries (onnxruntime_session_options_config_keys.h). */
 function configuration(folder: string | undefined, options: LoadOptions): Readonly<Record<string, string>> {
   return {
     ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
@@ -96,7 +90,7 @@ function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
   return {
     graphOptimizationLevel: options.optimize === false ? "disabled" : "all",
     enableMemPattern: false,
-    // Errors come back as exceptions; the runtime's own lines on the terminal would say them twice.
+    // Errors are thrown as exceptions; the runtime's log lines would repeat them.
     logSeverityLevel: 4,
     ...(options.threads === undefined || options.threads === 0 ? {} : { intraOpNumThreads: options.threads }),
   };
@@ -112,7 +106,7 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
   const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
   const otherThanTensors = session.outputNames.filter((name) => !tensorNames.includes(name));
   const list = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
-  // A classifier's list of maps stands beside its labels; alone it leaves nothing to answer with.
+  // A classifier's sequence of maps accompanies its labels; alone there is nothing to fetch.
   const fetched = tensorNames.length === 0 ? undefined : tensorNames;
   let last: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
   let released: Promise<void> | undefined;
@@ -120,7 +114,7 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
     async run(feeds, fetch) {
       const tensors: Record<string, RuntimeTensor> = {};
       for (const [name, dense] of Object.entries(feeds)) {
-        // A buffer that is fed again and again (weights) is wrapped once.
+        // A repeatedly fed buffer (weights) is wrapped once.
         tensors[name] = last?.feeds[name] === dense ? (last.tensors[name] as RuntimeTensor) : toRuntime(name, dense);
       }
       last = { feeds, tensors };
@@ -138,7 +132,7 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
         return delivered(Object.fromEntries(answers), fetch);
       } catch (cause) {
         if (cause instanceof PithError) throw cause;
-        // The runtime is through, the buffers are full, and it stopped before it would have copied them (`withListFirst`).
+        // The run has filled the buffers, and stopped before copying them (`withListFirst`).
         if (native && list !== undefined && fetch !== undefined && !isNames(fetch) && isNoTensor(cause)) return fetch;
         if (isNoTensor(cause)) throw notTensors(otherThanTensors, cause);
         throw failure("ONNX Runtime failed", cause);
@@ -151,7 +145,7 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
   };
 }
 
-/** What the runtime says of an output that it has computed and cannot hand over. */
+/** Returns whether the runtime cannot return an output that it computed. */
 function isNoTensor(cause: unknown): boolean {
   return /non.?tensor/i.test(messageOf(cause));
 }

@@ -1,13 +1,13 @@
 /**
- * What ONNX Runtime says when it refuses, as a sentence: without the place in its own source, the signature of the function that says it and
- * the condition that failed there. The text as it was stays the cause of the error.
+ * Reduces ONNX Runtime's error messages to a sentence, without source locations, function signatures and conditions. The error's cause keeps the
+ * text.
  */
 import { clause } from "../errors.ts";
 
 /** Longer texts end with the last sentence that fits. */
 const longest = 300;
 
-/** What is around the words, from outside to inside. Function signatures may hold one level of brackets. */
+/** The text around the message, from outside to inside. Function signatures can have one level of nested parentheses. */
 const around: readonly (readonly [RegExp, string])[] = [
   [/^Non-zero status code returned while running (\S+) node\. Name:'' Status Message: /, "$1: "],
   [/^Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: /, '$1 "$2": '],
@@ -16,14 +16,14 @@ const around: readonly (readonly [RegExp, string])[] = [
   [/\bNode \(\) Op \(([^)]*)\) /, "$1: "],
   [/\bNode \(([^)]*)\) Op \(([^)]*)\) /, '$2 "$1": '],
   [/\[\w+Error\] /g, ""],
-  // /…/reshape_helper.h:91 onnxruntime::ReshapeHelper::ReshapeHelper(const TensorShape&, bool) size == wanted was false. What follows is meant.
+  // /…/reshape_helper.h:91 onnxruntime::ReshapeHelper::ReshapeHelper(const TensorShape&, bool) size == wanted was false. <message>
   [
     /\S+\.(?:h|hpp|cc|cpp):\d+ (?:[\w:~<>*&,\s]*?\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|\w+) (?:.{1,200}? was false\. (?=\S))?/g,
     "",
   ],
 ];
 
-/** "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
+/** Returns "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
 export function plainMessage(message: string): string {
   let text = message.replace(/\s+/g, " ").trim();
   for (const [what, instead] of around) text = text.replace(what, instead);

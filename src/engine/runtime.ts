@@ -1,16 +1,11 @@
-/**
- * Finding ONNX Runtime.
- *
- * In Node that is onnxruntime-node; where it is missing, or its native part does not load on this machine, onnxruntime-web runs the same
- * graphs in WebAssembly, two to five times as slowly. In a browser it is always onnxruntime-web.
- */
+/** Finds ONNX Runtime. If onnxruntime-node is missing or does not load, onnxruntime-web runs graphs in WebAssembly, two to five times slower. */
 import { disableTelemetry, threadCount } from "#platform";
 import { PithError } from "../errors.ts";
 
-/** onnxruntime-node and onnxruntime-web share their types, but for what neither needs here. */
+/** onnxruntime-node and onnxruntime-web share the types used here. */
 export type Runtime = typeof import("onnxruntime-node");
 
-/** `native`: onnxruntime-node on the CPU; `wasm` and `webgpu`: onnxruntime-web, the latter in browsers only. */
+/** `native`: onnxruntime-node on the CPU; `wasm` and `webgpu`: onnxruntime-web, the latter only in browsers. */
 export type RuntimeName = "native" | "wasm" | "webgpu";
 
 export interface FoundRuntime {
@@ -19,7 +14,7 @@ export interface FoundRuntime {
 }
 
 /**
- * The runtime asked for; without a wish the native one, else the one in WebAssembly.
+ * Returns the requested runtime; default: native, otherwise WebAssembly.
  * @throws PithError E_ENGINE_MISSING if it is not installed.
  */
 export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
@@ -46,7 +41,7 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
 }
 
 /**
- * Which runtime an engine would use.
+ * Returns the runtime that an engine would use.
  * @throws PithError E_ENGINE_MISSING as `findRuntime` does.
  */
 export async function runtimeName(wanted?: RuntimeName): Promise<RuntimeName> {
@@ -71,8 +66,7 @@ function missing(wanted: RuntimeName | undefined, cause: unknown): PithError {
 }
 
 /**
- * Says how many threads WebAssembly uses. They are started with the first session and stay: later wishes come too late.
- * A browser grants more than one only to pages that are isolated from other origins.
+ * Sets the number of WebAssembly threads, which start with the first session and cannot change later. Browsers allow several only for isolated pages.
  */
 export function setWebThreads({ ort }: FoundRuntime, threads: number | undefined): void {
   ort.env.wasm.numThreads ??= threads === undefined || threads === 0 ? threadCount() : threads;

@@ -1,10 +1,7 @@
 /**
- * What must not reach the runtime.
- *
- * Types that cannot cross between JavaScript and the runtime are fine inside a graph; as an output they abort the process, and no
- * exception is thrown (4-bit integers), or are refused under a number. So they are refused here, by name: before the graph is handed over
- * where the file declares the type, else as soon as the runtime has told it. So are functions that expand to more nodes than memory holds: the
- * runtime would not come back. Values that are larger than the machine's memory would end this process, or others.
+ * Rejects models that the runtime cannot handle. Outputs of types that cannot be passed to JavaScript abort the process (4-bit integers) or are
+ * rejected
+ * by number. Functions can expand to more nodes than fit memory, and values can exceed the machine's memory.
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { machineMemory } from "#platform";
@@ -37,7 +34,7 @@ export function requireCarried(name: string, type: string | undefined): void {
   if (type !== undefined && insideOnly.has(type)) throw notCarried(`"${name}"`, type);
 }
 
-/** The runtime's `Unsupported data type: 16`, in words. Undefined if that is not what it says. */
+/** Converts the runtime's `Unsupported data type: 16` to an error; undefined for other messages. */
 export function refusedType(message: string): PithError | undefined {
   const code = /^unsupported data type: (\d+)\.?$/i.exec(message.trim())?.[1];
   const type = code === undefined ? undefined : typeOfCode(Number(code));
@@ -66,9 +63,8 @@ function gigabytes(bytes: number): string {
 }
 
 /**
- * @throws PithError E_UNSUPPORTED if an input or output of the model is declared with a type that cannot be carried, a value is larger than the
- * machine's memory, as far as sizes are known, or its functions expand to more nodes than the runtime, which expands them all, would ever be done
- * with.
+ * @throws PithError E_UNSUPPORTED if an input or output has a type that cannot be passed, a value of known size exceeds the machine's memory, or
+ * functions expand to too many nodes.
  */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
@@ -82,18 +78,18 @@ export function screenModel(model: Model): void {
     );
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {
-    // What is stored may stay in its file.
+    // Stored tensors can stay in their file.
     const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;
     if (type !== undefined && dims !== undefined) requireRoom(name, type.type, dims);
   }
 }
 
-/** @throws PithError E_UNSUPPORTED if an output whose type the file did not declare came out as one that cannot be carried. */
+/** @throws PithError E_UNSUPPORTED if an output of undeclared type has one that cannot be passed. */
 export function screenSession(session: InferenceSession): void {
   for (const output of session.outputMetadata) if (output.isTensor) requireCarried(output.name, output.type);
 }
 
-/** The model with the names that the runtime insists on: a copy, if anything had to be named. */
+/** Returns the model with the distinct names that the runtime requires: a copy, if names change. */
 export function withNames(model: Model): Model {
   if (hasDistinctNames(model)) return model;
   const copy = model.clone();

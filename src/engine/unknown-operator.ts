@@ -1,4 +1,4 @@
-/** An operator that the runtime does not have: what it says of it, as data. */
+/** Recognizes the runtime's errors for operators that it lacks. */
 
 export interface UnknownOperator {
   /** "" is ai.onnx. */
@@ -6,7 +6,7 @@ export interface UnknownOperator {
   readonly op: string;
 }
 
-/** The operator for which a runtime without it refused a graph, by what it said; undefined for all other failures. */
+/** Returns the operator that a runtime error says it lacks; undefined for other errors. */
 export function unknownOperator(text: string): UnknownOperator | undefined {
   const [, custom, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
   if (custom !== undefined && name !== undefined) return { domain: custom, op: name };
@@ -15,7 +15,7 @@ export function unknownOperator(text: string): UnknownOperator | undefined {
   return op === undefined || domain === undefined ? undefined : { domain, op };
 }
 
-/** The same of a failure that was caused by what the runtime said. */
+/** Returns the operator that caused an error. */
 export function unknownIn({ cause }: Error): UnknownOperator | undefined {
   return cause instanceof Error ? unknownOperator(cause.message) : undefined;
 }

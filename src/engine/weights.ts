@@ -1,14 +1,10 @@
 /**
- * A model on its way to the runtime, without copies of its weights.
- *
- * The graph goes over as bytes, in memory. Weights that nothing has changed stay in the file they came from: the bytes say where (external
- * data), and the native runtime maps that part of the file into memory. Weights that were changed, computed, or never lay in a file go
- * inline, as long as the whole stays below what protobuf can read (2 GiB); beyond that they are written to a temporary file. So an edited
- * model of 5 GB runs without being written, or read as a whole.
- *
- * The runtime opens files below one folder only, and refuses links. Files in several folders are named from the folder that holds them all.
- *
- * WebAssembly has no files: there every large weight goes over as a buffer of its own, which spares a copy in its 4 GiB of memory.
+ * Passes a model to the runtime without copying its weights.
+ * Unchanged weights stay in their files: the encoded graph refers to them (external data), and the native runtime maps them into memory. Other
+ * weights
+ * are inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The runtime opens files only below one folder, and no links, so
+ * files are named from a common folder.
+ * WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -19,11 +15,11 @@ import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { ByteSource, Tensor } from "../tensor/types.ts";
 
-/** Smaller weights go inline: the runtime's own passes look at them, and each file range costs a call of the system. */
+/** Smaller weights are inline: the runtime's optimizer reads them, and each file range takes a system call. */
 const leastWeight = 2 ** 16;
-/** A model with less than this in large weights is handed over whole: a copy costs a few milliseconds. */
+/** The minimum bytes of large weights; below it a copy takes only milliseconds. */
 const leastModel = 2 ** 25;
-/** What goes inline beside the graph, whose nodes need room too: protobuf reads less than 2 GiB. */
+/** The maximum inline bytes: protobuf reads less than 2 GiB, including nodes. */
 const inlineLimit = 2 ** 31 - 2 ** 26;
 
 export interface Handover {
@@ -32,7 +28,7 @@ export interface Handover {
   readonly folder?: string | undefined;
   /** Files that exist only as buffers. */
   readonly files?: readonly { readonly path: string; readonly data: Uint8Array }[];
-  /** Takes away what was written for it; to be called when the session is gone. */
+  /** Removes temporary files; call it when the session has ended. */
   release(): Promise<void>;
 }
 
@@ -78,7 +74,7 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
   return { bytes, files, release: nothing };
 }
 
-/** The weights worth leaving where they are; none if they are few altogether. */
+/** Returns the weights worth keeping external; none if their total is small. */
 function largeWeights(model: Model): Tensor[] {
   const found = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {
@@ -99,7 +95,7 @@ interface FileRange {
   readonly end: number;
 }
 
-/** Weights that lie as raw bytes in files that are still there, and the others. */
+/** Splits weights into those stored as raw bytes in existing files, and the others. */
 async function whereTheyLie(
   weights: readonly Tensor[],
 ): Promise<{ readonly lying: Map<Tensor, FileRange>; readonly loose: readonly Tensor[] }> {
@@ -114,7 +110,7 @@ async function whereTheyLie(
       paths.set(stored.source, path === undefined ? undefined : await realPath(path));
     }
     const file = stored === undefined ? undefined : paths.get(stored.source);
-    // On Windows, files on another drive have no folder in common with the first.
+    // On Windows, files on different drives have no common folder.
     if (file !== undefined) root ??= rootOf(file);
     if (stored === undefined || file === undefined || rootOf(file) !== root) loose.push(tensor);
     else lying.set(tensor, { file, start: stored.start, end: stored.end });

@@ -1,4 +1,4 @@
-/** The first module of a job's process: takes the order, runs the job, sends the result. */
+/** The first module of a job's process: receives the order, runs the job, sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../errors.ts";
 import { permitModules } from "../platform/node-modules.ts";
@@ -7,14 +7,14 @@ import { toFault } from "../platform/serialized-error.ts";
 import type { Job, JobContext, JobEvent } from "./job.ts";
 import { isOurs, type ToChild, type ToParent } from "./messages.ts";
 
-/** Milliseconds between two messages of progress: a terminal shows no more, and messages are not free. */
+/** Milliseconds between progress messages: a terminal shows no more. */
 const progressInterval = 50;
-/** Milliseconds that a job has to end by itself after the process that started it is gone. */
+/** Milliseconds that a job has to end after its parent process is gone. */
 const orphanGrace = 5000;
 
 const controller = new AbortController();
 
-// Ctrl-C reaches the whole group of processes: the parent decides, and says so.
+// Ctrl-C reaches the whole process group: the parent decides and sends a message.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => controller.abort());
 process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
@@ -26,7 +26,7 @@ process.on("message", (message) => {
 
 async function start({ module, input, temporary, modules }: Extract<ToChild, { pith: "start" }>): Promise<void> {
   if (modules !== undefined) permitModules(modules);
-  // Whatever this process puts into the system's temporary folder goes with the job, even if it crashes.
+  // Files in the system's temporary folder are removed with the job, even after a crash.
   for (const name of ["TMPDIR", "TEMP", "TMP"]) process.env[name] = temporary;
   process.on("disconnect", () => {
     controller.abort();
@@ -34,7 +34,7 @@ async function start({ module, input, temporary, modules }: Extract<ToChild, { p
     setTimeout(() => process.exit(1), orphanGrace).unref();
   });
   try {
-    // A job, or a module of the user that it imports, may load the runtime by itself.
+    // A job or a user module can load the runtime itself.
     await disableTelemetry();
     const { default: job }: { default?: unknown } = await import(module);
     if (!isJob(job))
@@ -77,11 +77,11 @@ function send(message: ToParent): void {
 
 function finish(message: ToParent): void {
   if (!process.connected) process.exit(1);
-  // Open sessions and timers must not keep the process: everything it held goes with it.
+  // Exits despite open sessions and timers.
   try {
     process.send?.(message, () => process.exit(0));
   } catch (error) {
-    // The output holds something that cannot be copied, a function for instance.
+    // The output holds something that cannot be cloned, such as a function.
     const fault: ToParent = { pith: "fault", fault: toFault(error) };
     process.send?.(fault, () => process.exit(0));
   }

@@ -1,4 +1,4 @@
-/** What the two processes of a job say to each other. */
+/** Messages between the two processes of a job. */
 import type { Fault } from "../platform/serialized-error.ts";
 import type { JobEvent } from "./job.ts";
 
@@ -8,19 +8,19 @@ export type ToChild =
       readonly module: string;
       readonly input: unknown;
       readonly temporary: string;
-      /** The only modules of the user that the process may import; undefined: any. */
+      /** The only user modules that the process may import; undefined: any. */
       readonly modules: readonly string[] | undefined;
     }
   | { readonly pith: "stop" };
 
 export type ToParent =
-  /** The module of the job is loaded. */
+  /** The job's module is loaded. */
   | { readonly pith: "begun" }
   | { readonly pith: "event"; readonly event: JobEvent }
   | { readonly pith: "result"; readonly output: unknown }
   | { readonly pith: "fault"; readonly fault: Fault };
 
-/** Loaders and libraries use the channel too: what is not ours is passed over. */
+/** Loaders and libraries use the channel, too: ignores their messages. */
 export function isOurs<M extends ToChild | ToParent>(message: unknown): message is M {
   return typeof message === "object" && message !== null && "pith" in message;
 }

@@ -1,8 +1,4 @@
-/**
- * Starting a job and following it.
- *
- * However the process ends, the caller gets one of three: the result, the error that the job threw, or E_ENGINE that says what killed it.
- */
+/** Starts a job and follows it. However the process ends, the caller gets the result, the job's error, or E_ENGINE with the cause. */
 
 import { type ChildProcess, fork } from "node:child_process";
 import * as nodeModule from "node:module";
@@ -19,42 +15,42 @@ import type { Job, JobEvent } from "./job.ts";
 import { isOurs, type ToChild, type ToParent } from "./messages.ts";
 
 export interface RunOptions {
-  /** What runs, as a message calls it: `quantize model.onnx`. */
+  /** The name in messages: `quantize model.onnx`. */
   readonly name?: string;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JobEvent) => void;
-  /** When the job is asked to stop, it saves what it has done, which may take longer than a moment: it gets `keepingGrace`. */
+  /** A stopped job saves its progress, which takes longer: it gets `keepingGrace`. */
   readonly keeps?: boolean;
-  /** The only modules of the user that the job may import (any). */
+  /** The only user modules that the job may import; default: any. */
   readonly modules?: readonly string[] | undefined;
-  /** Everything else on the machine has a higher priority, above all a measurement of speed. */
+  /** Runs with the lowest priority, so that speed measurements are not disturbed. */
   readonly isBackground?: boolean;
-  /** Milliseconds between being asked to stop and being killed; unless said, what follows from `keeps`. */
+  /** Milliseconds from the stop request to the kill; the default depends on `keeps`. */
   readonly grace?: number;
-  /** Milliseconds that the process may take until the job's module is loaded. */
+  /** The maximum milliseconds until the job's module is loaded. */
   readonly startLimit?: number;
 }
 
-/** Node 22 and newer: the folder of the compile cache, if this process has enabled it. */
+/** Node 22 and newer: the compile cache folder, if this process has enabled it. */
 const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
-/** What is asked to stop ends within a second: a job by itself in this time, or it is killed. */
+/** The default grace in milliseconds: a stopped job ends within a second. */
 const usualGrace = 500;
 /** Long enough for a training step and its checkpoint. */
 const keepingGrace = 10_000;
-/** Milliseconds after which it is said what a stop waits for. */
+/** Milliseconds after which Pith prints what a stop waits for. */
 const unnoticed = 500;
-/** Modules load in a second: what takes so long never will. */
+/** Modules load in a second; after this time they never will. */
 const usualStartLimit = 120_000;
-/** Milliseconds that the output of a process is read after its end: another process that it started may hold it open. */
+/** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;
 /** Lines of output that are kept to explain a crash. */
 const keptLines = 50;
-/** Milliseconds that a line of output waits: what a dying process prints about itself comes within them, and is not passed on. */
+/** Milliseconds that output lines are delayed, so that a dying process's last words are not printed. */
 const lastWordsWait = 200;
 
 /**
- * Runs the default export of `module` in a process of its own.
+ * Runs the default export of `module` in a separate process.
  * @throws what the job threw (a `PithError` keeps code and hint); E_STOPPED after `signal`; E_ENGINE if the process crashed.
  *
  * @example
@@ -72,7 +68,7 @@ export async function runJob<J extends Job>(
   const child = start(module);
   if (options.isBackground === true) yieldToOthers(child);
   const kill = (): void => void child.kill("SIGKILL");
-  // Before its folder is removed.
+  // Runs before the folder is removed.
   process.prependListener("exit", kill);
 
   const lines: string[] = [];
@@ -162,12 +158,12 @@ interface Ending {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** To be called before the process starts threads: on Linux a thread takes the priority of the thread that starts it. */
+/** Must run before the process starts threads: on Linux they inherit the priority. */
 function yieldToOthers({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);
   } catch {
-    // Not allowed, or it has ended: it runs as others do.
+    // Not permitted, or it has ended: it keeps normal priority.
   }
 }
 
@@ -184,11 +180,11 @@ function start(module: URL): ChildProcess {
 }
 
 function send(child: ChildProcess, message: ToChild): void {
-  // A process that died in this moment reports itself by its exit.
+  // A process that dies at this moment is reported by its exit.
   if (child.connected) child.send(message, () => {});
 }
 
-/** Ends with the stream, also where that is destroyed. */
+/** Ends with the stream, even if that is destroyed. */
 function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
   return new Promise((resolve) => {
     if (stream === null) return resolve();
@@ -198,7 +194,7 @@ function eachLine(stream: Readable | null, onLine: (text: string) => void): Prom
   });
 }
 
-/** The sentence for a process that ended without an answer. A shell's exit code 128 + n stands for signal n. */
+/** Returns the error for a process that ended without an answer. A shell's exit code 128 + n means signal n. */
 function crash(name: string, ending: Ending, lines: readonly string[]): PithError {
   const text = lines.join("\n");
   const how = ending.signal ?? signalOfCode.get(ending.code ?? 0) ?? `exit code ${ending.code}`;
@@ -223,7 +219,7 @@ function crash(name: string, ending: Ending, lines: readonly string[]): PithErro
   });
 }
 
-/** A line of the stack that Node or the system's library prints when a process aborts. */
+/** Returns whether a line is part of a native stack trace. */
 function isStackLine(line: string): boolean {
   return /^\s*(\d+: 0x|#\d+ |at )|Native stack trace|JavaScript stack trace|core dumped/.test(line);
 }

@@ -1,4 +1,4 @@
-/** The same names as `node.ts`, in a browser: what needs a disk refuses, and says what to do instead. */
+/** The exports of `node.ts` in a browser. Functions that need a disk throw with an alternative. */
 import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
 import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
@@ -13,14 +13,14 @@ export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
 /**
- * A Blob or File, or a URL (relative ones are resolved against the page): read in ranges where the server offers them.
+ * Opens a Blob or File, or a URL (relative to the page): read in ranges if the server supports them.
  * @throws PithError E_FILE if it cannot be fetched.
  */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   return place instanceof Blob ? blobSource(place) : urlSource(absolute(String(place)));
 }
 
-/** A file that another one refers to, which must lie in the same folder or below it. */
+/** Opens a file that another file refers to, in the same folder or below. */
 export function openBeside(owner: string, location: string): Promise<ByteSource> {
   return urlBeside(absolute(owner), location);
 }
@@ -74,7 +74,6 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
 export const makeFolder = (path: string): Promise<void> =>
   refuse(`The folder "${path}" cannot be made in a browser.`, inMemory);
 
-// No folder is there to grow.
 export const touchFile = async (_path: string): Promise<void> => {};
 export const trimFolder = async (
   _folder: string,
@@ -96,7 +95,6 @@ export function scratchFile(): Promise<ScratchFile> {
   );
 }
 
-/** No folder is read here. */
 export const leavesFolder = async (_folder: string, _name: string): Promise<boolean> => false;
 
 export const realPath = async (path: string): Promise<string> => absolute(path);
@@ -104,7 +102,7 @@ export const realPath = async (path: string): Promise<string> => absolute(path);
 export const renameFile = (_from: string, to: string): Promise<void> =>
   refuse(`"${to}" cannot be written in a browser.`, inMemory);
 
-/** Browsers hash what is there as a whole. */
+/** Web Crypto hashes only complete data. */
 export function sha256(): Digest {
   const parts: Uint8Array[] = [];
   return {
@@ -118,7 +116,7 @@ export const removeFile = (path: string): Promise<void> =>
 
 export const imageExtensions = async (): Promise<readonly string[]> => [".jpg", ".jpeg", ".png", ".webp"];
 
-/** The pixels of a JPEG, PNG or WebP file, by the browser's own decoder: RGB, upright, transparency dropped. @throws PithError E_DATA */
+/** Decodes a JPEG, PNG or WebP file with the browser's decoder to upright RGB without transparency. @throws PithError E_DATA */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format } = imageHeader(bytes, name);
   try {
@@ -168,30 +166,30 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 
 export function packageVersion(): undefined {}
 
-/** One, where the page is not isolated from other origins: a browser shares memory between threads of no other. */
+/** One, unless the page is cross-origin isolated: only then do threads share memory. */
 export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }
 
-/** A page is not told. */
+/** Browsers do not report it. */
 export const processorTime = (): number | undefined => undefined;
 
-/** None: where the modules of a page lie, and under what names, is known to its bundler alone. */
+/** None: only the bundler knows the addresses of a page's modules. */
 export const startThread = (_module: URL): Thread | undefined => undefined;
 
-/** Browsers do not say; what a tab may take is mostly some gigabytes. */
+/** Browsers do not report it; a tab can usually use some gigabytes. */
 export const availableMemory = (): number => 4 * 2 ** 30;
 
-/** Bytes that a WebAssembly memory can have: what runs models here has no more. */
+/** The maximum bytes of a WebAssembly memory, which the runtime uses. */
 export const machineMemory = (): number => 2 ** 32;
 
-/** The runtime in WebAssembly has none. */
+/** The WebAssembly runtime has no telemetry. */
 export const disableTelemetry = async (): Promise<void> => {};
 
 export const brotliSize = (_chunks: Chunks, _quality: number): Promise<number> =>
   refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 
-/** Unpacks as much of a gzip file as is asked for, piece by piece; fails with what the browser says of damaged bytes. */
+/** Unpacks a gzip file lazily, in pieces; fails with the browser's error for damaged bytes. */
 export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const pieces = packed[Symbol.asyncIterator]();
   const source = new ReadableStream<BufferSource>({

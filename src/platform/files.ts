@@ -1,23 +1,23 @@
-/** Files as the platforms share them. */
+/** File types that the platforms share. */
 import type { StoredBytes } from "../tensor/types.ts";
 
-/** Bytes in order. A chunk must not change after it was handed over. */
+/** Bytes in order. A chunk must not change after it was passed. */
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-/** The bytes of a file, in order: in hand, or a range of something to copy. */
+/** The bytes of a file in order: in memory, or a range to copy. */
 export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
-/** A hash of bytes that come one after the other. */
+/** An incremental hash. */
 export interface Digest {
   add(bytes: Uint8Array): void;
   end(): Promise<string>;
 }
 
-/** A file for what does not fit in memory: gone when it is closed, or with the process. */
+/** A temporary file for data that does not fit in memory; it is removed when closed or when the process ends. */
 export interface ScratchFile {
-  /** Writes bytes at the end; answers where they begin. @throws PithError E_FILE where there is no room */
+  /** Appends bytes; returns their start. @throws PithError E_FILE if the disk is full */
   append(bytes: Uint8Array): Promise<number>;
-  /** Fills `bytes` with those from `start` on. @throws PithError E_FILE */
+  /** Fills `bytes` from `start` on. @throws PithError E_FILE */
   fill(bytes: Uint8Array, start: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Images decoded in JavaScript alone: where no native decoder is installed. Slower by a factor of five to ten. */
+/** Decodes images in JavaScript if no native decoder is installed: five to ten times slower. */
 import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
@@ -7,8 +7,8 @@ import { concatenated, viewOf } from "../tensor/dense.ts";
 import { damaged, imageHeader, mostPixels, type Pixels, upright } from "./image.ts";
 
 /**
- * The pixels of a JPEG or PNG file. Chroma is enlarged without smoothing, so single values differ a little from libjpeg's.
- * @throws PithError E_DATA for a file that is no image, or damaged.
+ * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so single values differ slightly from libjpeg's.
+ * @throws PithError E_DATA for a file that is damaged or not an image.
  */
 export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
   const { format, orientation } = imageHeader(bytes, name);
@@ -50,8 +50,8 @@ function fromPng(bytes: Uint8Array): Pixels {
 const kept: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
 
 /**
- * A PNG file without what is beside its pixels: profiles and texts may unpack to any size.
- * @throws Error where there is more to unpack than the pixels of the header take.
+ * Returns a PNG file without metadata: profiles and texts can unpack to any size.
+ * @throws Error if the data unpacks to more than the header's pixels.
  */
 function pixelChunks(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
@@ -76,18 +76,18 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
   return concatenated(parts);
 }
 
-/** Packed bytes that are unpacked before it is asked how many they are: at most 4 MiB come of them. */
+/** The packed bytes to unpack before checking the unpacked size: they yield at most 4 MiB. */
 const atATime = 4096;
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
-/** Bytes of the lines of pixels, each with its filter in front; in seven passes there are at most twice as many. */
+/** The bytes of pixel lines with filter bytes; seven interlace passes at most double their number. */
 function mostPacked(header: DataView, at: number): number {
   const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
   const samples = samplesOfPixel[header.getUint8(at + 9)] ?? 4;
   return 2 * (height + 8) * (2 + Math.ceil((width * samples * depth) / 8));
 }
 
-/** Samples as 0 to 255, or as places in the palette where there is one (those have 8 bits or fewer, and no more than one channel). */
+/** Samples as 0 to 255, or as palette indices (single channel, at most 8 bits). */
 function sampler(
   data: ArrayLike<number>,
   width: number,

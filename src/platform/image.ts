@@ -1,8 +1,6 @@
 /**
- * Images as bytes, and what decoders that know pixels only leave to do.
- *
- * Every image comes out as RGB in 8 bits, upright: grey is three equal channels, 16 bits keep their upper 8, transparency is dropped (the
- * colours below it stay, as `convert("RGB")` of Pillow has it), and the orientation that a camera wrote into the file (EXIF) is carried out.
+ * Images as bytes, and work that pixel decoders leave: every image becomes upright 8-bit RGB. Gray becomes three equal channels, 16 bits keep the
+ * upper 8, transparency is dropped as by Pillow's `convert("RGB")`, and the EXIF orientation is applied.
  */
 
 import { messageOf, PithError } from "../errors.ts";
@@ -15,12 +13,12 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
-/** More than any camera takes; a header that claims more is a mistake or an attack. */
+/** More than any camera produces: a larger header is a mistake or an attack. */
 export const mostPixels = 2 ** 28;
 
 /**
- * The most pixels that a byte stands for: DEFLATE makes 1,032 bytes of one (PNG, 8 pixels a byte at most); JPEG takes a bit for each block of 64 pixels;
- * WebP, whose sides have 14 bits, may take less for any number.
+ * The maximum number of pixels per byte: DEFLATE expands 1,032 times (PNG, 8 pixels per byte at most); JPEG takes a bit per block of 64 pixels;
+ * WebP has no such limit, but sides of 14 bits.
  */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
 
@@ -32,13 +30,13 @@ export interface ImageHeader {
   readonly height: number;
   /** 1 (upright) to 8, see EXIF 2.3, table 4. */
   readonly orientation: number;
-  /** Of a JPEG image 1 for grey, 3 for colour, 4 for inks (cyan, magenta, yellow, black). */
+  /** For JPEG: 1 for gray, 3 for color, 4 for CMYK. */
   readonly components: number;
 }
 
 /**
- * What an image says of itself, looked at before anything is decoded.
- * @throws PithError E_DATA for bytes that are neither JPEG nor PNG nor WebP, or cannot hold as many pixels as they claim.
+ * Reads an image's header before decoding.
+ * @throws PithError E_DATA for bytes that are not JPEG, PNG or WebP, or cannot hold as many pixels as they claim.
  */
 export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   const format = imageFormat(bytes, name);
@@ -85,14 +83,13 @@ function littleEndian(bytes: Uint8Array, at: number, size: number): number {
   return bytes.subarray(at, at + size).reduceRight((sum, byte) => 256 * sum + byte, 0);
 }
 
-/** The header is the first chunk. */
 function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const view = viewOf(bytes);
   const size = (at: number): number => (bytes.length < at + 4 ? 0 : view.getUint32(at));
   return { width: size(16), height: size(20), orientation: 1, components: 3 };
 }
 
-/** One sentence for an image that a decoder refuses. */
+/** Returns the error for an image that a decoder rejects. */
 export function damaged(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const reason = messageOf(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
@@ -113,7 +110,7 @@ function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
     if (marker === 0xe1 && end - at > 18 && view.getUint32(at + 4) === exif) {
       orientation = orientationIn(view, at + 10, end);
     }
-    // Start of frame: SOF0 to SOF15, among which three markers mean something else.
+    // Start of frame: SOF0 to SOF15, except three markers with other meanings.
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
     if (isFrame && at + 10 <= bytes.length)
       [height, width, components] = [view.getUint16(at + 5), view.getUint16(at + 7), view.getUint8(at + 9)];
@@ -127,7 +124,7 @@ function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
 const exif = 0x45786966;
 const orientationTag = 0x0112;
 
-/** From the TIFF header at `start`: byte order, place of the first directory, entries of 12 bytes. */
+/** Reads the TIFF header at `start`: byte order, offset of the first directory, entries of 12 bytes. */
 function orientationIn(view: DataView, start: number, end: number): number {
   const little = view.getUint16(start) === 0x4949;
   const directory = start + view.getUint32(start + 4, little);
@@ -143,13 +140,13 @@ function orientationIn(view: DataView, start: number, end: number): number {
   return 1;
 }
 
-/** The image upright. Orientations 5 to 8 change width and height. */
+/** Applies an orientation. Orientations 5 to 8 swap width and height. */
 export function upright({ width, height, data }: Pixels, orientation: number): Pixels {
   if (orientation === 1) return { width, height, data };
   const turned = orientation > 4;
   const [newWidth, newHeight] = turned ? [height, width] : [width, height];
   const result = new Uint8Array(data.length);
-  // Which edges of the stored image are the right and the lower one of the upright image.
+  // Whether the right and lower edges are mirrored.
   const mirroredX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
   const mirroredY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
   for (let y = 0; y < newHeight; y++) {

@@ -1,6 +1,6 @@
 /**
- * Folders of bounded size, least recently used first. An entry is a file, or a folder of files that belong together. The access time tells when it was used;
- * the modification time stays, because a reader takes an open file for another one when that changes.
+ * Folders of bounded size that evict the least recently used entry: a file or a folder of files. The access time records use; the modification
+ * time stays, because readers treat a change of it as a changed file.
  */
 import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,33 +8,33 @@ import { isLeftBehind, temporaryOf } from "./node-leftovers.ts";
 
 interface Entry {
   readonly name: string;
-  /** The files of a folder that the caller made; undefined for a file. */
+  /** The caller's files in a folder; undefined for a file. */
   readonly files: readonly string[] | undefined;
   readonly bytes: number;
   readonly used: number;
 }
 
-/** Notes that a file is used. Its time of change becomes a whole second, which alone can be set again exactly. */
+/** Marks a file as used. Rounds its modification time to seconds, which alone can be restored exactly. */
 export async function touchFile(path: string): Promise<void> {
   try {
     const { mtimeMs } = await stat(path);
     await utimes(path, Date.now() / 1000, Math.floor(mtimeMs / 1000));
   } catch {
-    // It is gone, or not ours: then it counts as not used.
+    // If the file is missing or foreign, it counts as unused.
   }
 }
 
-/** Adds up the sizes of a folder's entries. @param isOwn as of `trimFolder`. */
+/** Returns the bytes of a folder's entries. @param isOwn as in `trimFolder`. */
 export async function folderBytes(folder: string, isOwn: (path: string) => boolean): Promise<number> {
   return (await entriesOf(folder, isOwn)).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /**
- * Removes temporary files that dead processes have left, what is empty, and then what was used longest ago until no more than so many bytes are left.
- * Call it while nobody reads in the folder. It leaves symbolic links and the files of others.
- * @param isOwn tells by the path below the folder whether the caller made an entry, or a file in an entry that is a folder.
- * @param needed names of entries that stay.
- * @returns the names of those that were removed.
+ * Removes temporary files of dead processes, empty folders, and then the least recently used entries until the size limit holds.
+ * Call it while no one reads the folder. Symbolic links and other files stay.
+ * @param isOwn Tells by relative path whether the caller made an entry, or a file in a folder entry.
+ * @param needed The names of entries that stay.
+ * @returns the names of removed entries.
  */
 export async function trimFolder(
   folder: string,
@@ -61,7 +61,7 @@ export async function trimFolder(
 
 const namesIn = (folder: string): Promise<readonly string[]> => readdir(folder).catch(() => []);
 
-/** The entries of a folder that the caller made. */
+/** Returns the caller's entries of a folder. */
 async function entriesOf(folder: string, isOwn: (path: string) => boolean): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
   for (const name of await namesIn(folder)) {
@@ -90,7 +90,7 @@ async function entryAt(folder: string, name: string, isOwn: (path: string) => bo
   return { name, files, bytes, used };
 }
 
-/** @returns whether the entry was removed; a folder in which others have files stays. */
+/** @returns whether the entry was removed; a folder with other files stays. */
 async function remove(folder: string, { name, files }: Entry): Promise<boolean> {
   const path = join(folder, name);
   try {

@@ -1,8 +1,6 @@
 /**
- * Folders that one process at a time works on.
- *
- * A process that wants a folder puts an empty file into it, whose name says whose it is, and then looks for those of others: the first one has the
- * folder. What killed processes left does not count, and is removed.
+ * Locks folders for one process at a time. A process creates an empty file named after itself, then looks for files of others: the oldest wins.
+ * Files of killed processes are removed.
  */
 import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
@@ -12,9 +10,9 @@ import { failure } from "./node-failure.ts";
 import { besideOf, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 
 /**
- * Takes a folder, which is there, until the result is called, or the process ends.
- * @param shown the folder that a user named.
- * @throws PithError E_FILE where another process has it, or this one already, or nothing can be written into it.
+ * Locks an existing folder until the returned function is called, or the process ends.
+ * @param shown The folder name for messages.
+ * @throws PithError E_FILE if another process or this one has locked it, or it is not writable.
  */
 export async function claimFolder(folder: string, shown = folder): Promise<() => void> {
   const name = join(folder, "run.claim");
@@ -39,7 +37,7 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
   });
 }
 
-/** Of two at the same moment, the one whose name comes first. */
+/** Breaks ties between files of equal age by name. */
 async function isFirst(own: string, name: string): Promise<boolean> {
   const folder = dirname(name);
   const since = async (file: string): Promise<bigint | undefined> =>

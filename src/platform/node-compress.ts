@@ -1,4 +1,4 @@
-/** Compressed bytes: how many remain, without keeping any of them; and what they were. */
+/** Compressed sizes without keeping the bytes, and decompression. */
 import { pipeline, Readable } from "node:stream";
 import { createBrotliCompress, createGunzip, constants as zlib } from "node:zlib";
 import type { Chunks } from "./files.ts";
@@ -22,10 +22,10 @@ export async function brotliSize(chunks: Chunks, quality: number): Promise<numbe
   return size;
 }
 
-/** A piece of what is unpacked: large ones cost fewer steps. */
+/** The bytes per unpacked piece: large ones need fewer steps. */
 const pieceSize = 2 ** 18;
 
-/** Unpacks as much of a gzip file as is asked for, piece by piece; fails with what zlib says of damaged bytes. */
+/** Unpacks a gzip file lazily, in pieces; fails with zlib's error for damaged bytes. */
 export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   // A failure is thrown where the pieces are read.
   return pipeline(Readable.from(packed), createGunzip({ chunkSize: pieceSize }), () => {});

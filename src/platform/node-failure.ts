@@ -1,4 +1,3 @@
-/** What the operating system refuses, as a sentence. */
 import { messageOf, PithError } from "../errors.ts";
 
 const reasons: Readonly<Record<string, string>> = {

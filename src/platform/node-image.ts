@@ -1,14 +1,14 @@
-/** Images in Node: by libjpeg-turbo and libpng, in threads of their own, where sharp is installed; in JavaScript otherwise. */
+/** Decodes images in Node: with sharp (libjpeg-turbo, libpng) in threads if it is installed, otherwise in JavaScript. */
 import { damaged, imageHeader, mostPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
 let loaded: Promise<Sharp | undefined> | undefined;
 
-/** Undefined where it is not installed, or not for this machine. */
+/** Returns undefined if it is not installed or does not support this machine. */
 function loadSharp(): Promise<Sharp | undefined> {
   loaded ??= import("sharp").then(
     (module) => {
-      // A data set shows every image once: what libvips would keep of them is never asked for again.
+      // Data sets read every image once, so libvips's cache is useless.
       module.default.cache(false);
       return module.default;
     },
@@ -17,19 +17,18 @@ function loadSharp(): Promise<Sharp | undefined> {
   return loaded;
 }
 
-/** The extensions of images that can be decoded here. */
 export async function imageExtensions(): Promise<readonly string[]> {
   return [".jpg", ".jpeg", ".png", ...((await loadSharp()) === undefined ? [] : [".webp"])];
 }
 
 /**
- * The pixels of a JPEG, PNG or WebP file: RGB, upright, colour profiles ignored, as Pillow decodes it bit by bit.
- * @throws PithError E_DATA for a file that is no image, or damaged.
+ * Decodes a JPEG, PNG or WebP file to upright RGB without color profiles, bit for bit as Pillow.
+ * @throws PithError E_DATA for a file that is damaged or not an image.
  */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format, components } = imageHeader(bytes, name);
   const sharp = await loadSharp();
-  // libvips turns inks into light by a profile of its own, other tools do not.
+  // libvips converts CMYK with a profile of its own; other tools do not.
   const inks = format === "JPEG" && components === 4;
   if (sharp === undefined || inks) return (await import("./image-plain.ts")).decodePlainly(bytes, name);
   try {

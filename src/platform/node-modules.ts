@@ -1,4 +1,4 @@
-/** Modules of the user. */
+/** Imports modules of the user. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -6,14 +6,14 @@ import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
 
 let permitted: ReadonlySet<string> | undefined;
 
-/** Restricts this process: from now on `importModule` refuses all modules but these. */
+/** Restricts this process: `importModule` then rejects all other modules. */
 export function permitModules(paths: readonly string[]): void {
   permitted = new Set(paths.map((path) => resolve(path)));
 }
 
 /**
  * Imports a user's ES module by its path.
- * @throws PithError E_FILE if there is no such module, the given code if it cannot be imported, E_OPTION if this process must not run it.
+ * @throws PithError E_FILE if the module does not exist, the given code if it cannot be imported, E_OPTION if this process must not run it.
  */
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const place = resolve(path);

@@ -1,6 +1,6 @@
 /**
- * Files for what does not fit in memory: written once, read back by this process alone, and gone with it. Their name is taken away as soon as
- * they are open, so whatever ends the process, kill -9 too, leaves nothing behind; the system gives the room back when they are closed.
+ * Scratch files for data that does not fit in memory. They are unlinked right after opening, so nothing remains after the process ends, even after
+ * kill -9.
  */
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
@@ -12,11 +12,11 @@ import type { ScratchFile } from "./files.ts";
 import { failure } from "./node-failure.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
-/** One call of the system moves at most this much: Linux stops a little below 2 GiB. */
+/** The maximum bytes of one system call: Linux stops slightly below 2 GiB. */
 const mostAtOnce = 2 ** 30;
 
 /**
- * A file without a name, on a disk: in TMPDIR, else where the system has temporary files.
+ * Opens an unnamed file on a disk: in TMPDIR, otherwise in the system's temporary folder.
  * @throws PithError E_FILE if it cannot be made.
  */
 export async function scratchFile(): Promise<ScratchFile> {
@@ -29,7 +29,7 @@ export async function scratchFile(): Promise<ScratchFile> {
     throw noRoom(folder, cause);
   }
   const sweep = (): void => rmSync(path, { force: true });
-  // Where the system keeps names of open files, it goes with the process.
+  // If the system keeps names of open files, the file is removed with the process.
   const isNamed = await rm(path).then(
     () => false,
     () => true,
@@ -39,7 +39,7 @@ export async function scratchFile(): Promise<ScratchFile> {
   return {
     async append(bytes) {
       const start = end;
-      // What is appended next begins behind this, whether or not all of it could be written.
+      // Later data starts after these bytes, even if the write failed.
       end += bytes.byteLength;
       try {
         for (let done = 0; done < bytes.byteLength; ) {
@@ -72,10 +72,10 @@ export async function scratchFile(): Promise<ScratchFile> {
   };
 }
 
-/** Linux' number of file systems that are memory themselves, as /tmp is on many machines. */
+/** Linux's number of file systems in memory, as /tmp often is. */
 const tmpfs = 0x01021994;
 
-/** What the user says; else a folder on a disk, if there is one. */
+/** Returns the user's TMPDIR, otherwise a folder on a disk if there is one. */
 async function scratchFolder(): Promise<string> {
   const usual = tmpdir();
   if (process.env.TMPDIR) return usual;

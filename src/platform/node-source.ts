@@ -1,8 +1,6 @@
 /**
- * Files for reading in ranges.
- *
- * An opened file keeps its handle, so that a model stays readable while its own file is being replaced (`save` onto the path it was
- * opened from): the name then belongs to the new file, the handle to the old one. What is refused is a file that was changed in place.
+ * Files for reading in ranges. An open file keeps its handle, so a model stays readable while `save` replaces its path.
+ * A file that was changed in place is rejected.
  */
 import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
@@ -13,7 +11,7 @@ import type { ByteSource } from "../tensor/types.ts";
 import { failure } from "./node-failure.ts";
 import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, urlBeside, urlSource } from "./sources.ts";
 
-/** One read of the system is at most this long: Linux stops a little below 2 GiB. */
+/** The maximum bytes of one system read: Linux stops slightly below 2 GiB. */
 const readAtMost = 2 ** 30;
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
@@ -58,10 +56,7 @@ export class FileSource implements ByteSource {
     return bytes;
   }
 
-  /**
-   * Fills `bytes` from `start` on, without giving way to anything else. Whoever copies much this way asks once, in the end, whether the
-   * file is still the same.
-   */
+  /** Fills `bytes` from `start` on synchronously. Callers that copy many ranges check once at the end whether the file is unchanged. */
   fill(bytes: Uint8Array, start: number): void {
     checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
@@ -76,7 +71,7 @@ export class FileSource implements ByteSource {
     }
   }
 
-  /** @throws PithError E_SOURCE_CHANGED if what was read may be of another file than what was read before. */
+  /** @throws PithError E_SOURCE_CHANGED if earlier reads may have been from another file. */
   async requireUnchanged(): Promise<void> {
     const now = await identify(this.#handle).catch((cause: unknown) => {
       throw failure(`"${this.name}" cannot be read`, cause);
@@ -85,10 +80,7 @@ export class FileSource implements ByteSource {
   }
 }
 
-/**
- * Ranges of a source, one behind the other. Those of a file are read without giving way to anything else: to hand each to another thread
- * takes twenty times as long as to read some hundred bytes.
- */
+/** Reads ranges of a source in order; of a file synchronously, because a thread switch takes twenty times as long as reading some hundred bytes. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   if (!(source instanceof FileSource)) return readOneByOne(source, ranges);
   const result = new Uint8Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
@@ -102,7 +94,7 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
 }
 
 /**
- * A file for reading in ranges; a Blob or an http(s) or file URL does as well.
+ * Opens a file, Blob, or http(s) or file URL for reading in ranges.
  * @throws PithError E_FILE if it cannot be opened.
  */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
@@ -112,7 +104,7 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   const path = /^file:/i.test(text) ? fileURLToPath(text) : text;
   let handle: FileHandle | undefined;
   try {
-    // Asked before opening: a named pipe would block until somebody writes into it.
+    // Checked before opening: a named pipe would block until someone writes.
     const found = await stat(path);
     if (found.isDirectory()) throw await isFolder(path);
     if (!found.isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
@@ -124,10 +116,10 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   }
 }
 
-/** A folder may well hold what is meant. */
+/** Returns the error for a folder, with the models in it as suggestions. */
 async function isFolder(path: string): Promise<PithError> {
   const names: readonly string[] = await readdir(path).catch(() => []);
-  // Where exporters for transformers.js put models.
+  // The folder in which exporters for transformers.js put models.
   const within: readonly string[] = await readdir(join(path, "onnx")).catch(() => []);
   const models = [...names, ...within.map((name) => join("onnx", name))]
     .filter((name) => name.endsWith(".onnx"))
@@ -143,9 +135,9 @@ async function isFolder(path: string): Promise<PithError> {
 }
 
 /**
- * A file that another one refers to, which must lie in the same folder or below it: a model file is untrusted input and must not
- * make us read anything else. Refused are absolute paths, "..", symbolic links that lead out (but not to where the model itself lies, if
- * that is reached through a link too), and files with several hard links: which of their names is the owner's cannot be told.
+ * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder or below.
+ * Rejects absolute paths, "..", links that lead outside (unless to the folder of the model's own link target), and files with several hard links,
+ * whose owner is unknown.
  * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be opened.
  */
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {
@@ -162,8 +154,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   let real: string;
   try {
     real = await realpath(path);
-    // Caches keep each file elsewhere, under the hash of its contents, and make folders of links to them: model and weights then lie
-    // side by side where the links lead.
+    // Caches store files under the hash of their contents and make folders of links to them, so model and weights are adjacent at the link targets.
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
     if (!folders.some((folder) => isInside(folder, real)))
       throw refuse("a link that leads neither into the model's folder nor to where the model's own file lies");
@@ -175,10 +166,10 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   return openFile(real);
 }
 
-/** Where the cache of a model hub keeps a file: folders of models are links to it (`snapshots/…/config.json` → `../../blobs/…`). */
+/** Files in the cache of a model hub: folders of models link to it (`snapshots/…/config.json` → `../../blobs/…`). */
 const inHubCache = /[/\\](models|datasets|spaces)--[^/\\]+[/\\]blobs[/\\][0-9a-f]{40,64}$/;
 
-/** Whether the file of that name in a folder lies elsewhere, because a link leads out of the folder. Links into the cache of a model hub do not count. */
+/** Returns whether a file's link leads out of the folder, except into the cache of a model hub. */
 export async function leavesFolder(folder: string, name: string): Promise<boolean> {
   const real = await realpath(join(folder, name)).catch(() => undefined);
   return real !== undefined && !isInside(await realpath(folder), real) && !inHubCache.test(real);
@@ -189,7 +180,7 @@ function isInside(folder: string, path: string): boolean {
   return !(inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside));
 }
 
-/** The path of a source that is a file, if that path still leads to this very file. */
+/** Returns the path of a source that is a file, if the path still leads to the same file. */
 export async function pathOf(source: ByteSource): Promise<string | undefined> {
   if (!(source instanceof FileSource)) return undefined;
   let handle: FileHandle | undefined;

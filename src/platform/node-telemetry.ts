@@ -1,20 +1,20 @@
 /**
- * ONNX Runtime's telemetry, off. From 1.29 on its builds for Linux and macOS record each session (graph name, producer, operator sets, hashes of
- * weights, a device id) under the home folder and send the records. It looks at the environment of the process once, with its first session.
+ * Disables ONNX Runtime's telemetry. From 1.29 on its builds for Linux and macOS record sessions (graph name, producer, opsets, hashes of weights,
+ * a device id) in the home folder and send them. It reads the process environment once, in the first session.
  */
 import { isMainThread } from "node:worker_threads";
 import { PithError } from "../errors.ts";
 
 const variable = "ORT_DISABLE_TELEMETRY";
-/** Milliseconds. The main thread answers while it computes JavaScript or waits, but not inside a native call. */
+/** Milliseconds. The main thread answers while it runs JavaScript or waits, but not inside a native call. */
 const patience = 10_000;
 
 /**
- * Switches it off for this process and those that it starts, unless the user has set ORT_DISABLE_TELEMETRY. Call it before the runtime is loaded.
+ * Disables telemetry for this process and its children, unless the user has set ORT_DISABLE_TELEMETRY. Call it before loading the runtime.
  * @throws PithError E_ENGINE in a thread that cannot reach the environment of the process.
  */
 export async function disableTelemetry(): Promise<void> {
-  // A thread's `process.env` is a copy, of which native code knows nothing.
+  // A thread's `process.env` is a copy that native code does not see.
   if (!isMainThread && !(await setInMainThread()) && !process.env[variable])
     throw new PithError("E_ENGINE", "The telemetry of ONNX Runtime cannot be switched off from this thread.", {
       hint: `Start the program with ${variable}=1 in its environment (0 leaves it on).`,

@@ -1,4 +1,4 @@
-/** Folders for what must lie in a file for a while. */
+/** Temporary folders. */
 import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,17 +7,17 @@ import { failure } from "./node-failure.ts";
 import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {
-  /** Absolute, without links in it. */
+  /** Absolute, with links resolved. */
   readonly path: string;
-  /** Removes the folder and what is in it; otherwise it goes when the process ends. */
+  /** Removes the folder; otherwise it is removed when the process ends. */
   remove(): Promise<void>;
 }
 
-/** Processes that are ending may still be writing into it. */
+/** Ending processes can still write into the folder. */
 const patience = { maxRetries: 10, retryDelay: 50 };
 let isSwept = false;
 
-/** Makes an empty folder of its own, where killed processes have left none. @throws PithError E_FILE */
+/** Makes an empty temporary folder; removes those that killed processes left. @throws PithError E_FILE */
 export async function temporaryFolder(): Promise<TemporaryFolder> {
   const within = tmpdir();
   try {
@@ -29,7 +29,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
       try {
         rmSync(path, { recursive: true, force: true, ...patience });
       } catch {
-        // What is left in the system's temporary folder is no reason to fail.
+        // Leftovers in the system's temporary folder are no reason to fail.
       }
     };
     process.on("exit", sweep);
@@ -47,7 +47,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
   }
 }
 
-/** The absolute path of a file without links in it. @throws PithError E_FILE if there is none. */
+/** Returns the absolute path of a file with links resolved. @throws PithError E_FILE if it does not exist. */
 export async function realPath(path: string): Promise<string> {
   try {
     return await realpath(path);

@@ -1,7 +1,4 @@
-/**
- * Threads in Node. A thread shares no memory with others but can be handed some, which costs nothing, and it goes with the process that
- * started it, however that ends: there are no orphans. The loop that a model runs in may be blocked meanwhile.
- */
+/** Worker threads in Node. Memory can be transferred to them for free, and they end with the process. A blocked event loop does not stop them. */
 
 import { Worker } from "node:worker_threads";
 import { moduleOf } from "#root";
@@ -16,8 +13,8 @@ interface ThreadRequest {
 }
 
 /**
- * Starts a thread around the default export of a module (`Answering`). It keeps the process from ending only while it is asked something.
- * Undefined where there can be no threads.
+ * Starts a thread for the default export of a module (`Answering`). It keeps the process alive only while a question is open.
+ * Returns undefined if threads are unavailable.
  */
 export function startThread(module: URL): Thread | undefined {
   const asked = new Map<number, ThreadRequest>();
@@ -34,7 +31,7 @@ export function startThread(module: URL): Thread | undefined {
     for (const { resolve } of asked.values()) resolve(undefined);
     asked.clear();
   };
-  // Why it failed does not matter: the caller does the work, and meets the reason if it is one of the work.
+  // The reason is irrelevant: the caller does the work itself and meets errors of the work.
   worker.on("error", close);
   worker.on("exit", close);
   worker.on("message", (message: FromThread) => {
@@ -69,7 +66,7 @@ export function startThread(module: URL): Thread | undefined {
 function start(module: URL): Worker {
   const entry = moduleOf("platform/thread-entry");
   const options = { name: "pith", workerData: module.href };
-  // What the program was started with is about its own first module.
+  // The program's own flags concern its first module only.
   if (!entry.pathname.endsWith(".ts")) return new Worker(entry, { ...options, execArgv: [] });
   // Node 20 does not let loaders read the first module of a thread.
   const loader = JSON.stringify(loaderOfSources("esm/api/index.mjs"));

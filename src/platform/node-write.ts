@@ -1,9 +1,7 @@
 /**
- * Writing files so that a path holds either what it held before, or the whole new file.
- *
- * Every file is written under a temporary name beside its own, brought to the disk, and then takes its name in one step. Files that belong
- * together take their names one after the other: should one of them fail to, those before it get back what they held. A process that is
- * killed may leave temporary files behind, never half of a file under its own name; the next one to write that file removes them.
+ * Writes files atomically: a path holds either its previous contents or the complete new file. Each file is written under a temporary name, synced,
+ * and renamed. Related files are renamed in order; if one fails, the earlier ones are restored. A killed process can leave only temporary files,
+ * which the next writer of the file removes.
  */
 import { writeSync } from "node:fs";
 import {
@@ -27,44 +25,43 @@ import { failure } from "./node-failure.ts";
 import { besideOf, removeLeftovers } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 
-/** What is written goes through one buffer of this length, which stays in a core's own cache. */
+/** The buffer of all writes, which fits a core's cache. */
 const bufferBytes = 2 ** 18;
 
 /**
- * The system writes so much of it at a time. Linux takes for each write a block of memory of the write's own length where it can; blocks
- * above 32 KiB are rare once memory has been in use for a while, and files of some gigabytes were found to take up to three times as long
- * with longer writes. Shorter ones cost more calls.
+ * The bytes per system write. Linux allocates a memory block of the same length if it can, and blocks above 32 KiB become rare:
+ * longer writes took up to three times as long for files of some gigabytes. Shorter ones need more calls.
  */
 const writeBytes = 2 ** 15;
 
-/** Everything else in the process gets its turn after so many bytes, which take some ten milliseconds. */
+/** The bytes after which other work gets its turn, some ten milliseconds. */
 const turnBytes = 2 ** 23;
 
 interface Staged {
   readonly path: string;
-  /** Where `path` leads: through a link to the file itself, so that the link stays a link; `path` where the link is what is replaced. */
+  /** The target of `path` with links resolved; `path` itself if the link is replaced. */
   readonly target: string;
   readonly temporary: string;
-  /** The rights of the file that is replaced; undefined if there is none. */
+  /** The permissions of the replaced file; undefined if there is none. */
   readonly mode: number | undefined;
-  /** The old file under another name, while it may be needed again. */
+  /** The old file under another name, while it may be restored. */
   backup: string | undefined;
   placed: boolean;
 }
 
 /**
- * Writes a file in one step: into a temporary file beside it, which takes the name once it is complete and on the disk.
- * The parts may be read from the file that is being replaced. On failure the old file is untouched.
+ * Writes a file atomically: into a temporary file that takes the name once it is complete and synced.
+ * The parts can be read from the replaced file. On failure the old file is unchanged.
  * @throws PithError E_FILE if it cannot be written, and whatever the parts throw.
  */
 export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
   return writeFilesAtomically([[path, parts]]);
 }
 
-/** What a path that is a symbolic link stands for: the file that it leads to, or the link, which a file then replaces. */
+/** Whether a symbolic link is followed to its target, or replaced by the file. */
 export type Links = "followed" | "replaced";
 
-/** Writes files that belong together, all or none; they take their names in the order given, none before all are complete. */
+/** Writes related files, all or none; they are renamed in the given order after all are complete. */
 export async function writeFilesAtomically(
   files: readonly (readonly [path: string, parts: Parts])[],
   links: Links = "followed",
@@ -77,7 +74,7 @@ export async function writeFilesAtomically(
       await writeTemporary(file, parts);
     }
     for (const [index, file] of staged.entries()) {
-      // Nothing can fail after the last: what it replaces is not needed again.
+      // Nothing can fail after the last, so it needs no backup.
       await putInPlace(file, index < staged.length - 1).catch(unwritable(file.path));
     }
   } catch (error) {
@@ -89,8 +86,7 @@ export async function writeFilesAtomically(
 }
 
 /**
- * Finds out whether a file could be written, by beginning to, before hours of work that end in it. Nothing is left behind, and a file of that
- * name stays as it is.
+ * Checks whether a file can be written, before hours of work that end in it. Leaves nothing behind and an existing file unchanged.
  * @throws PithError E_FILE as `writeFileAtomically`.
  */
 export async function tryToWrite(path: string): Promise<void> {
@@ -103,9 +99,9 @@ export async function tryToWrite(path: string): Promise<void> {
 }
 
 /**
- * Gives a file the name of another one in its folder, in whose place it comes, while it may be opened by either name: while `between`
- * runs both lead to it, and a stop at any point leaves one of the two.
- * @throws PithError E_FILE, and whatever `between` throws; the file is then still there under its old name.
+ * Renames a file over another in the same folder while readers use either name: during `between` both names lead to it, and an interruption leaves
+ * one of them.
+ * @throws PithError E_FILE, and whatever `between` throws; the file then still has its old name.
  */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
   const second = besideOf(to);
@@ -133,7 +129,7 @@ async function stage(path: string, links: Links): Promise<Staged> {
     );
   }
   const mode = old === undefined ? undefined : old.mode & 0o777;
-  // To rename asks for rights to the folder only.
+  // Renaming requires only permissions for the folder.
   if (mode !== undefined && (mode & 0o222) === 0)
     throw new PithError("E_FILE", `"${path}" cannot be written: the file is read-only.`, {
       hint: "Name another file, or make this one writable.",
@@ -157,9 +153,8 @@ async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): 
 }
 
 /**
- * A file that is being written, through a buffer: parts in hand are copied into it, ranges of other files are read into it, and it is
- * written when it is full, whatever the parts are cut like. Reads and writes are not handed to other threads: between two of the page
- * cache, waiting to be woken takes longer than the work, twice as long where cores are busy.
+ * A file that is written through a buffer, whatever the sizes of parts. Reads and writes are synchronous: for the page cache, waking a waiting thread
+ * takes longer than the work, twice as long on busy cores.
  */
 class Output {
   readonly #handle: FileHandle;
@@ -192,7 +187,7 @@ class Output {
     if (!(part instanceof Uint8Array) && part.source instanceof FileSource) this.#sources.add(part.source);
   }
 
-  /** Waits until all of it is on the disk. @throws PithError E_SOURCE_CHANGED if a file that ranges came from is another by now. */
+  /** Waits until all data is synced. @throws PithError E_SOURCE_CHANGED if a file that ranges came from has changed. */
   async finish(): Promise<void> {
     this.#flush();
     for (const source of this.#sources) await source.requireUnchanged();
@@ -223,19 +218,19 @@ async function putInPlace(file: Staged, keepOld: boolean): Promise<void> {
   file.placed = true;
 }
 
-/** A second name costs nothing; file systems without such names get a copy. */
+/** Hard links are free; file systems without them get a copy. */
 async function secondName(file: string, name: string): Promise<void> {
   await link(file, name).catch(() => copyFile(file, name, constants.COPYFILE_FICLONE));
 }
 
-/** Brings back what was. What fails here is less than the failure that led here. */
+/** Restores the previous files. Its failures are ignored in favor of the original one. */
 async function undo({ temporary, target, backup, placed }: Staged): Promise<void> {
   await rm(temporary, { force: true }).catch(() => {});
   if (placed) await (backup === undefined ? rm(target, { force: true }) : rename(backup, target)).catch(() => {});
   else if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
 }
 
-/** Makes new names last beyond a loss of power, where the system offers that. */
+/** Syncs new names, if the system supports that. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r").catch(() => undefined);
   await handle?.sync().catch(() => {});

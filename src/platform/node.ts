@@ -1,4 +1,4 @@
-/** Files and machine, in Node. `browser.ts` exports the same names; package.json chooses ("#platform"). */
+/** Files and machine in Node. `browser.ts` has the same exports; package.json selects one ("#platform"). */
 import { createHash } from "node:crypto";
 import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -43,7 +43,7 @@ export async function appendFile(path: string, data: string | Uint8Array): Promi
   });
 }
 
-/** The names in a folder, sorted. @throws PithError E_FILE */
+/** Returns the names in a folder, sorted. @throws PithError E_FILE */
 export async function listFolder(path: string): Promise<string[]> {
   try {
     return (await readdir(path)).sort();
@@ -52,7 +52,7 @@ export async function listFolder(path: string): Promise<string[]> {
   }
 }
 
-/** What lies at a path, links followed; undefined if nothing does. */
+/** Returns the kind of a path with links followed; undefined if it does not exist. */
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
   try {
     const found = await stat(path);
@@ -62,10 +62,10 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
   }
 }
 
-/** Makes a folder and those above it; one that exists is fine. @throws PithError E_FILE */
+/** Makes a folder and its parents, unless they exist. @throws PithError E_FILE */
 export async function makeFolder(path: string): Promise<void> {
   const folder = resolve(path);
-  // One by one: where a file system denies that a folder can be there ("/proc/a"), Node's own recursion goes round forever.
+  // One by one: on a file system that denies a folder ("/proc/a"), Node's recursive mkdir never ends.
   if ((await fileKind(folder)) === "folder") return;
   if (dirname(folder) !== folder) await makeFolder(dirname(folder));
   await mkdir(folder).catch(async (cause) => {
@@ -81,7 +81,7 @@ export async function renameFile(from: string, to: string): Promise<void> {
   });
 }
 
-/** SHA-256 of bytes that come one after the other, in hexadecimal. */
+/** Returns an incremental SHA-256, in hexadecimal. */
 export function sha256(): Digest {
   const hash = createHash("sha256");
   return { add: (bytes) => void hash.update(bytes), end: async () => hash.digest("hex") };
@@ -97,13 +97,12 @@ export const joinPath = (...parts: readonly string[]): string => join(...parts);
 
 export const folderOf = (path: string): string => dirname(path);
 
-/** The last part of a path. */
 export const fileNameOf = (path: string): string => basename(path);
 
-/** ".onnx"; "" if there is none. Lower case. */
+/** Returns ".onnx" in lower case; "" if there is none. */
 export const extensionOf = (path: string): string => extname(path).toLowerCase();
 
-/** Of an installed package; undefined where there is none. */
+/** Returns the version of an installed package. */
 export function packageVersion(name: string): string | undefined {
   try {
     const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(`${name}/package.json`);
@@ -113,26 +112,25 @@ export function packageVersion(name: string): string | undefined {
   }
 }
 
-/** How many threads are worth starting. */
 export const threadCount = (): number => availableParallelism();
 
-/** Milliseconds that processors have worked for this process so far, in all of its threads. */
+/** Returns the milliseconds of processor time of this process, in all threads. */
 export function processorTime(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
 
-/** Bytes of memory that this process may still take, as far as the system and its container say. */
+/** Returns the bytes of memory that this process can still use, according to system and container. */
 export function availableMemory(): number {
-  // Marked experimental, and the only one that knows of containers.
+  // Marked experimental, but the only function that knows containers.
   return process.availableMemory();
 }
 
 let memory: number | undefined;
 
-/** Bytes of memory of the machine, or of the container if that is less. */
+/** Returns the bytes of memory of the machine or container, whichever is less. */
 export function machineMemory(): number {
-  // Both are read from files of the system, and this is asked for every value of every model that is loaded.
+  // Cached: both read system files, and this is called for every value of every loaded model.
   memory ??= Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());
   return memory;
 }

@@ -1,18 +1,18 @@
-/** How failures cross from one process or thread to another: an exception as data, and back. */
+/** Converts exceptions to data and back, for other processes and threads. */
 import { type ErrorCode, errorCodes, messageOf, PithError } from "../errors.ts";
 
-/** An exception as data. `code` is there for a `PithError`; anything else is a fault in the code. */
+/** An exception as data. A `PithError` has a `code`; anything else is a bug. */
 export interface Fault {
   readonly name: string;
   readonly message: string;
   readonly stack: string | undefined;
   readonly code: ErrorCode | undefined;
   readonly advice: readonly string[];
-  /** The place that the message of a `PithError` begins with. */
+  /** The place at the start of a `PithError`'s message. */
   readonly at?: string | undefined;
 }
 
-/** The name of a fault that is not an exception: code of a user threw some other value. */
+/** The name of a thrown value that is not an exception. */
 export const thrownValue = "ThrownValue";
 
 export function toFault(error: unknown): Fault {

@@ -1,8 +1,8 @@
-/** Byte sources that need nothing of Node: memory, Blobs, HTTP. */
+/** Byte sources without Node: memory, Blobs, HTTP. */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
-/** Bytes in memory. They are not copied: the caller must not change them from here on. */
+/** Returns a source of bytes in memory, without a copy: they must not change. */
 export function bytesSource(bytes: Uint8Array, name = "bytes in memory"): ByteSource {
   return {
     size: bytes.byteLength,
@@ -14,7 +14,7 @@ export function bytesSource(bytes: Uint8Array, name = "bytes in memory"): ByteSo
   };
 }
 
-/** A Blob, or a File that the user chose in a browser. */
+/** Returns a source of a Blob, or of a File that the user chose in a browser. */
 export function blobSource(blob: Blob): ByteSource {
   const name = "name" in blob && typeof blob.name === "string" ? blob.name : "Blob";
   return {
@@ -25,7 +25,7 @@ export function blobSource(blob: Blob): ByteSource {
       try {
         return new Uint8Array(await blob.slice(start, end).arrayBuffer());
       } catch (cause) {
-        // Browsers refuse to read a File whose file on disk has changed since it was chosen.
+        // Browsers refuse to read a File that changed on disk after it was chosen.
         const changed = cause instanceof DOMException && cause.name === "NotReadableError";
         throw new PithError(changed ? "E_SOURCE_CHANGED" : "E_FILE", `${name} cannot be read any more.`, { cause });
       }
@@ -34,7 +34,7 @@ export function blobSource(blob: Blob): ByteSource {
 }
 
 /**
- * A file behind HTTP: read in ranges where the server offers them, else fetched whole.
+ * Opens a file over HTTP: read in ranges if the server supports them, otherwise fetched completely.
  * @throws PithError E_FILE if the server refuses.
  */
 export async function urlSource(url: URL | string): Promise<ByteSource> {
@@ -44,7 +44,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
   await probe.body?.cancel();
   const total = /^bytes \d+-\d+\/(\d+)$/.exec(probe.headers.get("content-range") ?? "")?.[1];
   if (total === undefined) {
-    // Without the total the end of the file is unknown; servers in other origins may hide the header.
+    // Without the total size the end is unknown; servers of other origins can hide the header.
     return bytesSource(new Uint8Array(await (await request(name)).arrayBuffer()), name);
   }
   const size = Number(total);
@@ -68,7 +68,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
 }
 
 /**
- * A file behind HTTP that another one refers to, in the same folder or below it.
+ * Opens a file over HTTP that another file refers to, in the same folder or below.
  * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be fetched.
  */
 export async function urlBeside(owner: string, location: string): Promise<ByteSource> {
@@ -84,13 +84,13 @@ export async function urlBeside(owner: string, location: string): Promise<ByteSo
   return urlSource(url);
 }
 
-/** From `start` to before `end`. */
+/** [start, end). */
 export interface ByteRange {
   readonly start: number;
   readonly end: number;
 }
 
-/** Ranges of a source, one behind the other. */
+/** Reads ranges of a source in order. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   const [only] = ranges;
   if (only !== undefined && ranges.length === 1) return source.read(only.start, only.end);
@@ -103,7 +103,7 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
   return result;
 }
 
-/** @throws PithError E_FILE if the range is not inside the source. */
+/** @throws PithError E_FILE if the range is outside the source. */
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= size)) {
     throw new PithError("E_FILE", `${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
@@ -111,7 +111,7 @@ export function checkRange(name: string, size: number, start: number, end: numbe
 }
 
 async function request(url: string, start?: number, end?: number): Promise<Response> {
-  // A browser's cache takes ranges out of what it holds, which are the compressed bytes where a server compresses whole files.
+  // A browser's cache would take ranges of compressed bytes if a server compresses complete files.
   const range: RequestInit =
     start === undefined || end === undefined
       ? {}

@@ -1,4 +1,4 @@
-/** The first module of a thread: loads the module that answers, then puts it one question after the other. */
+/** The first module of a thread: loads the answering module, then passes it one question at a time. */
 import { parentPort, workerData } from "node:worker_threads";
 import { type Fault, toFault } from "./serialized-error.ts";
 import type { Answering } from "./threads.ts";
@@ -14,7 +14,7 @@ const { default: answering }: { default: Answering } = await import(workerData);
 let before: Promise<void> = Promise.resolve();
 
 parentPort?.on("message", ({ question, content }: { question: number; content: unknown }) => {
-  // At once, each would be done later: the answer that is waited for is the first.
+  // Sequential, because concurrent questions would delay the first answer.
   before = before.then(async () => {
     try {
       const { answer, transfer } = await answering(content as never);

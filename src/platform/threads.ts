@@ -1,15 +1,15 @@
-/** Threads that answer questions, as the platforms share them. */
+/** Worker threads, as all platforms share them. */
 
-/** A function in a thread: what it is asked, and what it answers, are copied (structured clone), but for the memory that is handed over. */
+/** A function in a thread: questions and answers are structured clones, except transferred memory. */
 export interface Thread {
-  /** Whether it ended, or never began: the module was not found, memory ran out. */
+  /** Whether it has ended or failed to start: missing module, out of memory. */
   readonly ended: boolean;
-  /** Questions without an answer. */
+  /** The number of open questions. */
   readonly busy: number;
   /**
-   * @param transfer Memory that is handed over instead of copied.
+   * @param transfer Memory to transfer instead of copying.
    * @returns The answer; undefined if the thread ended before.
-   * @throws what the function threw: a `PithError` keeps code and hint. A DataCloneError where the question cannot be copied.
+   * @throws what the function threw: a `PithError` keeps code and hint. A DataCloneError if the question cannot be copied.
    */
   ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answer | undefined>;
   end(): void;
@@ -17,9 +17,9 @@ export interface Thread {
 
 export interface Answer {
   readonly answer: unknown;
-  /** Memory in it that is handed over instead of copied. */
+  /** Memory to transfer instead of copying. */
   readonly transfer?: readonly ArrayBuffer[];
 }
 
-/** The default export of a thread's module. Questions come one after the other. */
+/** The default export of a thread's module. It gets one question at a time. */
 export type Answering = (question: never) => Promise<Answer>;

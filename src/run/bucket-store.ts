@@ -1,4 +1,4 @@
-/** A folder store of this machine that other machines share through a bucket: what one of them has finished, all find. */
+/** A folder store that several machines share through a bucket: each finds the results of the others. */
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { bytesOfFile } from "../data/file-hash.ts";
 import { plainText } from "../data/plain-text.ts";
@@ -8,18 +8,18 @@ import { folderStore } from "./folder-store.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-/** Objects under names, each whole or not there. */
+/** Named objects, each complete or absent. */
 export interface Bucket {
   has(name: string): Promise<boolean>;
-  /** Undefined where there is none of this name. */
+  /** Undefined if there is no such name. */
   read(name: string): Promise<AsyncIterable<Uint8Array> | undefined>;
   write(name: string, bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
 }
 
 /**
- * Models and records are looked for in the folder first. A model is in the bucket before a record that names it, and a record is there before it is in the folder: what the
- * folder says to be done, the bucket has. Checkpoints stay on this machine.
- * @param folder may be shared by processes of this machine; of other machines only what is in the bucket counts.
+ * Reads the folder first. A model is in the bucket before a record that names it, and a record is there before it is in the folder: so the bucket
+ * has everything that the folder calls done. Checkpoints stay on this machine.
+ * @param folder Can be shared by processes of this machine.
  */
 export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
   const local = folderStore(folder);
@@ -56,7 +56,7 @@ export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
       await bringModel(digest);
       return local.file(digest);
     },
-    // Of most models between two steps nothing but this is asked.
+    // For most models between two steps, only this is called.
     has: async (digest) => (await local.has(digest)) || bucket.has(modelName(digest)),
     records: {
       ...local.records,

@@ -22,7 +22,7 @@ import { bestFile, lastFile, readCheckpoint } from "../train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-/** @param most bytes that stay there when it is trimmed; undefined: all do. */
+/** @param most The maximum bytes after trimming; undefined: unlimited. */
 export function folderStore(folder: string, most?: number): StoreOfResults {
   const at = (name: string): string => joinPath(folder, name);
   const modelAt = (digest: string): string => at(`${digest}.onnx`);
@@ -59,11 +59,11 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
           yield chunk;
         }
       }
-      // Its name is known once it is written.
+      // Its name is known only after writing.
       const unnamed = at(`.model.${ownedEnding()}.tmp`);
       await writeFileAtomically(unnamed, hashed());
       const digest = await hash.end();
-      // One that is there holds the same, and may be open.
+      // An existing file has the same contents and may be open.
       if (await has(digest)) await removeFile(unnamed);
       else {
         await used(unnamed);
@@ -99,7 +99,7 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
   };
 }
 
-/** Not one that is damaged: the training starts again. */
+/** A damaged checkpoint does not count: training starts again. */
 async function isCheckpoint(path: string): Promise<boolean> {
   if ((await fileKind(path)) === undefined) return false;
   try {

@@ -1,11 +1,11 @@
-/** A store for what is run once and written elsewhere: models stay as they are, and there are no records. */
+/** A store for a single run whose results are written elsewhere: models stay in memory, without records. */
 import { joinPath } from "#platform";
 import type { Model } from "../graph/model.ts";
 import { encodedSource } from "../onnx/index.ts";
 import type { Store } from "./store.ts";
 import { storeComputed } from "./store-computed.ts";
 
-/** @param folder for weights that are computed when they are read; undefined: they stay so. */
+/** @param folder For weights that are computed on reading; undefined: they stay computed. */
 export function looseModels(original: Model, folder: string | undefined): Store {
   const models = [original];
   const modelOf = (name: string): Model => {

@@ -1,4 +1,3 @@
-/** A store in memory, for where there is no disk. */
 import { bytesSource } from "#platform";
 import { sha256Text } from "../data/hash.ts";
 import { plainOf, plainText } from "../data/plain-text.ts";

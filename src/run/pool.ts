@@ -1,6 +1,6 @@
 /**
- * Jobs that other processes do ahead. A job leaves what it computes in the store that all processes share. The process that asked for it then does the same work
- * itself and finds it done, so its result does not depend on how many jobs there were, or whether one failed.
+ * Jobs that other processes run ahead. Their results go into the shared store; the requesting process then does the same work and finds it done,
+ * so its result does not depend on the number of jobs or their failures.
  */
 
 export interface RoundContext {
@@ -9,28 +9,28 @@ export interface RoundContext {
 }
 
 export interface Ahead {
-  /** Jobs at a time. It changes as the workers of a queue come and go. */
+  /** The maximum number of parallel jobs, which changes as queue workers come and go. */
   readonly jobs: number;
   /**
-   * Waits until every job of the round has ended, whether it succeeded or failed. The other jobs begin where there is room, in their order, and go on after the round. A job
-   * that is in neither list of a later call is dropped, unless it has begun. The signal stops all jobs; progress counts those of the round that are over.
+   * Waits until every job of the round has ended, successfully or not. The others start in order if there is room, and can outlast the round.
+   * Jobs that no later call lists are dropped unless they have started. The signal stops all jobs; progress counts finished ones of the round.
    * @throws what a job threw.
    */
   doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
-  /** Stops the jobs that run, and waits until they have ended. @throws what a job threw. */
+  /** Stops running jobs and waits for their end. @throws what a job threw. */
   close(): Promise<void>;
 }
 
 export interface PoolJob {
   readonly stop: AbortSignal;
-  /** Whether the last call of `doRound` names the job: if not, it need not begin. */
+  /** Returns whether the last `doRound` lists the job: otherwise it need not start. */
   isWanted(): boolean;
 }
 
 export interface PoolOptions {
-  /** How many jobs may run when one of the round, or one of the others, is about to begin. */
+  /** Returns the maximum number of running jobs for starting one of the round, or another. */
   room(isOfRound: boolean): number;
-  /** Does one job. The next `doRound`, or `close`, throws what this throws. @returns false where the job was dropped before it began. */
+  /** Runs one job. The next `doRound` or `close` throws its error. @returns false if the job was dropped before it started. */
   doOne(name: string, job: PoolJob): Promise<boolean>;
 }
 
@@ -77,7 +77,7 @@ export class Pool implements Ahead {
   }
 
   #fill(): void {
-    // Between two rounds a free place waits for the next round.
+    // Between rounds, free capacity waits for the next round.
     if (this.#stop.signal.aborted || [...this.#round].every((name) => this.#over.has(name))) return;
     for (const name of this.#wanted) {
       if (this.#over.has(name) || this.#running.has(name)) continue;

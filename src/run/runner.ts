@@ -1,6 +1,7 @@
 /**
- * Runs steps on models of a store. A step is plain data, its models and samples by digest, and so is its result. Where the store has records, what was
- * run once is not run again: neither by a run that is continued, nor for a recipe that begins as another one.
+ * Runs steps on models of a store. Steps and results are plain data, with models and samples by digest. With records, finished steps are not
+ * repeated:
+ * neither in a resumed run nor in a recipe with the same beginning.
  */
 import { readFile } from "#platform";
 import { sha256Text } from "../data/hash.ts";
@@ -22,9 +23,9 @@ export interface Step {
 }
 
 export interface StepResult {
-  /** Digest of the model that comes out, as it is between steps: with its masks. */
+  /** The digest of the resulting model between steps, with its masks. */
   readonly output: string;
-  /** As they were used, defaults filled in: plain data, models by digest. */
+  /** The options with defaults, as plain data; models by digest. */
   readonly options: OptionValues;
   readonly changes: readonly Change[];
   readonly misses: readonly Pick<Miss, "at" | "reason" | "by">[];
@@ -36,13 +37,13 @@ export interface StepResult {
   readonly seconds: number;
 }
 
-/** What is kept of it. Options may name files by the paths of another machine: each run has its own. */
+/** Records omit options, which can hold paths of another machine. */
 type KeptStep = Omit<StepResult, "options">;
 
 export interface RunnerOptions {
   readonly store: Store;
   readonly parts: StepParts;
-  /** What tells the samples of each part from others, where there are records. */
+  /** Identifies the samples of each split, if there are records. */
   readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
 }
 
@@ -52,7 +53,7 @@ export class Runner {
   readonly #digests = new Map<Model | string, Promise<string>>();
   readonly #failures = new Map<string, unknown>();
 
-  /** @param context what steps call "original" is that of the store. */
+  /** @param context Its "original" becomes that of the store. */
   constructor(options: RunnerOptions, context: Context) {
     const { store } = options;
     this.#options = options;
@@ -62,7 +63,7 @@ export class Runner {
     };
   }
 
-  /** What there is to do for these steps, the first on the original: names that are the same for the same work, and whether it is done. */
+  /** Returns the work for these steps, starting from the original: an id that is equal for equal work, and whether it is done. */
   async work(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
     const work: { readonly id: string; readonly done: boolean }[] = [];
@@ -75,7 +76,7 @@ export class Runner {
     return work;
   }
 
-  /** Runs a step on a model, unless its result is there. @throws PithError as its pass; once more where it did before. */
+  /** Runs a step on a model, unless its result is stored. @throws PithError as its pass, also if a stored run did. */
   async run(step: Step, input: string): Promise<StepResult> {
     const made = await this.#made(step, input);
     const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
@@ -94,7 +95,7 @@ export class Runner {
     const checkpoint = namesAt(step.pass.options).includes("checkpoint") ? await records.checkpoint(key) : undefined;
     try {
       const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input);
-      // Last: the record says that the model is there.
+      // Written last, because the record implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
       return result;
@@ -138,7 +139,7 @@ export class Runner {
     return found !== undefined && (await store.has(found.output)) ? found : undefined;
   }
 
-  /** All that a step's result follows from, as plain data. */
+  /** Returns everything that determines a step's result, as plain data. */
   async keyOf(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
     const { samples, parts } = this.#options;
@@ -161,7 +162,7 @@ export class Runner {
     };
   }
 
-  /** Of options that name files, what these hold: modules, and files that the pass reads but for its references. */
+  /** Returns the hashes of files that options name: modules, and files that the pass reads except references. */
   async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
     const read = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
     const hashes = Object.entries(options).map(async ([name, value]) =>
@@ -182,7 +183,7 @@ export class Runner {
     return found;
   }
 
-  /** Options as data: models by digest, and what has no content that can be written, such as functions, as a word. */
+  /** Converts options to data: models by digest, functions and other opaque values by a word. */
   async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
     if (Array.isArray(value)) return Promise.all(value.map((one) => this.#plain(one, word)));
@@ -195,16 +196,15 @@ export class Runner {
   }
 }
 
-/** Paths of modules differ from machine to machine, so keys have their contents instead. Paths of models stay: weights may lie in a file beside them. */
+/** Module paths differ between machines, so keys have their contents instead. Model paths stay: weights can be in a file beside them. */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 
-/** For a reader. */
 const wordOf = (thing: object): string => (typeof thing === "function" ? "a function" : "an object");
 
 const words = new WeakMap<object, string>();
 
-/** For this one alone. */
+/** Returns a word that is unique to this object. */
 function uniqueWordOf(thing: object): string {
   const word = words.get(thing) ?? crypto.randomUUID();
   words.set(thing, word);

@@ -1,4 +1,4 @@
-/** One step of a run: a pass with its options, and how it is run on a model. */
+/** One step of a run: a pass with its options, run on a model. */
 import * as v from "valibot";
 import { memory } from "../data/index.ts";
 import { trainedKey } from "../data/trained-on.ts";
@@ -25,10 +25,10 @@ export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
 }
 
-/** Options that the run fills in: no recipe gives them. */
+/** Options that the run sets, not the recipe. */
 export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** The samples that a step is given: a pass that calibrates is given some where its options need them. */
+/** Returns the split that a step needs: a calibrating pass needs samples only for some options. */
 export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
@@ -36,11 +36,11 @@ export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibr
   return wantsSamples(data, complete) ? "calibrate" : undefined;
 }
 
-/** Whether a pass that calibrates is given samples, where there are any. */
+/** Returns whether a calibrating pass uses available samples. */
 export const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;
 
-/** A step's options with the pass's defaults filled in, without what a recipe cannot give. */
+/** Returns a step's options with the pass's defaults, without those that the run sets. */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
   const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
   const complete = result.success ? result.output : options;
@@ -49,17 +49,17 @@ export function completeOptions(pass: AnyPass, options: OptionValues): OptionVal
   );
 }
 
-/** Options that the run fills in, so that the rest can be checked by the pass's whole schema. */
+/** Returns placeholders for options that the run sets, so that the pass's complete schema can check the others. */
 export function standIns({ data }: AnyPass): OptionValues {
   return data === undefined ? {} : { data: noSamples };
 }
 
 const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 
-/** The samples that a step may be given, and the metric that may choose weights. */
+/** The samples that a step can use, and the metric that can select weights. */
 export type StepParts = Pick<Task, "train" | "calibrate" | "trained"> & Partial<Pick<Task, "metric">>;
 
-/** Weights are chosen by the metric of the result, if it needs labels. */
+/** Returns the metric that selects weights, if it needs labels. */
 export function choosingMetric(
   pass: AnyPass,
   { validation }: OptionValues,
@@ -70,8 +70,8 @@ export function choosingMetric(
 }
 
 /**
- * Runs a step's pass on a model, in place, with its part of the samples.
- * @throws PithError whatever the pass throws, and an internal fault if the model it leaves is not valid, or has other inputs or outputs.
+ * Runs a step's pass on a model, in place, with its split of the samples.
+ * @throws PithError whatever the pass throws, and an internal error if the resulting model is invalid, or has other inputs or outputs.
  */
 export async function runStep(
   pass: AnyPass,
@@ -85,7 +85,7 @@ export async function runStep(
   const data = part === undefined ? undefined : parts[part];
   const metric = choosingMetric(pass, options, parts.metric);
   const given = { ...opened, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
-  // An operator that the specification does not have is no fault of the pass.
+  // Violations that were present before are not the pass's fault.
   const known = verify(model);
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
@@ -100,7 +100,7 @@ type Ports = readonly (readonly string[])[];
 const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
   [feeds, outputs].map((values) => values.map(({ name }) => name));
 
-/** Callers use inputs and outputs by name: a pass that renames one is wrong, and one that removes one has to say so. */
+/** Callers use inputs and outputs by name: a pass must not rename them, and must report a removed one. */
 function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
   const gone = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
   const [was, is] = [before, after].map((ports) =>
@@ -109,7 +109,7 @@ function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }:
   if (was !== is) throw new Error(`${id} changed the model's inputs and outputs from ${was} to ${is}.`);
 }
 
-/** Of a training. Validation samples of other data are none of those that it was given. */
+/** Returns the samples of a training. Validation samples of other data are not part of the given ones. */
 function learntOf({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
   if (training === undefined) return undefined;
   return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };

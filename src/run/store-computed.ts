@@ -1,13 +1,13 @@
-/** Computes weights that are computed when they are read (codes of quantized ones) once, and not for every session and the file anew. */
+/** Stores weights that are computed on reading (quantized weights), so that they are computed once instead of per session and file. */
 import { PithError } from "../errors.ts";
 import { allValues } from "../graph/graph.ts";
 import { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
 
-/** Bytes below which computing again is faster than writing and reading. */
+/** Below this size computing again is faster than writing and reading. */
 const leastStored = 2 ** 26;
 
-/** Writes computed tensors beside a path, from where the model reads them. If they do not fit there, they stay computed. */
+/** Writes computed tensors beside a path, from where the model reads them. Without room there, they stay computed. */
 export async function storeComputed(model: Model, path: string, least = leastStored): Promise<void> {
   const loose = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;

@@ -1,6 +1,6 @@
 /**
- * What a run has made: models under the hash of their file, and plain records under the hash of everything that they depend on. A changed input has another hash, so an old
- * result is never found for it. The store is a folder, which other machines may share through a bucket. Where there is no disk, it is in memory.
+ * Stores what a run made: models under the hash of their file, records under the hash of their inputs, so a changed input never finds old results.
+ * The store is a folder, optionally shared through a bucket, or memory if there is no disk.
  */
 import { temporaryFolder } from "#platform";
 import { PithError } from "../errors.ts";
@@ -13,55 +13,54 @@ import { digestOf } from "./keys.ts";
 import { memoryStore } from "./memory-store.ts";
 
 export interface Store {
-  /** The name of the original in the store: the SHA-256 of the file that it would be. */
+  /** The original's name in the store: the SHA-256 of the file that it would be. */
   readonly original: string;
-  /** Keeps a model. @returns its name in the store: the SHA-256 of its file. */
+  /** Stores a model. @returns its name: the SHA-256 of its file. */
   keep(model: Model): Promise<string>;
-  /** The original, or a model that was kept. Each call reads it again, so the caller may change it. */
+  /** Opens the original or a stored model. Each call reads it again, so the caller can change it. */
   open(digest: string): Promise<Model>;
-  /** The file of the original, or of a model that was kept. */
+  /** Returns the file of the original or of a stored model. */
   file(digest: string): Promise<ByteSource>;
-  /** Whether the model is there and complete: between two runs a file may be removed or damaged. */
+  /** Returns whether the model is present and complete: files can be removed or damaged between runs. */
   has(digest: string): Promise<boolean>;
-  /** Undefined where every step runs anew. */
+  /** Undefined if every step runs again. */
   readonly records: Records | undefined;
   /**
-   * Where the store is above its bound, removes the files that were used longest ago. To be called between steps, while no other process runs a step.
-   * @param needed models that stay.
+   * Removes the least recently used files above the limit. Call it between steps, while no other process runs one.
+   * @param needed Models that stay.
    */
   trim(needed: readonly string[]): Promise<void>;
-  /** Removes a temporary store; trims one that stays. */
+  /** Removes a temporary store; trims a permanent one. */
   release(): Promise<void>;
 }
 
 export interface Records {
-  /** @returns the record that was written under this key, or undefined. */
+  /** @returns the record under this key, or undefined. */
   read(key: unknown): Promise<unknown>;
-  /** @param record plain data; numbers may be NaN and infinite. */
+  /** @param record Plain data; numbers can be NaN and infinite. */
   write(key: unknown, record: unknown): Promise<void>;
-  /** @returns the options with which a training keeps checkpoints here and continues from one that is there; undefined in a temporary store. */
+  /** @returns the options with which training keeps checkpoints here and resumes from one; undefined in a temporary store. */
   checkpoint(key: unknown): Promise<{ readonly checkpoint: string; readonly resume: boolean } | undefined>;
-  /** Removes the checkpoints of this training. */
   removeCheckpoint(key: unknown): Promise<void>;
 }
 
-/** A store that stays after the run. */
 export interface StoreOptions {
   /**
-   * A folder in which finished steps are kept. A later run uses them: it continues a run that was stopped, with the same figures and files, and repeats no step of a run that
-   * ended. The folder is made when there is something to keep, and stays until the caller removes it. It knows passes, metrics and operators of your own by their names, and
-   * modules by the content of their own file: take another folder when their code has changed.
+   * A folder for finished steps. A later run continues a stopped run with the same figures and files, and repeats no finished step. The folder is
+   * created
+   * on demand and stays until the caller removes it. Custom passes, metrics and operators are identified by name, modules by the content of their
+   * own file: use another folder if their code has changed.
    */
   readonly resumeFolder?: string | undefined;
-  /** Bytes that may lie in the folder: above that the files that were used longest ago are removed (no bound). */
+  /** The maximum bytes in the folder: above it the least recently used files are removed (default: unlimited). */
   readonly resumeBytes?: number | undefined;
-  /** A bucket through which several machines share their `resumeFolder`: each puts its results there, and finds those of the others. */
+  /** A bucket through which several machines share their `resumeFolder`. */
   readonly bucket?: Bucket | undefined;
 }
 
 /**
- * The record under a key; where there is none, the result of the work, which becomes the record.
- * @param isFinal what may come out otherwise another time is not recorded.
+ * Returns the record under a key; otherwise does the work and records its result.
+ * @param isFinal Returns false for results that can differ next time: they are not recorded.
  */
 export async function madeOnce<T>(
   records: Records | undefined,
@@ -76,17 +75,17 @@ export async function madeOnce<T>(
   return result;
 }
 
-/** The results of work on an original, without the original. */
+/** A store without its original. */
 export interface StoreOfResults extends Omit<Store, "original"> {
   readonly records: Records;
 }
 
-/** The SHA-256 of the file that the model would be; no file is written. */
+/** Returns the SHA-256 of the file that the model would be; writes no file. */
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
 /**
- * Opens the folder of the options; without one a temporary folder, or memory, until the store is released.
- * @param original is not copied into the store. Its operators are set in the models that are opened.
+ * Opens the folder of the options; otherwise a temporary folder, or memory, until the store is released.
+ * @param original Is not copied into the store. Opened models get its custom operators.
  */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
@@ -106,7 +105,7 @@ export async function openStore(original: Model, options: StoreOptions): Promise
   };
 }
 
-/** Opens a store, calls `work` with it, and releases it afterwards, also when `work` throws. */
+/** Opens a store, calls `work`, and always releases the store. */
 export async function withStore<T>(
   original: Model,
   options: StoreOptions,

@@ -1,8 +1,6 @@
 /**
- * Elements of any type as plain numbers, and back by the rounding rules of the type.
- *
- * Towards a type: floats round half to even, once, from the double; integers round half to even and saturate; int64 and uint64 saturate
- * too, so ONNX's "until the end" (2^63 - 1, which a double cannot hold) survives the way there and back.
+ * Converts elements of any type to numbers and back. Floats round half to even, once, from the double; integers round half to even and saturate.
+ * int64 and uint64 saturate, too, so ONNX's "until the end" (2^63 - 1, which a double cannot represent) survives.
  */
 import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
@@ -13,20 +11,20 @@ import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
 
-/** Types of floating point that arithmetic is done in: what weights and activations are, before they are quantized. */
+/** Floating-point types of weights and activations before quantization. */
 export type FloatType = "float32" | "float64" | "float16" | "bfloat16";
 
 export function isFloat(type: DataType): type is FloatType {
   return type === "float32" || type === "float64" || isHalf(type);
 }
 
-/** Floats of sixteen bits: stored, but too coarse to add up in. */
+/** 16-bit floats: too coarse for sums. */
 export function isHalf(type: DataType): type is "float16" | "bfloat16" {
   return type === "float16" || type === "bfloat16";
 }
 
 /**
- * All elements in float64; no copy if they are float64 already, so do not write into the result. Integers beyond 2^53 round.
+ * Returns all elements in float64, without a copy if stored so: read-only. Integers beyond 2^53 are rounded.
  * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
  */
 export function toFloat64(dense: Dense): Float64Array {
@@ -34,7 +32,7 @@ export function toFloat64(dense: Dense): Float64Array {
 }
 
 /**
- * All elements in float32; no copy if they are float32 already, so do not write into the result.
+ * Returns all elements in float32, without a copy if stored so: read-only.
  * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
  */
 export function toFloat32(dense: Dense): Float32Array {
@@ -42,19 +40,18 @@ export function toFloat32(dense: Dense): Float32Array {
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
-/** All elements, exact: in float32 where it holds their type, else in float64. No copy if they are stored so: do not write into the result. */
+/** Returns all elements exactly: in float32 if it represents the type, otherwise in float64. No copy if stored so: read-only. */
 export function toFloats(dense: Dense): Float32Array | Float64Array {
   return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
 }
 
-/** All elements as an array of numbers: for axes, dimensions, sizes. */
+/** Returns all elements as numbers: for axes, dimensions, sizes. */
 export function toNumbers(dense: Dense): number[] {
   return Array.from(numbersOf(dense));
 }
 
 /**
- * A tensor of a type from numbers, row-major, by the rounding rules of the type; 8-bit and 4-bit floats saturate.
- *
+ * Converts row-major numbers to a tensor by the rounding rules of the type; 8-bit and 4-bit floats saturate.
  * @throws PithError E_SHAPE_MISMATCH if their number does not fit the dimensions, E_DATA for NaN where the type is an integer.
  * @example
  * fromNumbers("int8", [3], [0.5, 1.5, 300]).data; // Int8Array [0, 2, 127]
@@ -71,19 +68,19 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
   return { type, dims, data: encode(type, numbers) } as Dense<T>;
 }
 
-/** A tensor of no axes. @throws PithError E_TYPE_MISMATCH for a type whose elements are no numbers. */
+/** Returns a scalar tensor. @throws PithError E_TYPE_MISMATCH for types without numbers. */
 export function scalarOf(type: DataType, value: number): Dense {
   if (type === "string" || type === "complex64" || type === "complex128" || type === "float8e8m0")
     throw new PithError("E_TYPE_MISMATCH", `A constant of type ${type} is not a number.`);
   return fromNumbers(type, [], [value]);
 }
 
-/** A signed 64-bit integer nearest to a number, saturating. */
+/** Returns the nearest signed 64-bit integer, saturating. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }
 
-/** Smallest and largest value of the integer types up to 32 bits. */
+/** Smallest and largest values of the integer types up to 32 bits. */
 export const integerRange = {
   int8: [-128, 127],
   uint8: [0, 255],

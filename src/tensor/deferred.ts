@@ -1,14 +1,14 @@
-/** Tensors whose elements are computed when they are read: what a pass makes of one weight after the other need not be held all at once. */
+/** Tensors whose elements are computed on reading, so that a pass need not hold all new weights in memory. */
 import { bytesFor, inMemory, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
 
-/** Smaller tensors are computed once and kept: together they take next to no room. */
+/** Smaller tensors are computed once and kept. */
 const leastDeferred = 2 ** 20;
 
 /**
- * Storage whose elements are computed whenever they are read; below `leastDeferred` bytes they are computed at once and kept.
- * @param compute Must always give the same elements: it may read tensors, which never change, but no graph.
+ * Returns storage whose elements are computed on every read; below `leastDeferred` bytes they are computed once and kept.
+ * @param compute Must always return the same elements: it can read immutable tensors, but not a graph.
  */
 export async function deferred(
   type: Exclude<DataType, "string">,
@@ -20,7 +20,7 @@ export async function deferred(
   return { type, dims, bytes, small: undefined, stored: undefined, read: compute };
 }
 
-/** The same, computed block after block: who writes them holds one of them. */
+/** The same in blocks, so that a writer holds one block. */
 export async function deferredInBlocks(
   type: Exclude<DataType, "string">,
   dims: readonly number[],

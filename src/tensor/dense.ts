@@ -2,10 +2,10 @@ import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
 
-/** Tensors up to this size are kept at hand when a file is opened: shapes, axes, scales, small biases. */
+/** Tensors up to this size are kept in memory when a file is opened: shapes, axes, scales, small biases. */
 export const smallBytes = 8192;
 
-/** Bytes that `count` elements of a type take, packed. */
+/** Returns the bytes of `count` elements, packed. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
   return Math.ceil((count * bitsOf[type]) / 8);
 }
@@ -18,14 +18,13 @@ export function int64(dims: readonly number[], data: Iterable<number | bigint>):
   return { type: "int64", dims, data: BigInt64Array.from([...data].map((value) => BigInt(value))) };
 }
 
-/** The array that holds `count` elements of a type, zeroed. */
 export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]): Dense {
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }
 
 /**
- * Little-endian bytes as elements; copies only where the bytes are not aligned for the element.
- * @throws PithError E_MODEL if their number does not fit the dimensions.
+ * Views little-endian bytes as elements; copies only unaligned bytes.
+ * @throws PithError E_MODEL if their number does not match the dimensions.
  */
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
   const expected = bytesFor(type, elementCount(dims));
@@ -40,13 +39,13 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
   return { type, dims, data } as Dense;
 }
 
-/** A plain Uint8Array over the memory of a Node Buffer, whose `slice` does not copy and whose constructor is deprecated. */
+/** Returns a plain Uint8Array over a Node Buffer, whose `slice` does not copy and whose constructor is deprecated. */
 export function plainBytes(bytes: Uint8Array): Uint8Array {
   if (bytes.constructor === Uint8Array) return bytes;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** One after the other, in one array of a kind. */
+/** Concatenates arrays. */
 export function joined<A extends { set(part: ArrayLike<number>, at: number): void }>(
   array: new (length: number) => A,
   parts: readonly ArrayLike<number>[],
@@ -66,12 +65,11 @@ export function hexadecimal(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** In UTF-8. */
 export function bytesOfText(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** The elements as little-endian bytes, sharing memory. */
+/** Returns the elements as little-endian bytes, sharing memory. */
 export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
   return new Uint8Array(dense.data.buffer, dense.data.byteOffset, dense.data.byteLength);
 }
@@ -84,7 +82,7 @@ export function isDense(value: unknown): value is Dense {
   return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
 }
 
-/** Storage in memory. The caller gives the array away: it must not change from here on. */
+/** Stores elements in memory without a copy: the array must not change. */
 export function inMemory(dense: Dense): Tensor {
   const bytes =
     dense.type === "string"

@@ -1,9 +1,6 @@
 /**
- * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1").
- *
- * A symbolic dimension is interned by its text, so two dimensions are equal exactly if they are `===`.
- * The text is the normal form: monomials with their factors sorted by name, highest degree first, the constant last. Where it would
- * become very long, the dimension is one that only the run tells.
+ * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1"). Symbolic dimensions are interned, so equal ones are `===`.
+ * The text is in normal form: monomials with sorted factors, highest degree first, the constant last. Very long ones become a run-time dimension.
  */
 
 import { PithError } from "../errors.ts";
@@ -28,8 +25,8 @@ const interned = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
 /**
- * The dimension of this name, or the polynomial that the text spells: files carry dimensions that were computed ("2*seq + 1") as names, and
- * they must go on computing once they are read again. Anything else is one name, whatever characters it has: "height/2", "batch size".
+ * Returns the dimension with this name, or the polynomial that the text spells: files store computed dimensions ("2*seq + 1") as names.
+ * Any other text is one name: "height/2", "batch size".
  */
 export function symbol(text: string): Symbolic {
   const found = interned.get(text);
@@ -41,22 +38,22 @@ export function symbol(text: string): Symbolic {
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
-/** The dimension of an axis of a value that nothing but the data decide. Files say "unknown" where its name would stand. */
+/** Returns a data-dependent dimension of an axis. Files store it as unknown. */
 export function unknownDim(value: string, axis: number): Symbolic {
   return symbol(`?${nameInDim(value)}.${axis}`);
 }
 
-/** The name of a value as the name of a dimension has it. */
+/** Returns a value's name with the characters that dimension names allow. */
 export function nameInDim(value: string): string {
   return value.replaceAll(/[^\w./:]/g, "_");
 }
 
-/** Whether a dimension is, or is computed from, one that only the run tells. */
+/** Returns whether a dimension is, or depends on, a data-dependent one. */
 export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
 }
 
-/** The names of dimensions that only the run tells, in a text with the texts of dimensions. */
+/** Returns the names of data-dependent dimensions in a text. */
 export function unknownDimsIn(text: string): ReadonlySet<string> {
   return new Set(text.match(/\?[\w./:]+/g));
 }
@@ -71,13 +68,13 @@ export function addDims(a: Dim, b: Dim): Dim {
 }
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text does not know
+  if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text cannot represent
   const [left, right] = [polynomial(a), polynomial(b)];
   if (left.size * right.size > mostTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
   return normal(multiply(left, right));
 }
 
-/** a / b where it divides exactly, else undefined: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
+/** Returns a / b if it divides exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (a === b) return 1;
@@ -85,7 +82,7 @@ export function divideDims(a: Dim, b: Dim): Dim | undefined {
   return quotient === undefined ? undefined : normal(quotient);
 }
 
-/** A dimension with another in the place of a name; names inside functions ("floor(n/2)") stay. */
+/** Replaces a name in a dimension; names inside functions ("floor(n/2)") stay. */
 export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
   let sum: Dim = 0;
   for (const [monomial, coefficient] of polynomial(dim)) {
@@ -97,7 +94,7 @@ export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
 }
 
 /**
- * What names stand for if two dimensions are equal: each name that they can be solved for, with its value.
+ * Returns each name that can be solved for if two dimensions are equal, with its value.
  * @example solveDims(symbol("total"), symbol("past + 2")) // total = past + 2, or past = total - 2
  */
 export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
@@ -111,13 +108,13 @@ export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, val
   });
 }
 
-/** ⌊a / b⌋ for dimensions of 0 or more; a name of its own, `floor((a)/b)`, where it is not known. */
+/** ⌊a / b⌋ for nonnegative dimensions; a new name, `floor((a)/b)`, if unknown. */
 export function floorDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.floor(a / b);
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** a / b, which need be no whole number: what shapes are multiplied by shares with. `floorDims` and `ceilDims` of it are dimensions again. */
+/** a / b, possibly fractional: for shapes multiplied by fractions. `floorDims` and `ceilDims` turn it into a dimension. */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
   const exact = divideDims(a, b);
@@ -127,7 +124,7 @@ export function quotientDims(a: Dim, b: Dim): Dim {
   return made;
 }
 
-/** What a quotient was made of. */
+/** Returns the operands of a quotient. */
 export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
   return isSymbolic(dim) ? quotients.get(dim) : undefined;
 }
@@ -139,10 +136,10 @@ export function ceilDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** The greatest or least of some, as a name where that is not known. Names in it are sorted: max(a, b) is max(b, a). */
+/** Returns the maximum or minimum, as a name if unknown. Its operands are sorted: max(a, b) is max(b, a). */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const all = [...new Set(dims.filter(isSymbolic))];
-  // Names are 0 or more: 18·n is never less than 9·n, nor n + 1 than n.
+  // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
   const least = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
   const names = all.filter((a) => !all.some((b) => (name === "max" ? least(a, b) : least(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
@@ -158,7 +155,7 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }
 
-/** Whether it is 0 or more, whatever its names stand for: sums of products of names are, where nothing is taken away. */
+/** Returns whether it is nonnegative for all values of its names: no term is subtracted. */
 export function isDimension(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }
@@ -168,7 +165,7 @@ function divisorText(dim: Dim): string {
 }
 
 /**
- * What a dimension is once its names are known; undefined where one of them is not.
+ * Returns the value of a dimension for known names; undefined if a name is missing.
  * @example dimValue(symbol("floor((n + 1)/2)*batch"), { n: 4, batch: 3 }) // 6
  */
 export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): number | undefined {
@@ -224,21 +221,20 @@ function unwrapped(text: string): string {
   return text;
 }
 
-/** How many elements x[start:end:step] has, by the rules of NumPy. */
+/** Returns the number of elements of x[start:end:step], by NumPy's rules. */
 function sliceCount(size: number, start: number, end: number, step: number): number {
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
   return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step));
 }
 
-/** The product of all dimensions: the number of elements. */
 export function elementCount(dims: readonly number[]): number;
 export function elementCount(dims: readonly Dim[]): Dim;
 export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** The dimensions if all are numbers, else undefined. */
+/** Returns the dimensions if all are numbers. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }
@@ -247,13 +243,13 @@ export function dimText(dim: Dim): string {
   return typeof dim === "number" ? String(dim) : dim.text;
 }
 
-/** 4 and "batch" of "4*batch", 4 and "" of 4; undefined for a sum of several products. */
+/** Returns 4 and "batch" for "4*batch", 4 and "" for 4; undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
   const [[of, count] = ["", 0], ...others] = polynomial(dim);
   return others.length === 0 ? [count, of] : undefined;
 }
 
-/** `[batch, 3, 32, 32]`, or `?` where the rank is unknown. */
+/** Formats `[batch, 3, 32, 32]`, or `?` if the rank is unknown. */
 export function dimsText(dims: readonly Dim[] | undefined): string {
   return dims === undefined ? "?" : `[${dims.map(dimText).join(", ")}]`;
 }
@@ -270,8 +266,8 @@ export interface AxisLayout {
 }
 
 /**
- * @param axis Negative ones count from the end.
- * @param axes so many, from that one on, are taken as one.
+ * @param axis Negative: from the end.
+ * @param axes The number of axes from `axis` on that are treated as one.
  * @throws PithError E_OPTION if there is no such axis.
  */
 export function alongAxis(dims: readonly number[], axis: number, axes = 1): AxisLayout {
@@ -281,7 +277,6 @@ export function alongAxis(dims: readonly number[], axis: number, axes = 1): Axis
   return { outer: elementCount(before), count: elementCount(own), inner: elementCount(behind) };
 }
 
-/** Row-major strides, in elements. */
 export function stridesOf(dims: readonly number[]): number[] {
   const strides = new Array<number>(dims.length);
   let stride = 1;
@@ -304,11 +299,11 @@ function normal(terms: Polynomial): Dim {
   return size === 1 && constant !== undefined ? constant : intern(terms, polynomialText(terms));
 }
 
-/** Sizes of real networks take some hundred characters. Products of sums, multiplied again and again, grow without bound. */
+/** Limits: real networks need some hundred characters, but repeated products of sums grow without bound. */
 const longestText = 4096;
 const mostTerms = 4096;
 
-/** What a dimension that is too long to be written out is called: a size that only the run tells, equal to what is computed alike. */
+/** Names a dimension that is too long to write: a data-dependent size that equals others of the same text. */
 function unwritten(text: string): Symbolic {
   const known = longer.get(text);
   if (known !== undefined) return known;

@@ -1,4 +1,4 @@
-/** Items by their keys, in the order of the first of each (`Map.groupBy`, which Node 20 lacks). */
+/** Groups items by key, in the order of first occurrence (`Map.groupBy`, which Node 20 lacks). */
 export function groupBy<T, K>(items: Iterable<T>, key: (item: T) => K): Map<K, [T, ...T[]]> {
   const groups = new Map<K, [T, ...T[]]>();
   for (const item of items) {

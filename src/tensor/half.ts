@@ -1,24 +1,20 @@
 /**
- * Floats of 16, 8 and 4 bits, which JavaScript has no arrays for, to and from numbers.
- *
- * A float with m mantissa bits and smallest normal exponent e₀ holds the multiples of 2^(max(e, e₀) - m) below 2^(e + 1), for every
- * exponent e. So encoding is: take e from the double, scale by the exact power of two, round half to even. The integer that comes out
- * *is* the bit pattern once (max(e, e₀) - e₀) · 2^m is added: the hidden bit carries into the exponent field, and a mantissa that
- * rounds up to the next power of two carries by itself. Rounding happens once, from the double: never through float32.
- *
- * Decoding is a table: at most 2^16 patterns.
+ * Floats of 16, 8 and 4 bits. A float with m mantissa bits and smallest normal exponent e₀ holds the multiples of 2^(max(e, e₀) - m) below 2^(e + 1).
+ * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m: the hidden bit, and a mantissa
+ * that
+ * rounds up to a power of two, carry into the exponent field. Decoding uses a table of at most 2^16 entries.
  */
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
   readonly mantissa: number;
-  /** Exponent of the smallest normal number. */
+  /** The exponent of the smallest normal number. */
   readonly lowest: number;
-  /** Bits of the largest finite magnitude. */
+  /** The bits of the largest finite magnitude. */
   readonly largest: number;
-  /** Bits of infinity, where the format has one. */
+  /** The bits of infinity, if the format has one. */
   readonly infinity?: number;
-  /** Bits of the NaN that is written, where the format has one: in the "uz" formats those of negative zero. */
+  /** The bits of the NaN that is written, if the format has one; in the "uz" formats those of negative zero. */
   readonly nan?: number;
 }
 
@@ -35,14 +31,13 @@ const formats = {
 
 type SignedFloat = keyof typeof formats;
 
-/** Element types that are held as the bits of a small float. */
+/** Element types stored as bits of a small float. */
 export type SmallFloat = SignedFloat | "float8e8m0";
 
 /**
- * Numbers as the bits of a small float, one element per code (float4e2m1 is not packed here), rounded once, half to even.
- *
- * @param saturate What lies beyond the range becomes the largest finite number instead of infinity (or NaN where there is none), as
- * ONNX's `Cast` does for 8-bit floats by default. float4e2m1 always saturates, and its NaN becomes the largest number.
+ * Encodes numbers as bits of a small float, one element per code (float4e2m1 is not packed here), rounding once, half to even.
+ * @param saturate Clamps to the largest finite number instead of infinity (or NaN), as ONNX's `Cast` does for 8-bit floats by default.
+ * float4e2m1 always saturates, and its NaN becomes the largest number.
  */
 export function encodeFloats<T extends SignedFloat>(
   type: T,
@@ -68,7 +63,7 @@ export function encodeFloats<T extends SignedFloat>(
     const step = exponent > lowest ? exponent - lowest : 0;
     let code = overflow;
     if (step < scales.length) {
-      // Adding and removing 2^52 rounds half to even (see round.ts); the operand is not negative and far below 2^52.
+      // Adding and subtracting 2^52 rounds half to even (round.ts); the operand is nonnegative and far below 2^52.
       const scaled = Math.abs(value) * (scales[step] ?? 0);
       const finite = step * (1 << mantissa) + (scaled + twoTo52 - twoTo52);
       if (finite <= largest) code = finite;
@@ -79,7 +74,7 @@ export function encodeFloats<T extends SignedFloat>(
   return codes as DataOf[T];
 }
 
-/** The numbers that codes of a small float stand for, one element per code; every one is exact in float32. */
+/** Decodes small floats, one element per code; every value is exact in float32. */
 export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
   const table = tableOf(type);
   const values = new Float32Array(codes.length);
@@ -87,7 +82,7 @@ export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float3
   return values;
 }
 
-/** The largest finite number of a small float: 65504 for float16, 448 for float8e4m3fn. */
+/** Returns the largest finite number of a small float: 65504 for float16, 448 for float8e4m3fn. */
 export function largestFloat(type: SignedFloat): number {
   return tableOf(type)[formats[type].largest] ?? Number.NaN;
 }
@@ -99,7 +94,7 @@ const double = new Float64Array(1);
 const doubleWords = new Int32Array(double.buffer);
 const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
-/** 2^(mantissa - exponent) for every exponent of the format, from the lowest: what makes a number a count of its last place. */
+/** Returns 2^(mantissa - exponent) per exponent of the format, from the lowest: scales a number to units in its last place. */
 function scalesOf(type: SignedFloat): Float64Array {
   const known = scaleTables.get(type);
   if (known !== undefined) return known;
@@ -144,13 +139,13 @@ function floatTable(format: Format, sign: number): Float32Array {
   });
 }
 
-/** Whether a number of a stored tensor stands for infinity where the tensor becomes float16. For `some`. */
+/** Returns whether a stored number represents infinity if the tensor becomes float16. For `some`. */
 export const endlessInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
   Math.abs(number) >= 1e9 || (number < -65_504 && all?.length === 1);
 
-/** Half of the largest number of float16: what such a number becomes, so that a sum of two is finite. */
+/** Half of the largest float16 number, so that a sum of two is finite. */
 export const halfFarAway = 32_752;
 
-/** What a number of a stored tensor becomes in float16, before it is rounded. For `map`. */
+/** Clamps a stored number for float16, before rounding. For `map`. */
 export const withinHalf = (number: number, _: number, all: ArrayLike<number>): number =>
   Number.isFinite(number) && endlessInHalf(number, 0, all) ? Math.sign(number) * halfFarAway : number;

@@ -1,4 +1,3 @@
-/** Element types, dimensions, storage, and the conversions between them. */
 export {
   type FloatType,
   fromNumbers,

@@ -1,13 +1,13 @@
-/** Elements below 8 bits, packed as ONNX packs them: low bits first, every element contiguous with the next, the last byte padded with 0. */
+/** Packs elements below 8 bits as ONNX does: low bits first, contiguous, the last byte padded with 0. */
 import { PithError } from "../errors.ts";
 
-/** Element types that share a byte with their neighbours. */
+/** Element types that share bytes. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
 const layouts = {
   int4: { bits: 4, low: -8, high: 7 },
   uint4: { bits: 4, low: 0, high: 15 },
-  float4e2m1: { bits: 4, low: 0, high: 15 }, // its codes; half.ts knows what they stand for
+  float4e2m1: { bits: 4, low: 0, high: 15 }, // its codes; half.ts decodes them
   int2: { bits: 2, low: -2, high: 1 },
   uint2: { bits: 2, low: 0, high: 3 },
 } as const;
@@ -17,8 +17,8 @@ export function isPacked(type: string): type is PackedType {
 }
 
 /**
- * The first `count` elements, one per array element: sign-extended for the signed types, plain codes for the others.
- * @throws PithError E_SHAPE_MISMATCH if the bytes hold fewer.
+ * Returns the first `count` elements, one per array element: sign-extended for signed types, unsigned codes for the others.
+ * @throws PithError E_SHAPE_MISMATCH for too few bytes.
  */
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
@@ -41,8 +41,8 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
 }
 
 /**
- * Elements packed into bytes.
- * @throws PithError E_DATA if a value is not an integer of the type's range: packing never rounds and never wraps.
+ * Packs elements into bytes.
+ * @throws PithError E_DATA if a value is not an integer of the type's range: packing neither rounds nor wraps.
  */
 export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   const { bits, low, high } = layouts[type];

@@ -1,22 +1,22 @@
-/** Numbers of a stored tensor, without those beside them where they lie in a file as such. */
+/** Reads parts of a stored tensor. */
 import { isFloat, toFloat64 } from "./convert.ts";
 import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import { bitsOf, type Dense, type StoredBytes, type Tensor } from "./types.ts";
 
-/** Read one after the other: as much as a file gives in about a millisecond. */
+/** The length of sequential parts: what a file yields in about a millisecond. */
 const longPart = 2 ** 18;
 const shortPart = 2 ** 10;
 
 export interface Part {
-  /** Where it begins, row-major. */
+  /** The row-major start. */
   readonly start: number;
   readonly numbers: Float64Array;
 }
 
 /**
- * The numbers of a tensor of floats in parts: a few of the first, a few from the middle, then all from the first on. Who has seen enough stops
- * there, and has read no more. Parts are whole rows, along the last axis.
+ * Yields the elements of a float tensor in complete rows along the last axis: some of the first, some from the middle, then all in order.
+ * A reader can stop as soon as it has seen enough.
  */
 export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
@@ -41,10 +41,13 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
   for (let row = 0; row < rows; row += many) yield part(row, many);
 }
 
-/** A multiple of what an element of any type takes. */
+/** A multiple of the size of any element type. */
 const blockBytes = 2 ** 20;
 
-/** All elements, flat, in blocks of a megabyte where the tensor is computed in blocks or lies in a file; else in one. A block is valid until the next is asked for. */
+/**
+ * Yields all elements, flat, in blocks of a megabyte if the tensor is computed in blocks or stored in a file; otherwise at once.
+ * A block is valid until the next one.
+ */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && rangesOf(stored));
@@ -53,7 +56,7 @@ export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, und
     for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
 }
 
-/** Into one buffer: as many new ones of a megabyte would keep the garbage collector busier than all else. */
+/** Reuses one buffer: allocating a megabyte per block would dominate garbage collection. */
 async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(Math.min(blockBytes, end - start));
   for (let at = start; at < end; at += blockBytes) {
@@ -64,6 +67,6 @@ async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Ui
       yield bytes;
     }
   }
-  // Throws where the file has been changed meanwhile.
+  // Throws if the file has changed meanwhile.
   if (source.fill !== undefined) await source.read(end, end);
 }

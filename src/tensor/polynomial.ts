@@ -1,10 +1,9 @@
 /**
- * Polynomials over names, with whole coefficients: what dimensions that are computed from others are ("2*seq + 1").
- *
- * A factor is a name, or a function of names with parentheses: "floor((n + 1)/2)".
+ * Polynomials over names with integer coefficients, for computed dimensions ("2*seq + 1").
+ * A factor is a name, or a function with parentheses: "floor((n + 1)/2)".
  */
 
-/** Monomial (factors joined by `*`, sorted; "" for the constant) → coefficient, which is never 0. */
+/** Monomial (sorted factors joined by `*`; "" for the constant) → nonzero coefficient. */
 export type Polynomial = ReadonlyMap<string, number>;
 
 export function add(a: Polynomial, b: Polynomial): Polynomial {
@@ -28,15 +27,15 @@ function withoutZeros(terms: Polynomial): Polynomial {
   return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
 }
 
-/** A quotient of more terms is not looked for: where b does not divide a, their number may grow with every step. */
+/** The maximum number of terms of a quotient: if b does not divide a, terms can grow with every step. */
 const longestQuotient = 64;
 
-/** a / b where it divides exactly, into no more than some dozen terms, else undefined. */
+/** Returns a / b if it divides exactly, into at most `longestQuotient` terms. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leading(b);
   let rest = a;
   const quotient = new Map<string, number>();
-  // Long division. The leading term of a product is the product of the leading terms, so where b divides a, every step comes out even.
+  // Long division. The leading term of a product is the product of leading terms, so every step is exact if b divides a.
   for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
     const monomial = divideMonomials(top, lead);
     const times = coefficient / leadCoefficient;
@@ -63,7 +62,7 @@ function leading(terms: Polynomial): readonly [monomial: string, coefficient: nu
   return lead;
 }
 
-/** Highest degree first, then by names (graded lexicographic order, which multiplication preserves); the constant comes last of itself. */
+/** Graded lexicographic order, which multiplication preserves: highest degree first, then names; the constant comes last. */
 function byDegree(a: string, b: string): number {
   const left = factors(a);
   const right = factors(b);
@@ -72,12 +71,12 @@ function byDegree(a: string, b: string): number {
   return at < 0 ? 0 : (left[at] ?? "") < (right[at] ?? "") ? -1 : 1;
 }
 
-/** The names in a product, each as often as it stands there. */
+/** Returns the factors of a product, with repetitions. */
 export function factors(monomial: string): string[] {
   return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
 }
 
-/** The polynomial that a text spells, in normal form or not; undefined where it is but a name. */
+/** Parses a polynomial, in normal form or not; undefined for a single name. */
 export function parsePolynomial(text: string): Polynomial | undefined {
   const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
   let sum: Polynomial = new Map();
@@ -95,7 +94,7 @@ export function parsePolynomial(text: string): Polynomial | undefined {
   return sum;
 }
 
-/** Parts between separators that stand outside of parentheses: "floor((a*b)/2)*c" has two factors. */
+/** Splits at separators outside of parentheses: "floor((a*b)/2)*c" has two factors. */
 export function splitOutside(
   text: string,
   separator: RegExp,
@@ -119,7 +118,7 @@ export function splitOutside(
   return { parts, separators };
 }
 
-/** The normal form: highest degree first, then by names, the constant last. */
+/** Formats the normal form: highest degree first, then names, the constant last. */
 export function polynomialText(terms: Polynomial): string {
   return [...terms]
     .sort(([a], [b]) => byDegree(a, b))

@@ -1,30 +1,26 @@
 /**
- * Seeded random numbers, the same on every machine.
- *
- * The generator is xoshiro128** (Blackman and Vigna 2018): 128 bits of state, period 2^128 - 1, integer arithmetic only. Normal numbers use
- * Marsaglia's polar method with a logarithm of our own, because engines may round `Math.log` differently; `Math.sqrt` is exact by IEEE 754.
- *
- * A stream is named by the seed and any number of words and numbers. The name is hashed into the state, so streams of one seed are
- * independent of each other, and adding one (dropout, a second layer) never shifts the numbers of another.
+ * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only.
+ * Normal numbers use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently; `Math.sqrt` is exact by IEEE
+ * 754.
+ * A stream is named by the seed and any words and numbers, hashed into the state, so streams are independent and a new one never shifts others.
  */
 import { PithError } from "../errors.ts";
 
 export interface Random {
-  /** The next 32 random bits, as an integer from 0 to 2^32 - 1. */
+  /** Returns the next 32 random bits, as an integer from 0 to 2^32 - 1. */
   bits(): number;
-  /** From 0 to below 1, in steps of 2^-53; scaled to `low` … `high` if given. */
+  /** Returns a number in [0, 1) in steps of 2^-53, or scaled to `low` … `high`. */
   uniform(low?: number, high?: number): number;
-  /** Normally distributed, mean 0 and standard deviation 1 unless given. */
+  /** Returns a normally distributed number; default: mean 0, standard deviation 1. */
   normal(mean?: number, deviation?: number): number;
-  /** An integer from 0 to `count - 1`, every one equally likely. */
+  /** Returns a uniform integer from 0 to `count - 1`. */
   integer(count: number): number;
-  /** The integers from 0 to `count - 1` in random order. */
+  /** Returns the integers from 0 to `count - 1` in random order. */
   permutation(count: number): Uint32Array;
 }
 
 /**
- * A stream of random numbers, fixed by its seed and name.
- *
+ * Returns a stream of random numbers, determined by its seed and name.
  * @example
  * const noise = random(1, "noise", 3); // the fourth noise stream of seed 1
  * noise.uniform();
@@ -74,7 +70,7 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     if (!Number.isInteger(count) || count < 1 || count > 0x100000000) {
       throw new PithError("E_OPTION", `A random integer needs a count from 1 to 2^32, got ${count}.`);
     }
-    // What lies above the last whole multiple of `count` is drawn again; else small results would be likelier.
+    // Numbers above the last multiple of `count` are redrawn, so that small results are not more likely.
     const limit = 0x100000000 - (0x100000000 % count);
     for (;;) {
       const drawn = bits();
@@ -100,7 +96,7 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
   };
 }
 
-/** 128 bits from a name, by four lanes of MurmurHash3's mixing over its characters. */
+/** Hashes a name to 128 bits, by four lanes of MurmurHash3's mixing over its characters. */
 function hash(parts: readonly (number | string)[]): [number, number, number, number] {
   // Length and kind are part of the text, so ("a", "bc") and ("ab", "c"), 1 and "1" name different streams.
   const text = parts.map((part) => (typeof part === "number" ? `#${part};` : `"${part.length}:${part};`)).join("");
@@ -117,7 +113,7 @@ function hash(parts: readonly (number | string)[]): [number, number, number, num
     const lane = round % 4;
     lanes[lane] = finish(((lanes[lane] ?? 0) + Math.imul(lanes[(lane + 3) % 4] ?? 0, 0x9e3779b9) + round) | 0);
   }
-  // The all-zero state is the one xoshiro never leaves.
+  // xoshiro never leaves the all-zero state.
   if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) === 0) lanes[0] = 1;
   return lanes;
 }
@@ -129,8 +125,8 @@ function finish(value: number): number {
 }
 
 /**
- * The natural logarithm of 0 < x < 1 by additions, multiplications and divisions alone: x = m · 2^e with m in [√½, √2), and
- * ln m = 2 artanh(t) = 2 (t + t³/3 + t⁵/5 + …) with t = (m - 1)/(m + 1), |t| < 0.172. Eleven terms leave less than 1e-17.
+ * Computes ln x for 0 < x < 1 by basic arithmetic: x = m · 2^e with m in [√½, √2), ln m = 2 artanh(t) = 2 (t + t³/3 + t⁵/5 + …), t = (m - 1)/(m + 1).
+ * With |t| < 0.172, eleven terms leave less than 1e-17.
  */
 function logarithm(x: number): number {
   let mantissa = x;

@@ -4,7 +4,7 @@ import { isPacked, pack, unpack } from "./packed.ts";
 import type { Dense } from "./types.ts";
 
 /**
- * A copy with these indices along an axis, in this order; any element type.
+ * Returns a copy with these indices along an axis, in this order; any element type.
  * @example
  * takeIndices(float32([2, 2], [1, 2, 3, 4]), 1, [1]); // [[2], [4]]
  */
@@ -35,7 +35,7 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
     const to = codes instanceof Int8Array ? new Int8Array(count) : new Uint8Array(count);
     return viewBytes(type, dims, pack(type, pick<Words>(codes, to)));
   }
-  // Whole bytes per element are copied in words as wide as they allow, whatever they stand for.
+  // Complete bytes per element are copied in the widest possible words.
   const bytes = bytesFor(type, 1);
   const Word = bytes % 4 === 0 ? Uint32Array : bytes % 2 === 0 ? Uint16Array : Uint8Array;
   const { buffer, byteOffset, byteLength } = dense.data;
@@ -46,5 +46,5 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
 
 type Words = Uint32Array | Uint16Array | Uint8Array | Int8Array;
 
-/** So many words are copied faster one by one than by a call. */
+/** The number of words below which a loop is faster than a call. */
 const shortRun = 16;

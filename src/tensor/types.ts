@@ -1,12 +1,10 @@
 /**
- * Element types and tensors, spelled as onnxruntime spells them, so that a `Dense` can be fed to it without conversion.
- *
- * Types that JavaScript has no array for are held as their bits: float16 and bfloat16 in a Uint16Array, the float8 family in a Uint8Array,
- * complex numbers as (real, imaginary) pairs. Types below 8 bits are held packed, as the file holds them: low bits first
- * (`packed.ts` unpacks).
+ * Element types and tensors, named as in onnxruntime, so that a `Dense` can be fed without conversion. Other types are stored as bits:
+ * float16 and bfloat16 in a Uint16Array, float8 types in a Uint8Array, complex numbers as (real, imaginary) pairs, types below 8 bits packed as in
+ * the file, low bits first (`packed.ts` unpacks).
  */
 
-/** TensorProto.DataType, the bits of one element, and the array that holds elements. Strings, number 8, have neither of the latter. */
+/** TensorProto.DataType, bits per element, and array type. Strings, number 8, have neither of the latter. */
 const elementTypes = {
   float32: [1, 32, Float32Array],
   uint8: [2, 8, Uint8Array],
@@ -45,12 +43,12 @@ export type DataType = FixedType | "string";
 
 const fixedTypes = Object.keys(elementTypes) as FixedType[];
 
-/** Bits of one element as stored; strings have no fixed size. */
+/** Bits per stored element; strings have no fixed size. */
 export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
   Record<FixedType, number>
 >;
 
-/** The numbers by which ONNX names element types, in files and in attributes. */
+/** The numbers of element types in files and attributes. */
 export const typeCodes = Object.fromEntries([
   ...fixedTypes.map((type) => [type, elementTypes[type][0]]),
   ["string", 8],
@@ -66,47 +64,47 @@ export function arrayOf<T extends FixedType>(type: T): (typeof elementTypes)[T][
   return elementTypes[type][2];
 }
 
-/** A tensor whose elements are in hand: row-major `data` of `dims`. */
+/** A tensor with its elements in memory: row-major `data` of `dims`. */
 export type Dense<T extends DataType = DataType> = {
   readonly [K in T]: { readonly type: K; readonly dims: readonly number[]; readonly data: DataOf[K] };
 }[T];
 
-/** Named tensors: what goes into a graph, or comes out of it. */
+/** Named tensors: inputs or outputs of a graph. */
 export type Batch = Readonly<Record<string, Dense>>;
 
 /** Random access to bytes: a file, a Blob, an HTTP resource, memory. */
 export interface ByteSource {
   readonly size: number;
-  /** What to call it in messages: a path, a URL. */
+  /** The name in messages: a path, a URL. */
   readonly name: string;
   /**
-   * The bytes from `start` to before `end`. The result may share memory with the source: do not write into it.
+   * Reads the bytes [start, end). The result can share memory with the source: read-only.
    * @throws PithError E_SOURCE_CHANGED if it is another file now, E_FILE if it cannot be read.
    */
   read(start: number, end: number): Promise<Uint8Array>;
-  /** Fills `bytes` from `start` on at once, where that is faster; the next `read` says whether it was another file then. */
+  /** Fills `bytes` from `start` on synchronously, if that is faster; the next `read` detects a changed file. */
   fill?(bytes: Uint8Array, start: number): void;
 }
 
-/** Where the raw little-endian bytes of a tensor lie, if they lie somewhere as such. */
+/** The location of a tensor's raw little-endian bytes. */
 export interface StoredBytes {
   readonly source: ByteSource;
   readonly start: number;
   readonly end: number;
 }
 
-/** Immutable storage of a weight or constant: in memory, or still in its file. */
+/** Immutable storage of a weight or constant: in memory or in its file. */
 export interface Tensor {
   readonly type: DataType;
   readonly dims: readonly number[];
-  /** Size of the elements as stored, in bytes; for strings the sum of their UTF-8 lengths. */
+  /** The stored size of the elements in bytes; for strings the sum of their UTF-8 lengths. */
   readonly bytes: number;
-  /** The elements of a small tensor (at most 8 KiB), at hand so that rules need not wait. */
+  /** The elements of a small tensor (at most 8 KiB), available synchronously for rules. */
   readonly small: Dense | undefined;
-  /** Where the elements can be copied from without being decoded. */
+  /** The location from which encoded elements can be copied. */
   readonly stored: StoredBytes | undefined;
-  /** All elements. Treat the result as read-only: it may be shared. */
+  /** Reads all elements. The result can be shared: read-only. */
   read(): Promise<Dense>;
-  /** The bytes of the same in blocks of whole elements, each overwritten by the next, where they need not be computed all at once. */
+  /** Yields the bytes in blocks of complete elements, each overwritten by the next, if they need not be computed at once. */
   blocks?(): AsyncIterable<Uint8Array>;
 }
