@@ -17,7 +17,6 @@ export function publicAddress(text: string): string {
 export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));
 
-/** Returns a function that hides the addresses of a command line, and their credentials, in any text. */
 export function secretsHidden(words: readonly string[]): (text: string) => string {
   const found = words.flatMap((word) => address.exec(word) ?? []).filter((one) => publicAddress(one) !== one);
   const credentials = found.flatMap((one) => /(?<=:\/\/).+@/s.exec(one) ?? []);

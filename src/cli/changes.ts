@@ -9,7 +9,6 @@ import { mergeRows } from "./merge-rows.ts";
 
 type Paint = (text: string) => string;
 
-/** The rest is counted. */
 const mostShown = 5;
 
 /** Layers that became slower come first, the slowest one at the top. */
@@ -23,13 +22,9 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
 }
 
-/** Minimum number of rows that are merged, and maximum that are printed. */
 const [mostAlike, mostPlanned] = [8, 40];
 
-/**
- * Lists the planned change of each layer in network order. In long plans, equal layers of repeated blocks share a row.
- * @returns also how many rows are not printed.
- */
+/** Lists planned changes in network order; in long plans, equal layers of repeated blocks share a row. @returns also the number of hidden rows. */
 export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
   const each = changes.map(({ at, what, decidedBy }) => ({
     name: at,
@@ -65,7 +60,6 @@ export function sparedLines({ spared, attempts }: Sparing, dim: Paint): string[]
   return listed(title, lines, dim);
 }
 
-/** @param speeds in ascending order. */
 function slowerText(speeds: readonly number[]): string {
   const [slowest, fastest] = [speeds[0], speeds.at(-1)];
   if (slowest === undefined || fastest === undefined) return "";

@@ -14,7 +14,6 @@ import type { Terminal } from "./terminal.ts";
 export interface CommandArgument {
   readonly name: string;
   readonly description: string;
-  /** Accepts all remaining words, at least one. */
   readonly several?: boolean;
   readonly optional?: boolean;
   readonly choices?: readonly string[];
@@ -47,13 +46,11 @@ export interface Session {
   readonly seed: number;
   /** The command line without `pith` and without secrets, as reports record it. */
   readonly line: readonly string[];
-  /** The given flags of `passed`. */
   readonly passed: Readonly<Record<string, unknown>>;
   /** Model file → the folder that the user named. */
   readonly folders: ReadonlyMap<string, string>;
   /**
-   * Runs a job (`jobs/<module>.ts`, or a module by its address) in a separate process and shows its progress. `name` appears in messages; `keeps`: a
-   * stop waits until the job has saved its work. `modules`: the only user modules that it may import (any).
+   * Runs a job (`jobs/<module>.ts`) in a separate process. `keeps`: a stop waits until its work is saved; `modules`: the user modules it may import.
    */
   job<J extends Job>(
     module: string | URL,
@@ -66,7 +63,6 @@ export interface Session {
 export interface Result {
   readonly data: unknown;
   print(terminal: Terminal): void;
-  /** The command succeeded and the result is negative: exit code 1. */
   readonly goalMissed?: boolean;
   /** Why nothing better was found. Printed after the result, also with `--json`. Exit code 1. */
   readonly failure?: PithError | undefined;
@@ -83,7 +79,6 @@ export interface CommonOptions {
   readonly passed: Readonly<Record<string, unknown>>;
 }
 
-/** Infers the type of the options. */
 export function defineCommand<S extends v.GenericSchema>(definition: CommandDefinition<S>): CommandDefinition<S> {
   return definition;
 }

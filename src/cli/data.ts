@@ -44,7 +44,6 @@ export const dataFlags = {
 const dataSchema = v.object(dataFlags);
 export type DataFlags = v.InferOutput<typeof dataSchema>;
 
-/** `--data` and its flags as jobs receive them. */
 export const dataRequestSchema = v.object({
   path: v.string(),
   part: dataFlags.part,
@@ -67,7 +66,6 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
     if (alone === undefined) return undefined;
     throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
   }
-  // Rejects invalid words before anything is read.
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);
   return { path: data, part, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };

@@ -22,7 +22,6 @@ interface ElsewhereOptions {
   readonly fresh?: boolean | undefined;
 }
 
-/** @throws PithError E_USAGE for a queue without a store, or the reverse, and for `--fresh` with either. */
 export function elsewhereOf({ jobs = 1, queue, store, fresh }: ElsewhereOptions): Elsewhere {
   if ((queue === undefined) !== (store === undefined))
     throw new PithError(

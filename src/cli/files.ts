@@ -1,4 +1,3 @@
-/** Files of a model, their sizes, and names of results. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -28,7 +27,6 @@ export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
 }
 
-/** Returns the file arguments of the suggested next commands. */
 export function nextFiles(
   { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
   data: { readonly path: string } | undefined,
@@ -49,10 +47,7 @@ export function besideFolder(folder: string, suffix: string): string {
   return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
 }
 
-/**
- * @param inputs input files by what they are: "the model itself". Links are followed.
- * @throws PithError E_OPTION if the output would overwrite an input.
- */
+/** Follows links. @throws PithError E_OPTION if the output would overwrite an input. */
 export async function requireOther(
   out: string,
   inputs: readonly (readonly [what: string, path: unknown])[],
@@ -93,7 +88,6 @@ export async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-/** Follows links. */
 export async function isSamePlace(a: string, b: string): Promise<boolean> {
   return (await placeOf(a)) === (await placeOf(b));
 }
@@ -123,7 +117,6 @@ export async function withoutLeftovers<T>(paths: readonly string[], body: () => 
 
 function temporaries(path: string): string[] {
   const [folder, name] = [dirname(path), basename(path)];
-  // The work may create the folder.
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder).filter((file) => {
     const of = temporaryOf(file)?.name;

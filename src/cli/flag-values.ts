@@ -1,4 +1,4 @@
-/** Derives the accepted values of a flag from the option's schema, and parses them. 50% is 0.5; a list is separated by commas; objects are JSON. */
+/** Derives the accepted values of a flag from the option's schema, and parses them. */
 import { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { isWhole, open, type PipeItem, type SchemaNode } from "../passes/schema.ts";
@@ -8,7 +8,6 @@ type Word = string | number | boolean;
 interface Accepted {
   readonly choices: ReadonlySet<Word>;
   readonly number: "any" | "integer" | undefined;
-  /** At most 1. */
   readonly share: boolean;
   readonly text: boolean;
   readonly toggle: boolean;
@@ -57,7 +56,6 @@ export function readWord(flag: string, text: string, accepted: Accepted, instead
   if (accepted.text) return text;
   // With one supported number, the schema's own message is better.
   if (accepted.choices.size === 1 && number !== undefined) return number;
-  // A number is not a typo of another number.
   const meant = number === undefined ? nearest(text, [...accepted.choices].map(String)) : undefined;
   const own = accepted.own
     ? "Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md."
@@ -97,7 +95,6 @@ export function isExpressible(accepted: Accepted): boolean {
   );
 }
 
-/** Merges the accepted values of several schemas. Types that only code can create (instances, functions) add nothing. */
 export function acceptedBy(schemas: readonly SchemaNode[]): Accepted {
   const nodes = schemas.flatMap(open);
   const of = (...types: readonly string[]): readonly SchemaNode[] => nodes.filter(({ type }) => types.includes(type));

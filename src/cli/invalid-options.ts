@@ -1,4 +1,3 @@
-/** Rewords errors for the command line, where options are flags. */
 import { PithError } from "../errors.ts";
 
 /** `learningRate` → `--learning-rate`; `overrides`, which is given one by one → `--override`. */
@@ -7,10 +6,7 @@ export function flagName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/**
- * Replaces `` `learningRate` `` by --learning-rate and `` `perChannel: false` `` by --no-per-channel. Drops advice about options that the command
- * does not have.
- */
+/** Rewords option names as flags, and drops advice about options that the command does not have. */
 export function ownAdvice({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
   const own = optionsOf(flags);
   const isOwn = (part: string): boolean =>
@@ -19,7 +15,6 @@ export function ownAdvice({ code, message, advice, cause }: PithError, flags: Re
   return new PithError(code, onCommandLine(message, flags), { hint, cause });
 }
 
-/** `` `metric` ``, `` `metric: "psnr"` `` */
 const called = /`(\w+)(?:: (\w+|"[^"`]*"))?`/g;
 
 /** Replaces `` `metric` `` by --metric and `` `metric: "psnr"` `` by --metric psnr. */
@@ -57,7 +52,6 @@ export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set
   return asFlags(text, new Set([...shared, ...optionsOf(flags)]));
 }
 
-/** "--no-per-channel" is the option `perChannel`. */
 function optionsOf(flags: ReadonlySet<string>): ReadonlySet<string> {
   const names = [...flags].map((flag) => flag.slice(2).replace(/^no-/, ""));
   return new Set(names.map((name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase())));

@@ -16,11 +16,6 @@ const mostTexts = 4;
 /** Maximum bytes of originals that are loaded together with their variants. */
 const largestCompared = 2 ** 29;
 
-/**
- * @param out the output folder.
- * @param texts of the user.
- * @param originalBytes of all originals.
- */
 export async function openLoader(
   folder: string,
   out: string,

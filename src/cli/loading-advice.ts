@@ -4,7 +4,6 @@ import { quoted } from "../report/sections.ts";
 import type { Session } from "./command.ts";
 import type loadableJob from "./jobs/loadable.ts";
 
-/** @param models paths that the command names. */
 export async function adviseOnLoading(error: unknown, models: readonly string[], { job }: Pick<Session, "job">) {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);

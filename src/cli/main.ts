@@ -37,7 +37,6 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.stderr.write(json ? `${JSON.stringify({ error: { code: "E_FILE", message } })}\n` : `E_FILE: ${message}\n`);
   process.exit(exitCode.failed);
 });
-// No stream is left for a message.
 process.stderr.on("error", () => process.exit(exitCode.failed));
 
 const code = await runProgram(process.argv.slice(2), {

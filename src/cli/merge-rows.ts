@@ -5,7 +5,6 @@ export interface NamedRow {
   readonly cells: readonly string[];
 }
 
-/** Ordered by the first layer of each row. */
 export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   const groups = new Map<
     string,
@@ -17,7 +16,6 @@ export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
       number === null
         ? [row.name, ""]
         : [row.name.slice(0, number.index), row.name.slice(number.index + number[0].length)];
-    // A row without a number is its own group.
     const key = JSON.stringify([...parts, number === null, ...row.cells]);
     const group = groups.get(key) ?? { parts, numbers: [], row };
     groups.set(key, group);

@@ -1,4 +1,3 @@
-/** Flags for metrics and goals. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import type { Metric } from "../evaluate/index.ts";
@@ -49,7 +48,6 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
   );
 }
 
-/** @throws PithError E_OPTION if a required metric cannot be measured against this original. */
 export function requireMeasured(
   original: Model,
   path: string,

@@ -37,7 +37,6 @@ export async function modelAt(path: string, taken: Taken): Promise<string> {
   return file;
 }
 
-/** Replaces folders by their model files in the values of flags. */
 export async function modelsOfFlags<T>(flags: T, fileOf: (path: string) => Promise<string>): Promise<T> {
   if (typeof flags !== "object" || flags === null) return flags;
   const files: Record<string, unknown> = {};

@@ -4,7 +4,7 @@ import { root } from "#root";
 import { failureOfCode, messageOf, PithError } from "../errors.ts";
 import { thrownValue } from "../platform/serialized-error.ts";
 
-/** Returns the error, converted to a PithError that names the module if a module outside Pith threw it. */
+/** Names the module if a module outside Pith threw the error. */
 export function blamed(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)

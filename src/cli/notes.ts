@@ -1,7 +1,5 @@
-/** The original's outputs were constant. */
 export const constantNote = "; all outputs are constant there: this is weak evidence";
 
-/** Suffix for comparisons without operators that this runtime lacks. */
 export function withoutNote(operators: readonly string[]): string {
   return operators.length === 0 ? "" : `; without ${operators.join(", ")}, which this runtime does not have`;
 }

@@ -1,7 +1,4 @@
-/**
- * Converts option schemas to flags, and flags to options: `maxDrop` is `--max-drop`; lists use commas or repeated flags; 50% is 0.5; objects are
- * JSON. Only given flags are passed on, so the schema's defaults apply.
- */
+/** Converts between option schemas and flags. Only given flags are passed on, so the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { capitalized, PithError } from "../errors.ts";
@@ -37,7 +34,6 @@ export function meaningsOf(schema: v.GenericSchema): readonly Meanings[] {
   return entries.flatMap(([first]) => (first === undefined ? [] : (factsOf(first).meanings ?? [])));
 }
 
-/** Returns the given options, unchecked. */
 export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
   const known = entriesAt(schema);
   const given: Record<string, unknown> = {};
@@ -49,10 +45,7 @@ export function givenFlags(command: Command, schema: v.GenericSchema): Record<st
   return given;
 }
 
-/**
- * Returns the given options, checked and completed by the schema.
- * @throws PithError E_OPTION naming the flag that does not fit.
- */
+/** @throws PithError E_OPTION naming the flag that does not fit. */
 export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
   return fitting(schema, givenFlags(command, schema), helpHint(command));
 }
@@ -73,10 +66,8 @@ export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, 
   throw new PithError("E_OPTION", `${place}.`, { hint: own ?? hint });
 }
 
-/** Accepted words: all, or the named ones. */
 interface Words {
   readonly words: readonly string[];
-  /** A comma-separated list of words. */
   readonly isList: boolean;
 }
 
@@ -98,7 +89,6 @@ export class ValueFlag extends Option implements Words {
   }
 }
 
-/** A mandatory flag; its error shows the purpose or the choices. */
 export class RequiredFlag extends ValueFlag {
   readonly meaning: string;
 
@@ -110,10 +100,7 @@ export class RequiredFlag extends ValueFlag {
   }
 }
 
-/**
- * Keeps words from flags with an optional value unless they are one: `--structured model.onnx` → `--structured=true model.onnx`. A number is always
- * the value.
- */
+/** Separates words that are not values of an optional-value flag: `--structured model.onnx` → `--structured=true model.onnx`. */
 export function settleFlags(command: Command, words: readonly string[]): string[] {
   const settled: string[] = [];
   const end = words.indexOf("--");
@@ -154,7 +141,6 @@ export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
   return new Set(entriesAt(schema).keys());
 }
 
-/** Returns the keys without a default. */
 export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
   const entries = [...entriesAt(schema)];
   return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
@@ -232,7 +218,6 @@ function inGroup(group: string | undefined, option: Option): Option {
   return group === undefined ? option : option.helpGroup(group);
 }
 
-/** A schema and those that it wraps, outermost first. */
 function layersOf(schema: SchemaNode): readonly SchemaNode[] {
   return [schema, ...(schema.wrapped === undefined ? [] : layersOf(schema.wrapped))];
 }

@@ -35,7 +35,6 @@ export async function pathsMeant(path: string): Promise<readonly string[]> {
 }
 
 const maxShown = 3;
-/** Maximum depth and number of searched folders. */
 const [maxDepth, maxFolders] = [3, 500];
 
 async function findBelow(folder: string, name: string): Promise<readonly string[]> {
@@ -62,7 +61,6 @@ const namesIn = async (folder: string): Promise<readonly string[]> =>
 
 const isThere = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
 
-/** Folders end with "/". */
 async function shown(path: string): Promise<string> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true ? `${path}/` : path;
 }

@@ -28,14 +28,12 @@ export function markedColors(enabled: boolean): Colors {
 }
 
 export interface PrintableOptions {
-  /** Keep the codes of `markedColors`. */
   readonly colors?: boolean;
   readonly lines?: boolean;
 }
 
 export function printable(text: string, { colors = false, lines = false }: PrintableOptions = {}): string {
   const pieces = colors ? text.split(styled) : [text];
-  // Odd pieces are codes.
   return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
 }
 

@@ -20,13 +20,10 @@ export interface Surroundings {
   readonly out: Stream;
   readonly err: Stream;
   readonly signal: AbortSignal;
-  /** Terminal settings of the user. */
   readonly env?: Environment;
   /** The word that starts Pith (default: "pith"). */
   readonly program?: string;
-  /** Replaces the commands in tests. */
   readonly commands?: readonly Listed[];
-  /** Runs jobs in tests. */
   readonly runJob?: typeof import("../job/run.ts").runJob;
 }
 
@@ -156,7 +153,6 @@ async function buildProgram(
         writeErr: (text) => err.write(text),
         getOutHelpWidth: () => widthOf(out),
         getErrHelpWidth: () => widthOf(err),
-        // `runProgram` prints usage errors.
         outputError: () => {},
       });
   }

@@ -29,7 +29,6 @@ export function frontNames(place: number): readonly [model: string, recipe: stri
 
 interface ResultFolder {
   readonly record: string;
-  /** File of the result; without it there is no result. */
   readonly needed?: string;
   readonly names: readonly string[];
 }
@@ -56,7 +55,6 @@ export async function requireFreeFolder(
   await requireOwnResults(out, folder);
 }
 
-/** @throws PithError E_OPTION if the record or result would overwrite a file of the user. */
 async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
   const written = await writtenIn(out, record);
   const isTaken = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));

@@ -13,7 +13,6 @@ import { besideFolder, outputName } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
-/** Part of the help. */
 export const folderForFolder = "a folder that transformers.js loads gives a folder";
 
 export interface ResultPlace {
@@ -24,13 +23,11 @@ export interface ResultPlace {
 
 interface SourceFolder {
   readonly source: string;
-  /** Path of the model in the folder. */
   readonly file: string;
 }
 
 interface NamedModels {
   readonly model: string;
-  /** Reference model or teacher. */
   readonly aim?: unknown;
   /** Model file → the folder that the user named. */
   readonly folders: Session["folders"];
@@ -63,7 +60,6 @@ function isFolderName(path: string): boolean {
   return /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** Called before any work. @throws PithError E_FILE if the result could not be written. */
 export async function requireWritablePlace({ out, folder }: ResultPlace): Promise<void> {
   if (folder === undefined) return requireWritable(out);
   await requireOutside(folder.source, folder.out);
@@ -71,7 +67,6 @@ export async function requireWritablePlace({ out, folder }: ResultPlace): Promis
   await requireWritableFolder(dirname(out), [basename(out)]);
 }
 
-/** Copies the model's other files into the folder of its result. */
 export async function completePlace({ folder }: ResultPlace, terminal: Terminal): Promise<void> {
   if (folder === undefined) return;
   const { copyBeside } = await import("../folder/originals.ts");
@@ -80,7 +75,6 @@ export async function completePlace({ folder }: ResultPlace, terminal: Terminal)
   });
 }
 
-/** @throws PithError E_OPTION for a folder inside the one that is copied. */
 export async function requireOutside(folder: string, out: string): Promise<void> {
   const path = relative(await realpath(folder), resolve(out));
   if (path === "" || path.startsWith("..") || isAbsolute(path)) return;

@@ -29,7 +29,6 @@ function learntText(part: Part): string | undefined {
   return `fitted on ${integer(fitted)}${other} of ${partText(part)}`;
 }
 
-/** @param validation number of samples that selected the variant only. */
 function partText({ name = "samples", count, of, searched }: SampleUse["test"], validation?: number): string {
   // "data/cifar10 (train)": a name can contain a path, and the split in parentheses.
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];

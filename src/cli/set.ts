@@ -15,7 +15,6 @@ export function settings(words: readonly string[]): Settings {
   return Object.fromEntries(joined.map(setting));
 }
 
-/** `sr=16000`, `mask=1,0,1`, `use_cache=true` */
 function setting(word: string): [name: string, given: number | number[]] {
   const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
   const numbers = given

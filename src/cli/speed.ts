@@ -1,4 +1,3 @@
-/** Times a file relative to another, interleaved in a separate process. */
 import { clause, Miss, PithError } from "../errors.ts";
 import { isUnsteady, workOf } from "../evaluate/latency.ts";
 import { bytes } from "../evaluate/numbers.ts";
@@ -11,7 +10,6 @@ import type { WrittenOutput } from "./jobs/pass.ts";
 import { computesOther, largestTimed, type Weight } from "./weight.ts";
 
 export interface Beside {
-  /** A Miss if the machine is too busy. */
   readonly speed: Speed | Miss;
   /** Processor time of a run relative to the original's; undefined if it cannot be read. */
   readonly work: number | undefined;

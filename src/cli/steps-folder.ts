@@ -90,7 +90,6 @@ export function withStepsOfEach<T>(
   return withSteps(out, how, (folder) => withStepsOfEach(more, how, (others) => work([folder, ...others])));
 }
 
-/** Returns the finished files of all runs. */
 async function stepsIn(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);
   return names.filter((name) => temporaryOf(name) === undefined);

@@ -6,7 +6,6 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-/** The first column is aligned left; the others contain numbers. */
 export function columns(first: string, ...others: readonly string[]): Column[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
 }

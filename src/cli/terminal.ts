@@ -25,7 +25,6 @@ export interface TerminalOptions {
   readonly err: Stream;
   readonly json: boolean;
   readonly env: Environment;
-  /** Version and platform, for internal errors. */
   readonly about: string;
   /** Rewrites command lines as the user must type them. */
   readonly typed?: (text: string) => string;
@@ -34,7 +33,6 @@ export interface TerminalOptions {
 }
 
 const redraw = 100;
-/** Milliseconds between lines of progress in a log, and before the first. */
 const relog = 20_000;
 /** Seconds before a remaining time is shown: earlier estimates jump. */
 const shownAfter = 2;
@@ -194,7 +192,6 @@ function isColored(stream: Stream, env: Environment): boolean {
   return force === "" ? draws(stream, env) : force !== "0" && force !== "false";
 }
 
-/** Whether the terminal can erase lines and show colors. */
 function draws({ isTTY = false }: Stream, { TERM }: Environment): boolean {
   return isTTY && TERM !== "dumb";
 }
@@ -203,9 +200,7 @@ export interface Progress {
   readonly stage: string;
   readonly done: number;
   readonly total: number | undefined;
-  /** Per second; 0 if unknown. */
   readonly rate: number;
-  /** Duration of the measurement of `rate`. */
   readonly seconds: number;
   readonly bar: boolean;
 }

@@ -5,7 +5,6 @@ export interface Weight extends Size {
   readonly parameters: number;
   /** Share of zeros; undefined for codes, and if the compressed size is estimated. */
   readonly zeros: number | undefined;
-  /** Undefined if an operator's cost is not known. */
   readonly macs: OperationCount | undefined;
 }
 

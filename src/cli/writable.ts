@@ -7,13 +7,11 @@ import { failure } from "../platform/node-failure.ts";
 import { tryToWrite } from "../platform/node-write.ts";
 import { isThere } from "./files.ts";
 
-/** @throws PithError E_FILE if the result could not be written. */
 export async function requireWritable(path: string): Promise<void> {
   await requirePlace(path);
   await tryToWrite(path);
 }
 
-/** @throws PithError E_FILE if the file cannot be created or appended to. */
 export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
   const isNew = !(await isThere(path));
@@ -24,10 +22,7 @@ export async function requireAppendable(path: string): Promise<void> {
   if (isNew) await rm(path, { force: true });
 }
 
-/**
- * @param names of the files to be written.
- * @throws PithError E_FILE if the folder, which is created if missing, could not contain them.
- */
+/** @throws PithError E_FILE if the folder, which is created if missing, could not contain files of these names. */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   requireFile(path);
   const missing = await missingFolders(path);
@@ -65,7 +60,6 @@ async function missingFolders(path: string): Promise<readonly string[]> {
   }
 }
 
-/** @throws PithError E_OPTION for "-", which other programs use for standard output. */
 function requireFile(path: string): void {
   if (path !== "-") return;
   throw new PithError("E_OPTION", "Results are written to files, not to standard output (-).", {

@@ -67,12 +67,10 @@ async function isProgram(path: string): Promise<boolean> {
 }
 
 export interface OpenPage {
-  /** Resolves with the last line of output if the browser ends on its own. */
   readonly ended: Promise<string>;
   close(): Promise<void>;
 }
 
-/** @param folder for the browser's own files. */
 export async function openPage(program: string, address: string, folder: string): Promise<OpenPage> {
   const profile = await mkdtemp(join(folder, "profile-"));
   const flags = [

@@ -38,7 +38,6 @@ const patience = 300_000;
 const fileBytes = 2 ** 30;
 
 export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal"> {
-  /** Folder of an alternative onnxruntime-web. */
   readonly runtimes?: string;
 }
 

@@ -22,7 +22,6 @@ export interface Adapter {
   readonly name: string;
   /** A software adapter's times say nothing about graphics cards. */
   readonly isSoftware: boolean;
-  /** Shaders support float16. */
   readonly float16: boolean;
 }
 

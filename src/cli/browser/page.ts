@@ -88,7 +88,6 @@ function faultOf(error: unknown): PageMessage {
 }
 
 let told: PageMessage = await facts().then((found) => ({ kind: "ready", facts: found }), faultOf);
-// Ends when the server is gone.
 for (;;) {
   const response: Response = await fetch("told", { method: "POST", body: pack(told) });
   const order = unpack<Order>(new Uint8Array(await response.arrayBuffer()));

@@ -1,7 +1,4 @@
-/**
- * Serves Pith's modules, onnxruntime-web and model files to one page on this machine, under an unguessable address. Other host names are rejected
- * (DNS rebinding). Cross-origin isolation gives WebAssembly its threads.
- */
+/** Serves Pith's modules, onnxruntime-web and models to one page under an unguessable address. Rejects other host names (DNS rebinding). */
 
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -21,14 +18,12 @@ export interface PageServer {
 
 export interface PageOptions {
   readonly runtime: "wasm" | "webgpu";
-  /** Folder of an alternative onnxruntime-web. */
   readonly runtimes?: string | undefined;
   /** Readable files by their paths below the page's address. */
   readonly files: ReadonlyMap<string, string>;
   /** Receives the page's response and returns the next order. */
   next(told: Uint8Array): Promise<Uint8Array>;
   onProgress(done: number, total: number | undefined): void;
-  /** A module could not be loaded, or failed. */
   onFailure(text: string): void;
 }
 
@@ -39,10 +34,8 @@ const require = createRequire(import.meta.url);
 
 /** Maximum bytes of a response; a page cannot hold more in one buffer. */
 const mostTold = 2 ** 31;
-/** Maximum bytes of a count or an error message. */
 const mostText = 2 ** 16;
 
-/** Dependencies of the modules, each one file. */
 const libraries = ["valibot"];
 
 const types: Readonly<Record<string, string>> = {
@@ -52,7 +45,6 @@ const types: Readonly<Record<string, string>> = {
   ".wasm": "application/wasm",
 };
 
-/** @throws PithError E_ENGINE_MISSING if onnxruntime-web is not installed. */
 export async function servePage(options: PageOptions): Promise<PageServer> {
   const runtimes = options.runtimes ?? runtimeFolder();
   const token = randomBytes(16).toString("hex");
@@ -144,7 +136,6 @@ function leadsElsewhere(part: string): boolean {
   return part === ".." || /[\\:]/.test(part);
 }
 
-/** Returns undefined if the body is too long. */
 async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer | undefined> {
   if (Number(request.headers["content-length"] ?? 0) > most) return undefined;
   const parts: Buffer[] = [];

@@ -102,13 +102,12 @@ export default defineCommand({
 interface Measurement {
   readonly target: TargetName;
   readonly output: BenchOutput;
-  /** In bytes; empty in a browser. */
   readonly memories: readonly number[];
 }
 
 type BenchArguments = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
-/** Times and measures the models on a target. A missing target is skipped if there are others. */
+/** Skips a missing target if there are others. */
 async function measure(
   target: TargetName,
   models: readonly string[],
@@ -180,7 +179,6 @@ function howTimed({ target, output: { where, latency } }: Measurement): string {
   return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${shared}.`;
 }
 
-/** Prints equal inputs once. */
 function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): string[] {
   const texts = inputs.map(inputsText);
   if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets named sizes.`];

@@ -141,13 +141,11 @@ export default defineCommand({
 const ofSearch = ["minutes", "steps", "targetSize", "faster", "techniques", "keep"] as const;
 const ofFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
-/** Given flags, as typed. */
 const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
   names
     .filter((name) => options[name] !== undefined)
     .map((name) => (name === "targetSize" ? "--target-size" : `--${name}`));
 
-/** @throws PithError E_USAGE if two flags set the same limit or objective. */
 function requireOneOfEach(options: Options): void {
   if (namesOf(options, ["minutes", "steps"]).length > 1)
     throw new PithError(
@@ -162,7 +160,6 @@ function requireOneOfEach(options: Options): void {
     );
 }
 
-/** @throws PithError E_USAGE for folder flags, search flags with a recipe, and a search of several models. */
 function requireSingle(models: readonly string[], options: Options): void {
   const { recipe, text } = options;
   if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
@@ -175,7 +172,6 @@ function requireSingle(models: readonly string[], options: Options): void {
     });
 }
 
-/** A folder in the layout of transformers.js. */
 function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
@@ -209,7 +205,6 @@ function compressFolder(path: string, options: Options, session: Session): Promi
   );
 }
 
-/** @throws PithError E_USAGE if two models would share an output folder. */
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
   const stem = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {

@@ -13,7 +13,6 @@ import { metricFlags } from "../metrics.ts";
 import { columns } from "../table.ts";
 import { requireWritable } from "../writable.ts";
 
-/** Only the layers with the largest error are listed. */
 const layersShown = 20;
 
 export default defineCommand({

@@ -146,7 +146,6 @@ interface Goal {
   readonly kind: string;
   readonly met: boolean;
   readonly text: string;
-  /** Why it could not be checked. */
   readonly failure?: PithError;
 }
 
@@ -229,7 +228,6 @@ function figureRows({
   return [before, ...rows.slice(0, 1), apart, ...rows.slice(1)];
 }
 
-/** "box overlap: 312 boxes found by …" */
 function detailsOf({ measured }: EvalOutput): readonly string[] {
   return (measured?.figures ?? []).flatMap(({ metric, detail }) =>
     detail === undefined ? [] : `${metric}: ${detail}`,

@@ -3,7 +3,7 @@ import { noneText } from "../../folder/card.ts";
 import { type FolderFile, folderTable } from "../../folder/index.ts";
 import type { Result } from "../command.ts";
 
-/** Shows the table of files with their outcome. @param isChoice one file per model is kept. */
+/** @param isChoice one file per model is kept. */
 export function folderResult(
   out: string,
   files: readonly FolderFile[],

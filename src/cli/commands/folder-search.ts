@@ -77,7 +77,6 @@ export function searcherOf(
             recipe: undefined,
             data: { ...data, ...own },
             metric,
-            // Several models have different outputs.
             output: together === undefined ? output : undefined,
             targets,
             resumeFolder,
@@ -107,7 +106,6 @@ export function searcherOf(
   };
 }
 
-/** Runs the originals on first use. */
 function capturedOnce(
   { folder, bases, texts }: NonNullable<Judging["together"]>,
   out: string,
@@ -122,7 +120,6 @@ function capturedOnce(
   };
 }
 
-/** Returns the chosen variant and the others on its front. */
 async function foundIn(run: Run, folder: string): Promise<readonly Found[]> {
   const found: Found[] = [];
   for (const [place, variant] of run.variants.entries()) {

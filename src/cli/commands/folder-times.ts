@@ -1,4 +1,3 @@
-/** Times a folder's files relative to their originals. */
 import { basename } from "node:path";
 import { Miss, refusalIn } from "../../errors.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";

@@ -87,7 +87,6 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
   readonly strict?: boolean | undefined;
   readonly force?: boolean | undefined;
   readonly spare?: boolean | undefined;
-  /** Settings of a search over all techniques. */
   readonly search?: FolderSearch | undefined;
 }
 
@@ -178,7 +177,6 @@ export async function variantsOf(
   // A model without a tokenizer can read a table as well.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
-  // With samples, opening them reports the column.
   if (column !== undefined && samples === undefined)
     session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
   const tooFew = (texts.length > 0 || samples === undefined) && texts.length < fewestTexts;
@@ -242,7 +240,6 @@ export async function variantsOf(
   return folderResult(out, files, originals, keepSmallest === true);
 }
 
-/** Formats the similarity to the original for the table. */
 function nearnessOf({
   comparison,
   likeness,
@@ -266,7 +263,6 @@ async function identityOf(path: string): Promise<string> {
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
 }
 
-/** Rewords an error for one file among others that were written. */
 function ofOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;
   const { code, message, hint } = error;

@@ -145,7 +145,6 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
 
-/** @throws PithError E_USAGE if no model is named, or two are */
 function modelIn(word: string | undefined, student: string | undefined, aim: unknown, name: string): string {
   if (word !== undefined && student !== undefined)
     throw new PithError("E_USAGE", `The student is named twice: ${word}, and --student ${student}.`);
@@ -156,7 +155,6 @@ function modelIn(word: string | undefined, student: string | undefined, aim: unk
   });
 }
 
-/** @throws PithError E_USAGE if data or the reference model is always required and missing */
 function requireGiven(
   { id: name, options, reference, command }: AnyPass,
   data: DataRequest | undefined,
@@ -171,7 +169,6 @@ function requireGiven(
     });
 }
 
-/** @throws PithError E_USAGE if these options need samples */
 async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
   if (typeof data !== "object") return;
   const opened = await openModules(name, options, passed);
@@ -189,7 +186,6 @@ interface Inputs {
   readonly data: DataRequest | undefined;
 }
 
-/** @throws PithError if an output file cannot be written or would overwrite an input */
 async function openPlaces(
   { reference = "original", command }: AnyPass,
   passed: Session["passed"],

@@ -32,7 +32,6 @@ export default defineCommand({
   },
 });
 
-/** Flags that can be combined with --vocabulary. */
 const own: ReadonlySet<string> = new Set(["--vocabulary", "--out", "--json", "--seed"]);
 
 async function trimmed(

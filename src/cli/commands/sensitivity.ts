@@ -31,7 +31,6 @@ import { freshFlag, withSteps } from "../steps-folder.ts";
 import { columns } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** Only the most sensitive layers of each kind are listed. */
 const layersShown = 20;
 
 const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));

@@ -6,10 +6,7 @@ export interface Candidate {
   readonly meaning: string;
 }
 
-/**
- * @param words the words without `pith`; the last one is incomplete.
- * @returns an empty list if any file name is possible.
- */
+/** @param words without `pith`; the last one is incomplete. @returns an empty list if any file name is possible. */
 export function candidates(program: Command, words: readonly string[]): readonly Candidate[] {
   const last = words.at(-1) ?? "";
   const before = words.slice(0, -1);
@@ -44,7 +41,7 @@ function among(
   return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));
 }
 
-/** Returns the flag whose value is being typed, the typed part, and the text before it in the same word. */
+/** The value being typed may be preceded by other text in the same word. */
 function valueAt(
   command: Command | undefined,
   before: readonly string[],
@@ -67,7 +64,6 @@ function valueAt(
   return flag !== undefined && isValue ? { ...found, flag } : undefined;
 }
 
-/** Completes a list with words that it does not contain yet. */
 function wordsOf(flag: Option, typed: string): readonly string[] {
   if (!(flag instanceof ValueFlag)) return [];
   const given = flag.isList ? typed.split(",").slice(0, -1) : [];

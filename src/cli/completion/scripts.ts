@@ -1,7 +1,4 @@
-/**
- * Shell functions that call `pith complete -- <words>`. It prints one candidate per line, with its meaning after a tab; without candidates the shell
- * completes file names. No word of the command line is evaluated.
- */
+/** Shell functions that call `pith complete`, which prints candidates with their meanings. No word of the command line is evaluated. */
 export const shells = ["bash", "zsh", "fish"] as const;
 
 export const scripts: Readonly<Record<(typeof shells)[number], string>> = {

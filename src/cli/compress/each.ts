@@ -11,11 +11,7 @@ import { withStepsOfEach } from "../steps-folder.ts";
 
 type ModelInput = Omit<CompressInput, "resumeFolder">;
 
-/**
- * @param inputs several only with a recipe.
- * @returns each model's output, or its error if there are several models.
- * @throws PithError of a model that is the only one; E_STOPPED.
- */
+/** @returns each model's output, or its error if there are several. @throws PithError of a single model; E_STOPPED. */
 export function compressEach(
   inputs: readonly ModelInput[],
   fresh: boolean | undefined,

@@ -61,7 +61,6 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       if (chosen === undefined) return;
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
-      // What was kept and why, its cost, and the next command.
       const reason = choiceClause(run);
       const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
       terminal.line(`kept: ${kept}. ${gainSentence(run)}${slowerText(run)}`);
@@ -157,7 +156,6 @@ function printVariants(terminal: Terminal, run: Run): void {
     ],
   );
   for (const { name, steps } of run.variants) {
-    // Rounds of a repeat skip the same places.
     const missed = steps.flatMap((step) => step.misses);
     const misses = [...groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values()].flatMap(
       ([first]) => first ?? [],
@@ -185,7 +183,6 @@ function reasonsOf(misses: StepRecord["misses"]): string {
 
 const mostReasons = 2;
 
-/** The reason of a rejection, or the paired difference. */
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
   if (refused !== undefined) return refused;
   if (comparison === undefined) return "";

@@ -13,10 +13,8 @@ import type { Terminal } from "../terminal.ts";
 import { energies } from "./energies.ts";
 
 const shownMisses = 5;
-/** Longer tables of layers are merged. */
 const mostRows = 24;
 const shownBlocks = 8;
-/** Smaller tables appear only with --json. */
 const leastShare = 0.01;
 
 export function show(
@@ -184,7 +182,6 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
   const large = savings.tables.filter((table) => table.bytes >= leastShare * file);
   for (const table of large.slice(0, shownMisses)) terminal.line(tableLine(table, file));
-  // Repeated blocks give equal reasons, which are merged.
   const reasons = groupBy(
     layers.flatMap(({ kept }) => kept ?? []),
     ({ reason }) => reason,
@@ -199,7 +196,6 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   if (notUnderstood.length === 0) return;
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);
-  // Merges equal reasons for nodes of one operator.
   const groups = groupBy(notUnderstood, ({ at, reason }) => `${at?.replace(/ ".*/, "")} ${reason}`);
   const lines = [...groups.values()].map(([{ at, reason }, ...others]) => {
     const first = at === undefined ? reason : `${at}: ${reason}`;

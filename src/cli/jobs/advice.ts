@@ -32,7 +32,6 @@ interface Refused {
   readonly because?: Lost["because"];
   /** The reference is not the input model, and the result is no worse than the input model. */
   readonly lostBefore?: boolean;
-  /** Whether the result has float weights, which can be trained. */
   readonly trainable?: boolean;
   /** Classes were compared although nothing shows that the output is class scores. */
   readonly assumesScores?: boolean | undefined;
@@ -57,7 +56,6 @@ export function lostAdvice(
   const spread = blamed !== undefined && isSpread(blamed);
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
   const without = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
-  // Training can recover a loss that is spread over all layers.
   const state = { trainable, holds: false };
   const next = spread ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
   const offers = [
@@ -81,7 +79,6 @@ export function lostAdvice(
   return `${kept}${capitalized([...offers, anyway].join(", "))}${later}${then}`;
 }
 
-/** Returns the value of --except with one more layer, quoted for a shell. */
 function exceptText({ except }: OptionValues, layer: string): string {
   const text = [...(Array.isArray(except) ? except : except === undefined ? [] : [except]), layer].join(",");
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;

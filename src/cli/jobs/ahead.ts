@@ -17,7 +17,6 @@ import { type OpenedQueue, openQueue } from "../queue/queue.ts";
 import { inputIn, openSharedStore, requireStored, shareInput } from "../queue/shared-store.ts";
 
 export interface Elsewhere {
-  /** Number of local processes, without a queue. */
   readonly jobs: number;
   /** Workers of this queue share this folder or bucket. */
   readonly queue: { readonly url: string; readonly store: string } | undefined;
@@ -71,7 +70,7 @@ export const storeOf = async ({ resumeFolder, bucket }: SharedInput) => ({
 /** Approximate bytes of a process, and its multiple of the model's bytes. */
 const [ofProcess, ofModel] = [400e6, 20];
 
-/** Runs each job in a process, limited by the free memory. @param bytes of the weights of the largest model. */
+/** Limits the processes by the free memory. @param bytes of the weights of the largest model. */
 export function inProcesses(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
   const most = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (ofProcess + ofModel * bytes))));
   return new Pool({
@@ -90,7 +89,6 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
   });
 }
 
-/** @param modules that the jobs name. */
 async function onQueue(
   queue: OpenedQueue,
   url: string,

@@ -38,12 +38,10 @@ export interface BenchInput {
 export interface BenchOutput {
   readonly latency: LatencyReport;
   readonly batches: readonly number[];
-  /** Dimensions of each model's inputs. */
   readonly shapes: readonly TimedShapes[];
   readonly inputs: readonly Readonly<Record<string, string>>[];
   readonly runtime: RuntimeName;
   readonly inBrowser: boolean;
-  /** Browser and adapter, in words. */
   readonly where: string;
 }
 

@@ -15,11 +15,9 @@ export interface CaptureRequest {
   readonly folder: string;
   readonly modules: readonly Pick<Module, "base" | "source">[];
   readonly texts: readonly string[];
-  /** Each model's samples go to a subfolder of its name. */
   readonly out: string;
 }
 
-/** Samples of a model, and inputs that are the same for all. */
 export interface CapturedFile {
   readonly path: string;
   readonly set: Settings;

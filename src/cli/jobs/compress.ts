@@ -31,7 +31,6 @@ const refusedFolder = "refused";
 
 export interface CompressInput extends SearchInput, Elsewhere {
   readonly out: string;
-  /** Undefined: search. */
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
 }
@@ -82,7 +81,6 @@ async function compressed(
   return { run, written };
 }
 
-/** Runs the search with candidates tried in parallel by other processes or machines. */
 function searched(
   input: CompressInput,
   model: Model,
@@ -102,7 +100,6 @@ function searched(
   );
 }
 
-/** Replaces option names by flags. */
 function worded(run: Run): Run {
   const { refused } = run;
   return {
@@ -119,7 +116,6 @@ function worded(run: Run): Run {
   };
 }
 
-/** Adds the files of the other variants on the front. */
 function named(run: Run, others: Compressed["others"]): Run {
   const fileOf = (place: number): { readonly file?: string } => {
     const at = others.findIndex((other) => other.place === place);
@@ -185,7 +181,6 @@ async function write(
   return written;
 }
 
-/** File size and hash, for a model in one file. */
 async function fileFacts(
   model: Parameters<typeof filesOf>[0],
   path: string,

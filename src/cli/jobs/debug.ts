@@ -33,7 +33,6 @@ export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" 
 
 export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {
   readonly layers: readonly DebuggedLayer[];
-  /** The output that is missing, or has another type or shape. */
   readonly lost: string | undefined;
   /** "cifar10 (test), 32 samples", "random inputs" */
   readonly on: string;
@@ -101,10 +100,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   return result;
 }
 
-/**
- * Whether the layers of one model derive from the other's: a weight is similar to its counterpart, or sizes differ (after pruning) but most layers
- * have a counterpart.
- */
+/** Layers are related if a weight is similar to its counterpart, or if sizes differ (pruning) but most layers have a counterpart. */
 function areRelated(
   original: Model,
   model: Model,

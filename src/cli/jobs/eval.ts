@@ -40,7 +40,6 @@ import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 import { announced } from "./time-notice.ts";
 
-/** Samples that run both alone and in a batch, to see whether that matters. */
 const samplesLookedInto = 32;
 
 export interface EvalInput
@@ -73,7 +72,6 @@ export interface Measurement {
   readonly available: number | undefined;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
-  /** Reference of the first metric. */
   readonly truth: "labels" | "original";
   /** Batch size of the measurement, if outputs depend on the batch. */
   readonly note: string | undefined;
@@ -81,11 +79,9 @@ export interface Measurement {
   readonly verdict: Verdict | undefined;
   /** Similarity of the other outputs, or why it is unknown; undefined if there are none and all have the same form. */
   readonly others: Likeness | string | undefined;
-  /** For vectors: whether they depend on the batch. */
   readonly alone: Invariance | undefined;
   /** The model or its original is no better than always predicting the most frequent class. */
   readonly atChance: boolean;
-  /** Model whose outputs are NaN, so that nothing could be measured. */
   readonly unmeasured: string | undefined;
 }
 
@@ -247,7 +243,6 @@ async function measurement(
   return { measured, samples: ready };
 }
 
-/** Reduces the model to the requested output. */
 function withOutput(model: Model, name: string | undefined): Model {
   if (name === undefined) return model;
   const copy = model.clone();
@@ -266,7 +261,6 @@ function labelsHint(batch: Batch): string {
     : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
 }
 
-/** Lists the columns and which were used as text. */
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
     const listed = (names: readonly string[]): string => someOf(names.map((name) => `"${name}"`));

@@ -25,7 +25,6 @@ export interface FolderCheckInput {
   readonly seed: number;
 }
 
-/** @throws PithError if a model, the samples, ONNX Runtime or a browser cannot be opened. */
 export default async function folderCheckJob(input: FolderCheckInput, context: JobContext): Promise<void> {
   const { folder, bases, data, isText, targets, seed } = input;
   await runtimeName();

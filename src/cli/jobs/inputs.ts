@@ -4,7 +4,6 @@ import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { dimsText, isSymbolic } from "../../tensor/dims.ts";
 
-/** Error codes of a model on samples that do not fit. */
 const misfits: ReadonlySet<ErrorCode> = new Set([
   "E_DATA",
   "E_ENGINE",
@@ -28,7 +27,6 @@ export function otherInputs(candidate: Model, original: Model, error: unknown): 
   });
 }
 
-/** Compares types and fixed dimensions. */
 function isAlike({ type: a }: Value, { type: b }: Value): boolean {
   if (a?.type !== b?.type) return false;
   if (a?.dims === undefined || b?.dims === undefined) return true;

@@ -35,7 +35,6 @@ export interface InspectedFile extends Inspection {
 export interface InspectOutput {
   readonly description: InspectedFile;
   readonly weights: readonly WeightNumbers[] | undefined;
-  /** Share of zeros among all parameters, if weights were requested. */
   readonly zeros: number | undefined;
 }
 

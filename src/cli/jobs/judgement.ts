@@ -34,13 +34,10 @@ import type { SampleUse } from "./task.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 
 export interface Judgement {
-  /** Comparison with the input model; undefined without data. */
   readonly compared: Compared | undefined;
-  /** Undefined without a goal. */
   readonly judged: Judged | undefined;
   /** Undefined if weights were discarded on purpose. */
   readonly kept: KeptFunction | undefined;
-  /** Why it is not written without `force`. */
   readonly lost: Lost | undefined;
   readonly targets: readonly OnTarget[];
 }
@@ -49,7 +46,6 @@ interface Judged {
   readonly comparison: Comparison;
   readonly goal: Goal;
   readonly verdict: Verdict;
-  /** Path of the model that the verdict compares with. */
   readonly against: string;
   /** The same path for the start of a sentence, if there is a reference too. */
   readonly beside: string;
@@ -101,7 +97,6 @@ export function testedOn(used: SampleUse, compared: Compared | undefined, search
   return { ...used, test: { ...used.test, count: looked, of: count } };
 }
 
-/** @throws PithError E_ENGINE if the result does not load, or, without force, if a required comparison is not possible. */
 async function functionOf(
   { input: { output, force }, pass, original, like, data, running }: OpenStep,
   result: Model,
@@ -145,10 +140,7 @@ function dissimilar({ output, same, ofData }: Likeness): string {
   return `on ${on} ${far} of the original's output${which}${measure}`;
 }
 
-/**
- * @param spared outcome of the precision fallback.
- * @throws PithError E_ACCURACY_LOST for a rejected result, without force; names the layer with the largest error if known.
- */
+/** @throws PithError E_ACCURACY_LOST for a rejected result, without force. */
 export async function requireKept(
   step: OpenStep,
   result: Model,

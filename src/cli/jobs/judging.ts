@@ -42,7 +42,6 @@ export interface Judging {
   /** The input model, or the reference if the goal is about it. */
   readonly judge: PairedMetrics;
   readonly reference: { readonly path: string; readonly metrics: PairedMetrics } | undefined;
-  /** Undefined if there is no goal. */
   readonly goal: Goal | undefined;
   compare(result: Model): Promise<Compared>;
 }
@@ -67,7 +66,6 @@ export interface References {
   readonly further: readonly Aim[];
 }
 
-/** @throws PithError if one does not fit the model, or is named twice */
 export async function openReferences(
   { reference, furtherReferences, checkReference }: AnyPass,
   model: Model,
@@ -176,7 +174,6 @@ function goalOf(judge: PairedMetrics, pass: AnyPass, input: PassInput): Goal | u
   return mayLose(pass, input) ? undefined : judge.goal(input, trains(pass));
 }
 
-/** Announces early how a training that reduces accuracy will be handled. */
 function beforeTraining(
   judge: PairedMetrics,
   { maxDrop }: Goal,

@@ -17,7 +17,6 @@ export default async function loadableJob({ models }: LoadableInput, context: Jo
   return undefined;
 }
 
-/** Returns the simplified model if only that one loads. */
 export async function simplifiedToLoad(
   model: Model,
   { signal }: Pick<JobContext, "signal">,

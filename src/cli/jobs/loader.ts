@@ -117,7 +117,6 @@ function isModelClass({ PreTrainedModel }: Library, value: unknown): value is Mo
   return typeof value === "function" && value.prototype instanceof PreTrainedModel;
 }
 
-/** Returns the names of the sessions that have run. */
 function watchRuns({ sessions }: Model): ReadonlySet<string> {
   const ran = new Set<string>();
   for (const [name, session] of Object.entries(sessions)) {
@@ -131,10 +130,7 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
   return ran;
 }
 
-/**
- * Returns the inputs of the first model: the texts, or a constant image or sound.
- * @returns a reason if it takes none of these.
- */
+/** Uses the texts, or a constant image or sound. @returns a reason if the model takes none of these. */
 async function feedsOf(
   library: Library,
   folder: string,
@@ -191,7 +187,6 @@ async function continued(
   return { outputs: { logits: scores }, tokens };
 }
 
-/** Returns the float outputs except caches. */
 function numbersOf(library: Library, given: Feeds): LoaderAnswer["outputs"] {
   const outputs: Record<string, Float32Array> = {};
   for (const [name, value] of Object.entries(given)) {

@@ -14,7 +14,6 @@ export interface MemoryInput extends Pick<BenchInput, "set" | "threads" | "seed"
   readonly shapes: TimedShapes;
 }
 
-/** Returns the peak bytes of loading and running, in addition to the runtime without a model. */
 export default async function memoryJob(input: MemoryInput, _context: JobContext): Promise<number> {
   const engine = createEngine({ runtime: input.runtime });
   const model = await open(input.model);

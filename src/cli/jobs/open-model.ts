@@ -1,5 +1,3 @@
-/** Opens the models of a command and warns about contradictions in their files. */
-
 import { folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
@@ -27,7 +25,6 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
 }
 
 interface Writing {
-  /** Path of the input model. */
   readonly model: string;
   readonly out: string;
   /** The command copies the model's sidecar files to the result. */
@@ -71,10 +68,7 @@ export function isChanged({ graph, header }: Model): boolean {
   );
 }
 
-/**
- * Warns if models are byte-for-byte equal to the original, or if two seem to be given in the wrong order.
- * @param words the command line with these two at their positions.
- */
+/** Warns if models are byte-for-byte equal to the original, or if two seem to be in the wrong order. */
 export async function warnOfOrder(
   [first, ...others]: readonly ModelAtPath[],
   words: (original: string, result: string) => readonly string[],
@@ -107,7 +101,6 @@ export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContex
   log({ id: "defaults", text, level: "warning" });
 }
 
-/** Returns a library context that uses the job's progress and log, and paths as references. */
 export function contextOf<E extends Engine>(
   engine: E,
   { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean },

@@ -22,7 +22,6 @@ export interface OpenedSearch extends StepsTask {
   readonly running: Partial<Context>;
 }
 
-/** @param given recipes to run; default: all candidates of the search. */
 export const withSearch = <T>(
   input: SearchInput,
   context: JobContext,

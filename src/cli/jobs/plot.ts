@@ -14,7 +14,6 @@ export interface PlotInput {
   readonly amount: number;
 }
 
-/** @returns the bytes of the page. */
 export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
   const model = await openModel(input.model, context);
   await requireOtherThanWeights(input.out, model, input.model);

@@ -73,7 +73,6 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   return { found, preprocessing: task.preprocessing, written };
 }
 
-/** Runs the sweep, with measurements by other processes or machines. */
 function measuredFor(
   input: SensitivityInput,
   model: Model,

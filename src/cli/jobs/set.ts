@@ -9,7 +9,6 @@ export function contentsFor(model: Model, set: Settings): Batch {
   return Object.fromEntries(own.map(([name, given]) => [name, contentOf(model, name, given)]));
 }
 
-/** @throws PithError E_NAME for an input that no model has. */
 export function contentsOfEach(models: readonly Model[], set: Settings): readonly Batch[] {
   const contents = models.map((model) => contentsFor(model, set));
   const [first] = models;

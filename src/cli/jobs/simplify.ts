@@ -23,16 +23,13 @@ export interface SimplifyInput {
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
   readonly keepOutputs: readonly string[];
-  /** Remove the roles that training and pruning need. */
   readonly finalize: boolean;
-  /** Sizes of named dimensions for the comparison. */
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
   readonly seed: number;
 }
 
 interface Weight {
-  /** Includes subgraphs. */
   readonly nodes: number;
   readonly bytes: number;
 }
@@ -43,7 +40,6 @@ export interface SimplifyOutput {
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   readonly comparison: Sameness | string;
-  /** Number of values that were left unchanged because of their roles. */
   readonly held: number;
   readonly written: string;
 }
@@ -101,10 +97,7 @@ function keepFrames(original: Model, model: Model, set: SimplifyInput["set"]): v
   recordPrepared(model, { ...recorded, frames });
 }
 
-/**
- * Returns the difference of the two models, or why it is unknown.
- * @throws PithError E_ENGINE if the original runs and the result does not; without force, if a required comparison is not possible.
- */
+/** @throws PithError E_ENGINE if only the result fails to run, or, without force, if the comparison is not possible. */
 async function compare(
   engine: Engine,
   original: Model,

@@ -20,10 +20,7 @@ export interface SparedStep {
   readonly judgement: Judgement;
 }
 
-/**
- * @param begin returns a copy of the original for a rerun of the step.
- * @returns undefined if fallback does not apply; a Miss if it cannot meet the goal.
- */
+/** @returns undefined if the fallback does not apply; a Miss if it cannot meet the goal. */
 export async function judgedSparing(
   step: OpenStep,
   { plain, begin }: { readonly plain: StepOutput; readonly begin: () => Model },
@@ -68,7 +65,7 @@ export async function judgedSparing(
   };
 }
 
-/** For `--target-size`, chooses bits per layer and evaluates on samples that did not choose them; undefined without a target size. */
+/** Chooses bits per layer for `--target-size`, and evaluates on other samples; undefined without a target size. */
 export async function withBitsForSize(
   step: OpenStep,
   begin: () => Model,

@@ -26,13 +26,11 @@ export interface TaskRequest {
   readonly metric: MetricName;
   readonly output?: string | undefined;
   readonly seed: number;
-  /** The original or teacher whose preprocessing applies. */
   readonly reference?: Model | undefined;
 }
 
 export interface StepsTask {
   readonly task: OpenedTask;
-  /** Defines the split. */
   readonly samples: RecipeSamples;
   readonly used: SampleUse;
   /**
@@ -149,7 +147,6 @@ function learnedFrom(learning: readonly AnyPass[], recipes: readonly Recipe[]): 
   return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }
 
-/** @throws PithError E_NAME if a step's loss names an output that the model lacks. */
 function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {

@@ -40,7 +40,6 @@ export async function announceCalibration(
 
 /** Maximum bytes of weights to load once more for the estimate. */
 const largestModel = 2 ** 29;
-/** Default number of calibration samples. */
 const usualSamples = 200;
 
 interface Reporting {
@@ -48,14 +47,10 @@ interface Reporting {
   progress(done: number, total?: number, figures?: string): void;
 }
 
-/** Minimum time and batches of the measurement. The first batch is slow and does not count. */
 const fewestSeconds = 0.5;
 const fewestBatches = 2;
 
-/**
- * Wraps a context so that progress counts samples and the total duration is announced once. Only the first run is timed, because other work lies
- * between runs. `passes`: how often all samples are run. `now` is in seconds.
- */
+/** Announces the total duration once, from the first of `passes` runs, because other work lies between runs. `now` is in seconds. */
 export function announced<C extends Reporting>(
   context: C,
   samples: number | undefined,

@@ -15,7 +15,6 @@ export interface VocabularyInput {
 }
 
 export interface VocabularyOutput extends TrimmedFolder {
-  /** For each model and tokenizer.json. */
   readonly bytes: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
 }
 

@@ -14,13 +14,11 @@ export async function weightOf(model: Model, path: string): Promise<Weight> {
   return { ...stored, ...(await countsOf(model, !stored.sampled)) };
 }
 
-/** Does not require a file. */
 export async function countsOf(
   model: Model,
   countsZeros = false,
 ): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {
   const copy = model.clone();
-  // Includes weights in Constant nodes.
   storeWeights(copy);
   const inference = infer(copy);
   const learned = await learnedTensors(copy, inference);

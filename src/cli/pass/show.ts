@@ -1,4 +1,3 @@
-/** Prints the plan or the result of a command that changes a model. */
 import { capitalized } from "../../errors.ts";
 import type { Likeness } from "../../evaluate/index.ts";
 import {
@@ -27,7 +26,6 @@ import { samplesLine } from "../samples.ts";
 import { columns } from "../table.ts";
 import { type Weight, weightRecord } from "../weight.ts";
 
-/** Share of a file that changes its printed ratio. */
 const notable = 0.005;
 
 export function showPlan(result: PassOutput): Result {
@@ -66,7 +64,6 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
 }
 
 export interface OutputFiles {
-  /** Files that existed before. */
   readonly replaced: ReadonlySet<string>;
   /** Files that are written even if the model does not change. */
   readonly alsoWritten: readonly string[];
@@ -99,7 +96,6 @@ export interface ResultDetails {
   readonly files: OutputFiles;
   /** Pruned weights are stored as zeros. */
   readonly zeros: boolean;
-  /** The next command without `pith`. */
   readonly next: string | undefined;
 }
 
@@ -157,7 +153,6 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (isTold(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
-      // The number of samples is printed below.
       if (training?.chosen !== undefined || training?.average !== undefined)
         terminal.line(`trained: ${trainingText(training)}`);
       if (zeros)
@@ -166,7 +161,6 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      // What was written, its cost, and the next command.
       const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
       terminal.line(`written: ${names.join("  ")}`);
       const cost = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
@@ -224,7 +218,6 @@ function goalLine(
   return sentence(reference.judges ? reference.model : model);
 }
 
-/** The reason of a rejection has its own line. */
 function isTold(likeness: Likeness | string | undefined): likeness is Likeness | string {
   return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
 }

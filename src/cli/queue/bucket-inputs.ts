@@ -19,7 +19,6 @@ export type HashedFile = readonly [name: string, hash: string];
 /** The hash of this text names the folder. */
 export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
 
-/** @param paths local files in the order of `files`. */
 export async function sendFolder(
   bucket: Bucket,
   place: string,

@@ -10,7 +10,6 @@ import { publicAddress } from "../addresses.ts";
 /** Part size of uploads; four parts are in memory at a time, and an object has at most 10,000. */
 const partSize = 16 * 2 ** 20;
 const [connectionTimeout, socketTimeout] = [10_000, 60_000];
-/** Attempts per request with exponential backoff, and resumptions of a broken download. */
 const [maxAttempts, mostBreaks] = [6, 5];
 
 interface Place {

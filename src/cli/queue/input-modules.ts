@@ -1,4 +1,3 @@
-/** The user's modules in the input of a job: data sets, and criteria, rounding methods or schedules in recipes. */
 import type { SharedInput } from "./inputs.ts";
 import { isCode, type Rename } from "./modules.ts";
 import { withRecipeModules } from "./recipe-files.ts";
@@ -15,7 +14,6 @@ export async function withModules<I extends SharedInput>(input: I, rename: Renam
     : renamed;
 }
 
-/** @throws PithError as `withModules`. */
 export async function modulesOf(input: SharedInput): Promise<readonly string[]> {
   const found = new Set<string>();
   await withModules(input, async (path) => {

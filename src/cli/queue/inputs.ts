@@ -13,7 +13,6 @@ const list = <S extends v.GenericSchema>(entry: S) => v.pipe(v.array(entry), v.r
 const shared = v.object({
   /** Path of the model. In a queue, all paths are relative to the store. */
   model: v.string(),
-  /** The folder where the job stores its result. */
   resumeFolder: v.string(),
   data: dataRequestSchema,
   seed: v.pipe(v.number(), v.integer(), v.minValue(0)),
@@ -39,7 +38,6 @@ const search = v.object({
   }),
 });
 
-/** `timed`: measure the processor time of each setting. */
 const sweep = v.object({ ...shared.entries, ...measured, timed: v.boolean() });
 
 const measurement = v.object({

@@ -1,13 +1,9 @@
-/**
- * The user's modules in jobs for workers. No store contains code: a job names a module by file name and content hash, and a worker uses a file with
- * the same name and hash that it was started with.
- */
+/** The user's modules in jobs for workers. A job names a module by file name and content hash; a worker uses only its own copy of it. */
 import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
 import { sha256Text } from "../../data/hash.ts";
 import { PithError } from "../../errors.ts";
 
-/** Maps a local module to its name in jobs, or the reverse. */
 export type Rename = (module: string) => Promise<string>;
 
 /** Resolves the path as an import does: "rows.mjs/." is "rows.mjs". */

@@ -8,7 +8,6 @@ import type { PoolJob } from "../../run/pool.ts";
 import type { Work } from "./inputs.ts";
 import { connect, serverAt } from "./server.ts";
 
-/** Paths in its input are relative to the store. */
 interface QueuedJob extends Work {
   readonly version: string;
 }
@@ -59,7 +58,6 @@ export interface OpenedQueue {
   close(): Promise<void>;
 }
 
-/** @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE. */
 export async function openQueue(url: string): Promise<OpenedQueue> {
   const { bull, redis } = await openConnection(url);
   const queue: Queue<QueuedJob, void, string> = new bull.Queue(queueName, { connection: redis });

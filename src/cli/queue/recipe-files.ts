@@ -30,7 +30,6 @@ function requireNoFiles({ id, options }: RecipeStep): void {
   });
 }
 
-/** Renames modules at any depth. */
 export async function renamedIn(value: unknown, rename: Rename): Promise<unknown> {
   if (typeof value === "string") return isCode(value) ? rename(value) : value;
   if (Array.isArray(value)) return Promise.all(value.map((one) => renamedIn(one, rename)));

@@ -2,7 +2,6 @@ import type { Redis, RedisOptions } from "ioredis";
 import { clause, messageOf, PithError } from "../../errors.ts";
 
 interface Server {
-  /** Address without user and password. */
   readonly name: string;
   readonly options: RedisOptions;
 }

@@ -64,7 +64,6 @@ export async function shareInput<I extends SharedInput>(
   };
 }
 
-/** Returns the model, its external data, and sidecar files that describe preprocessing. */
 async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
   const weights = (await locationsOf(model)) ?? [];
   return [
@@ -82,7 +81,6 @@ async function filesOfData(path: string): Promise<{ readonly files: readonly Nam
   return { files, suffix: isFolder ? "" : `/${basename(path)}` };
 }
 
-/** @throws PithError E_DATA for a path that is not in the store. */
 const inputFolders = ({ model, data }: SharedInput): readonly string[] =>
   [model, ...(isCode(data.path) ? [] : [data.path])].map((path) => storedFolder(path, "inputs"));
 

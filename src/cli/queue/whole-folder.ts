@@ -2,10 +2,7 @@ import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isThere } from "../files.ts";
 
-/**
- * Creates a folder atomically: it gets its name when it is complete. The first of several processes wins.
- * @param fill writes the files into a temporary folder.
- */
+/** Fills a temporary folder and renames it, so that the folder is complete. The first of several processes wins. */
 export async function wholeFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await isThere(target)) return;
   await mkdir(dirname(target), { recursive: true });
