@@ -56,9 +56,7 @@ function attentionAt(node: Node, inference: Inference): Attention | undefined {
 interface Product {
   readonly node: Node;
   readonly links: readonly AxisLink[];
-  /** The input indices of its two operands, both activations. */
   readonly inputs: readonly [number, number];
-  /** The operand from which the search came. */
   readonly through: number | undefined;
 }
 
@@ -125,7 +123,6 @@ function unscaled(value: Value, inference: Inference): Value {
 /** The maximum number of nodes that scale, cap and mask scores. */
 const most = 24;
 
-/** Returns whether a node keeps element positions. */
 function inPlace(node: Node, inference: Inference): boolean {
   const bound = inference.at(node);
   return entryOf(node)?.byElement === true || (!(bound instanceof Miss) && bound.unchanged() !== undefined);

@@ -7,7 +7,6 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
 export interface BiasedOutput {
-  /** The layer's output, including the bias. */
   readonly output: Value;
   /** The sum after the layer, and its input with the stored bias. */
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;

@@ -23,7 +23,6 @@ export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): str
   };
   for (const node of nodes) {
     const read = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
-    // Only the operators of subgraphs, in order.
     const inside = subgraphs(node).flatMap((graph) =>
       [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()),
     );

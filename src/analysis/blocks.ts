@@ -23,11 +23,9 @@ export interface Block {
   /** The common prefix of its layers' names ("encoder.layer.3"), or the name of its output. */
   readonly name: string;
   readonly nodes: readonly Node[];
-  /** Values of earlier blocks or model inputs that it reads. */
   readonly inputs: readonly Value[];
   /** Other values that it reads, computed outside of blocks. */
   readonly sides: readonly Value[];
-  /** Values that later blocks or callers of the model read. */
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
   /** Equal for blocks that differ only in trained values. */
@@ -36,7 +34,6 @@ export interface Block {
 
 export interface Blocks {
   readonly blocks: readonly Block[];
-  /** Consecutive blocks of one kind. */
   readonly repeats: readonly (readonly Block[])[];
 }
 
@@ -111,14 +108,12 @@ function divide(nodes: readonly Node[], context: Context): readonly Part[] {
     const { kind } = outsideOf(part.nodes, context);
     if (whole.has(kind)) continue;
     const pieces = piecesAround(parts, at, part, context);
-    // Pieces can be cut again.
     if (pieces === undefined) whole.add(kind);
     else parts = parts.toSpliced(at--, 1, ...pieces);
   }
   return parts;
 }
 
-/** The minimum number of nodes of a part that is cut around a value. */
 const fewestNodes = 8;
 /** The maximum number of long-lived values ignored at once: an encoder's output, a position bias, a mask. */
 const mostLeftOut = 4;
@@ -140,8 +135,8 @@ function piecesAround(parts: readonly Part[], at: number, part: Part, context: C
 }
 
 /**
- * Returns whether these pieces contain consecutive blocks that all read an ignored value, or of which none depends on any.
- * In a residual block, whose input is alive to its end, pieces depend on it, but only the first and the last read it.
+ * Returns whether these pieces contain consecutive blocks that all read an ignored value, or of which none depends on one. In a residual block,
+ * whose input is alive to its end, pieces depend on it, but only the first and the last read it.
  */
 function repeatsAround(
   parts: readonly Part[],
@@ -175,7 +170,6 @@ function runsOf(parts: readonly Part[], context: Context): readonly Repeat[] {
   );
 }
 
-/** Returns values that are alive in more than half of a part, the longest first. */
 function longestLived({ nodes, leftOut }: Part, { counted }: Context): readonly Value[] {
   const [born, last] = [new Map<Value, number>(), new Map<Value, number>()];
   nodes.forEach((node, at) => {
@@ -284,7 +278,6 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-/** Returns the node of `graph` that is or contains this node. */
 export function outermost(node: Node, graph: Graph): Node {
   let found = node;
   while (found.graph !== graph && found.graph.parent !== undefined) found = found.graph.parent;

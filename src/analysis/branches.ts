@@ -1,4 +1,3 @@
-/** Branches of If nodes, and their conditions. */
 import { type Node, subgraphs, type Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -17,7 +16,6 @@ export function wayOutOf(node: Node, inference: Inference): string | undefined {
 interface Deciding {
   /** Undefined if only stored values decide. */
   readonly input: string | undefined;
-  /** The stored number that the input is compared with. */
   readonly number: number | undefined;
 }
 

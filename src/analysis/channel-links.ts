@@ -23,7 +23,6 @@ export interface End extends Along {
   readonly port: string;
 }
 
-/** Yields the axes of a node's inputs and outputs that have units. */
 export function* labelledEnds(
   { inputs, outputs }: Node,
   labels: Labels,
@@ -100,7 +99,6 @@ export function linkOf(node: Node, { from, to, map }: Extract<AxisLink, { from: 
   };
 }
 
-/** Stored copies of one parameter are cut alike. */
 function tiedRules(model: Model): Rule[] {
   const rules: Rule[] = [];
   for (const value of model.graph.values()) {

@@ -24,7 +24,6 @@ export function refusals(
   return refused;
 }
 
-/** An axis whose units cannot be removed. */
 interface RefusedEnd {
   readonly end: Along;
   readonly miss: Miss;
@@ -61,7 +60,6 @@ function* refusedEnds(
   yield* wholeAxes(labels);
 }
 
-/** Yields axes linked to an axis whose units cannot be followed. */
 function* unfollowed({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
   for (const { from, to } of links)
     for (const [end, other] of [

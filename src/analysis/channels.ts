@@ -22,7 +22,6 @@ export type { Slice };
 export interface Group {
   readonly layers: readonly Layer[];
   readonly units: number;
-  /** Every axis that a unit reaches: of weights, constants and activations. */
   readonly slices: readonly Slice[];
   readonly refused: ReadonlyMap<number, Miss>;
   /** Whether units are on an inner one of merged axes: positions in heads, while the heads stay. */
@@ -30,14 +29,10 @@ export interface Group {
 }
 
 export interface ChannelOptions {
-  /**
-   * Set to cut channels that are normalized or averaged together. Statistics then cover only the remaining channels, so the result differs
-   * from the network with the others set to zero.
-   */
+  /** Allows cuts of channels that are normalized or averaged together. Statistics then cover fewer channels, so the result is not exact. */
   readonly throughNorms?: boolean | undefined;
 }
 
-/** Returns where the units of a group are among a layer's output channels. */
 export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
   return slices.find(({ value, axis }) => value === effective && axis === role.out);
 }
@@ -73,7 +68,6 @@ export function channelGroups(
   inference: Inference,
   { throughNorms = false }: ChannelOptions = {},
 ): readonly Group[] {
-  // The columns of a table are cut with the channels that they join.
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
   const rules = rulesOf(model, inference, throughNorms);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));

@@ -11,9 +11,7 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface RowsOfCodes {
-  /** The number of unpacked elements per row. */
   readonly width: number;
-  /** The nodes that select its scales and zero points. */
   readonly scales: readonly Node[];
 }
 

@@ -1,9 +1,8 @@
 /**
  * Finds quantized values: floats as numbers of at most 16 bits, recognized by types.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- * A changed summation order changes last bits, and later quantization can turn that into a full step, so rewrites that reorder sums check here.
- * Quantized values can also be floats (`y = Floor(x)`), but only if x comes element by element from the sum. Elsewhere rounding computes boxes and
- * sizes.
+ * A changed summation order changes last bits, which quantization can turn into a full step, so rewrites that reorder sums check here.
+ * Values like `y = Floor(x)` count as quantized only if x comes element by element from the sum. Elsewhere rounding computes boxes and sizes.
  */
 import { Miss } from "../errors.ts";
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -84,7 +83,6 @@ function reaches(start: Node, wanted: ReadonlySet<Node>, through: (node: Node) =
   return false;
 }
 
-/** Returns whether a node casts its first input. */
 export function retypes({ inputs, outputs }: Node, inference: Inference): boolean {
   const [input, ...rest] = inputs;
   const [output] = outputs;
@@ -95,8 +93,8 @@ export function retypes({ inputs, outputs }: Node, inference: Inference): boolea
 }
 
 /**
- * Returns the values that consumers see: if all quantize with stored scales and dequantize again, the dequantized values; otherwise the value.
- * Quantization also clips, which can replace an activation. Returns none if consumers compute on quantized values.
+ * Returns the values that consumers see: the dequantized ones if all consumers quantize with stored scales and dequantize again.
+ * Quantization also clips, which can replace an activation. Empty if consumers compute on quantized values.
  */
 export function asSeen(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
@@ -145,7 +143,6 @@ export function factorsBehind({ outputs: [result] }: Node, inference: Inference)
   return [];
 }
 
-/** Returns whether a node only multiplies an input by its others. */
 function isFactor(node: Node, input: number, inference: Inference): boolean {
   const bound = inference.at(node);
   const [product, ...others] = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];

@@ -1,4 +1,3 @@
-/** Multiply-accumulates per node, and bytes. */
 import { Miss } from "../errors.ts";
 import { allNodes, allValues, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

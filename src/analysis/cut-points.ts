@@ -8,10 +8,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
-/**
- * Returns the values that depend on parameters and are computed in a run (masked or quantized weights are stored), and the data fed to nodes
- * with parameters.
- */
+/** Returns the values that depend on parameters and are computed in a run, and the data fed to nodes with parameters. */
 export function computedFrom(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
   const reached = downstream(graph, sources, inference);

@@ -1,7 +1,4 @@
-/**
- * Cuts channels: rewrites every stored tensor, attribute and constant that repeats the size of a cut axis.
- * The cut is first tried on a copy without data; the model changes only if the inferred dimensions match.
- */
+/** Cuts channels: rewrites every tensor, attribute and constant that repeats the size of a cut axis. A copy without data is cut first, as a test. */
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -25,7 +22,6 @@ export interface Removal {
   readonly units: Iterable<number>;
 }
 
-/** The removed indices of each axis: sorted, without repetition. */
 type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
@@ -79,7 +75,6 @@ interface Plan {
   readonly changes: ReadonlyMap<Node, NodeChange & { readonly rewrites: ReadonlyMap<number, Rewrite> }>;
 }
 
-/** Returns a Miss if packed data is not stored, so that it cannot be cut. */
 function planOf(model: Model, removed: Removals): Plan | Miss {
   const slices = new Map<Value, Rewrite>();
   for (const [value, axes] of removed) {

@@ -51,7 +51,6 @@ function namesInOrder(model: Model): (name: string) => number {
   return (name) => texts.indexOf(name);
 }
 
-/** Returns pairs of sizes of a node's inputs that must match. */
 function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, Dim])[] {
   const shapes = node.inputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.dims));
   if (shapes.length < 2 || !shapes.some((dims) => dims?.some(isSymbolic))) return [];

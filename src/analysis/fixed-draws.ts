@@ -23,7 +23,6 @@ export function drawAlike(one: Model, other: Model): boolean {
   return a === b;
 }
 
-/** The maximum integer up to which float32 represents all integers. */
 const maxSeed = 2 ** 24;
 
 /** Returns a copy in which every random node has a seed derived from the name of its first output; the model itself if it has none. */

@@ -16,14 +16,11 @@ const shuts = -1e4;
 /** The float16 rounding error of sin² + cos². */
 const tolerance = 4e-3;
 
-/** The maximum bytes of a mask or position table; larger tensors are not read. */
 const mostRead = 2 ** 24;
 
-/** Returns the sinusoidal tables among layers. */
 export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
-/** Returns small buffers among values without a role. */
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead));
 
@@ -53,7 +50,6 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
   return found;
 }
 
-/** The number of elements kept of each table that may be half of a pair. */
 const fewNumbers = 64;
 
 /** What the complete rows seen so far allow a tensor to be. */

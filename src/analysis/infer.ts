@@ -17,7 +17,6 @@ import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn }
 import { settling } from "./settle.ts";
 
 export interface Inference {
-  /** Nodes whose outputs could not be inferred, with the reason. */
   readonly misses: readonly Miss[];
   /** Returns what is known of a value; undefined if not even its type is. */
   operand(value: Value): Operand | undefined;
@@ -53,7 +52,6 @@ export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
 }
 
-/** Returns the kind of a node's attribute "seed"; undefined if the node is not random. */
 export function seedKind(node: Node): "float" | "int" | undefined {
   return entryOf(node)?.random?.(node.inputs);
 }
@@ -70,12 +68,10 @@ function inferAnew(model: Model): Inference {
   const named = new Map<Value, string>();
   const names = new Names();
   const walked = new Set<Graph>();
-  /** The body of each call, its opsets, and the inputs that the call omits. */
   const calls = new Map<Node, Graph>();
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   const absent = new Set<Value>();
   const active = new Set<LocalFunction>();
-  /** Results of calls, by function, attributes and operands. */
   const returned = new Map<string, readonly (Operand | undefined)[]>();
   let visitedInCalls = 0;
   const settle = settling();
@@ -350,7 +346,6 @@ const deepest = 50;
 /** The maximum number of calls whose results cannot be shared. */
 const mostVisited = 50_000;
 
-/** Serializes what is known of operands. */
 function operandsText(operands: readonly (Operand | undefined)[]): string {
   return JSON.stringify(
     operands.map((operand) =>

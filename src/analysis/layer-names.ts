@@ -1,13 +1,11 @@
 /** Layer names, by which users select layers before and after every technique. */
 import { type Node, nodeName } from "../graph/graph.ts";
 
-/** Suffixes by which exporters mark weights. */
 const weightEnding = /[./:_](weight|kernel|w)$/i;
 
 /** The suffix of quantized weights, numbered if a matrix is stored in several forms: "fc1.weight_quantized_1". */
 const codesEnding = /_quantized(_\d+)?$/;
 
-/** Strips the suffix of quantized weights. */
 export const matrixName = (name: string): string => name.replace(codesEnding, "");
 
 /**

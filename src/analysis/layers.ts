@@ -1,6 +1,4 @@
-/**
- * Layers are nodes with a weight, found through masks, DequantizeLinear or other work on stored tensors. They keep their names in every technique.
- */
+/** Layers are nodes with a weight, found through masks, DequantizeLinear or other work on stored tensors. Every technique keeps their names. */
 import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -24,14 +22,12 @@ export interface Layer {
   /** The value that the node reads: `weight`, or what masks and quantization compute from it. */
   readonly effective: Value;
   readonly bias: Value | undefined;
-  /** Output channels, over all groups. */
   readonly outputs: number;
   readonly inputs: number;
   /** Selects scales or zero points for rows of quantized values that another layer selects (`codes-of-rows.ts`). */
   readonly isScale?: true;
 }
 
-/** Returns the layers of the main graph, in order. */
 export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) =>
   allLayers(model, inference).filter((layer) => !isInside(layer)),
 );
@@ -39,9 +35,7 @@ export const layers: (model: Model, inference: Inference) => readonly Layer[] = 
 /** Returns whether a layer is in a subgraph: a branch or a loop body. */
 export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
 
-/**
- * Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight have one layer each, with the same name.
- */
+/** Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight have one layer each, of equal name. */
 export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
   const found: Layer[] = [];
   for (const node of allNodes(model.graph)) {
@@ -61,12 +55,10 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
 });
 
 /**
- * Disambiguates layers of different weights with equal names by their nodes, otherwise by a number.
- * A table that is also the output layer keeps the shared name if only one of the two is quantized.
+ * Distinguishes layers with equal names by nodes or numbers. A table that is also the output layer shares its name if one of the two is quantized.
  */
 function apart(found: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
-  /** Two subgraphs can use the same name. */
   const matrixOf = (layer: Layer): string => {
     const { graph } = layer.weight;
     if (!graphs.has(graph)) graphs.set(graph, graphs.size);

@@ -1,8 +1,4 @@
-/**
- * Counts a model's learned parameters, in floats or quantized: `parametersOf` without buffers that only their elements reveal, plus quantized
- * tensors.
- * A matrix stored twice counts twice, as the file holds it.
- */
+/** Counts learned parameters, quantized ones included, without buffers that only their elements reveal. A matrix stored twice counts twice. */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -15,8 +11,7 @@ import { storedRoot } from "./stored-root.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**
- * Returns the tensors with learned values in all graphs, and the element count of each, unpacked. Reads small tensors that could be position tables
- * or masks.
+ * Returns the tensors with learned values and their unpacked element counts. Reads small tensors that could be position tables or masks.
  * @example
  * const parameters = learnedCount(await learnedTensors(model, infer(model)));
  */

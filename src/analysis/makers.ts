@@ -8,7 +8,6 @@ import type { Inference } from "./infer.ts";
 export interface Maker {
   readonly node: Node;
   readonly bound: Bound;
-  /** The node's output that leads to the value. */
   readonly made: Value;
 }
 

@@ -10,7 +10,6 @@ export interface Masked {
   /** `<name>_orig`: the trained tensor. */
   readonly parameter: Value;
   readonly mask: Value;
-  /** `<name>`: parameter times mask. */
   readonly product: Value;
   readonly node: Node;
 }
@@ -39,7 +38,6 @@ function maskedIn(node: Node): Masked | undefined {
   return masked?.node === node ? masked : undefined;
 }
 
-/** Returns the name of a parameter without its mask: `fc1.weight`. */
 export function plainName(parameter: Value): string {
   return maskedAt(parameter)?.product.name ?? parameter.name;
 }

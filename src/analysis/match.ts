@@ -118,7 +118,6 @@ function byBlock(
   });
 }
 
-/** Finds a value by its name, or the output of a layer or block with that name. */
 export function valueNamed(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;
@@ -191,7 +190,6 @@ interface BlockState extends State {
 interface States {
   readonly states: readonly BlockState[];
   readonly blocks: readonly Block[];
-  /** The repeated block with the fewest layers. */
   readonly repeated: Block | undefined;
 }
 
@@ -207,14 +205,13 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
 }
 
 /**
- * Finds states by name in a student derived from the teacher (fewer layers, factorized, quantized), whose graph may no longer show repetitions.
+ * Finds states by name in a student derived from the teacher, whose graph may no longer show repetitions.
  * @returns undefined if the student has other layers than the teacher, or if a state depends on other layers than in the teacher.
  */
 function keptStates(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
   const [own, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
   const names = new Set(theirs.map(({ name }) => name));
-  /** Factors are named after the layer: `<name>.<factor>`. */
   const originalName = (name: string): string | undefined => {
     if (names.has(name)) return name;
     const end = name.lastIndexOf(".");
@@ -239,7 +236,6 @@ function keptStates(student: Model, teacher: Model, states: readonly State[]): r
   return kept;
 }
 
-/** Returns the names of the layers that a value depends on. */
 function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {
   const seen = new Set<Node>();
   const open = [value];

@@ -1,5 +1,3 @@
-/** Classifies a model's outputs by names, types and dimensions. */
-
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -8,10 +6,8 @@ import { distributionOf } from "./distribution.ts";
 import { type Inference, infer } from "./infer.ts";
 import { makersOf } from "./makers.ts";
 
-/** Exporters' names of embeddings. */
 const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
-/** Exporters' names of class scores. */
 const classNames = /logits?|scores?|prob/i;
 
 /** Exporters' names of unbounded numbers: regressions (scikit-learn's "variable"), policies, coordinates. */
@@ -73,7 +69,6 @@ function isBetweenSigns(value: Value, inference: Inference): boolean {
   return false;
 }
 
-/** Returns whether the known sizes show numbers at several positions of a sample. */
 function answersAtPlaces(dims: readonly Dim[] | undefined): boolean {
   return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 }

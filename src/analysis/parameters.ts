@@ -17,10 +17,7 @@ import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
-/**
- * Returns the parameters: values with that role, and float tensors that operators use as parameters. Other roles (mask, buffer, state) exclude a
- * value.
- */
+/** Returns the values with that role, and float tensors that operators use as parameters, unless they have another role (mask, buffer, state). */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const found = new Set<Value>();
   for (const value of model.graph.values())
@@ -32,7 +29,6 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
   return found;
 }
 
-/** Returns the stored tensors behind operators' parameters, of any type and role, including subgraphs. */
 export function parameterRoots(model: Model, inference: Inference): ReadonlySet<Value> {
   return new Set(parameterReads(model, inference).map(({ root }) => root));
 }
@@ -138,7 +134,6 @@ class ParameterSearch {
     }
   }
 
-  /** Applies a node's definition with spread tensors counted as stored. */
   #at(node: Node): Bound | Miss {
     const bound = this.#inference.at(node);
     if (bound instanceof Miss || !node.inputs.some((input) => input !== undefined && this.spread.has(input)))

@@ -17,7 +17,6 @@ export function recordKept(model: Model, kept: ReadonlyMap<string, readonly numb
   model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
 }
 
-/** Returns the remaining channels of a layer; undefined if none were cut or the file does not record them. */
 export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
   const text = recorded(model).get(layer);
   return text === undefined ? undefined : indices(text);

@@ -1,5 +1,3 @@
-/** Finds consecutive repetitions in a sequence. */
-
 export interface Repeat {
   readonly start: number;
   readonly period: number;
@@ -37,7 +35,6 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
   };
 
   const taken: Repeat[] = [];
-  /** The end of the stretch that covers a position; 0 if none does. */
   const ends = new Int32Array(kinds.length);
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { from, to, start, period, count } = next;

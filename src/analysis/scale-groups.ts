@@ -19,7 +19,6 @@ import { spread } from "./spread.ts";
 import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
 import { type Along, Labels, sizeAlong } from "./units.ts";
 
-/** A stored tensor that takes the factors of units along an axis, or their inverses. */
 export interface ScaledSlice extends Slice {
   readonly power: 1 | -1;
 }
@@ -29,7 +28,6 @@ export interface ScaleGroup {
   readonly units: number;
   /** Outputs of layers, tables and normalizations where the units begin. */
   readonly starts: readonly Along[];
-  /** The stored tensors that take the factors. */
   readonly slices: readonly ScaledSlice[];
   readonly refused: ReadonlyMap<number, Miss>;
 }
@@ -41,14 +39,12 @@ interface Factor {
   positions(index: number): readonly number[];
 }
 
-/** A stored operand and its axis that takes factors. */
 interface ScaledOperand {
   readonly value: Value;
   readonly axis: number;
   readonly factor: Factor;
 }
 
-/** A node as factors see it. */
 interface Passage {
   readonly node: Node;
   readonly links: readonly PowerLink[];
@@ -57,7 +53,6 @@ interface Passage {
   readonly starts: readonly End[];
   /** Ends, by `endKey`, that factors can reach. */
   readonly open: ReadonlySet<string>;
-  /** Why they cannot reach others. */
   readonly reason: string;
 }
 

@@ -1,4 +1,3 @@
-/** Selects layers by names and patterns. */
 import { PithError, someOf } from "../errors.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
@@ -6,9 +5,7 @@ export interface Selection {
   /** Names, patterns or operator types: "fc1", "layer1.*", "Conv". Default: all. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
-  /** Per-layer options, by name, pattern or operator type. */
   readonly overrides?: Readonly<Record<string, object>> | undefined;
-  /** Exact names of layers that cannot be changed. */
   readonly unfit?: ReadonlySet<string>;
 }
 
@@ -87,7 +84,6 @@ const isLayer = (patterns: readonly string[] | undefined, { name, node }: Select
 
 export const leavesOut = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
 
-/** Returns whether a pattern matches a name; `*` matches any characters. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {
   return (list(patterns) ?? []).some((pattern) => matches(pattern, name));
 }

@@ -1,6 +1,6 @@
 /**
- * Finds types of loop-carried values that hold in every iteration: starts from the initial types and drops what an iteration changes (elements,
- * a size, the rank) until nothing changes. A nested loop continues from its last result; restarting it would take 2^depth iterations.
+ * Finds types of loop-carried values that hold in every iteration: drops what an iteration changes (elements, a size, the rank) until nothing does.
+ * A nested loop continues from its last result; restarting it would take 2^depth iterations.
  */
 import { Miss } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
@@ -12,7 +12,6 @@ const mostTurns = 64;
 
 export type Settle = Body["settle"];
 
-/** Returns `settle` for every body of one model. */
 export function settling(): (body: Graph) => Settle {
   /** The settled types of inner loops, while an outer loop iterates. */
   const before = new Map<Graph, readonly Inferred[]>();

@@ -11,7 +11,6 @@ interface LinkRule {
 /** Axes of one operand that link to the same axis, such as those that a Flatten merges. */
 export interface Alternatives {
   readonly links: readonly Link[];
-  /** The only link that units follow, if one was chosen. */
   chosen: Link | undefined;
 }
 
@@ -24,7 +23,6 @@ export function alternativesIn(rules: readonly LinkRule[]): readonly Alternative
   );
 }
 
-/** Returns the links that no unit follows, because another alternative was chosen. */
 export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<Link> {
   return new Set(
     alternatives.flatMap(({ links, chosen }) => (chosen === undefined ? [] : links.filter((link) => link !== chosen))),
@@ -32,9 +30,8 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
 }
 
 /**
- * Spreads units: forward from index i to the positions map(i) always, backward if map(i) has a single unit.
- * One of several alternatives must apply. If none does, the units of each image of the chosen (or outermost) one are merged.
- * Axes linked index by index are tied at the start; only the other links are followed.
+ * Spreads units: forward from index i to the positions map(i), backward if map(i) has a single unit. Of alternatives, one must apply; if none does,
+ * the units of each image of the chosen (or outermost) one are merged.
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   const closed = closedLinks(alternatives);
@@ -44,7 +41,6 @@ export function spread(rules: readonly LinkRule[], labels: Labels, alternatives 
   for (const part of connected(left, alternatives, labels)) settle(part, labels);
 }
 
-/** Links that units travel between, and their alternatives. */
 interface Part {
   readonly links: Link[];
   readonly alternatives: Alternatives[];
@@ -96,16 +92,12 @@ function settle({ links, alternatives }: Part, labels: Labels): void {
   } while (alternatives.some((set) => joinAlternatives(set, labels)));
 }
 
-/** The label counts when a rule was last followed. */
 interface LabelCounts {
   readonly changes: number;
   readonly joins: number;
 }
 
-/**
- * Follows a link unless nothing changed since: no position of its axes got a unit, and, with images, no units merged.
- * Most of a deep network is at rest in most sweeps.
- */
+/** Follows a link unless its axes got no unit and, with images, no units merged since: most of a deep network is at rest in most sweeps. */
 function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
   const last = done.get(link);
@@ -131,10 +123,7 @@ function follow(link: Link, labels: Labels): void {
   labels.assign(from, size, unitAt);
 }
 
-/**
- * If no axis of an operand accounts for all labeled positions of the linked axis, merges the units of each image of the chosen
- * (or outermost) one. Returns whether units were merged.
- */
+/** If no alternative accounts for all labeled positions, merges the units of each image of the chosen (or outermost) one. Returns whether it did. */
 function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
   const link = chosen ?? links[0];
   const end = link && labels.at(link.to);

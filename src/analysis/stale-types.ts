@@ -1,11 +1,10 @@
-/** Types stated in a file that a graph change made wrong. Inference does not change stated types, so that an unchanged model is saved as it was. */
+/** Finds stated types that a change made wrong. Inference keeps stated types, so that an unchanged model is saved as it was. */
 import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /**
- * States the inferred type of every produced value whose stated type contradicts it: element type, rank or size.
+ * States the inferred type of every produced value whose stated type contradicts it: element type, rank or size. Returns the names.
  * @param everywhere True after dimensions were fixed or freed: replaces every stated type.
- * @returns the names of the values.
  */
 export function restate(model: Model, everywhere = false): readonly string[] {
   const names: string[] = [];

@@ -7,10 +7,7 @@ import { valueAt } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
-/**
- * Returns the stored tensor behind a value. Of several inputs it follows the one with as many elements that is not a mask: scales, zero points
- * and shapes are smaller. Quantized values below eight bits take fewer bytes.
- */
+/** Returns the stored tensor behind a value, following the input with as many elements that is not a mask. Packed values take fewer bytes. */
 export function storedRoot(value: Value): Value | undefined {
   // Depth first without recursion: chains are as long as the network is deep.
   const seen = new Set<Value>();
@@ -64,7 +61,6 @@ export function whyNotStored(value: Value): Miss | undefined {
   return undefined;
 }
 
-/** Returns the matrix that a value is the transpose of. */
 export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const bound = inference.at(node);

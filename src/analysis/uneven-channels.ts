@@ -1,13 +1,10 @@
-/** Channel counts for which a convolution takes as long as for the next full block. */
 import type { Model } from "../graph/model.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 
 /**
  * ONNX Runtime convolves channels in blocks: 16 with AVX-512, 8 with AVX2. A partial block takes as long as a full one.
- * Six 3 × 3 convolutions in a row on 16 × 16, one thread, relative to 48 channels (AVX-512): 16 channels take 0.17 of the time, 20 to 32 0.49, 40 and
- * 48 1.00.
- * The time of matrix products is proportional to their operations.
+ * Six 3 × 3 convolutions on 16 × 16, one thread, relative to 48 channels: 16 channels take 0.17 of the time, 20 to 32 0.49, 40 and 48 1.00.
  */
 export const widestBlock = 16;
 
@@ -15,11 +12,9 @@ export interface UnevenChannels {
   /** The number of convolutions whose changed output channels do not fill complete blocks. */
   readonly layers: number;
   readonly convolutions: number;
-  /** The distinct channel counts, ascending. */
   readonly counts: readonly number[];
 }
 
-/** Finds convolutions of a result whose channel counts changed and do not fill complete blocks. */
 export function unevenChannels(original: Model, result: Model): UnevenChannels {
   const before = new Map(convolutions(original).map(({ name, outputs }) => [name, outputs]));
   const all = convolutions(result);

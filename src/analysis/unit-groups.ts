@@ -20,10 +20,8 @@ export interface LabelledEnd {
 }
 
 interface UnitGroup<E extends LabelledEnd> {
-  /** Indices in the list of starts. */
   readonly starts: readonly number[];
   readonly units: number;
-  /** The ends that units of this group reach. */
   readonly slices: readonly (Omit<E, "label"> & Slice)[];
   readonly refused: ReadonlyMap<number, Miss>;
 }
@@ -95,7 +93,6 @@ export function unitGroups<E extends LabelledEnd>(
   }
 }
 
-/** Visits the units along an axis in order, with repetitions. */
 function eachUnit(start: Along, labels: Labels, visit: (unit: number) => void): void {
   labels.at(start)?.forEach((unit) => {
     if (unit >= 0) visit(labels.find(unit));

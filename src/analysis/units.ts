@@ -2,7 +2,6 @@
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 
-/** An axis of a value; undefined for an absent operand. */
 export interface Along {
   readonly value: Value | undefined;
   readonly axis: number;
@@ -19,7 +18,6 @@ export function sizeAlong({ value, axis }: Along): number | undefined {
 
 /** The units along an axis and along all axes tied to it. */
 class Track {
-  /** Undefined until an index has a unit. */
   label: Int32Array | undefined;
   /** The value of `changes` when a position last got a unit. */
   reached = 0;
@@ -27,7 +25,6 @@ class Track {
 
   constructor(readonly size: number) {}
 
-  /** The track that this one was merged into. */
   get whole(): Track {
     let at: Track = this;
     for (let next = at.#into; next !== undefined; next = at.#into) {
@@ -76,14 +73,11 @@ export class Labels {
     return true;
   }
 
-  /**
-   * Returns the unit of each index along an axis, -1 for none; undefined if no index has one. Use `find` for merged units. Tied axes share one array.
-   */
+  /** Returns the unit of each index, -1 for none; undefined if no index has one. Use `find` for merged units. Tied axes share one array. */
   at({ value, axis }: Along): Int32Array | undefined {
     return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.whole.label;
   }
 
-  /** Returns the value of `changes` when a position along an axis last got a unit. */
   reachedAt({ value, axis }: Along): number {
     return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.whole.reached ?? 0);
   }

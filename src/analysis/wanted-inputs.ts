@@ -12,7 +12,6 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** The maximum number of intervals per value: a table that is read a hundred times needs one. */
 const most = 16;
 
 /** Returns the intervals for each input by name; none if the graph tells nothing. */
@@ -85,10 +84,7 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
 /** The assumed maximum ratio of a bias to the values that it is added to. */
 const largestBias = 8;
 
-/**
- * Estimates the standard deviation of a layer's training data: 1, unless its bias or a following normalization's deviation is
- * many times what the weights produce from such data.
- */
+/** Estimates the deviation of a layer's training data: 1, unless its bias or a following normalization indicates a much larger one. */
 function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];
   const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];

@@ -25,7 +25,6 @@ import { whyNotStored } from "./stored-root.ts";
 
 export interface WeightShape {
   readonly groups: number;
-  /** Outputs per group. */
   readonly outputs: number;
   readonly inputs: number;
   /** Elements per (output, input) pair: 1 for a matrix, the kernel positions of a convolution. */
@@ -41,7 +40,6 @@ export function weightShape(role: WeightRole, dims: readonly number[]): WeightSh
   return { groups, outputs, inputs, taps: whole === 0 ? 0 : whole / (groups * outputs * inputs) };
 }
 
-/** Returns the entries of an axis per group: axis 0 counts the channels of all groups. */
 function ofGroup({ groups }: WeightRole, dims: readonly number[], axis: number): number {
   return (dims[axis] ?? 0) / (axis === 0 ? groups : 1);
 }
@@ -67,7 +65,6 @@ export function weightMatrices(
   );
 }
 
-/** Inverse of `weightMatrices`. */
 export function weightNumbers(
   role: WeightRole,
   dims: readonly number[],
@@ -134,7 +131,6 @@ export function weightStorage({
   return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
 }
 
-/** Returns whether a layer has a weight that training can change: not quantized, not packed. */
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => ["float", "computed"].includes(weightStorage(layer)));
 
@@ -153,9 +149,7 @@ export interface WeightNeeds {
   readonly product?: "alone" | "chain";
   /** The maximum number of readers; default: unlimited. */
   readonly readers?: number;
-  /** It has no copy. */
   readonly untied?: true;
-  /** It can be in a subgraph. */
   readonly inside?: true;
   /** The model's parameters (`parametersOf`): other stored tensors are arithmetic of the graph. Absent if the user selected the layers. */
   readonly learned?: ReadonlySet<Value> | undefined;

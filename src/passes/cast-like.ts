@@ -1,7 +1,4 @@
-/**
- * CastLike needs only the type of its second input. Writing it as Cast removes the dependence on an activation. The same holds for all operators with
- * `typeOnly`.
- */
+/** Writes CastLike as Cast, because only the type of its second input matters, and other operators with `typeOnly` likewise. */
 import { infer } from "../analysis/infer.ts";
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";

@@ -16,7 +16,6 @@ import { alongAxis } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { isUsed } from "./remove-unused.ts";
 
-/** The shift of a node's output: one number per output channel. */
 export interface Shift {
   readonly node: Node;
   readonly vector: Dense<"float32">;

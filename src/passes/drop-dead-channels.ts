@@ -66,7 +66,6 @@ export const dropDeadChannels = definePass({
   },
 });
 
-/** Returns whether a layer passes a unit on channel by channel: a depthwise convolution. */
 function handsOn({ effective, role, node }: Layer, group: Group): boolean {
   const data = node.inputs[role.data];
   return (
@@ -77,7 +76,6 @@ function handsOn({ effective, role, node }: Layer, group: Group): boolean {
 
 const makers = (group: Group): readonly Layer[] => group.layers.filter((layer) => !handsOn(layer, group));
 
-/** Returns the units whose weights are all zero, leaving at least one per axis. */
 async function deadUnits(group: Group): Promise<readonly number[]> {
   const dead = new Set(removable(group));
   for (const layer of makers(group)) {
@@ -126,7 +124,6 @@ async function drop(
   const constants = await constantsOf(model, part, engine);
   if (constants instanceof Miss) return constants;
   const dead = new Set(units);
-  /** Visits each element of the units, with its index. */
   const eachOf = (value: Value, dense: Dense, visit: (number: number, unit: number, at: number) => void): void => {
     const numbers = toFloat64(dense);
     for (const { value: other, axis, unitOf } of group.slices) {
@@ -135,7 +132,6 @@ async function drop(
       for (const [at, number] of numbers.entries()) visit(number, unitOf[Math.floor(at / inner) % count] ?? -1, at);
     }
   };
-  /** Returns the elements of dead units, zero elsewhere. */
   const onlyDead = (value: Value, dense: Dense): Float64Array => {
     const only = new Float64Array(elementCount(dense.dims));
     eachOf(value, dense, (number, unit, at) => {
@@ -175,7 +171,6 @@ interface Reader {
   readonly makes: boolean;
 }
 
-/** The part between the layers that make units and those that read them. */
 interface Part {
   readonly inputs: readonly Value[];
   readonly readers: readonly Reader[];

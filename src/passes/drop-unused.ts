@@ -1,7 +1,4 @@
-/**
- * Removes nodes and stored tensors that no output needs, in all graphs, unread weights among the inputs, and unused opset imports.
- * Other inputs stay: they are the model's interface.
- */
+/** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs stay: they are the model's interface. */
 import { allGraphs, allNodes, type Graph } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Change, definePass, noOptions } from "./pass.ts";
@@ -29,7 +26,6 @@ export const dropUnused = definePass({
   },
 });
 
-/** Files up to IR 3 had to list weights as inputs. */
 function dropListedWeights(graph: Graph): void {
   for (const value of [...graph.inputs]) {
     if (value.tensor === undefined || value.uses.size > 0 || graph.isOutput(value)) continue;

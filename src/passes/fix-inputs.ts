@@ -12,7 +12,6 @@ import { type Dim, dimsText, dimValue, isSymbolic } from "../tensor/dims.ts";
 export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {
   const { graph } = model;
   const sizes: Record<string, number> = {};
-  /** Old first dimensions and their new sizes. */
   const batches = new Map<number, number>();
   for (const input of graph.feeds) {
     const { type } = input;

@@ -95,7 +95,6 @@ function floatsBehind(value: Value): { readonly bytes: number; readonly graph: G
   return innermost === undefined ? undefined : { bytes, graph: innermost.graph };
 }
 
-/** Returns whether something other than folded nodes reads a value. */
 function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
   return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
 }
@@ -110,7 +109,6 @@ function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
       folded.delete(node);
       left.add(node);
     };
-    /** Results that are larger than what they replace. */
     const growing: { readonly node: Node; readonly bytes: number }[] = [];
     // Backward: nodes that stay read earlier results.
     for (const node of [...folded].reverse()) {
@@ -196,10 +194,7 @@ function isReal(value: Value | undefined): boolean {
   return value?.type !== undefined && isFloat(value.type.type);
 }
 
-/**
- * Returns whether a result unpacks as many elements stored in fewer bits on purpose: quantized values, or smaller floats unless the Cast costs more
- * bytes.
- */
+/** Returns whether a result unpacks stored elements of fewer bits: quantized values, or smaller floats unless the Cast costs more bytes. */
 function unpacks(node: Node, output: Value): boolean {
   const count = (value: Value | undefined): number => elementCount(fixedDims(value?.type?.dims) ?? []);
   const bits = (value: Value | undefined): number => {
@@ -221,7 +216,6 @@ function unpacks(node: Node, output: Value): boolean {
 /** The bytes by which a result can exceed its sources: runtimes recognize patterns by small constants. */
 const smallWeight = 1024;
 
-/** Returns the bytes of a value; infinite if unknown. */
 function bytesOf({ type }: Value): number {
   const dims = fixedDims(type?.dims);
   return type === undefined || type.type === "string" || dims === undefined
@@ -262,8 +256,8 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
 };
 
 /**
- * Returns the bytes of an output minus those of the nodes and tensors that it replaces. Infinite for unknown sizes and for another form
- * of a weight that stays: the file would hold it twice, and tied weights would separate.
+ * Returns the bytes of an output minus those of what it replaces. Infinite for unknown sizes and for another form of a weight that stays,
+ * because the file would hold it twice and tied weights would separate.
  */
 function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   const goes = (value: Value): boolean =>
@@ -282,7 +276,6 @@ function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
   return storedBytes(output) - gone;
 }
 
-/** Returns the growth of the file if nodes are evaluated: each removed tensor and node counts once. */
 function fileGrowth(folded: ReadonlySet<Node>): number {
   let bytes = 0;
   const read = new Set<Value>();

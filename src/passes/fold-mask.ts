@@ -37,7 +37,6 @@ export function maskedReader({ parameter, mask }: Masked): () => Promise<Dense> 
 /** Returns consecutive blocks of weights with pruned entries set to zero; `start` is the block's offset. */
 export type Keep = (weights: Scores, start: number) => Scores;
 
-/** Returns the pruned parameter, computed when it is read. */
 export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
   return deferredInBlocks(type, tensor.dims, async function* () {
     const keep = await open();

@@ -52,13 +52,9 @@ export const foldShapes = definePass({
   },
 });
 
-/**
- * Returns paddings that must stay computed: ONNX Runtime would move stored padding into the following pool, and refuses pools whose padding
- * is at least the window.
- */
+/** Returns paddings that must stay computed: ONNX Runtime fuses stored ones into the pool, and rejects pools padded by their window. */
 function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
   const found = new Set<Node>();
-  /** Adds the producers of values that are known before the run. */
   const add = ({ producer }: Value): void => {
     if (producer === undefined || found.has(producer)) return;
     found.add(producer);
@@ -100,7 +96,6 @@ function contents(value: Value, inference: Inference): Dense | undefined {
   return fromNumbers(type, dims.length === 0 ? [] : [elements.length], elements as readonly number[]);
 }
 
-/** Replaces computed shape inputs by equivalent stored ones. */
 function restate(node: Node, inference: Inference): boolean {
   if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
   const bound = inference.at(node);

@@ -15,7 +15,6 @@ import type { Context } from "./pass.ts";
 import { readSizes } from "./read-sizes.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
-/** Returns a copy in the form from which channels are cut. */
 export async function withFreeChannels(model: Model): Promise<Model> {
   const copy = model.clone();
   await freeChannels(copy, (one) => ({ free: freedomOf(channelGroups(one, infer(one))) }));
@@ -23,8 +22,7 @@ export async function withFreeChannels(model: Model): Promise<Model> {
 }
 
 /**
- * Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). The complete rewrite is tried first, because
- * most models need none.
+ * Rewrites a model in place, as little as needed, so that most channels are free (`freedomOf`). Tries the complete rewrite first.
  * @returns what `look` returns for the form that is kept.
  */
 export async function freeChannels<Look extends { readonly free: Freedom }>(
@@ -51,7 +49,6 @@ export async function freeChannels<Look extends { readonly free: Freedom }>(
 
 /** Sizes first, then shared vectors, then where sizes are read, then axes that are split and merged again. None reads a large tensor. */
 const passes = [foldShapes, partVectors, readSizes, removeIdentities, fusePairs, dropUnused];
-/** The number of passes in each form. */
 const forms = [1, 2, 3, passes.length];
 
 /** Applies passes in turn until none changes anything. @returns how many passes it needed, from the first to the last with a change. */

@@ -56,7 +56,6 @@ function walk(
   const changes: Change[] = [];
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
-    // The merged node can be part of the next pair.
     for (let what = fuseAt(model, node, known); what !== undefined; ) {
       changes.push({ at: describe(node), what, decidedBy: "global" });
       what = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;

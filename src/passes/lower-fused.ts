@@ -16,7 +16,6 @@ import { type Change, definePass } from "./pass.ts";
 import { raiseOpset } from "./raise-opset.ts";
 import { removeUnused, removeUnusedEverywhere } from "./remove-unused.ts";
 
-/** The opset that lowered nodes use. */
 export const loweringOpset = 18;
 
 /**

@@ -60,7 +60,6 @@ async function merge(
       graph.removeValue(value);
     }
   }
-  // Branches can have used the same name.
   for (const [value, name] of names) if (value.graph.freshName(name) === name) value.graph.rename(value, name);
   return changes;
 }

@@ -5,14 +5,11 @@ import type { Meanings } from "./options.ts";
 import { type Does, isMethod, memberOf } from "./own-methods.ts";
 
 interface Kind {
-  /** "a rounder" */
   readonly kind: string;
   readonly does: Does;
-  /** The heading of the help section that lists the methods. */
   readonly title: string;
 }
 
-/** Builds the schema, help and lookup of a table of methods. */
 export function methodTable<M extends object, const Name extends string>(
   methods: Readonly<Record<Name, M & { readonly summary: string }>>,
   { kind, does, title }: Kind,

@@ -31,7 +31,6 @@ export function modulePath(
   return schema;
 }
 
-/** Returns whether an option's value is the path of a module. */
 export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
   return typeof value === "string" && path.test(value) && takes(schema, [name], (one) => schemas.has(one));
 }

@@ -4,7 +4,6 @@ import type { Model } from "../graph/model.ts";
 import type { OptionValues } from "./pass.ts";
 
 export interface Move {
-  /** The name in reports: "channels −30 %". */
   readonly name: string;
   readonly options: OptionValues;
   /** A recipe has at most one structure and one number format. Healing comes between, one of each family; training can follow the format. */
@@ -36,7 +35,6 @@ export interface MovesRequest {
   /** The number of samples for calibration and training; 0 if there are none. */
   readonly samples: { readonly calibrate: number; readonly train: number };
   readonly hasLabels: boolean;
-  /** The maximum bytes of the result, if it is limited. */
   readonly bytes?: number | undefined;
   /** The target runtimes; empty: all. */
   readonly target: readonly string[];

@@ -1,6 +1,5 @@
 /**
- * Metadata that an exporter adds: the Python line of a node, the enclosing classes, folded tensors. It can be most of a small file, and no runtime
- * reads it.
+ * Exporter metadata (stack traces, classes, folded tensors) that no runtime reads. It can be most of a small file.
  *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
  * What names layers stays, and so does what a user can have written: metadata of the model and other keys and texts.
  */
@@ -9,7 +8,6 @@ import { allGraphs, type Carried, describe } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { functionWithout } from "../onnx/functions.ts";
 
-/** Keys of torch.onnx and onnxscript. */
 const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
 
 /** A stack trace, which older PyTorch exporters wrote as the documentation of nodes. */

@@ -10,14 +10,12 @@ import { optionMeant } from "./suggest-option.ts";
 export interface Misfit {
   /** For a missing option, the path that it would have. */
   readonly path: readonly (string | number)[];
-  /** Whether the name or the value is wrong. */
   readonly part: "key" | "value";
   readonly sentence: string;
   readonly hint: string | undefined;
 }
 
 export interface MisfitOptions {
-  /** The owner of the options: "train". */
   readonly owner: string;
   /** Options that the user cannot set here. */
   readonly withheld?: readonly string[];
@@ -67,7 +65,6 @@ export function misfitOf(
   };
 }
 
-/** Returns the error for an unknown option at a path. */
 export function unknownName(
   path: readonly (string | number)[],
   names: readonly string[],
@@ -91,10 +88,7 @@ function question(name: string | undefined, typed: string): string | undefined {
   return name === undefined || name === typed ? undefined : `Did you mean "${name}"?`;
 }
 
-/**
- * Returns the most informative issue. A mistyped name explains a missing one, so it comes first. Of union members, the one that
- * looked inside the value was meant.
- */
+/** Returns the most informative issue: a mistyped name rather than a missing one, and of a union the member that looked inside the value. */
 function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
   const [first] = issues;
@@ -134,7 +128,6 @@ const words: ReadonlyMap<string, string> = new Map([
   ["boolean", "true or false"],
 ]);
 
-/** Formats `(string | Array)` in words. */
 function readable({ expected, type }: Pick<Issue, "expected" | "type">): string {
   if (type === "integer") return "an integer";
   if (type === "non_empty") return "at least one";

@@ -2,7 +2,6 @@
 import * as v from "valibot";
 import { clause, PithError } from "../errors.ts";
 
-/** What the command line needs to know about an option beyond its schema. */
 export interface FlagMetadata {
   readonly short?: string;
   readonly value?: string;
@@ -25,7 +24,6 @@ export interface Meanings {
   readonly rows: readonly (readonly [word: string, meaning: string])[];
 }
 
-/** Adds description and flag metadata to a schema. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   v.pipe(schema, v.description(text), v.metadata({ ...facts }));
 
@@ -37,7 +35,6 @@ export const countOption = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 export const positiveOption = v.pipe(v.number(), v.gtValue(0, "must be above 0"));
 
-/** A time limit of at most 30 days. */
 export const minutesOption = v.pipe(positiveOption, v.maxValue(43_200, "must be at most 43200 (30 days)"));
 
 /** A file size with decimal units: a megabyte is a million bytes. */

@@ -1,7 +1,6 @@
 /** Custom methods (criteria, patterns, solvers, rounding methods): their errors are reported as the caller's. */
 import { failureOfCode, PithError } from "../errors.ts";
 
-/** The function that a method must have, or one of several. */
 export type Does = string | readonly string[];
 
 /** Returns whether a value is a method `{ id, [does] }`, with a valid statistic if it has `evidence`. */
@@ -12,7 +11,6 @@ export function isMethod(value: unknown, does: Does): boolean {
   return asks && isOne && typeof memberOf(value, "id") === "string";
 }
 
-/** Returns a member of a user's value; undefined if reading it throws. */
 export function memberOf(value: unknown, name: string): unknown {
   try {
     return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;

@@ -28,12 +28,10 @@ export interface Context {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   /** `figures` is the current result: "loss 0.2134". */
   progress(done: number, total?: number, figures?: string): void;
-  /** Resolves a reference (a path, a name) to a model. */
   open(reference: string): Promise<Model>;
 }
 
 export interface Change {
-  /** The layer, value or node that changed. */
   readonly at: string;
   readonly what: string;
   /** The change without details that differ by place, for grouping and counting (default: `what`). */
@@ -68,7 +66,6 @@ export interface Learnt {
   readonly checked: number | undefined;
 }
 
-/** The options of a pass, as given or completed. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
 export interface CalibrationData {
@@ -116,7 +113,6 @@ export interface PassDescription {
   readonly unrounded?: AnyPass;
   /** For calibration: the estimated work per sample, in runs of the model on one sample. */
   runsOfSample?(options: OptionValues): number;
-  /** What it offers to a search for a smaller model. */
   readonly moves?: Moves;
   /** The command of the pass. Changed parts lose exporter metadata. */
   readonly command?: PassCommand;
@@ -155,7 +151,6 @@ export interface PassCommand {
 /** Words of a command line, quoted for a shell. */
 export interface NextFiles {
   readonly model: string;
-  /** The original that was given to the command. */
   readonly original: string | undefined;
   readonly written: string;
   /** The samples as given, or a placeholder. */
@@ -268,8 +263,7 @@ export function settle(model: Model): void {
 }
 
 /**
- * Leaves only real inputs: up to IR 3 files list every stored tensor, and from IR 4 on such an input is an overridable default.
- * Passes treat stored tensors as constants, so callers cannot override them in the result.
+ * Leaves only real inputs. Stored tensors among the inputs are weights up to IR 3, and later overridable defaults, which passes treat as constants.
  */
 function leaveDefaults(model: Model): void {
   const old = model.header.irVersion < 4;

@@ -29,7 +29,6 @@ export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? 1;
   if (from >= version) return;
   const plan = planned(model, from, version);
-  // Lowering can fail.
   const restore = plan.lowered.length > 0 ? snapshot(model) : () => {};
   try {
     carryOut(model, from, version, plan);
@@ -143,7 +142,6 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   };
 }
 
-/** Converts an attribute to an input tensor; a single number has the type of the data. */
 function asConstant(
   attribute: Attribute,
   type: DataType | undefined,
@@ -163,7 +161,6 @@ function asConstant(
   }
 }
 
-/** The ranks to try for a tensor of unknown rank. */
 const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 /** Returns whether a definition reads the same settings at two sites, for every possible unknown rank or content. */

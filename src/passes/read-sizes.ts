@@ -56,7 +56,6 @@ export const readSizes = definePass({
 
 type Place = readonly [input: Value, axis: number];
 
-/** A multiple of an input's size along an axis. */
 interface NamedSize {
   readonly text: string;
   readonly factor: number;

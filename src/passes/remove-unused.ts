@@ -2,7 +2,6 @@
 import { allGraphs, allValues, type Graph, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
-/** Returns whether a node reads a value or a graph outputs it. */
 export function isUsed(value: Value): boolean {
   return value.uses.size > 0 || value.graph.isOutput(value);
 }

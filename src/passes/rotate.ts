@@ -1,6 +1,5 @@
 /**
- * Rotates the channels of a residual stream: with an orthogonal matrix Q that preserves means (`math/orthogonal.ts`), a model computes the same on x
- * · Q, if
+ * Rotates the channels of a residual stream. With an orthogonal Q that preserves means (`math/orthogonal.ts`), a model computes the same on x · Q, if
  *      writers of the stream          W · Q,  b · Q
  *      a normalization over it        x / rms(x), (x - mean(x)) / std(x):  the same length, so x̂ · Q
  *      readers                        Qᵀ · W
@@ -25,11 +24,9 @@ import { migrate, rewritten } from "./migrate.ts";
 /** Channels that normalizations tie together. */
 export interface Stream {
   readonly units: number;
-  /** The name of the first normalized value. */
   readonly name: string;
   /** The scale vector of each normalization, with the group through which it moves into the weights that read it. */
   readonly scales: ReadonlyMap<Value, ScaleGroup>;
-  /** The other stored tensors with an axis along the stream. */
   readonly slices: readonly Slice[];
 }
 
@@ -64,7 +61,6 @@ export function rotationStreams(model: Model, inference: Inference): readonly St
   });
 }
 
-/** Returns whether each unit occurs once. */
 const isOrder = (unitOf: Int32Array, units: number): boolean =>
   unitOf.length === units && new Set(unitOf).size === units && !unitOf.includes(-1);
 
@@ -101,7 +97,6 @@ export async function rotate(model: Model, stream: Stream, seed: number): Promis
   return undefined;
 }
 
-/** Returns the position of each unit along an axis. */
 function placesOf(unitOf: Int32Array): Uint32Array {
   const places = new Uint32Array(unitOf.length);
   for (const [place, unit] of unitOf.entries()) places[unit] = place;

@@ -12,7 +12,6 @@ export interface SchemaNode {
   readonly item?: SchemaNode;
   readonly items?: readonly SchemaNode[];
   readonly literal?: unknown;
-  /** The value schema of a record. */
   readonly value?: SchemaNode;
   readonly pipe?: readonly PipeItem[];
 }

@@ -59,10 +59,7 @@ function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number]
   });
 }
 
-/**
- * Converts a value to a tensor: one number for all elements, or each element in row-major order.
- * @throws PithError as `setInputs`.
- */
+/** Converts a value to a tensor: one number for all elements, or each in row-major order. @throws PithError as `setInputs`. */
 export function contentOf(model: Model, name: string, given: number | boolean | readonly (number | boolean)[]): Dense {
   const { type } = inputNamed(model, name);
   const numbers = [given].flat().map(Number);
@@ -77,7 +74,6 @@ export function contentOf(model: Model, name: string, given: number | boolean | 
   if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${odd}.`);
   const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
   const count = dims === undefined ? Number.NaN : elementCount(dims);
-  // A number that is not a list fills all elements.
   const filled = Array.isArray(given) ? numbers : Array.from({ length: count || 0 }, () => Number(given));
   if (dims === undefined || count !== filled.length) {
     const shape = dimsText(type?.dims);

@@ -44,7 +44,6 @@ export function storeWeights(model: Model): void {
   skipHandingOn(model);
 }
 
-/** Returns the tensor that a node outputs unchanged. */
 export function heldTensor(node: Node): Tensor | undefined {
   return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
@@ -64,7 +63,6 @@ function lift({ graph, header }: Model): void {
   if (header.irVersion < 4 && own.length > 0) graph.setInputs([...graph.inputs, ...own]);
 }
 
-/** Connects readers of a forwarded stored weight to the weight. */
 function skipHandingOn(model: Model): void {
   let inference: Inference | undefined;
   for (const node of allNodes(model.graph)) {

@@ -41,7 +41,6 @@ export async function readWeight(model: Model, layer: Layer, engine: Engine): Pr
   return decoded(model, layer, dense, engine);
 }
 
-/** Reads a weight as matrices: outputs × inputs per group. */
 export async function readMatrices(model: Model, layer: Layer, engine: Engine): Promise<readonly Matrix[] | Miss> {
   const weight = await readWeight(model, layer, engine);
   return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));

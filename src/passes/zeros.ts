@@ -3,10 +3,7 @@ import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloats } from "../tensor/convert.ts";
 import { storedReader } from "./stored.ts";
 
-/**
- * Returns the share of zeros among learned values (`learnedTensors`), after masks. Reads one tensor at a time.
- * Undefined if there are none or some are quantized, because a quantized zero need not mean 0.
- */
+/** Returns the share of zeros among learned values, after masks; undefined if some are quantized (a quantized zero need not mean 0) or none exist. */
 export async function zeroShare(learned: Iterable<Value>): Promise<number | undefined> {
   const readers = [...learned].map((value) =>
     value.tensor !== undefined && isFloat(value.tensor.type)
