@@ -113,7 +113,6 @@ async function openMeter(
   return { shareOf: async (changed) => 1 - (await savedBy(all, original, changed)) / whole };
 }
 
-/** Rows exist only for models whose operations can be counted. */
 function macsOf(model: Model): number {
   const macs = fixedMacs(model);
   return macs instanceof Miss ? Number.NaN : macs;
@@ -124,7 +123,6 @@ interface Option {
   readonly loss: number;
 }
 
-/** Mildest setting first. */
 type Unit = readonly Option[];
 
 function unitsOf(
@@ -146,7 +144,6 @@ function unitsOf(
 
 const lossOf = ({ drop: { value, high } }: SensitivityRow): number => Math.max(0, Number.isFinite(high) ? high : value);
 
-/** Returns the saving of the setting alone, relative to the model's cost. */
 function savedShare(
   { saved, savedMacs = 0, savedTime = 0 }: SensitivityRow,
   cost: SensitivityCost,
@@ -155,7 +152,6 @@ function savedShare(
   return { bytes: saved / bytes, macs: savedMacs, time: savedTime }[cost];
 }
 
-/** An option for each unit; undefined for unchanged units. */
 type Choice = readonly (Option | undefined)[];
 
 const rowsOf = (choice: Choice): readonly SensitivityRow[] => choice.flatMap((option) => option?.row ?? []);
@@ -163,7 +159,6 @@ const rowsOf = (choice: Choice): readonly SensitivityRow[] => choice.flatMap((op
 interface Budget {
   readonly kind: SensitivityKind;
   readonly budget: number;
-  /** Saving of a row's setting as the only change. */
   savingOf(row: SensitivityRow): number;
 }
 
@@ -201,7 +196,6 @@ async function withinBudget(
 
 const halvings = 5;
 
-/** Searches the mildest setting that fits by bisection. */
 async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
   let [found, tooMild] = [harsh, mild];
   for (let step = 0; step < halvings; step++) {

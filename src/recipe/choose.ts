@@ -3,7 +3,6 @@ import type { Choice } from "../report/data.ts";
 import { type Figures, frontOf, type Objective } from "./objective.ts";
 
 export interface Contender {
-  /** Undefined without a result. */
   readonly bytes: number | undefined;
   /** Not rejected, and within the goal. */
   readonly sound: boolean;
@@ -14,15 +13,11 @@ export interface Contender {
 }
 
 interface Result extends Figures {
-  /** Index among the contenders. */
   readonly place: number;
   readonly sound: boolean;
 }
 
-/**
- * Returns the best acceptable result. Without any, returns the one with the smallest drop, which the test samples decide on, or the smallest file
- * with `force`.
- */
+/** Returns the best acceptable result, else the one with the smallest drop for the test samples to decide, or the smallest file with `force`. */
 export function choose(contenders: readonly Contender[], force: boolean, objective: Objective): Choice | undefined {
   const results = resultsOf(contenders);
   const sound = results.filter((one) => one.sound);
@@ -43,7 +38,6 @@ function leastDrop(contenders: readonly Contender[]): Choice | undefined {
   return least && { place: least.place, by: "loss" };
 }
 
-/** Ties go to the smaller drop. */
 const leastBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 

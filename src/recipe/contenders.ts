@@ -10,14 +10,12 @@ import { speedAt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
 
-/** Indexed like the candidates. */
 export interface Decision {
   /** All attempts; those without gain or off target are marked as rejected. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
   /** Undefined if nothing can be kept. */
   readonly choice: Choice | undefined;
-  /** The choice, if it is kept. */
   readonly chosen: number | undefined;
 }
 
@@ -51,9 +49,7 @@ export function leastLost(tried: readonly Attempt[]): number | undefined {
   return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
-/**
- * Uses the validation samples if there are any, else the test samples. The estimate decides, because many results may pass only for lack of samples.
- */
+/** Uses the validation samples, if any. The estimate decides, because many results pass only for lack of samples. */
 function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;

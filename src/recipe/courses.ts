@@ -1,4 +1,3 @@
-/** Step options that change from round to round. */
 import * as v from "valibot";
 import { isObject } from "../data/plain-object.ts";
 import { PithError } from "../errors.ts";
@@ -34,17 +33,13 @@ export interface Round {
 
 export type Path = readonly (string | number)[];
 
-/** Returns everything that is meant as a schedule where the pass accepts a number, valid or not. */
 export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
   const found: { path: Path; given: unknown }[] = [];
   replaced(pass, options, [], (given, path) => found.push({ path, given }));
   return found;
 }
 
-/**
- * Returns the options of a round. Integer options are rounded.
- * @param options whose schedules fit `courseSchema`.
- */
+/** Integer options are rounded. @param options whose schedules fit `courseSchema`. */
 export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
   return replaced(pass, options, [], (given, path) => {
     const value = valueIn(number, of, given as Course);

@@ -5,10 +5,7 @@ import { type Curve, curves, withoutLastDigits } from "../math/curves.ts";
 export interface Course {
   readonly from: number;
   readonly to: number;
-  /**
-   * A name ("linear"), a function from progress to the share of the way (both 0 to 1), or the path of a module with such a default export, which is
-   * opened when the recipe runs.
-   */
+  /** A name ("linear"), a function from progress to the share of the way (both 0 to 1), or the path of a module with such a default export. */
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 

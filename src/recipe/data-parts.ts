@@ -12,7 +12,6 @@ import { bytesOf } from "../tensor/dense.ts";
 import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";
 
-/** Everything that determines the metrics of a run, except the model. */
 export async function judgingOf(
   { original }: Store,
   { metric, test }: Task,
@@ -29,13 +28,9 @@ export async function judgingOf(
   };
 }
 
-/** Number of hashed samples if the data is too large to be hashed. */
 const mostTelling = 64;
 
-/**
- * Identifies samples by their hash, or, if they are too large, by their number, the hash of 64 of them and the hash of their file. A stream is
- * identified by its file or name.
- */
+/** Identifies samples by their hash, or if they are too large by number, 64 of them and the file's hash; a stream by its file or name. */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;

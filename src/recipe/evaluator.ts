@@ -45,7 +45,6 @@ interface MeasuredOriginal {
   readonly options: PairedMetricsOptions;
   readonly context: Context;
   readonly figures: FigureRecords;
-  /** Duration on all samples. */
   readonly seconds: number;
 }
 
@@ -132,7 +131,6 @@ export class Evaluator {
     });
   }
 
-  /** Times the original and the models interleaved, in groups that fit in memory. */
   async time(
     evaluations: readonly Evaluation[],
     options: { readonly rounds: number; readonly target?: RunTarget | undefined },
@@ -170,10 +168,8 @@ export class Evaluator {
   }
 }
 
-/** Maximum bytes of models that are timed together, because sessions keep their weights. */
 const mostTimedTogether = 2 ** 28;
 
-/** Groups items in order up to a total size; a larger item is alone. */
 function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number): readonly (readonly T[])[] {
   const chunks: T[][] = [];
   let size = Number.POSITIVE_INFINITY;
@@ -233,7 +229,6 @@ async function ship(made: string, store: Store): Promise<Shipped> {
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const weight = await size(await store.file(digest));
   const model = await store.open(digest);
-  // Includes weights in Constant nodes.
   storeWeights(model);
   const learned = await learnedTensors(model, infer(model));
   return {

@@ -52,7 +52,6 @@ export async function noiseOf(original: Model, result: Model, test: Dataset, con
       ],
     };
   } catch (error) {
-    // The table is optional in a report.
     return { samples: 0, layers: [], misses: [{ at: undefined, reason: refusalIn(error).message }] };
   }
 }

@@ -29,13 +29,9 @@ export interface ChannelsExplanation {
   readonly free: number;
   /** Removable with `throughNorms`, which changes the statistics of normalizations. */
   readonly freeThroughNorms: number;
-  /** Other layers that lose the same channels. */
   readonly together: readonly string[];
-  /** Why the other channels cannot be removed. */
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /**
-   * For the given channel: the lowest amount (in steps of 0.1 %) at which `prune` with `importance: "magnitude"` removes it, or why it never does.
-   */
+  /** The lowest amount (in steps of 0.1 %) at which `prune` removes the given channel by magnitude, or why it never does. */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 
@@ -50,10 +46,9 @@ export interface Explanation {
 }
 
 /**
- * Tries each technique on one layer with the settings of `sensitivity`, and follows its channels through the graph. It uses no data and does not
- * change the model.
+ * Tries each technique on one layer with the settings of `sensitivity`, and follows its channels through the graph. Uses no data.
  * @param channel An output channel of the layer, from 0.
- * @throws PithError E_NAME for a layer that there is not, E_OPTION for a channel that it does not have.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an unknown channel.
  * @example
  * const { channels, techniques } = await explain(model, "conv1");
  * for (const { kind, setting, text } of techniques) console.log(kind, setting ?? "stays", text);
@@ -137,7 +132,6 @@ async function channelsOf(
 /** Channels of a layer in one group. Others may be in other groups, for example after a Split. */
 interface OwnChannels {
   readonly group: Group;
-  /** Unit of each output channel; -1 for channels of another group. */
   readonly unitOf: Int32Array;
 }
 

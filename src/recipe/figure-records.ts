@@ -7,7 +7,6 @@ import type { Rows } from "./holdout.ts";
 export interface MeasuredModel {
   readonly facts: Omit<Measured, "estimate" | "name">;
   readonly rows: Rows;
-  /** Duration on the samples. */
   readonly seconds: number;
 }
 
@@ -21,13 +20,11 @@ export class FigureRecords {
   readonly store: Store;
   readonly #judging: unknown;
 
-  /** @param judging plain data that determines all metrics, except the model. */
   constructor(store: Store, judging: unknown) {
     this.store = store;
     this.#judging = judging;
   }
 
-  /** @param digest of the model's file. */
   async found(digest: string): Promise<MeasuredModel | undefined> {
     const found = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
     if (found === undefined) return undefined;

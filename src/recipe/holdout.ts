@@ -36,7 +36,6 @@ export function divide(count: number, seed: number, inOrder: boolean): Division 
 }
 
 export class Holdout {
-  /** Indices among all samples. */
   readonly samples: Uint32Array;
   readonly original: HoldoutComparison;
   readonly knowledge: Knowledge | undefined;
@@ -52,7 +51,6 @@ export class Holdout {
     this.knowledge = knowledgeOf(said);
   }
 
-  /** @param level confidence level of the difference's interval (95 %). */
   compare(all: Rows, level?: Level): HoldoutComparison {
     const { rows, said } = this.#of(all);
     return {
@@ -81,7 +79,6 @@ export function joinRuns(first: Rows, second: Rows): Rows {
   };
 }
 
-/** @throws RangeError if one of the samples has no row. */
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
   const found = new Float64Array(columns * samples.length);
   samples.forEach((sample, place) => {

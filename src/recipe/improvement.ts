@@ -7,7 +7,6 @@ import { encodedSize, encodeToBytes } from "../onnx/index.ts";
 import { clearNotes } from "../passes/notes.ts";
 import type { Measured, Variant } from "../report/data.ts";
 
-/** Lower ratios print as 1.00 ×. */
 const leastGain = 1.005;
 /** Ratios of processor time above this may be noise: one network measured 0.85 to 1.15 of itself. */
 const clearlyLess = 0.8;
@@ -40,10 +39,7 @@ export async function withoutNotes(measured: Measured, plain: Model): Promise<Me
   return { ...measured, bytes, brotli };
 }
 
-/**
- * Returns why a result is not worth keeping; undefined if it is.
- * @param work processor time of a run relative to the original's; undefined if not measured.
- */
+/** @param work processor time of a run relative to the original's; undefined if not measured. */
 export function nothingGained(
   original: Measured,
   { result, comparison }: Variant,

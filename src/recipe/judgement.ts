@@ -1,4 +1,3 @@
-/** Checks for rejecting a result, in one order for commands and recipes. */
 import type { Comparison } from "../evaluate/index.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import { brokenText, wrongText } from "../report/verdict.ts";

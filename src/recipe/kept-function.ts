@@ -35,11 +35,9 @@ export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[])
 }
 
 export interface FunctionTest {
-  /** Undefined without data. */
   readonly test: Dataset | undefined;
   readonly answered: number;
   readonly trained: Training;
-  /** The requested output. */
   readonly output: string | undefined;
   /** An impossible comparison is not an error. */
   readonly forced: boolean;

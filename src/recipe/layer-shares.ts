@@ -9,7 +9,6 @@ import type { SparingRequest } from "./sparing.ts";
 import { taylorErrors } from "./taylor-errors.ts";
 
 export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
-  /** Undefined: random inputs. */
   readonly samples: Dataset | undefined;
 }
 
@@ -17,10 +16,7 @@ const samplesOfErrors = 32;
 /** Maximum weight bytes of an original that is run; larger ones have only their weights compared. */
 const largestRun = 2 ** 29;
 
-/**
- * Returns each layer's share in the output error. Shares of layers that were not run alone are estimated from their noise or from gradients,
- * whichever predicts the measured shares better. Gradients exist for weights only.
- */
+/** Shares of layers that were not run alone are estimated from noise or gradients, whichever predicts the measured shares better. */
 export async function errorsOf(
   { pass, options: given, original, plain, run, samples, output }: ErrorsRequest,
   layers: ReadonlySet<string>,

@@ -36,7 +36,6 @@ export interface SweepCosts {
   readonly timed?: boolean | undefined;
 }
 
-/** Samples of the first look: enough for a drop of many points. */
 const firstLook = 128;
 interface MeasuredOriginal {
   /** With weights as initializers, as passes expect them. */
@@ -93,7 +92,6 @@ export class Measuring {
     return this.#of.original;
   }
 
-  /** @returns an earlier measurement by any process. */
   async known(one: Measurement): Promise<Found | undefined> {
     const record = (await this.#of.store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
     for (const event of record?.said ?? []) this.#of.context.log(event);
@@ -135,7 +133,6 @@ export class Measuring {
   }
 }
 
-/** @throws PithError E_DATA if the original is at chance level. */
 function requireFunction({ atChance, original }: PairedMetrics, { metric }: Task): void {
   const isBroken = answersWithNaN(metric, original.comparison.original);
   const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;

@@ -3,7 +3,6 @@ import { bytes as bytesText, times } from "../evaluate/numbers.ts";
 
 export interface Figures {
   readonly bytes: number;
-  /** Undefined without a compressor. */
   readonly brotli?: number | undefined;
   /** Relative to the original; undefined if not measured. */
   readonly speed?: number | undefined;
@@ -46,16 +45,12 @@ export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
   return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
 }
 
-/** Relative tolerance of a repeated timing. */
 const timingSlack = 0.03;
 
 /** Bytes and speeds are predictable; drops are not. */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
-/**
- * @param maxDrop of the goal; undefined if the original has nothing to lose.
- * @param original bytes of the original.
- */
+/** @param maxDrop of the goal; undefined if the original has nothing to lose. */
 export function objectiveOf(
   { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,
@@ -98,7 +93,6 @@ export function objectiveOf(
   return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
 }
 
-/** Returns the Pareto front of bytes, drop and speed. */
 export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
   const axes = all.map((one) => {
     const { bytes, drop, speed = 0 } = figuresOf(one);

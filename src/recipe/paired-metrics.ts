@@ -1,4 +1,3 @@
-/** Measures models relative to an original that runs once: the metric, paired by sample, and predictions. */
 import { isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
@@ -17,14 +16,12 @@ import { divide, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./
 export interface PairedMetricsOptions {
   /** Samples per run (64; one if outputs depend on the batch). */
   readonly batch?: number | undefined;
-  /** The evaluated output: "logits", else the first float output. */
   readonly output?: string | undefined;
   readonly threads?: number | undefined;
   /** Model whose predictions replace missing labels (default: the original). */
   readonly truth?: Model | undefined;
   /** Reserve validation samples, drawn by the seed, for choosing among several results. */
   readonly choice?: boolean;
-  /** Confidence level of the intervals (95 %). */
   readonly level?: Level | undefined;
 }
 
@@ -38,7 +35,6 @@ const leastToTell = 8;
 type Judged = Pick<Task, "test" | "metric">;
 
 export interface GoalOptions {
-  /** Infinite: no goal. */
   readonly maxDrop?: number | undefined;
   readonly strict?: boolean | undefined;
 }
@@ -110,16 +106,12 @@ export class PairedMetrics {
     return known === undefined || known.name === "agreement" || known.original > known.chance;
   }
 
-  /** Sentence for an original at chance level, else undefined. */
   get atChance(): string | undefined {
     const known = this.holdout.knowledge;
     return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);
   }
 
-  /**
-   * Returns the goal; undefined for an original at chance level. Trained models without another ground truth have none by default, because training
-   * may change predictions.
-   */
+  /** Returns undefined at chance level, and by default for models trained without other ground truth, because training may change predictions. */
   goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
@@ -137,7 +129,6 @@ export class PairedMetrics {
     return rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
   }
 
-  /** @param level confidence level of the difference's interval. */
   beside(rows: Rows, level = this.#options.level): PairedResult {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
@@ -148,7 +139,7 @@ export class PairedMetrics {
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
   }
 
-  /** @throws PithError E_DATA if the original outputs NaN or predicts none of the labels' classes. */
+  /** @throws PithError E_DATA for NaN outputs or none of the labels' classes. */
   requireAnswers(): void {
     const { metric } = this.#task;
     const own = this.original.comparison.original;

@@ -14,7 +14,6 @@ export interface PassStep {
   readonly name: string;
   readonly pass: AnyPass;
   readonly options: OptionValues;
-  /** Measure the result. */
   readonly judged: boolean;
   /** Use the precision fallback if the result misses the goal. */
   readonly spares?: boolean;
@@ -22,7 +21,6 @@ export interface PassStep {
   readonly bytes?: number;
 }
 
-/** @throws PithError E_OPTION for an unknown step. */
 export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
   const names = [...stepNames(recipe)];
   return recipe.steps.flatMap((one): readonly PassStep[] => {
@@ -49,7 +47,6 @@ const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judge
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
   withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
 
-/** Replaces module paths of schedules only. */
 export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
   withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));
 

@@ -27,7 +27,6 @@ import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
 import { valueIn } from "./curves.ts";
 import { stepPasses } from "./steps.ts";
 
-/** The recipe version that this release reads. */
 export const recipeVersion = 1;
 
 export interface Recipe {
@@ -38,7 +37,6 @@ export interface Recipe {
 }
 
 export interface RecipeSamples {
-  /** For calibration. */
   readonly calibration: number;
   /** For training if the data has no splits: a number, or all samples that do not test. */
   readonly training: number | "all";
@@ -49,17 +47,13 @@ export interface RecipeStep {
   readonly id: string;
   /** As given; the pass adds its defaults. */
   readonly options: OptionValues;
-  /**
-   * Measure the result (default: true, in a repeat only after the last step). "spare" also keeps the most sensitive layers at higher precision if the
-   * goal is missed.
-   */
+  /** Measure the result (default: true, in a repeat after its last step). "spare" adds the precision fallback if the goal is missed. */
   readonly judge?: boolean | "spare";
   /** Maximum bytes of the file, for which bits per layer are chosen (`withinBytes`). Only searches write it; their results have `overrides`. */
   readonly bytes?: number;
 }
 
 export interface Repeat {
-  /** Number of rounds. */
   readonly repeat: number;
   /** Numbers among their options can be `{ from, to, curve }`. */
   readonly steps: readonly RecipeStep[];
@@ -148,7 +142,6 @@ function checkSamples(source: Source, samples: unknown): RecipeSamples {
   return fail(source, ["samples"], "value", `${form}, got ${JSON.stringify(samples)}`);
 }
 
-/** Includes the steps of each round. */
 const maxSteps = 10_000;
 
 function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
@@ -165,7 +158,6 @@ function checkList(source: Source, list: readonly unknown[], passes: Passes): Re
   });
 }
 
-/** Called before the entry is validated. */
 function stepCount(entry: unknown): number {
   if (!isObject(entry) || typeof entry.repeat !== "number" || !Array.isArray(entry.steps)) return 1;
   return Math.max(1, entry.repeat * entry.steps.length);
@@ -205,7 +197,6 @@ function checkRepeat(
 }
 
 interface StepPlace {
-  /** Number of rounds of the enclosing repeat. */
   readonly rounds?: number;
   readonly isLast: boolean;
 }
@@ -247,7 +238,6 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   return { id, options: given, judge };
 }
 
-/** Checks the options of each round. */
 function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionValues, { rounds }: StepPlace): void {
   const courses = coursesIn(pass, given);
   for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
@@ -290,7 +280,6 @@ function withShares(value: unknown): unknown {
 
 const besideStep = 'It stands beside the step: "- train: { epochs: 1 }", and "judge" below "train".';
 
-/** @param when prefix for values that occur only in some rounds. */
 function checkOptions(
   source: Source,
   path: Path,

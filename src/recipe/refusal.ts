@@ -33,7 +33,6 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
   return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
-/** For a run in which every usable variant misses the size or speed target. */
 function offTarget({ variants }: Run): PithError | undefined {
   const off = variants.find(({ refusedAs }) => refusedAs === "off target");
   const others = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");

@@ -1,5 +1,3 @@
-/** The record of a run as plain data, from which reports are built. */
-
 import type { Dataset } from "../data/index.ts";
 import { brotliQuality, type Task } from "../evaluate/index.ts";
 import type { Context } from "../passes/index.ts";

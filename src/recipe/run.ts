@@ -33,7 +33,6 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly passes?: readonly AnyPass[];
   /** Maximum drop (`usualDrop`). */
   readonly goal?: GoalOptions | undefined;
-  /** Return a rejected result too. */
   readonly force?: boolean;
   /** Reserve a third of the test samples for choosing among results (default: true for several results). */
   readonly choice?: boolean | undefined;
@@ -52,13 +51,10 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly length?: number;
   /** Target runtimes: the result must be correct on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
-  /** Test samples before preprocessing, for images in the report. */
   readonly seen?: Dataset;
   /** Number of all test samples if the task has a part of them, for the report. */
   readonly available?: number | undefined;
-  /** Description of the preprocessing, for the report. */
   readonly preprocessing?: string | undefined;
-  /** Command, paths and machine, for the report. */
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
   /** Called with the name of what progress counts. */
   readonly onStage?: (name: string) => void;
@@ -100,8 +96,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other, each on a copy of the model, and keeps the best that meets the goal and still computes the original's
- * function. Validation samples (a third of the test split) choose; the rest report. A failing candidate is rejected, or thrown if it is alone.
+ * Tries candidates one after the other and keeps the best that meets the goal. A third of the test split chooses; the rest reports. A failing
+ * candidate is rejected, or thrown if it is alone.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
 export function compress(

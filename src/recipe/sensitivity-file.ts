@@ -1,4 +1,3 @@
-/** Reads `sensitivity.json` of `pith sensitivity`. */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { type Sensitivity, sensitivityFormat, sensitivityKinds } from "../report/sensitivity.ts";

@@ -29,7 +29,6 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepC
   readonly kinds?: readonly SensitivityKind[] | undefined;
   /** Change layers together if their names differ only in numbers, as in the blocks of a transformer (false). */
   readonly alike?: boolean | undefined;
-  /** No measurement begins after this time. */
   readonly minutes?: number | undefined;
   /** The model's file name in the result. */
   readonly name?: string;
@@ -39,7 +38,6 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepC
   readonly output?: string | undefined;
 }
 
-/** Options of Pith's own commands. */
 export interface SweepOptions extends SensitivityOptions {
   /** Makes measurements in other processes, by `measureIn` with the same `resumeFolder`. Ends early on the signal. */
   readonly ahead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
@@ -76,10 +74,7 @@ export function sweep(
   );
 }
 
-/**
- * Makes measurements of a sweep and stores them in `resumeFolder`, where a sweep with the same folder finds them.
- * @throws PithError as `sensitivity`.
- */
+/** Stores measurements in `resumeFolder`, where a sweep with the same folder finds them. @throws PithError as `sensitivity`. */
 export async function measureIn(
   model: Model,
   task: Task,
@@ -148,7 +143,6 @@ async function sweepIn(
   };
 }
 
-/** Lets other processes make missing measurements while time is left. */
 async function measuredAhead(
   ahead: NonNullable<SweepOptions["ahead"]>,
   measuring: Measuring,

@@ -17,7 +17,6 @@ import { PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } f
 type Judged = Pick<Task, "test" | "metric">;
 
 interface Look {
-  /** Rows of the samples of the look, or of more if these were known. */
   readonly rows: Rows;
   readonly compared: PairedResult;
 }
@@ -32,15 +31,10 @@ export class Looks {
   readonly #context: Context;
   /** Samples of the interim looks; none for ordered samples, few samples, or metrics that need all samples. */
   readonly #early: readonly number[];
-  /** Number of samples → the original's metrics. */
   readonly #originals = new Map<number, PairedMetrics>();
   #rows: Rows | undefined;
 
-  /**
-   * @param task its samples are in random order, unless the only look is at all of them.
-   * @param firstLook samples of the first look; each further one is at twice as many.
-   * @param known rows of the original on the first samples or all.
-   */
+  /** @param task in random order, unless the only look is at all samples. @param known rows of the original on the first samples or all. */
   constructor(
     model: Model,
     task: Judged,
@@ -57,7 +51,6 @@ export class Looks {
     this.#early = earlyLooks(task, firstLook);
   }
 
-  /** Shuffles the samples by the context's seed. */
   static drawn(
     model: Model,
     task: Judged,
@@ -83,7 +76,6 @@ export class Looks {
     return this.#original(all, this.#context);
   }
 
-  /** Looks until the goal is decided; without a goal, at all samples. */
   async compare(model: Model, goal: Goal | undefined): Promise<PairedResult> {
     const isSettled = goal && (({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown");
     return (await this.look(model, isSettled, earlyLevel)).compared;
@@ -121,7 +113,6 @@ export class Looks {
     return at(all);
   }
 
-  /** Number of samples that the original has run on. */
   get #answered(): number {
     return this.#rows?.said.given.length ?? 0;
   }

@@ -1,7 +1,4 @@
-/**
- * Chooses bits for each layer so that the file fits a number of bytes with minimum output error. A layer's share of the error is measured at 4 bits;
- * each further bit divides it by four (6 dB).
- */
+/** Chooses bits per layer for a file size. Shares of the error are measured at 4 bits; each further bit divides them by four (6 dB). */
 import { PithError, stopIfAsked } from "../errors.ts";
 import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { allocate, type Item } from "../math/allocate.ts";
@@ -55,7 +52,6 @@ export async function withinBytes(
       whole: before.get(layer) ?? 0,
       offers: [...made].flatMap(([bits, { changes }]) => {
         const found = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
-        // A layer that does not support a format has another one.
         if (found?.bits !== bits) return [];
         const loss = (estimates.get(layer) ?? 0) * 4 ** (measured - bits);
         return [{ cost: stored.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];

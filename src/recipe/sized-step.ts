@@ -9,11 +9,7 @@ import { withinBytes } from "./size-budget.ts";
 import { stepRun } from "./step-run.ts";
 import type { RunContext } from "./variant.ts";
 
-/**
- * @param input the model before the step.
- * @param bytes maximum of the file.
- * @throws PithError E_UNSUPPORTED if no choice of bits fits, E_STOPPED on the context's signal, and whatever the pass throws.
- */
+/** @param input the model before the step. @throws PithError E_UNSUPPORTED if no choice of bits fits; errors of the pass. */
 export async function sizedStep(step: PassStep, input: string, bytes: number, given: RunContext): Promise<StepResult> {
   const { runner, evaluator, context, store, task } = given;
   stopIfAsked(context.signal);

@@ -12,11 +12,7 @@ import { onValidation } from "./sparing-samples.ts";
 import { opened, stepRun } from "./step-run.ts";
 import type { RunContext } from "./variant.ts";
 
-/**
- * @param input the model before the step.
- * @returns the step's result with layers at higher precision; undefined if the goal is met or none help.
- * @throws PithError E_STOPPED on the context's signal, and whatever the pass throws.
- */
+/** @param input the model before the step. @returns undefined if the goal is met or no layers help. @throws PithError of the pass. */
 export async function sparedStep(
   step: PassStep,
   input: string,

@@ -28,7 +28,6 @@ export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
 }
 
 export interface SparingJudge {
-  /** Undefined: random inputs. */
   readonly samples: Dataset | undefined;
   measure(model: Model): Promise<SparingVerdict>;
 }
@@ -44,12 +43,10 @@ export interface SparingRequest {
   readonly pass: AnyPass;
   readonly options: OptionValues;
   readonly original: Model;
-  /** The step's result without the fallback. */
   readonly plain: StepOutput;
   /** Runs the step (or another pass) with other options on a copy of the original. */
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: SparingJudge;
-  /** The requested output. */
   readonly output: string | undefined;
 }
 
@@ -59,7 +56,6 @@ export interface SparedLayer {
   readonly bits: number | undefined;
   /** Share in the output error with only this layer quantized as requested; undefined if not measured. */
   readonly share: number | undefined;
-  /** Additional bytes. */
   readonly bytes: number;
 }
 
@@ -73,14 +69,9 @@ interface SparingAttempt {
   readonly found: string;
 }
 
-/** Each attempt may take minutes. */
 const mostAttempts = 24;
 
-/**
- * Finds the layers to keep at higher precision.
- * @returns a Miss if there are none, or the result would not be smaller.
- * @throws PithError E_STOPPED on the context's signal, and whatever the pass throws.
- */
+/** Finds the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
 export async function spare(
   request: SparingRequest,
   context: Context,
@@ -129,7 +120,6 @@ export async function spare(
     else low = middle;
   }
   for (let size = isClear ? Math.floor(layersOf(kept.moves).length / 2) : 0; size >= 1; size = Math.floor(size / 2)) {
-    // Layers with the smallest reduction come first.
     const names = layersOf(kept.moves).toReversed();
     for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
       const back = new Set(names.slice(at, at + size));
@@ -186,7 +176,6 @@ async function movesOf(
   return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };
 }
 
-/** Sets these layers to the last format named for each. */
 export function withForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {

@@ -1,4 +1,3 @@
-/** The passes that recipes can name. */
 import { distill } from "../distill/index.ts";
 import { factorize, lora } from "../factorize/index.ts";
 import { type AnyPass, lowerFused } from "../passes/index.ts";

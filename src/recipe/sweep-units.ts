@@ -68,7 +68,6 @@ export function inOrder(units: readonly Unit[]): readonly Measurement[] {
   return ranks.toSorted((a, b) => a.far - b.far);
 }
 
-/** A tensor shared by several layers is stored once. */
 function weightBytes(layers: readonly Layer[]): number {
   const tensors = new Set(layers.flatMap(({ weight }) => weight.tensor ?? []));
   return [...tensors].reduce((sum, { bytes }) => sum + bytes, 0);

@@ -11,18 +11,14 @@ import { runStep } from "../run/step.ts";
 
 export interface Sweep {
   readonly pass: AnyPass;
-  /** Pass options for all layers. */
   readonly shared: OptionValues;
   readonly settings: readonly number[];
   /** Setting that changes most layers: a small share of few channels is none. */
   readonly widest: number;
   /** Setting that changes nothing, if settings are continuous. */
   readonly none?: number;
-  /** Whether other layers may change too. */
   readonly isCoupled?: true;
-  /** Whether pruned weights are stored as zeros. */
   readonly storesZeros?: true;
-  /** Options of a layer in `overrides`. */
   own(setting: number): OptionValues;
   /** Whether a change uses the requested format: unsupported layers get another. */
   isAsked?(change: Change, setting: number): boolean;

@@ -24,7 +24,6 @@ import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
 
 export interface TaylorOptions {
   readonly samples: number;
-  /** Default: "logits", else the first float output. */
   readonly output?: string | undefined;
 }
 
@@ -71,7 +70,6 @@ interface WeightChange {
   readonly change: Float32Array;
 }
 
-/** Returns Δ of stored weights by tensor name. */
 async function changesOf(
   original: Model,
   candidate: Model,

@@ -8,15 +8,11 @@ import type { PassStep } from "./pass-steps.ts";
 const trainingCost = 3;
 
 export interface OriginalTime {
-  /** Duration on all test samples. */
   readonly seconds: number;
   readonly samples: number;
 }
 
-/**
- * Estimates seconds of steps and their evaluation, without computations on weights alone.
- * @param task for the size of its training split and the runs of its metric.
- */
+/** Excludes computations on weights alone. @param task for the size of its training split and the runs of its metric. */
 export function stepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,

@@ -1,4 +1,3 @@
-/** Times all results relative to the original. */
 import { PithError } from "../errors.ts";
 import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";

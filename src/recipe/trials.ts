@@ -1,4 +1,3 @@
-/** Tries recipes on a model and measures each result relative to the original. */
 import type { Goal, Task } from "../evaluate/index.ts";
 import { levelOf } from "../evaluate/interval.ts";
 import type { Model } from "../graph/model.ts";
@@ -18,7 +17,6 @@ export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "first
 export interface Trials extends RunContext {
   readonly candidates: readonly CandidateSteps[];
   readonly parts: Parts;
-  /** Undefined if the original has nothing to lose. */
   readonly goal: Goal | undefined;
 }
 

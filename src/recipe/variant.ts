@@ -18,7 +18,6 @@ import { sizedStep } from "./sized-step.ts";
 import { sparedStep } from "./spared-step.ts";
 
 export interface Candidate {
-  /** Name in the report. */
   readonly name: string;
   readonly recipe: Recipe;
 }
