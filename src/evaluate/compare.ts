@@ -154,6 +154,7 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   };
 }
 
+/** Whether the estimated drop meets the goal. */
 export function isWithin({ value }: Estimate, { maxDrop }: Goal): boolean {
   // 0.93 − 0.92 is more than 0.01 in binary.
   return value <= maxDrop + 1e-12;

@@ -52,6 +52,7 @@ export interface Latency {
   readonly processorTime?: number;
 }
 
+/** Latency with percentiles of individual runs. */
 export interface RunTimes extends Latency {
   /** Percentiles of individual runs, in milliseconds. */
   readonly runs: { readonly p50: number; readonly p90: number };
@@ -173,6 +174,7 @@ export function unsteadyNote(command: string): string {
   return `The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: ${command}`;
 }
 
+/** Returns the median, 10th and 90th percentile. */
 export function spread(values: Float64Array): Spread {
   const sorted = values.toSorted();
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };

@@ -29,6 +29,7 @@ export interface LayerError extends LayerDifference {
   readonly hidden: readonly string[];
 }
 
+/** The layers that explain most of the output error. */
 export interface Blame extends Pick<LayerError, "operator" | "share"> {
   /** "before": computed between that layer and earlier ones. */
   readonly kind: LayerError["kind"] | "before";
@@ -169,6 +170,7 @@ export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | 
 /** A layer with a smaller share improves the error by at most −10 log10(1 − share) = 1.2 dB. */
 const leastShare = 0.25;
 
+/** Whether no single layer dominates the output error. */
 export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): boolean {
   return layers.length > 1 || (share !== undefined && share < leastShare);
 }

@@ -17,6 +17,7 @@ export function mainOutputName(outputs: Batch, wanted?: string): string {
   return found;
 }
 
+/** Returns the evaluated output. @throws PithError E_DATA if there is none. */
 export function mainOutput(outputs: Batch, wanted?: string): Dense {
   return outputNamed(outputs, mainOutputName(outputs, wanted));
 }

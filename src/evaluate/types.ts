@@ -26,6 +26,7 @@ export interface Metric {
   detail?(rows: Float64Array): string;
 }
 
+/** A metric value with its confidence interval and number of samples. */
 export interface Estimate {
   readonly value: number;
   readonly low: number;

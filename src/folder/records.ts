@@ -46,6 +46,7 @@ const made = v.object({
   loader: v.optional(loaderOutcome),
 });
 
+/** Size, speed and similarity to the original of a file. */
 export type FileFigures = v.InferOutput<typeof made>;
 
 const record = v.object({

@@ -57,6 +57,7 @@ export interface ModuleSearch {
   find(module: Module, share: number): Promise<readonly Found[]>;
 }
 
+/** A result of a search for one module. */
 export interface Found {
   /** A single file. */
   readonly path: string;
@@ -72,6 +73,7 @@ export interface Module {
   readonly hash: string;
 }
 
+/** A file to make. */
 export interface Variant {
   readonly source: string;
   readonly out: string;

@@ -15,6 +15,7 @@ import { elementCount } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { applied, sweeps } from "./sweeps.ts";
 
+/** The effect of one technique on the layer alone. */
 export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
   /** Mildest setting that changes the layer; undefined if there is none. */

@@ -27,6 +27,7 @@ import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
 import { valueIn } from "./curves.ts";
 import { stepPasses } from "./steps.ts";
 
+/** The recipe version that this release reads. */
 export const recipeVersion = 1;
 
 export interface Recipe {

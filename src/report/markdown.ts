@@ -22,6 +22,7 @@ export function reportMarkdown(run: Run): string {
   ].join("\n");
 }
 
+/** Returns only the table of variants. */
 export function variantsMarkdown(run: Run): string {
   const { name, unit } = run.metric;
   const speeds = timesOf(run)?.models;
