@@ -1,4 +1,3 @@
-/** Runs graphs: a small interface over ONNX Runtime. */
 import type { Model } from "../graph/model.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
@@ -12,15 +11,9 @@ export interface LoadOptions {
   readonly inPlace?: boolean;
   /** For few runs: weights are mapped from their file and not packed (native). Takes almost no memory and twice the time. */
   readonly lean?: boolean;
-  /**
-   * Other sessions alternate with this one: its threads end with each run instead of spinning for milliseconds on processors that others need
-   * (native).
-   */
+  /** Other sessions alternate with this one: its threads end with each run instead of spinning on processors that others need (native). */
   readonly amongOthers?: boolean;
-  /**
-   * Whether threads spin while waiting for work (default: true). Sleeping saves a quarter of the processor time if much of a run has one thread
-   * (native).
-   */
+  /** Whether threads spin while waiting for work (default: true). Sleeping saves a quarter of the processor time of single-threaded runs (native). */
   readonly spinning?: boolean;
 }
 
@@ -41,7 +34,6 @@ export function delivered(outputs: Batch, fetch: readonly string[] | Batch | und
   return fetch;
 }
 
-/** Returns the wanted output names; undefined for all. */
 export function wantedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
   return fetch === undefined || isNames(fetch) ? fetch : Object.keys(fetch);
 }

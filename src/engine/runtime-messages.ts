@@ -1,7 +1,4 @@
-/**
- * Reduces ONNX Runtime's error messages to a sentence, without source locations, function signatures and conditions. The error's cause keeps the
- * text.
- */
+/** Reduces ONNX Runtime's error messages to a sentence, without source locations, signatures and conditions. The cause keeps the text. */
 import { clause } from "../errors.ts";
 
 /** Longer texts end with the last sentence that fits. */

@@ -2,7 +2,6 @@
 import { disableTelemetry, threadCount } from "#platform";
 import { PithError } from "../errors.ts";
 
-/** onnxruntime-node and onnxruntime-web share the types used here. */
 export type Runtime = typeof import("onnxruntime-node");
 
 /** `native`: onnxruntime-node on the CPU; `wasm` and `webgpu`: onnxruntime-web, the latter only in browsers. */
@@ -13,10 +12,7 @@ export interface FoundRuntime {
   readonly name: RuntimeName;
 }
 
-/**
- * Returns the requested runtime; default: native, otherwise WebAssembly.
- * @throws PithError E_ENGINE_MISSING if it is not installed.
- */
+/** Returns the requested runtime; default: native, otherwise WebAssembly. @throws PithError E_ENGINE_MISSING if it is not installed. */
 export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
   const failures: unknown[] = [];
   const attempt = async (load: () => Promise<unknown>): Promise<Runtime | undefined> => {
@@ -40,10 +36,7 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
   throw missing(wanted, failures[0]);
 }
 
-/**
- * Returns the runtime that an engine would use.
- * @throws PithError E_ENGINE_MISSING as `findRuntime` does.
- */
+/** Returns the runtime that an engine would use. @throws PithError E_ENGINE_MISSING as `findRuntime` does. */
 export async function runtimeName(wanted?: RuntimeName): Promise<RuntimeName> {
   return (await findRuntime(wanted)).name;
 }
@@ -65,9 +58,7 @@ function missing(wanted: RuntimeName | undefined, cause: unknown): PithError {
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });
 }
 
-/**
- * Sets the number of WebAssembly threads, which start with the first session and cannot change later. Browsers allow several only for isolated pages.
- */
+/** Sets the number of WebAssembly threads, fixed by the first session. Browsers allow several only for isolated pages. */
 export function setWebThreads({ ort }: FoundRuntime, threads: number | undefined): void {
   ort.env.wasm.numThreads ??= threads === undefined || threads === 0 ? threadCount() : threads;
   ort.env.logLevel = "error";

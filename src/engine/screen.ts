@@ -1,7 +1,7 @@
 /**
- * Rejects models that the runtime cannot handle. Outputs of types that cannot be passed to JavaScript abort the process (4-bit integers) or are
- * rejected
- * by number. Functions can expand to more nodes than fit memory, and values can exceed the machine's memory.
+ * Rejects models that the runtime cannot handle: output types that abort the process (4-bit integers) or are rejected by number, functions that
+ * expand
+ * to too many nodes, and values larger than the machine's memory.
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { machineMemory } from "#platform";
@@ -13,7 +13,6 @@ import { hasDistinctNames, nameApart } from "../graph/names.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
-/** Element types that cannot leave the runtime. */
 export const insideOnly: ReadonlySet<string> = new Set<DataType>([
   "int4",
   "uint4",
@@ -62,10 +61,7 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toLocaleString("en", { maximumSignificantDigits: 3 })} GB`;
 }
 
-/**
- * @throws PithError E_UNSUPPORTED if an input or output has a type that cannot be passed, a value of known size exceeds the machine's memory, or
- * functions expand to too many nodes.
- */
+/** @throws PithError E_UNSUPPORTED for a type that cannot be passed, a value larger than the machine's memory, or functions that expand too far. */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
   if (reason !== undefined)
@@ -78,7 +74,6 @@ export function screenModel(model: Model): void {
     );
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {
-    // Stored tensors can stay in their file.
     const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;
     if (type !== undefined && dims !== undefined) requireRoom(name, type.type, dims);
   }

@@ -15,7 +15,6 @@ export function unknownOperator(text: string): UnknownOperator | undefined {
   return op === undefined || domain === undefined ? undefined : { domain, op };
 }
 
-/** Returns the operator that caused an error. */
 export function unknownIn({ cause }: Error): UnknownOperator | undefined {
   return cause instanceof Error ? unknownOperator(cause.message) : undefined;
 }

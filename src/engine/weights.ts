@@ -1,9 +1,8 @@
 /**
  * Passes a model to the runtime without copying its weights.
  * Unchanged weights stay in their files: the encoded graph refers to them (external data), and the native runtime maps them into memory. Other
- * weights
- * are inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The runtime opens files only below one folder, and no links, so
- * files are named from a common folder.
+ * weights are
+ * inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The runtime opens only files below one folder, so a common one is used.
  * WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
@@ -26,7 +25,6 @@ export interface Handover {
   readonly bytes: Uint8Array;
   /** The folder from which the bytes name files. */
   readonly folder?: string | undefined;
-  /** Files that exist only as buffers. */
   readonly files?: readonly { readonly path: string; readonly data: Uint8Array }[];
   /** Removes temporary files; call it when the session has ended. */
   release(): Promise<void>;
@@ -34,7 +32,6 @@ export interface Handover {
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-/** For the native runtime: weights stay in their files. */
 export async function handOverFiles(model: Model): Promise<Handover> {
   const weights = largeWeights(model);
   if (weights.length === 0) return { bytes: await encodeToBytes(model), release: nothing };
@@ -57,7 +54,6 @@ export async function handOverFiles(model: Model): Promise<Handover> {
   }
 }
 
-/** For WebAssembly: weights as buffers. */
 export async function handOverBuffers(model: Model): Promise<Handover> {
   const names = new Map(largeWeights(model).map((tensor, index) => [tensor, `weight${index}`]));
   const bytes = await encodeToBytes(model, {

@@ -219,7 +219,6 @@ function crash(name: string, ending: Ending, lines: readonly string[]): PithErro
   });
 }
 
-/** Returns whether a line is part of a native stack trace. */
 function isStackLine(line: string): boolean {
   return /^\s*(\d+: 0x|#\d+ |at )|Native stack trace|JavaScript stack trace|core dumped/.test(line);
 }

@@ -4,9 +4,9 @@
  *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean of G's diagonal
  * by Adam over v, with G = Σ x xᵀ: a step is one product. The regularizer starts after a fifth of the steps; then β falls from 20 to 2 along a
  * cosine.
- * Then single weights change sides as long as the error falls. If the layer must match the original on other inputs, the half gradient of the error
- * at ŵ = w is `slope`. The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001; n makes rows independent of the input scale and allows fewer
- * steps.
+ * Then single weights change sides while the error falls. If the layer must match the original on other inputs, the half gradient at ŵ = w is
+ * `slope`.
+ * The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001; n makes rows independent of the input scale and allows fewer steps.
  */
 import { type Matrix, type Multiply, matrix } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
@@ -21,13 +21,11 @@ const [decay, secondDecay, tiny] = [0.9, 0.999, 1e-8];
 const mostSweeps = 20;
 
 export interface RoundingProblem {
-  /** Outputs × inputs. */
   readonly weight: Matrix;
   /** Scale, and the lowest and highest quantized value, per weight, without zero point. */
   readonly scale: Float64Array;
   readonly low: Float64Array;
   readonly high: Float64Array;
-  /** G, inputs × inputs. */
   readonly gram: Matrix;
   /** Half of the error's gradient at the weight, outputs × inputs (default: 0). */
   readonly slope?: Matrix;
@@ -105,7 +103,6 @@ function* trained(problem: RoundingProblem, steps: number): Steps<Matrix> {
   return matrix(rows, columns, codes);
 }
 
-/** Returns n of each row. */
 function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
   let seen = 0;
   for (let at = 0; at < columns; at++) seen += (gram.data[at * (columns + 1)] ?? 0) / columns;

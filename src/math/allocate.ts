@@ -1,7 +1,6 @@
 /**
- * Spreads one budget over several items with the least total loss. Each item stays unchanged or takes one of its offers (cost, loss).
- * Moves follow the lower convex hulls of the offers in the order of Δ loss / Δ cost until the budget holds, which is optimal up to the last move
- * (Everett 1963, generalized Lagrange multipliers).
+ * Spreads one budget over several items with the least total loss. Each item stays unchanged or takes one of its offers (cost, loss), in the order
+ * of Δ loss / Δ cost on their lower convex hulls: optimal up to the last move (Everett 1963, generalized Lagrange multipliers).
  */
 
 export interface Offer<T> {
@@ -11,7 +10,6 @@ export interface Offer<T> {
 }
 
 export interface Item<T> {
-  /** The cost of the unchanged item. */
   readonly whole: number;
   readonly offers: readonly Offer<T>[];
 }
@@ -45,10 +43,7 @@ export function allocate<T>(
   return { taken: now.map(({ offer }) => offer), cost: left };
 }
 
-/**
- * Returns all choices that `allocate` passes through, from all items unchanged to all at their cheapest, one move at a time.
- * Use it if costs are not additive, so that each choice must be measured.
- */
+/** Returns all choices that `allocate` passes through, one move at a time, for costs that are not additive and must be measured. */
 export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
   const now = unchanged(items);
   const offers = (): (Offer<T> | undefined)[] => now.map(({ offer }) => offer);

@@ -28,10 +28,7 @@ function rotation(f: number, g: number): { readonly cosine: number; readonly sin
   return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };
 }
 
-/**
- * Returns the singular values, unsorted, of either sign; assumes entries near 1. The rows of `left` and `right` change from unit vectors
- * to singular vectors; matrices without columns are skipped.
- */
+/** Returns the singular values, unsorted, of either sign; assumes entries near 1. Turns the rows of `left` and `right` into singular vectors. */
 export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
   const count = diagonal.length;
   const [d, e] = [diagonal.slice(), new Float64Array(count)];

@@ -1,6 +1,6 @@
 /**
- * Bidiagonalization A = Q B Pᵀ with B upper bidiagonal, by Householder reflections from both sides (Golub and Van Loan, Matrix Computations,
- * 5.4.8; in blocks as LAPACK's `dlabrd`). Half of the work is matrix-vector products.
+ * Bidiagonalization A = Q B Pᵀ with B upper bidiagonal, by blocked Householder reflections (Golub and Van Loan, Matrix Computations, 5.4.8;
+ * LAPACK's `dlabrd`). Half of the work is matrix-vector products.
  */
 import { type Matrix, matrix, transpose } from "./matrix.ts";
 import { reflect } from "./qr.ts";

@@ -16,7 +16,6 @@ export interface BlockOptions {
   readonly symmetric: boolean;
 }
 
-/** Returns scale and zero point of a block with this smallest and largest element. */
 export function blockScale(min: number, max: number, { bits, symmetric }: BlockOptions): ScaleAndZeroPoint {
   const scale = scaleOf(min, max, bits, symmetric);
   return { scale, zeroPoint: zeroPointOf(min, scale, bits, symmetric) };
@@ -169,10 +168,7 @@ export function blockCodes(
   return new Uint8Array(packed.buffer);
 }
 
-/**
- * Packs quantized rows, 32 bits of each; bits from `filled` on hold the value for 0. Halves round away from 0. Sums are compared with -1/2,
- * because nearly all are above it, so branch prediction works.
- */
+/** Packs quantized rows, 32 bits of each; bits from `filled` on hold the value for 0. Halves round away from 0; comparing with -1/2 predicts well. */
 function bundle(
   to: Int32Array,
   nextTo: number,
@@ -206,7 +202,6 @@ export interface BlockScales {
 }
 
 export interface PackedRows {
-  /** Values per row, and per block. */
   readonly width: number;
   readonly size: number;
   readonly bits: BlockBits;

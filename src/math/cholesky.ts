@@ -1,7 +1,4 @@
-/**
- * Cholesky factorization A = L · Lᵀ and solvers, in blocks (Golub and Van Loan, Matrix Computations, 4.2.9): in JavaScript, or with an injected
- * `multiply`.
- */
+/** Cholesky factorization A = L · Lᵀ and solvers, in blocks (Golub and Van Loan, Matrix Computations, 4.2.9). */
 import { Miss, PithError } from "../errors.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
@@ -126,7 +123,6 @@ function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-/** Inverts a lower triangular matrix. */
 export function invertLower(lower: Matrix): Matrix;
 export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
 export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
@@ -159,7 +155,6 @@ function invertHere(lower: Matrix): Matrix {
   const { data } = inverse;
   for (let row = 0; row < size; row++) {
     data[row * (size + 1)] = 1;
-    // Row k of the inverse ends at column k.
     for (let k = 0; k < row; k++) axpy(-(lower.data[row * size + k] ?? 0), data, k * size, data, row * size, k + 1);
     divideRow(data, row, size, lower.data[row * (size + 1)] ?? 0);
   }

@@ -40,7 +40,6 @@ export function commonSteps(
   return 0;
 }
 
-/** Returns the number of leading values that are integers after scaling. */
 function lookedUntilPart(
   values: ArrayLike<number>,
   from: number,

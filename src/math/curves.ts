@@ -1,12 +1,9 @@
-/** Schedules that interpolate a value over rounds. */
-
 /** Returns the value after a share `t` of the rounds. */
 export type Curve = (t: number, from: number, to: number) => number;
 
 /** Drops the last digits, in which powers differ between machines. */
 export const withoutLastDigits = (value: number): number => Number(value.toPrecision(12));
 
-/** Schedules by their names in recipes. */
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,
   /** Fast at first, slow at the end: M. Zhu, S. Gupta, "To prune, or not to prune", 2017, equation 1. */

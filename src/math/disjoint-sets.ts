@@ -1,13 +1,11 @@
 /** Union-find with path halving over integers from 0. The representative of a set is its smallest number. */
 export class DisjointSets {
-  /** A root is its own parent. */
   readonly #parents: number[] = [];
 
   get count(): number {
     return this.#parents.length;
   }
 
-  /** Adds the next number as a new set. */
   add(): number {
     return this.#parents.push(this.#parents.length) - 1;
   }

@@ -10,7 +10,6 @@ import { Miss } from "../errors.ts";
 
 export interface NoiseEstimate {
   readonly rank: number;
-  /** The noise variance of one element. */
   readonly noiseVariance: number;
 }
 
@@ -90,7 +89,6 @@ function goldenSearch(
       costRight = cost(right);
     }
   }
-  // The end of an interval can be its best point.
   return [low, left, right, high]
     .map((variance) => ({ variance, cost: cost(variance) }))
     .reduce((best, other) => (other.cost < best.cost ? other : best));

@@ -1,4 +1,3 @@
-/** Matrix decompositions, clustering and the numerics of quantization, independent of graphs. */
 export { adaptiveCodes, type RoundingProblem } from "./adaround.ts";
 export {
   type BlockBits,

@@ -51,13 +51,11 @@ function rotated(columns: Float64Array, count: number) {
 interface Triangularized {
   readonly outer: Reflectors;
   readonly inner: Reflectors;
-  /** R₂ᵀ, columns contiguous. */
   readonly triangle: Float64Array;
 }
 
 function triangularize({ rows: count, columns: length, data }: Matrix): Triangularized {
   const outer = householder(data, length, count, true);
-  // Columns of Rᵀ are rows of R.
   const lower = new Float64Array(count * count);
   for (let column = 0; column < count; column++) {
     for (let row = 0; row <= column; row++) lower[row * count + column] = data[column * length + row] ?? 0;

@@ -1,7 +1,4 @@
-/**
- * One-dimensional k-means: the palette of k values with the least squared error (Lloyd 1982).
- * Sorted numbers and prefix sums make an iteration cost k log n instead of n k.
- */
+/** One-dimensional k-means (Lloyd 1982). Sorted numbers and prefix sums make an iteration cost k log n instead of n k. */
 import { PithError } from "../errors.ts";
 
 const mostIterations = 300;
@@ -45,10 +42,7 @@ export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uin
   });
 }
 
-/**
- * Compares with midpoints, which keep the order of centroids, unlike rounded distances. Equal centroids separate: the first takes the
- * numbers below, the last those above.
- */
+/** Compares with midpoints, which keep the order of centroids, unlike rounded distances, and separate equal centroids. */
 function belongsToLower(value: number, lower: number, upper: number): boolean {
   return value <= lower + (upper - lower) / 2;
 }
@@ -78,7 +72,6 @@ function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array 
   });
 }
 
-/** Moves every centroid to the mean of its cluster; returns whether one moved. */
 function recenter(centroids: Float64Array, bounds: Uint32Array, sorted: Float64Array, sums: Float64Array): boolean {
   let moved = false;
   let from = 0;

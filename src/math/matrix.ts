@@ -14,10 +14,7 @@ export interface Matrix {
 /** Computes the product a · b of an (m × k) and a (k × n) matrix. */
 export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
-/**
- * Returns a matrix that holds the given numbers without a copy; zeros by default.
- * @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns.
- */
+/** Returns a matrix over the given numbers (default: zeros). @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns. */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
   if (data.length !== rows * columns) {
     throw new PithError(
@@ -28,7 +25,6 @@ export function matrix(rows: number, columns: number, data: Float64Array = new F
   return { rows, columns, data };
 }
 
-/** Returns a matrix from its rows. */
 export function matrixOf(rows: readonly (readonly number[])[]): Matrix {
   return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
 }
@@ -117,12 +113,10 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
 
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
-/** Returns rows [from, to) without a copy. */
 export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {
   return matrix(to - from, columns, data.subarray(from * columns, to * columns));
 }
 
-/** Returns a copy of columns [from, to). */
 export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   const result = matrix(source.rows, to - from);
   for (let row = 0; row < source.rows; row++) {

@@ -10,9 +10,7 @@ import { type Matrix, type Multiply, matrix, subtract, transpose } from "./matri
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
 export interface Sums {
-  /** PᵀP, f × f. */
   readonly gram: Matrix;
-  /** PᵀY, f × o. */
   readonly cross: Matrix;
   /** Σ y² per output. */
   readonly power: Float64Array;

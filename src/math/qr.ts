@@ -6,7 +6,6 @@
 import { axpy, dot } from "./vector.ts";
 
 export interface Reflectors {
-  /** The number of rows of A. */
   readonly length: number;
   /** Column j at j · length: R on and above the diagonal, reflectors below. */
   readonly columns: Float64Array;

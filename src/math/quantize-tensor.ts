@@ -1,7 +1,4 @@
-/**
- * Quantizes tensors with one scale, or one per slice along an axis. Scales and zero points are scalars or vectors as in `QuantizeLinear`;
- * 2- and 4-bit values are packed.
- */
+/** Quantizes tensors with one scale, or one per slice along an axis, in the form of `QuantizeLinear`; 2- and 4-bit values are packed. */
 import { PithError } from "../errors.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
@@ -21,7 +18,6 @@ import {
   scaleAndZeroPoint,
 } from "./quantize.ts";
 
-/** A quantized tensor: x ≈ (quantized - zeroPoint) · scale. */
 export interface QuantizedTensor {
   readonly quantized: Dense<QuantizedType>;
   /** A scalar, or a vector over `axis`. */
@@ -36,7 +32,6 @@ export interface QuantizeWeightsOptions {
   readonly type: QuantizedType;
   /** One scale per slice along this axis (negative: from the end); one in all without it. */
   readonly axis?: number | undefined;
-  /** Default: true for signed types. */
   readonly symmetric?: boolean;
   readonly reduceRange?: boolean;
 }
@@ -99,10 +94,7 @@ export function channelRanges(
   return { min, max };
 }
 
-/**
- * Returns for each slice along `axis` (or all elements) the least k ≤ `most` for which its elements are integer multiples of their largest
- * magnitude over k (`common-step.ts`), or 0.
- */
+/** Returns for each slice along `axis` (or all elements) its `commonSteps`. */
 export function sliceSteps(
   dense: Dense,
   axis: number | undefined,

@@ -1,7 +1,7 @@
 /**
- * Affine quantization x ≈ (q - zero point) · scale, computed exactly as ONNX Runtime does.
- * Divides in float32 and rounds half to even: multiplying by the reciprocal gives other integers. (A float64 quotient of two float32 numbers, rounded
- * to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
+ * Affine quantization x ≈ (q - zero point) · scale, exactly as in ONNX Runtime: divides in float32 and rounds half to even, because multiplying by
+ * the
+ * reciprocal differs. (A float64 quotient of float32 numbers, rounded to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
  */
 import { PithError } from "../errors.ts";
 import { integerRange } from "../tensor/convert.ts";
@@ -10,7 +10,6 @@ import { roundHalfEven } from "../tensor/round.ts";
 export type QuantizedType = "int8" | "uint8" | "int16" | "uint16" | "int4" | "uint4" | "int2" | "uint2";
 
 export interface QuantizationRange {
-  /** The smallest and largest quantized value to use. */
   readonly low: number;
   readonly high: number;
 }
@@ -24,11 +23,9 @@ export interface RangeOptions {
 }
 
 export interface ScaleOptions extends RangeOptions {
-  /** The minimum width of a range, which some processors need. */
   readonly minimumRange?: number;
 }
 
-/** The affine map of quantization. `scale` is a float32 number. */
 export interface ScaleAndZeroPoint {
   readonly scale: number;
   readonly zeroPoint: number;
@@ -148,7 +145,6 @@ export function makeCodes(type: QuantizedType, count: number): Codes {
   return isSigned(type) ? new Int8Array(count) : new Uint8Array(count);
 }
 
-/** Quantizes `count` numbers starting at an offset. */
 export function quantizeStretch(
   values: ArrayLike<number>,
   codes: Codes,
@@ -167,7 +163,6 @@ export function quantizeStretch(
   }
 }
 
-/** Quantizes rows whose columns have individual scales and zero points. */
 export function quantizeColumns(
   values: Float32Array,
   codes: Codes,

@@ -13,7 +13,6 @@ export interface Threshold {
   readonly ties: number;
 }
 
-/** A threshold, and the number of entries that it prunes. */
 export interface Cut extends Threshold {
   readonly gone: number;
 }
@@ -21,7 +20,6 @@ export interface Cut extends Threshold {
 /** Entries that are ranked together; read again for each pass. */
 export interface RankedEntries {
   readonly size: number;
-  /** Magnitudes of a sample (`sampleOf`), if available. */
   readonly sample?: Scores;
   /** Undefined if all entries are kept. */
   mask(): Promise<Mask | undefined>;
@@ -34,7 +32,6 @@ const stride = 251;
 /** Fewer entries are sorted instead. */
 const fewestSampled = 2 ** 16;
 
-/** Returns the magnitudes of a sample of the kept entries. */
 export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   const sizes = new Float64Array(Math.ceil(scores.length / stride));
   let count = 0;
@@ -43,7 +40,6 @@ export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   return sizes.subarray(0, count);
 }
 
-/** The expected range of the threshold. */
 interface Bracket {
   readonly low: number;
   readonly high: number;
@@ -51,7 +47,6 @@ interface Bracket {
 
 const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
-/** How the entries of one part relate to a bracket. */
 interface Located {
   below: number;
   atLow: number;
@@ -197,7 +192,7 @@ function cutFloats(mask: Mask, scores: Float32Array, limit: number, ties: number
   let left = ties;
   for (let index = 0; index < mask.length; index++) {
     const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    // 1 where size ≥ least, branch-free.
+    // 1 where size ≥ least.
     const kept = (mask[index] ?? 0) & ((least - 1 - size) >>> 31);
     mask[index] = kept;
     if (size !== least || left === 0 || kept === 0) continue;
@@ -318,10 +313,7 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   }
 }
 
-/**
- * Returns the mask without the `count` entries of least |score|, the first of equal ones. @throws PithError E_DATA if the score of a kept entry is
- * NaN.
- */
+/** Returns the mask without the `count` entries of least |score|, the first of equal ones. @throws PithError E_DATA if a kept score is NaN. */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
   if (count === 0) return mask.slice();
   const selection = select(count, scores.length, [sampleOf(scores, mask)]);

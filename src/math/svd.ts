@@ -124,7 +124,6 @@ function* byBidiagonal(columns: Matrix, rank: number): Steps<RowSvd> {
   return { values: Float64Array.from(order, (place) => values[place] ?? 0), left: u, right: v };
 }
 
-/** Returns the chosen rows, padded with zeros. */
 function rowsOf(source: Matrix, chosen: Uint32Array, width: number): Matrix {
   const result = matrix(chosen.length, width);
   chosen.forEach((row, place) => {

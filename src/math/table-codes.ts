@@ -9,10 +9,7 @@ export function largestOfBlocks(values: ArrayLike<number>, block: number): Float
   return largest;
 }
 
-/**
- * Returns the index of the nearest table value per number. Of equal values (0 and -0) it takes the one with the number's sign; a tie takes the
- * smaller value.
- */
+/** Returns the index of the nearest table value per number. A tie takes the smaller value, and 0 or -0 keeps the number's sign. */
 export function tableCodes(
   values: ArrayLike<number>,
   largest: ArrayLike<number>,

@@ -40,7 +40,6 @@ export interface TruncationOptions {
   readonly method?: "exact" | "randomized";
   /** Computes the large products of the randomized method; default: in JavaScript. */
   readonly multiply?: Multiply;
-  /** The seed of the randomized method (default: 0). */
   readonly seed?: number;
 }
 
@@ -143,9 +142,7 @@ interface Parts {
 }
 
 interface Subspace {
-  /** A basis of the row space. */
   readonly vectors: Matrix;
-  /** The share of the energy that the vectors capture. */
   readonly caught: number;
 }
 
@@ -187,10 +184,7 @@ const standstillOfSquaring = 2e-2;
 
 const mostSquarings = 5;
 
-/**
- * Runs subspace iteration with powers of G = AᵀA (G², G⁴, …), scaled to trace 1, for flat spectra that need many iterations.
- * Directions below the rounding error of G remain for iterations with A.
- */
+/** Subspace iteration with powers of G = AᵀA, scaled to trace 1, for flat spectra. Directions below the rounding error of G remain for A. */
 async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
   let trace = 0;
   for (let at = 0; at < whole.data.length; at += whole.rows + 1) trace += whole.data[at] ?? 0;

@@ -15,7 +15,6 @@ export interface WeightFactors {
   readonly left: Matrix;
   /** rank × in. */
   readonly right: Matrix;
-  /** ‖X (W - Ŵ)ᵀ‖ / ‖X Wᵀ‖. */
   readonly relativeError: number;
 }
 
@@ -37,10 +36,7 @@ export async function whitenedSvd(
   return { left: u, right: await multiply(transpose(u), weight), relativeError };
 }
 
-/**
- * Returns S with S · Sᵀ = A for a positive semidefinite A: Cholesky's factor or, if that fails (fewer samples than inputs), U √Σ of A = U Σ Uᵀ.
- * Eigenvalues within rounding error of 0 count as 0.
- */
+/** Returns S with S · Sᵀ = A for a positive semidefinite A: Cholesky's factor or, if that fails (fewer samples than inputs), U √Σ of A = U Σ Uᵀ. */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
   if (!(factor instanceof Miss)) return factor;

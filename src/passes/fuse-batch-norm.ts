@@ -124,7 +124,6 @@ interface Match {
   readonly vectors: readonly Tensor[];
 }
 
-/** Reads a bias; undefined if it is not constant. */
 type BiasReader = (bias: Value) => (() => Promise<Dense>) | undefined;
 
 function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
@@ -197,7 +196,6 @@ async function fold(model: Model, node: Node, found: Match, inference: Inference
   return true;
 }
 
-/** Removes a stored tensor that nothing reads, or the nodes that compute it. */
 function removeIfUnused(value: Value): void {
   const { graph, producer, tensor } = value;
   if (isUsed(value) || graph.ownValue(value.name) !== value) return;

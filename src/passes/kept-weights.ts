@@ -18,13 +18,11 @@ export function keepWeights(model: Model, copy: Model): void {
   }
 }
 
-/** Returns the kept weights by unmasked parameter name. */
 export function keptWeights({ graph }: Model): ReadonlyMap<string, Value> {
   const kept = [...graph.values()].filter(({ name, role }) => name.startsWith(prefix) && role?.kind === "state");
   return new Map(kept.map((value) => [value.name.slice(prefix.length), value]));
 }
 
-/** Copies the kept weights of another model. */
 export function takeKeptWeights(model: Model, other: Model): void {
   dropKeptWeights(model);
   for (const { name, tensor } of keptWeights(other).values())

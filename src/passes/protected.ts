@@ -1,6 +1,6 @@
 /**
- * Finds the values that clean-ups must not change. In a model with roles (masked, in training, tied), these are values with a role and tensors that
- * operators take as parameters: two zero biases are only equal by chance. After `finalize` nothing is protected.
+ * Finds the values that clean-ups must not change in a model with roles (masked, in training): values with a role, and operators' parameters,
+ * because two zero biases are only equal by chance. After `finalize` nothing is protected.
  */
 import type { Inference } from "../analysis/infer.ts";
 import { parameterRoots } from "../analysis/parameters.ts";

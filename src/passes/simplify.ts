@@ -1,7 +1,4 @@
-/**
- * Applies all clean-ups in turn until none changes anything. The order affects only the time.
- * Each respects roles: a model in training stays trainable unless `over` is set.
- */
+/** Applies all clean-ups in turn until none changes anything; each respects roles, so a model in training stays trainable unless `over` is set. */
 import * as v from "valibot";
 import { stopIfAsked } from "../errors.ts";
 import { deduplicate } from "./deduplicate.ts";

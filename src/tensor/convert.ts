@@ -11,7 +11,6 @@ import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
 
-/** Floating-point types of weights and activations before quantization. */
 export type FloatType = "float32" | "float64" | "float16" | "bfloat16";
 
 export function isFloat(type: DataType): type is FloatType {
@@ -23,18 +22,12 @@ export function isHalf(type: DataType): type is "float16" | "bfloat16" {
   return type === "float16" || type === "bfloat16";
 }
 
-/**
- * Returns all elements in float64, without a copy if stored so: read-only. Integers beyond 2^53 are rounded.
- * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
- */
+/** Returns all elements in float64, without a copy if stored so: read-only. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat64(dense: Dense): Float64Array {
   return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }
 
-/**
- * Returns all elements in float32, without a copy if stored so: read-only.
- * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
- */
+/** Returns all elements in float32, without a copy if stored so: read-only. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat32(dense: Dense): Float32Array {
   const numbers = numbersOf(dense);
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
@@ -75,12 +68,10 @@ export function scalarOf(type: DataType, value: number): Dense {
   return fromNumbers(type, [], [value]);
 }
 
-/** Returns the nearest signed 64-bit integer, saturating. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }
 
-/** Smallest and largest values of the integer types up to 32 bits. */
 export const integerRange = {
   int8: [-128, 127],
   uint8: [0, 255],

@@ -5,7 +5,6 @@ import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types
 /** Tensors up to this size are kept in memory when a file is opened: shapes, axes, scales, small biases. */
 export const smallBytes = 8192;
 
-/** Returns the bytes of `count` elements, packed. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
   return Math.ceil((count * bitsOf[type]) / 8);
 }
@@ -22,10 +21,7 @@ export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }
 
-/**
- * Views little-endian bytes as elements; copies only unaligned bytes.
- * @throws PithError E_MODEL if their number does not match the dimensions.
- */
+/** Views little-endian bytes as elements; copies only unaligned bytes. @throws PithError E_MODEL if their number does not match the dimensions. */
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
   const expected = bytesFor(type, elementCount(dims));
   if (bytes.byteLength !== expected) {
@@ -45,7 +41,6 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Concatenates arrays. */
 export function joined<A extends { set(part: ArrayLike<number>, at: number): void }>(
   array: new (length: number) => A,
   parts: readonly ArrayLike<number>[],

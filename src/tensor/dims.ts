@@ -24,10 +24,7 @@ export type Dim = number | Symbolic;
 const interned = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
-/**
- * Returns the dimension with this name, or the polynomial that the text spells: files store computed dimensions ("2*seq + 1") as names.
- * Any other text is one name: "height/2", "batch size".
- */
+/** Returns the dimension with this name, or the polynomial that it spells ("2*seq + 1"), as in files. Other text ("height/2") is one name. */
 export function symbol(text: string): Symbolic {
   const found = interned.get(text);
   if (found !== undefined) return found;
@@ -43,7 +40,6 @@ export function unknownDim(value: string, axis: number): Symbolic {
   return symbol(`?${nameInDim(value)}.${axis}`);
 }
 
-/** Returns a value's name with the characters that dimension names allow. */
 export function nameInDim(value: string): string {
   return value.replaceAll(/[^\w./:]/g, "_");
 }
@@ -53,7 +49,6 @@ export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
 }
 
-/** Returns the names of data-dependent dimensions in a text. */
 export function unknownDimsIn(text: string): ReadonlySet<string> {
   return new Set(text.match(/\?[\w./:]+/g));
 }
@@ -124,7 +119,6 @@ export function quotientDims(a: Dim, b: Dim): Dim {
   return made;
 }
 
-/** Returns the operands of a quotient. */
 export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
   return isSymbolic(dim) ? quotients.get(dim) : undefined;
 }
@@ -147,7 +141,6 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const [first] = names;
   if (first === undefined) return number ?? 0;
   if (names.length === 1 && number === undefined) return first;
-  // A dimension is never negative.
   if (number !== undefined && number <= 0 && names.every(isDimension)) {
     return name === "min" ? number : extremeDims(name, names);
   }
@@ -234,7 +227,6 @@ export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** Returns the dimensions if all are numbers. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }

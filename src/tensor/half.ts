@@ -1,16 +1,13 @@
 /**
  * Floats of 16, 8 and 4 bits. A float with m mantissa bits and smallest normal exponent e₀ holds the multiples of 2^(max(e, e₀) - m) below 2^(e + 1).
- * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m: the hidden bit, and a mantissa
- * that
- * rounds up to a power of two, carry into the exponent field. Decoding uses a table of at most 2^16 entries.
+ * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m: the hidden bit and a rounded-up
+ * mantissa carry into the exponent field. Decoding uses a table of at most 2^16 entries.
  */
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
   readonly mantissa: number;
-  /** The exponent of the smallest normal number. */
   readonly lowest: number;
-  /** The bits of the largest finite magnitude. */
   readonly largest: number;
   /** The bits of infinity, if the format has one. */
   readonly infinity?: number;
@@ -31,7 +28,6 @@ const formats = {
 
 type SignedFloat = keyof typeof formats;
 
-/** Element types stored as bits of a small float. */
 export type SmallFloat = SignedFloat | "float8e8m0";
 
 /**

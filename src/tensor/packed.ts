@@ -1,7 +1,6 @@
 /** Packs elements below 8 bits as ONNX does: low bits first, contiguous, the last byte padded with 0. */
 import { PithError } from "../errors.ts";
 
-/** Element types that share bytes. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
 const layouts = {
@@ -40,10 +39,7 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
   return values;
 }
 
-/**
- * Packs elements into bytes.
- * @throws PithError E_DATA if a value is not an integer of the type's range: packing neither rounds nor wraps.
- */
+/** Packs elements into bytes. @throws PithError E_DATA if a value is not an integer of the type's range: packing neither rounds nor wraps. */
 export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   const { bits, low, high } = layouts[type];
   const perByte = 8 / bits;

@@ -1,4 +1,3 @@
-/** Reads parts of a stored tensor. */
 import { isFloat, toFloat64 } from "./convert.ts";
 import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
@@ -9,15 +8,11 @@ const longPart = 2 ** 18;
 const shortPart = 2 ** 10;
 
 export interface Part {
-  /** The row-major start. */
   readonly start: number;
   readonly numbers: Float64Array;
 }
 
-/**
- * Yields the elements of a float tensor in complete rows along the last axis: some of the first, some from the middle, then all in order.
- * A reader can stop as soon as it has seen enough.
- */
+/** Yields rows of a float tensor, some from the start, some from the middle, then all in order, so that a reader can stop early. */
 export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
   if (stored === undefined || small !== undefined || !isFloat(type)) {
@@ -44,10 +39,7 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
 /** A multiple of the size of any element type. */
 const blockBytes = 2 ** 20;
 
-/**
- * Yields all elements, flat, in blocks of a megabyte if the tensor is computed in blocks or stored in a file; otherwise at once.
- * A block is valid until the next one.
- */
+/** Yields all elements, flat, in blocks of a megabyte if they are computed in blocks or stored in a file. The next block overwrites the last. */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && rangesOf(stored));
@@ -67,6 +59,5 @@ async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Ui
       yield bytes;
     }
   }
-  // Throws if the file has changed meanwhile.
   if (source.fill !== undefined) await source.read(end, end);
 }

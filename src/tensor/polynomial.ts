@@ -1,7 +1,4 @@
-/**
- * Polynomials over names with integer coefficients, for computed dimensions ("2*seq + 1").
- * A factor is a name, or a function with parentheses: "floor((n + 1)/2)".
- */
+/** Polynomials over names with integer coefficients ("2*seq + 1"). A factor is a name, or a function with parentheses: "floor((n + 1)/2)". */
 
 /** Monomial (sorted factors joined by `*`; "" for the constant) → nonzero coefficient. */
 export type Polynomial = ReadonlyMap<string, number>;
@@ -71,7 +68,6 @@ function byDegree(a: string, b: string): number {
   return at < 0 ? 0 : (left[at] ?? "") < (right[at] ?? "") ? -1 : 1;
 }
 
-/** Returns the factors of a product, with repetitions. */
 export function factors(monomial: string): string[] {
   return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
 }
@@ -118,7 +114,6 @@ export function splitOutside(
   return { parts, separators };
 }
 
-/** Formats the normal form: highest degree first, then names, the constant last. */
 export function polynomialText(terms: Polynomial): string {
   return [...terms]
     .sort(([a], [b]) => byDegree(a, b))

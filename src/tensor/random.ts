@@ -1,7 +1,6 @@
 /**
  * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only.
- * Normal numbers use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently; `Math.sqrt` is exact by IEEE
- * 754.
+ * Normal numbers use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently.
  * A stream is named by the seed and any words and numbers, hashed into the state, so streams are independent and a new one never shifts others.
  */
 import { PithError } from "../errors.ts";
@@ -13,9 +12,7 @@ export interface Random {
   uniform(low?: number, high?: number): number;
   /** Returns a normally distributed number; default: mean 0, standard deviation 1. */
   normal(mean?: number, deviation?: number): number;
-  /** Returns a uniform integer from 0 to `count - 1`. */
   integer(count: number): number;
-  /** Returns the integers from 0 to `count - 1` in random order. */
   permutation(count: number): Uint32Array;
 }
 

@@ -1,7 +1,6 @@
 /**
- * Element types and tensors, named as in onnxruntime, so that a `Dense` can be fed without conversion. Other types are stored as bits:
- * float16 and bfloat16 in a Uint16Array, float8 types in a Uint8Array, complex numbers as (real, imaginary) pairs, types below 8 bits packed as in
- * the file, low bits first (`packed.ts` unpacks).
+ * Element types and tensors, named as in onnxruntime, so that a `Dense` can be fed without conversion. Other types are stored as bits: 16-bit floats
+ * in a Uint16Array, float8 in a Uint8Array, complex numbers as pairs, types below 8 bits packed as in the file (`packed.ts` unpacks).
  */
 
 /** TensorProto.DataType, bits per element, and array type. Strings, number 8, have neither of the latter. */
@@ -43,12 +42,10 @@ export type DataType = FixedType | "string";
 
 const fixedTypes = Object.keys(elementTypes) as FixedType[];
 
-/** Bits per stored element; strings have no fixed size. */
 export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
   Record<FixedType, number>
 >;
 
-/** The numbers of element types in files and attributes. */
 export const typeCodes = Object.fromEntries([
   ...fixedTypes.map((type) => [type, elementTypes[type][0]]),
   ["string", 8],
@@ -86,7 +83,6 @@ export interface ByteSource {
   fill?(bytes: Uint8Array, start: number): void;
 }
 
-/** The location of a tensor's raw little-endian bytes. */
 export interface StoredBytes {
   readonly source: ByteSource;
   readonly start: number;
