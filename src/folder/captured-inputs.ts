@@ -10,7 +10,6 @@ import { generate, generatorOf } from "./generate.ts";
 import type { Module } from "./run.ts";
 import { othersOf } from "./text-search.ts";
 
-/** Samples of a model, and inputs that are equal for all. */
 export interface CapturedInputs {
   readonly samples: Batch;
   readonly fixed: Batch;
@@ -20,7 +19,7 @@ export interface CapturedInputs {
 const mostBytes = 2 ** 26;
 
 /**
- * Returns for each model the run with the most input values, joined over the texts; for a decoder with a cache that is the last run.
+ * Returns each model's run with the most input values; for a decoder with a cache that is the last one.
  * @param texts those that evaluate the results, which are left out, followed by others.
  * @returns undefined if the models do not continue texts.
  */
@@ -48,7 +47,6 @@ export async function capturedInputs(
   }
 }
 
-/** Wraps an engine to keep the largest inputs of each model. */
 function watched(engine: Engine, models: ReadonlyMap<string, Model>, largest: Map<string, Batch>): Engine {
   return {
     async load(model, options) {

@@ -12,24 +12,19 @@ const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
 const end = "<!-- /pith -->";
 
 export interface Card {
-  /** Name of the folder. */
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
-  /** Bytes of the originals with their weights, by file. */
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
   /** Default dtype: the first requested one that passes its check; undefined if modules differ. */
   readonly chosen: DtypeName | "fp32" | undefined;
-  /** The user's command: `pith compress`. */
   readonly madeWith: string | undefined;
-  /** Why transformers.js cannot run the folder. */
   readonly fails: string | undefined;
   /** Variants that were tried, if only the best of each module was kept. */
   readonly tried: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
-/** Replaces an older section, or appends it. */
 export function withCard(before: string, card: Card): string {
   const section = `${begin}\n${sectionOf(card)}\n${end}`;
   // Uses the last begin mark and the end mark after it, so that an unpaired mark does not remove the author's text.

@@ -51,7 +51,6 @@ export async function describe(run: FolderRun): Promise<void> {
   await writeTexts(run, [...(isWanted ? [{ ...ofConfig, text: jsonText(told) }] : []), { ...ofCard, text: readme }]);
 }
 
-/** Bytes of originals with their weights, by file. */
 export async function originalBytes(folder: string, bases: readonly string[]): Promise<ReadonlyMap<string, number>> {
   const names = bases.length === 0 ? [] : await listFolder(joinPath(folder, "onnx"));
   const bytes = new Map<string, number>();
@@ -69,7 +68,6 @@ export async function originalBytes(folder: string, bases: readonly string[]): P
 interface Base {
   readonly name: string;
   readonly path: string;
-  /** The user changed the output file. */
   readonly isAuthored: boolean;
 }
 
@@ -103,13 +101,11 @@ export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promis
   return writeOwned(joinPath(out, recordName), { ...others, files: inOrder(records) }, written, files);
 }
 
-/** Resolves "." and "..". */
 async function nameOf(folder: string): Promise<string> {
   const name = fileNameOf(folder);
   return /^\.{0,2}$/.test(name) ? fileNameOf(await realPath(folder)) : name;
 }
 
-/** Orders records as dtypes are listed. */
 function inOrder(records: FolderRun["records"]): Records {
   const order: readonly string[] = dtypeNames;
   const place = ({ dtype }: Records[string]): number => order.indexOf(dtype);

@@ -1,4 +1,3 @@
-/** Compares all models of a folder in one variant with the originals, end to end. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import type { Dataset } from "../data/index.ts";
@@ -44,7 +43,6 @@ export function comparedNearness({ metric, unit, candidate, difference }: Compar
 }
 
 export const endToEnd = v.object({
-  /** For a model without generation. */
   answers: v.optional(nearness),
   /** Number of generated tokens, each after the original's tokens, and of equal ones. */
   tokens: v.optional(v.number()),
@@ -62,19 +60,16 @@ export const endToEnd = v.object({
 export type EndToEnd = v.InferOutput<typeof endToEnd>;
 
 export interface EndToEndOptions {
-  /** For text generators. */
   readonly tokenizer: TextTokenizer | undefined;
   readonly texts: readonly string[];
   /** First token of decoders after encoders (`decoder_start_token_id`). */
   readonly begin?: number | undefined;
-  /** For a model without generation, with the metric that compares its outputs. */
   readonly samples: Dataset | undefined;
   readonly metric?: Metric | undefined;
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Number of texts that evaluate. */
 export const mostTexts = 8;
 const mostTokens = 48;
 export const steps = 24;
@@ -146,7 +141,6 @@ export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string
   return `Only ${same} of ${tokens} generated tokens equal the original's.${first}`;
 }
 
-/** Share of tokens that equal the original's, for text generators. */
 export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
   if (tokens === 0) return undefined;
   const { value, low, high, confidence } = wilson(same, tokens);
@@ -174,7 +168,7 @@ export interface ModulePaths {
   readonly result: string;
 }
 
-/** Compares a variant of all models that continue texts. */
+/** Compares a variant of all models that continue texts with the originals. */
 export async function textsTogether(
   folder: string,
   modules: readonly ModulePaths[],

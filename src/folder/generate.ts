@@ -27,9 +27,7 @@ const isPast = (name: string): boolean => name.startsWith("past_");
 const presentOf = (past: string): string => past.replace(/^past_key_values/, "present").replace(/^past_/, "present_");
 
 export interface GenerateOptions {
-  /** Tokens to generate per prompt. */
   readonly steps: number;
-  /** Left padding of shorter prompts. */
   readonly padding: number;
   /** First token of a decoder after an encoder. */
   readonly begin: number;
@@ -122,7 +120,6 @@ function positionsOf(mask: readonly number[]): readonly number[] {
   });
 }
 
-/** @throws PithError E_UNSUPPORTED for an input without a value, unless `some` is set. */
 function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = false, others: Batch = {}): Batch {
   const feeds: Record<string, Dense> = {};
   for (const { name, type } of model.graph.feeds) {

@@ -1,12 +1,9 @@
-/** File names of models in transformers.js. */
 import { sidecarNames } from "../data/sidecars.ts";
 import { dataName, parseDataName } from "../onnx/data-files.ts";
 import { dtypes } from "../quantize/dtypes.ts";
 
-/** Suffixes that transformers.js knows for variants. */
 const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
 
-/** Maximum number of external data files of a model. */
 export const mostChunks = 100;
 
 /** Returns the names of original models without ".onnx". A name with another dot is a result of Pith: `model.pruned.onnx`. */
@@ -35,7 +32,6 @@ export function isVariant(file: string): boolean {
   return suffixes.some((suffix) => model.endsWith(`${suffix}.onnx`));
 }
 
-/** Returns the number of external data files by model. */
 export function chunksOf(names: readonly string[]): ReadonlyMap<string, number> {
   const models = names.filter((name) => name.endsWith(".onnx"));
   return new Map(models.map((name) => [name, dataFilesOf(name, names).length]));

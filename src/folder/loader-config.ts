@@ -1,4 +1,3 @@
-/** The settings for transformers.js in config.json. */
 import { isObject, type PlainObject } from "../data/plain-object.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../quantize/dtypes.ts";
 import { chunksOf } from "./layout.ts";
@@ -14,9 +13,7 @@ export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, strin
 }
 
 interface LoaderFiles {
-  /** Number of external data files of each ONNX file. */
   readonly chunks: ReadonlyMap<string, number>;
-  /** Default variant of each module. */
   readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
   /** There are no other variants, so the dtype is written for a single module too. */
   readonly keepSmallest: boolean;
@@ -25,10 +22,8 @@ interface LoaderFiles {
 const loaderKey = "transformers.js_config";
 
 /**
- * Adds the loader's settings to config.json: the dtype per module, by file name (for the loader) and session name (for its registry), and the number
- * of external data files. These use full file names, because a name without suffix would apply to all variants.
- *
- * Existing settings of the source are kept, except dtypes whose file is missing. Settings for a device override those for all.
+ * Adds the loader's settings: the dtype per module, by file name (for the loader) and session name (for its registry), and the number of external
+ * data files. Settings of the source are kept, except dtypes whose file is missing. Those for a device override those for all.
  */
 export function configured(
   config: PlainObject,
@@ -72,10 +67,7 @@ export function configured(
   return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
 }
 
-/**
- * Returns config.json for a folder that has originals and no variants.
- * @param names of the files in its `onnx/`.
- */
+/** For a folder that has originals and no variants. @param names of the files in its `onnx/`. */
 export function configuredAlone(config: PlainObject, bases: readonly string[], names: readonly string[]): PlainObject {
   const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
   return configured(config, config, { chunks: chunksOf(names), chosen, keepSmallest: false });

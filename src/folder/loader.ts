@@ -10,9 +10,7 @@ import { sessionKeys } from "./loader-config.ts";
 export const loaderOutcome = v.object({
   /** "unused": the model's class loads other files. "fails": not even the originals load. */
   outcome: v.picklist(["runs", "loads", "not tried", "unused", "fails"]),
-  /** Version of transformers.js. */
   version: v.optional(v.string()),
-  /** Why it does not run. */
   reason: v.optional(v.string()),
   /** In decibels, for the output that differs most; absent if nothing differs. For text generators, of the first token's scores. */
   signalToNoise: v.optional(v.number()),
@@ -28,7 +26,6 @@ export type ModuleDtypes = Readonly<Record<string, DtypeName | "searched" | "fp3
 
 export interface LoaderAnswer {
   readonly outputs: Readonly<Record<string, Float32Array>>;
-  /** For text generators. */
   readonly tokens: readonly number[];
 }
 
@@ -60,7 +57,6 @@ export interface Loader {
 /** Less than half of the original's output power is explained below this. */
 const leastDecibels = 10 * Math.log10(2);
 
-/** By changed module: the outcome, or why it is rejected. */
 type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
 
 export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
@@ -115,7 +111,6 @@ function refusal({ version }: Loader, { failed, reason }: Failure): string {
   return `transformers.js ${version} does not ${failed} it: ${reason}`;
 }
 
-/** The outcome for variants whose originals do not run. */
 function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
   const name = `transformers.js ${version}`;
   if (failed === "class") return { outcome: "not tried", reason };
@@ -145,7 +140,6 @@ async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): 
   return found;
 }
 
-/** Returns the changed module that predicts. */
 function mainOf(dtypes: ModuleDtypes): string {
   const changed = changedOf(dtypes).map(([base]) => base);
   return ["decoder_model_merged", "model"].find((base) => changed.includes(base)) ?? changed[0] ?? "";
@@ -153,7 +147,6 @@ function mainOf(dtypes: ModuleDtypes): string {
 
 type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
 
-/** @returns a sentence if outputs cannot be compared. */
 function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
   const powers = new Map<string, { signal: number; noise: number }>();
   let [tokens, same] = [0, 0];

@@ -1,4 +1,3 @@
-/** The files of a model in a folder: their names, authorship, and integrity. */
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { fileHash } from "../data/file-hash.ts";
 import { type FileHashes, isAuthored } from "../data/own-files.ts";
@@ -10,16 +9,12 @@ import { parseDataName, removeUnread } from "../onnx/data-files.ts";
 import { open } from "../onnx/index.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 
-/** Whether a path is the model's file or one of its external data files. */
 export function isOf(file: string, path: string): boolean {
   const data = parseDataName(path);
   return path === file || (data?.model === file && data.final === path);
 }
 
-/**
- * Returns the first of a variant's files that the user wrote or changed, which is kept. Unreadable files are remains of a model; an unrecorded model
- * with Pith's nodes was written by a process that was killed.
- */
+/** Returns the first file that the user wrote or changed. Unreadable or unrecorded files with Pith's nodes remain from a killed process. */
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const there = await filesOf(out, file);
   let changed: string | undefined;
@@ -47,7 +42,6 @@ async function filesOf(out: string, file: string): Promise<readonly string[]> {
   return names.map((name) => `onnx/${name}`).filter((path) => isOf(file, path));
 }
 
-/** Names of external data files. */
 export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   const used = new Set<string>();
   for (const { tensor } of allValues(graph))
@@ -55,10 +49,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   return used;
 }
 
-/**
- * Hashes a model and its external data, and removes data files that it does not read. @throws PithError E_FILE if external data has a name that
- * transformers.js does not look for, E_OPTION if there are too many files.
- */
+/** Hashes a model and its data, and removes unread data. @throws PithError E_FILE for unknown data names, E_OPTION for too many files. */
 export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const used = weightFilesOf(await open(joinPath(out, file)));
@@ -81,7 +72,6 @@ export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   return new Map(await Promise.all(hashes));
 }
 
-/** Removes a model and its external data. */
 export async function removeModel(out: string, file: string): Promise<void> {
   const data = (await filesOf(out, file)).filter((one) => one !== file).map(fileNameOf);
   await removeFile(joinPath(out, file));

@@ -1,4 +1,3 @@
-/** Removes redundant repaired files: as large as a higher-precision variant that is more accurate. */
 import { clause } from "../errors.ts";
 import { bytes } from "../evaluate/numbers.ts";
 import { dtypeBits, dtypeNames } from "../quantize/dtypes.ts";

@@ -1,16 +1,11 @@
-/** Files that transformers.js needs to run a folder. */
 import { enumerated } from "../errors.ts";
 
-/** Input names and the files that preprocessing needs for them. */
 const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
   { inputs: ["input_ids"], files: ["tokenizer.json", "tokenizer_config.json"] },
   { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
 ];
 
-/**
- * Returns a sentence without its period about missing files; undefined if there are none.
- * @param inputs of all models of the folder.
- */
+/** Returns a sentence without its period; undefined if nothing is missing. @param inputs of all models of the folder. */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
   const made = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
   const missing = ["config.json", ...made.flatMap(({ files }) => files)].filter((name) => !names.includes(name));

@@ -1,4 +1,3 @@
-/** Finds the original models of a folder, and copies them with their other files. */
 import {
   fileKind,
   fileNameOf,
@@ -29,9 +28,7 @@ const mostNamed = 6;
 
 export interface Originals {
   readonly modules: readonly Module[];
-  /** Names of the inputs of all models. */
   readonly inputs: readonly string[];
-  /** The models and the files to copy with them. */
   readonly copies: readonly NewFile[];
 }
 
@@ -65,8 +62,7 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 }
 
 /**
- * Copies the files next to a changed model into its new folder: other models, tokenizer, configuration, license. Settings for quantized variants in
- * config.json are dropped, because the new folder has none.
+ * Copies the files next to a changed model into its new folder, without config.json's settings for quantized variants, which it lacks.
  * @param file the path of the model in both folders: "onnx/model.onnx", or "model.onnx", next to which other models are not copied.
  */
 export async function copyBeside(
@@ -110,7 +106,6 @@ function cachedLayers({ graph }: Model): number {
   return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
 }
 
-/** Explains why transformers.js cannot load a folder. */
 async function noModels(folder: string, names: readonly string[]): Promise<PithError> {
   const variants = names.filter((name) => name.endsWith(".onnx"));
   if (variants.length > 0)

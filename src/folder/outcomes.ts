@@ -13,11 +13,9 @@ import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
 const usualFileBytes = 2e9;
-/** Errors that concern the whole run instead of one file. */
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
 export const endsRun = ({ code }: PithError): boolean => ends.includes(code);
 
-/** @param together as in `Variant`. */
 export async function makeFile(
   run: FolderRun,
   { base, source, hash }: Module,
@@ -61,7 +59,6 @@ export function sourcesHash({ sidecars, options }: FolderRun, hash: string, sett
   return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
 }
 
-/** Times a file without a successful timing. */
 export async function timeFile(run: FolderRun, { base, source }: Module, dtype: FileDtype): Promise<void> {
   const { out, options, records } = run;
   const file = fileOf(base, dtype);
@@ -94,7 +91,6 @@ export async function refuse(run: FolderRun, file: string, dtype: FileDtype, rea
   run.rows.set(file, { dtype, file, verdict: "refused", reason });
 }
 
-/** Records findings about a file that passes its check. */
 export function note(
   { records, rows }: FolderRun,
   file: string,

@@ -32,8 +32,8 @@ const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_confi
  *
  * A variant that fails its check is rejected, and the others are written. Files that the user wrote or changed are not replaced; README.md and
  * config.json are extended.
- * @throws PithError E_FILE if there is no model in `onnx/`, a file cannot be written, or another run is writing into the folder, as `open` for a model that cannot be read, E_OPTION for settings that contradict a dtype,
- * or where another model is in the place of an original's copy.
+ * @throws PithError E_FILE if there is no model in `onnx/`, a file cannot be written, or another run uses the folder; E_OPTION for settings that
+ * contradict a dtype, or another model in the place of an original's copy; as `open` for a model that cannot be read.
  *
  * @example
  * const files = await quantizeFolder("minilm", { dtypes: ["q8", "q4"], out: "minilm.web" });
@@ -102,14 +102,12 @@ async function begin(
   return run;
 }
 
-/** Includes config.json only if it contains more than Pith's settings. */
 async function namesIn(run: FolderRun): Promise<readonly string[]> {
   const config = await baseOf(run, configName);
   const others = (await listFolder(run.out)).filter((name) => name !== configName);
   return (await fileKind(config.path)) === "file" ? [...others, configName] : others;
 }
 
-/** Removes files of other originals, and measurements on other samples. */
 async function dropOutdated(run: FolderRun): Promise<void> {
   const { modules, records, options } = run;
   let isOutdated = false;

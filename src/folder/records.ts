@@ -23,7 +23,6 @@ const speed = v.object({
 const made = v.object({
   bytes: v.number(),
   brotli: v.optional(v.number()),
-  /** The original's bytes after brotli. */
   originalBrotli: v.optional(v.number()),
   measured: v.string(),
   /** Comparison on samples, or on random inputs in decibels. */
@@ -40,9 +39,7 @@ const made = v.object({
   speeds: v.optional(v.array(speed)),
   /** Processor time of a run on the first target relative to the original's; absent if it cannot be read. */
   work: v.optional(v.number()),
-  /** End-to-end comparison of all models in this variant. */
   together: v.optional(endToEnd),
-  /** Outcome in transformers.js. */
   loader: v.optional(loaderOutcome),
 });
 
@@ -75,7 +72,6 @@ export interface FolderRecord {
   readonly others: Readonly<Record<string, unknown>>;
 }
 
-/** @throws PithError E_DATA if the name is used by something else. */
 export async function recordOf(out: string): Promise<FolderRecord> {
   const { files, written, ...others } = (await readSettings(joinPath(out, recordName))) ?? {};
   const known = v.safeParse(v.record(v.string(), record), files);

@@ -1,5 +1,3 @@
-/** Options and state of a run on a folder. */
-
 import type { FileHashes } from "../data/own-files.ts";
 import type { Miss } from "../errors.ts";
 import type { Context } from "../passes/pass.ts";
@@ -26,7 +24,6 @@ export interface FolderOptions {
   readonly judgedBy?: string | undefined;
   /** Makes a file, or rejects it with a PithError. Default: a comparison on random inputs. */
   readonly make?: ((variant: Variant) => Promise<FileFigures>) | undefined;
-  /** Times a file relative to its original, if possible. */
   readonly time?:
     | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
     | undefined;
@@ -61,7 +58,6 @@ export interface ModuleSearch {
 export interface Found {
   /** A single file. */
   readonly path: string;
-  /** Relative to the allowed drop. */
   readonly drop: number;
   readonly figures: FileFigures;
 }
@@ -69,7 +65,6 @@ export interface Found {
 export interface Module {
   readonly base: string;
   readonly source: string;
-  /** Hash of the file and its weights. */
   readonly hash: string;
 }
 
@@ -90,10 +85,7 @@ export interface FolderFile extends Partial<FileFigures> {
   readonly dtype: FileDtype;
   /** In the folder: `onnx/model_q4.onnx`. */
   readonly file: string;
-  /**
-   * "there": an earlier run made it with the same settings. "passed over": acceptable, but another is better (`keepSmallest`). "unusable":
-   * acceptable, but transformers.js cannot run the folder (`loader.reason`).
-   */
+  /** "there": made by an earlier run. "passed over": another is better. "unusable": transformers.js cannot run the folder (`loader.reason`). */
   readonly verdict: "kept" | "there" | "passed over" | "unusable" | "refused";
   readonly reason?: string;
 }
@@ -107,18 +99,14 @@ export interface FolderRun {
   readonly modules: readonly Module[];
   /** Hashes of other files that affect outputs. */
   readonly sidecars: readonly string[];
-  /** The module whose outputs are compared. */
   readonly main: string;
   readonly check: ReturnType<typeof loaderCheck> | undefined;
   /** Files that transformers.js needs and the folder lacks, in a sentence without its period. */
   missing: string | undefined;
-  /** Accepted files. */
   readonly records: Map<string, Records[string]>;
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;
-  /** Other contents of the record. */
   readonly others: Readonly<Record<string, unknown>>;
-  /** The output folder is the input folder. */
   readonly inPlace: boolean;
   /** User files that were already reported as kept. */
   readonly said: Set<string>;

@@ -68,7 +68,6 @@ export async function searchModules(run: FolderRun): Promise<void> {
   for (const module of modules) await timeFile(run, module, "searched");
 }
 
-/** Splits the time by bytes. */
 async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [Module, number])[]> {
   const sizes = await originalBytes(
     folder,
@@ -99,7 +98,6 @@ async function frontOf(
   }
 }
 
-/** Writes the current point of a front. */
 async function put(run: FolderRun, { module, points, place }: Front): Promise<void> {
   const { out, records, rows, written, options } = run;
   const found = points[place];
@@ -134,7 +132,6 @@ async function holds(run: FolderRun): Promise<boolean> {
   const row = [main, ...modules.map(({ base }) => base)]
     .map(of)
     .find((one) => one !== undefined && one.verdict !== "refused");
-  // Without results nothing can fail.
   return row === undefined || holdTogether(run, row, () => "searched");
 }
 

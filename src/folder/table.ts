@@ -15,7 +15,6 @@ interface Row extends Partial<FileFigures> {
 }
 
 export interface FolderTable<R> {
-  /** Originals first. */
   readonly rows: readonly (R | Row)[];
   readonly columns: readonly {
     readonly title: string;
@@ -62,10 +61,9 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 const decibelsNote =
   "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
 
-/** quantize_config.json lists all of them. */
 const mostSpared = 8;
 
-/** @param originals bytes of each, by file. */
+/** Builds the table of a folder. @param originals bytes of each, by file. */
 export function folderTable<R extends Row>(
   files: readonly R[],
   originals: ReadonlyMap<string, number> = new Map(),

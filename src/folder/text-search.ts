@@ -8,7 +8,6 @@ import { generatorOf } from "./generate.ts";
 /** Models that a file must pass with. */
 export interface Together {
   readonly folder: string;
-  /** The module of the file. */
   readonly base: string;
   readonly modules: readonly ModulePaths[];
   /** Texts that evaluate the result, followed by others. */

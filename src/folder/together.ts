@@ -1,4 +1,3 @@
-/** Checks one variant of all models of a folder in transformers.js and end to end. */
 import { joinPath } from "#platform";
 import { counted } from "../evaluate/numbers.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
@@ -7,7 +6,6 @@ import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { makeFile, note, refuse, timeFile } from "./outcomes.ts";
 import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
-/** Returns the dtype if its file was accepted. */
 function madeOf({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }

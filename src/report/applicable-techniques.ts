@@ -10,7 +10,6 @@ import { largestRankThatSaves } from "../math/index.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { bitsOf } from "../tensor/types.ts";
 
-/** A technique of the command line. */
 export interface Offer {
   readonly technique: string;
   readonly text: string;
@@ -27,13 +26,11 @@ export function weightBits(layer: Layer): number | undefined {
   return tensor.type === "uint8" ? Math.round((8 * tensor.bytes) / (weightCount(layer) || 1)) : bitsOf[tensor.type];
 }
 
-/** Prunable output channels, and the first reason why others are not. */
 export interface Channels {
   readonly cuttable: number;
   readonly kept: Miss | undefined;
 }
 
-/** Indexes channels by layer. The groups can be those of a copy of the model. */
 export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels {
   const found = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
   const key = (value: Value, axis: number): string => `${axis} ${value.name}`;

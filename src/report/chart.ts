@@ -30,10 +30,8 @@ const pointRadius = 4.5;
 const lineHeight = 17;
 /** Ratio of sizes above which the axis is logarithmic. */
 const maxLinearRatio = 2;
-/** Margin beyond the outermost points, relative to the axis between them. */
 const padding = 0.12;
 const letterWidth = 7.2;
-/** Maximum share of the width for a name. */
 const nameShare = 0.22;
 const labelGap = 12;
 
@@ -113,7 +111,6 @@ function pointsOf(run: Run): readonly Point[] {
 /** Candidates with a larger multiple of the allowed drop are not drawn, because they would compress the axis. */
 const maxDrops = 5;
 
-/** The metric value of a candidate is the original's minus the drop. */
 function searchedIn({ search, goal, original, metric }: Run) {
   const most = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
   const sign = metric.better === "higher" ? -1 : 1;
@@ -124,7 +121,6 @@ function searchedIn({ search, goal, original, metric }: Run) {
   );
 }
 
-/** The chosen variant is drawn on top. */
 function drawnLast(points: readonly Point[]): readonly Point[] {
   return points.toSorted((a, b) => Number(a.kind === "chosen") - Number(b.kind === "chosen"));
 }
@@ -196,7 +192,6 @@ function drawLabels(
   })}</g>`;
 }
 
-/** Returns the start of a label: next to its point, and beyond close points and lines on that side. */
 function besideNeighbours(xs: readonly number[], own: number, side: number): number {
   let at = own + side * labelGap;
   for (const x of xs.toSorted((a, b) => side * (a - b))) {
@@ -211,7 +206,6 @@ export function truncate(name: string, length: number): string {
   return name.length > length ? `${name.slice(0, length - 1)}…` : name;
 }
 
-/** Uses as few digits as distinguish a tick from the next one. */
 export function tickText(unit: Unit, tick: number, all: readonly number[]): string {
   const step = Math.abs((all[1] ?? 1) - (all[0] ?? 0));
   if (unit !== "share") return minus(String(tick));

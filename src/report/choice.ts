@@ -1,5 +1,3 @@
-/** Explains in sentences why a result was kept. */
-
 import { isWithin } from "../evaluate/index.ts";
 import { bytes, counted, difference, integer, times } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
@@ -12,7 +10,6 @@ export function verdictSentences(run: Run): readonly string[] {
   );
 }
 
-/** Undefined if there was no choice. */
 export function choiceSentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   if (chosen === undefined) return undefined;
@@ -41,7 +38,6 @@ function samplesSentence(run: Run): string | undefined {
 /** Minimum test samples for reserving some to choose (`searchParts`, `divide`). */
 const enoughSamples = { search: 200, recipe: 90 } as const;
 
-/** Warns that the same samples chose and evaluated the result. */
 export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
   const isSame =
     search === undefined
@@ -70,7 +66,6 @@ export function choiceClause(run: Run): string | undefined {
       if (isUntimed) return `${amongAll("the smallest", run, within)}; speed was not measured`;
       return amongAll("the smallest", run, [
         ...within,
-        // A busy machine gives no speeds.
         speedOf(run, place) === undefined
           ? "takes about as much processor time as the original"
           : "about as fast as the original",

@@ -1,8 +1,4 @@
-/**
- * A run as plain data, as in `run.json`; reports need nothing else.
- *
- * A run tries variants of one model, measures each on the same samples as the original, and keeps at most one.
- */
+/** A run as plain data, as in `run.json`. It tries variants of one model, measured on the same samples, and keeps at most one. */
 import type { ErrorCode } from "../errors.ts";
 import type {
   Comparison,
@@ -25,13 +21,11 @@ export const runFormat = 1;
 export interface Run {
   readonly format: typeof runFormat;
   readonly version: string;
-  /** Start time in ISO 8601. */
   readonly date: string;
   /** Words of the command line, `pith` first; undefined for runs started by code. */
   readonly command: readonly string[] | undefined;
   /** As given on the command line; undefined for runs started by code. */
   readonly paths?: { readonly original: string; readonly result: string } | undefined;
-  /** Requested target runtimes. */
   readonly targets?: readonly TargetName[];
   readonly seed: number;
   readonly seconds: number;
@@ -46,11 +40,9 @@ export interface Run {
   readonly variants: readonly Variant[];
   /** Index in `variants` of the kept one; undefined if there is none. */
   readonly chosen: number | undefined;
-  /** Reason of the choice among several. */
   readonly choice?: Choice;
   /** Index of the variant that won on the validation samples but failed on the test samples, so that nothing is kept. */
   readonly missed?: number | undefined;
-  /** Why nothing is kept. */
   readonly refused?: { readonly code: ErrorCode; readonly message: string };
   /** Candidates of a search, compared on other samples; the variants are the best of them. */
   readonly search?: SearchRecord;
@@ -66,13 +58,11 @@ export interface Run {
 }
 
 export interface SearchRecord {
-  /** Number of search samples. */
   readonly samples: number;
   /** They are disjoint from the test samples. */
   readonly apart: boolean;
   /** The search continues; the best result so far was evaluated on the search samples. */
   readonly isInterim?: true;
-  /** In the order of the search. */
   readonly points: readonly SearchedPoint[];
 }
 
@@ -92,17 +82,11 @@ export interface SearchedPoint {
   readonly isOnFront: boolean;
   readonly refused?: string | undefined;
   readonly seconds: number;
-  /** As YAML. */
   readonly recipe: string;
 }
 
 export interface Choice {
-  /** Its index in `variants`. */
   readonly place: number;
-  /**
-   * "only": no other is acceptable. "loss": none is acceptable; smallest drop. "force": none is acceptable; smallest file. "none allowed": none is
-   * fast enough; the fastest. Otherwise the objective; "usual" is the smallest that is about as fast as the original.
-   */
   readonly by:
     | "only"
     | "size"
@@ -114,14 +98,12 @@ export interface Choice {
     | "target-size"
     | "faster"
     | "none allowed";
-  /** Index of the smaller, slower variant that was not chosen. */
   readonly over?: number;
 }
 
 /** Original first, then the variants in order; undefined for one without a result. */
 export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
-  /** The machine was too busy for reliable times. */
   readonly unsteady?: boolean;
   /** Input → "int64[1, 128]". */
   readonly inputs?: Readonly<Record<string, string>>;
@@ -166,7 +148,6 @@ export interface Samples {
   /** Numbers of samples that were trained on, and of those that selected the weights. */
   readonly fitted?: number | undefined;
   readonly checked?: number | undefined;
-  /** SHA-256 of the samples (`contentHash`). */
   readonly sha256: string | undefined;
 }
 
@@ -183,7 +164,6 @@ export interface Measured {
   readonly zeros?: number | undefined;
   /** Per sample; undefined if they depend on more than the batch. */
   readonly macs: number | undefined;
-  /** The metric on the test samples. */
   readonly estimate: Estimate;
 }
 
@@ -195,7 +175,6 @@ export interface Variant {
   readonly result: Measured | undefined;
   /** Its file name if it was written in addition to the kept one. */
   readonly file?: string;
-  /** Paired with the original by sample. */
   readonly comparison: Comparison | undefined;
   /** Share of samples with the original's prediction; undefined for models without classes. */
   readonly agreement: Estimate | undefined;
@@ -210,7 +189,6 @@ export interface Variant {
   readonly likeness?: Likeness | string;
   /** Comparison of outputs that the metric does not evaluate, or why there is none. Undefined if there are none, and after training on labels. */
   readonly others?: Likeness | string;
-  /** Check on each target runtime. */
   readonly targets?: readonly OnTarget[];
 }
 
@@ -230,7 +208,6 @@ export interface TrainedCurve {
   readonly first: number;
   readonly every: number;
   readonly losses: readonly number[];
-  /** The metric, or "loss"; undefined without evaluations. */
   readonly by?: string | undefined;
   readonly unit?: Unit | undefined;
 }
@@ -239,7 +216,6 @@ export interface StepRecord {
   readonly id: string;
   /** "train 2" if several steps have the same id; "prune, round 3 of 10". */
   readonly name: string;
-  /** Including defaults. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly changes: readonly Change[];
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
@@ -260,7 +236,6 @@ export interface Disagreement {
   readonly label: number | undefined;
   readonly original: number;
   readonly variant: number;
-  /** The input; absent if it was not stored. */
   readonly shown?: SampleView | undefined;
 }
 

@@ -1,4 +1,3 @@
-/** The page of `pith debug -o`: signal to noise of every layer's weight, of the layer alone, and of its output with all earlier errors. */
 import type { Blame, LayerError } from "../evaluate/layer-errors.ts";
 import { blameText, isSpread } from "../evaluate/layer-errors.ts";
 import { integer, minus, percent } from "../evaluate/numbers.ts";
@@ -72,7 +71,6 @@ const [leastWidth, step] = [980, 9];
 /** Decibels drawn for equal layers. */
 const most = 100;
 
-/** @param first the layer with the largest error contribution, if there is one. */
 function picture(layers: readonly DebuggedLayer[], first: string | undefined): Markup {
   const width = Math.max(leastWidth, margin.left + margin.right + step * layers.length);
   const bottom = height - margin.bottom;

@@ -1,5 +1,3 @@
-/** Report sections on samples with different predictions and layers with different outputs. */
-
 import { counted, integer, minus } from "../evaluate/numbers.ts";
 import type { Disagreement, LayerNoise, Run, RunData, SampleView, Variant } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
@@ -38,7 +36,6 @@ function resultText(run: Run): string {
 function answers({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
   const called = (value: number): string => names?.[value] ?? `class ${value}`;
   const answer = (value: number): Markup => {
-    // −1 represents no prediction.
     if (value < 0) return html`<b>nothing</b>`;
     return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${called(value)}</b>`;
   };

@@ -1,5 +1,3 @@
-/** The table of variants as Markdown, for a README, a pull request, or a CI summary. */
-
 import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
 import { verdictSentences } from "./choice.ts";
 import type { Measured, Run } from "./data.ts";
@@ -56,7 +54,6 @@ export interface MarkdownColumn {
   readonly align?: "right";
 }
 
-/** The cells are Markdown already. */
 export function markdownTable(columns: readonly MarkdownColumn[], rows: readonly (readonly string[])[]): string {
   const titles = columns.map(({ title }) => escapeMarkdown(title));
   const rule = columns.map(({ align }) => (align === "right" ? "---:" : "---"));
@@ -71,7 +68,6 @@ export function escapeMarkdown(text: string): string {
   );
 }
 
-/** Returns text as inline code. */
 export function codeSpan(text: string): string {
   const code = oneLine(text);
   const runs = code.match(/`+/g) ?? [];

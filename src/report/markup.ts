@@ -1,4 +1,4 @@
-/** HTML that escapes by construction: inserted text is escaped unless `html` created it, so a layer named `<script>` stays a name. */
+/** HTML that escapes by construction: a layer named `<script>` stays a name. */
 
 /** HTML or SVG that only `html` and `trusted` create. */
 export interface Markup {

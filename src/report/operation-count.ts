@@ -1,4 +1,3 @@
-/** Operation counts with symbolic sizes. */
 import { type Dim, dimText, productParts } from "../tensor/dims.ts";
 
 /** `count` for each `per` ("batch", "batch*seq"), or in all. */

@@ -6,7 +6,6 @@ const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsaf
 /** Identifies pages that Pith wrote. */
 export const pageMark = '<meta name="generator" content="Pith">';
 
-/** @param script runs after the page has loaded. */
 export function page(parts: {
   readonly title: string;
   readonly style: string;

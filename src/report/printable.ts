@@ -1,5 +1,3 @@
-/** Escapes invisible characters, which names in a file may contain. */
-
 /** Control characters (C0, C1), line and paragraph separators, bidirectional controls, zero-width characters, tags. */
 const unprintable =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for

@@ -6,17 +6,13 @@ import { toNumbers } from "../tensor/convert.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { SampleView } from "./data.ts";
 
-/** Maximum sides in pixels; larger images are shrunk by an integer factor. */
 const mostPixels = 96;
 const fewestPixels = 8;
 const mostNumbers = 12;
 const mostInputs = 4;
 const mostCharacters = 280;
 
-/**
- * Returns a view per position; undefined if the sample is not accessible.
- * @param ready inputs of the models. @param stored the same samples before preprocessing.
- */
+/** @returns undefined for samples that are not accessible. @param ready model inputs. @param stored the same before preprocessing. */
 export async function viewsOf(
   positions: readonly number[],
   ready: Dataset,
@@ -28,7 +24,6 @@ export async function viewsOf(
   return positions.map((_, place) => viewOf(after[place], before[place]));
 }
 
-/** @param stored the sample before preprocessing. */
 export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
   const image = stored && storedImage(stored);
   if (image !== undefined) return image;
@@ -78,7 +73,6 @@ function storedImage(batch: Batch): SampleView | undefined {
   return image(dense.data, images);
 }
 
-/** Averages squares of pixels of large images. */
 function image(
   values: Uint8Array,
   { layout, channels, height, width }: NonNullable<ReturnType<typeof findImages>>,

@@ -1,5 +1,3 @@
-/** Ticks and positions along axes. */
-
 /** Returns about `wanted` round values (1, 2, 5 times a power of ten) between `low` and `high`. */
 export function ticks(low: number, high: number, wanted: number): readonly number[] {
   const span = high - low;

@@ -1,5 +1,3 @@
-/** Sections of the report: steps, rejected variants, skipped layers, setup. */
-
 import {
   bytes,
   confidenceText,
@@ -22,7 +20,6 @@ import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from
 
 const maxNames = 40;
 const maxLength = 300;
-/** run.json lists all changes. */
 const maxChanges = 12;
 
 export function keyFigures(run: Run): Markup {
@@ -86,7 +83,6 @@ ${reasons.slice(0, maxNames).map(([reason, names]) => html`<li>${clipped(reason)
 }`;
 }
 
-/** Machine, versions, seed, data and command, for repeating the run. */
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
   const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;

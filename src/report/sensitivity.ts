@@ -1,4 +1,3 @@
-/** The result of `pith sensitivity`: how much each layer alone loses, as data and as a page. */
 import { type Estimate, type Metric, usualDrop } from "../evaluate/index.ts";
 import {
   allowance,
@@ -34,7 +33,6 @@ export interface SensitivityRow {
   readonly layers: readonly string[];
   /** An amount, bits, or the remaining share of the weights. */
   readonly setting: number;
-  /** Drop of the metric with its interval and number of samples. */
   readonly drop: Estimate;
   /** Bytes of the weights of these layers. */
   readonly bytes: number;
@@ -49,12 +47,10 @@ export interface SensitivityRow {
 export interface Sensitivity {
   readonly format: typeof sensitivityFormat;
   readonly version: string;
-  /** File name. */
   readonly model: string;
   /** Bytes of all stored values. */
   readonly bytes: number;
   readonly metric: Pick<Metric, "name" | "unit" | "better">;
-  /** The original's metric value on the first samples. */
   readonly original: Estimate;
   readonly data: { readonly name: string; readonly count: number | undefined };
   readonly seed: number;
@@ -89,11 +85,9 @@ export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
 
 export interface SweptLayers {
   readonly name: string;
-  /** In the order of `settings`; undefined if not measured. */
   readonly rows: readonly (SensitivityRow | undefined)[];
 }
 
-/** Layers with the largest drop come first. */
 export function sweptBy(
   { rows }: Sensitivity,
   kind: SensitivityKind,
@@ -108,7 +102,6 @@ export function sweptBy(
   return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
 }
 
-/** conv1; conv1 + conv2; "conv1 and 9 more" */
 function togetherName(layers: readonly string[]): string {
   return layers.length < 3 ? layers.join(" + ") : `${layers[0]} and ${layers.length - 1} more`;
 }
@@ -134,7 +127,6 @@ export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | 
   return usualDrop(metric, original.value);
 }
 
-/** Whether a drop is precise enough to choose a setting. */
 export function isResolved({ value, low, high }: Estimate, resolution: number): boolean {
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
@@ -154,7 +146,6 @@ export function unresolvedText(found: Sensitivity): string | undefined {
   return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(enough)} samples tell ±${allowance(unit, resolution)}.`;
 }
 
-/** Returns the measurements as one self-contained HTML page. */
 export function sensitivityPage(found: Sensitivity): string {
   const { model, metric, original, data, misses, open, seed, version } = found;
   const kinds = sensitivityKinds.filter((kind) => found.rows.some((row) => row.kind === kind));
@@ -199,7 +190,6 @@ const style = `
 
 const [width, height] = [980, 320];
 const margin = { top: 34, right: 190, bottom: 40, left: 62 };
-/** Number of layers with a name and color in the chart. */
 const named = 6;
 const nameLength = 26;
 
@@ -230,7 +220,6 @@ function picture(found: Sensitivity, kind: SensitivityKind): Markup {
   const y = linear(low, high, bottom, margin.top);
   const x = linear(-1, settings.length - 1, margin.left, right);
   const lines = layers.map(({ name, rows }, place) => {
-    // Without a change there is no drop.
     const points = [
       { at: -1, drop: 0 },
       ...rows.flatMap((row, at) =>

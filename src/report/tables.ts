@@ -38,7 +38,6 @@ export function variantsTable(run: Run): Markup {
   const speed = (index: number): Markup => {
     const one = speeds[index]?.speedup;
     if (one === undefined) return html`<td class="n">–</td>`;
-    // The original would be timed relative to itself.
     if (index === 0) return html`<td class="n">${times(1)}</td>`;
     return html`<td class="n">${times(one.median)}<small>${range(one)}</small></td>`;
   };

@@ -1,4 +1,3 @@
-/** The chart of a training: losses as a line and evaluations as points, each with its own axis. */
 import { counted, figure } from "../evaluate/numbers.ts";
 import { px, tickText } from "./chart.ts";
 import type { StepRecord } from "./data.ts";

@@ -1,4 +1,3 @@
-/** The outcome of a run in sentences. */
 import { capitalized } from "../errors.ts";
 import type { Likeness } from "../evaluate/compare-function.ts";
 import {
@@ -31,7 +30,6 @@ import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 
-/** A word and color for the badge. */
 export interface Outcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
   readonly mood: "good" | "doubt" | "bad";
@@ -113,10 +111,7 @@ export function workAt({ latency }: Pick<Run, "latency">, variant: number | unde
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
-/**
- * ✓: within the goal on all samples. ?: outside it by an estimate that is not significant or from validation samples. ✗: rejected. Empty without a
- * goal.
- */
+/** ✓: within the goal on all samples. ?: outside it by an uncertain estimate. ✗: rejected. Empty without a goal. */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
   const { refused, verdict } = variant;
   if (refused !== undefined || verdict?.met === false) return "✗";
@@ -149,10 +144,7 @@ export function storageSentence(run: Run): string | undefined {
     : `${rounded}, and are stored as floats.`;
 }
 
-/**
- * "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)." With a goal, the goal's sentence contains the
- * difference.
- */
+/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)."; shorter with a goal. */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
@@ -160,7 +152,6 @@ export function accuracySentence(run: Run): string | undefined {
   const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
   const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
-  // A significant drop needs no further evidence.
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
   return `${capitalized(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
 }
@@ -193,7 +184,6 @@ export function onTargetText({ where, found, layer }: OnTarget): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer to blame is ${layer}`}`;
 }
 
-/** Returns the first failure as a part of a sentence; undefined if there is none. */
 export function wrongText(found: readonly OnTarget[]): string | undefined {
   const wrong = found.find(({ right }) => right === false);
   return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
@@ -216,7 +206,6 @@ export function inputsText(inputs: Readonly<Record<string, string>>): string {
   return [...all.slice(0, mostInputs), ...more].join(", ");
 }
 
-/** Raw outputs, which are compared if there are few samples. */
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
@@ -231,9 +220,7 @@ function isIdentical({ noise }: Run): boolean {
   );
 }
 
-/**
- * "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; about 4,300 samples would settle it."
- */
+/** "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; …" */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data, search, noise } = run;
   const verdict = chosenOf(run)?.verdict;
@@ -244,7 +231,6 @@ export function goalSentence(run: Run): string | undefined {
   return verdictSentence(goal, verdict, metric.unit, { ...data, searched });
 }
 
-/** For an original that has not learned anything, or has wrong inputs. */
 export function chanceSentence(original: number, chance: number): string {
   const [scored, guessed] = [original, chance].map((value) => figure("share", value));
   return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;
@@ -262,7 +248,6 @@ export interface Others {
   readonly of?: number | undefined;
 }
 
-/** @param against the reference model, if there are several. */
 export function verdictSentence(
   goal: Goal,
   verdict: Verdict,
@@ -290,8 +275,7 @@ const mostNeeded = 100_000;
 const mostTimes = 100;
 
 /**
- * "--samples 900 would settle it", for the whole test split including validation or search samples; "about 1,800 samples would settle it, more than
- * the 1,000 there are" if the data is too small.
+ * "--samples 900 would settle it", including validation or search samples; "…, more than the 1,000 there are" for too little data.
  * @param judged number of measured test samples.
  */
 function wouldSettle(samples: number, judged: number, { validation = 0, searched = 0, available, of }: Others): string {
@@ -341,10 +325,7 @@ export function lossWarning(
   return `${metric} is ${isSlight ? "slightly " : ""}worse (${by}), more than chance explains`;
 }
 
-/**
- * "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)"
- * @param comparison with the named model as its original.
- */
+/** "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)" */
 export function distanceText(
   model: string,
   { metric, unit, original, candidate, difference: found }: Comparison,
@@ -369,12 +350,10 @@ function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undef
   return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${sure})`;
 }
 
-/** "accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)" */
 function movedText(comparison: Comparison): string {
   return `${fromTo(comparison)}: ${differenceWithInterval(comparison.unit, comparison.difference)}`;
 }
 
-/** "accuracy went from 92.6 % to 91.9 %" */
 function fromTo({ metric, unit, original, candidate }: Comparison): string {
   const [before, after] = [original, candidate].map(({ value }) => figure(unit, value));
   return `${metric} went from ${before} to ${after}`;

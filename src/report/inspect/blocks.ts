@@ -10,7 +10,6 @@ export interface InspectedBlock {
   readonly kind: number;
   readonly nodes: number;
   readonly layers: readonly string[];
-  /** Number of parameters that it reads. */
   readonly parameters: number;
   /** Names of values: read from earlier blocks or the data, other inputs, and values that are read later. */
   readonly inputs: readonly string[];

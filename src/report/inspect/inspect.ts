@@ -34,7 +34,6 @@ export interface InspectedLayer {
   readonly inputs: number;
   readonly groups: number;
   readonly parameters: number;
-  /** Multiply-accumulates; undefined if they cannot be counted. */
   readonly macs: OperationCount | undefined;
   /** Maximum rank at which two factors are smaller than the matrix; undefined if the weight is not a matrix. */
   readonly payingRank: number | undefined;
@@ -60,7 +59,6 @@ export interface Inspection {
   readonly layers: readonly InspectedLayer[];
   readonly blocks: Blocks;
   readonly savings: Savings;
-  /** Nodes whose types or operations are unknown, with the reason. */
   readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Subgraphs, which only quantize changes. `wayOut` is a command that moves layers out of branches. */
   readonly inside: {
@@ -71,9 +69,7 @@ export interface Inspection {
   };
   /** Stored tensors that are also inputs, as in old files, so that callers can replace them. */
   readonly replaceable: readonly string[];
-  /** Stored tensors by element type, most bytes first. */
   readonly stored: readonly StoredTensors[];
-  /** Role → number of values. */
   readonly roles: Readonly<Record<string, number>>;
   readonly metadata: Readonly<Record<string, string>>;
 }

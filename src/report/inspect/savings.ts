@@ -12,7 +12,6 @@ import { isFloat } from "../../tensor/convert.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
-/** Assumed share of pruned channels. */
 const supposedCut = 0.3;
 
 /** Bytes before and after, and the number of changed layers. */

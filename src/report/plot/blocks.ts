@@ -1,8 +1,4 @@
-/**
- * Frames around repeated blocks ("layer.0", "layer.1", …), derived from module paths.
- *
- * A block is a path up to its first number; another block with the same stem must exist. Of two crossing frames, the lower one is dropped.
- */
+/** Frames around repeated blocks ("layer.0", "layer.1", …) from module paths, up to the first number. Of two crossing frames the lower is dropped. */
 import type { Placed } from "./draw.ts";
 
 export interface Framed {

@@ -10,7 +10,6 @@ export interface Placed {
   readonly height: number;
 }
 
-/** An edge: the `d` of an SVG path, and its bounding box. */
 export interface Line extends Omit<Framed, "path"> {
   readonly from: number;
   readonly to: number;
@@ -86,7 +85,6 @@ interface Row {
   readonly height: number;
 }
 
-/** Spaces ranks by the height of their boxes. */
 function rankRows(
   points: readonly Point[],
   sizes: readonly { readonly height: number }[],
@@ -130,10 +128,7 @@ function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: 
   };
 }
 
-/**
- * Monotone cubic curve through descending points: slopes dx/dy are the harmonic means of the neighboring ones, 0 at turns and ends, so that it never
- * overshoots (Fritsch, Butland 1984).
- */
+/** Monotone cubic curve: slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
 function curveThrough(spots: readonly Spot[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
     const before = spots[index] ?? spot;
@@ -149,7 +144,6 @@ function curveThrough(spots: readonly Spot[]): string {
   spots.slice(1).forEach((spot, index) => {
     const before = spots[index] ?? spot;
     if (Math.abs(before.x - spot.x) < 0.05) {
-      // Merges consecutive straight pieces.
       straight = `V${round(spot.y)}`;
       return;
     }
@@ -165,7 +159,6 @@ function curveThrough(spots: readonly Spot[]): string {
   return path + straight;
 }
 
-/** Removes the middle of a long text. */
 export function clip(text: string, most = mostTitle): string {
   return text.length > most ? `${text.slice(0, most - 9)}…${text.slice(-8)}` : text;
 }

@@ -23,19 +23,16 @@ import { bitsOf, type DataType } from "../../tensor/types.ts";
 import { weightBits } from "../applicable-techniques.ts";
 import { isIndexType, withGroups } from "./groups.ts";
 
-/** Category of a box, from the operator definition. */
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
 
 export interface Box {
   readonly family: Family;
-  /** The operator, or the name of a graph input or output. */
   readonly title: string;
   /** Name for layer selection; for a table lookup the table's name; else the node's. */
   readonly name: string;
   /** Trained table of a node that is not a layer: an embedding, positions. */
   readonly table: string | undefined;
   readonly layer: Layer | undefined;
-  /** Element type of the first output, or of the port. */
   readonly gives: DataType | undefined;
   /** `x: float32 [N, 3]`, and whether it is stored. */
   readonly inputs: readonly string[];
@@ -49,14 +46,12 @@ export interface Box {
   readonly bits: number | undefined;
   /** Module path from the exporter, with the node at its end. */
   readonly path: string;
-  /** Attribute → index of the picture, for subgraphs. */
   readonly graphs: readonly (readonly [attribute: string, picture: number])[];
 }
 
 export interface Picture {
   /** "" for the main graph; else the node and its attribute. */
   readonly title: string;
-  /** Picture and box that contain this picture. */
   readonly parent: readonly [picture: number, box: number] | undefined;
   readonly boxes: readonly Box[];
   /** Pairs of indices into `boxes`, from producer to consumer, each pair once. */
@@ -64,8 +59,7 @@ export interface Picture {
 }
 
 /**
- * Returns the main graph, then subgraphs depth first, then the pictures of grouped boxes.
- * @param layers those of the main graph. The nodes must be in order (`graph.sort()`).
+ * Returns the main graph, subgraphs depth first, then grouped boxes. @param layers of the main graph, whose nodes must be in order (`graph.sort()`).
  */
 export function collect(
   model: Model,
@@ -74,7 +68,6 @@ export function collect(
   costs: Cost,
 ): readonly [Picture, ...Picture[]] {
   const layerOf = new Map<Node, Layer>();
-  // The first weight of a node represents all.
   for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
   const inner: Picture[] = [];
   const place = (graph: Graph, title: string, parent: Picture["parent"]): number => {
@@ -109,7 +102,6 @@ function collectGraph(
   for (const input of graph.feeds) placeOf.set(input, add(port(input)));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const sourceOf = (value: Value): number | undefined => {
-    // A value from the enclosing graph is shown as an input.
     if (value.graph !== graph && !isStored(value) && !placeOf.has(value)) placeOf.set(value, add(port(value)));
     return placeOf.get(value);
   };
@@ -260,7 +252,6 @@ function valueText({ name, type }: Value): string {
   return `${name}: ${type?.type ?? "?"} ${dimsText(type?.dims)}`;
 }
 
-/** Maximum listed elements, and characters of text. */
 const mostElements = 16;
 const mostCharacters = 120;
 

@@ -19,7 +19,6 @@ export function isIndexType(type: DataType | undefined): boolean {
   return indexTypes.has(type);
 }
 
-/** Replaces groups by one box each, and appends their pictures. */
 export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly [Picture, ...Picture[]] {
   const groups: Picture[] = [];
   const folded = pictures.map((picture, index) => {
@@ -40,7 +39,6 @@ export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly
   return [main, ...inner];
 }
 
-/** Returns indices of boxes, which are in topological order. */
 function groupsIn({ boxes, edges }: Picture): readonly (readonly number[])[] {
   const sources = boxes.map((): number[] => []);
   for (const [from, to] of edges) sources[to]?.push(from);
@@ -145,7 +143,6 @@ function titleOf(members: readonly Box[]): string {
   return `${decides ? "mask, shapes" : "shapes, indices"} · ${members.length} nodes`;
 }
 
-/** Returns the group's nodes with their neighbors as ports. */
 function partOf({ boxes, edges }: Picture, group: readonly number[], parent: readonly [number, number]): Picture {
   const inside = new Set(group);
   const before = [...new Set(edges.flatMap(([from, to]) => (inside.has(to) && !inside.has(from) ? [from] : [])))];

@@ -30,7 +30,6 @@ interface Item {
   readonly rank: number;
   readonly left: number;
   readonly right: number;
-  /** A point of an edge instead of a box. */
   readonly bend: boolean;
   readonly above: Item[];
   readonly below: Item[];
@@ -39,7 +38,6 @@ interface Item {
 }
 
 const gap = 20;
-/** Distance of parallel edges. */
 const edgeGap = 6;
 /** Fraction by which a sweep moves boxes toward the middle; without it a deep network drifts sideways. */
 const pull = 0.1;
@@ -122,7 +120,6 @@ function connect(from: Item, to: Item): void {
   to.above.push(from);
 }
 
-/** Edges are unordered; boxes are in topological order. */
 function rank(count: number, edges: readonly (readonly [number, number])[]): number[] {
   const ranks = new Array<number>(count).fill(0);
   const first = new Array<number>(count).fill(Number.POSITIVE_INFINITY);
@@ -169,7 +166,6 @@ function mean(items: readonly Item[], value: (one: Item) => number): number {
   return items.reduce((sum, one) => sum + value(one), 0) / items.length;
 }
 
-/** Pools neighbors that would overlap around their average. */
 function place(level: readonly Item[], want: (one: Item) => number): void {
   const pools: { sum: number; count: number }[] = [];
   const offsets: number[] = [];

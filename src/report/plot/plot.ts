@@ -1,9 +1,4 @@
-/**
- * `pith plot`: a model's graph as one page. Each layer shows its weight as a strip of output channels, and what pruning would remove for any amount.
- *
- * The page contains compressed numbers, and its script draws only the visible part (script-draw.ts). So thousands of nodes need a small file and few
- * elements.
- */
+/** `pith plot`: a model's graph as one page of compressed numbers, of which a script draws only the visible part (script-draw.ts). */
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
@@ -29,7 +24,6 @@ import { plotStyle } from "./style.ts";
 import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
 
 export interface PlotOptions {
-  /** Title of the page: the file's name. */
   readonly name: string;
   /** Share to show as removed initially, from 0 to 1. Default 0.5. */
   readonly amount?: number;
@@ -38,10 +32,8 @@ export interface PlotOptions {
 }
 
 interface PlottedLayer {
-  /** Dimensions, elements, and bits other than float32's. */
   readonly facts: string;
   readonly picture: WeightPicture | undefined;
-  /** Why individual weights are not prunable. */
   readonly reason: string | undefined;
   /** Undefined if no channel can be removed: `kept` says why. */
   readonly order: CutOrder | undefined;
@@ -71,7 +63,6 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const layers = layersOf(model, inference);
   const costs = cost(model, inference);
   const learned = parametersOf(model, inference);
-  // Finds channels as `prune` does.
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
   const channels = channelsIn(groups);

@@ -1,7 +1,4 @@
-/**
- * Compact data of a layer's weight that shows which entries pruning by magnitude removes, for any amount. Counts are exact; their distribution over
- * channels is a table of 21 amounts.
- */
+/** Compact data that shows which entries pruning by magnitude removes, for any amount. Counts are exact; a table has 21 amounts per channel. */
 import type { Inference } from "../../analysis/infer.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { maskedAt } from "../../analysis/masks.ts";
@@ -16,11 +13,9 @@ import { countOf } from "../../prune/amount.ts";
 import { toFloat32, toFloat64 } from "../../tensor/convert.ts";
 import { stridesOf } from "../../tensor/dims.ts";
 
-/** Maximum columns of a strip; neighboring channels share one. */
 const mostCells = 48;
 /** Amounts of the table: 0, 5 %, …, 100 %. */
 export const curveSteps = 20;
-/** Maximum ranked entries per amount; larger weights are sampled evenly. */
 const mostRanked = 2 ** 18;
 
 export interface WeightPicture {
@@ -58,7 +53,6 @@ async function dequantizedPicture(model: Model, { effective, role }: Layer): Pro
   }
 }
 
-/** @param axis of the output channels; undefined if it is not known. */
 export function pictureOf(
   values: Scores,
   mask: Float32Array | undefined,
