@@ -26,7 +26,6 @@ export interface BiasCorrection {
   /** Include layers before a batch normalization; only with fixed statistics does it pass means on (false). */
   readonly normalized?: boolean;
   readonly except?: (layer: Layer) => boolean;
-  /** Whether the time limit is reached. */
   readonly overdue?: () => boolean;
 }
 

@@ -87,7 +87,6 @@ export interface WalkOptions {
   readonly storage: Storage;
 }
 
-/** Changes the part of a model that runs, and returns its outputs. */
 type Write = (part: Model) => readonly Value[];
 
 /** A calibration of the original with the same samples, and the matching layer. */
@@ -168,7 +167,6 @@ export class Calibration {
     return running.end();
   }
 
-  /** Returns a statistic of a value of the present model. */
   async observe<R>(place: Place | LayerFeatures, statistic: Statistic<R>): Promise<R> {
     const running = this.#begin(statistic);
     for await (const batch of this.features(place, statistic)) await running.add(batch);
@@ -182,7 +180,6 @@ export class Calibration {
     });
   }
 
-  /** Yields the batches that a statistic receives. */
   async *features(
     place: Place | LayerFeatures,
     statistic: Pick<Statistic<unknown>, "reduce"> = {},
@@ -210,7 +207,6 @@ export class Calibration {
     }
   }
 
-  /** Yields the kept and the computed values per batch. */
   async *#run(
     names: readonly string[],
     write?: Write,
@@ -234,7 +230,6 @@ export class Calibration {
     }
   }
 
-  /** Extracts the model between the kept values and the requested ones. */
   #part(names: readonly string[], write: Write | undefined): Model {
     const part = extract(this.model, valuesOf(this.model, names), valuesOf(this.model, this.#kept));
     if (write !== undefined) part.graph.setOutputs(write(part));

@@ -1,4 +1,3 @@
-/** Collects the statistics of layer inputs that a method requires. */
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
 import { brokenNumbers } from "../analysis/weight.ts";

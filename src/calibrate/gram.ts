@@ -3,7 +3,6 @@ import { addTo } from "../math/normal-equations.ts";
 import type { Statistic } from "./statistic.ts";
 
 export interface Gram {
-  /** Number of summed rows. */
   readonly rows: number;
   /** PᵀP of each group, columns × columns. */
   readonly groups: readonly Matrix[];

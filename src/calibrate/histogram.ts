@@ -86,7 +86,6 @@ class Counter {
   }
 }
 
-/** Merges bins by a power of two. */
 function widen(counts: Float64Array, factor: number): void {
   const narrow = counts.slice();
   counts.fill(0);

@@ -23,11 +23,9 @@ export interface LayerMatch {
   readonly name: string;
   /** Index among the layers of the changed model; adding nodes around them does not change it. */
   readonly place: number;
-  /** Index of the matching layer in the original. */
   readonly counterpart: number;
   /** Name of the output of the original layer, including its bias. */
   readonly original: string;
-  /** Channel axis of both outputs. */
   readonly axis: number;
   /** The remaining channels of the original; undefined for all. */
   readonly kept: readonly number[] | undefined;

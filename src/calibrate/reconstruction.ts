@@ -16,7 +16,6 @@ export interface Reconstruction extends Gram {
 /** Number of rows used per batch: neighboring pixels are nearly redundant. */
 const rowsFor = (columns: number): number => 2048 + 4 * columns;
 
-/** Sums G and C over evenly spread rows of each batch. */
 export const reconstruction: Statistic<Reconstruction> = {
   begin(multiply = multiplyHere) {
     const [groups, cross]: [Matrix[], Matrix[]] = [[], []];

@@ -21,7 +21,6 @@ import type { Statistic } from "./statistic.ts";
  */
 export interface Solver<E = unknown> {
   readonly id: string;
-  /** Text for help. */
   readonly summary?: string;
   /** Required statistic of layer inputs: the pass then needs samples (`data`). */
   readonly evidence?: Statistic<E>;
@@ -52,14 +51,11 @@ export interface Solver<E = unknown> {
   ): PruneSolution | Promise<PruneSolution>;
 }
 
-/** Context of a layer for a solver. */
 export interface LayerContext<E = unknown> {
   readonly layer: Layer;
   /** The statistic: columns as in the matrices, group after group. */
   readonly evidence: E;
-  /** A random stream for this layer. */
   readonly random: Random;
-  /** Multiplies large matrices on the runtime. */
   readonly multiply: Multiply;
 }
 
@@ -85,7 +81,6 @@ export interface Grid extends QuantizationRange {
   readonly symmetric: boolean;
 }
 
-/** A grid with a scale and zero point per slice. */
 export interface ScaledGrid extends Grid {
   readonly scale: Float32Array;
   readonly zeroPoint: Int32Array;
@@ -130,6 +125,5 @@ export interface PruneGoal {
 export interface PruneSolution {
   /** Corrected weights, if any; pruned entries count as 0. */
   readonly weights?: readonly Matrix[];
-  /** The entries that remain. */
   readonly kept: readonly MatrixMask[];
 }

@@ -21,7 +21,6 @@ import { type Dense, typeCodes } from "../tensor/types.ts";
  * await observe(engine, model, calibration, ["conv1.out"], rows);
  */
 export interface Statistic<R> {
-  /** @param multiply multiplies large matrices on the runtime. */
   begin(multiply?: Multiply): Running<R>;
   /** Values to compute on the runtime: `add` receives them as one row of columns, instead of the value. */
   readonly reduce?: (emit: Emit, value: Value) => readonly Value[];

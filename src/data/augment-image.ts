@@ -5,7 +5,6 @@ import type { StoredImages } from "./preprocess.ts";
 
 export type ImageShape = Omit<StoredImages, "name">;
 
-/** Returns a separate random stream for each effect. */
 export type Draws = (what: string) => Random;
 
 /** Shares of the area, and aspect ratio, of an erased rectangle (Zhong et al. 2020). */
@@ -31,7 +30,6 @@ export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation
   return seen;
 }
 
-/** Returns the memory strides of channel, row and column. */
 function stepsOf({ layout, channels, height, width }: ImageShape): readonly [number, number, number] {
   return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
 }

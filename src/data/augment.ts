@@ -79,7 +79,6 @@ function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws:
   return { batch: { ...batch, [name]: changed }, name, images: changed };
 }
 
-/** Rounds and clamps bytes to 0 … 255. */
 function write(data: Images["data"], start: number, numbers: Float64Array): void {
   data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
 }
@@ -116,7 +115,6 @@ function mixed(
   return { ...result, label: float32([samples.length, classes], targets) };
 }
 
-/** Returns labels as class shares; integers become one-hot. */
 function sharesOf(label: Dense, rows: number, classes: number, owner: string): Float32Array {
   if (label.type === "float32" && label.data.length === rows * classes) return label.data;
   if (label.type === "string" || label.data.length !== rows) {

@@ -10,7 +10,6 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { rowLength } from "./rows.ts";
 import { beginColumn } from "./states.ts";
 
-/** The part of a graph input that a binding needs. */
 export interface ModelInput {
   readonly name: string;
   readonly type: ValueType | undefined;
@@ -107,7 +106,6 @@ function textHint({ type }: ModelInput): { readonly hint?: string } {
   return { hint: `${what}: is this the data for this model? Texts go to models that take tokens.` };
 }
 
-/** Returns whether fixed dimensions match the declared ones. */
 export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
   return (
     declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])

@@ -41,7 +41,6 @@ export async function isGzip(source: ByteSource): Promise<boolean> {
   return first === 0x1f && second === 0x8b;
 }
 
-/** Returns at least `size` uncompressed bytes of a gzip source, or all if it has fewer. */
 export async function gzipHead(source: ByteSource, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let read = 0;
@@ -135,7 +134,6 @@ async function* asGzip(packed: ByteSource, size: number, checksum: number): Asyn
   yield new Uint8Array(end.buffer);
 }
 
-/** Compressed bytes per read. */
 const chunk = 2 ** 16;
 
 async function* chunksOf(packed: ByteSource): AsyncGenerator<Uint8Array> {

@@ -13,7 +13,6 @@ import type { IndexedDataset } from "./types.ts";
 export interface Column {
   readonly type: DataType;
   readonly dims: readonly number[];
-  /** Returns the samples at these positions, in this order. */
   rows(positions: Uint32Array): Dense | Promise<Dense>;
 }
 

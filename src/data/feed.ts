@@ -88,9 +88,7 @@ class ReadAhead implements Feed {
   readonly #queue: Coming[] = [];
   #reading: Promise<unknown> = Promise.resolve();
   #exhausted = false;
-  /** Whether other threads can prepare the batches; known after the first batch. */
   #portable = false;
-  /** Whether preparing on demand is too slow. */
   #late = false;
   #bytes = 1;
   #given = 0;

@@ -25,7 +25,6 @@ export async function fileHash(path: string): Promise<string> {
   return hashOf(bytesOfFile(path));
 }
 
-/** Returns the `fileHash` of a file with these bytes. */
 export function bytesHash(bytes: Uint8Array): Promise<string> {
   return hashOf(stretchesOf(bytes));
 }

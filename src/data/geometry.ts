@@ -37,7 +37,6 @@ function shortSideFor(crop: number): number {
   return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / kept);
 }
 
-/** Returns the output size if it does not depend on the image. */
 export function sizeOf({ resize, crop }: Geometry): Extent | undefined {
   return crop ?? (typeof resize === "object" ? resize : undefined);
 }

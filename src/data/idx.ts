@@ -33,7 +33,6 @@ function readHeader(bytes: Uint8Array, name: string): FiledRows {
   return { ...format, dims, start };
 }
 
-/** Returns the bytes after the header. */
 function sizeOf({ dims, width }: FiledRows): number {
   return elementCount(dims) * width;
 }
@@ -77,7 +76,6 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
 /** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
 const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
 
-/** Classifies an idx file by its name; undefined for other names. */
 export function idxFile(
   name: string,
 ): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {

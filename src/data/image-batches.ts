@@ -1,4 +1,3 @@
-/** Reads image files for a model as uint8: decoded, upright, in the model's size and number of channels. */
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
 import { PithError } from "../errors.ts";
 import type { ValueType } from "../graph/graph.ts";
@@ -61,7 +60,6 @@ export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageT
   return { resize, crop: size, ...how };
 }
 
-/** Returns the column of image paths: "image" as text. */
 export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   const column = batch.image;
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;

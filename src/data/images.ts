@@ -12,7 +12,6 @@ import { firstBatch } from "./select.ts";
 import type { IndexedDataset } from "./types.ts";
 
 const extensions = [".jpg", ".jpeg", ".png", ".webp"];
-/** Image types that are not read here. */
 const others = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
 
 export function isImageFile(name: string): boolean {
@@ -72,7 +71,6 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   );
 }
 
-/** Returns the files that `images` reads in a folder: images, and tables and lists of classes. */
 export async function filesOfImages(folder: string): Promise<readonly string[]> {
   const dataset = await images(folder);
   const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));
@@ -96,7 +94,6 @@ export function imageFiles(
 /** Levels of subfolders searched for unused images. */
 const maxDepth = 3;
 
-/** Returns relative paths with "/". */
 async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
   const readable = await imageExtensions();
   const files: string[] = [];

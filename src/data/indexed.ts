@@ -78,7 +78,6 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
   return indexed(name, count, (positions) => mapColumns(plain, (dense) => gatherRows(dense, positions)), classes);
 }
 
-/** Returns the samples at some positions as a data set. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
   const gather = (wanted: Uint32Array, epoch?: number): Promise<PendingBatch> =>
     gatherPending(
@@ -121,7 +120,6 @@ export function isIndexed(dataset: Dataset): dataset is IndexedDataset {
   return dataset.count !== undefined && "gather" in dataset && typeof dataset.gather === "function";
 }
 
-/** Returns 0, 1, … count − 1. */
 export function range(count: number): Uint32Array {
   return Uint32Array.from({ length: count }, (_, index) => index);
 }

@@ -59,7 +59,6 @@ export function labelName(columns: readonly string[], inputs: readonly NamedInpu
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
-/** Returns model inputs with the name of a label. */
 export function inputsLikeLabels(inputs: readonly NamedInput[]): readonly string[] {
   return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
 }

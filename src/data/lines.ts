@@ -7,10 +7,8 @@ import { heldAtMost } from "./columns.ts";
 import { indexed } from "./indexed.ts";
 import type { IndexedDataset } from "./types.ts";
 
-/** The nonblank lines of a file. */
 export interface Lines {
   readonly count: number;
-  /** Returns the lines at these positions without line ends. */
   at(positions: Uint32Array): Promise<readonly string[]>;
   /** Returns the line number in the file, from 1, including blank lines. */
   place(position: number): number;
@@ -80,7 +78,6 @@ function grown<A extends Float64Array | Uint32Array>(from: A, to: A): A {
 /** Maximum characters of a line; parsing takes about ten times as many bytes. */
 const maxLine = 2 ** 25;
 
-/** Yields the lines of a text with their numbers, from 1. */
 export function* linesOf(text: string): Generator<{ readonly line: string; readonly number: number }> {
   for (let start = 0, number = 1; start <= text.length; number++) {
     const next = text.indexOf("\n", start);

@@ -1,4 +1,3 @@
-/** Converts nested arrays to tensors. */
 import { PithError, someOf } from "../errors.ts";
 import { sameDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -73,7 +72,6 @@ export class TensorBuilder {
   #count = 0;
   #rows = 0;
 
-  /** @param name the column, for errors. */
   constructor(name: string) {
     this.#name = name;
   }

@@ -131,7 +131,6 @@ async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: s
   return files.flatMap(([file, npy]) => (file.endsWith(".npy") ? [[file.slice(0, -".npy".length), npy] as const] : []));
 }
 
-/** Returns an uncompressed .npz file. */
 export function npzBytes(arrays: Batch): Uint8Array {
   const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
   // A fixed time keeps the bytes reproducible.

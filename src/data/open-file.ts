@@ -19,7 +19,6 @@ import { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
 import { openWav } from "./wav.ts";
 
-/** What reading data for a model requires. */
 export interface Reading {
   /** Inputs of the model: a column with an input's name is fed to it, even "y" or "score", which otherwise is the label. */
   readonly inputs?: readonly ModelInput[];

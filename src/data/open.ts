@@ -49,7 +49,6 @@ export async function openSource(reference: string, { inOrder, ...reading }: Sou
   return { ...source, usual: ordered(source.usual), parts };
 }
 
-/** The kind of data at a path, by names alone. */
 type Layout =
   | {
       readonly kind: "idx" | "cifar";
@@ -150,7 +149,6 @@ function isDataFile(name: string): boolean {
   return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
 }
 
-/** Opens a file whose name does not contain a split. */
 async function openOne(path: string, reading: Reading): Promise<Source> {
   const record = cifarFile(fileNameOf(path));
   if (record !== undefined)
@@ -163,7 +161,6 @@ async function openOne(path: string, reading: Reading): Promise<Source> {
 
 type Names = { readonly [part in Part]?: string };
 
-/** Opens files whose names contain their split. */
 function openNamed(owner: string, folder: string, names: Names, reading: Reading, usual?: Part): Source {
   const open = (name: string) => async () => (await openOne(joinPath(folder, name), reading)).usual();
   return ofParts(owner, partsOf(names, open), usual);
@@ -280,7 +277,6 @@ export function namedPart(name: string): NamedPart | undefined {
     : { part: "test", family, rank: testing.indexOf(word) };
 }
 
-/** Selects the best name per split of a family. */
 function namesOf(names: readonly string[], family: string): Names {
   const best = (wanted: Part): string | undefined =>
     names

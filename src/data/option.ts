@@ -1,4 +1,3 @@
-/** A data set as an option of a pass: the object, or the path of one. */
 import * as v from "valibot";
 import type { Dataset } from "./types.ts";
 

@@ -71,7 +71,6 @@ export async function isAuthored(folder: string, path: string, written: FileHash
   return now !== undefined && !isWritten(written, path, now);
 }
 
-/** @param path the file's path as shown to the user. */
 export function keptText(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }

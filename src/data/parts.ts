@@ -9,7 +9,6 @@ import type { Dataset, IndexedDataset, Part } from "./types.ts";
 export interface Parts {
   /** Undefined if the source has one split, unless `trains` or `trainAlone` takes some of it. */
   readonly train: Dataset | undefined;
-  /** Undefined if not requested. */
   readonly calibrate: Dataset | undefined;
   readonly test: Dataset;
   /** Number of available test samples; undefined for a stream. */
@@ -156,7 +155,6 @@ interface Both extends Pick<Parts, "train" | "whole"> {
   readonly test: Dataset | undefined;
 }
 
-/** Returns both splits, drawn from a single one if `divides`. */
 async function readParts(source: Source, divides: boolean, tested: (count: number) => number): Promise<Both> {
   const { parts } = source;
   if (!divides) return { train: await parts.train?.(), test: await parts.test?.() };

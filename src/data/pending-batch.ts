@@ -7,9 +7,7 @@ import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 export interface Place {
-  /** Positions in the changed data set. */
   readonly samples: Uint32Array;
-  /** Different in each epoch. */
   readonly epoch: number;
 }
 
@@ -45,7 +43,6 @@ export function withChange({ batch, changes }: PendingBatch, next: PlacedChange)
 }
 
 type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
-/** @param skip Number of initial batches to skip. */
 type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
 // Keyed by the public functions, so a data set that replaces a function is not bypassed.
@@ -66,7 +63,6 @@ export function registerGather(dataset: IndexedDataset, gather: Gather): void {
 
 export const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
-/** Returns the samples at some positions with pending preparation. */
 export async function gatherPending(
   dataset: IndexedDataset,
   positions: Uint32Array,

@@ -17,7 +17,6 @@ import type { Dataset, IndexedDataset } from "./types.ts";
 /** The declared image input of a model. */
 export type ImageInput = ModelInput;
 
-/** Position and layout of stored images in a batch. */
 export interface StoredImages {
   readonly name: string;
   readonly layout: "NCHW" | "NHWC";
@@ -121,7 +120,6 @@ export function findImages(batch: Batch): StoredImages | undefined {
 }
 
 interface Target {
-  /** Dimensions of one sample. */
   readonly dims: readonly number[];
   readonly layout: "NCHW" | "NHWC";
 }
@@ -184,7 +182,6 @@ function fittingText(how: Preprocessing, size: Extent | undefined): string {
   return [...values, geometry].join(" ");
 }
 
-/** Keeps the stated geometry if possible. */
 function fittingGeometry({ resize, crop }: Preprocessing, size: Extent): Geometry {
   if (typeof resize === "object") return { resize: size };
   if (resize === undefined && crop !== undefined) return { crop: size };

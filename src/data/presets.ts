@@ -1,5 +1,3 @@
-/** Named preprocessing of published image models. */
-
 import { PithError } from "../errors.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
@@ -39,9 +37,7 @@ export function hasOddMean({ scale, mean }: Preprocessing): boolean {
 const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
 
 export const presets = {
-  /** 0..1. */
   unit: { ...plain, name: "unit" },
-  /** 0..255. */
   raw: { ...plain, name: "raw", scale: 1 },
   /** −1..1, as in TensorFlow. */
   symmetric: { ...plain, name: "symmetric", mean: [0.5], std: [0.5] },

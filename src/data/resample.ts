@@ -35,7 +35,6 @@ interface Taps {
   /** Start and number of weights in the input, for each output pixel. */
   readonly start: Int32Array;
   readonly count: Int32Array;
-  /** `size` per output pixel. */
   readonly weights: Int32Array;
   readonly size: number;
 }

@@ -180,7 +180,6 @@ export function plainArrays(batch: Batch): Batch {
   );
 }
 
-/** Names of attention mask inputs. */
 export const attentionMask = /attention_?mask/i;
 
 /** Returns the column of a text batch that is 1 for tokens and 0 for padding. */

@@ -19,7 +19,6 @@ export interface SequenceOptions {
   readonly tokenizer?: TextTokenizer | undefined;
   /** Maximum tokens of a text, beyond which it is truncated; default: the model's maximum. */
   readonly length?: number | undefined;
-  /** Sidecar files that were not copied to the model. */
   readonly missingFiles?: string | undefined;
   /** Whether the model predicts the next token, so that labels follow from the tokens. */
   readonly language?: boolean;

@@ -11,9 +11,7 @@ import { findStates } from "./states.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "./tokenizer.ts";
 
 export interface Sidecars {
-  /** From preprocessor_config.json. */
   readonly preprocessing: Preprocessing | undefined;
-  /** From tokenizer.json. */
   readonly tokenizer: TextTokenizer | undefined;
   /** id2label of config.json, in the order of ids. */
   readonly classes: readonly string[] | undefined;
@@ -62,7 +60,6 @@ export const sidecarNames: readonly string[] = [
   "tokenizer_config.json",
 ];
 
-/** Returns name and path of the sidecar files in a model's folder or the one above. */
 export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
 
 /** Returns the sidecar files that the same search would not find from another folder. */
@@ -147,7 +144,6 @@ export function soundInput(model: Model): ModelInput | undefined {
   return floats.find(({ name }) => !states.includes(name)) ?? floats[0];
 }
 
-/** Returns the sample rate input. */
 export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined {
   return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
 }

@@ -1,4 +1,3 @@
-/** Data at a path before a split is selected. */
 import { PithError } from "../errors.ts";
 import { isIndexed } from "./indexed.ts";
 import { split } from "./select.ts";
@@ -7,7 +6,6 @@ import type { Dataset, Part } from "./types.ts";
 export interface Source {
   /** Name for error messages. */
   readonly owner: string;
-  /** Reads the default split. */
   usual(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
   /** Whether there are no splits and any sample can be used to train or test; other data without splits is for testing. */
@@ -35,7 +33,6 @@ export function ofParts(owner: string, parts: Source["parts"], wanted?: Part): S
   return { owner, usual, parts, divisible: false };
 }
 
-/** Creates a source whose samples all belong to one split. */
 export function ofPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
   return ofParts(owner, { [part]: read });
 }

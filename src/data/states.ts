@@ -30,7 +30,6 @@ export interface StatefulModel {
   readonly header: { readonly metadata: Map<string, string> };
 }
 
-/** Metadata key of the states. */
 const statesKey = "pith.states";
 
 /**

@@ -54,7 +54,6 @@ export function openStorage(options: StorageOptions = {}): Storage {
 }
 
 interface Room {
-  /** Remaining bytes in memory. */
   left: number;
 }
 

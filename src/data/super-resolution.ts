@@ -35,7 +35,6 @@ export function enlargement({ feeds, outputs }: Ports): Enlargement | undefined 
   return whole ? { input, output, small: from.size, large: to.size } : undefined;
 }
 
-/** Returns the model's input, and "label" in the shape of its output. */
 export function enlarged(dataset: Dataset, { input, output, small, large }: Enlargement, how: Preprocessing): Dataset {
   const found = { input: plainInput(input), output: plainInput(output), small, large };
   const settings = { owner: dataset.name, found, how };

@@ -1,4 +1,3 @@
-/** Reads .csv and .tsv tables of numbers, text, or both. */
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import type { ModelInput } from "./bind.ts";

@@ -19,7 +19,6 @@ export interface TextTokenizer {
   readonly vocabularySize: number;
   /** Maximum tokens of the model; undefined if no file specifies it. */
   readonly longest: number | undefined;
-  /** The padding id. */
   readonly padding: number;
   readonly paddingSide: "left" | "right";
   /** The id of unknown tokens; undefined if the vocabulary covers all text. */

@@ -10,7 +10,6 @@ import { indexed } from "./indexed.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 import type { IndexedDataset } from "./types.ts";
 
-/** The format of a token file, by its name. */
 export interface TokenFile {
   readonly width: 2 | 4;
   /** Number and length of independent sequences. */

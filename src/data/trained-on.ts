@@ -17,7 +17,6 @@ export const trainedKey = "pith.trained-on";
 const entry = v.tuple([v.string(), v.number(), v.string()]);
 type Entry = v.InferOutput<typeof entry>;
 
-/** Returns the entry of a model that will be trained on a part of divided data. */
 export async function trainedEntry(
   model: Recording,
   path: string,

@@ -13,9 +13,7 @@ import type { TextTokenizer } from "./tokenizer.ts";
 export type KeptIds = readonly number[];
 
 export interface TokenizerContents {
-  /** tokenizer.json */
   readonly file: PlainObject;
-  /** tokenizer_config.json */
   readonly settings: PlainObject;
 }
 
@@ -55,7 +53,6 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
   return [...kept].sort((a, b) => a - b);
 }
 
-/** Returns the tokenizer's files with only these tokens. */
 export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
   const to = new Map(kept.map((id, place) => [id, place]));
   const { model } = file;
@@ -121,7 +118,6 @@ export function requireSameTokens(
 
 const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
 
-/** Returns the vocabulary sizes in a configuration. */
 export function configuredSizes(config: unknown): readonly number[] {
   const found: number[] = [];
   mapConfig(config, (key, value) => {

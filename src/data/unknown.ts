@@ -5,7 +5,6 @@ import { textColumns } from "./sequences.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 import type { Dataset } from "./types.ts";
 
-/** Samples to inspect. */
 const samplesSeen = 256;
 
 /** Returns the share of unknown tokens in the first samples, without marks; 0 without tokens. */

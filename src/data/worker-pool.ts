@@ -1,4 +1,3 @@
-/** The process-wide threads that prepare batches. */
 import { startThread, type Thread } from "#platform";
 import { moduleOf } from "#root";
 import type { Batch } from "../tensor/types.ts";
@@ -66,7 +65,6 @@ async function added(thread: Thread): Promise<void> {
   if (!worker.ready) failed = true;
 }
 
-/** Keeps threads until released. */
 export function holdWorkers(): { release(): void } {
   users++;
   clearTimeout(ending);

@@ -27,7 +27,6 @@ export interface DistillationOptions {
   readonly alpha?: number | undefined;
   /** How layers are paired, for losses of intermediate values. */
   readonly match?: Matching | undefined;
-  /** The column with the labels. */
   readonly label?: string | undefined;
 }
 

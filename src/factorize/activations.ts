@@ -25,7 +25,6 @@ interface Weighing {
 interface Weights {
   /** S of each group. */
   readonly roots: readonly Matrix[];
-  /** Number of input rows. */
   readonly rows: number;
 }
 
@@ -84,7 +83,6 @@ export async function inputsOf(
 
 const sum = (values: Float64Array): number => values.reduce((all, value) => all + value, 0);
 
-/** The ridge: a millionth of the mean over all inputs. */
 function leastOf(sizes: readonly Float64Array[]): number | Miss {
   const [{ length } = []] = sizes;
   const least = (1e-6 * sum(Float64Array.from(sizes, sum))) / (length * sizes.length);

@@ -24,7 +24,6 @@ export const weightName = (layer: string, part: "down" | "up"): string => `${par
 interface Branch {
   readonly parts: readonly ChainPart[];
   readonly scale: Value;
-  /** Description of the initial effect, if any. */
   readonly what?: string;
 }
 
@@ -38,7 +37,6 @@ export const readAlike = (a: Layer, b: Layer): boolean =>
 export const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
   model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
 
-/** Names of adapted layers, and of the adapters' own layers. */
 export const adaptedLayers = (model: Model): ReadonlySet<string> =>
   new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
 

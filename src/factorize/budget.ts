@@ -17,7 +17,6 @@ import { decompositions, methodsFor } from "./decompositions.ts";
 import type { Options } from "./options.ts";
 import type { Choice } from "./ranks.ts";
 
-/** A layer's weight and its possible chains, for all its readers. */
 interface LayerChoices extends Item<Choice> {
   readonly source: Value;
 }

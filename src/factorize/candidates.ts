@@ -1,5 +1,3 @@
-/** Finds the layers that can become chains, and the data for choosing their decompositions. */
-
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions } from "../analysis/selection.ts";

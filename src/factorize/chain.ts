@@ -1,4 +1,3 @@
-/** Reads a layer as matrices, and replaces it by the parts of a decomposition. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { transpositionOf } from "../analysis/stored-root.ts";
@@ -17,7 +16,6 @@ export interface Reading {
   /** The value before transpositions: layers that read the same one share factors. */
   readonly source: Value;
   readonly isTransposed: boolean;
-  /** The axis of the output channels in the source. */
   readonly out: number;
 }
 

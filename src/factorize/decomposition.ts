@@ -2,7 +2,6 @@
 import type { Miss } from "../errors.ts";
 import { frobenius, type Matrix, type Multiply } from "../math/index.ts";
 
-/** A layer as input of a decomposition. */
 export interface Problem {
   /** Outputs × (inputs · taps), a matrix per group. */
   readonly matrices: readonly Matrix[];
@@ -113,7 +112,6 @@ export async function errorOfGroups(errors: readonly number[], problem: Problem)
   return Math.sqrt(errors.reduce((sum, error, group) => sum + error * error * (shares[group] ?? 0), 0));
 }
 
-/** Returns the share of each group in the squared norm. */
 export function shareOfGroups(norms: readonly number[]): readonly number[] {
   const whole = Math.hypot(...norms);
   return norms.map((norm) => (whole === 0 ? 0 : (norm / whole) ** 2));

@@ -86,7 +86,6 @@ export async function insertErrors(
   }
 }
 
-/** Returns W - Q of each group. */
 function lostIn(
   whole: readonly Matrix[] | Miss,
   rounded: readonly Matrix[] | Miss,

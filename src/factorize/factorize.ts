@@ -157,7 +157,6 @@ async function factorizeLayers(
 
 interface Factors {
   readonly parts: readonly ChainPart[];
-  /** How the layer of the decomposition reads its weight. */
   readonly reading: Reading;
   readonly what: string;
   readonly relativeError: number;

@@ -24,7 +24,6 @@ import { groupBy } from "../tensor/group-by.ts";
 import { factorType } from "./chain.ts";
 import type { Options } from "./options.ts";
 
-/** Names of joined layers by the name of their replacement. */
 export type JointNames = ReadonlyMap<string, readonly string[]>;
 
 /** The first opset whose Split takes sizes as an input. */

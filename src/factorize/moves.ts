@@ -1,4 +1,3 @@
-/** Budgets of low rank that a search tries. */
 import type { Move, Moves } from "../passes/moves.ts";
 
 const budgets = [0.8, 0.6, 0.4];

@@ -4,11 +4,8 @@ import { type Cost, type Decomposition, type Problem, type Step, wholeCost } fro
 import { decompositions, type Method } from "./decompositions.ts";
 
 export interface RankRule {
-  /** Keep this many singular values; "evbmf": those above the estimated noise. */
   readonly rank?: number | "evbmf" | undefined;
-  /** Keep this share of the squared singular values: 0.95. */
   readonly energy?: number | undefined;
-  /** Keep this share of each layer's weights, or multiply-accumulates: 0.5. */
   readonly ratio?: number | undefined;
 }
 

@@ -90,7 +90,6 @@ export const tucker2: Decomposition = {
 type Lossy = Step & { readonly lost: number };
 
 interface Core {
-  /** Singular values of both unfoldings. */
   readonly byOutput: Float64Array;
   readonly byInput: Float64Array;
   /** Returns the share of the squared norm in the first outputs and inputs of the core. */
@@ -119,7 +118,6 @@ async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Pr
   return { byOutput: byOutput.s, byInput: byInput.s, held };
 }
 
-/** Returns the steps from the lowest to the full ranks. */
 function path(
   step: (out: number, input: number) => Lossy,
   outs: readonly number[],

@@ -34,7 +34,6 @@ export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<
   log({ id: "unfused", text, level: "warning" });
 }
 
-/** Returns whether the layer's data is dequantized. */
 function readsCodes({ node, role }: Layer): boolean {
   const producer = node.inputs[role.data]?.producer;
   return (

@@ -20,7 +20,6 @@ export function layerParameters(
   };
 }
 
-/** Scale one and shift zero. */
 export function affineParameters(scope: ModuleScope, size: number): { readonly weight: Value; readonly bias: Value } {
   return { weight: stored(scope, "weight", [size], () => 1), bias: stored(scope, "bias", [size], () => 0) };
 }

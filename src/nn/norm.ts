@@ -1,4 +1,3 @@
-/** Options of batch normalization. */
 import { dimsText } from "../tensor/dims.ts";
 import { affineParameters, stored } from "./initial.ts";
 import { type Module, mismatch, requireCount, requireWidth } from "./module.ts";

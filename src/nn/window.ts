@@ -1,4 +1,3 @@
-/** Sliding windows over the axes after batch and channels. */
 import { PithError } from "../errors.ts";
 import { requireCount } from "./module.ts";
 

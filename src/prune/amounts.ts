@@ -1,4 +1,3 @@
-/** Determines the amount of each parameter: its own, or its share of an allocated amount. */
 import { infer } from "../analysis/infer.ts";
 import { layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";

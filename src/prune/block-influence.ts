@@ -73,7 +73,6 @@ function axisOf(model: Model, { block, output }: Bypass, inference: Inference): 
   return alike?.role.outputAxis ?? rank - 1;
 }
 
-/** Returns the attention mask with the positions of the output. */
 function maskOf({ graph }: Model, { output }: Bypass, axis: number): string | undefined {
   const dims = output.type?.dims;
   if (dims === undefined) return undefined;

@@ -78,9 +78,7 @@ export async function pruneBySolver(
   );
 }
 
-/** Values or scores of a layer, and its remaining entries. */
 interface LayerNumbers {
-  /** In storage order. */
   readonly flat: Scores;
   readonly scores: readonly Matrix[];
   readonly kept: readonly MatrixMask[];

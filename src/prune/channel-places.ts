@@ -1,4 +1,3 @@
-/** Finds the tensors of a group at a `ChannelPlace`. */
 import { type Group, outputsOf, type Slice } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
@@ -9,11 +8,9 @@ import { isFloat } from "../tensor/convert.ts";
 import type { ChannelPlace } from "./criteria/criterion.ts";
 
 export interface ChannelSlice extends Slice {
-  /** The layer whose weight it is. */
   readonly layer?: Layer;
 }
 
-/** @returns the slices, or why there are none. */
 export function channelsAt(
   place: ChannelPlace,
   model: Model,

@@ -28,7 +28,6 @@ import { missesOf } from "./group-words.ts";
 import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms, rowsAlong } from "./mask.ts";
 
-/** Scores the units of a group, or returns why it cannot. */
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 
 /** @param norm 1 for sums of |score|, 2 for sums of squares. */
@@ -61,7 +60,6 @@ export interface ChannelScoring extends ScoringOptions {
   readonly norm: 1 | 2;
 }
 
-/** Returns the scorer of a criterion with the statistics that it requires. */
 export async function unitScorerOf(
   model: Model,
   groups: readonly Group[],

@@ -9,7 +9,6 @@ import { atMost } from "./amount.ts";
 
 export interface ScoredGroup {
   readonly group: Group;
-  /** A score per unit, comparable between groups. */
   readonly scores: Float64Array;
 }
 

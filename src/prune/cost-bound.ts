@@ -94,7 +94,6 @@ interface Meter {
 }
 
 interface Kind {
-  /** The name of the cost, for messages. */
   readonly of: string;
   readonly steps: number;
   meter(value: number, model: Model, context: Context): Promise<Meter>;

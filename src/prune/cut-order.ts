@@ -1,4 +1,3 @@
-/** Determines the order in which channels are cut. */
 import { type Group, outputsOf, removable } from "../analysis/channels.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/pass.ts";

@@ -23,7 +23,6 @@ export type Eligibility = Selection & ChannelOptions;
 export interface EligibleGroups {
   readonly groups: readonly Group[];
   readonly misses: readonly Miss[];
-  /** How much can be removed. */
   readonly free: Freedom;
 }
 

@@ -1,4 +1,3 @@
-/** Texts about a group of channels. */
 import { type Group, outputsOf } from "../analysis/channels.ts";
 import { Miss } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";

@@ -26,7 +26,6 @@ export interface Scorer {
   scores(layer: Layer, dims: readonly number[], values: Scores, hasMatrices?: boolean): Scores | Miss;
 }
 
-/** Scores by the magnitude of the weights. */
 export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values };
 
 export async function scorerOf(
@@ -82,7 +81,6 @@ export interface ScoringOptions {
   readonly loss?: string | Loss | undefined;
 }
 
-/** Returns the statistics of a criterion, or why they are unknown. */
 export async function evidenceFor(
   { id, evidence }: Pick<Importance, "id"> & { readonly evidence?: Statistic<unknown> | GradientStatistic<unknown> },
   model: Model,

@@ -1,4 +1,3 @@
-/** Applies chosen masks to parameters. */
 import type { Layer } from "../analysis/layers.ts";
 import { maskedAt } from "../analysis/masks.ts";
 import { Miss } from "../errors.ts";

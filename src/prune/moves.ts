@@ -45,7 +45,6 @@ export const pruneMoves: Moves = ({ model, samples }) => {
   return [...channels, ...layers];
 };
 
-/** The mean share of the bytes in one of the repeated layers. */
 function shareOfLayer(stacks: readonly (readonly Block[])[], model: Model): number {
   const layers = stacks.flat();
   const weights = layers.flatMap(({ nodes }) =>

@@ -25,7 +25,6 @@ const share = v.pipe(
 
 const notWithShare = "is not for a pattern that sets the share itself, such as n:m";
 
-/** Whether a pattern sets the share of weights that it removes. */
 export const sharesItself = (pattern: string | Pattern | undefined): boolean => patternOf(pattern)?.share !== undefined;
 
 const bytesOption = v.union(

@@ -18,7 +18,6 @@ export function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-/** Zeroes pruned entries of a parameter on read. */
 export async function zeroOnce(parameter: Value, open: () => Promise<Keep>): Promise<void> {
   parameter.tensor = await keptBy(stored(parameter), floatOf(parameter), open);
 }

@@ -1,5 +1,3 @@
-/** Ranks a parameter's entries: by given scores, a criterion, or the masked weight. */
-
 import { brokenNumbers, weightStorage } from "../analysis/weight.ts";
 import { Miss } from "../errors.ts";
 import { type Mask, masked, type RankedEntries, type Scores, sampleOf } from "../math/smallest.ts";

@@ -46,7 +46,6 @@ export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   return input === undefined ? new Miss("none of its inputs has the shape of its output", name) : { input, output };
 }
 
-/** How a layer is bypassed. */
 export interface Bypass {
   readonly block: Block;
   readonly input: Value;

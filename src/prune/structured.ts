@@ -1,4 +1,3 @@
-/** Structured pruning: removes a share of the channels, or as many as a cost bound requires. */
 import type { Group } from "../analysis/channels.ts";
 import { cut, refusesCut } from "../analysis/cut.ts";
 import { ownOptions } from "../analysis/selection.ts";
@@ -51,7 +50,6 @@ const hasOwnAmount = (group: Group, options: SpreadOptions): boolean =>
 
 export interface RankedChannels {
   readonly sets: readonly RankedSet[];
-  /** Why channels of other groups have no score. */
   readonly misses: readonly Miss[];
 }
 

@@ -1,4 +1,3 @@
-/** Selects parameters: the weights or biases of named layers. */
 import * as v from "valibot";
 import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";

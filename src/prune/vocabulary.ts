@@ -21,7 +21,6 @@ import type { Change, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 
 interface Vocabulary {
-  /** Number of rows of the tables. */
   readonly size: number;
   readonly tables: readonly Layer[];
   /** Outputs that score tokens, with their vocabulary axis. */

@@ -87,7 +87,6 @@ export const scalesOf = (layer: Layer, dense: Dense, { block, ...settings }: Blo
 
 const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
 
-/** Returns the values output by output, or row by row for an embedding table. */
 export function inRows(layer: Layer, dense: Dense): Float32Array {
   const { rows, width } = blockShape(layer, 1);
   const values = toFloat32(dense);

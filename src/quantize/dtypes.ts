@@ -5,7 +5,6 @@ interface Dtype {
   readonly meaning: string;
   /** Excluded from "all". */
   readonly rare?: true;
-  /** Steps in the order in which they are applied. */
   readonly steps: readonly DtypeStep[];
 }
 
@@ -62,5 +61,4 @@ export function dtypeBits(name: DtypeName): number {
   return first?.bits ?? (first?.scheme === "float16" ? 16 : 8);
 }
 
-/** The variants that "all" selects. */
 export const usualDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);

@@ -184,7 +184,6 @@ async function numbersOf(model: Model, values: readonly Value[], data: Dataset):
   );
 }
 
-/** Returns the values with separate scales; values that share a scale are on its grid already. */
 function ownScales({ activations: marked }: Placement): readonly Value[] {
   return [...marked].flatMap(([value, from]) => (from === undefined ? [value] : []));
 }

@@ -35,7 +35,6 @@ export const beyond = 65_520;
 /** The first opset whose Cast specifies its type by a number. */
 export const castOpset = 6;
 const bfloat16Opset = 13;
-/** Minimum number of elements that justify the Cast node. */
 export const fewestElements = 64;
 /** Maximum relative error. Rounding to 11 bits loses at most 2^-11 of a value, except below 6e-5 (subnormal in float16). */
 export const mostLost = 0.01;

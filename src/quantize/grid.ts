@@ -26,7 +26,6 @@ export interface Along {
 
 export interface BlockSettings {
   readonly bits: BlockBits;
-  /** Number of inputs that share a scale. */
   readonly block: number;
   readonly symmetric: boolean;
 }

@@ -102,7 +102,6 @@ interface Halves {
 
 const isFloat32 = (value: Value | undefined): value is Value => value?.type?.type === "float32";
 
-/** Returns the float32 attribute of a node that fills its output with it and has no float32 inputs. */
 function filling(node: Node): readonly [name: string, tensor: Tensor] | undefined {
   if (node.inputs.some(isFloat32)) return undefined;
   for (const [name, attribute] of node.attributes)
@@ -110,7 +109,6 @@ function filling(node: Node): readonly [name: string, tensor: Tensor] | undefine
   return undefined;
 }
 
-/** Returns the inputs and outputs of a node that can become float16, or the reason why none can. */
 export function halvesAt(node: Node, inference: Inference): Halves | Miss {
   const site = inference.site(node);
   const entry = entryOf(node);
@@ -161,12 +159,10 @@ interface CastPlan {
   readonly nodes: readonly Node[];
   /** Values that float16 cannot hold, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
-  /** Stored values that contain numbers that represent infinity. */
   readonly endless: ReadonlySet<Value>;
   readonly named: ReadonlyMap<Node, Layer>;
   readonly chosen: ReadonlySet<Node>;
   readonly onlyChosen: boolean;
-  /** Whether a node that is not a layer is excluded. */
   readonly isLeft: (node: Node) => boolean;
 }
 
@@ -251,7 +247,6 @@ function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly
   });
 }
 
-/** Reads the stored operands and finds values that float16 cannot hold or that represent infinity. */
 async function screenTensors(nodes: readonly Node[], context: Context) {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
   const unfit = new Map<Value, string>();
@@ -268,7 +263,6 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
   return { unfit, endless };
 }
 
-/** Returns the outputs of normalizations whose scale or shift float16 cannot hold. */
 async function unfitNormalizations(nodes: readonly Node[], inference: Inference): Promise<ReadonlyMap<Value, string>> {
   const unfit = new Map<Value, string>();
   for (const node of nodes) {
@@ -336,7 +330,6 @@ function maskedSums(
   return sums;
 }
 
-/** Returns whether a node adds or concatenates all of its inputs. */
 function isSum(node: Node, inference: Inference): boolean {
   const bound = inference.at(node);
   const products = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];

@@ -1,5 +1,3 @@
-/** Quantization: weight-only, dynamic, static and quantization-aware training. */
-
 export type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 export type { DtypeName } from "./dtypes.ts";
 export { equalize } from "./equalize/pass.ts";

@@ -103,7 +103,6 @@ export async function placeMeasured(
   }
 }
 
-/** Returns the values that layers with integer arithmetic read or write as quantized values. */
 function neededInCodes({ targets, activations }: Placement): ReadonlySet<Value> {
   return new Set(
     targets.flatMap(({ data, layer, rule }) => [
@@ -113,7 +112,6 @@ function neededInCodes({ targets, activations }: Placement): ReadonlySet<Value> 
   );
 }
 
-/** Returns the value whose scale a value uses. */
 function rootOf(value: Value, activations: Placement["activations"]): Value {
   const from = activations.get(value);
   return from === undefined ? value : rootOf(from, activations);
@@ -297,10 +295,8 @@ function typesOf(
   return types;
 }
 
-/** Samples on which the quantization loss is counted; a few suffice. */
 const countedSamples = 16;
 
-/** Number of samples per update of the moving average. */
 const averagedSamples = 16;
 
 interface Measured {

@@ -21,7 +21,6 @@ export interface ModelRoundings {
 
 export const noRoundings: ModelRoundings = { weights: new Map(), activations: new Map(), roundings: [] };
 
-/** Returns the fake quantization of a model without changing the model. */
 export async function roundingsIn(model: Model): Promise<ModelRoundings> {
   const weights = new Map<Value, WeightRounding[]>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();

@@ -1,4 +1,3 @@
-/** Candidates that quantization adds to a search. */
 import { allLayers } from "../analysis/layers.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Move, Moves } from "../passes/moves.ts";

@@ -15,7 +15,6 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
 import { type Along, scaleFor, symmetricGrid } from "./grid.ts";
 
-/** The range of a weight slice and of the sums of its neighbors. */
 export interface Reach {
   readonly min: number;
   readonly max: number;
@@ -69,7 +68,6 @@ export function neighbourSums(
       ];
       if (a * b > 0) largest[slice] = Math.max(largest[slice] ?? 0, Math.abs(a + b));
     };
-    // Iterates in memory order.
     if (step === 1)
       for (let place = 1; place < places.length; place++)
         for (let slice = 0; slice < largest.length; slice++) add(slice, place);
@@ -80,7 +78,6 @@ export function neighbourSums(
   return largest;
 }
 
-/** Returns the offsets of the elements of the first slice; the last axis is innermost. */
 function placesAlong(dims: readonly number[], order: readonly number[]): Uint32Array {
   return order.reduce((places, axis) => {
     const [count, step] = [dims[axis] ?? 0, elementCount(dims.slice(axis + 1))];

@@ -27,7 +27,6 @@ export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
 const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
 const weights = v.picklist(weightCodes);
-/** The kind of quantized values of a weight. */
 export type WeightCodes = (typeof weightCodes)[number];
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
@@ -212,7 +211,6 @@ export const calibrationNeed = {
 /** Runs per sample, measured on image networks: ranges, equalization and bias correction together; reconstruction rounding. */
 const [measuring, answering] = [15, 140];
 
-/** Returns the work per sample, in runs of the model. */
 export const runsOfSample = (options: OptionValues): number =>
   roundsByAnswers(options) || rounders.looksAtSamples(options.rounder)
     ? answering
@@ -220,7 +218,6 @@ export const runsOfSample = (options: OptionValues): number =>
       ? measuring
       : 0;
 
-/** Returns the options and their variants with each override applied. */
 export const everySetting = <O extends { readonly overrides?: unknown }>(options: O): readonly O[] => [
   options,
   ...Object.values(Object(options.overrides)).map((own) => ({ ...options, ...Object(own) })),
@@ -243,7 +240,6 @@ const roundsByAnswers = (options: OptionValues): boolean =>
 
 type Complete = v.InferOutput<typeof quantizeOptions>;
 
-/** The options of one scheme with defaults filled in. */
 export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits" | "rounder"> & {
   readonly scheme: NonNullable<Complete["scheme"]>;
   readonly bits: NonNullable<Complete["bits"]>;

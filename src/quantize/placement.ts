@@ -189,7 +189,6 @@ export function place(
   return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
 }
 
-/** Returns the nodes of the main graph whose results reach a layer or a subgraph. */
 function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): ReadonlySet<Node> {
   const leading = new Set<Node>();
   for (const node of graph.nodesBackwards()) {
@@ -200,7 +199,6 @@ function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): Re
   return leading;
 }
 
-/** Returns whether any upstream value satisfies `such`. */
 function isMadeOf(value: Value, such: (value: Value) => boolean): boolean {
   const seen = new Set([value]);
   for (const { producer } of seen)

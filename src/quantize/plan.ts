@@ -51,7 +51,6 @@ export function planOf(
   };
 }
 
-/** Returns the first format that satisfies a layer's options. */
 export function layerPlan(
   layer: Layer,
   options: QuantizeSettings,

@@ -122,7 +122,6 @@ export async function prepare(
   return { ...fused, changes: [...padded, ...fused.changes] };
 }
 
-/** Returns layers with a scaling attribute that can be multiplied into a stored weight that no other node reads. */
 function scaledIn(all: readonly Layer[]) {
   return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
     const { tensor } = weight;

@@ -1,5 +1,3 @@
-/** The `quantize` pass. Each scheme has a separate file. */
-
 import type * as v from "valibot";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";

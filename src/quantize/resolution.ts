@@ -49,7 +49,6 @@ export function whyNotFinite({ min, max }: ValueRange): string | undefined {
   return Number.isFinite(min) && Number.isFinite(max) ? undefined : "contains infinite values";
 }
 
-/** Returns the lost share of the bulk of a stored value. */
 export function lostAmong(dense: Dense, range: ValueRange, bits: number): number {
   const { step, largest } = stepOf(range, bits);
   const bulk = toFloat64(dense).filter((value) => value !== 0 && Math.abs(value) < largest / 4);
@@ -73,7 +72,6 @@ export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueR
   return bulk > 0 ? below(step / 2) / bulk : 0;
 }
 
-/** Returns a statistic that measures the lost share over a given range. */
 export function shareLost(range: ValueRange, bits: number): Statistic<number> {
   const { step, largest } = stepOf(range, bits);
   const bounds = [2 ** -149, step / 2, largest / 4];

@@ -1,4 +1,3 @@
-/** Runs a scheme without the layers whose values cannot be quantized. */
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
@@ -94,7 +93,6 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
-/** Returns why a rounding method cannot observe a layer's inputs. */
 function whyUnseen(layer: Layer, blocks: BlockSettings | undefined): string | undefined {
   const seen = featuresOf(layer);
   if (seen instanceof Miss) return seen.reason;

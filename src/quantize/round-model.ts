@@ -1,4 +1,3 @@
-/** Quantizes a model by the settings of one step. */
 import { fixedTables } from "../analysis/fixed-tables.ts";
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";

@@ -8,10 +8,8 @@ import type { QuantizeSettings } from "./options.ts";
 import { rounders } from "./rounders/index.ts";
 import { mse } from "./rounders/mse.ts";
 
-/** Maximum number of samples for measuring ranges and comparing outputs. */
 const mostSamples = 32;
 
-/** Measures candidates against a copy of the model as it is now. */
 export interface AnswerNoise {
   /** Noise of the candidate after quantization. */
   readonly rounded: NoiseMeter;

@@ -41,7 +41,6 @@ export interface FakeRounding {
 const fixedNames = ["value", "scale", "low", "high"] as const;
 const trainedNames = ["value", "range", "least", "unit", "low", "high"] as const;
 
-/** Writes rounding with a fixed scale; `name` is the base of the new names. */
 function writeFixed(
   emit: Emit,
   { value, scale, low, high }: Operands<(typeof fixedNames)[number]>,
@@ -72,7 +71,6 @@ function writeTrained(
 
 interface RoundingNodes {
   readonly result: Value;
-  /** The node that reads the unrounded value. */
   readonly division: Node | undefined;
 }
 
@@ -112,7 +110,6 @@ export function round(
   return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
 }
 
-/** Fake quantization found in a graph. */
 export interface FoundRounding {
   readonly value: Value;
   readonly low: number;

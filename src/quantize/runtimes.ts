@@ -29,7 +29,6 @@ export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
 export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
 
-/** Returns why one of the target runtimes cannot run a format, or undefined. */
 export function lackOf(
   lacks: Lacks,
   { target = [] }: { readonly target?: readonly TargetName[] | undefined },

@@ -47,7 +47,6 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   };
 }
 
-/** Returns the weight of a layer in slices; blocks are along the rows in storage order. */
 export const inSlices = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
   slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
 
@@ -65,7 +64,6 @@ function byRows({ role }: Layer, block?: number): WeightRole {
 export const inputsInRows = ({ role }: Layer): boolean =>
   role.out !== 0 || (role.in === 1 && role.outTaps === undefined);
 
-/** Returns the range of a slice, and `steps` for `scaleFor`. */
 export function rangeOf(numbers: Float64Array): { readonly min: number; readonly max: number; readonly steps: number } {
   const dense = float32([numbers.length], numbers);
   const range = channelRanges(dense, undefined);

@@ -1,4 +1,3 @@
-/** Finds layers that can compute on integers, by their operator definitions. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { Miss } from "../errors.ts";
@@ -14,7 +13,6 @@ export interface Target {
   readonly data: Value;
 }
 
-/** Returns how a layer computes on integers, or why it cannot. */
 export function targetAt(layer: Layer, inference: Inference): Target | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;

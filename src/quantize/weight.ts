@@ -65,13 +65,11 @@ export type Ranges = ReturnType<typeof channelRanges> & {
   readonly allSteps: number;
 };
 
-/** Returns why a layer's weight cannot be quantized, by its structure. */
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
 
 /** Returns the axis of the scales: the outputs of a product, or the rows of an embedding table, which are read separately. */
 export const scaleAxis = ({ role }: Layer): number => (role.kind === "lookup" ? role.in : role.out);
 
-/** Returns the axis with several scales; undefined for a single scale. */
 export function slicedAxis(layer: Layer, perChannel: boolean): number | undefined {
   const axis = scaleAxis(layer);
   return perChannel && fixedDims(layer.effective.type?.dims)?.[axis] !== 1 ? axis : undefined;
@@ -93,7 +91,6 @@ export interface Rounding extends RoundingSource {
   readonly existing: ModelRoundings;
 }
 
-/** Returns the grid of a weight: with existing learned scales, or with those of the rounding method. */
 export async function scaledGrid(
   layer: Layer,
   read: () => Promise<Dense>,
@@ -149,7 +146,6 @@ const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
   steps: [allSteps],
 });
 
-/** Returns scales that only depend on the range of each slice. */
 const ofRanges = (rounder: Solver, grid: Grid, { min, max, steps }: SliceRanges): Scales =>
   checkedScales(rounder, grid, min.length, (slice) => scaleFor(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice]));
 
@@ -298,7 +294,6 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
 }
 
-/** Returns the integer type that the options request; undefined for other formats. */
 export const integersIn = ({
   weights,
 }: {

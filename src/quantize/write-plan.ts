@@ -10,7 +10,6 @@ import type { Plan } from "./plan.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { Rounding } from "./weight.ts";
 
-/** Returns how many tensors of the graph are large enough to be the weight's quantized values. */
 function storedLike({ layer: { weight }, form }: LayerPlan): number {
   const least = (elementCount(weight.tensor?.dims ?? []) * form.bits) / 8;
   return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= least).length;

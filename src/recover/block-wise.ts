@@ -26,7 +26,6 @@ import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
 import { adopt, type Scope, type Stage, untrainable, usualBatch, walk } from "./stage.ts";
 
 interface BlockWiseOptions {
-  /** Batch size (64, or fewer samples of large inputs). */
   readonly batch: number | undefined;
   readonly learningRate: number;
   /** Steps per part (200); the best weights are used. */

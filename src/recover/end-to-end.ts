@@ -35,13 +35,11 @@ export function imitation(original: Model, output?: string): Loss {
 export interface EndToEndOptions {
   readonly data: Dataset;
   readonly epochs: number;
-  /** Batch size (64, or fewer samples of large inputs). */
   readonly batch: number | undefined;
   readonly learningRate: number;
   /** Loss instead of `imitation`. */
   readonly loss: Loss | string | undefined;
   readonly output: string | undefined;
-  /** File of the table of steps. */
   readonly log?: string | undefined;
   /** Returns the seconds left for training; Infinity without a limit. */
   secondsLeft(): number;

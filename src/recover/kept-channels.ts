@@ -13,7 +13,6 @@ export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[
 
 type Kept = Match["kept"];
 
-/** Channels without a layer that knows its remaining ones are unknown. */
 export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
   if (kept.size === 0) return new Map();
   const free = await withFreeChannels(original);

@@ -112,7 +112,6 @@ async function solveLayer(
 /** A layer as y = P w, with P from `calibrate/features.ts`. */
 interface LinearLayer {
   readonly seen: LayerFeatures;
-  /** Per group. */
   readonly features: number;
   readonly outputs: number;
   /** Whether the bias can change: stored as floats, or absent and possible. P then has a last column of ones. */
@@ -217,7 +216,6 @@ async function bestWeights(
 }
 
 interface FitAndCheck {
-  /** Per group. */
   readonly fit: readonly Sums[];
   readonly check: readonly Sums[];
 }

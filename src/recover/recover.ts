@@ -229,7 +229,6 @@ async function attempt(
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
 }
 
-/** Maximum number of validation samples. */
 const mostChecked = 512;
 /** Maximum number of samples read from a stream. */
 const mostOfStream = 4096;

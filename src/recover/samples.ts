@@ -14,7 +14,6 @@ import { takeIndices } from "../tensor/take.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import type { Survivors } from "./kept-channels.ts";
 
-/** The column with the original's outputs. */
 export const wanted = "recover.wanted";
 
 export interface Samples {

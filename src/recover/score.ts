@@ -10,7 +10,6 @@ import type { Context } from "../passes/pass.ts";
 export interface Score {
   /** Signal-to-noise ratio of the outputs in decibels; it decides. */
   readonly signalToNoise: number;
-  /** Share of samples with the same predicted class, for classifiers. */
   readonly agreement: number | undefined;
 }
 

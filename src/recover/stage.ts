@@ -1,4 +1,3 @@
-/** Types and helpers that the recovery stages share. */
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import type { Match } from "../calibrate/match.ts";
 import type { Storage } from "../data/store.ts";
@@ -10,7 +9,6 @@ import type { Context } from "../passes/pass.ts";
 export interface StageResult {
   /** Number of changed layers, norms, blocks or tensors; 0 if the model is unchanged. */
   readonly changed: number;
-  /** The number with its noun: "12 layers". */
   readonly what: string;
   readonly misses: readonly Miss[];
 }
@@ -20,7 +18,6 @@ export interface Scope {
   readonly original: Model;
   readonly data: IndexedDataset;
   readonly context: Context;
-  /** Storage for values between layers. */
   readonly storage: Storage;
   /** Whether the time limit is reached; a stage then ends with its progress. */
   overdue(): boolean;
@@ -32,7 +29,6 @@ export interface Stage {
   run(model: Model, scope: Scope): Promise<StageResult>;
 }
 
-/** Default batch size of training. */
 export const usualBatch = 64;
 
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {

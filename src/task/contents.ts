@@ -1,4 +1,3 @@
-/** Model inputs with constant contents. */
 import { type Dataset, gatherRows, mapBatches } from "../data/index.ts";
 import { samplesIn } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
@@ -21,7 +20,6 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
   );
 }
 
-/** Adds the constants to each sample. */
 export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
   if (fixed.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {

@@ -1,4 +1,3 @@
-/** Metrics by name, and the selection for a model. */
 import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
@@ -51,7 +50,6 @@ export type MetricName = keyof typeof namedMetrics;
 
 export interface Judging {
   readonly labelled: boolean;
-  /** Whether there is an original to compare with. */
   readonly held?: boolean;
 }
 

@@ -106,9 +106,7 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 export interface OpenedTask extends Task, Preparation {
   /** Whether the metric assumes class scores without evidence. */
   readonly assumesScores: boolean;
-  /** The splits before preparation. */
   readonly stored: Parts;
-  /** The test samples before preparation. */
   readonly seen: Dataset;
   /** Metadata to record in the model: preprocessing, and which samples it is trained on. */
   readonly record: ReadonlyMap<string, string>;

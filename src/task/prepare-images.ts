@@ -1,5 +1,3 @@
-/** Prepares images for a model: as stated, or by the best-scoring preprocessing. */
-
 import { infer } from "../analysis/infer.ts";
 import { mainOutput, outputKind } from "../analysis/output-kind.ts";
 import {

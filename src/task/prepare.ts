@@ -1,5 +1,3 @@
-/** Prepares data for a model: as stated, as the files beside the model specify, or by the best score. */
-
 import { isBeyondClasses, outputKind } from "../analysis/output-kind.ts";
 import {
   type Dataset,
@@ -35,7 +33,6 @@ import { prepareImages } from "./prepare-images.ts";
 export interface Preparation {
   /** Description of the preprocessing, with a hint if it is guessed; undefined without any. */
   readonly preprocessing: string | undefined;
-  /** The preprocessing alone: "imagenet". */
   readonly preset: string | undefined;
   /** Doubts about the results, as sentences. */
   readonly warnings: readonly string[];

@@ -22,7 +22,6 @@ interface Walk {
 }
 
 interface BackwardPass {
-  /** The first gradient that arrives at each node. */
   readonly arriving: ReadonlyMap<Node, Value>;
   /** Nodes that pass no gradient to any varying input. */
   readonly ends: readonly Node[];
@@ -113,7 +112,6 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
 interface Contributions {
   add(value: Value, gradient: Value, factor?: number): void;
   sum(value: Value): Value | undefined;
-  /** Returns whether the sum is this one contribution. */
   isOnly(value: Value, contribution: Value | undefined): boolean;
   /** Removes and returns the sum so far, for an operator that adds to it. */
   take(value: Value): Contribution | undefined;
@@ -206,7 +204,6 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
   return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
 }
 
-/** Returns whether the first shape broadcasts to the second. */
 function repeats(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
   if (from === undefined || to === undefined || from.length > to.length) return false;
   return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);

@@ -46,7 +46,6 @@ async function ask(engine: Engine): Promise<number | undefined> {
       await session.release();
     }
   } catch (error) {
-    // The runtime has no such kernel.
     if (error instanceof PithError && error.code === "E_ENGINE") return undefined;
     throw error;
   }

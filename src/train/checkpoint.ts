@@ -106,7 +106,6 @@ export interface CheckpointFiles {
 /** The part of the identity that is known before the first step. */
 export type Beginning = Omit<Identity, "trained">;
 
-/** Returns the shapes of the trained tensors that the model stores. */
 export function trainedOf(model: Model, names: readonly string[]): Identity["trained"] {
   return Object.fromEntries(
     names.flatMap((name) => {

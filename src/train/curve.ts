@@ -1,12 +1,9 @@
-/** Reduces the losses of a training to few enough values to draw. */
-
 /** Mean losses over intervals with the same number of steps; plain data, stored in checkpoints. */
 export interface Curve {
   /** Steps before the first interval: nonzero after resuming from a checkpoint without a curve. */
   readonly first: number;
   every: number;
   losses: number[];
-  /** Sum and number of losses of the current interval. */
   sum: number;
   count: number;
 }

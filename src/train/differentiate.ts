@@ -25,7 +25,6 @@ import { writeInChannelBlocks } from "./channel-blocks.ts";
 import { chooseBoundaries, recompute, runInOrder } from "./recompute.ts";
 
 export interface DifferentiateOptions {
-  /** The scalar to differentiate. */
   readonly loss: string;
   /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;

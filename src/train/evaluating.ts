@@ -1,4 +1,3 @@
-/** Evaluates on validation samples: schedule, best weights, early stopping. */
 import { evaluate } from "../evaluate/evaluate.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";

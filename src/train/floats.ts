@@ -8,7 +8,6 @@ import { float32, float64 } from "./kernels.generated.ts";
 
 export type Floats = Float32Array | Float64Array;
 
-/** Wraps the array as a tensor without a copy. */
 export function denseOf(data: Floats, dims: readonly number[] = [data.length]): Dense<"float32" | "float64"> {
   return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }
@@ -117,9 +116,7 @@ function throughScratch(
 
 interface KernelMemory {
   take(like: Floats): Floats | undefined;
-  /** Frees and zeroes all arrays. */
   clear(): void;
-  /** Runs a kernel on arrays of this memory with one type and length. */
   run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;
 }
 
@@ -127,7 +124,6 @@ const memories = new WeakMap<Floats, KernelMemory>();
 let scratch: KernelMemory | undefined;
 let modules: readonly WebAssembly.Module[] | undefined;
 
-/** Allocates a memory with its kernels; undefined if that fails. */
 function createMemory(bytes: number): KernelMemory | undefined {
   modules ??= [float32, float64].flatMap(moduleOf);
   const [narrow, wide] = modules;

@@ -50,7 +50,6 @@ export interface ForwardLoss {
   release(): Promise<void>;
 }
 
-/** Computes the loss of batches of any sizes, in inference mode. */
 export function forwardLoss(
   model: Model,
   loss: Loss,

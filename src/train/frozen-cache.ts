@@ -15,7 +15,6 @@ import { sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface CacheBudget {
-  /** Bytes that can still be cached, in memory and on disk. */
   bytesLeft: number;
   /** Samples of an epoch, if known: a cache that cannot hold all of them is disabled. */
   readonly samples: number | undefined;

@@ -1,4 +1,3 @@
-/** Computes a statistic of the gradients of a loss for each weight, per batch or per sample. */
 import { trainPart } from "../data/open.ts";
 import { sampleCount } from "../data/rows.ts";
 import { draw, firstBatch } from "../data/select.ts";

@@ -1,4 +1,3 @@
-/** The option `prune` of a training. */
 import * as v from "valibot";
 import { curves } from "../math/curves.ts";
 import { countOption } from "../passes/options.ts";

@@ -51,7 +51,6 @@ export function prunedWeights(
   return { weights: [...weights], misses };
 }
 
-/** Adds masks of ones to weights without a mask. */
 export async function maskWithOnes(model: Model, weights: readonly Value[]): Promise<void> {
   for (const weight of weights)
     if (maskedAt(weight) === undefined)
@@ -78,7 +77,6 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const { amount, threshold, penalty, every, curve, importance, scope } = gradual;
   const counts = pairs.map(({ mask }) => mask.values.length);
   const moved = importance === "movement" ? pairs.map(({ mask }) => zerosLike(mask.values)) : [];
-  /** Remaining shares when pruning begins. */
   const left = Float64Array.from(pairs, ({ mask }) => mean(mask.values));
   /** Returns how many of `count` entries remain after a share `done` of the pruning. */
   const leftOf = (count: number, first: number, done: number): number =>

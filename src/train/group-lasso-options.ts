@@ -1,4 +1,3 @@
-/** The option `groupLasso` of a training. */
 import * as v from "valibot";
 import { positiveOption } from "../passes/options.ts";
 

@@ -92,7 +92,6 @@ function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly P
   });
 }
 
-/** Visits the contiguous memory ranges of each unit. */
 function eachRun({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
   const { outer, count, inner } = layout;
   for (let block = 0; block < outer; block++)

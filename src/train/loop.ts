@@ -115,7 +115,6 @@ class TrainingLoop {
   #identity: Identity | undefined;
   #kept: number | undefined;
   #log: TrainingLog | undefined;
-  /** Sum of the losses over the batches of the current step. */
   #loss = 0;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
@@ -251,7 +250,6 @@ class TrainingLoop {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
-    // The end of an epoch saves anyway.
     if (!endOfEpoch) await this.keep();
   }
 

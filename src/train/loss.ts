@@ -14,7 +14,6 @@ export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;
   /** @throws PithError E_NAME if there is no such value. */
   value(name: string): Value;
-  /** Returns the network as a separate model with the same names. */
   network(): Model;
 }
 
@@ -42,9 +41,7 @@ export interface LossScope extends NamedValues {
 
 export interface Loss {
   readonly name: string;
-  /** Options as plain data: a resumed training must have the same. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Other models that the loss reads. */
   readonly teachers?: readonly Model[];
   /** Adds the loss to a model; one loss can be added to several models. */
   build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
@@ -53,7 +50,6 @@ export interface Loss {
 export interface BuiltLoss {
   /** A scalar, averaged over the rows of the batch. */
   readonly value: Value;
-  /** Returns the feeds of the inputs that `build` added. */
   feeds(batch: Batch): Batch;
 }
 
@@ -194,7 +190,6 @@ export function asRows(
   return { rows: inFloat32(emit, flat), count, classes };
 }
 
-/** Returns factor · Σ of all entries. */
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
   return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), factor]);
 }

@@ -16,7 +16,6 @@ export interface OptimizedParameter {
   readonly carried: boolean;
   /** Whether weight decay applies: to matrices and kernels, but not to norms and biases. */
   readonly decays: boolean;
-  /** Factor of the learning rate. */
   readonly rate: number;
 }
 

@@ -100,7 +100,6 @@ interface OptimizerSettings {
   readonly decay: { readonly weightDecay?: number };
 }
 
-/** Optimizers by name, with their default learning rate. */
 export const optimizers = {
   adam: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adam(decay) },
   adamw: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adamW(decay) },

@@ -17,7 +17,6 @@ import { createStep, type Step } from "./step.ts";
 import type { StepOptions } from "./step-graph.ts";
 
 export interface SampleGradient {
-  /** Position in the batch. */
   readonly sample: number;
   readonly loss: number;
   /** Parameter → its gradient in the layout of the parameter. The caller owns the arrays. */

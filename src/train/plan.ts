@@ -38,7 +38,6 @@ export interface Plan extends StepOptions {
   readonly optimizer: Optimizer;
   readonly learningRate: number;
   readonly schedule: Schedule;
-  /** Maximum global gradient norm. */
   readonly clip: number | undefined;
   /** Decay of a moving average, which replaces the last weights. */
   readonly average: number | undefined;
@@ -51,11 +50,9 @@ export interface Plan extends StepOptions {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly checkpoint: string | undefined;
   readonly resume: boolean;
-  /** File of the table of steps. */
   readonly log: string | undefined;
 }
 
-/** Returns the steps of the whole training if the number of samples is known. */
 export function stepsOf({ data, size, accumulate, epochs }: Plan): number | undefined {
   return data.count === undefined ? undefined : Math.floor(Math.floor(data.count / size) / accumulate) * epochs;
 }

@@ -27,7 +27,6 @@ interface GradientStep {
   readonly inference: Inference;
   readonly forward: ReadonlySet<Node>;
   readonly varying: ReadonlySet<Value>;
-  /** Node of the forward pass → the gradient that arrives at it. */
   readonly arriving: ReadonlyMap<Node, Value>;
 }
 
@@ -103,7 +102,6 @@ function behind(emit: Emit, value: Value, gate: Value): Value {
   return emit.Reshape([value, shape]);
 }
 
-/** Returns the part of each forward node; none for nodes after the last boundary. */
 function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): ReadonlyMap<Node, number> {
   const parts = new Map<Node, number>();
   let part = 0;
@@ -190,7 +188,6 @@ export function leastMemory(sizes: readonly number[], read: readonly number[]): 
   return best;
 }
 
-/** Returns the cheapest choice whose parts stay within a limit. */
 function within(
   limit: number,
   sizes: readonly number[],

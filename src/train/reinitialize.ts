@@ -101,7 +101,6 @@ function drawn(type: FloatType, dims: readonly number[], start: Initialization, 
 // - Embedding tables: variance 1 / columns, so rows of length 1, whose products with vectors of variance 1 have variance 1.
 // - Scales: 1. Biases and other vectors: 0.
 
-/** A constant, or the variance of random values around 0. */
 type Initialization = number | { readonly variance: number };
 
 /** Returns undefined for unclassified parameters, such as quantization scales. */

@@ -1,4 +1,3 @@
-/** Resumes from a checkpoint: selects the file, compares the identity, restores the state. */
 import { fileKind } from "#platform";
 import { contentHash } from "../data/hash.ts";
 import { memory } from "../data/indexed.ts";
@@ -65,7 +64,6 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   return { path, bestPath, model, state, counters: whole, identity, epochs, best };
 }
 
-/** Returns a note if the number of epochs has changed. */
 function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
   const { epochs, schedule } = plan;
   const done = epoch - 1;

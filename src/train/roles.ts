@@ -23,13 +23,11 @@ import { type ConstantCopy, giveOwnStatistics, partConstants } from "./shared-co
 import { tiesAmong } from "./ties.ts";
 
 export interface Declaration {
-  /** Values that got a role. */
   readonly declared: ReadonlyMap<Value, Role>;
   /** Running statistics that shared a tensor with a trained parameter and are now separate. */
   readonly ownStatistics: readonly ConstantCopy[];
   /** Parameters that shared a tensor and are now separate. */
   readonly parted: readonly ConstantCopy[];
-  /** Requests that could not be met. */
   readonly misses: readonly Miss[];
 }
 
@@ -61,7 +59,6 @@ export async function declareRoles(
   return { declared, ownStatistics, parted, misses };
 }
 
-/** Returns whether a network has running statistics that training could update. */
 export function hasRunningStatistics(model: Model, inference: Inference): boolean {
   return [...model.graph.nodes()].some((node) => {
     const bound = inference.at(node);

@@ -7,7 +7,6 @@ export type Schedule = (step: number, total: number) => number;
 export const constantRate = (): Schedule => () => 1;
 
 export interface StepDecayOptions {
-  /** Shares of the training at which the rate falls. */
   readonly at?: readonly number[];
   readonly factor?: number;
 }
@@ -32,7 +31,6 @@ export const cosineDecay = (): Schedule => (step, total) => (1 + Math.cos((Math.
 export const linearDecay = (): Schedule => (step, total) => 1 - step / total;
 
 export interface OneCycleOptions {
-  /** The share of the training in which the rate rises. */
   readonly rise?: number;
   /** The first rate is 1 / divisor. */
   readonly divisor?: number;

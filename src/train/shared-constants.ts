@@ -31,7 +31,6 @@ const mostBytes = 2 ** 20;
 
 export async function partConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
   const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
-  // Per node, the learned tensors that other nodes read, too.
   const shared = new Map<Node, string>();
   const constants: (readonly [root: Value, readers: readonly ParameterRead[]])[] = [];
   for (const [root, readers] of byRoot) {
@@ -120,7 +119,6 @@ function useBehind({ node, input, root }: ParameterRead): Use | undefined {
   return undefined;
 }
 
-/** Returns the learned tensors that a node, or the one before it, shares with others; undefined without any. */
 function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
   const near = node.inputs.flatMap((value) =>
     value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),

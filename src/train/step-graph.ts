@@ -22,13 +22,11 @@ import { type Progress, writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
-  /** Initial parameters of the loss, by name. */
   readonly own: ReadonlyMap<string, Tensor>;
   readonly states: ReadonlyMap<string, string>;
   readonly draws: boolean;
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
-  /** Peak bytes of a step's values. */
   readonly bytes: number;
   /** Returns the feeds for a batch, besides the parameters; `drawn` is the random number of the step. */
   feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
@@ -104,7 +102,6 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
 // whose parameters are not trained stay in inference mode.
 
 interface TrainingForms {
-  /** Stored tensor → its value in the next step. */
   readonly states: ReadonlyMap<string, string>;
   /** The input with a random odd number below 2³¹ per step, if any node draws. */
   readonly draw: string | undefined;

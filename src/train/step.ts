@@ -29,11 +29,9 @@ export interface Step {
   readonly parameters: readonly OptimizedParameter[];
   /** Masks that are fed like parameters (`StepOptions.masks`) but not optimized. */
   readonly masks: readonly OptimizedParameter[];
-  /** Names of the parameters of the loss. */
   readonly own: ReadonlySet<string>;
   /** Values that a step updates without gradients: running statistics. */
   readonly states: readonly State[];
-  /** Whether the graph draws random numbers (dropout). */
   readonly draws: boolean;
   /**
    * Computes the loss of a batch, and writes the gradients and the next states into their arrays.

@@ -63,7 +63,6 @@ function freeze(teacher: Model): void {
   }
 }
 
-/** Returns dimensions of the other inputs that named sizes determine. */
 function ofTheSameSizes(
   { graph }: Model,
   known: ReadonlyMap<string, readonly number[]>,
@@ -131,7 +130,6 @@ function misfit(own: Value, wanted: Value): PithError {
   );
 }
 
-/** Reshapes (784 to 1×28×28) and casts the student's input for the teacher. */
 function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
   const [type, wantedType] = [own.type?.type, wanted.type?.type];

@@ -131,7 +131,6 @@ type Dependent = Partial<
   Pick<v.InferInput<typeof trainEntries>, "checkpoint" | "resume" | "validation" | "every" | "patience">
 >;
 
-/** Returns a message about a missing option that another one requires; undefined if none is missing. */
 export function unmet({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;

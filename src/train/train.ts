@@ -26,7 +26,6 @@ import { unmaskedZeros } from "./unmasked-zeros.ts";
 export interface TrainOutcome extends Outcome {
   readonly history: readonly Epoch[];
   readonly training: TrainingSummary;
-  /** Losses of the steps. */
   readonly curve: Curve;
 }
 

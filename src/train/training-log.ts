@@ -8,7 +8,6 @@ import { recordsUntil, scalarRecord, versionRecord } from "./event-file.ts";
 export interface LoggedStep {
   readonly step: number;
   readonly epoch: number;
-  /** Mean over the batches of the step. */
   readonly loss?: number;
   readonly learningRate?: number;
 }

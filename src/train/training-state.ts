@@ -20,7 +20,6 @@ export interface TrainingState {
   readonly accumulator: Accumulator;
   readonly average: Average | undefined;
   readonly pruning: GradualPruning | undefined;
-  /** Shrinks channels after a step with this learning rate. */
   readonly shrink: ((rate: number, progress: number) => void) | undefined;
   /** Current weights, states and masks in the order of `Step.store`; averages if there are any. */
   readonly weights: readonly Floats[];
@@ -75,7 +74,6 @@ export function changingIn({ parameters, states, masks }: Step): readonly State[
   return [...parameters, ...states, ...masks];
 }
 
-/** Returns the trained parameters of the loss, by name. */
 export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
   return new Map(
     changingIn(step).flatMap(({ name }, at) =>
@@ -140,7 +138,6 @@ function numbersOf(found: Dense | undefined, name: string, length: number): Floa
   });
 }
 
-/** Returns a copy of the model with these weights (default: of the last step), without training state. */
 export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
   takeState(copy);
@@ -150,11 +147,8 @@ export function withWeights(model: Model, { step }: TrainingState, weights?: rea
 
 export interface Counters {
   epoch: number;
-  /** Completed batches of this epoch. */
   batches: number;
-  /** Completed steps. */
   steps: number;
-  /** Sum of losses, seconds and evaluations of this epoch. */
   sum: number;
   seconds: number;
   evaluations: EvaluationFigure[];
@@ -193,7 +187,6 @@ export function summaryOf({ best, history, evaluations }: Counters, plan: Plan):
 
 export interface Epoch {
   readonly epoch: number;
-  /** Mean over the batches. */
   readonly loss: number;
   readonly steps: number;
   readonly seconds: number;
@@ -209,12 +202,10 @@ export interface EvaluationFigure {
 
 /** The result of a training, besides the weights. */
 export interface TrainingSummary {
-  /** Training samples; undefined for a stream of unknown length. */
   readonly samples: number | undefined;
   /** What selected the weights; undefined without validation samples. */
   readonly chosen:
     | {
-        /** Validation samples, if known. */
         readonly samples: number | undefined;
         /** Name of the metric, or "loss". */
         readonly by: string;

@@ -12,7 +12,6 @@ interface TrainingSelection extends Selection {
   readonly rates?: Readonly<Record<string, number>> | undefined;
 }
 
-/** Minimum share of exact zeros in a pruned matrix. */
 const leastShare = 0.1;
 
 /**

@@ -1,4 +1,3 @@
-/** Gradient accumulation, gradient clipping, and moving averages of weights. */
 import { copyOf, type Floats, run, zerosLike } from "./floats.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 
@@ -7,7 +6,6 @@ type WithGradient = Pick<OptimizedParameter, "gradient">;
 export interface Accumulator {
   /** Adds the current gradients. After the last of `count`, the parameters hold their mean, and it returns true. */
   add(): boolean;
-  /** Discards the gradients of an incomplete step. */
   clear(): void;
 }
 

@@ -1,4 +1,3 @@
-/** Adds a loss to a model's graph, with the other models and the data that it reads. */
 import { infer } from "../analysis/infer.ts";
 import { statesText } from "../data/states.ts";
 import { PithError } from "../errors.ts";
@@ -26,7 +25,6 @@ export const trainingEnd: Progress = { step: 1, total: 1 };
 
 export interface LossGraph {
   readonly value: Value;
-  /** Names of the loss's parameters, which the graph stores. */
   readonly parameters: readonly string[];
   feeds(batch: Batch, progress: Progress): Batch;
 }

@@ -58,7 +58,6 @@ export type Imitation = DeclaredLoss<[LossInputs]>;
 const values = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
 
 interface Definition<Entries extends v.ObjectEntries> extends Pick<Imitation, "name" | "meaning" | "weight"> {
-  /** Default `features`. */
   readonly reads?: Reading;
   readonly settings?: Entries;
   write(

@@ -1,4 +1,3 @@
-/** Distributes an amount over layers. */
 import type { Group } from "../../analysis/channels.ts";
 import type { Layer } from "../../analysis/layers.ts";
 import { type Cut, cutSmallest, type RankedEntries, type Scores } from "../../math/smallest.ts";
@@ -9,7 +8,6 @@ export interface RankedLayer extends Pick<RankedEntries, "sample"> {
   readonly layer: Layer;
   /** Shape of the stored weight. */
   readonly dims: readonly number[];
-  /** Number of remaining entries. */
   readonly left: number;
   /** Whether the layer is the first or last of the whole model. */
   readonly place: "first" | "last" | undefined;
@@ -32,7 +30,6 @@ export interface RankedLayer extends Pick<RankedEntries, "sample"> {
  */
 export interface Allocation {
   readonly id: string;
-  /** Text for help. */
   readonly summary?: string;
   /** @param amount share of all remaining entries. @returns the share of each layer. */
   shares?(layers: readonly RankedLayer[], amount: number): readonly Share[] | Promise<readonly Share[]>;

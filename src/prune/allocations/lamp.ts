@@ -11,7 +11,6 @@ export const lamp = {
   shares: (layers, amount) => leastRelative(layers, amount, layerAdaptive),
 } satisfies Allocation;
 
-/** Returns the LAMP scores in ascending order. */
 export function layerAdaptive(scores: Scores): Float32Array {
   const squares = Float64Array.from(scores, (score) => score * score).sort();
   const result = new Float32Array(squares.length);

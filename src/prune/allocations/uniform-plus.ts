@@ -1,7 +1,6 @@
 import { PithError } from "../../errors.ts";
 import { type Allocation, total } from "./allocation.ts";
 
-/** The largest share that is removed of the last layer. */
 const mostOfLast = 0.8;
 
 /**

@@ -7,7 +7,6 @@ import type { Scores } from "../../math/smallest.ts";
 import type { Random } from "../../tensor/random.ts";
 import type { GradientStatistic } from "../../train/gradient-statistic.ts";
 
-/** A layer's weight as a criterion receives it. */
 export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multiply"> {
   readonly dims: readonly number[];
   /** Effective values, row-major: masked entries are 0, integers are scaled. */
@@ -19,9 +18,7 @@ export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multip
 /** Where channels are scored: in the weights that compute them, the scales of normalizations, or the inputs of layers that sum them. */
 export type ChannelPlace = "layers" | "scales" | "activations";
 
-/** Channels along an axis of one tensor. */
 export interface Channels<E = unknown> {
-  /** Name of the layer or value. */
   readonly name: string;
   /** Row-major; empty for activations. */
   readonly values: Scores;
@@ -80,7 +77,6 @@ export interface Importance<E = unknown> {
   readonly id: string;
   /** Required statistic of layer inputs or gradients, for channels also of activations and gates; `prune` then needs `data`. */
   readonly evidence?: Evidence<E>;
-  /** Text for help. */
   readonly summary?: string;
   /** Default pattern, such as "rows"; otherwise entries are compared within the layer. */
   readonly pattern?: string;

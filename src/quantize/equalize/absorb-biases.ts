@@ -29,11 +29,9 @@ import type { EqualizeOptions, Transformation } from "./transformation.ts";
 /** Minimum share by which a range must shrink to justify a trial. */
 const leastShrink = 0.1;
 const mostTrials = 8;
-/** Minimum share of the noise that a change must remove. */
 const leastGain = 0.05;
 const mostSamples = 64;
 
-/** A layer that starts a group of channels, and all layers that read them. */
 interface Pair {
   readonly layer: Layer;
   readonly readers: readonly Layer[];
@@ -60,7 +58,6 @@ export const absorbBiases: Transformation = {
   },
 };
 
-/** Returns c_u. */
 const excess = ({ mean, variance }: Moments): Float64Array =>
   mean.map((own, channel) => Math.max(0, own - 3 * Math.sqrt(variance[channel] ?? 0)));
 
@@ -87,7 +84,6 @@ async function worthTrials(model: Model, options: EqualizeOptions, { engine, see
     .slice(0, mostTrials);
 }
 
-/** Returns the share by which the sum of the channels' ranges shrinks. */
 function shrinkOf(moments: Moments): number {
   const taken = excess(moments);
   let [whole, left] = [0, 0];

@@ -91,7 +91,6 @@ function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
   return shares;
 }
 
-/** Returns the weight after rounding to nearest in blocks. */
 function inBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
   if (settings === undefined) return weight;
   const [grid, sliced] = [blockGrid(settings), slicedWeight([weight], weight.rows, settings.block)];

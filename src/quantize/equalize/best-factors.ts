@@ -17,7 +17,6 @@ import {
 } from "../../math/index.ts";
 import type { EqualizeOptions } from "./transformation.ts";
 
-/** The range of a layer's inputs and a sample of their rows. */
 export interface InputSample extends ColumnRange {
   readonly rows: Matrix;
 }
@@ -42,33 +41,27 @@ export interface Operands {
 }
 
 export interface FactorSearch {
-  /** Returns whether the error of a layer with the options `own` counts. */
   counts(own: EqualizeOptions): boolean;
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
-  /** Rounds the operands. */
   rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
-  /** Minimum share of the error that factors must remove. */
   readonly leastGain: number;
   /** The same for layers whose inputs must be multiplied by an additional node; undefined: such layers are skipped. */
   readonly leastGainOfNode?: number;
 }
 
-/** The layers that read a group, and the range of the value where it starts. */
 interface FactorReaders {
   readonly readers: readonly Reader[];
   readonly start: ColumnRange | undefined;
 }
 
 interface FactorChoice {
-  /** Error of the layers that read the group. */
   readonly error: number;
   /** For example "37 % less quantization error". */
   readonly gain: string;
   readonly factors: Float64Array;
 }
 
-/** Returns the best factors; undefined if no layer reads the group or none gains enough. */
 export async function bestFactors(
   group: ScaleGroup,
   { readers, start }: FactorReaders,

@@ -31,7 +31,6 @@ import type { EqualizeOptions, Transformation } from "./transformation.ts";
 const mostSweeps = 20;
 /** Factors nearer to 1 count as converged. */
 const still = 0.01;
-/** Minimum share of the noise that the factors must remove. */
 const leastGain = 0.1;
 
 const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: boolean | undefined }): boolean =>
@@ -100,7 +99,6 @@ export async function equalizingFactors(
   const factors = groups.map(({ units }) => new Float64Array(units).fill(1));
   const all = groups.flatMap(({ slices }, group) => slices.map((slice) => ({ ...slice, group })));
   const slicesOf = groupBy(all, ({ value }) => value);
-  /** Returns the largest magnitude per unit, with the factors of all groups applied. */
   const reachOf = async ({ value, axis, unitOf }: ScaledSlice, units: number) => {
     const reach = new Float64Array(units);
     if (value.tensor === undefined) return { reach, largest: 0 };

@@ -11,7 +11,6 @@ import { rotate, rotationStreams } from "../../passes/rotate.ts";
 import { everySetting } from "../options.ts";
 import type { Transformation } from "./transformation.ts";
 
-/** Minimum share of the noise that a rotation must remove. */
 const leastGain = 0.1;
 /** Maximum noise of float32 arithmetic relative to the outputs: 90 dB. */
 const mostNoise = 1e-9;

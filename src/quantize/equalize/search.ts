@@ -113,7 +113,6 @@ function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Arr
   seen.set(layer, { rows: scaleColumns(found.rows, ofColumn), min: scaled(found.min), max: scaled(found.max) });
 }
 
-/** Returns a group of the single inputs of a layer that sums over channels. */
 function groupOfInput(layer: Layer): ScaleGroup | undefined {
   const { node, role, effective } = layer;
   const [data, dims, features] = [node.inputs[role.data], fixedDims(effective.type?.dims), featuresOf(layer)];
@@ -128,7 +127,6 @@ function groupOfInput(layer: Layer): ScaleGroup | undefined {
     : undefined;
 }
 
-/** Writes x · f before a layer. */
 function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Array): void {
   const data = node.inputs[role.data];
   const rank = data?.type?.dims?.length ?? 0;
@@ -170,7 +168,6 @@ const sampledRows: Statistic<InputSample> = {
   },
 };
 
-/** Returns the slice of a layer's weight that takes the inverse factors of a group along its inputs. */
 const sliceOf = ({ slices }: ScaleGroup, { effective, role }: Layer): ScaledSlice | undefined =>
   role.groups === 1 && role.stack === undefined
     ? slices.find(({ value, axis, power }) => value === effective && axis === role.in && power === -1)

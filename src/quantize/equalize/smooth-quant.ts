@@ -16,7 +16,6 @@ import type { Operands, Reader } from "./best-factors.ts";
 import { searchFactors } from "./search.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
-/** Candidates for α. */
 const alphas = [0.25, 0.5, 0.75, 1];
 
 export const smoothQuant: Transformation = {

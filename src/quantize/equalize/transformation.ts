@@ -8,7 +8,6 @@ import type { Change, Context } from "../../passes/pass.ts";
 import type { QuantizeSettings } from "../options.ts";
 import type { AnswerNoise } from "../rounding-noise.ts";
 
-/** The options of `quantize` on which factors depend. */
 export type EqualizeOptions = LayerSelection &
   Pick<QuantizeSettings, "scheme" | "bits" | "perChannel" | "activations" | "samples"> &
   Partial<QuantizeSettings>;

@@ -50,7 +50,6 @@ export const inCodes: Format = {
   },
 };
 
-/** Format of layers with integer arithmetic and measured ranges. */
 export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
   what: "codes",
   formOf(_, own) {
@@ -64,7 +63,6 @@ export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
   },
 });
 
-/** The type and scale of the data of a layer with measured ranges. */
 interface ActivationGrid {
   readonly target: Target;
   readonly type: ActivationType;
@@ -104,12 +102,10 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
   ...(measured === undefined ? {} : { onCodes: (codes) => codesForm(codes, measured) }),
 });
 
-/** Quantized values of a weight, shared by all layers that read it. */
 interface SharedCodes extends StoredCodes {
   readonly scales: Float32Array;
   readonly added: ReadonlyMap<Layer, AddedToSums>;
   readonly axis: number | undefined;
-  /** The dequantized value that layers multiply with. */
   numbers: Value | undefined;
   turned: SharedCodes | undefined;
 }
@@ -118,7 +114,6 @@ const stored = oncePerRun<SharedCodes>();
 /** Values that layers add to sums of products with the same quantized weight. */
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
-/** Returns a key of the settings that layers must share to read the same quantized values. */
 function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
   const known = existingRounding(layer, rounding);
   if (known !== undefined) return `${type} as rounded ${known.axis}`;
@@ -177,7 +172,6 @@ export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedT
 /** Up to this many values, the fill is larger than the values. */
 const mostStored = 128;
 
-/** Dequantizes values with one scale, or one per index of an axis. */
 export function numbersOf(
   emit: Emit,
   name: string,

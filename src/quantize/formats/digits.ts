@@ -13,7 +13,6 @@ export const digitsOpset = 13;
 /** Layout of a tensor: rows of bytes with consecutive planes, the highest bits first. */
 export interface Digits {
   readonly planes: readonly Plane[];
-  /** Indices per row. */
   readonly width: number;
   /** Rows × bytes. */
   readonly dims: readonly number[];
@@ -57,7 +56,6 @@ export function packDigits(codes: ArrayLike<number>, { planes, width, dims }: Di
   return { type: "uint8", dims, data };
 }
 
-/** Looks up packed indices in a palette; the result has the shape `dims`. */
 export function numbersOf(
   emit: Emit,
   palette: Value,

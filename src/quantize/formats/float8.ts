@@ -70,7 +70,6 @@ const float8Codes =
 const slicesOf = ({ dims }: Dense, axis: number | undefined) =>
   axis === undefined ? { outer: 1, count: 1, inner: elementCount(dims) } : alongAxis(dims, axis);
 
-/** Standard deviation of all finite values. */
 const deviation = deviationOf(
   toFloat32({ type, dims: [256], data: Uint8Array.from({ length: 256 }, (_, code) => code) }).filter(Number.isFinite),
 );

@@ -28,7 +28,6 @@ export interface Form {
   readonly bits: number;
   /** Minimum opset, if the layers do not require it anyway. */
   readonly opset?: number;
-  /** The blocks that share scales. */
   readonly blocks?: BlockSettings;
   text(layer: Layer, run: Writing): string;
   /** Called for all layers before the first is written. */
@@ -40,21 +39,17 @@ export interface Form {
    * @param wanted the product's form without the table.
    */
   tied?(product: Layer, wanted: Form, inference: Inference): Form | Miss | undefined;
-  /** Form of a table whose values a product cannot read. */
   readonly otherwise?: Form;
   /** Returns the form of an integer product on the 8-bit values of a table. */
   onCodes?(settings: WeightSettings): Form | undefined;
 }
 
-/** The form of one layer's weight, who decided it, and why other forms were rejected. */
 export interface LayerPlan {
   readonly layer: Layer;
   readonly decidedBy: Change["decidedBy"];
   readonly form: Form;
   readonly why?: string | undefined;
-  /** The table whose values a product reads. */
   readonly table?: Layer;
-  /** Whether products read the values of this table. */
   readonly isShared?: boolean;
 }
 
@@ -80,7 +75,6 @@ export const beside = ({ weight }: Layer, { model, inference }: Writing): Emit =
 export const around = (emit: Emit, layer: Layer, run: Writing): Emit =>
   run.readInside.has(layer.weight) ? beside(layer, run) : emit;
 
-/** Caches per run, weight and form. */
 export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
   const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();
   return async (run, weight, form, make) => {

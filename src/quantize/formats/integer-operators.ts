@@ -67,7 +67,6 @@ const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Pro
 
 const weights = oncePerRun<StoredCodes>();
 
-/** Returns a weight for an integer operator: scales that multiply the output, and a zero point unless it is 0. */
 const integerWeight = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
   weights(run, target.layer.effective, sharedForm(target, settings), async () => {
     const { layer, rule } = target;
@@ -84,7 +83,6 @@ const integerWeight = (target: Target, settings: WeightSettings, run: Writing): 
     return { codes, scale, zeroPoint: type === "int8" ? undefined : zeroPoint };
   });
 
-/** Returns a key of the settings that layers must share to read the same quantized values. */
 function sharedForm({ layer, rule }: Target, { type, perChannel, bits }: WeightSettings): string {
   return `${type} ${bits} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
 }

@@ -26,7 +26,6 @@ export function turnsTable(layer: Layer, table: Layer, inference: Inference): bo
   return layer.role.out === 1 && found?.axis === table.role.in && !found.renumbered;
 }
 
-/** Returns whether a product's outputs are the rows of a table. */
 export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
   layer.effective === table.effective ? layer.role.out === table.role.in : turnsTable(layer, table, inference);
 

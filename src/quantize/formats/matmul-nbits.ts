@@ -32,7 +32,6 @@ import { matrixAt, writeProduct } from "./product.ts";
 const accuracy = 4;
 const usualBlock = 32;
 
-/** Returns the block settings that the options request; undefined without integer blocks. */
 export function blocksIn(own: BlockOptions): BlockSettings | undefined {
   const { bits, block = bits < 8 ? usualBlock : undefined, zeroPoints, rounder } = own;
   if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;

@@ -1,4 +1,3 @@
-/** Lookups in quantized tables: rows are dequantized after they are selected. */
 import type { Layer } from "../../analysis/layers.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -25,7 +24,6 @@ export function pickRows(
   handOnLayerName(layer, rows);
 }
 
-/** Casts float32 values to the type that a layer reads. */
 export function typedAs(emit: Emit, numbers: Value, { type }: Value): Value {
   const read = type?.type ?? "float32";
   return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });

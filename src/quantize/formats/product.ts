@@ -15,7 +15,6 @@ import type { Dense } from "../../tensor/types.ts";
 import { type Target, targetAt } from "../target.ts";
 import type { Writing } from "./format.ts";
 
-/** Returns the layer as a plain product with a matrix, or why it is not one. */
 export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
   const target = targetAt(layer, inference);
   if (target instanceof Miss) return target;
@@ -29,7 +28,6 @@ export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
   return target;
 }
 
-/** Writes a product and its bias instead of a layer. */
 export async function writeProduct(
   emit: Emit,
   target: Target,

@@ -13,7 +13,6 @@ import { fromNumbers } from "../../tensor/convert.ts";
 import type { MeasuredPlacement, ScaledType } from "../measure.ts";
 import { isWide } from "../options.ts";
 
-/** Quantizes the placed activations and removes clamps that saturation replaces. */
 export function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {
   // Quantized lookups have replaced values under the same names.
   const surviving = new Map(

@@ -87,7 +87,6 @@ function onCodes(node: Node, y: Omit<Coded, "codes">, inference: Inference, emit
   return codes === undefined ? [] : [codes];
 }
 
-/** Returns the stored values of a dequantized value, including those with scales along an axis. */
 function storedAt(value: Value | undefined): Coded | undefined {
   const [codes, scale, zeroPoint] = value?.producer?.inputs ?? [];
   if (codes === undefined || scale === undefined || zeroPoint === undefined) return undefined;

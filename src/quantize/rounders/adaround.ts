@@ -42,7 +42,6 @@ export const adaround = {
 const slopeOf = (weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> =>
   multiply(weight, subtract(gram, transpose(cross)));
 
-/** Returns the scale and range of each element, counted from the zero point. */
 function numberByNumber({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid, group: number) {
   const { columns = 1, data = new Float64Array() } = matrices[group] ?? {};
   const slices = data.map((_, at) => sliceAt(group, Math.floor(at / columns), at % columns));

@@ -69,7 +69,6 @@ export const gptq = {
 interface Correction {
   /** Column order, largest inputs first. */
   readonly orders: readonly Uint32Array[];
-  /** Inverse Hessians in that column order. */
   readonly surgeons: readonly Surgeon[];
 }
 
@@ -103,7 +102,6 @@ async function importanceOf(known: LayerContext<Gram | undefined>): Promise<read
   });
 }
 
-/** Returns the positions of the diagonal, largest values first. */
 function mostSeenFirst({ rows, data }: Matrix): Uint32Array {
   const seen = (at: number): number => data[at * (rows + 1)] ?? 0;
   return Uint32Array.from({ length: rows }, (_, at) => at).sort((a, b) => seen(b) - seen(a) || a - b);

@@ -50,7 +50,6 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
   return { scale: Math.fround(best.s), zeroPoint: clamp(-best.m / best.s) };
 }
 
-/** Returns s and m of least Σ w (s q + m - x)². */
 function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
   let [one, first, second, mean, mixed] = [0, 0, 0, 0, 0];
   for (let at = 0; at < q.length; at++) {

@@ -69,7 +69,6 @@ export function requireClasses(classes: number | undefined): void {
 
 interface Distributions {
   readonly rows: Dense;
-  /** Number of rows with a label. */
   readonly counted: number;
 }
 
@@ -85,7 +84,6 @@ export function classTargets(
   return { value, of: (batch) => distributions(requireColumn(batch, label), count, classes, label, smoothing) };
 }
 
-/** Returns smoothed distributions over classes, from labels or given distributions. */
 function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
   const [kept, spread] = [1 - smoothing, smoothing / classes];
   if (labels.type === "float32" && labels.data.length === rows * classes) {

@@ -1,4 +1,3 @@
-/** Regression losses: a function of the error, as a mean over all entries. */
 import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -6,7 +5,6 @@ import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scaledSum, targetLike } from "../loss.ts";
 
-/** Returns the mean of a function of the error e = output - target. */
 function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss {
   return {
     name,
@@ -64,7 +62,6 @@ export function huberOf(emit: Emit, error: Value, delta: number): Value {
 /** Squared length at or below which a vector becomes 0, without gradient. */
 const shortest = 1e-16;
 
-/** Normalizes vectors along the last axis. */
 export function directions(emit: Emit, vectors: Value): Value {
   const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
   const long = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
