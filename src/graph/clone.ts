@@ -26,7 +26,6 @@ export function copyOf(value: Value, copies: Copies): Value | undefined {
   return copies.has(value) ? copies.get(value) : value;
 }
 
-/** Copies the properties of a value: tensor, types, role, and carried file contents. */
 export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copy.type = value.stated;
   copy.inferred = value.inferred;

@@ -60,10 +60,7 @@ export interface Value extends Carried {
   foreign: ForeignValue | undefined;
 }
 
-/**
- * Messages in wire format: the TypeProto of a sequence, map or optional; the SparseTensorProto of a sparse weight; and extra fields that the
- * list of inputs or types has for a stored tensor.
- */
+/** Messages in wire format: the TypeProto of a sequence, map or optional; a SparseTensorProto; extra type information of a stored tensor. */
 export interface ForeignValue {
   readonly type?: Uint8Array;
   /** The parsed part of `type`. */
@@ -95,10 +92,7 @@ export interface NodeSpec {
   readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
 }
 
-/**
- * Node attributes, tagged so that an integer 1 and a float 1 stay distinct. `unknown`: file contents next to a graph (doc string, unknown fields),
- * in wire format.
- */
+/** Node attributes, tagged so that an integer 1 and a float 1 stay distinct. `unknown`: unread fields of the file, in wire format. */
 export type Attribute =
   | { readonly kind: "float"; readonly value: number }
   | { readonly kind: "int"; readonly value: number | bigint }
@@ -130,12 +124,10 @@ export function describe(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
-/** Returns a node's name, or that of its first output. */
 export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
 
-/** Returns the graphs in a node's attributes. */
 export function subgraphs(node: Node): readonly Graph[] {
   let found = none;
   if (node.attributes.size === 0) return found;
@@ -168,7 +160,6 @@ export function usedValues(node: Node): readonly Value[] {
   return used;
 }
 
-/** Yields a graph, then its subgraphs, depth first. */
 export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
   yield graph;
   for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);
@@ -193,7 +184,6 @@ export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   }
 }
 
-/** Returns the bytes of all stored tensors, counting each once. */
 export const storedBytes = (graph: Graph): number =>
   [...new Set(allTensors(graph))].reduce((sum, { bytes }) => sum + bytes, 0);
 
@@ -261,7 +251,6 @@ export class ValueImplementation implements Value {
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores the current state. */
   snapshot(): () => void {
     const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
     const uses = [...this.uses];
@@ -275,7 +264,6 @@ export class ValueImplementation implements Value {
   }
 }
 
-/** "ai.onnx" is the long name of the default domain, "". */
 export function defaultDomain(domain: string): string {
   return domain === "ai.onnx" ? "" : domain;
 }
@@ -292,7 +280,6 @@ export class NodeImplementation implements Node {
   doc: string | undefined = undefined;
   metadata = noMetadata;
   unknown: Uint8Array | undefined = undefined;
-  /** Parallel to `inputs`. */
   readonly uses: (Use | undefined)[] = [];
   previous: NodeImplementation | undefined = undefined;
   next: NodeImplementation | undefined = undefined;
@@ -321,7 +308,6 @@ export class NodeImplementation implements Node {
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores the current state, except the position in the node list. */
   snapshot(): () => void {
     const { doc, metadata, unknown } = this;
     const name = this.#name;

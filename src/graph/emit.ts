@@ -17,17 +17,12 @@ export type OpName = keyof typeof schema;
 
 type AttributesOf<Op extends OpName> = Op extends keyof EmitAttributes ? EmitAttributes[Op] : Record<string, never>;
 
-/** The metadata key that names the pass that wrote a node. */
 export const passKey = "pith.pass";
 
-/**
- * A subgraph attribute: writes nodes into `body` and returns the outputs. Inputs are added with `body.addInput`; outer values can be used directly.
- */
+/** A subgraph attribute: writes nodes into `body` and returns the outputs. Inputs are added with `body.addInput`; outer values are in scope. */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
-/**
- * An input of a new node; undefined omits it. A number becomes a constant of the other inputs' element type (except bool), a list an int64 vector.
- */
+/** An input of a new node; undefined omits it. A number becomes a constant of the other inputs' type (except bool), a list an int64 vector. */
 export type Input = Value | undefined | number | readonly number[];
 
 export type Emit = {
@@ -76,7 +71,6 @@ export interface EmitOptions {
   readonly before?: Node | undefined;
   /** The pass that writes: recorded in the metadata of each node. */
   readonly by?: string;
-  /** Called for each new node: shape inference. */
   readonly onNode?: (node: Node) => void;
   /** The model's own map: the first operator of com.microsoft adds its opset. */
   readonly opsets: Map<string, number>;
@@ -203,7 +197,6 @@ function writeNode(
 
 const isValue = (input: Input): input is Value => typeof input === "object" && "uses" in input;
 
-/** Converts numbers among the inputs to a stored tensor and its name stem. */
 function written(key: string, numbers: number | readonly number[], inputs: Inputs): [name: string, tensor: Tensor] {
   if (typeof numbers !== "number") return ["integers", inMemory(fromNumbers("int64", [numbers.length], numbers))];
   const types = inputs.map((input) => (isValue(input) ? input.type?.type : undefined));

@@ -1,7 +1,4 @@
-/**
- * Model-local functions. A call is a node with the domain and name of a function. The stored body has references: attributes that take values from
- * the call. `instantiate` returns a graph with these filled in.
- */
+/** Model-local functions, called by nodes with their domain and name. `instantiate` fills a call's attributes into the stored body. */
 
 import { copyGraph } from "./clone.ts";
 import type { Attribute } from "./elements.ts";
@@ -14,7 +11,6 @@ export interface LocalFunction {
   /** Distinguishes functions with one name; usually "". */
   readonly overload: string;
   readonly opsets: ReadonlyMap<string, number>;
-  /** Attributes that a call can set, with their defaults. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;
   /** Node of the body → attribute → the call's attribute that it takes. */
   readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
@@ -22,7 +18,6 @@ export interface LocalFunction {
   readonly graph: Graph;
 }
 
-/** Returns the function that a node calls; undefined for an operator. */
 export function functionOf({ functions }: Model, node: Node): LocalFunction | undefined {
   return functions.length === 0
     ? undefined
@@ -32,15 +27,11 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
 /** The maximum number of nodes after expansion, which a runtime performs before it runs. */
 const mostExpanded = 250_000;
 
-/**
- * Returns the number of nodes of a call with nested calls expanded; infinite for a cycle. A few functions that each call the next twice expand
- * to more nodes than fit into memory.
- */
+/** Returns the number of nodes of a call with nested calls expanded; infinite for a cycle. It can exceed any memory: each level can double it. */
 function expandedNodes({ functions }: Model, called: LocalFunction): number {
   return inventoryOf(functions).expanded.get(called) ?? Number.POSITIVE_INFINITY;
 }
 
-/** Returns why the calls in a model cannot be expanded: too many nodes. */
 export function whyNotExpanded(model: Model): string | undefined {
   if (model.functions.length === 0) return undefined;
   let nodes = 0;
@@ -76,7 +67,6 @@ function inventoryOf(functions: Model["functions"]): Inventory {
 
 const nameOf = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
 
-/** Returns the expanded node count of each function, callees before callers. */
 function expansions(
   functions: Model["functions"],
   named: ReadonlyMap<string, LocalFunction>,
@@ -140,7 +130,6 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
 
 const domains = new WeakMap<Graph, ReadonlySet<string>>();
 
-/** Returns the domains of the operators in a function body, which never changes. */
 function domainsOf(body: Graph): ReadonlySet<string> {
   const known = domains.get(body);
   if (known !== undefined) return known;

@@ -1,5 +1,5 @@
 /**
- * The graph: values, nodes, and uses. A `Graph` owns its nodes and values; nodes of a subgraph can use values of outer graphs.
+ * The graph: values, nodes, and uses. It owns its nodes and values; nodes of a subgraph can use outer values.
  * All changes use its methods, which keep value → uses and node → inputs consistent, in O(1) per change.
  */
 import { PithError } from "../errors.ts";
@@ -160,7 +160,6 @@ export class Graph implements Carried {
     return this.#shared.names.fresh(stem);
   }
 
-  /** Returns a name like `stem` that no node of this graph has. */
   freshNodeName(stem: string): string {
     return this.#nodeNames.fresh(stem);
   }
@@ -204,10 +203,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Adds a node at the end or at `place`.
-   * @throws PithError E_NAME if an output name is produced already.
-   */
+  /** Adds a node at the end or at `place`. @throws PithError E_NAME if an output name is produced already. */
   addNode(spec: NodeSpec, place: { readonly before?: Node | undefined } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, this.#shared, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
@@ -235,7 +231,6 @@ export class Graph implements Carried {
     return node;
   }
 
-  /** Adds an output to a node, after its others. */
   addNodeOutput(node: Node, name: string): Value {
     const own = this.#ownNode(node);
     this.#producible(name, own, false);
@@ -244,10 +239,7 @@ export class Graph implements Carried {
     return value;
   }
 
-  /**
-   * Removes a node and its outputs.
-   * @throws PithError E_MODEL if one of them is still used.
-   */
+  /** Removes a node and its outputs. @throws PithError E_MODEL if one of them is still used. */
   removeNode(node: Node): void {
     const own = this.#ownNode(node);
     for (const output of own.outputs) {
@@ -324,10 +316,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Moves nodes to the end, in this order.
-   * @throws PithError E_MODEL if another node reads what one of them makes.
-   */
+  /** Moves nodes to the end, in this order. @throws PithError E_MODEL if another node reads what one of them makes. */
   moveToEnd(nodes: readonly Node[]): void {
     const last = nodes.map((node) => this.#ownNode(node));
     const moved = new Set(last);
@@ -340,10 +329,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Returns a function that restores the current state of this graph and its subgraphs, with the same node and value objects.
-   * Takes linear time and memory; copies no tensor. For a model: `snapshot` in `snapshot.ts`.
-   */
+  /** Returns a function that restores this graph, its subgraphs, and the same node and value objects, in linear time. For a model: `snapshot.ts`. */
   snapshot(): () => void {
     const { name, doc, metadata, unknown } = this;
     const nodes = [...this.#nodes.forwards()];

@@ -1,6 +1,6 @@
 /**
- * Fingerprints a model without tensor contents, to prove that a pass changed nothing. Tensors are immutable, so each is identified by a number
- * assigned on first use: fingerprints are comparable only within a process. Clones share tensors, and so their fingerprint.
+ * Fingerprints a model without tensor contents, to prove that a pass changed nothing. Immutable tensors are identified by numbers, so fingerprints
+ * are comparable only within a process. Clones share tensors, and so their fingerprint.
  */
 import { hexadecimal } from "../tensor/dense.ts";
 import { allGraphs, type Carried } from "./graph.ts";

@@ -7,7 +7,6 @@ import type { Model } from "./model.ts";
 import { canTakeName } from "./replace.ts";
 
 export interface InlineOptions {
-  /** The node of `to` before which they are inserted; default: at the end. */
   readonly before?: Node | undefined;
   /** Replacements of values of `from`, such as its inputs; undefined for an omitted one. */
   readonly given?: ReadonlyMap<Value, Value | undefined>;
@@ -15,8 +14,8 @@ export interface InlineOptions {
 }
 
 /**
- * Copies the nodes and stored tensors of `from` into `to`, and returns the copies of its outputs. Outer values are used directly.
- * Names stay if they are free, which requires that `from` was removed: call `restoreNames` afterward.
+ * Copies nodes and stored tensors of `from` into `to`, and returns the copied outputs. Outer values are used directly. Names stay if they are free,
+ * which requires that `from` was removed: call `restoreNames` afterward.
  */
 export function inlineGraph(
   from: Graph,
@@ -53,7 +52,6 @@ export interface Inlined {
   /** The copied outputs, in order; undefined for an omitted input that was passed through. */
   readonly outputs: readonly (Value | undefined)[];
   readonly nodes: readonly Node[];
-  /** New values and their former names. */
   readonly names: ReadonlyMap<Value, string>;
 }
 
@@ -73,8 +71,8 @@ export interface Merged {
 }
 
 /**
- * Copies the nodes and tensors of `guest` into `host`, with inputs from `given` and other names prefixed. Tensors are shared, and roles are
- * dropped: the guest is not trained. Returns a Miss if opsets differ.
+ * Copies `guest` into `host`, with inputs from `given` and other names prefixed. Roles are dropped: the guest is not trained. A Miss if opsets
+ * differ.
  */
 export function mergeGraph(host: Model, guest: Model, prefix: string, given: ReadonlyMap<Value, Value>): Merged | Miss {
   for (const [domain, version] of guest.opsets) {

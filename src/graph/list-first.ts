@@ -4,8 +4,9 @@ import type { Model } from "./model.ts";
 const firstWithLists = 11;
 
 /**
- * Returns a copy of a model with an empty sequence as its first output. onnxruntime-node copies all outputs after a run, even those in given
- * buffers, which takes up to a tenth of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
+ * Returns a copy with an empty sequence as its first output. onnxruntime-node copies all outputs, even those in given buffers, which takes up to a
+ * tenth
+ * of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
  */
 export function withListFirst(model: Model): Model {
   const copy = model.clone();

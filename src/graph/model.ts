@@ -51,7 +51,6 @@ export class Model {
     return this.header.opsets;
   }
 
-  /** Returns a model with another graph and the same header. */
   withGraph(graph: Graph): Model {
     const header = { ...this.header, opsets: new Map(this.header.opsets), metadata: new Map(this.header.metadata) };
     const model = new Model(graph, header);

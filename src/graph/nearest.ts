@@ -21,7 +21,6 @@ export function byNearness(name: string, names: Iterable<string>): readonly stri
   return measured.toSorted((a, b) => a.apart - b.apart).map(({ candidate }) => candidate);
 }
 
-/** Computes the optimal string alignment distance: Levenshtein plus swaps of neighbors. */
 function distance(a: string, b: string): number {
   let [before, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {

@@ -1,9 +1,6 @@
 import { PithError } from "../errors.ts";
 
-/**
- * Sorts topologically, depth first without recursion; the sort is stable.
- * @throws PithError E_MODEL for a cycle.
- */
+/** Sorts topologically, depth first without recursion; the sort is stable. @throws PithError E_MODEL for a cycle. */
 export function inOrder<N>(
   nodes: readonly N[],
   needsOf: (node: N) => readonly N[],

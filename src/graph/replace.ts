@@ -65,10 +65,7 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
   if (outputs.some((output) => output !== undefined && graph.ownValue(output.name) === output)) graph.removeNode(node);
 }
 
-/**
- * Returns whether a value can be renamed to an output: not an input, output, weight with a role, or value of another graph,
- * which are known by name.
- */
+/** Returns whether a value can be renamed to an output: inputs, outputs, weights with a role and outer values are known by their names. */
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
   const held = value.tensor !== undefined && value.role !== undefined;

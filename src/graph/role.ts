@@ -11,9 +11,8 @@ export type Role =
   /** The same parameter as `name`, possibly transposed: trained as one. */
   | Tied
   /**
-   * The output of a node without a useful gradient (rounding, sign, comparison). Gradients pass to its first input x as for slope · clip(x, low,
-   * high),
-   * where absent settings have no effect; by default the identity.
+   * The output of a node without a useful gradient (rounding, sign, comparison). Gradients pass to its first input x as for
+   * slope · clip(x, low, high), where absent settings have no effect; by default the identity.
    */
   | StraightThrough;
 
@@ -36,7 +35,6 @@ export const buffer: Role = { kind: "buffer" };
 export const mask: Role = { kind: "mask" };
 export const straightThrough: StraightThrough = { kind: "straight-through" };
 
-/** The metadata key of roles. */
 export const roleKey = "pith.role";
 
 /** The settings of a surrogate, in their written order. */
@@ -62,7 +60,6 @@ const plainWords = {
   "straight-through": "fake quantization",
 } as const;
 
-/** Formats "trainable", "frozen", "a pruning mask" for messages. */
 export function roleWords({ kind }: Role): string {
   return plainWords[kind];
 }

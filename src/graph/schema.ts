@@ -220,7 +220,6 @@ function limit(text: string): number {
   return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-/** Inputs that the specification requires as scalars. */
 const scalarInputs = new Set(["DFT axis"]);
 
 /** Returns whether an attribute became a scalar input instead of a list of one number. */

@@ -1,4 +1,3 @@
-/** Counts used names and returns unused ones. */
 export class Names {
   readonly #taken = new Map<string, number>();
   readonly #next = new Map<string, number>();
@@ -54,7 +53,6 @@ export class Shared<V> {
     return [...(this.#ties.get(name) ?? [])];
   }
 
-  /** Returns a function that restores the current ties, including their order. */
   snapshotTies(): () => void {
     const all = [...this.#ties].map(([name, values]) => [name, [...values]] as const);
     return () => {

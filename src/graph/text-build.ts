@@ -1,6 +1,5 @@
 /**
- * Builds a graph from parsed text. The text is parsed completely first, because names can be used before their definition, and a subgraph must know
- * which names are its own.
+ * Builds a graph from parsed text. Parsing comes first, because names can be used before their definition, and subgraphs must know their own names.
  */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";

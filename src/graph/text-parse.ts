@@ -1,4 +1,3 @@
-/** Parses the text form of a model (`text.ts`). */
 import { type Dim, fixedDims, symbol } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { Graph, type ValueType } from "./graph.ts";
@@ -15,10 +14,7 @@ import {
 import { Scanner } from "./text-scan.ts";
 import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 
-/**
- * Parses a model from its text form (`text.ts`).
- * @throws PithError E_MODEL with line and column of a syntax error.
- */
+/** Parses a model from its text form (`text.ts`). @throws PithError E_MODEL with line and column of a syntax error. */
 export function parseModel(text: string): Model {
   const scanner = new Scanner(text);
   const irVersion = scanner.take("ir") ? integerToken(scanner) : undefined;
@@ -114,7 +110,6 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
   };
 }
 
-/** Parses `name`, optionally `: type role`, and for inputs optionally `= contents`. */
 function parseDeclaration(scanner: Scanner, withTensor: boolean): Declaration {
   const name = requiredName(scanner);
   const typed = scanner.take(":");

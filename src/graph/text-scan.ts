@@ -57,14 +57,12 @@ export class Scanner {
     return this.#take(number);
   }
 
-  /** Returns everything before the first of `stops`, trimmed. */
   until(stops: string): string {
     const start = this.position;
     while (!this.done && !stops.includes(this.text.charAt(this.position))) this.position++;
     return this.text.slice(start, this.position).trim();
   }
 
-  /** Returns whether a line ends between the last token and the next. */
   get lineBroken(): boolean {
     let before = this.position;
     while (before > 0 && /\s/.test(this.text.charAt(before - 1))) {
@@ -104,7 +102,6 @@ export class Scanner {
   }
 }
 
-/** Quotes a name if needed. */
 export function quoteName(name: string): string {
   word.lastIndex = 0;
   return name !== "_" && name !== "" && word.exec(name)?.[0] === name ? name : JSON.stringify(name);

@@ -40,7 +40,6 @@ export function parseTensor(scanner: Scanner, type: DataType, dims: readonly num
   }
 }
 
-/** Formats the elements in brackets; a scalar without. */
 export function elementsText(dense: Dense): string {
   const elements = elementTexts(dense);
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;

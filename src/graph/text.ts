@@ -30,7 +30,6 @@ import { elementsText, float32Text, recipeOf } from "./text-tensor.ts";
 
 export { parseModel } from "./text-parse.ts";
 
-/** Formats the contents of a tensor, without type and dimensions. */
 export type TensorWriter = (tensor: Tensor) => string;
 
 /**
@@ -94,7 +93,6 @@ function abbreviated(tensor: Tensor): string {
   return text.length <= longestInMessage ? text : `…(${fingerprint(text)})`;
 }
 
-/** FNV-1a, 32 bits. */
 function fingerprint(text: string): string {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);

@@ -1,7 +1,4 @@
-/**
- * Checks the invariants of a model: of the ONNX specification, ONNX Runtime and Pith. Tests and `--verify` run it after every pass.
- * It reads names, types and dimensions, never weights.
- */
+/** Checks the invariants of a model after every pass in tests and with `--verify`. It reads names, types and dimensions, never weights. */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";

@@ -1,15 +1,14 @@
 /**
- * A job is a function that runs in a separate process; its module has it as default export. ONNX Runtime is synchronous and would block progress
- * and Ctrl-C, some graphs abort the process, and native memory is freed only when a process ends.
+ * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
+ * process,
+ * and native memory is freed only when a process ends. A job's module has it as default export.
  */
 
-/** The job's connection to the process that started it. */
 export interface JobContext {
   /** Aborts when the job should stop. It then has half a second to end, or ten seconds if it saves its progress. */
   readonly signal: AbortSignal;
   /** An empty folder of this job, always removed when it ends. */
   readonly temporary: string;
-  /** Names what the following progress counts. */
   stage(name: string): void;
   /** `figures` is the current result: "loss 0.2134". */
   progress(done: number, total?: number, figures?: string): void;

@@ -1,4 +1,3 @@
-/** Messages between the two processes of a job. */
 import type { Fault } from "../platform/serialized-error.ts";
 import type { JobEvent } from "./job.ts";
 
@@ -14,7 +13,6 @@ export type ToChild =
   | { readonly pith: "stop" };
 
 export type ToParent =
-  /** The job's module is loaded. */
   | { readonly pith: "begun" }
   | { readonly pith: "event"; readonly event: JobEvent }
   | { readonly pith: "result"; readonly output: unknown }

@@ -1,5 +1,3 @@
-/** Reads and writes node attributes (AttributeProto). */
-
 import { PithError } from "../errors.ts";
 import { type Attribute, Graph, type Node } from "../graph/graph.ts";
 import { viewOf } from "../tensor/dense.ts";

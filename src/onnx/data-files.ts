@@ -1,7 +1,4 @@
-/**
- * Weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if other models need it. While saving, they are named
- * `model.onnx_data.<saver>`, to which a model can refer for a moment.
- */
+/** Weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if others need it; while saving `model.onnx_data.<saver>`. */
 import {
   fileKind,
   fileNameOf,
@@ -24,7 +21,6 @@ export function dataName(model: string, number: number): string {
 
 interface DataName {
   readonly model: string;
-  /** The final name of the file. */
   readonly final: string;
   /** The saving process, while it is being saved. */
   readonly saver: string | undefined;

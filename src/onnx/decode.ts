@@ -1,4 +1,3 @@
-/** Decodes ModelProto and GraphProto. */
 import { PithError } from "../errors.ts";
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { Model, type ModelHeader } from "../graph/model.ts";
@@ -18,10 +17,7 @@ import { malformed, PastEnd } from "./wire.ts";
 /** The maximum nesting of subgraphs: real models have three or four levels. */
 const depthLimit = 100;
 
-/**
- * Reads a model; weights above 8 KiB stay in the source.
- * @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED
- */
+/** Reads a model; weights above 8 KiB stay in the source. @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED */
 export async function decodeModel(
   source: ByteSource,
   open: OpenExternal | undefined,
@@ -52,7 +48,6 @@ export async function decodeModel(
   return model;
 }
 
-/** The file is truncated. */
 export class CutOff extends PithError {
   constructor(bytes: number, least: number) {
     const [has, of] = [bytes, least].map((number) => number.toLocaleString("en"));
@@ -133,7 +128,6 @@ async function readHeaderFields(
 const headerTexts = ["producerName", "producerVersion", "domain", "doc"] as const;
 const defaulted = new Set<number>([...headerTexts, "modelVersion" as const].map((name) => modelFields[name]));
 
-/** Returns whether a header field holds its default. */
 function isSpelledDefault(field: Field): boolean {
   if (!defaulted.has(field.number)) return false;
   return field.wire === 0 ? lastVarint(field) === 0 : field.start === field.end;

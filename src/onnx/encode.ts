@@ -1,6 +1,6 @@
 /**
- * Writes models (ModelProto, GraphProto) with fields in ascending order, so that files written by protobuf are reproduced byte for byte.
- * Types are written for inputs, outputs, values whose type the file declared, and values with a role, metadata or a doc string.
+ * Writes models (ModelProto, GraphProto) with ascending fields, so that files written by protobuf are reproduced byte for byte. Types are written for
+ * inputs, outputs, values whose type the file declared, and values with a role, metadata or a doc string.
  */
 import { PithError } from "../errors.ts";
 import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
@@ -32,8 +32,7 @@ export interface EncodeOptions {
 }
 
 /**
- * Encodes a model as an ONNX file, in chunks of about a megabyte. Weights in files are copied from there; only the graph and one chunk are in
- * memory.
+ * Encodes a model as an ONNX file, in chunks of about a megabyte. Weights in files are copied from there, so memory holds only the graph and a chunk.
  * @throws PithError E_UNSUPPORTED if the model would be 2 GiB or longer (weights must go into other files then), E_SOURCE_CHANGED if a
  * file that holds weights has changed.
  *
@@ -46,10 +45,7 @@ export async function* encode(model: Model, options: EncodeOptions = {}): AsyncG
   yield* stream(fitting(await modelPieces(model, options)));
 }
 
-/**
- * Encodes a model as an ONNX file, in one array.
- * @throws PithError as `encode` does.
- */
+/** Encodes a model as an ONNX file, in one array. @throws PithError as `encode` does. */
 export async function encodeToBytes(model: Model, options: EncodeOptions = {}): Promise<Uint8Array> {
   const pieces = fitting(await modelPieces(model, options));
   const bytes = new Uint8Array(totalSize(pieces));
@@ -61,7 +57,6 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
   return bytes;
 }
 
-/** Returns the size of the model's file in bytes, without writing it. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
   return totalSize(fitting(await modelPieces(model, options)));
 }
@@ -112,7 +107,6 @@ function totalSize(pieces: readonly Piece[]): number {
   return pieces.reduce((size, piece) => size + sizeOf(piece), 0);
 }
 
-/** Returns the parts of a model's file, whatever their size. */
 export async function modelPieces(model: Model, options: EncodeOptions): Promise<readonly Piece[]> {
   const strings = await readStrings(model.graph);
   const writing: Writing = { strings, graph: (writer, graph) => writeGraph(writer, graph, writing, options) };
@@ -229,7 +223,6 @@ function writeNode(writer: Writer, node: Node, writing: Writing): void {
   );
 }
 
-/** Writes texts, omitting empty ones. */
 function writeTexts(writer: Writer, texts: readonly (readonly [number: number, text: string])[]): void {
   for (const [number, text] of texts) if (text !== "") writer.text(number, text);
 }

@@ -4,7 +4,6 @@ import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
-/** Opens the file that a model calls `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
 /** The maximum number of open files, which the system limits. Converters that write one file per tensor reach some hundreds. */
@@ -45,10 +44,7 @@ export class ExternalFiles {
   }
 }
 
-/**
- * Returns the location of a tensor's elements.
- * @throws PithError E_MODEL if the entry is incomplete or outside its file.
- */
+/** Returns the location of a tensor's elements. @throws PithError E_MODEL if the entry is incomplete or outside its file. */
 export async function readExternal(
   fields: readonly Field[],
   bytes: number,

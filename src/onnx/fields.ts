@@ -3,9 +3,7 @@ import { PithError } from "../errors.ts";
 import { concatenated } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
 
-/**
- * A field with offsets in the file. Consecutive numbers (wire types 0, 1, 5) with the same field number form one field: a run of tags and payloads.
- */
+/** A field with offsets in the file. Consecutive unpacked numbers with the same field number form one field: a run of tags and payloads. */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
@@ -56,7 +54,6 @@ export interface Held {
   readonly base: number;
 }
 
-/** Collects the fields of a message and joins runs of numbers. */
 export class FieldList {
   readonly #fields: Field[] = [];
   readonly #held: (from: number, end: number) => Held | undefined;
@@ -98,10 +95,7 @@ export class FieldList {
   }
 }
 
-/**
- * Returns the fields of a message in memory. `base` is the offset of its first byte in the file, for messages.
- * @throws PithError E_NOT_ONNX
- */
+/** Returns the fields of a message in memory, which starts at offset `base` of the file. @throws PithError E_NOT_ONNX */
 export function splitFields(bytes: Uint8Array, base = 0): Field[] {
   const held = { bytes, base };
   const list = new FieldList(() => held);
@@ -132,7 +126,6 @@ export function lastVarint(field: Field): number | bigint {
   return last;
 }
 
-/** Visits all numbers of a varint field, packed or not. */
 export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
   const packed = field.wire === 2;
   const bytes = inMemory(field, packed ? 2 : 0);

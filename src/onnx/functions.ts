@@ -13,7 +13,6 @@ import type { Reading } from "./reading.ts";
 import { attributeFields, functionFields as f, graphFields, nodeFields, valueInfoFields } from "./schema.ts";
 import { Writer } from "./writer.ts";
 
-/** Returns the state for reading another file, otherwise equal. */
 type ReadingOf = (file: LazyFile) => Reading;
 
 /** Returns the readable functions; others are carried as bytes. */
@@ -67,7 +66,6 @@ async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<
   };
 }
 
-/** Reads attributes with a default, as those of a node without uses. */
 async function readDefaults(
   defaults: readonly Field[],
   readingOf: ReadingOf,
@@ -85,7 +83,6 @@ async function readDefaults(
   }
 }
 
-/** Returns attributes that refer to those of the call. */
 function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
   const references = new Map<Node, ReadonlyMap<string, string>>();
   for (const node of allNodes(graph)) {

@@ -1,5 +1,5 @@
 /**
- * Reads a file of nested messages without its weights. Messages of up to 64 KiB are read at once; of longer ones only field headers and short fields.
+ * Reads a file of nested messages without its weights: messages of up to 64 KiB at once, of longer ones only field headers and short fields.
  * Long fields stay in the file as ranges, and the caller decides whether to read them. The read window grows during sequential reads.
  */
 import { PithError } from "../errors.ts";
@@ -37,7 +37,6 @@ export class LazyFile {
     return this.#window.subarray(start - this.#base, end - this.#base);
   }
 
-  /** Returns the fields of the message in a range; long ones without their bytes. */
   async fields(start: number, end: number): Promise<Field[]> {
     if (end - start <= wholeBytes) return this.#counted(splitFields(await this.bytes(start, end), start));
     const list = new FieldList((from, last) =>

@@ -30,7 +30,6 @@ export function readMetadata(
   return [metadata, role];
 }
 
-/** Writes the entries in order, the role last. */
 export function writeMetadata(
   writer: Writer,
   number: number,

@@ -1,4 +1,3 @@
-/** Reads nodes (NodeProto). */
 import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
 import type { Graph } from "../graph/graph.ts";

@@ -1,12 +1,8 @@
-/**
- * The original encoding of immutable types, attributes and tensors. Unchanged objects are written back byte for byte, so denotations,
- * doc strings, packed lists and unknown fields survive.
- */
+/** The original encoding of immutable types, attributes and tensors: unchanged objects are written back byte for byte, with unknown fields. */
 import type { Attribute, ValueType } from "../graph/graph.ts";
 import type { StoredBytes, Tensor } from "../tensor/types.ts";
 
 export interface Origin {
-  /** The complete message (TypeProto, AttributeProto) in wire format. */
   readonly whole?: Uint8Array;
   /** Fields besides the value, if the value can change or is not in memory; for a tensor, all but dimensions, type and data. */
   readonly carried?: Uint8Array | undefined;

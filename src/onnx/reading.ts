@@ -1,4 +1,3 @@
-/** Shared state while a file is read or written. */
 import type { Graph } from "../graph/graph.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 import type { ExternalFiles } from "./external.ts";

@@ -1,6 +1,7 @@
 /**
- * Saves weights in separate files. Two files cannot be replaced in one step, so the weights get an unused name first, and the model, which refers to
- * them, replaces the old one last. Then the weights take their final name, in steps that each leave a consistent model.
+ * Saves weights in separate files: under an unused name first, then the model that refers to them, and then, in consistent steps, under their final
+ * name,
+ * because two files cannot be replaced at once.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -12,10 +13,7 @@ import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
 import { type Piece, parts, sizeOf } from "./writer.ts";
 
 export interface SaveOptions {
-  /**
-   * true puts weights of 1 KiB and more into `<path>_data` beside the model, false keeps all in the model's file; default: external if the file
-   * would exceed 2 GiB.
-   */
+  /** true puts weights of 1 KiB and more into `<path>_data`, false keeps all in the model's file; default: external if it would exceed 2 GiB. */
   readonly externalData?: boolean;
   /** The maximum bytes per file: weights of 1 KiB and more of a larger model go into several files. A tensor is never split. */
   readonly fileBytes?: number | undefined;
@@ -26,10 +24,7 @@ const leastBytes = 1024;
 /** Runtimes map the file into memory by pages. */
 const alignment = 4096;
 
-/**
- * Writes a model with external weights. A path that is a link becomes a file, with its weights beside it; the link's target is unchanged.
- * @throws PithError E_FILE, E_UNSUPPORTED
- */
+/** Writes a model with external weights. A link becomes a file; its target is unchanged. @throws PithError E_FILE, E_UNSUPPORTED */
 export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
   const { places, files } = layOut(model, fileBytes);
   const { names, replaced } = await chooseDataNames(path, files.length);
@@ -59,7 +54,6 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   await removeUnread(path, replaced);
 }
 
-/** Assigns each tensor to a position in a weight file. */
 function layOut(
   model: Model,
   fileBytes: number,

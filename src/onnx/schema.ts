@@ -79,7 +79,6 @@ export const attributeFields = {
   sparseTensors: 23,
 } as const;
 
-/** AttributeProto.type by attribute kind. */
 export const attributeTypes = {
   float: 1,
   int: 2,
@@ -124,5 +123,4 @@ export const tensorFields = {
 
 export const sparseFields = { values: 1, indices: 2, dims: 3 } as const;
 
-/** StringStringEntryProto: metadata, external data. */
 export const entryFields = { key: 1, value: 2 } as const;

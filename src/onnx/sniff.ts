@@ -21,7 +21,6 @@ const data = [other, "It can be the `data`."];
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
-/** The number of bytes that a guess reads. */
 export const sniffedBytes = 512;
 
 /** Patterns of the first bytes, with control characters as points; for a zip archive, of the first file name. */

@@ -1,7 +1,4 @@
-/**
- * Reads tensors (TensorProto). Elements of a tensor above 8 KiB are read on demand. Data fields are remembered as file ranges, so unchanged tensors
- * are copied byte for byte.
- */
+/** Reads tensors (TensorProto), above 8 KiB on demand. Data fields are remembered as file ranges, so unchanged tensors are copied byte for byte. */
 import { PithError } from "../errors.ts";
 import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
@@ -40,7 +37,6 @@ const typedFields = new Set<number>([
   tensorFields.uint64Data,
 ]);
 
-/** Returns a tensor from a file, with its original encoding. */
 function tensorOf(known: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
   const tensor = { ...known, read: () => readElements(known, origin, place) };
   setOrigin(tensor, origin);

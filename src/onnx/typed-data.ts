@@ -25,10 +25,7 @@ export function typedField(type: DataType): number {
   return fieldsOf[type] ?? int32Data;
 }
 
-/**
- * Decodes the typed fields of a TensorProto; `place` names the tensor in messages.
- * @throws PithError E_MODEL if the number of elements does not match the dimensions.
- */
+/** Decodes a TensorProto's typed fields; `place` names the tensor in errors. @throws PithError E_MODEL if the dimensions do not match. */
 export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
   const number = typedField(type);

@@ -1,6 +1,7 @@
 /**
- * Reads and writes value types (ValueInfoProto, TypeProto). Types of values that are not tensors are saved as the file's bytes.
- * An unnamed dimension gets a unique name, `?input.0` for axis 0 of `input`, so that unknown dimensions are never equal; it is not saved.
+ * Reads and writes value types (ValueInfoProto, TypeProto). An unnamed dimension gets a unique name, `?input.0` for axis 0 of `input`, so that
+ * unknown
+ * dimensions are never equal; it is not saved.
  */
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
@@ -23,7 +24,6 @@ export interface ValueInfo {
   readonly metadata: ReadonlyMap<string, string>;
   readonly role: Role | undefined;
   readonly unknown: Uint8Array | undefined;
-  /** All fields except name and type, as stored in the file. */
   readonly rest: Uint8Array | undefined;
 }
 

@@ -12,7 +12,6 @@ export class Cursor {
   low = 0;
   high = 0;
   readonly #bytes: Uint8Array;
-  /** The offset added to positions in messages. */
   readonly #base: number;
 
   constructor(bytes: Uint8Array, position = 0, base = 0) {
@@ -70,10 +69,7 @@ export interface Header {
 /** A tag has at most 5 bytes (10 if padded), a length or number 10. */
 export const headerLimit = 20;
 
-/**
- * Reads the header of the field at `position`. Offsets are absolute: `bytes[position - base]` is the first byte.
- * @throws PithError E_NOT_ONNX
- */
+/** Reads the header of the field at `position`, in a message that starts at offset `base` of the file. @throws PithError E_NOT_ONNX */
 export function readHeader(bytes: Uint8Array, base: number, position: number, messageEnd: number): Header {
   const cursor = new Cursor(bytes, position - base, base);
   const limit = messageEnd - base;
@@ -100,7 +96,6 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Decodes UTF-8 text; undefined for invalid bytes. */
 export function decodeText(bytes: Uint8Array): string | undefined {
   // Names are short and ASCII: a loop is several times faster than the decoder.
   if (bytes.byteLength < 64) {
@@ -122,7 +117,6 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 const damaged = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
 
-/** A field ends beyond its message. */
 export class PastEnd extends PithError {
   readonly number: number;
   readonly end: number;

@@ -34,7 +34,6 @@ export interface Beside {
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
 }
 
-/** Writes the fields of a TensorProto, in ascending order. */
 export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
   const { name, place } = beside;
   for (const dim of tensor.dims) writer.integer(dimsField, dim);

@@ -1,5 +1,5 @@
 /**
- * Writes protobuf messages whose large parts are not in memory, as pieces of known size: bytes, ranges of a source, and blocks produced on demand.
+ * Writes protobuf messages as pieces of known size (bytes, ranges of a source, produced blocks), so that large parts need not be in memory.
  * Fields are in ascending order, as protobuf's serializers write them; carried fields keep their place in that order.
  */
 import type { StoredBytes } from "../tensor/types.ts";
@@ -68,7 +68,6 @@ export class Writer {
     this.piece(number, value);
   }
 
-  /** Writes a length-delimited field from one piece. */
   piece(number: number, piece: Piece): void {
     this.#tag(number, 2);
     this.#varint(sizeOf(piece));
@@ -165,10 +164,7 @@ export class Writer {
 /** The approximate chunk size: efficient for the disk, small in memory. */
 const chunkBytes = 2 ** 20;
 
-/**
- * Yields the bytes of pieces in chunks. Besides produced blocks, at most a few megabytes are in memory. Chunks can share memory with pieces:
- * read-only.
- */
+/** Yields the bytes of pieces in chunks, with a few megabytes in memory besides produced blocks. Chunks can share memory with pieces: read-only. */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(rest, chunkBytes));

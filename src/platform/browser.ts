@@ -12,15 +12,11 @@ export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/**
- * Opens a Blob or File, or a URL (relative to the page): read in ranges if the server supports them.
- * @throws PithError E_FILE if it cannot be fetched.
- */
+/** Opens a Blob, File or URL (relative to the page), in ranges if the server supports them. @throws PithError E_FILE if it cannot be fetched. */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   return place instanceof Blob ? blobSource(place) : urlSource(absolute(String(place)));
 }
 
-/** Opens a file that another file refers to, in the same folder or below. */
 export function openBeside(owner: string, location: string): Promise<ByteSource> {
   return urlBeside(absolute(owner), location);
 }

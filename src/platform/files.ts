@@ -1,4 +1,3 @@
-/** File types that the platforms share. */
 import type { StoredBytes } from "../tensor/types.ts";
 
 /** Bytes in order. A chunk must not change after it was passed. */
@@ -7,7 +6,6 @@ export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 /** The bytes of a file in order: in memory, or a range to copy. */
 export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 
-/** An incremental hash. */
 export interface Digest {
   add(bytes: Uint8Array): void;
   end(): Promise<string>;

@@ -1,6 +1,6 @@
 /**
- * Images as bytes, and work that pixel decoders leave: every image becomes upright 8-bit RGB. Gray becomes three equal channels, 16 bits keep the
- * upper 8, transparency is dropped as by Pillow's `convert("RGB")`, and the EXIF orientation is applied.
+ * Images as bytes: every image becomes upright 8-bit RGB. Gray becomes three equal channels, 16 bits keep the upper 8, transparency is dropped as by
+ * Pillow's `convert("RGB")`, and the EXIF orientation is applied.
  */
 
 import { messageOf, PithError } from "../errors.ts";
@@ -16,10 +16,7 @@ export interface Pixels {
 /** More than any camera produces: a larger header is a mistake or an attack. */
 export const mostPixels = 2 ** 28;
 
-/**
- * The maximum number of pixels per byte: DEFLATE expands 1,032 times (PNG, 8 pixels per byte at most); JPEG takes a bit per block of 64 pixels;
- * WebP has no such limit, but sides of 14 bits.
- */
+/** Maximum pixels per byte: DEFLATE expands 1,032 times (8 pixels per byte), JPEG takes a bit per 64 pixels, WebP has no limit but 14-bit sides. */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
 
 export type ImageFormat = "JPEG" | "PNG" | "WebP";
@@ -89,7 +86,6 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   return { width: size(16), height: size(20), orientation: 1, components: 3 };
 }
 
-/** Returns the error for an image that a decoder rejects. */
 export function damaged(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const reason = messageOf(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";

@@ -1,6 +1,6 @@
 /**
- * Folders of bounded size that evict the least recently used entry: a file or a folder of files. The access time records use; the modification
- * time stays, because readers treat a change of it as a changed file.
+ * Folders of bounded size that evict the least recently used file or folder of files. Only access times change: readers treat a new modification
+ * time as a changed file.
  */
 import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,7 +24,6 @@ export async function touchFile(path: string): Promise<void> {
   }
 }
 
-/** Returns the bytes of a folder's entries. @param isOwn as in `trimFolder`. */
 export async function folderBytes(folder: string, isOwn: (path: string) => boolean): Promise<number> {
   return (await entriesOf(folder, isOwn)).reduce((sum, { bytes }) => sum + bytes, 0);
 }
@@ -61,7 +60,6 @@ export async function trimFolder(
 
 const namesIn = (folder: string): Promise<readonly string[]> => readdir(folder).catch(() => []);
 
-/** Returns the caller's entries of a folder. */
 async function entriesOf(folder: string, isOwn: (path: string) => boolean): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
   for (const name of await namesIn(folder)) {

@@ -1,7 +1,4 @@
-/**
- * Locks folders for one process at a time. A process creates an empty file named after itself, then looks for files of others: the oldest wins.
- * Files of killed processes are removed.
- */
+/** Locks folders for one process at a time: each creates an empty file named after itself, and the oldest file of a living process wins. */
 import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

@@ -1,10 +1,8 @@
 /**
  * Removes what killed processes left behind.
  * Temporary files name their writer: `.model.onnx.<where>-<process>.<random>.tmp`. Process ids are valid only in one place: a machine or container.
- * Files from elsewhere count as left behind after a day without changes.
- * Temporary folders are named `pith-<where>-<process>.<random>`. Those of dead processes are removed, but none from elsewhere, because a folder in
- * use
- * can be unchanged for days.
+ * Files from elsewhere count as left behind after a day without changes. Folders, `pith-<where>-<process>.<random>`, can be in use for days without
+ * changes, so only those of dead processes of this place are removed.
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
@@ -31,7 +29,6 @@ function processNamespace(): string {
 const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-zA-Z]+$/;
 const temporaryPattern = /^\.(.+?)\.([0-9a-f]{8}-\d+\.[0-9a-f]{12})\.tmp$/s;
 
-/** Returns a unique suffix that identifies this process. */
 export function ownedEnding(): string {
   return `${owned()}${randomBytes(6).toString("hex")}`;
 }
@@ -40,7 +37,6 @@ function owned(): string {
   return `${where}-${process.pid}.`;
 }
 
-/** Returns the path of a temporary file beside its final path. */
 export function besideOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${ownedEnding()}.tmp`);
 }
@@ -82,12 +78,10 @@ function isOfDead({ mtimeMs }: Stats, ending: string): boolean | undefined {
 
 const prefix = "pith-";
 
-/** Returns the prefix of a temporary folder or file of this process. */
 export function temporaryPrefix(): string {
   return `${prefix}${owned()}`;
 }
 
-/** Removes temporary files and folders of this user's dead processes. */
 export async function removeDeadTemporaries(folder: string): Promise<void> {
   const names: readonly string[] = await readdir(folder).catch(() => []);
   for (const name of names) {

@@ -1,4 +1,3 @@
-/** Imports modules of the user. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";

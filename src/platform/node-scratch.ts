@@ -1,7 +1,4 @@
-/**
- * Scratch files for data that does not fit in memory. They are unlinked right after opening, so nothing remains after the process ends, even after
- * kill -9.
- */
+/** Scratch files for data that does not fit in memory. They are unlinked right after opening, so nothing remains even after kill -9. */
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rm, statfs } from "node:fs/promises";
@@ -15,10 +12,7 @@ import { temporaryPrefix } from "./node-leftovers.ts";
 /** The maximum bytes of one system call: Linux stops slightly below 2 GiB. */
 const mostAtOnce = 2 ** 30;
 
-/**
- * Opens an unnamed file on a disk: in TMPDIR, otherwise in the system's temporary folder.
- * @throws PithError E_FILE if it cannot be made.
- */
+/** Opens an unnamed file in TMPDIR, otherwise in the system's temporary folder. @throws PithError E_FILE if it cannot be made. */
 export async function scratchFile(): Promise<ScratchFile> {
   const folder = await scratchFolder();
   const path = join(folder, `${temporaryPrefix()}${randomBytes(6).toString("hex")}`);
@@ -75,7 +69,6 @@ export async function scratchFile(): Promise<ScratchFile> {
 /** Linux's number of file systems in memory, as /tmp often is. */
 const tmpfs = 0x01021994;
 
-/** Returns the user's TMPDIR, otherwise a folder on a disk if there is one. */
 async function scratchFolder(): Promise<string> {
   const usual = tmpdir();
   if (process.env.TMPDIR) return usual;

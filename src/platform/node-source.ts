@@ -1,6 +1,5 @@
 /**
- * Files for reading in ranges. An open file keeps its handle, so a model stays readable while `save` replaces its path.
- * A file that was changed in place is rejected.
+ * Files for reading in ranges. The handle stays open, so a model stays readable while `save` replaces its path; files changed in place are rejected.
  */
 import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
@@ -93,10 +92,7 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
   return result;
 }
 
-/**
- * Opens a file, Blob, or http(s) or file URL for reading in ranges.
- * @throws PithError E_FILE if it cannot be opened.
- */
+/** Opens a file, Blob, or http(s) or file URL for reading in ranges. @throws PithError E_FILE if it cannot be opened. */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
   const text = String(place);
@@ -116,10 +112,8 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   }
 }
 
-/** Returns the error for a folder, with the models in it as suggestions. */
 async function isFolder(path: string): Promise<PithError> {
   const names: readonly string[] = await readdir(path).catch(() => []);
-  // The folder in which exporters for transformers.js put models.
   const within: readonly string[] = await readdir(join(path, "onnx")).catch(() => []);
   const models = [...names, ...within.map((name) => join("onnx", name))]
     .filter((name) => name.endsWith(".onnx"))

@@ -1,4 +1,3 @@
-/** Temporary folders. */
 import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -12,10 +12,7 @@ interface ThreadRequest {
   reject(error: unknown): void;
 }
 
-/**
- * Starts a thread for the default export of a module (`Answering`). It keeps the process alive only while a question is open.
- * Returns undefined if threads are unavailable.
- */
+/** Starts a thread for a module (`Answering`), which keeps the process alive only while a question is open. Undefined if threads are unavailable. */
 export function startThread(module: URL): Thread | undefined {
   const asked = new Map<number, ThreadRequest>();
   let [ended, questions] = [false, 0];

@@ -1,7 +1,6 @@
 /**
- * Writes files atomically: a path holds either its previous contents or the complete new file. Each file is written under a temporary name, synced,
- * and renamed. Related files are renamed in order; if one fails, the earlier ones are restored. A killed process can leave only temporary files,
- * which the next writer of the file removes.
+ * Writes files atomically: each is written under a temporary name, synced, and renamed. Related files are renamed in order; if one fails, the earlier
+ * ones are restored. A killed process can leave only temporary files, which the next writer of the file removes.
  */
 import { writeSync } from "node:fs";
 import {
@@ -29,8 +28,8 @@ import { FileSource } from "./node-source.ts";
 const bufferBytes = 2 ** 18;
 
 /**
- * The bytes per system write. Linux allocates a memory block of the same length if it can, and blocks above 32 KiB become rare:
- * longer writes took up to three times as long for files of some gigabytes. Shorter ones need more calls.
+ * The bytes per system write. Linux tries to allocate a memory block of that length, and blocks above 32 KiB become rare: longer writes took up to
+ * three times as long for files of some gigabytes. Shorter ones need more calls.
  */
 const writeBytes = 2 ** 15;
 
@@ -85,10 +84,7 @@ export async function writeFilesAtomically(
   for (const folder of new Set(staged.map(({ target }) => dirname(target)))) await syncFolder(folder);
 }
 
-/**
- * Checks whether a file can be written, before hours of work that end in it. Leaves nothing behind and an existing file unchanged.
- * @throws PithError E_FILE as `writeFileAtomically`.
- */
+/** Checks that a file can be written, before hours of work. An existing file stays. @throws PithError E_FILE as `writeFileAtomically`. */
 export async function tryToWrite(path: string): Promise<void> {
   const file = await stage(path, "followed").catch(unwritable(path));
   try {
@@ -99,8 +95,7 @@ export async function tryToWrite(path: string): Promise<void> {
 }
 
 /**
- * Renames a file over another in the same folder while readers use either name: during `between` both names lead to it, and an interruption leaves
- * one of them.
+ * Renames a file over another in the same folder while readers use either name: during `between` both names lead to it.
  * @throws PithError E_FILE, and whatever `between` throws; the file then still has its old name.
  */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
@@ -153,8 +148,7 @@ async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): 
 }
 
 /**
- * A file that is written through a buffer, whatever the sizes of parts. Reads and writes are synchronous: for the page cache, waking a waiting thread
- * takes longer than the work, twice as long on busy cores.
+ * Writes through a buffer, whatever the sizes of parts. Reads and writes are synchronous: for the page cache, waking a waiting thread takes longer.
  */
 class Output {
   readonly #handle: FileHandle;
@@ -218,7 +212,6 @@ async function putInPlace(file: Staged, keepOld: boolean): Promise<void> {
   file.placed = true;
 }
 
-/** Hard links are free; file systems without them get a copy. */
 async function secondName(file: string, name: string): Promise<void> {
   await link(file, name).catch(() => copyFile(file, name, constants.COPYFILE_FICLONE));
 }
@@ -230,7 +223,6 @@ async function undo({ temporary, target, backup, placed }: Staged): Promise<void
   else if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
 }
 
-/** Syncs new names, if the system supports that. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r").catch(() => undefined);
   await handle?.sync().catch(() => {});

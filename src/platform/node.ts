@@ -52,7 +52,6 @@ export async function listFolder(path: string): Promise<string[]> {
   }
 }
 
-/** Returns the kind of a path with links followed; undefined if it does not exist. */
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
   try {
     const found = await stat(path);
@@ -81,7 +80,6 @@ export async function renameFile(from: string, to: string): Promise<void> {
   });
 }
 
-/** Returns an incremental SHA-256, in hexadecimal. */
 export function sha256(): Digest {
   const hash = createHash("sha256");
   return { add: (bytes) => void hash.update(bytes), end: async () => hash.digest("hex") };
@@ -102,7 +100,6 @@ export const fileNameOf = (path: string): string => basename(path);
 /** Returns ".onnx" in lower case; "" if there is none. */
 export const extensionOf = (path: string): string => extname(path).toLowerCase();
 
-/** Returns the version of an installed package. */
 export function packageVersion(name: string): string | undefined {
   try {
     const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(`${name}/package.json`);
@@ -120,7 +117,6 @@ export function processorTime(): number {
   return (user + system) / 1000;
 }
 
-/** Returns the bytes of memory that this process can still use, according to system and container. */
 export function availableMemory(): number {
   // Marked experimental, but the only function that knows containers.
   return process.availableMemory();

@@ -1,9 +1,5 @@
-/**
- * Addresses of Pith's own modules. Imported as "#root" and never bundled, because a bundled module's address does not locate the others.
- * Nothing is computed on import: in some bundles modules have no address.
- */
+/** Addresses of Pith's own modules. Imported as "#root" and never bundled, because a bundled module's address does not locate the others. */
 
-/** Returns the folder of all modules: sources or shipped files. */
 export function root(): URL {
   return new URL("../", import.meta.url);
 }

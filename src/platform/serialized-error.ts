@@ -12,7 +12,6 @@ export interface Fault {
   readonly at?: string | undefined;
 }
 
-/** The name of a thrown value that is not an exception. */
 export const thrownValue = "ThrownValue";
 
 export function toFault(error: unknown): Fault {

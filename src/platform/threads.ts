@@ -1,10 +1,7 @@
-/** Worker threads, as all platforms share them. */
-
 /** A function in a thread: questions and answers are structured clones, except transferred memory. */
 export interface Thread {
   /** Whether it has ended or failed to start: missing module, out of memory. */
   readonly ended: boolean;
-  /** The number of open questions. */
   readonly busy: number;
   /**
    * @param transfer Memory to transfer instead of copying.

@@ -11,14 +11,13 @@ import type { StoreOfResults } from "./store.ts";
 /** Named objects, each complete or absent. */
 export interface Bucket {
   has(name: string): Promise<boolean>;
-  /** Undefined if there is no such name. */
   read(name: string): Promise<AsyncIterable<Uint8Array> | undefined>;
   write(name: string, bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
 }
 
 /**
- * Reads the folder first. A model is in the bucket before a record that names it, and a record is there before it is in the folder: so the bucket
- * has everything that the folder calls done. Checkpoints stay on this machine.
+ * Reads the folder first. The bucket gets a model before its record, and the folder gets the record last: so the bucket has everything that the
+ * folder calls done. Checkpoints stay on this machine.
  * @param folder Can be shared by processes of this machine.
  */
 export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {

@@ -1,6 +1,6 @@
 /**
- * Jobs that other processes run ahead. Their results go into the shared store; the requesting process then does the same work and finds it done,
- * so its result does not depend on the number of jobs or their failures.
+ * Jobs that other processes run ahead. The requesting process repeats the work and finds it in the shared store, so its result does not depend on
+ * the number of jobs or their failures.
  */
 
 export interface RoundContext {
@@ -17,7 +17,6 @@ export interface Ahead {
    * @throws what a job threw.
    */
   doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
-  /** Stops running jobs and waits for their end. @throws what a job threw. */
   close(): Promise<void>;
 }
 

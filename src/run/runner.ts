@@ -1,6 +1,5 @@
 /**
- * Runs steps on models of a store. Steps and results are plain data, with models and samples by digest. With records, finished steps are not
- * repeated:
+ * Runs steps on models of a store. Steps and results are plain data, with models and samples by digest. With records, no finished step is repeated:
  * neither in a resumed run nor in a recipe with the same beginning.
  */
 import { readFile } from "#platform";
@@ -23,7 +22,6 @@ export interface Step {
 }
 
 export interface StepResult {
-  /** The digest of the resulting model between steps, with its masks. */
   readonly output: string;
   /** The options with defaults, as plain data; models by digest. */
   readonly options: OptionValues;
@@ -204,7 +202,6 @@ const wordOf = (thing: object): string => (typeof thing === "function" ? "a func
 
 const words = new WeakMap<object, string>();
 
-/** Returns a word that is unique to this object. */
 function uniqueWordOf(thing: object): string {
   const word = words.get(thing) ?? crypto.randomUUID();
   words.set(thing, word);

@@ -1,4 +1,3 @@
-/** One step of a run: a pass with its options, run on a model. */
 import * as v from "valibot";
 import { memory } from "../data/index.ts";
 import { trainedKey } from "../data/trained-on.ts";
@@ -25,7 +24,6 @@ export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
 }
 
-/** Options that the run sets, not the recipe. */
 export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
 /** Returns the split that a step needs: a calibrating pass needs samples only for some options. */
@@ -36,7 +34,6 @@ export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibr
   return wantsSamples(data, complete) ? "calibrate" : undefined;
 }
 
-/** Returns whether a calibrating pass uses available samples. */
 export const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;
 

@@ -19,18 +19,13 @@ export interface Store {
   keep(model: Model): Promise<string>;
   /** Opens the original or a stored model. Each call reads it again, so the caller can change it. */
   open(digest: string): Promise<Model>;
-  /** Returns the file of the original or of a stored model. */
   file(digest: string): Promise<ByteSource>;
   /** Returns whether the model is present and complete: files can be removed or damaged between runs. */
   has(digest: string): Promise<boolean>;
   /** Undefined if every step runs again. */
   readonly records: Records | undefined;
-  /**
-   * Removes the least recently used files above the limit. Call it between steps, while no other process runs one.
-   * @param needed Models that stay.
-   */
+  /** Removes the least recently used files above the limit, except `needed` models. Call it between steps, while no other process runs one. */
   trim(needed: readonly string[]): Promise<void>;
-  /** Removes a temporary store; trims a permanent one. */
   release(): Promise<void>;
 }
 
@@ -46,10 +41,9 @@ export interface Records {
 
 export interface StoreOptions {
   /**
-   * A folder for finished steps. A later run continues a stopped run with the same figures and files, and repeats no finished step. The folder is
-   * created
-   * on demand and stays until the caller removes it. Custom passes, metrics and operators are identified by name, modules by the content of their
-   * own file: use another folder if their code has changed.
+   * A folder for finished steps, created on demand and kept. A later run continues a stopped run with the same figures and files. Custom passes,
+   * metrics
+   * and operators are identified by name, modules by their own file's content: use another folder if their code has changed.
    */
   readonly resumeFolder?: string | undefined;
   /** The maximum bytes in the folder: above it the least recently used files are removed (default: unlimited). */
@@ -75,7 +69,6 @@ export async function madeOnce<T>(
   return result;
 }
 
-/** A store without its original. */
 export interface StoreOfResults extends Omit<Store, "original"> {
   readonly records: Records;
 }
