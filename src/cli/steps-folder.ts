@@ -27,8 +27,7 @@ export const mostKept = (model: Model): number => Math.max(2e9, 20 * storedBytes
 /**
  * Creates the folder inside the output folder and removes it afterwards if it is empty.
  * @param fresh whether the steps of earlier runs are removed first.
- * @throws PithError of the work, with a hint about saved steps; E_FILE if the folder is a symbolic link, or if another process uses it: two processes
- * would overwrite each other's files.
+ * @throws PithError of the work, with a hint about saved steps; E_FILE for a symbolic link, or if another process uses the folder.
  */
 export async function withSteps<T>(
   out: string,

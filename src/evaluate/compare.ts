@@ -57,7 +57,7 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/** Compares rows of the same samples in the same order. A metric relative to the original is perfect for it, where the interval ends. */
+/** Compares rows of the same samples in the same order. The interval ends at the best value if the metric compares with the original. */
 export function compareRows(
   metric: Metric,
   original: Float64Array,

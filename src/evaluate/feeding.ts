@@ -19,7 +19,7 @@ export interface Feeding extends Binding {
   readonly zeros: Batch;
 }
 
-/** @throws PithError E_DATA if an input has no column and is no state, or its column does not fit. */
+/** @throws PithError E_DATA if an input has neither a fitting column nor a state. */
 export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
   const states = findStates(model, givenInputs(model, batch));
   const zeros = initialStates(model, states);
@@ -48,7 +48,7 @@ export class Feeder {
 
   /**
    * @param other a model with the same inputs, whose fixed batch size applies too.
-   * @throws PithError E_DATA if an input has no column and is no state, or its column does not fit.
+   * @throws PithError E_DATA if an input has neither a fitting column nor a state.
    */
   constructor(model: Model, batch: Batch, owner: string, other = model) {
     // Uses the unchanged model: an observed value that became an output is not a state.

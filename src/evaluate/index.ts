@@ -1,4 +1,4 @@
-/** Measuring: figures with intervals, paired comparison, speed, size. */
+/** Measures metrics with intervals, paired comparison, speed and size. */
 
 export { batchInvariance, type Invariance, type InvarianceOptions } from "./batch-dependence.ts";
 export { boxOverlap } from "./boxes.ts";

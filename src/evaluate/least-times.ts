@@ -1,8 +1,7 @@
 /**
  * Processor time of the fastest stretch of runs, which other processes hardly affect: waiting is excluded, and one stretch has warm caches.
  *
- * On a machine with ten times as many processes as processors, the ratio of two single-threaded models varied by 1 or 2 %; the ratio of mean
- * processor times varied by 30 %.
+ * On an overloaded machine, the ratio of two single-threaded models varied by 1 or 2 %; the ratio of mean processor times varied by 30 %.
  */
 import { processorTime } from "#platform";
 import type { Session } from "../engine/index.ts";

@@ -30,7 +30,7 @@ export interface Runner {
 /**
  * Loads a model to run on batches of a data set. A fixed batch size is padded; a model without a batch axis or with states runs sample by sample.
  * States begin as zeros at the first sample and at each beginning that the data marks.
- * @throws PithError E_NAME if there is no such value to observe.
+ * @throws PithError E_NAME for an unknown value to observe.
  */
 export async function createRunner(
   engine: Engine,

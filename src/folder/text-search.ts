@@ -28,7 +28,7 @@ export function othersOf(texts: readonly string[]): readonly string[] {
 
 const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
 
-/** @param alone the judge of the module alone, which must pass too. */
+/** @param alone checks the module alone, which must pass too. */
 export async function searchTogether(
   { folder, base, modules, texts }: Together,
   alone: SparingJudge,

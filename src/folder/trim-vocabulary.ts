@@ -82,8 +82,8 @@ const [mostCompared, mostTokens] = [64, 128];
 
 /**
  * Keeps the tokens that occur in texts, added and special tokens, and those that can spell any text.
- * @throws PithError E_FILE where a model or a tokenizer is missing, E_OPTION if the folder that is written holds something, E_DATA for texts that the smaller
- * tokenizer reads otherwise, E_UNSUPPORTED for a tokenizer or a model that cannot be made smaller, E_ACCURACY_LOST where a model answers otherwise.
+ * @throws PithError E_FILE if a model or tokenizer is missing, E_OPTION for an output folder with files, E_DATA for texts with other tokens,
+ * E_UNSUPPORTED for a tokenizer or model that cannot be trimmed, E_ACCURACY_LOST if outputs differ.
  * @example
  * const { kept, tokens } = await trimFolder("minilm", { texts: ["queries.txt"], out: "minilm.small" });
  * console.log(`${kept.length} of ${tokens} tokens`);

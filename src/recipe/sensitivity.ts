@@ -46,8 +46,7 @@ export interface SweepOptions extends SensitivityOptions {
 /**
  * Measures how much a model loses if individual layers are pruned, lose channels, are quantized, or factorized. The model is not changed.
  * @param task its test samples and metric are used.
- * @throws PithError E_DATA if the data does not fit the model or the model is at chance level, E_NAME for unknown layers, E_STOPPED on the context's
- * signal.
+ * @throws PithError E_DATA for unsuitable data or a model at chance level, E_NAME for unknown layers, E_STOPPED on the context's signal.
  * @example
  * const found = await sensitivity(model, { test: data, metric: accuracy() }, { kinds: ["prune"] });
  * const [row] = found.rows.toSorted((a, b) => b.drop.value - a.drop.value);

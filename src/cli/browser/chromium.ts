@@ -1,8 +1,8 @@
 /**
  * A headless browser for one page. The page reports to its server, so any Chromium works without a driver library.
  *
- * The browser ends with its pipe, even if this process is killed. The page's address also goes through the pipe: other users of the machine can read
- * process arguments, and whoever knows the address can read the models.
+ * The browser ends with its pipe, even if this process is killed. The page's address goes through the pipe, because other users can read process
+ * arguments and the address gives access to the models.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";

@@ -221,8 +221,8 @@ function warnAtChance({ path, metrics }: NonNullable<Judging["reference"]>, cont
 }
 
 /**
- * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both. A teacher with other
- * input or output shapes may fail to run: it is left out with a warning, unless the goal is measured against it.
+ * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both. A teacher that fails
+ * to run is left out with a warning, unless the goal is measured against it.
  */
 async function measureBoth(
   original: Model,

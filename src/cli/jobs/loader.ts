@@ -100,7 +100,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
   }
 }
 
-/** Returns the class that config.json names, else the one for its model type. @returns the name, if there is no class. */
+/** Returns the class that config.json names, else the one for its model type. @returns the name if the class is missing. */
 function classOf(
   library: Library,
   { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,

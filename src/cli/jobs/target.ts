@@ -17,7 +17,7 @@ export interface OpenTarget extends RunTarget {
 
 /**
  * Opens a target. Without a Chromium, WebAssembly runs in Node with a warning.
- * @throws PithError E_ENGINE_MISSING without a Chromium or onnxruntime-web, E_UNSUPPORTED if it has no WebGPU, E_FILE if CHROME_PATH is no program.
+ * @throws PithError E_ENGINE_MISSING without a Chromium or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid CHROME_PATH.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
   if (name === "node") return inNode(name, context);

@@ -2,8 +2,7 @@
  * Estimates the savings of techniques from shapes.
  *
  * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
- * - Pruning the share f of all prunable channels: a weight of n elements keeps about n · Π (1 − f · r_a), where r_a is the prunable share of axis
- *   a.
+ * - Pruning the share f of all prunable channels keeps about n · Π (1 − f · r_a) of n elements, where r_a is the prunable share of axis a.
  */
 import type { Group } from "../../analysis/channels.ts";
 import { isInside, type Layer } from "../../analysis/layers.ts";
