@@ -24,7 +24,6 @@ import { fromHeads, toHeads } from "./shared/heads.ts";
 import { integersConstant, need, present, range, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
-  /** Heads and D share an axis. */
   readonly flat: boolean;
   readonly heads: number;
   readonly keyHeads: number;
@@ -77,7 +76,6 @@ interface Shapes {
   readonly q: Shape;
   readonly k: Shape;
   readonly v: Shape;
-  /** The number of past and new keys. */
   readonly keys: Dim;
 }
 

@@ -1,8 +1,7 @@
 /**
- * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel.
- * Opset history: `spatial` 0 (before 9) normalizes per element. Batch statistics are used if there are several outputs (before 14) or with
- * `training_mode`.
- * That form is lowered, because ONNX Runtime's kernel overwrites the statistics it is fed. `writeTraining` gives it other buffers instead.
+ * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel; per element for `spatial` 0 (before opset 9).
+ * Batch statistics (several outputs before 14, then `training_mode`) are lowered, because ONNX Runtime's kernel overwrites the statistics it is fed;
+ * `writeTraining` gives it other buffers.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -49,10 +48,7 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   return [y, ...running, vector(batch.mean), vector(batch.inverse)];
 }
 
-/**
- * Writes training with ONNX Runtime's kernel. With a momentum of 0 its other outputs are the batch statistics, and it overwrites separate buffers.
- * Types without such a kernel are lowered.
- */
+/** Writes training with ONNX Runtime's kernel. With a momentum of 0 it returns the batch statistics; it overwrites separate buffers. */
 function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const [channels] = fixedDims(mean?.type?.dims) ?? [];
@@ -129,8 +125,7 @@ const fillsBlocks = (x: Value, size: number): boolean =>
   typeOf(x) === "float32" && fixed(x).length === 4 && (fixed(x)[1] ?? 0) % size === 0;
 
 /**
- * Writes training on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]², as in Flax, which loses digits if the mean is
- * far larger than the deviation.
+ * Writes training on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]², as in Flax, which can cancel for large means.
  */
 function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonly Value[], size: number) {
   const [, channels = 1] = fixed(x);

@@ -1,6 +1,7 @@
 /**
- * If, Loop and Scan. If merges the facts of both branches unless its condition is known. Loop-carried values have facts that hold in every iteration
- * (`Body.settle`). Before opset 9 Scan has a leading batch axis, and lengths as its first input.
+ * If, Loop and Scan. If merges the facts of both branches unless its condition is known; loops keep facts that hold in every iteration
+ * (`Body.settle`).
+ * Before opset 9 Scan has a leading batch axis, and lengths as its first input.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
@@ -41,7 +42,6 @@ export const If = defineOp({
     });
   },
   ...rest,
-  // The cost of the more expensive branch.
   cost: ({ yes, no }, site) => {
     const taken = decided(site);
     if (taken !== undefined) return (taken ? yes : no).macs();
@@ -101,7 +101,6 @@ export const Loop = defineOp({
   },
 });
 
-/** A condition keeps its initial shape. */
 function asState(came: Inferred | undefined, state: Inferred | undefined): Inferred | undefined {
   return came === undefined || state === undefined ? came : { ...came, dims: state.dims };
 }

@@ -15,7 +15,6 @@ export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | u
   (null extends S ? unknown : undefined extends S ? unknown : Said<S, "read">);
 type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
-/** A definition with its settings closed over. */
 export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
@@ -29,7 +28,6 @@ export interface Op extends Traits {
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 
-/** A definition applied to a node: its facets without settings and node. */
 export type Bound = {
   readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | Changed | "name" | "domain" | "read">]-?: Applying<
     OpDef<unknown>[K]

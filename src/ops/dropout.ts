@@ -1,7 +1,7 @@
 /**
- * Dropout: the identity in inference. In training each value is 0 with probability `ratio`, otherwise divided by 1 - ratio; output 1 is the mask.
- * Opset history: before 12 it is always inference; since then ratio and training mode are inputs. The mask has the input's type before 10, bool
- * since.
+ * Dropout: in training each value is 0 with probability `ratio`, otherwise divided by 1 - ratio; output 1 is the mask. Opset history: before 12
+ * always
+ * inference; since then ratio and training mode are inputs. The mask has the input's type before 10, bool since.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -63,7 +63,6 @@ export const Dropout = defineOp({
     const asInput = site.version >= 12;
     const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;
     return {
-      // Undefined if computed at run time.
       ratio: asInput ? known(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),

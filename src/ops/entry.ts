@@ -8,19 +8,16 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** What a rule knows about one input or output. */
 export interface Operand extends ValueType {
   /** The container type if the value is not a tensor: `type` is then the element type, and `dims` are undefined. Requires `OpDef.containers`. */
   readonly container?: Container;
   /** Known elements of a small integer, boolean or shape-like tensor. They carry shapes through Shape → Gather → Concat → Reshape. */
   readonly elements?: readonly Dim[];
-  /** The elements of a small stored tensor of any type. */
   readonly small?: Dense;
   /** True if all elements come from stored tensors (weights, constants), possibly through a mask or a DequantizeLinear. */
   readonly stored: boolean;
 }
 
-/** A node as its operator definition sees it. */
 export interface Site {
   /** The opset version of the operator's domain. */
   readonly version: number;
@@ -34,9 +31,7 @@ export interface Site {
   body(attribute: string): Body | undefined;
 }
 
-/** A subgraph as the definition of its node sees it. */
 export interface Body {
-  /** The declared types of the inputs. */
   readonly inputs: readonly (ValueType | undefined)[];
   /** Infers the outputs from what is known about the inputs. Values captured from the outer graph are known already. */
   infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
@@ -57,7 +52,6 @@ export interface Body {
 
 export interface Settled {
   readonly states: readonly Inferred[];
-  /** The outputs of the iteration besides the states. */
   readonly others: readonly (Inferred | undefined)[];
 }
 
@@ -67,14 +61,12 @@ export type Inferred = Omit<Operand, "stored">;
 /** The inputs of a node. A verified model has all inputs that the operator requires. */
 export type Inputs = readonly [Value, ...(Value | undefined)[]];
 
-/** The walker's data for a node that receives gradients. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
   readonly outputs: readonly (Value | undefined)[];
   /** dLoss/dOutput; undefined if the loss does not depend on the output. */
   readonly upstream: readonly (Value | undefined)[];
-  /** Returns whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
   /** Removes and returns the sum of dLoss/dInput so far. A definition that can add to it for free (a matrix product) returns the total. */
   take(input: number): Contribution | undefined;
@@ -85,7 +77,6 @@ export interface GradientScope {
 export interface Derivation extends GradientScope {
   readonly inputs: Inputs;
   readonly y: Value;
-  /** dLoss/dy: zeros if the loss depends only on other outputs. */
   readonly up: Value;
 }
 
@@ -102,8 +93,7 @@ export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: numb
  * How indices along an axis of an input relate to those of another axis; tells what must be removed together when channels are cut.
  * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Backward, only complete images `map(i)` are followed.
  * - `{ absorbs }`: the axis is summed over, so a channel of zeros changes nothing. An absorbed axis can also be linked.
- * - `{ refuses, reason }`: removing indices changes what the operator computes. `statistics`: only because a mean or variance then covers fewer
- *   indices (those of `to`).
+ * - `{ refuses, reason }`: removing indices changes the result; with `statistics` only because a mean or variance covers fewer indices (of `to`).
  * An axis without a link refuses. Links of absent inputs and outputs are ignored.
  */
 export type AxisLink =
@@ -111,7 +101,6 @@ export type AxisLink =
   | { readonly absorbs: AxisEnd }
   | { readonly refuses: AxisEnd; readonly reason: string; readonly statistics?: { readonly to?: AxisEnd } };
 
-/** The attributes or small constant inputs of a node that must change after its operands have new dimensions. */
 export interface NodeChange {
   /** Undefined removes an attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
@@ -122,7 +111,6 @@ export interface NodeChange {
   readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
-/** The part of a stored tensor that remains after a cut. */
 export interface Restored {
   readonly dims: readonly number[];
   of(before: Dense): Dense;
@@ -199,11 +187,9 @@ export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: 
 /** y = scale · x + shift per index of an axis, with stored values: batch normalization, or a product with a vector. */
 export interface Affine {
   readonly kind: "normalization" | "arithmetic";
-  /** The input x. */
   readonly data: number;
   /** The axis of x and y; undefined if scale and shift are scalars. */
   readonly axis: number | undefined;
-  /** The inputs that must be stored. */
   readonly inputs: readonly number[];
   /** Computes scale and shift from the elements of `inputs`: one per index of the axis, or one in all. */
   of(vectors: readonly Float64Array[]): { readonly scale: Float64Array; readonly shift: Float64Array };
@@ -212,9 +198,8 @@ export interface Affine {
 }
 
 /**
- * The products of inputs that an operator adds up: if every product is scaled by s > 0, so is the output. Relu is [[0]], Conv [[0, 1], [2]],
- * batch normalization (x - mean) · scale + bias is [[0, 1], [3, 1], [2]]. Inputs in no product stay unscaled. Links tell along which axes s can
- * differ.
+ * The products of inputs that an operator adds up: if every product is scaled by s > 0, so is the output. Relu is [[0]], Conv [[0, 1], [2]], batch
+ * normalization (x - mean) · scale + bias [[0, 1], [3, 1], [2]]. Inputs in no product stay unscaled. Links tell along which axes s can differ.
  */
 export interface Homogeneity {
   readonly products: readonly (readonly number[])[];
@@ -222,7 +207,6 @@ export interface Homogeneity {
   readonly links?: readonly Extract<AxisLink, { readonly from: AxisEnd }>[];
 }
 
-/** What a node computes in training, if it differs from inference. */
 export interface TrainingForm {
   /** Stored inputs of the role `state`: carried from step to step, or only marking that the node is trained. */
   readonly states: readonly number[];
@@ -243,7 +227,6 @@ export interface TrainingForm {
     | undefined;
 }
 
-/** Quantized values with their scale and zero point. */
 export interface Coded {
   readonly codes: Value;
   readonly scale: Value;
@@ -252,7 +235,6 @@ export interface Coded {
 
 type Rounded = Omit<Coded, "codes">;
 
-/** How an operator can be quantized. */
 export type QuantizeRule =
   /** A layer: data, weight, output and (int32) bias are quantized. */
   | {
@@ -272,7 +254,6 @@ export type QuantizeRule =
           readonly weightZeroPoint?: Value;
         },
       ) => Value;
-      /** The dimensions with which a per-channel vector broadcasts to the output. */
       readonly channelDims: (channels: number) => readonly number[];
       /** The operator from quantized inputs to a quantized output; the bias is int32. */
       readonly onCodes?: (emit: Emit, x: Coded, weight: Coded, bias: Value | undefined, y: Rounded) => Value;
@@ -284,9 +265,7 @@ export type QuantizeRule =
   /** Output and input share scale and zero point: values are only moved or selected. */
   | {
       readonly kind: "transparent";
-      /**
-       * The operator on quantized values, if ONNX Runtime does not fuse DequantizeLinear → operator → QuantizeLinear. The first input is quantized.
-       */
+      /** The operator on quantized values, if ONNX Runtime does not fuse DequantizeLinear → operator → QuantizeLinear. Input 0 is quantized. */
       readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
     }
   /** Limits values to an interval that contains 0 (undefined: unbounded). A quantized range that ends at these bounds has the same effect. */
@@ -403,10 +382,7 @@ export interface OpDef<S> extends Traits {
     | undefined;
   /** Tells whether output 0 is a distribution for any input. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
-  /**
-   * The asymptotes of output 0. Outputs near them are rounded relative to the interval, so a tiny output says little about the input.
-   * Distributions of probabilities have 0 and 1 by default.
-   */
+  /** The asymptotes of output 0 (0 and 1 for probabilities). Near them outputs are rounded relative to the interval, so tiny outputs say little. */
   readonly saturates?: readonly [low: number, high: number] | undefined;
   /** The inputs that hold trained values, as far as they are stored. */
   readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
@@ -422,7 +398,6 @@ export interface OpDef<S> extends Traits {
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
   /** dLoss/dInput for each wanted input, before broadcasting is undone (the walker sums broadcast axes). Omitted if the operator is lowered first. */
   readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
-  /** Multiply-accumulates. */
   readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;
   /** Omitted if the operator runs in float. */
   readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;

@@ -171,9 +171,7 @@ function wholeTuples(emit: Emit, indices: Value, batch: number): Value {
 }
 
 interface Tuples {
-  /** The number of leading axes shared by data and indices. */
   readonly batch: number;
-  /** The number of data axes that a tuple fixes. */
   readonly fixes: number | undefined;
 }
 

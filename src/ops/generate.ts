@@ -35,7 +35,6 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
 }
 
-/** The maximum length of a list whose elements are followed. */
 const most = 64;
 
 export const Range = defineOp({
@@ -69,9 +68,7 @@ export const EyeLike = defineOp({
 });
 
 interface Hot {
-  /** Undefined if computed at run time. */
   readonly depth: Dim | undefined;
-  /** The new axis of the output. */
   readonly axis: number;
 }
 

@@ -53,7 +53,6 @@ export const Transpose = defineOp({
     const from = (place: readonly number[]): number[] => dims.map((_, axis) => place[perm.indexOf(axis)] ?? 0);
     return [withMoved({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
   },
-  // Unchanged if only axes of length 1 move.
   unchanged: ({ perm }, site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined || perm === undefined) return undefined;

@@ -57,7 +57,6 @@ function matmulGradient(
   ];
 }
 
-/** Both operands have the same type. */
 function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undefined) {
   return ([0, 1] as const).flatMap((input) => {
     const other = site.inputs[1 - input];
@@ -146,7 +145,6 @@ export const Gemm = defineOp<GemmSettings>({
   weight: (s, site) => {
     const role = gemmWeight(s, site);
     if (role instanceof Miss) return role;
-    // beta scales the bias.
     const at = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
     const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
     return { ...role, ...at, ...scaled, ...gemmChain(s, site, role.input) };

@@ -1,7 +1,4 @@
-/**
- * ai.onnx.ml operators that scikit-learn exporters write around networks. They are typed, and cut only along samples.
- * Scaler and Normalizer always return float32.
- */
+/** ai.onnx.ml operators that scikit-learn exporters write: typed, and cut only along samples. Scaler and Normalizer always return float32. */
 import { Miss } from "../errors.ts";
 import { multiplyDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";

@@ -36,7 +36,6 @@ const perChannel = [
   { from: ["in2", 0], to: ["out0", 1] },
 ] as const satisfies readonly AxisLink[];
 
-/** Widens types with fewer bits than float32 to `stash`. */
 function stashed(emit: Emit, x: Value, stash: DataType): Value {
   return stash === "float32" ? widened(emit, x) : x;
 }
@@ -84,8 +83,8 @@ const layerAxes =
   };
 
 /**
- * With x̂ = (x - mean) · r, r = 1 / √(variance + ε) and g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Primitives need twice as many
- * passes.
+ * With x̂ = (x - mean) · r, r = 1 / √(variance + ε), g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)), in half the passes of the
+ * primitives.
  * The second mean is a product with the scale as a column. Gradients of the mean and r outputs add d mean / dx = 1/n and dr/dx = -r² · x̂ / n.
  */
 function layerGradient(

@@ -39,7 +39,6 @@ export const NonZero = defineOp({
 });
 
 interface Along {
-  /** Undefined: the flattened elements. */
   readonly axis: number | undefined;
 }
 
@@ -113,7 +112,6 @@ function position(name: "ArgMax" | "ArgMin"): Op {
     read: (site) => ({
       axis: integer(site, "axis", 0),
       keep: integer(site, "keepdims", 1) !== 0,
-      // Selects the last of equal elements.
       last: integer(site, "select_last_index", 0) !== 0,
     }),
     infer: (s, site) =>

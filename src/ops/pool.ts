@@ -1,7 +1,6 @@
 /**
  * Pooling over spatial axes of N × C × spatial: max, mean, and norm (Σ |x|ᵖ)^(1/p); MaxUnpool and Col2Im invert pooling and windows.
- * MaxPool's optional second output (flat indices) serves its gradient: the first maximum of a window gets it, as in ONNX Runtime.
- * In GlobalMaxPool, equal maxima share the gradient evenly.
+ * The first maximum of a window gets MaxPool's gradient, as in ONNX Runtime; in GlobalMaxPool, equal maxima share it evenly.
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
@@ -25,7 +24,6 @@ import {
   windowDims,
 } from "./shared/window.ts";
 
-/** Returns whether each window covers one position. */
 function single(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }

@@ -19,7 +19,6 @@ import {
 } from "./shared/rules.ts";
 
 interface Repeats {
-  /** The repeats of each axis; undefined if computed at run time. */
   readonly repeats: readonly Dim[] | undefined;
 }
 

@@ -134,7 +134,6 @@ interface Direction {
   readonly recurrence: Value;
   /** b_R, if it cannot be added beforehand (`linear_before_reset`). */
   readonly recurrenceBias: Value | undefined;
-  /** H elements each. */
   readonly peepholes: readonly Value[] | undefined;
   readonly hidden: number;
   readonly type: Parameters<typeof scalar>[1];
@@ -206,7 +205,6 @@ function pick(emit: Emit, value: Value | undefined, at: number, axis = 0): Value
   return emit.Gather([value, emit.constant(fromNumbers("int64", [], [at]), "direction")], { axis });
 }
 
-/** batch × H zeros. */
 function noState(emit: Emit, x: Value, hidden: number): Value {
   const batch = emit.Shape([x], { start: 1, end: 2 });
   return emit.Expand([scalar(emit, typeOf(x), 0), emit.Concat([batch, [hidden]], { axis: 0 })]);

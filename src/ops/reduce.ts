@@ -14,7 +14,6 @@ import { dimsAt, fixed, ifSameDims, need, range, reshapeTo } from "./shared/rule
 interface Settings {
   /** Undefined: all. */
   readonly axes: readonly number[] | "runtime" | undefined;
-  /** The number of axes computed at run time, if known. */
   readonly count?: number;
   readonly keep: boolean;
   readonly nothing: boolean;
@@ -60,7 +59,6 @@ function read(site: Site): Settings {
 
 const atRunTime = new Miss("its axes are computed at run time");
 
-/** Returns undefined if the axes are known only at run time. */
 function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined {
   if (s.axes === "runtime") return s.count === rank ? new Set(range(rank)) : undefined;
   if (s.nothing) return new Set();

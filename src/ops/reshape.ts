@@ -123,7 +123,6 @@ function boxLinks(
 type AxisLinkEnd = readonly ["in0" | "out0", number];
 
 interface ReshapeSettings {
-  /** The target as far as it is known, with 0 and -1 unresolved. */
   readonly target: readonly Dim[] | undefined;
   readonly allowZero: boolean;
 }

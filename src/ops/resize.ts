@@ -85,7 +85,6 @@ function scaled(dim: Dim, scale: number): Dim {
 
 interface Scaled {
   readonly dims: readonly Dim[];
-  /** Undefined for unknown factors. */
   readonly scales: readonly (number | undefined)[];
 }
 
@@ -160,7 +159,6 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   };
 }
 
-/** The maximum number of entries of an interpolation matrix in the primitive form. */
 const largestMatrix = 2 ** 22;
 
 /** Rewrites older opsets to opset 11. Their nearest position is ⌊·⌋ when upsampling and ⌈·⌉ when downsampling. */
@@ -221,7 +219,6 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
   return [outside === undefined ? result : emit.Where([outside, s.extrapolation, result])];
 }
 
-/** Writes matrix · x along one axis. */
 function alongAxis(emit: Emit, x: Value, matrix: Value, axis: number, sizes: readonly number[]): Value {
   const count = (part: readonly number[]): number => part.reduce((product, size) => product * size, 1);
   const [before, after] = [sizes.slice(0, axis), sizes.slice(axis + 1)];

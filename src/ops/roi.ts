@@ -1,7 +1,7 @@
 /**
- * Operators on image regions and sampling grids: RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression.
- * Opset history: GridSample names its modes bilinear and bicubic before 20, then linear and cubic; RoiAlign shifts by half a pixel by default since
- * 16.
+ * Image regions and sampling grids: RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression. GridSample's modes are bilinear and bicubic
+ * before
+ * opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -65,7 +65,6 @@ export const RoiAlign = defineOp({
       const start = cornerOf(emit, boxes, first, s.scale, halfway ? 0.5 : 0);
       const end = cornerOf(emit, boxes, first + 2, s.scale, halfway ? 0.5 : 0);
       if (halfway) return meanWeights(emit, { start, end, size, bins }, s.ratio);
-      // Boxes are at least one position long.
       const length = emit.Max([emit.Sub([end, start]), 1]);
       return meanWeights(emit, { start, end: emit.Add([start, length]), size, bins }, s.ratio);
     };

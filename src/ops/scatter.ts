@@ -169,7 +169,6 @@ function scatter(name: Name): Op {
   });
 }
 
-/** Removed in opset 11. */
 export const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),

@@ -29,7 +29,6 @@ type Row<S> = {
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
 } & (
   | { readonly infer: (s: S, site: Site) => Inferred | undefined | Miss }
-  /** Computed from the sequence at input 0. */
   | { readonly from: (sequence: Sequence, s: S, site: Site) => Inferred | Miss }
 );
 

@@ -10,7 +10,6 @@ import { filled, fixed, handedOn, need, range, restated, typeOf } from "./shared
 
 interface Range {
   readonly axis: number;
-  /** Symbolic if computed from dimensions. */
   readonly start: Dim;
   readonly end: Dim;
   readonly step: number;
@@ -223,7 +222,6 @@ export const Pad = defineOp({
       axes,
       fillsZero,
       zero: known !== undefined && fillsZero,
-      // The axes whose pads are known only at run time.
       open: known === undefined ? (axes ?? range(rank)) : [],
     };
   },

@@ -1,7 +1,7 @@
 /**
- * Elementwise operators with one operand. Where a derivative does not exist, it is PyTorch's: 0 for Relu, Abs, HardSigmoid, ThresholdedRelu, and that
- * of the left side for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient. Attributes without effect (`consumed_inputs`) are
- * ignored.
+ * Elementwise operators with one operand. At corners the derivative is PyTorch's: 0 for Relu, Abs, HardSigmoid, ThresholdedRelu; that of the left
+ * side
+ * for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient.
  */
 
 import type { Emit } from "../graph/emit.ts";

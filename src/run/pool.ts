@@ -17,6 +17,7 @@ export interface Ahead {
    * @throws what a job threw.
    */
   doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
+  /** Stops running jobs and waits for their end. @throws what a job threw. */
   close(): Promise<void>;
 }
 

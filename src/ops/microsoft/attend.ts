@@ -12,7 +12,6 @@ import type { Operand, Site } from "../define.ts";
 import { integer } from "../shared/attributes.ts";
 import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
 
-/** Appends keys or values, N × heads × length × width, to those of the past. */
 export const behind = (emit: Emit, past: Value | undefined, added: Value): Value =>
   past === undefined ? added : emit.Concat([past, added], { axis: 2 });
 
@@ -101,7 +100,6 @@ export const readGrouped = (site: Site): Grouped => ({
 interface Shape {
   readonly batch: Dim;
   readonly length: Dim;
-  /** The width of one head. */
   readonly width: number;
 }
 

@@ -22,7 +22,6 @@ interface Settings {
   readonly heads: number;
   /** 0: 1/√width. */
   readonly scale: number;
-  /** The value added to masked positions. */
   readonly filter: number;
   readonly causal: boolean;
   readonly outputs: number;
@@ -47,7 +46,6 @@ interface Ports {
 }
 
 interface ProjectedSettings extends Settings {
-  /** The widths of Q, K and V over all heads, if the matrix tells them. */
   readonly widths: readonly [number, number, number] | undefined;
   readonly shared: boolean;
   readonly rotary: boolean;

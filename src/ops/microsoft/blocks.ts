@@ -1,8 +1,8 @@
 /**
- * Block-quantized weights of language models: MatMulNBits (2, 4 or 8 bits, blocks along the inputs of each output), MatMulBnb4 (4-bit codebook
- * indices, blocks of the flattened matrix) and GatherBlockQuantized (rows of such a table). Inputs can be cut only in complete blocks.
- * The lowered form unpacks digits of bytes arithmetically. ONNX Runtime's kernels may also round the data (`accuracy_level` 4), the primitives do
- * not.
+ * Block-quantized weights of language models: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the
+ * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can be cut only in complete blocks. ONNX Runtime's kernels may also round the
+ * data
+ * (`accuracy_level` 4), unlike the primitives.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -59,7 +59,6 @@ function cut(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
-/** Writes data · matrixᵀ + bias in the type of the data. */
 function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefined): Value {
   const y = emit.MatMul([data, emit.Transpose([castLike(emit, matrix, data)], { perm: [1, 0] })]);
   return bias === undefined ? y : emit.Add([y, bias]);
@@ -285,7 +284,6 @@ interface TableInBlocks {
   readonly block: number;
   /** Bits per value within a byte; undefined if the type itself has fewer bits than a byte. */
   readonly bits: number | undefined;
-  /** Dimensions of the unpacked table. */
   readonly dims: readonly number[];
 }
 
@@ -314,7 +312,6 @@ function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values):
           dims.length - 1,
           dims.at(-1) ?? 1,
         );
-  // The block of each position along the axis.
   const block = range(width).map((place) => Math.floor(place / s.block));
   const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
   const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
@@ -326,10 +323,7 @@ function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values):
   return castLike(emit, numbers, scales);
 }
 
-/**
- * Along the selected axes, cuts go in complete blocks and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points
- * as if rows did not start new bytes.
- */
+/** Cuts go in complete blocks and bytes of values and zero points: ONNX Runtime 1.24 reads zero points as if rows did not start new bytes. */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);
   if (indices instanceof Miss) return indices;

@@ -1,10 +1,9 @@
 /**
- * Attention with a key-value cache: GroupQueryAttention, SparseAttention (selected blocks only), DecoderMaskedMultiHeadAttention (one token per
- * step),
- * and packed attention without padding. The cache length is an integer input, so all but the first have only types and costs.
+ * Attention with a key-value cache: GroupQueryAttention, SparseAttention, DecoderMaskedMultiHeadAttention (one token per step), and packed attention.
+ * The cache length is an integer input, so all but the first have only types and costs.
  * GroupQueryAttention: several query heads share a key and value head. Queries see keys up to their own position, within the sample length
  * (`last` is its last position) and within a window if there is one. c: softcap, omitted if it is 0.
- *     softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
+ *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
  * It is lowered for complete sequences, as in training, and for steps after a past of known length, but not for a buffer longer than its content.
  */
 import { Miss } from "../../errors.ts";
@@ -19,7 +18,6 @@ import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from ".
 import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
 import { microsoftOp, typed } from "./typed.ts";
 
-/** Returns the cache length afterward: all tokens, and at least the previous length. */
 function cached(site: Site): Dim | undefined {
   const total = totalLength(site.inputs[6]);
   const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
@@ -214,7 +212,6 @@ const readPacked = (site: Site): Packed => ({
 
 const packedWhy = "its inputs select which tokens attend to which";
 
-/** Tokens × width, over all samples. */
 export const PackedAttention = typed<Packed>({
   name: "PackedAttention",
   read: readPacked,

@@ -15,13 +15,11 @@ import { noRank } from "../shared/misses.ts";
 import { broadcast, sameAsInput, sameAxes, shaped } from "../shared/rules.ts";
 import { microsoftOp } from "./typed.ts";
 
-/** x/2 · (1 + erf(x/√2)) */
 function erfGelu(emit: Emit, x: Value): Value {
   const half = emit.Mul([x, 0.5]);
   return emit.Mul([half, emit.Add([emit.Erf([emit.Mul([x, Math.SQRT1_2])]), 1])]);
 }
 
-/** x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))) */
 function tanhGelu(emit: Emit, x: Value): Value {
   const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), 0.044715]);
   const inner = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
@@ -59,10 +57,7 @@ export const BiasSplitGelu = microsoftOp({
   },
 });
 
-/**
- * Softmax over all axes from `axis` on, as one. The bias omits the axes that it broadcasts: the first ones (`is_inner_broadcast` 0),
- * or those just before `axis`.
- */
+/** Softmax over all axes from `axis` on, as one. The bias omits either the first axes (`is_inner_broadcast` 0) or those just before `axis`. */
 export const BiasSoftmax = microsoftOp({
   name: "BiasSoftmax",
   read: (site) => {

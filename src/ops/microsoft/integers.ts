@@ -1,7 +1,4 @@
-/**
- * Fused integer products: DynamicQuantizeMatMul (quantizes data over its own range), MatMulIntegerToFloat, QGemm, MatMulInteger16,
- * DynamicQuantizeLSTM. Integer products are exact, so lowering to MatMulInteger changes only the last rounding.
- */
+/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering to MatMulInteger changes only the last rounding. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";

@@ -75,7 +75,6 @@ export const Upsample = blocked<readonly number[]>(
   { read: (site) => integers(site, "scales") ?? new Miss("has no scales") },
 );
 
-/** MaxPool of 8-bit integers, N × spatial × C. */
 export const NhwcMaxPool = microsoftOp<Window>({
   name: "NhwcMaxPool",
   read: readPool,

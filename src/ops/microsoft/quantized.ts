@@ -1,7 +1,6 @@
 /**
- * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …), and com.microsoft's
- * QuantizeLinear and DequantizeLinear. Each is lowered to DequantizeLinear, the float operator and QuantizeLinear.
- * ONNX Runtime's integer kernels can round ties differently.
+ * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …), lowered to DequantizeLinear,
+ * the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -25,7 +24,6 @@ interface OnCodes<S> {
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
-  /** The inputs whose axes are linked; default: the operands. */
   readonly linked?: readonly number[];
   /** The links; `dims` are those of the first linked input. */
   readonly links: Facet<(s: S, site: Site, dims: readonly Dim[]) => readonly AxisLink[] | Miss>;

@@ -1,7 +1,7 @@
 /**
- * ONNX Runtime's RotaryEmbedding: (a, b) → (a·cos - b·sin, b·cos + a·sin) for the two halves of a head or for neighbors (interleaved).
- * `rotary_embedding_dim` limits it to the first channels. Data is N × length × channels, or N × heads × length × width.
- * Positions are given per token, or only for the first.
+ * ONNX Runtime's RotaryEmbedding: (a, b) → (a·cos - b·sin, b·cos + a·sin) for the halves of a head, or for neighbors (interleaved), limited to the
+ * first
+ * `rotary_embedding_dim` channels. Data is N × length × channels, or N × heads × length × width; positions are per token, or for the first only.
  */
 import { Miss } from "../../errors.ts";
 import type { AxisLink, Site } from "../define.ts";
@@ -14,7 +14,6 @@ interface Settings {
   readonly interleaved: boolean;
   readonly packed: boolean;
   readonly scale: number;
-  /** The width of one head; undefined if unknown. */
   readonly width: number | undefined;
   readonly turned: number | undefined;
 }

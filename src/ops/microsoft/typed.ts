@@ -1,4 +1,3 @@
-/** Definitions of com.microsoft; `typed` ones have only types, with the reason. */
 import { Miss } from "../../errors.ts";
 import { type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 import { inert } from "../shared/inert.ts";

@@ -15,5 +15,4 @@ export const padsInWindows: PairRules = rulesOf([paddedWindow]);
 
 export const axesOfSums: PairRules = rulesOf([axesOfSum]);
 
-/** Rules for training steps, one walk after the other. */
 export const fasterSteps: readonly PairRules[] = stepPairs.map(rulesOf);

@@ -136,10 +136,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
   return next === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
-/**
- * Returns a Reshape shape: numbers, 0 for a copied dimension, -1 for one that is inferred.
- * It never mixes 0 and -1: if a copied dimension is 0 (an empty batch), -1 cannot be inferred.
- */
+/** Returns a Reshape shape with at most one of 0 (copied) and -1 (inferred): beside a copied 0 (an empty batch), -1 cannot be inferred. */
 export function shapeFor(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,

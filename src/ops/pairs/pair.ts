@@ -1,5 +1,3 @@
-/** Rules that replace two consecutive operators by one. */
-
 import type { Emit } from "../../graph/emit.ts";
 import { type Attribute, type Node, operatorName, type Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
@@ -18,11 +16,8 @@ export interface PairScope {
   operand(value: Value): Operand | undefined;
 }
 
-/** The replacement of the pair. */
 export type PairResult =
-  /** Replaces the second node's output. */
   | { readonly value: Value }
-  /** Keeps the second node, with other inputs and attributes. */
   | {
       readonly inputs: readonly (Value | undefined)[];
       /** Undefined removes an attribute. */
@@ -41,7 +36,6 @@ export interface Pair {
   fuse(scope: PairScope): PairResult;
 }
 
-/** Returns the rules for two consecutive nodes. */
 export type PairRules = (first: Node, second: Node) => readonly Pair[];
 
 /** Indexes rules by the operators of both nodes. The first rule that matches wins, in the given order. */

@@ -89,7 +89,6 @@ function gridOfNumbers(numbers: readonly number[], dims: readonly Dim[]): Grid |
   return isEven ? { offset, steps } : undefined;
 }
 
-/** Returns row-major strides; undefined if an inner size is unknown. */
 function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
   const strides: number[] = [];
   let stride = 1;

@@ -1,5 +1,3 @@
-/** Reads attributes and small constant inputs, with defaults. */
-
 import { PithError } from "../../errors.ts";
 import { toInteger } from "../../graph/graph.ts";
 import { type DataType, typeOfCode } from "../../tensor/types.ts";

@@ -15,7 +15,6 @@ export interface BoxAxis {
   /** The start of each box in positions; a vector with one value per box. */
   readonly start: Value;
   readonly end: Value;
-  /** The image size, and the number of bins per box. */
   readonly size: number;
   readonly bins: number;
 }

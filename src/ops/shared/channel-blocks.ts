@@ -86,7 +86,6 @@ function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, turne
   return reshapeTo(emit, blocks, [...(turned ? [c, m] : [m, c]), ...kernel]);
 }
 
-/** Appends zeros until the first axes have these sizes. */
 function filledUp(emit: Emit, w: Value, sizes: readonly number[]): Value {
   return sizes.reduce((value, size, axis) => {
     const dims = fixed(value);
@@ -102,7 +101,6 @@ function filledUp(emit: Emit, w: Value, sizes: readonly number[]): Value {
   }, w);
 }
 
-/** Writes the convolution in blocks; `pads` are explicit. */
 export function convolveInBlocks(
   s: ConvSettings,
   emit: Emit,
@@ -181,7 +179,6 @@ function spread(
   return reshapeTo(emit, spaced, [batch, channels, height * down, width * along]);
 }
 
-/** Pads each row of a matrix with zeros before and after. */
 export function widened(
   emit: Emit,
   value: Value,
@@ -220,10 +217,7 @@ export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: 
   return elementCount(fixed(scale)) === fixed(y)[1] ? { x, scale, shift, sum } : undefined;
 }
 
-/**
- * Writes Σ x or Σ x · y per channel over samples and positions, as a depthwise convolution with y as the kernel.
- * At most 1024 values are added sequentially.
- */
+/** Writes Σ x or Σ x · y per channel, as a depthwise convolution with y as the kernel. At most 1024 values are added sequentially. */
 export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
   const [batch = 1, channels = 1, ...spatial] = fixed(x);
   const places = elementCount(spatial);

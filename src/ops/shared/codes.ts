@@ -1,11 +1,9 @@
-/** Quantization and dequantization nodes, and their types. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Coded, CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
-/** Turns a vector of length one into a scalar. */
 export function single(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
   const alone = value !== undefined && dims?.length === 1 && dims[0] === 1;

@@ -59,8 +59,8 @@ export function convChain(s: ConvSettings): Chain {
 }
 
 /**
- * Without groups, input and output channels are independent. Depthwise, they are cut together and the number of groups falls.
- * With groups, each group loses the same positions, so groups stay equal.
+ * Without groups, input and output channels are cut independently. Depthwise, they are cut together; with groups, every group loses the same
+ * positions.
  */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // The weight gives the channel counts, even if the data's dimensions are unknown.
@@ -76,7 +76,6 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
     const perGroupOut = outputs / s.group;
     if (perGroupIn === 1) {
       const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
-      // The kernels of one channel are cut together.
       const together: AxisLink = {
         from: ["out0", 1],
         to: ["out0", 1],
@@ -98,7 +97,6 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   });
 }
 
-/** Returns the same position in every group. */
 export const acrossGroups = (groups: number, perGroup: number) => (index: number) =>
   range(groups).map((group) => group * perGroup + (index % perGroup));
 

@@ -1,5 +1,5 @@
 /**
- * Arithmetic on elements known before the run: shapes computed in the graph (Shape → Gather → Mul → Concat → Reshape), including symbolic dimensions.
+ * Arithmetic on elements known before the run: shapes computed in the graph (Shape → Gather → Mul → Concat → Reshape), also symbolic ones.
  * A size multiplied by a fraction is a float for a while: a number, a symbol, or a quotient of symbols that rounding turns into a dimension again.
  */
 import { integerRange, toNumbers } from "../../tensor/convert.ts";
@@ -61,7 +61,6 @@ function isExact(type: DataType, element: Dim): boolean {
 
 const safest = Number.MAX_SAFE_INTEGER;
 
-/** Returns the elements of an operand if arithmetic on them is exact. */
 export function exactElements(operand: Operand | undefined): readonly Dim[] | undefined {
   return operand?.elements?.every((element) => isExact(operand.type, element)) ? operand.elements : undefined;
 }
@@ -80,7 +79,6 @@ export interface Contents {
   readonly elements: readonly Dim[];
 }
 
-/** Returns all elements of an operand, or undefined. */
 export function contentsOf(operand: Operand | undefined): Contents | undefined {
   const dims = fixedDims(operand?.dims);
   const elements = operand?.elements;

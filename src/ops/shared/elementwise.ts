@@ -1,7 +1,4 @@
-/**
- * Builders for elementwise operators: unary, binary with broadcasting, variadic.
- * Gradients are written in the broadcast shape; the walker sums over broadcast axes.
- */
+/** Builders for elementwise operators. Gradients are written in the broadcast shape; the walker sums over broadcast axes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -23,7 +20,6 @@ interface Parts<S> {
 interface Row<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
-  /** The output type, if it is not that of the first operand. */
   readonly type?: DataType;
   /** Computes the operator on dimensions, for shapes computed in the graph. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
@@ -203,8 +199,9 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
 }
 
 /**
- * Returns the operand that is a stored vector with one entry per channel of the other, an activation.
- * Excludes matrices (masks, rotations) and vectors that broadcast the other operand (scales of quantized values).
+ * Returns the operand that is a stored vector with one entry per channel of the other, an activation; not a matrix (mask, rotation), nor a vector
+ * that
+ * broadcasts the other operand (scales of quantized values).
  */
 export function channelVectors({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];

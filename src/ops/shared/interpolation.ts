@@ -24,7 +24,6 @@ export interface AxisScale {
 
 const { fround } = Math;
 
-/** Returns the input coordinate of output position `x`. */
 export function coordinate(how: string, x: number, { input, output, scale, region: [start, end] }: AxisScale): number {
   switch (how) {
     case "asymmetric":
@@ -49,7 +48,6 @@ export function coordinate(how: string, x: number, { input, output, scale, regio
   }
 }
 
-/** Returns whether a position outside the input gets the extrapolation value. */
 export function isOutside(how: string, at: number, input: number): boolean {
   return how === "tf_crop_and_resize" && (at < 0 || at > input - 1);
 }

@@ -7,7 +7,6 @@ export const primitive = new Miss("is primitive");
 export const runsInFloat = new Miss("stays in float: no quantized kernel");
 export const quantizedAlready = new Miss("is quantized already");
 export const computesIntegers = new Miss("computes integers");
-/** The hint for fused operators: the pass that writes primitives. */
 export const lowerFirst = "run the recipe step `lower-fused` first (`lowerFused` in code)";
 export const onIntegers = {
   gradient: computesIntegers,

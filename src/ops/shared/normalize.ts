@@ -1,4 +1,3 @@
-/** Normalization with statistics of the data, as primitives, and shared facets. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -31,10 +30,7 @@ const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
 
 const root = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
 
-/**
- * Writes (x - mean) / √(variance + ε), the mean, and 1 / √(…), over axes kept as 1.
- * The variance is the mean of squared deviations: E[x²] - E[x]² would cancel for large means.
- */
+/** Writes (x - mean) / √(variance + ε), the mean, and 1 / √(…), over axes kept as 1. E[x²] - E[x]² would cancel for large means. */
 export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
   const mean = average(emit, x, axes);
   const centred = emit.Sub([x, mean]);

@@ -1,4 +1,3 @@
-/** Shared rules of matrix products: dimensions, the weight operand, and links of axes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -211,7 +210,6 @@ export const readGemm = (site: Site): GemmSettings => ({
   transB: integer(site, "transB", 0) !== 0,
 });
 
-/** Facets of alpha · A'·B' + beta · C. */
 export const gemmFacets = {
   infer: ({ transA, transB }: GemmSettings, site: Site): readonly Inferred[] | Miss =>
     shaped(

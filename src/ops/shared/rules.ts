@@ -1,4 +1,3 @@
-/** Rules that operator definitions share: broadcasting, identity links, and builders for common cases. */
 import { Miss, PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -180,7 +179,6 @@ export function integersConstant(emit: Emit, values: readonly number[], name = "
   return emit.constant(fromNumbers("int64", [values.length], values), name);
 }
 
-/** Returns the inferred element type of a value. */
 export function typeOf(value: Value | undefined): DataType {
   if (value?.type === undefined) throw new RangeError(`the type of "${value?.name}" is not known`);
   return value.type.type;

@@ -1,7 +1,6 @@
 /**
- * Interpolated image sampling as primitives: y(p) = Σ weight(p, q) · x[q] over neighbors q. Along each axis the weights are polynomials of t = u -
- * ⌊u⌋;
- * several axes multiply. The derivative of ⌊u⌋ is 0, so gradients by image and coordinates are exact (from above at integer u).
+ * Interpolated image sampling: y(p) = Σ weight(p, q) · x[q] over neighbors q. Per axis, weights are polynomials of t = u - ⌊u⌋; axes multiply.
+ * The derivative of ⌊u⌋ is 0, so gradients by image and coordinates are exact (from above at integer u).
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -35,7 +34,6 @@ const kernels: Readonly<Record<Exclude<Kernel, "nearest">, { readonly first: num
     },
   };
 
-/** Positions and weights around a coordinate; an undefined weight is 1. */
 interface Around {
   readonly places: Value;
   readonly weight: Value | undefined;

@@ -1,4 +1,3 @@
-/** Shared by the definitions of sequences and their pair rules. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
@@ -32,7 +31,6 @@ export const within = (place: number, length: number): number => (place < 0 ? pl
 export interface PieceSettings {
   readonly axis: number;
   readonly keep: boolean;
-  /** The length of each piece; undefined if unknown. */
   readonly sizes: readonly number[] | undefined;
 }
 

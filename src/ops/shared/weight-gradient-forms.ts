@@ -23,7 +23,6 @@ interface Shape {
   readonly batch: number;
   readonly channels: number;
   readonly outputs: number;
-  /** The spatial output dimensions. */
   readonly out: readonly number[];
   readonly places: number;
 }
@@ -224,7 +223,6 @@ function positions(kernel: readonly number[]): readonly (readonly number[])[] {
   );
 }
 
-/** Pads the data; `first` is its first spatial axis. */
 function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
   const spatial = fixed(x).slice(first, first + s.kernel.length);
   const pads = explicitPads(s, spatial);

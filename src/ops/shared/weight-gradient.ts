@@ -1,6 +1,5 @@
 /**
- * Chooses the form of the gradient of a convolution by its kernel (`weight-gradient-forms.ts`). Measured on CPU (x64, AVX-512), batches of 16 and
- * 128:
+ * Chooses the form of the gradient of a convolution by its kernel (`weight-gradient-forms.ts`). Measured on x64 with AVX-512, batches of 16 and 128:
  * - "taps": fastest for many positions and a medium number of channels.
  * - "rows": three to four times as fast for 1 or 3 channels, whose products are too narrow, and faster for 16 or more, too.
  * - "channels last": twice as fast for strides from 32 channels on; 10 to 50 % faster for 64 or more on small images; 25 % for one channel.
@@ -64,7 +63,6 @@ function isProduct(s: ConvSettings, x: Value): boolean {
   return still && explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
 }
 
-/** Returns the default form. */
 export function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
   const { channels, outputs, places } = shapeOf(x, up);
   if (elementCount(s.kernel) === 1) {
@@ -105,7 +103,6 @@ export function weightGradient(
   return reshapeTo(emit, writer(s, emit, x, up, shape), fixed(w));
 }
 
-/** Forms that do not need blocks of channels. */
 const plain: Readonly<Partial<Record<Form, Writer>>> = {
   taps,
   rows,

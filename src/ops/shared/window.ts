@@ -86,10 +86,7 @@ export function windowCounts(
   });
 }
 
-/**
- * Returns ConvTranspose settings that spread window outputs over the input: unreached positions stay zero (`output_padding`),
- * and positions beyond the padding are cropped (`pads`).
- */
+/** Returns ConvTranspose settings that spread window outputs over the input; `output_padding` and `pads` correct the size. */
 export function spreadSettings(
   window: Window,
   spatial: readonly number[],
