@@ -21,10 +21,8 @@ interface Samples {
 export type KnownOf = (layer: Layer, looks?: boolean) => Promise<LayerContext | Miss>;
 
 /**
- * Runs `work`, which can change the model, with a function that returns the statistics of a layer or why they are unknown. Layers
- * must be requested in order, before they change; the last result is cached.
- * @param kind name of the method in errors: "rounder".
- * @throws PithError E_OPTION without samples.
+ * Runs `work` with a function that returns the statistics of a layer or why they are unknown. Layers must be requested in order,
+ * before they change; the last result is cached. @throws PithError E_OPTION without samples.
  */
 export async function withEvidence<T>(
   model: Model,

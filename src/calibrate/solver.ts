@@ -1,7 +1,4 @@
-/**
- * Solvers change a weight under a constraint with little change of the layer's outputs: rounding to a grid (nearest, HQQ, GPTQ),
- * or zeros (magnitude, optimal brain surgeon, SparseGPT). Layers are processed in order.
- */
+/** Solvers change weights with little effect on the layer's outputs: rounding to a grid, or zeros. Layers are processed in order. */
 import type { Layer } from "../analysis/layers.ts";
 import type { Matrix, Multiply, QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../math/index.ts";
 import type { Random } from "../tensor/random.ts";

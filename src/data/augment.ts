@@ -1,7 +1,4 @@
-/**
- * Augments images per epoch. The result depends only on the seed, the epoch (or the seed of its order) and the sample's position,
- * so resumed trainings, teachers and students see the same images.
- */
+/** The augmentation depends only on seed, epoch and sample position, so resumed trainings, teachers and students see the same images. */
 import { PithError } from "../errors.ts";
 import { float32 } from "../tensor/dense.ts";
 import { dimsText } from "../tensor/dims.ts";

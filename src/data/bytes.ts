@@ -7,10 +7,7 @@ import type { ByteSource } from "../tensor/types.ts";
 /** Maximum bytes of text and records: JavaScript has no longer strings. */
 const mostHeld = 2 ** 29;
 
-/**
- * Reads a whole source; gzip is detected by its first bytes.
- * @throws PithError E_DATA if the compressed data is damaged or exceeds 512 MiB.
- */
+/** Reads a source, also gzip. @throws PithError E_DATA if the compressed data is damaged or exceeds 512 MiB. */
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
     if (source.size > mostHeld) throw tooLarge(source.name);
@@ -73,9 +70,8 @@ export function archiveMemory(name: string): MemoryCounter {
 }
 
 /**
- * Returns the uncompressed bytes of a gzip source, decompressed on demand and kept. Reading throws E_DATA if they are damaged or
- * not `size` bytes; the checksum is checked after the last byte.
- * @param memory counts the kept bytes.
+ * Returns the uncompressed bytes of a gzip source, decompressed on demand. Reading throws E_DATA if they are damaged or not
+ * `size` bytes.
  * @param checksum the CRC-32 of raw deflate data without gzip header, as in zip archives.
  */
 export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {

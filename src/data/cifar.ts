@@ -25,10 +25,7 @@ export function cifarFile(name: string): { readonly part: Part; readonly labels:
   return { part, labels: found[1] !== undefined || found[2] !== undefined ? 1 : 2 };
 }
 
-/**
- * Opens CIFAR files: "image", uint8 N×3×32×32, RGB, and "label", int64.
- * @throws PithError E_DATA if a file is not a whole number of records.
- */
+/** Opens "image", uint8 N×3×32×32 RGB, and "label", int64. @throws PithError E_DATA if a file is not a whole number of records. */
 export async function cifar(name: string, files: readonly ByteSource[], labels: 1 | 2): Promise<IndexedDataset> {
   const record = labels + pixels;
   const parts = await Promise.all(files.map((file) => recordsOf(file, record)));

@@ -1,7 +1,4 @@
-/**
- * Parses .csv (RFC 4180: quoted fields can contain separators and line breaks) and .tsv (a line is a record; quotation marks
- * count only around a whole field).
- */
+/** Parses .csv (RFC 4180) and .tsv, where a line is a record and quotation marks count only around a whole field. */
 import { PithError } from "../errors.ts";
 import { requireShortLines } from "./lines.ts";
 
@@ -11,10 +8,7 @@ export interface TextRecord {
   readonly line: number;
 }
 
-/**
- * Parses the records of a table; the separator is a tab if the first line has one, else a comma. Skips empty lines.
- * @throws PithError E_DATA for an unclosed quotation mark, and for a line above 32 MiB.
- */
+/** The separator is a tab if the first line has one. @throws PithError E_DATA for an unclosed quotation mark, or a line above 32 MiB. */
 export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
   requireShortLines(source, name);

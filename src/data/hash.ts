@@ -7,10 +7,7 @@ import type { Dataset } from "./types.ts";
 /** Samples per digest. Part of the definition: another number gives other hashes. */
 const chunk = 256;
 
-/**
- * Returns the hexadecimal SHA-256 over digests of batches of 256, each of names, types, dimensions and elements. The name and
- * place of the data set do not count.
- */
+/** Returns the SHA-256 over digests of batches of 256: names, types, dimensions and elements, but not the data set's name or place. */
 export async function contentHash(dataset: Dataset): Promise<string> {
   const digests: Uint8Array[] = [];
   for await (const batch of dataset.batches({ size: chunk })) {

@@ -89,10 +89,7 @@ export function idxFile(
   };
 }
 
-/**
- * Opens images and labels from two idx files: "image", uint8 N×1×H×W, and "label", int64.
- * @throws PithError E_DATA if a file is damaged, or they differ in number.
- */
+/** Opens "image", uint8 N×1×H×W, and "label", int64. @throws PithError E_DATA if a file is damaged, or they differ in number. */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
   const image = await idxColumn(images);
   const label = await idxColumn(labels);

@@ -93,10 +93,7 @@ async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
   }
 }
 
-/**
- * Reads images as one tensor, uint8 N×H×W×C.
- * @throws PithError E_DATA with the damaged file, or if sizes differ and no size is given.
- */
+/** Reads images as uint8 N×H×W×C. @throws PithError E_DATA with the damaged file, or for different sizes without a target size. */
 export async function readImages(
   paths: readonly string[],
   target: ImageTarget,

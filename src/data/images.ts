@@ -1,7 +1,4 @@
-/**
- * Folders of image files. A sample is a path in the column "image" (text) and a class in "label". `preprocess` reads the pixels,
- * so a data set only takes the memory of its names.
- */
+/** Folders of image files. The column "image" contains paths; `preprocess` reads the pixels, so a data set takes little memory. */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { enumerated, PithError, someOf } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -19,10 +16,7 @@ export function isImageFile(name: string): boolean {
 }
 
 export interface ImagesOptions {
-  /**
-   * Class names in the model's order, as in config.json. Otherwise names.txt or classes.txt (one per line) or the sorted class
-   * folders.
-   */
+  /** Class names in the model's order; default: names.txt or classes.txt (one per line), or the sorted class folders. */
   readonly classes?: readonly string[] | undefined;
   /** Receives warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;

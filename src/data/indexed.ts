@@ -88,10 +88,7 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
   return indexedUnfinished(name, positions.length, gather, dataset.classes);
 }
 
-/**
- * Applies a function to each batch that keeps the number of samples.
- * @param portable How another thread can make the same change; absent if only this one can.
- */
+/** Maps batches; the number of samples must stay. @param portable how another thread can make the change, if it can. */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {

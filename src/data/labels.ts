@@ -16,10 +16,7 @@ export const labelNames: readonly string[] = [
   "y",
 ];
 
-/**
- * Rejects duplicate column names and several label columns, case-insensitively: one would be ignored silently.
- * @throws PithError E_DATA naming the column.
- */
+/** Rejects duplicate column names and label columns, of which one would be ignored. @throws PithError E_DATA naming the column. */
 export function requireDistinct(titles: readonly string[], owner: string): void {
   const read = titles.map((title) => {
     const lower = title.trim().toLowerCase();
@@ -51,10 +48,7 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
-/**
- * Returns the label column.
- * @param inputs inputs of the model: a column with an input's name is not the label.
- */
+/** Returns the label column. @param inputs of the model: a column with an input's name is not the label. */
 export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
@@ -67,10 +61,7 @@ interface NamedInput {
   readonly name: string;
 }
 
-/**
- * Renames the label column to "label"; integers become int64 classes, other values (regression) stay.
- * @throws PithError E_DATA if an input of the model has that name already.
- */
+/** Renames the label column to "label", with int64 classes for integers. @throws PithError E_DATA if a model input has that name. */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const found = labelName(Object.keys(columns), inputs);
   const label = found === undefined ? undefined : columns[found];
@@ -125,11 +116,7 @@ export function classOrder(names: readonly string[], classes: readonly string[] 
   return classes ?? [...new Set(names)].sort();
 }
 
-/**
- * Converts class names to numbers.
- * @param order from `classOrder`.
- * @throws PithError E_DATA for an unknown class.
- */
+/** @param order from `classOrder`. @throws PithError E_DATA for an unknown class. */
 export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
   const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
   return { type: "int64", dims: [names.length], data };

@@ -72,11 +72,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
   return { owner: name, usual: read(undefined), parts, divisible: false };
 }
 
-/**
- * Yields checked batches of user code.
- * @param inputs of the model; undefined: labels are named already.
- * @throws PithError E_DATA for any error of the code.
- */
+/** @param inputs of the model; undefined: labels are named already. @throws PithError E_DATA for any error of the code. */
 async function* guardedBatches(
   name: string,
   code: () => unknown,

@@ -11,10 +11,7 @@ export interface Nested {
 /** Maximum nesting depth. */
 const maxAxes = 32;
 
-/**
- * Returns the dimensions and elements of a number, a text, or nested arrays.
- * @throws PithError E_DATA for other contents, more than 32 levels, or ragged rows.
- */
+/** @throws PithError E_DATA for values other than numbers and texts, more than 32 levels, or ragged rows. */
 export function nested(value: unknown, place: string): Nested {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {

@@ -82,10 +82,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   };
 }
 
-/**
- * Parses a .npy file; returns row-major elements.
- * @throws PithError E_DATA if it is damaged, or its elements are text, objects or records.
- */
+/** Parses a .npy file as row-major. @throws PithError E_DATA if it is damaged, or its elements are text, objects or records. */
 export function parseNpy(bytes: Uint8Array, name: string): Dense {
   const { type, dims, width, part, bigEndian, fortran, start } = readHeader(bytes, bytes.length, name);
   const elements = bytes.subarray(start);
@@ -114,10 +111,7 @@ async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
   return held(parseNpy(await source.read(0, size), name));
 }
 
-/**
- * Opens the arrays of a .npz file by name, in file order; rows of large ones are read on demand.
- * @throws PithError E_DATA if it is not a zip archive or an array is damaged.
- */
+/** Opens the arrays of a .npz file in file order; large ones are read on demand. @throws PithError E_DATA if it is damaged. */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
   const arrays = await arraysIn(source);
   const all = arrays.reduce((sum, [, { size }]) => sum + size, 0);

@@ -6,10 +6,7 @@ import type { Parts } from "../platform/files.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { bytesHash, fileHash } from "./file-hash.ts";
 
-/**
- * Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves a file with one of
- * them.
- */
+/** Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves one of them. */
 export type FileHashes = Map<string, readonly string[]>;
 
 const hashes = v.record(v.string(), v.array(v.string()));
@@ -31,11 +28,7 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
   return { path, hash: await bytesHash(bytes), parts: () => [bytes] };
 }
 
-/**
- * Plans which files to write: those that are missing or differ, but never an author's file.
- * @param written receives the hashes to write; record it before writing.
- * @returns also the paths of the authors' files.
- */
+/** Plans the files to write: never an author's. @param written receives their hashes; record it first. @returns also authors' paths. */
 export async function planWrites(
   folder: string,
   files: readonly NewFile[],

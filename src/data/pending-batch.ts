@@ -1,7 +1,4 @@
-/**
- * Batches with pending preparation (decoding, resizing, normalizing, tokenizing, augmenting). The result depends only on plain
- * settings, the batch and the sample positions, so it can run in any thread and order, or be skipped.
- */
+/** Batches with pending preparation, which depends only on settings, batch and positions, so any thread can do it in any order. */
 import type { Batch } from "../tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";

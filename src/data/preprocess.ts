@@ -1,7 +1,4 @@
-/**
- * Converts images to model inputs: x = (byte · scale − mean) / std per channel, in the model's layout and channel order. Each
- * channel uses a table of 256 values, computed in float64 and rounded once.
- */
+/** Converts images to model inputs: x = (byte · scale − mean) / std per channel, by a table of 256 values that is rounded once. */
 import { PithError, someOf } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";

@@ -1,7 +1,4 @@
-/**
- * Preprocessing settings of images, texts and sound as one text, stored in the model. Guesses depend on a model's accuracy, so a
- * damaged model could get another guess than its original; later commands therefore read the stored settings.
- */
+/** Stores preprocessing settings in the model, so that later commands do not guess again: a damaged model could get another guess. */
 import { PithError } from "../errors.ts";
 import type { FrameOptions } from "./frames.ts";
 import { geometryText } from "./geometry.ts";
@@ -15,10 +12,7 @@ export interface PreprocessingSpec {
   readonly frames: FrameOptions | undefined;
 }
 
-/**
- * Parses `length=128` for text, `frame=512 context=64 rate=16000` for sound, and other words as `parsePreprocessing`.
- * @throws PithError E_OPTION with the unknown word.
- */
+/** Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound) and `parsePreprocessing`. @throws PithError E_OPTION */
 export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   const others: string[] = [];
   const numbers = new Map<string, number>();

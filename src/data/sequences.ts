@@ -94,10 +94,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   });
 }
 
-/**
- * Returns the only text column if its name does not say that it is text.
- * @throws PithError E_DATA if it contains numbers, or as `textColumns`.
- */
+/** Returns the only text column if its name does not say that it is text. @throws PithError E_DATA as `textColumns`, or for numbers. */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
   const [column, pair] = textColumns(batch, owner) ?? [];
   if (column === undefined || pair !== undefined || singles.some((name) => name === column.toLowerCase()))

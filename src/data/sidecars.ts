@@ -21,10 +21,7 @@ export interface Sidecars {
   readonly missingFiles?: string | undefined;
 }
 
-/**
- * Reads the files that exporters put beside a model, or into the folder above.
- * @throws PithError E_DATA with the invalid file.
- */
+/** Reads the files that exporters put beside a model, or into the folder above. @throws PithError E_DATA with the invalid file. */
 export async function readSidecars(modelPath: string): Promise<Sidecars> {
   const own = folderOf(modelPath);
   const folders = [own, joinPath(own, "..")];
@@ -79,10 +76,7 @@ const missingKey = "pith.sidecars";
 
 export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
 
-/**
- * Records the sidecar files that the new folder of a model lacks, with the name of their folder, not its path.
- * @returns The paths of the files.
- */
+/** Records the sidecar files that a model's new folder lacks, by folder name, not path. @returns The paths of the files. */
 export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
   const missing = await sidecarsMissingAt(source, folderOf(out));
   const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));

@@ -41,11 +41,7 @@ export function ofSamples(dataset: Dataset): Source {
   return { owner: dataset.name, usual: async () => dataset, parts: {}, divisible: true };
 }
 
-/**
- * Returns a split, or the default one.
- * @param tested returns the number of test samples for a number of samples, if a set is divided.
- * @throws PithError E_DATA for a missing split.
- */
+/** Returns a split, or the default one. @param tested returns the number of test samples of a divided set. @throws PithError E_DATA */
 export async function readPart(
   { owner, usual, parts, divisible }: Source,
   part: Part | undefined,

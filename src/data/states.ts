@@ -136,10 +136,7 @@ export function statesText(states: readonly State[]): string {
   return states.map(({ input, output }) => `${input} from ${output}`).join(", ");
 }
 
-/**
- * Returns zeros in a state's shape for one sample.
- * @param size resolves a dimension that the model fixes; others count samples.
- */
+/** Returns zeros for one sample. @param size resolves a dimension that the model fixes; others count samples. */
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {

@@ -1,7 +1,4 @@
-/**
- * Tokenizes text by a model's tokenizer.json (Hugging Face). Truncation keeps the marks around a text ([CLS] … [SEP]); of a pair
- * the longer text is cut first.
- */
+/** Tokenizes text by tokenizer.json (Hugging Face). Truncation keeps the marks ([CLS] … [SEP]) and cuts the longer of two texts. */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";

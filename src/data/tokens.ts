@@ -64,10 +64,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   throw new PithError("E_DATA", `${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
 }
 
-/**
- * Returns the windows of a text like `tokensInFile`. Tokens take four bytes each in memory.
- * @throws PithError E_DATA if the text is too short for a window.
- */
+/** Returns windows as `tokensInFile`, at four bytes per token. @throws PithError E_DATA if the text is too short for a window. */
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
   let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
   let count = 0;

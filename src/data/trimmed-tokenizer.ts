@@ -17,11 +17,7 @@ export interface TokenizerContents {
   readonly settings: PlainObject;
 }
 
-/**
- * Returns the ids to keep.
- * @param used ids of the texts' tokens, and others to keep, such as those in config.json.
- * @throws PithError E_UNSUPPORTED for other kinds of tokenizers.
- */
+/** @param used ids of the texts' tokens, and others to keep. @throws PithError E_UNSUPPORTED for other kinds of tokenizers. */
 export function keptIds({ file, settings }: TokenizerContents, used: Iterable<number>): KeptIds {
   const { model } = file;
   const tokens = tokensOf(model);
@@ -143,10 +139,7 @@ export function configuredIds(config: unknown): readonly number[] {
   return found;
 }
 
-/**
- * Adapts a configuration to the smaller vocabulary: sizes and token ids.
- * @param sizes the present vocabulary sizes: tokens, or rows of the table.
- */
+/** Adapts sizes and ids of a configuration. @param sizes the present vocabulary sizes: tokens, or rows of the table. */
 export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
   const to = new Map(kept.map((id, place) => [id, place]));
   const moved = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);

@@ -94,10 +94,7 @@ function numberOf(portable: Portable): number {
   return number;
 }
 
-/**
- * Applies portable changes in the least busy of the first `threads` threads. Returns undefined if there is none, or it ended.
- * @throws the error of the change.
- */
+/** Applies portable changes in the least busy of the first `threads` threads; undefined without one. @throws the error of the change. */
 export async function prepareInWorker(
   batch: Batch,
   changes: readonly PlacedChange[],

@@ -1,7 +1,4 @@
-/**
- * Knowledge distillation. The teacher is copied into the student's graph. It depends on no student parameter, so the
- * differentiator splits it off again, and it runs optimized, once per batch.
- */
+/** The teacher in the student's graph depends on no trained parameter, so the differentiator splits it off and optimizes it. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import type { Matching } from "../analysis/match.ts";

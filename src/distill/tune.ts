@@ -1,7 +1,4 @@
-/**
- * Coordinate search of settings on held-out samples. Each candidate is a short run from the initial weights; together they see
- * about as many samples as the training.
- */
+/** Tunes settings by short runs from the initial weights, which together see about as many samples as the training. */
 import { draw } from "../data/select.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";

@@ -29,10 +29,7 @@ export type JointNames = ReadonlyMap<string, readonly string[]>;
 /** The first opset whose Split takes sizes as an input. */
 const leastOpset = 13;
 
-/**
- * Joins selected layers in place if possible.
- * @param excluded Names of layers to leave unchanged.
- */
+/** @param excluded Names of layers to leave unchanged. */
 export async function joinLayers(
   model: Model,
   selection: Pick<Options, "layers" | "except">,

@@ -86,9 +86,6 @@ export const factorizeOptions = v.pipe(
   ),
 );
 
-/**
- * At most one of `rank`, `energy`, `ratio` and `budget`. Default: 95 % of the energy of layers for which that takes at most two
- * thirds of the weights, and no more time.
- */
+/** At most one of `rank`, `energy`, `ratio`, `budget`. Default: 95 % of the energy, with at most 2/3 of the weights and no more time. */
 export type FactorizeOptions = v.InferInput<typeof factorizeOptions> & LayerSelection;
 export type Options = v.InferOutput<typeof factorizeOptions>;

@@ -14,10 +14,7 @@ export interface Choice {
   readonly step: Step;
 }
 
-/**
- * Returns the chosen step of each method, best first: by loss for a ratio, by cost for an energy or EVBMF, the first method for a
- * rank. Returns a Miss if none would be smaller.
- */
+/** Returns a step per method, best first: by loss for a ratio, by cost for an energy or EVBMF. A Miss if none would be smaller. */
 export async function choicesFor(
   rule: RankRule,
   methods: readonly Method[],

@@ -1,7 +1,4 @@
-/**
- * Amounts to prune: an integer counts entries, and a number between 0 and 1 is a fraction, because JavaScript does not
- * distinguish 1.0 (all) from 1 (one entry). `{ fraction: 1 }` and `{ count: 1 }` are unambiguous.
- */
+/** An integer counts entries, and 0 to 1 is a fraction: JavaScript does not distinguish 1.0 (all) from 1 (one entry). */
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
 import { described } from "../passes/options.ts";

@@ -34,10 +34,7 @@ export async function dropLayers(
   };
 }
 
-/**
- * Finds the repeated layers that can be removed, and why others cannot.
- * @throws PithError E_OPTION if fewer than `count` can, E_UNSUPPORTED if no layers repeat.
- */
+/** @throws PithError E_OPTION if fewer than `count` layers can be removed, E_UNSUPPORTED if no layers repeat. */
 export function removableLayers(
   model: Model,
   count: number,

@@ -19,10 +19,7 @@ import { type Importance, isChannelEvidence } from "./criteria/criterion.ts";
 import { criteria, ofChannelsAlone } from "./criteria/index.ts";
 
 export interface Scorer {
-  /**
-   * @param hasMatrices Whether the values have the layout of the layer.
-   * @throws PithError E_OPTION if the criterion does not return a number per entry.
-   */
+  /** @param hasMatrices whether values have the layer's layout. @throws PithError E_OPTION without a number per entry. */
   scores(layer: Layer, dims: readonly number[], values: Scores, hasMatrices?: boolean): Scores | Miss;
 }
 

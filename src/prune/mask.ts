@@ -1,7 +1,4 @@
-/**
- * Masks as arrays: 1 for a kept entry, 0 for a pruned one, row-major. Pruning again never restores an entry: new mask = old mask
- * AND chosen. Exactly k entries are pruned; among equal scores the first ones.
- */
+/** Masks are 1 for kept and 0 for pruned entries, row-major. Exactly k entries are pruned, and none is restored by pruning again. */
 import { PithError } from "../errors.ts";
 import { matrix } from "../math/matrix.ts";
 import type { Mask } from "../math/smallest.ts";

@@ -29,10 +29,7 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
   });
 }
 
-/**
- * Returns a block's output, and the input that replaces it: of the inputs with the same type and shape the one computed last.
- * Earlier ones (an encoder's output) are only read.
- */
+/** Returns a block's output and its replacement: the latest of the inputs with the same type and shape. */
 export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   const [output, ...others] = outputs;
   if (output === undefined || others.length > 0) return new Miss(`it has ${outputs.length} outputs`, name);

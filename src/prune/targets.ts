@@ -42,10 +42,7 @@ export interface TargetChoice {
   readonly misses: readonly Miss[];
 }
 
-/**
- * Selects parameters; a shared one is returned once.
- * @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter.
- */
+/** @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter. */
 export async function selectParameters(model: Model, selection: ParameterSelection): Promise<TargetChoice> {
   const kind = selection.parameter ?? "weight";
   const inference = infer(model);

@@ -28,10 +28,7 @@ interface Vocabulary {
   readonly slices: readonly Slice[];
 }
 
-/**
- * Returns the vocabulary; undefined without token ids, or a Miss if its size cannot change.
- * @param model whose weights are stored (`storeWeights`).
- */
+/** Returns undefined without token ids, or a Miss if the size cannot change. @param model with stored weights (`storeWeights`). */
 function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | undefined {
   const ids = tokenInput(model.graph.feeds);
   const input = ids && model.graph.value(ids.name);

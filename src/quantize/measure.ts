@@ -169,10 +169,7 @@ function saturates(
 const mostUneven = 4;
 const steps = 255;
 
-/**
- * Finds operators that join values of very different ranges under one scale, such as scores and boxes of a detector. Layer inputs
- * are exempt: they have one scale anyway.
- */
+/** Finds operators that join values of very different ranges under one scale, such as scores and boxes; layer inputs are exempt. */
 function unevenJoins(
   { operators, activations, targets }: Placement,
   inference: Inference,

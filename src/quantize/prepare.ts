@@ -35,10 +35,7 @@ export interface Coverage {
   readonly misses: readonly Miss[];
 }
 
-/**
- * Finds which chosen layers can compute on integers, ignoring existing fake quantization. Does not change the model.
- * @param inside includes layers of subgraphs, whose activations cannot be measured.
- */
+/** Finds layers that can compute on integers without changing the model. @param inside includes subgraphs, which are not measured. */
 export function tryOut(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
   const { able, ...rest } = tentatively(model, () => {

@@ -7,10 +7,7 @@ import type { Model } from "../graph/model.ts";
 import { turnsTable } from "./formats/lookup.ts";
 import { weightMiss } from "./weight.ts";
 
-/**
- * Returns, for each layer to quantize, the first node that reads its matrix in float and cannot share the quantized values.
- * Unselected layers are ignored.
- */
+/** Returns, by layer to quantize, the first node that reads its matrix in float and cannot share the quantized values. */
 export function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
   const inference = infer(model);
   const all = allLayers(model, inference);

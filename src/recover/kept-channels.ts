@@ -1,7 +1,4 @@
-/**
- * Finds the remaining channels of each value of the original. Cut channels are traced through sums, norms and activations
- * (`analysis/channels.ts`), so the layers of `match.ts` determine all values.
- */
+/** Traces cut channels through sums, norms and activations, so the layers of `match.ts` determine the channels of all values. */
 import { channelGroups, type Group, outputsOf } from "../analysis/channels.ts";
 import { infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";

@@ -1,7 +1,4 @@
-/**
- * Training samples of a part: its inputs in the changed model, and the original's outputs for the remaining channels. Samples of
- * different sizes (texts) stay in their padded batches.
- */
+/** Training samples of a part: changed inputs, and original outputs. Samples of different sizes (texts) stay in their padded batches. */
 import type { Calibration } from "../calibrate/calibration.ts";
 import { together } from "../calibrate/together.ts";
 import { indexed, view } from "../data/indexed.ts";

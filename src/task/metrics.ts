@@ -53,10 +53,7 @@ export interface Judging {
   readonly held?: boolean;
 }
 
-/**
- * Returns the requested metric if the data supports it. Without labels, the model is compared with its original by its output
- * kind: boxes, vectors, or class scores.
- */
+/** Returns the requested metric if the data supports it; without labels, the comparison with the original for the output kind. */
 export function judgedBy(
   model: Model,
   name: MetricName,
@@ -117,10 +114,7 @@ export function heldAgainst(
   }
 }
 
-/**
- * Returns the main output and whether it is probabilities by the graph, even if quantization changed their sum; otherwise the
- * values decide.
- */
+/** The graph decides whether outputs are probabilities, because quantization can change their sum; otherwise the values decide. */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
   const value = mainOutput(model.graph.outputs, output);

@@ -282,10 +282,7 @@ export function storeStates(model: Model, states: readonly string[] = []): void 
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
-/**
- * Returns the stated preprocessing, else the one that the models record.
- * @throws PithError E_DATA if they disagree.
- */
+/** Returns the stated preprocessing, else the recorded one. @throws PithError E_DATA if the models disagree. */
 export function statedFor(
   preprocess: TaskOptions["preprocess"],
   models: readonly Model[],

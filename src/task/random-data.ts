@@ -15,10 +15,7 @@ const count = 10_000;
 /** Default sequence lengths, longer ones first, because each position is a sample. */
 const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
 
-/**
- * Returns 10,000 random samples in sizes that the model runs on, by the seed.
- * @throws PithError E_UNSUPPORTED for a model of texts or with a fixed batch above one, and the runtime's error if no size runs.
- */
+/** Returns 10,000 random samples in sizes that the model runs on. @throws PithError E_UNSUPPORTED for inputs that cannot be random. */
 export async function randomData(
   model: Model,
   { engine, seed }: Pick<Context, "engine" | "seed">,

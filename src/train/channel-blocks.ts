@@ -1,7 +1,4 @@
-/**
- * Convolutions of a step by the runtime's operators on blocks of channels. ONNX Runtime's optimizer only writes them for stored
- * kernels, and those of a step are fed. The block size depends on the processor, so the runtime is asked.
- */
+/** ONNX Runtime's optimizer uses channel blocks only for stored kernels, so they are written here for the fed kernels of a step. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -51,10 +48,7 @@ async function ask(engine: Engine): Promise<number | undefined> {
   }
 }
 
-/**
- * Moves nodes that are faster in blocks there, and indifferent nodes whose operands are there already. Values are converted back
- * only for readers that need it.
- */
+/** Moves nodes that are faster in blocks there, and indifferent nodes whose operands are there already. */
 export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
   for (const node of [...model.graph.nodes()]) {
     const bound = inference.at(node);

@@ -49,10 +49,7 @@ export async function writeCheckpoint(path: string, { model, state, progress }: 
   await save(written, path);
 }
 
-/**
- * Reads a checkpoint: the model without training state, and the state.
- * @throws PithError E_DATA if the file is not a checkpoint, E_FILE and the errors of `open`.
- */
+/** @throws PithError E_DATA if the file is not a checkpoint, E_FILE and the errors of `open`. */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const model = await open(path);
   const progress = plainOf(model.header.metadata.get(progressKey));
@@ -115,10 +112,7 @@ export function trainedOf(model: Model, names: readonly string[]): Identity["tra
   );
 }
 
-/**
- * Compares the identity in a checkpoint with the new one. Settings that the checkpoint lacks are not compared.
- * @throws PithError E_OPTION with the first difference.
- */
+/** @throws PithError E_OPTION with the first difference; settings that the checkpoint lacks are not compared. */
 export function requireSameTraining(
   { path, best }: CheckpointFiles,
   before: Identity,

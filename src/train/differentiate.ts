@@ -30,10 +30,7 @@ export interface DifferentiateOptions {
   readonly wrt: (value: Value) => boolean;
   /** Outputs g + carry · c with c fed: momentum, which a matrix product can take as its bias without another pass over memory. */
   readonly carry?: number | undefined;
-  /**
-   * Values to keep for the backward pass; values between them are recomputed, which saves memory for the time of a second forward
-   * pass. `true` chooses the cut points that need the least memory.
-   */
+  /** Values to keep for the backward pass; values between them are recomputed. `true` chooses cut points for the least memory. */
   readonly checkpoint?: readonly string[] | boolean;
   /** Stored tensor → its value in the next step: an input and an output of the step. */
   readonly states?: ReadonlyMap<string, string>;

@@ -36,10 +36,7 @@ export function evaluationText({ metric }: Validation, step: number, figure: num
   return `${step === 0 ? "before the first step" : `after ${counted(step, "step")}`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
-/**
- * Records an evaluation of the current weights. Returns true if it is the best; any number is better than NaN.
- * @param only only record it, because fewer weights will be left than now.
- */
+/** Returns whether the evaluation is the best; any number is better than NaN. @param only fewer weights will be left than now. */
 export function countEvaluation(counters: Counters, { metric }: Validation, figure: number, only = false): boolean {
   const found = { step: counters.steps, figure };
   counters.evaluations.push(found);

@@ -54,10 +54,7 @@ function recordOf(wallTime: number, fill: (event: Writer) => void): Uint8Array<A
   return record;
 }
 
-/**
- * Returns the records before the first one of a later step. A record that a killed process cut off ends the file.
- * @returns undefined if the bytes are not an event file.
- */
+/** Returns the complete records before the first one of a later step. @returns undefined if the bytes are not an event file. */
 export function recordsUntil(bytes: Uint8Array, lastStep: number): Uint8Array<ArrayBuffer> | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let end = 0;

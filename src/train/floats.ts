@@ -1,7 +1,4 @@
-/**
- * Arrays that training changes in place, and arithmetic on them in WebAssembly (`kernels.as.ts`). Arrays of a step share one
- * memory, padded to whole vectors. Other arrays are copied piece by piece: the same results in twice the time.
- */
+/** Arrays that training changes in place, in one WebAssembly memory. Other arrays are copied in pieces, which takes twice the time. */
 import { PithError } from "../errors.ts";
 import type { Dense } from "../tensor/types.ts";
 import { float32, float64 } from "./kernels.generated.ts";
@@ -38,9 +35,8 @@ const pageBytes = 2 ** 16;
 const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /**
- * Allocates memory for parameters of these sizes and returns a function that copies them into it, in any order. Growing a memory
- * would detach its arrays, so it has room for all arrays from the start; untouched pages take no machine memory. Above 4 GiB
- * several memories are used, and ordinary arrays if allocation fails.
+ * Returns a function that copies parameters of these sizes into common memory. Growing it would detach its arrays, so it has room
+ * for all arrays from the start. Above 4 GiB several memories are used, and ordinary arrays if allocation fails.
  */
 export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
   const wanted = (size: number): number => arraysEach * aligned(size);

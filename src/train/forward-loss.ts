@@ -17,7 +17,6 @@ interface LossSession extends LossGraph {
 }
 
 /**
- * Returns the mean loss over all samples of a data set, in batches of `size`.
  * @param own Trained values of the loss's parameters, by name.
  * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
  */

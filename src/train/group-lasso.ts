@@ -29,10 +29,7 @@ interface Part {
 
 type Trained = Pick<OptimizedParameter, "name" | "values" | "rate">;
 
-/**
- * Returns a function that shrinks the channels after each step, by the learning rate and the progress of the training.
- * @throws PithError E_OPTION if no channel of the trained layers can be cut.
- */
+/** Returns a function that shrinks channels after each step. @throws PithError E_OPTION if no channel can be cut. */
 export function groupLasso(
   model: Model,
   parameters: readonly Trained[],

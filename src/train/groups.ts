@@ -1,7 +1,4 @@
-/**
- * Selects the tensors to train with their weight decay and learning rate factor. A layer includes its weight, its bias, and the
- * tensors from which they are computed, such as trained quantization scales.
- */
+/** A layer includes its weight, its bias, and the tensors from which they are computed, such as trained quantization scales. */
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
@@ -16,10 +13,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 
-/**
- * Returns the names of the stored tensors to train: those of `layers` without `except`.
- * @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist.
- */
+/** @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist. */
 export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
   const inference = infer(model);
   const parameters = parametersOf(model, inference);
@@ -38,8 +32,7 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
 export type Group = Pick<OptimizedParameter, "decays" | "rate">;
 
 /**
- * Returns a function from tensor to group. Weights and other matrices decay; biases, and scales and shifts of normalizations, do
- * not (Goyal et al. 2017). Operator definitions decide; unclassified vectors do not decay.
+ * Matrices decay; biases, and scales and shifts of normalizations, do not (Goyal et al. 2017), nor do unclassified vectors.
  * @param rates Learning rate factors by patterns of layers or tensors; the last match counts.
  * @throws PithError E_NAME for a pattern without a match.
  */

@@ -23,15 +23,9 @@ export interface LossScope extends NamedValues {
   /** The trained model with a fixed batch size. A loss can add inputs to its graph. */
   readonly model: Model;
   readonly seed: number;
-  /**
-   * A frozen model in the same graph, on the same samples. The same reference gives the same copy.
-   * @throws PithError E_SHAPE_MISMATCH if the samples do not fit its inputs.
-   */
+  /** Adds a frozen model on the same samples, once per reference. @throws PithError E_SHAPE_MISMATCH if the samples do not fit it. */
   teacher(reference: Model): NamedValues;
-  /**
-   * Adds a parameter of the loss, such as a projection: trained and stored in checkpoints, but not in the result.
-   * @param start Its initial values.
-   */
+  /** Adds a trained parameter of the loss, such as a projection, that is not in the result. @param start Its initial values. */
   parameter(name: string, start: Dense<"float32">): Value;
   /** Adds an input with the value `factor(steps done, all steps)` at each step; `all steps` is Infinity for a stream. */
   scheduled(factor: (step: number, total: number) => number): Value;
@@ -133,10 +127,7 @@ export function requireColumn(batch: Batch, label: string): Dense {
 /** The label of rows without a class (padding of a text), as in PyTorch. */
 export const ignoredLabel = -100;
 
-/**
- * Returns [samples, tokens]: 1 for tokens that count, 0 for padding by the attention mask. A label of −100 masks the prediction
- * at a token, and without an attention mask also the token itself.
- */
+/** Returns [samples, tokens]: 0 for padding by the attention mask and for labels of −100, else 1. */
 export function countedTokens(
   { model }: Pick<LossScope, "model">,
   dims: readonly [samples: number, tokens: number],

@@ -1,7 +1,6 @@
 /**
- * Optimizers change the arrays that the step graph is fed with, in place. An optimizer is a rule for one parameter and the arrays
- * that it keeps per parameter. Arithmetic uses the parameter's type; float32 and float64 differ by a rounding of the weight
- * (2⁻²⁴) and some of the step. The state belongs to the parameter arrays, so it starts from zero for another network.
+ * An optimizer is a rule for one parameter and its arrays, changed in place in the parameter's type. The state belongs to the
+ * parameter arrays, so it starts from zero for another network.
  */
 import { PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";

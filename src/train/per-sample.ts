@@ -91,10 +91,7 @@ function requireStateless({ states: [state] }: Step): void {
   });
 }
 
-/**
- * Runs in inference mode, without randomness. @throws PithError E_UNSUPPORTED if the batch loss is not the mean, E_DATA if it is
- * not finite.
- */
+/** Compares losses in inference mode. @throws PithError E_UNSUPPORTED if samples mix, E_DATA if a loss is not finite. */
 async function requireApart(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
   const [first, second, both] = [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
   const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));

@@ -170,11 +170,7 @@ export function chooseBoundaries(step: GradientStep, parameters: readonly Value[
   return new Set(chosen.flatMap((at) => cuts[at] ?? []));
 }
 
-/**
- * Returns the indices of the cut points to choose.
- * @param sizes Bytes of each cut point.
- * @param read Bytes read of all before: the start, each cut point (which can itself be read), and the end.
- */
+/** @param sizes Bytes of each cut point. @param read Bytes read of all before: the start, each cut point, and the end. */
 export function leastMemory(sizes: readonly number[], read: readonly number[]): readonly number[] {
   const total = read.at(-1) ?? 0;
   let least = total;

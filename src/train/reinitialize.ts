@@ -1,7 +1,4 @@
-/**
- * Reinitializes a network: roles stay (buffers, masks, ties). Running statistics become mean 0 and variance 1 with the role
- * `state`, so that a later training updates them.
- */
+/** Roles stay. Running statistics become mean 0 and variance 1 with the role `state`, so that a later training updates them. */
 
 import { type Inference, infer } from "../analysis/infer.ts";
 import { layersInside } from "../analysis/no-layers.ts";

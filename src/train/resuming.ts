@@ -108,10 +108,7 @@ async function printOf(data: Dataset): Promise<string> {
   return (await contentHash(memory(data.name, await firstBatch(data)))).slice(0, 8);
 }
 
-/**
- * Restores the state of a checkpoint and returns the best weights so far.
- * @throws PithError E_OPTION if other tensors are trained, E_DATA if the checkpoint belongs to other parameters.
- */
+/** @throws PithError E_OPTION if other tensors are trained, E_DATA if the checkpoint belongs to other parameters. */
 export async function continueTraining(
   training: TrainingState,
   plan: Plan,

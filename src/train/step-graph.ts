@@ -32,10 +32,7 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
   feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
 }
 
-/**
- * Adds the loss, differentiates and loads the graph.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit the model.
- */
+/** @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit the model. */
 export async function loadStepGraph(
   prepared: Model,
   example: Batch,
@@ -107,11 +104,7 @@ interface TrainingForms {
   readonly draw: string | undefined;
 }
 
-/**
- * Rewrites the given nodes in their training form, in place.
- * @param wanted Names of the stored tensors that are trained.
- * @throws PithError E_NOT_DIFFERENTIABLE for a node whose form cannot be written.
- */
+/** @param wanted the trained tensors. @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written. */
 function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: ReadonlySet<string>): TrainingForms {
   const inference = infer(model);
   const { graph } = model;

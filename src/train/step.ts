@@ -1,7 +1,4 @@
-/**
- * Training steps: the differentiated graph in a session, with parameters and gradients in arrays that are shared without copies.
- * Batches of another size (longer texts) get another graph over the same arrays.
- */
+/** Parameters and gradients are in arrays that sessions share without copies; each batch size has a separate graph. */
 import { PithError } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe } from "../graph/graph.ts";
@@ -144,10 +141,7 @@ interface Trainable {
   readonly groups: (name: string, dims: readonly number[]) => Group;
 }
 
-/**
- * @param model Its roles are declared (`roles.ts`).
- * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train.
- */
+/** @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train. */
 async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
   const model = given.clone();
   raiseOpset(model, gradientOpset);

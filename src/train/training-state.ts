@@ -98,10 +98,7 @@ export function stateOf({ step, average, pruning }: TrainingState, plan: Plan, m
 const master = "master";
 const averaged = "average";
 
-/**
- * Restores the arrays of `stateOf`, and the parameters of the checkpoint's model.
- * @throws PithError E_DATA if the checkpoint belongs to other parameters.
- */
+/** Restores the arrays of `stateOf` and the parameters. @throws PithError E_DATA if the checkpoint belongs to other parameters. */
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = training;
   const changing = changingIn(step);

@@ -14,10 +14,7 @@ interface TrainingSelection extends Selection {
 
 const leastShare = 0.1;
 
-/**
- * Returns a warning about trained matrices without a mask of which at least a tenth is zero; undefined without any. A matrix of
- * zeros and at most one other value (an identity, a 0/1 selection) was not pruned.
- */
+/** Warns if at least a tenth of a matrix without a mask is zero, unless there is at most one other value (identity, 0/1 selection). */
 export async function unmaskedZeros(model: Model, options: TrainingSelection): Promise<string | undefined> {
   const names: string[] = [];
   let [zeros, all] = [0, 0];

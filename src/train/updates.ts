@@ -33,10 +33,7 @@ export function accumulator(parameters: readonly WithGradient[], count: number):
 /** As in torch.nn.utils.clip_grad_norm_. */
 const slack = 1e-6;
 
-/**
- * Scales all gradients in place by min(1, limit / (norm + 1e-6)) with the global norm in float64 (Pascanu et al. 2013). Returns
- * the norm before.
- */
+/** Scales gradients in place by min(1, limit / (norm + 1e-6)) (Pascanu et al. 2013). Returns the global norm before, in float64. */
 export function clipByNorm(parameters: readonly WithGradient[], limit: number): number {
   const norm = Math.sqrt(parameters.reduce((sum, { gradient }) => sum + run("squares", [], [gradient]), 0));
   const factor = limit / (norm + slack);

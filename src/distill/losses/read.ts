@@ -1,7 +1,4 @@
-/**
- * Declares losses over student and teacher, and finds the values that they compare. A new loss is a declaration in a file beside
- * this one, and a row with formula and paper in docs/distillation.md.
- */
+/** A new loss is a declaration in a file beside this one, and a row with formula and paper in docs/distillation.md. */
 import * as v from "valibot";
 import type { Attention, Heads } from "../../analysis/attention.ts";
 import { infer } from "../../analysis/infer.ts";

@@ -1,9 +1,6 @@
 import type { Allocation } from "./allocation.ts";
 
-/**
- * Isomorphic pruning (Fang et al. 2024): scores are comparable between channels that pass through the same operators along the
- * same axes, such as the inner channels of all blocks, but not between a head and a convolution channel.
- */
+/** Isomorphic pruning (Fang et al. 2024): scores are comparable if channels pass through the same operators along the same axes. */
 export const isomorphic = {
   id: "isomorphic",
   summary: "the lowest-scoring channels of all layers with the same operators around them",

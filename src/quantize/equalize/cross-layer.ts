@@ -87,10 +87,7 @@ async function equalizeRanges(
     }));
 }
 
-/**
- * Returns the factors of each group, one per unit.
- * @param weights the tensors that are rounded: only their ranges count.
- */
+/** Returns a factor per unit of each group. @param weights the tensors that are rounded: only their ranges count. */
 export async function equalizingFactors(
   groups: readonly ScaleGroup[],
   weights: ReadonlySet<Value>,

@@ -1,7 +1,4 @@
-/**
- * Transformations that lower the quantization error without changing the float function (`passes/migrate.ts`). Each is a file and
- * a line in the table of `index.ts`.
- */
+/** Transformations lower the quantization error without changing the float function. Each is a file and a line in `index.ts`. */
 import type { Model } from "../../graph/model.ts";
 import type { LayerSelection } from "../../passes/options.ts";
 import type { Change, Context } from "../../passes/pass.ts";

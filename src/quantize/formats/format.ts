@@ -34,10 +34,7 @@ export interface Form {
   begin?(planned: LayerPlan, run: Writing): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
   write(emit: Emit, planned: LayerPlan, run: Writing): Promise<void>;
-  /**
-   * Returns, for a table, the form of a product that shares its values, why it cannot share, or undefined to keep its form.
-   * @param wanted the product's form without the table.
-   */
+  /** Returns a table's form for a product that shares its values, a reason, or undefined. @param wanted the form without the table. */
   tied?(product: Layer, wanted: Form, inference: Inference): Form | Miss | undefined;
   readonly otherwise?: Form;
   /** Returns the form of an integer product on the 8-bit values of a table. */

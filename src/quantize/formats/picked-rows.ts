@@ -5,10 +5,7 @@ import { replaceNode } from "../../graph/replace.ts";
 import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { typeCodes } from "../../tensor/types.ts";
 
-/**
- * Replaces a lookup.
- * @param pick returns the selected rows and their float32 values.
- */
+/** @param pick returns the selected rows and their float32 values. */
 export function pickRows(
   emit: Emit,
   layer: Layer,

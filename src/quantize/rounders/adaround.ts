@@ -6,10 +6,7 @@ import { scalesByAnswers } from "./sequential-mse.ts";
 
 const steps = 500;
 
-/**
- * AdaRound (Nagel et al. 2020): rounds each weight up or down so that the layer, on inputs from the already rounded layers,
- * approximates its original outputs (`math/adaround.ts`).
- */
+/** AdaRound (Nagel et al. 2020): rounds up or down so that a layer on the changed inputs approximates its original outputs. */
 export const adaround = {
   id: "adaround",
   summary: "AdaRound: round each weight up or down to preserve the layer's outputs (needs samples)",

@@ -171,10 +171,7 @@ export function divergence(options: LossOptions = {}): Loss {
 
 export type OutputForm = "logits" | "probabilities" | "log-probabilities";
 
-/**
- * Keeps log(0) finite: the smallest power of ten that is a normal float32. A greater value would remove the gradient where the
- * model is most wrong.
- */
+/** Keeps log(0) finite. A greater value than the smallest normal float32 would remove the gradient where the model is most wrong. */
 const smallestProbability = 1e-37;
 
 /** Returns scores [rows, classes] whose softmax is the model's distribution; `form` overrides the detected form. */
