@@ -37,6 +37,7 @@ export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }
   return slices.find(({ value, axis }) => value === effective && axis === role.out);
 }
 
+/** Returns the units of a group that can be removed. */
 export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }

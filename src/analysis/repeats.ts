@@ -1,3 +1,4 @@
+/** Consecutive repetitions of a piece of a sequence. */
 export interface Repeat {
   readonly start: number;
   readonly period: number;

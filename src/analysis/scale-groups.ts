@@ -19,6 +19,7 @@ import { spread } from "./spread.ts";
 import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
 import { type Along, Labels, sizeAlong } from "./units.ts";
 
+/** A stored tensor that takes the factors of units along an axis, or their inverses. */
 export interface ScaledSlice extends Slice {
   readonly power: 1 | -1;
 }

@@ -65,6 +65,7 @@ export function weightMatrices(
   );
 }
 
+/** Converts matrices back to a row-major tensor: the inverse of `weightMatrices`. */
 export function weightNumbers(
   role: WeightRole,
   dims: readonly number[],

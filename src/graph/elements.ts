@@ -128,6 +128,7 @@ export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
 
+/** Returns the graphs in a node's attributes. */
 export function subgraphs(node: Node): readonly Graph[] {
   let found = none;
   if (node.attributes.size === 0) return found;
@@ -160,6 +161,7 @@ export function usedValues(node: Node): readonly Value[] {
   return used;
 }
 
+/** Yields a graph, then its subgraphs, depth first. */
 export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
   yield graph;
   for (const node of graph.nodes()) for (const inner of subgraphs(node)) yield* allGraphs(inner);

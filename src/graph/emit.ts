@@ -17,6 +17,7 @@ export type OpName = keyof typeof schema;
 
 type AttributesOf<Op extends OpName> = Op extends keyof EmitAttributes ? EmitAttributes[Op] : Record<string, never>;
 
+/** The metadata key that names the pass that wrote a node. */
 export const passKey = "pith.pass";
 
 /** A subgraph attribute: writes nodes into `body` and returns the outputs. Inputs are added with `body.addInput`; outer values are in scope. */

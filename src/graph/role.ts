@@ -35,6 +35,7 @@ export const buffer: Role = { kind: "buffer" };
 export const mask: Role = { kind: "mask" };
 export const straightThrough: StraightThrough = { kind: "straight-through" };
 
+/** The metadata key of roles. */
 export const roleKey = "pith.role";
 
 /** The settings of a surrogate, in their written order. */

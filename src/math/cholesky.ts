@@ -123,6 +123,7 @@ function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
+/** Inverts a lower triangular matrix. */
 export function invertLower(lower: Matrix): Matrix;
 export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
 export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {

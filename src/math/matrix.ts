@@ -25,6 +25,7 @@ export function matrix(rows: number, columns: number, data: Float64Array = new F
   return { rows, columns, data };
 }
 
+/** Returns a matrix from its rows. */
 export function matrixOf(rows: readonly (readonly number[])[]): Matrix {
   return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
 }
@@ -111,12 +112,15 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return result;
 }
 
+/** `multiply` as an injected product. */
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
+/** Returns rows [from, to) without a copy. */
 export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {
   return matrix(to - from, columns, data.subarray(from * columns, to * columns));
 }
 
+/** Returns a copy of columns [from, to). */
 export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
   const result = matrix(source.rows, to - from);
   for (let row = 0; row < source.rows; row++) {

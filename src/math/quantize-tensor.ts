@@ -18,6 +18,7 @@ import {
   scaleAndZeroPoint,
 } from "./quantize.ts";
 
+/** A quantized tensor: x ≈ (quantized - zeroPoint) · scale. */
 export interface QuantizedTensor {
   readonly quantized: Dense<QuantizedType>;
   /** A scalar, or a vector over `axis`. */

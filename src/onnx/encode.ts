@@ -57,6 +57,7 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
   return bytes;
 }
 
+/** Returns the size of the model's file in bytes, without writing it. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
   return totalSize(fitting(await modelPieces(model, options)));
 }

@@ -4,6 +4,7 @@ import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
+/** Opens the file that a model calls `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
 /** The maximum number of open files, which the system limits. Converters that write one file per tensor reach some hundreds. */

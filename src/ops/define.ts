@@ -15,6 +15,7 @@ export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | u
   (null extends S ? unknown : undefined extends S ? unknown : Said<S, "read">);
 type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
+/** An operator definition with its settings closed over. */
 export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
@@ -28,6 +29,7 @@ export interface Op extends Traits {
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 
+/** A definition applied to a node: its facets without settings and node. */
 export type Bound = {
   readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | Changed | "name" | "domain" | "read">]-?: Applying<
     OpDef<unknown>[K]
@@ -52,6 +54,7 @@ type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...r
 
 const loweredFirst = new Miss("is differentiated as its primitives");
 
+/** Closes an operator definition over its settings. */
 export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
   const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst, cost = () => 0 } = def;
   const whole = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? runsInFloat };

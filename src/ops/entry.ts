@@ -8,6 +8,7 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
+/** What a rule knows about one input or output. */
 export interface Operand extends ValueType {
   /** The container type if the value is not a tensor: `type` is then the element type, and `dims` are undefined. Requires `OpDef.containers`. */
   readonly container?: Container;
@@ -18,6 +19,7 @@ export interface Operand extends ValueType {
   readonly stored: boolean;
 }
 
+/** A node as its operator definition sees it. */
 export interface Site {
   /** The opset version of the operator's domain. */
   readonly version: number;
@@ -31,6 +33,7 @@ export interface Site {
   body(attribute: string): Body | undefined;
 }
 
+/** A subgraph as the definition of its node sees it. */
 export interface Body {
   readonly inputs: readonly (ValueType | undefined)[];
   /** Infers the outputs from what is known about the inputs. Values captured from the outer graph are known already. */
@@ -61,6 +64,7 @@ export type Inferred = Omit<Operand, "stored">;
 /** The inputs of a node. A verified model has all inputs that the operator requires. */
 export type Inputs = readonly [Value, ...(Value | undefined)[]];
 
+/** The walker's data for a node that receives gradients. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
@@ -101,6 +105,7 @@ export type AxisLink =
   | { readonly absorbs: AxisEnd }
   | { readonly refuses: AxisEnd; readonly reason: string; readonly statistics?: { readonly to?: AxisEnd } };
 
+/** The attributes or small constant inputs of a node that must change with the dimensions of its operands. */
 export interface NodeChange {
   /** Undefined removes an attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
@@ -111,6 +116,7 @@ export interface NodeChange {
   readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
+/** The part of a stored tensor that remains after a cut. */
 export interface Restored {
   readonly dims: readonly number[];
   of(before: Dense): Dense;
@@ -227,6 +233,7 @@ export interface TrainingForm {
     | undefined;
 }
 
+/** Quantized values with their scale and zero point. */
 export interface Coded {
   readonly codes: Value;
   readonly scale: Value;
@@ -235,6 +242,7 @@ export interface Coded {
 
 type Rounded = Omit<Coded, "codes">;
 
+/** How an operator can be quantized. */
 export type QuantizeRule =
   /** A layer: data, weight, output and (int32) bias are quantized. */
   | {

@@ -28,6 +28,7 @@ export function addOperators({ graph }: Model, ...entries: readonly Op[]): void 
   graph.operators = (graph.operators instanceof Registry ? graph.operators : new Registry([])).with(...entries);
 }
 
+/** Returns the definition of a node's operator; undefined if it is unknown. */
 export function entryOf(node: Node): Op | undefined {
   return ownEntryOf(node) ?? operators.find(node.domain, node.op);
 }

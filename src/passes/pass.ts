@@ -66,6 +66,7 @@ export interface Learnt {
   readonly checked: number | undefined;
 }
 
+/** The options of a pass, as given or completed. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
 export interface CalibrationData {

@@ -11,6 +11,7 @@ import { arrayOf, type DataOf, type DataType, type Dense } from "./types.ts";
 
 export type NumericType = Exclude<DataType, "string" | "complex64" | "complex128">;
 
+/** Floating-point types of weights and activations before quantization. */
 export type FloatType = "float32" | "float64" | "float16" | "bfloat16";
 
 export function isFloat(type: DataType): type is FloatType {
@@ -68,10 +69,12 @@ export function scalarOf(type: DataType, value: number): Dense {
   return fromNumbers(type, [], [value]);
 }
 
+/** Returns the nearest signed 64-bit integer, saturating. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }
 
+/** Smallest and largest values of the integer types up to 32 bits. */
 export const integerRange = {
   int8: [-128, 127],
   uint8: [0, 255],

@@ -5,6 +5,7 @@ import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types
 /** Tensors up to this size are kept in memory when a file is opened: shapes, axes, scales, small biases. */
 export const smallBytes = 8192;
 
+/** Returns the bytes of `count` elements, packed. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
   return Math.ceil((count * bitsOf[type]) / 8);
 }
@@ -17,6 +18,7 @@ export function int64(dims: readonly number[], data: Iterable<number | bigint>):
   return { type: "int64", dims, data: BigInt64Array.from([...data].map((value) => BigInt(value))) };
 }
 
+/** Returns a zeroed tensor. */
 export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]): Dense {
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }

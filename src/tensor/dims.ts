@@ -221,12 +221,14 @@ function sliceCount(size: number, start: number, end: number, step: number): num
   return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step));
 }
 
+/** Returns the product of all dimensions. */
 export function elementCount(dims: readonly number[]): number;
 export function elementCount(dims: readonly Dim[]): Dim;
 export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
+/** Returns the dimensions if all are numbers. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }
@@ -269,6 +271,7 @@ export function alongAxis(dims: readonly number[], axis: number, axes = 1): Axis
   return { outer: elementCount(before), count: elementCount(own), inner: elementCount(behind) };
 }
 
+/** Returns row-major strides, in elements. */
 export function stridesOf(dims: readonly number[]): number[] {
   const strides = new Array<number>(dims.length);
   let stride = 1;

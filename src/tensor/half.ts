@@ -28,6 +28,7 @@ const formats = {
 
 type SignedFloat = keyof typeof formats;
 
+/** Element types stored as bits of a small float. */
 export type SmallFloat = SignedFloat | "float8e8m0";
 
 /**

@@ -1,6 +1,7 @@
 /** Packs elements below 8 bits as ONNX does: low bits first, contiguous, the last byte padded with 0. */
 import { PithError } from "../errors.ts";
 
+/** Element types that share bytes. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
 const layouts = {

@@ -42,6 +42,7 @@ export type DataType = FixedType | "string";
 
 const fixedTypes = Object.keys(elementTypes) as FixedType[];
 
+/** Bits per stored element; strings have no fixed size. */
 export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
   Record<FixedType, number>
 >;
@@ -83,6 +84,7 @@ export interface ByteSource {
   fill?(bytes: Uint8Array, start: number): void;
 }
 
+/** The location of a tensor's raw little-endian bytes. */
 export interface StoredBytes {
   readonly source: ByteSource;
   readonly start: number;
