@@ -59,7 +59,7 @@ function lacking({ teacher, ...rest }: DistillSettings): string | undefined {
  * Trains a student, in place, to imitate a teacher: `train` with the loss `distillation`, and the options of both.
  *
  * `shrink` and `keepLayers` first make the model smaller; it keeps the remaining weights. Without a teacher, it learns from the model as given.
- * @throws PithError as `train` and `distillation` do; E_OPTION where the teacher is the student, E_UNSUPPORTED where nothing can be cut.
+ * @throws PithError as `train` and `distillation` do; E_OPTION if the teacher is the student, E_UNSUPPORTED if nothing can be cut.
  * @example
  * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
  * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of its channels, taught by all of them

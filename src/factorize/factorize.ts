@@ -43,7 +43,7 @@ import { createTimer } from "./timing.ts";
  * Replaces layers by chains of thinner ones, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
  * (Gather), also with a mask, which is folded in, or a transposition. Changes are sorted by relative error, largest first. Layers
  * that would not get smaller, and unsupported ones, are returned as a Miss.
- * @throws PithError E_OPTION where more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
+ * @throws PithError E_OPTION if more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
  */

@@ -86,7 +86,7 @@ const loraOptions = v.pipe(
  * Inserts low-rank adapters in place, merges them into the weights, or writes them to a file. To train only the adapters, train
  * the layers "*.lora.*". Adapters are identified by value names, which must stay; a layer gets at most one.
  * @throws PithError E_NAME for layers that do not exist, also those of saved adapters, E_SHAPE_MISMATCH for saved adapters of layers of
- * other sizes, E_OPTION where there is nothing to merge.
+ * other sizes, E_OPTION if there is nothing to merge.
  * @example
  * await lora(net, { rank: 8, layers: "fc*" });
  * await train(net, { data, epochs: 3, layers: "*.lora.*" });

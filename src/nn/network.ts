@@ -25,7 +25,7 @@ export interface NetworkOptions {
 /**
  * Creates a model from consecutive modules, like `nn.Sequential`. It is an ONNX graph with output "output" and parameters named
  * after their modules ("fc1.weight", "encoder.0.attention.query.weight").
- * @throws PithError E_SHAPE_MISMATCH where a module does not fit the one before it, E_OPTION for no input or modules.
+ * @throws PithError E_SHAPE_MISMATCH if a module does not fit the one before it, E_OPTION for no input or modules.
  * @example
  * import { linear, network, relu } from "pith/nn";
  * const net = network({ fc1: linear(784, 128), relu: relu(), fc2: linear(128, 10) }, { input: ["batch", 784], seed: 1 });

@@ -34,7 +34,7 @@ export type WeightType = "int8" | "uint8" | "int4";
 
 /**
  * The range of a bit width: 8 bits exclude the lowest value, as in ONNX Runtime; 7 are its reduced range, -64 … 64.
- * @param zeroPoints with one scale for all, signed codes have a zero point, too; unsigned ones always have.
+ * @param zeroPoints with a single scale, signed types also have a zero point; unsigned types always do.
  */
 export function gridOf(
   type: WeightType,

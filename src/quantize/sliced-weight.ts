@@ -10,9 +10,9 @@ import { mostSteps } from "./grid.ts";
 
 /**
  * Divides matrices into slices that share a scale.
- * @param outputs how many outputs have scales of their own; 1: all share one. Where there are more rows in a matrix, those that follow each other
- * are numbers of one output; where there are fewer, the outputs are counted through all matrices.
- * @param block so many numbers of a row share a scale; all of them by default.
+ * @param outputs number of outputs with separate scales; 1 for a single scale. With more rows per matrix, consecutive rows belong
+ * to one output; with fewer, outputs are counted through all matrices.
+ * @param block number of row elements that share a scale (all).
  * @example
  * import { nearest, slicedWeight } from "pith/quantize";
  * const weight = slicedWeight([matrixOf([[1, 2, 3, 4], [5, 6, 7, 8]])], 2);

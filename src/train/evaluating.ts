@@ -36,7 +36,7 @@ export function evaluationText({ metric }: Validation, step: number, figure: num
   return `${step === 0 ? "before the first step" : `after ${counted(step, "step")}`}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
-/** Returns whether the evaluation is the best; any number is better than NaN. @param only fewer weights will be left than now. */
+/** Returns whether the evaluation is the best (any number beats NaN). @param only record it: fewer weights will be left. */
 export function countEvaluation(counters: Counters, { metric }: Validation, figure: number, only = false): boolean {
   const found = { step: counters.steps, figure };
   counters.evaluations.push(found);

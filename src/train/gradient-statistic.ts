@@ -40,7 +40,7 @@ const samplesTogether = 64;
 /**
  * A statistic of the gradient of a loss by each of some stored tensors, in one pass over samples. The model is not changed.
  * @param names of stored tensors. @returns by name; without those that no gradient reaches.
- * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED where samples have no gradient of their own.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate gradients.
  * @example
  * import { crossEntropy, type GradientStatistic, observeGradients } from "pith/train";
  * const squares: GradientStatistic<number> = {

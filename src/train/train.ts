@@ -37,7 +37,7 @@ export const betterTraining = (_options: unknown, lostBefore = false): string =>
  * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial
  * weights are best, the model is unchanged, and a miss says so.
  * @throws PithError E_NOT_DIFFERENTIABLE with the operator that has no gradient, E_DATA if data and model do not fit, E_DIVERGED with the
- * step at which the loss stopped being a number, E_STOPPED on the context's signal (the checkpoint keeps what was learnt).
+ * step at which the loss is no longer finite, E_STOPPED on the context's signal (the checkpoint keeps the progress).
  * @example
  * const { history } = await train(net, { data, epochs: 10, optimizer: "adam" }, { seed: 1 });
  */

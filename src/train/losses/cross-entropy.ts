@@ -29,7 +29,7 @@ export interface CrossEntropyOptions extends LossOptions {
 /**
  * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets. If the model ends in a
  * softmax, the logarithm of its probabilities replaces the log softmax.
- * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA where a label lies outside the classes, or the batch has none.
+ * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA if a label is outside the classes, or the batch has none.
  * @example
  * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
  */
