@@ -1,11 +1,11 @@
 /**
- * Finds where a positive factor per channel can move without changing the model: a layer's weight and bias times s, the next layer's weight
- * divided by s along its inputs.
- * Units of factors spread along links as channels do (`channels.ts`), through `homogeneous` operators. Along an output axis, each product:
+ * Finds where a positive factor per channel can move without changing the model: a layer's weight and bias times s, the next layer's weight divided
+ * by s along its inputs. Units of factors spread along links as channels do (`channels.ts`), through `homogeneous` operators. Along an output axis,
+ * each product:
  * - with a stored operand is adjusted by it, so factors before and after are independent; if all products are, units begin;
  * - without one has the factor of its computed operand; of several, the first whose producer does not limit it.
- * An axis that two operands sum over has the factor in one and the inverse in the other.
- * Units are refused at model inputs and outputs, inhomogeneous operators, stored tensors with other readers, and if they meet their own inverse.
+ * An axis that two operands sum over has the factor in one and the inverse in the other. Units are refused at model inputs and outputs, inhomogeneous
+ * operators, stored tensors with other readers, and if they meet their own inverse.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";

@@ -1,6 +1,5 @@
 /**
- * A layer's weight as matrices, independent of operator and layout: per group one row per output and one column per summed element,
- * feature = input · taps + tap.
+ * A layer's weight as matrices, whatever the operator: per group a row per output, and a column per summed element, feature = input · taps + tap.
  *      Gemm (outputs, inputs), MatMul (inputs, outputs)           one group
  *      Conv (groups · outputs, inputs, taps…)                     the group of an output channel
  *      ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel

@@ -1,7 +1,6 @@
 /**
  * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Training steps disable graph optimization, which merges
- * recomputed
- * nodes and folds constants without gain. Memory patterns are always off: they take 50 % more memory.
+ * recomputed nodes and folds constants without gain. Memory patterns are always off: they take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { messageOf, PithError } from "../errors.ts";

@@ -1,7 +1,6 @@
 /**
  * Rejects models that the runtime cannot handle: output types that abort the process (4-bit integers) or are rejected by number, functions that
- * expand
- * to too many nodes, and values larger than the machine's memory.
+ * expand to too many nodes, and values larger than the machine's memory.
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { machineMemory } from "#platform";

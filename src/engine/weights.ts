@@ -1,9 +1,8 @@
 /**
- * Passes a model to the runtime without copying its weights.
- * Unchanged weights stay in their files: the encoded graph refers to them (external data), and the native runtime maps them into memory. Other
- * weights are
- * inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The runtime opens only files below one folder, so a common one is used.
- * WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
+ * Passes a model to the runtime without copying its weights. Unchanged weights stay in their files: the encoded graph refers to them (external data),
+ * and the native runtime maps them into memory. Other weights are inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The
+ * runtime opens only files below one folder, so a common one is used. WebAssembly has no files: large weights are passed as buffers, which saves a
+ * copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";

@@ -78,9 +78,8 @@ export interface EmitOptions {
 }
 
 /**
- * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph.
- * Each call throws PithError E_UNSUPPORTED if the opset lacks the operator, attribute or arity, and E_TYPE_MISMATCH for an attribute value of
- * the wrong type.
+ * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph. Each call throws PithError E_UNSUPPORTED if the opset lacks the
+ * operator, attribute or arity, and E_TYPE_MISMATCH for an attribute value of the wrong type.
  * @example
  * const emit = emitter(model.graph, { opsets: model.header.opsets });
  * const scaled = emit.named("scaled").Mul([x, 0.5]);

@@ -71,8 +71,7 @@ export interface Merged {
 }
 
 /**
- * Copies `guest` into `host`, with inputs from `given` and other names prefixed. Roles are dropped: the guest is not trained. A Miss if opsets
- * differ.
+ * Copies `guest` into `host`, with inputs from `given` and other names prefixed, without roles: the guest is not trained. A Miss if opsets differ.
  */
 export function mergeGraph(host: Model, guest: Model, prefix: string, given: ReadonlyMap<Value, Value>): Merged | Miss {
   for (const [domain, version] of guest.opsets) {

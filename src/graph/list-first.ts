@@ -5,8 +5,7 @@ const firstWithLists = 11;
 
 /**
  * Returns a copy with an empty sequence as its first output. onnxruntime-node copies all outputs, even those in given buffers, which takes up to a
- * tenth
- * of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
+ * tenth of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
  */
 export function withListFirst(model: Model): Model {
   const copy = model.clone();

@@ -7,8 +7,7 @@ import { roleText } from "./role.ts";
 import { checkForm, schemasOf } from "./schema.ts";
 
 /**
- * Returns all violations in a model, one located sentence each.
- * Checks, including subgraphs:
+ * Returns all violations in a model, one located sentence each. Checks, including subgraphs:
  * - every node input is a graph input, stored, or produced before; outputs exist and belong to their graph (ONNX Runtime rejects subgraphs that
  *   output an outer value)
  * - values and nodes agree about producers, uses, inputs and outputs

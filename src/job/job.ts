@@ -1,7 +1,6 @@
 /**
  * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
- * process,
- * and native memory is freed only when a process ends. A job's module has it as default export.
+ * process, and native memory is freed only when a process ends. A job's module has it as default export.
  */
 
 export interface JobContext {

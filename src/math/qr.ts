@@ -1,7 +1,6 @@
 /**
- * Householder QR with column pivoting: A · P = Q · R, on contiguous columns (the transpose of a row-major matrix).
- * The reflector H = I - τ v vᵀ of step k is below the diagonal of column k (v₀ = 1 is implied), R on and above it (Golub and Van Loan,
- * Matrix Computations, 5.2 and 5.4.2).
+ * Householder QR with column pivoting: A · P = Q · R, on contiguous columns (the transpose of a row-major matrix). The reflector H = I - τ v vᵀ of
+ * step k is below the diagonal of column k (v₀ = 1 is implied), R on and above it (Golub and Van Loan, Matrix Computations, 5.2 and 5.4.2).
  */
 import { axpy, dot } from "./vector.ts";
 

@@ -192,7 +192,6 @@ function cutFloats(mask: Mask, scores: Float32Array, limit: number, ties: number
   let left = ties;
   for (let index = 0; index < mask.length; index++) {
     const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    // 1 where size ≥ least.
     const kept = (mask[index] ?? 0) & ((least - 1 - size) >>> 31);
     mask[index] = kept;
     if (size !== least || left === 0 || kept === 0) continue;

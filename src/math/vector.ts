@@ -101,8 +101,8 @@ export function addRows(
 
 /**
  * Rotates (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); x and y can swap.
- * Written as x - s (y + τ x) and y + s (x - τ y), whose cosine 1 - s τ never rounds to 1 for nonzero s (Rutishauser 1966): thousands of
- * small rotations then preserve lengths.
+ * Written as x - s (y + τ x) and y + s (x - τ y), because its cosine 1 - s τ never rounds to 1 for nonzero s (Rutishauser 1966), which preserves
+ * lengths.
  */
 export function rotate(
   data: Float64Array,

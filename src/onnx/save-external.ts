@@ -1,7 +1,6 @@
 /**
  * Saves weights in separate files: under an unused name first, then the model that refers to them, and then, in consistent steps, under their final
- * name,
- * because two files cannot be replaced at once.
+ * name, because two files cannot be replaced at once.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";

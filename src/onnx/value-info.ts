@@ -1,7 +1,6 @@
 /**
  * Reads and writes value types (ValueInfoProto, TypeProto). An unnamed dimension gets a unique name, `?input.0` for axis 0 of `input`, so that
- * unknown
- * dimensions are never equal; it is not saved.
+ * unknown dimensions are never equal; it is not saved.
  */
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";

@@ -1,6 +1,6 @@
 /**
- * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel; per element for `spatial` 0 (before opset 9).
- * Batch statistics (several outputs before 14, then `training_mode`) are lowered, because ONNX Runtime's kernel overwrites the statistics it is fed;
+ * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel; per element for `spatial` 0 (before opset 9). Batch
+ * statistics (several outputs before 14, then `training_mode`) are lowered, because ONNX Runtime's kernel overwrites the statistics it is fed;
  * `writeTraining` gives it other buffers.
  */
 import { Miss } from "../errors.ts";

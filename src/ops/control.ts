@@ -1,7 +1,6 @@
 /**
  * If, Loop and Scan. If merges the facts of both branches unless its condition is known; loops keep facts that hold in every iteration
- * (`Body.settle`).
- * Before opset 9 Scan has a leading batch axis, and lengths as its first input.
+ * (`Body.settle`). Before opset 9 Scan has a leading batch axis, and lengths as its first input.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";

@@ -1,7 +1,6 @@
 /**
  * Dropout: in training each value is 0 with probability `ratio`, otherwise divided by 1 - ratio; output 1 is the mask. Opset history: before 12
- * always
- * inference; since then ratio and training mode are inputs. The mask has the input's type before 10, bool since.
+ * always inference; since then ratio and training mode are inputs. The mask has the input's type before 10, bool since.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";

@@ -83,8 +83,7 @@ const layerAxes =
   };
 
 /**
- * With x̂ = (x - mean) · r, r = 1 / √(variance + ε), g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)), in half the passes of the
- * primitives.
+ * With x̂ = (x - mean) · r, r = 1 / √(variance + ε), g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Halves the primitives' passes.
  * The second mean is a product with the scale as a column. Gradients of the mean and r outputs add d mean / dx = 1/n and dr/dx = -r² · x̂ / n.
  */
 function layerGradient(

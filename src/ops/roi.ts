@@ -1,7 +1,6 @@
 /**
  * Image regions and sampling grids: RoiAlign, MaxRoiPool, GridSample, AffineGrid, NonMaxSuppression. GridSample's modes are bilinear and bicubic
- * before
- * opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
+ * before opset 20, then linear and cubic; RoiAlign shifts by half a pixel by default since 16.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";

@@ -1,7 +1,6 @@
 /**
  * Elementwise operators with one operand. At corners the derivative is PyTorch's: 0 for Relu, Abs, HardSigmoid, ThresholdedRelu; that of the left
- * side
- * for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient.
+ * side for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient.
  */
 
 import type { Emit } from "../graph/emit.ts";

@@ -24,8 +24,7 @@ export const setOption = described(
 
 /**
  * Removes inputs from the model's interface and stores their constant values.
- * @throws PithError E_NAME for an unknown input, E_SHAPE_MISMATCH for a wrong number of elements, E_TYPE_MISMATCH for a value that the type cannot
- * hold.
+ * @throws PithError E_NAME for an unknown input, E_SHAPE_MISMATCH for a wrong number of elements, E_TYPE_MISMATCH for a value beyond the type.
  * @example
  * await setInputs(model, { set: { sr: 16000 } });
  */

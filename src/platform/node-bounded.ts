@@ -1,7 +1,4 @@
-/**
- * Folders of bounded size that evict the least recently used file or folder of files. Only access times change: readers treat a new modification
- * time as a changed file.
- */
+/** Folders of bounded size that evict the least recently used entry, by access time: readers treat a new modification time as a changed file. */
 import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { isLeftBehind, temporaryOf } from "./node-leftovers.ts";

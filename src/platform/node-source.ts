@@ -129,9 +129,8 @@ async function isFolder(path: string): Promise<PithError> {
 }
 
 /**
- * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder or below.
- * Rejects absolute paths, "..", links that lead outside (unless to the folder of the model's own link target), and files with several hard links,
- * whose owner is unknown.
+ * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder or below. Rejects absolute paths, "..",
+ * links that lead outside (unless to the folder of the model's own link target), and files with several hard links, whose owner is unknown.
  * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be opened.
  */
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {

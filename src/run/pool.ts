@@ -1,6 +1,5 @@
 /**
- * Jobs that other processes run ahead. The requesting process repeats the work and finds it in the shared store, so its result does not depend on
- * the number of jobs or their failures.
+ * Jobs that other processes run ahead. The requesting process repeats the work and finds it in the shared store, so results do not depend on jobs.
  */
 
 export interface RoundContext {

@@ -42,8 +42,7 @@ export interface Records {
 export interface StoreOptions {
   /**
    * A folder for finished steps, created on demand and kept. A later run continues a stopped run with the same figures and files. Custom passes,
-   * metrics
-   * and operators are identified by name, modules by their own file's content: use another folder if their code has changed.
+   * metrics and operators are identified by name, modules by their own file's content: use another folder if their code has changed.
    */
   readonly resumeFolder?: string | undefined;
   /** The maximum bytes in the folder: above it the least recently used files are removed (default: unlimited). */

@@ -1,8 +1,7 @@
 /**
  * Block-quantized weights of language models: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the
  * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can be cut only in complete blocks. ONNX Runtime's kernels may also round the
- * data
- * (`accuracy_level` 4), unlike the primitives.
+ * data (`accuracy_level` 4), unlike the primitives.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";

@@ -1,7 +1,6 @@
 /**
- * ONNX Runtime's RotaryEmbedding: (a, b) → (a·cos - b·sin, b·cos + a·sin) for the halves of a head, or for neighbors (interleaved), limited to the
- * first
- * `rotary_embedding_dim` channels. Data is N × length × channels, or N × heads × length × width; positions are per token, or for the first only.
+ * ONNX Runtime's RotaryEmbedding: (a, b) → (a·cos - b·sin, b·cos + a·sin) for the halves of a head, or for neighbors (interleaved), limited to
+ * `rotary_embedding_dim` channels. Data: N × length × channels, or N × heads × length × width; positions per token, or only of the first.
  */
 import { Miss } from "../../errors.ts";
 import type { AxisLink, Site } from "../define.ts";

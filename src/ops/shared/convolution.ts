@@ -58,10 +58,7 @@ export function convChain(s: ConvSettings): Chain {
   };
 }
 
-/**
- * Without groups, input and output channels are cut independently. Depthwise, they are cut together; with groups, every group loses the same
- * positions.
- */
+/** Without groups, input and output channels are cut independently; depthwise, together; with groups, at the same positions of every group. */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // The weight gives the channel counts, even if the data's dimensions are unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {

@@ -200,8 +200,7 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
 
 /**
  * Returns the operand that is a stored vector with one entry per channel of the other, an activation; not a matrix (mask, rotation), nor a vector
- * that
- * broadcasts the other operand (scales of quantized values).
+ * that broadcasts the other operand (scales of quantized values).
  */
 export function channelVectors({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];
