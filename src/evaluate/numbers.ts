@@ -1,5 +1,4 @@
 /** Formats numbers with three significant digits, units and a real minus sign. */
-import type { Spread } from "./latency.ts";
 import type { Estimate, Unit } from "./types.ts";
 
 /** 3.46 MB; decimal units, as disks and networks count. */
@@ -56,15 +55,6 @@ export function times(value: number): string {
 
 export function isSlower(speedup: number): boolean {
   return speedup < 0.995;
-}
-
-/** 2.20 × (1.98–2.34): median over rounds, 10th to 90th percentile. */
-export function speed(spread: Spread): string {
-  return `${times(spread.median)} (${range(spread)})`;
-}
-
-export function range({ low, high }: Pick<Spread, "low" | "high">): string {
-  return `${low.toFixed(2)}–${high.toFixed(2)}`;
 }
 
 /** 91.5 %, 3.498, 23.10 dB, ∞ dB */

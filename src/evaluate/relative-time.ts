@@ -1,13 +1,22 @@
 /** Times a changed model relative to its original, both in memory. */
 import type { Engine } from "../engine/index.ts";
-import { refusalIn } from "../errors.ts";
+import { Miss, refusalIn } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { leastTimes } from "./least-times.ts";
+import { runTime } from "./numbers.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
+/** Milliseconds of processor time that a run takes on one thread. */
+export interface RunTimesBeside {
+  readonly before: number;
+  readonly after: number;
+}
+
 export interface RelativeTimer {
-  /** Processor time of a run on one thread, relative to the original's, interleaved. */
-  of(changed: Model): Promise<number>;
+  /** Runs both interleaved. */
+  beside(changed: Model): Promise<RunTimesBeside>;
+  /** Runs the original once and returns the milliseconds. */
+  run(): Promise<number>;
   release(): Promise<void>;
 }
 
@@ -17,40 +26,60 @@ interface TimingContext {
   readonly signal: AbortSignal;
 }
 
-/** Returns undefined if the model does not run on random inputs. */
+/** Milliseconds of the longest run that is timed: a timing takes about 15 runs. */
+const slowest = 200;
+
+/**
+ * Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read.
+ * @param length tokens of a sequence (128).
+ */
 export async function relativeTime(
   original: Model,
   changed: Model,
   context: TimingContext,
-): Promise<number | undefined> {
+  length?: number,
+): Promise<RunTimesBeside | Miss> {
   let timer: RelativeTimer | undefined;
   try {
-    timer = await relativeTimer(original, context);
-    const time = await timer.of(changed);
-    return Number.isFinite(time) ? time : undefined;
+    timer = await relativeTimer(original, context, length);
+    const first = await timer.run();
+    if (first > slowest) return new Miss(`a run takes ${runTime(first)}`);
+    const times = await timer.beside(changed);
+    return Number.isFinite(times.after / times.before) ? times : new Miss("processor time cannot be read here");
   } catch (error) {
-    refusalIn(error);
-    return undefined;
+    return new Miss(refusalIn(error).message);
   } finally {
     await timer?.release();
   }
 }
 
-/** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot run on random inputs. */
-export async function relativeTimer(original: Model, { engine, seed, signal }: TimingContext): Promise<RelativeTimer> {
-  const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), seed });
+/** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be run on random inputs. */
+export async function relativeTimer(
+  original: Model,
+  { engine, seed, signal }: TimingContext,
+  length?: number,
+): Promise<RelativeTimer> {
+  const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), length, seed });
   const feeds = timedFeeds(original, shapes, seed);
   const session = await engine.load(original, { threads: 1 });
   return {
-    async of(model) {
+    async beside(model) {
       const changed = await engine.load(model, { threads: 1 });
       try {
-        const [before = Number.NaN, now = Number.NaN] = await leastTimes([session, changed], feeds, signal);
-        return now / before;
+        const [before = Number.NaN, after = Number.NaN] = await leastTimes([session, changed], feeds, signal);
+        return { before, after };
       } finally {
         await changed.release();
       }
     },
+    async run() {
+      const began = performance.now();
+      await session.run(feeds);
+      return performance.now() - began;
+    },
     release: () => session.release(),
   };
 }
+
+/** Processor time of a run on one thread, as a share of the original's. */
+export const shareOfTime = ({ before, after }: RunTimesBeside): number => after / before;

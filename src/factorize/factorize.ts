@@ -62,6 +62,10 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   makesSmaller: "file",
   moves: factorizeMoves,
   gentler: (given) => `Use a higher \`${rules.find((rule) => given[rule] !== undefined) ?? "energy"}\``,
+  faster(given) {
+    const rule = rules.find((name) => given[name] !== undefined);
+    return rule && `Omit \`${rule}\`, so that only layers that do not become slower are factorized`;
+  },
   command: {
     suffix: () => ".factorized",
     examples: [

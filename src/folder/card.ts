@@ -116,7 +116,7 @@ function adviceOf(
     );
   } else {
     const isWeighed = found.some(({ work }) => work !== undefined);
-    const fast = isWeighed ? " that takes about as much processor time as the original, or less" : "";
+    const fast = isWeighed ? " that is about as fast as the original, or faster" : "";
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
     const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
     const dtypes = tried.filter((name) => name !== "searched").join(", ");

@@ -1,7 +1,7 @@
 /** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
 import { enumerated } from "../errors.ts";
 import { usualLevel } from "../evaluate/interval.ts";
-import { bytes, changeInterval, confidenceText, counted, figure, integer, range, times } from "../evaluate/numbers.ts";
+import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../evaluate/numbers.ts";
 import { brotliQuality } from "../evaluate/size.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
@@ -92,7 +92,7 @@ export function folderTable<R extends Row>(
       title: targets.length === 1 ? "speed" : `speed, ${target}`,
       text: (row: Row) => {
         const speed = speedOn(row, target);
-        return speed === undefined ? "" : `${times(speed.factor)} (${range(speed)})`;
+        return speed === undefined ? "" : times(speed.factor);
       },
     })),
     {
@@ -115,7 +115,7 @@ export function folderTable<R extends Row>(
   });
   const notes = [
     timed.length > 0 &&
-      `Speed in ${timed.join(", ")}: compared with the original (10th to 90th percentile), for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
+      `Speed in ${timed.join(", ")}: compared with the original, for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
     slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",

@@ -108,6 +108,8 @@ export interface PassDescription {
    * @param lostBefore The input model already had the loss.
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
+  /** Advice for a result that is slower than its original, such as "Try `scheme: "static"`"; undefined if there is none. */
+  faster?(options: OptionValues): string | undefined;
   /** Returns less lossy overrides for a layer, the least lossy last. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */

@@ -4,7 +4,7 @@ import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { infer } from "../analysis/infer.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../errors.ts";
-import { relativeTimer } from "../evaluate/relative-time.ts";
+import { relativeTimer, shareOfTime } from "../evaluate/relative-time.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot } from "../graph/snapshot.ts";
 import { encodedSize } from "../onnx/index.ts";
@@ -116,7 +116,11 @@ const kinds = {
     steps: timedHalvings,
     async meter(times, model, context) {
       const timer = await relativeTimer(model, context);
-      return { bound: 1 / times, measure: () => timer.of(model), release: () => timer.release() };
+      return {
+        bound: 1 / times,
+        measure: async () => shareOfTime(await timer.beside(model)),
+        release: () => timer.release(),
+      };
     },
   },
 } satisfies Record<string, Kind>;

@@ -56,6 +56,10 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       : dtype === "q8" || dtype === "int8" || dtype === "uint8"
         ? 'Try `dtype: "q4"`'
         : "Leave layers in float (`except`, starting with the first and the last)",
+  faster: ({ scheme }) =>
+    scheme === "weights" || scheme === "dynamic"
+      ? 'Try `scheme: "static"`, which is faster for many networks'
+      : undefined,
   milderForms,
   moves: quantizeMoves,
   runsOfSample,

@@ -6,7 +6,7 @@
  */
 import { fixedMacs } from "../analysis/fixed-macs.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
-import { relativeTimer } from "../evaluate/relative-time.ts";
+import { relativeTimer, shareOfTime } from "../evaluate/relative-time.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { allocations, type Item } from "../math/allocate.ts";
@@ -98,7 +98,7 @@ async function openMeter(
 ): Promise<Meter> {
   if (cost === "time") {
     const timer = await relativeTimer(original, context);
-    return { shareOf: (changed) => timer.of(changed), release: () => timer.release() };
+    return { shareOf: async (changed) => shareOfTime(await timer.beside(changed)), release: () => timer.release() };
   }
   if (cost === "macs") {
     const whole = Number(macsOf(original));

@@ -4,7 +4,7 @@ import { infer } from "../analysis/infer.ts";
 import { allLayers } from "../analysis/layers.ts";
 import { Miss, PithError } from "../errors.ts";
 import { answersWithNaN, type Estimate, judge, type Task, usualDrop } from "../evaluate/index.ts";
-import { relativeTime } from "../evaluate/relative-time.ts";
+import { relativeTime, shareOfTime } from "../evaluate/relative-time.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -117,7 +117,7 @@ export class Measuring {
       ...(typeof before === "number" && typeof after === "number" && before > 0
         ? { savedMacs: 1 - after / before }
         : {}),
-      ...(time === undefined ? {} : { savedTime: 1 - time }),
+      ...(time === undefined || time instanceof Miss ? {} : { savedTime: 1 - shareOfTime(time) }),
     };
   }
 

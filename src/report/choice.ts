@@ -64,12 +64,7 @@ export function choiceClause(run: Run): string | undefined {
       return `the only ${noun(run)} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
       if (isUntimed) return `${amongAll("the smallest", run, within)}; speed was not measured`;
-      return amongAll("the smallest", run, [
-        ...within,
-        speedOf(run, place) === undefined
-          ? "takes about as much processor time as the original"
-          : "about as fast as the original",
-      ]);
+      return amongAll("the smallest", run, [...within, "about as fast as the original"]);
     case "size":
       return amongAll("the smallest", run, within);
     case "speed":
@@ -94,8 +89,7 @@ const noun = ({ search }: Run): string => (search === undefined ? "variant" : "c
 function amongAll(superlative: string, run: Run, conditions: readonly string[]): string {
   const all = run.search?.points.length ?? run.variants.length;
   const among = all > 1 ? `${superlative} of ${counted(all, noun(run))}` : `${superlative} ${noun(run)}`;
-  const that = conditions.join(" and ").replace(/^(?!takes)/, "is ");
-  return conditions.length === 0 ? among : `${among} that ${that}`;
+  return conditions.length === 0 ? among : `${among} that is ${conditions.join(" and ")}`;
 }
 
 /** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */
@@ -103,10 +97,8 @@ export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smaller = over === undefined ? undefined : run.variants[over];
   if (smaller?.result === undefined) return "";
-  const [speed, work] = [speedOf(run, over)?.median, workAt(run, over)];
-  const slower =
-    speed === undefined ? `takes ${times(work ?? Number.NaN)} the processor time` : `${times(speed)} as fast`;
-  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${slower}: --for size keeps it.`;
+  const speed = speedOf(run, over)?.median ?? 1 / (workAt(run, over) ?? Number.NaN);
+  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${times(speed)} as fast: --for size keeps it.`;
 }
 
 /** "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */

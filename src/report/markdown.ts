@@ -1,4 +1,4 @@
-import { bytes, differenceWithInterval, figure, figureInterval, speed as ratio, times } from "../evaluate/numbers.ts";
+import { bytes, differenceWithInterval, figure, figureInterval, times } from "../evaluate/numbers.ts";
 import { verdictSentences } from "./choice.ts";
 import type { Measured, Run } from "./data.ts";
 import { escapeUnprintable } from "./printable.ts";
@@ -35,7 +35,7 @@ export function variantsMarkdown(run: Run): string {
   const speed = (index: number): string => {
     const one = speeds?.[index]?.speedup;
     if (one === undefined) return "–";
-    return index === 0 ? times(1) : ratio(one);
+    return times(index === 0 ? 1 : one.median);
   };
   const rows = run.variants.map(({ name: variant, result, comparison, refused }, index) => {
     const chosen = run.chosen === index;

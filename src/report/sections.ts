@@ -7,7 +7,7 @@ import {
   figureInterval,
   integer,
   percent,
-  range,
+  runTime,
   times,
 } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
@@ -41,7 +41,7 @@ export function keyFigures(run: Run): Markup {
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.brotli !== undefined && box(`compressed (brotli, quality ${run.brotliQuality})`, fromTo(original.brotli, result?.brotli, bytes))}
 ${box(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
-${speed !== undefined && box("speed", times(speed.speedup.median), `${range(speed.speedup)}; ${speed.milliseconds.median.toPrecision(3)} ms a run`)}
+${speed !== undefined && box("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;
 }

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { Miss } from "../errors.ts";
-import { noFasterText, type Speed, speedLines, speedRecord, timeRow } from "./speed.ts";
+import { benchCommand } from "./sections.ts";
+import { noFasterText, type Speed, slowerText, speedLines, speedRecord, timeRow } from "./speed.ts";
 
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };
 const macsOf = (count: number, per = "batch") => ({ macs: { count, per } });
 const text = (count: number, median: number, more: object = {}) =>
-  noFasterText({ median }, { before: macsOf(100), changes: [], ...more }, macsOf(count));
+  noFasterText(median, { before: macsOf(100), changes: [], ...more }, macsOf(count));
 
 test("half of the operations at the old speed is said, with the convolutions whose channels fill no whole blocks", () => {
   expect(text(48, 0.99, { uneven })).toBe(
@@ -25,23 +25,44 @@ test("nothing is said where the gain is fair, the operations are nearly as many,
   expect(text(50, 1.3, { uneven })).toBeUndefined();
   expect(text(95, 0.9, { uneven })).toBeUndefined();
   expect(text(120, 0.8)).toBeUndefined();
-  expect(noFasterText({ median: 0.9 }, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
+  expect(noFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
 });
 
 test("a speed beside the model that came in is a row, beside another file a line; one that was not measured says why and how", () => {
-  const found: Speed = { median: 0.69, low: 0.67, high: 0.71, before: 1.21, milliseconds: 1.75, where: "Node" };
+  const found: Speed = { factor: 0.6914, before: 1.21, milliseconds: 1.75 };
   expect(timeRow("a.onnx", { against: "a.onnx", found })).toEqual([
-    ["time", "1.21 ms", "1.75 ms", "0.69 × (0.67–0.71)"],
+    ["time, 1 thread", "1.21 ms", "1.75 ms", "about 0.69 × as fast"],
   ]);
   expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", found })).toEqual([]);
   expect(timeRow("a.onnx", { against: "t.onnx", found })).toEqual([]);
   expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", found })).toEqual([
-    "speed: 0.69 × (0.67–0.71) that of t.onnx",
+    "speed: about 0.69 × as fast as t.onnx on one thread",
   ]);
-  const busy = { against: "a b.onnx", found: new Miss("the machine was too busy") };
-  expect(timeRow("a b.onnx", busy)).toEqual([]);
-  expect(speedLines("a b.onnx", "b.onnx", busy)).toEqual([
-    `speed: not measured, the machine was too busy; pith bench 'a b.onnx' b.onnx measures it`,
+  const slow = { against: "a b.onnx", found: { unmeasured: "a run takes 1.2 s" } };
+  expect(timeRow("a b.onnx", slow)).toEqual([]);
+  expect(speedLines("a b.onnx", "b.onnx", slow)).toEqual([
+    `speed: not measured, a run takes 1.2 s; ${benchCommand(["a b.onnx", "b.onnx"])} measures it`,
   ]);
-  expect(speedRecord(busy)).toEqual({ speed: { against: "a b.onnx", unmeasured: "the machine was too busy" } });
+  expect(speedRecord(slow)).toEqual({ speed: { against: "a b.onnx", unmeasured: "a run takes 1.2 s" } });
+  expect(speedRecord(undefined)).toEqual({});
+});
+
+test.each([
+  [1.63, "about 1.6 × as fast"],
+  [1.04, "about as fast"],
+  [0.96, "about as fast"],
+  [12.3, "about 12 × as fast"],
+  [0.335, "about 0.34 × as fast"],
+  [0.4, "about 0.40 × as fast"],
+  [234, "about 234 × as fast"],
+])("%f is told in as many digits as hold from run to run", (factor, told) => {
+  const [row] = timeRow("a", { against: "a", found: { factor, before: 1, milliseconds: 1 / factor } });
+  expect(row?.[3]).toBe(told);
+});
+
+test("a result that is clearly slower is a warning, one within the differences of measurements is not", () => {
+  const slower = (factor: number) => slowerText({ against: "a.onnx", found: { factor, before: 1, milliseconds: 1 } });
+  expect(slower(0.62)).toBe("the result is slower: about 0.62 × as fast as a.onnx on one thread");
+  expect([0.93, 1, 2].map(slower)).toEqual([undefined, undefined, undefined]);
+  expect(slowerText({ against: "a", found: { unmeasured: "too large" } })).toBeUndefined();
 });

@@ -1,24 +1,24 @@
 /** What is said of how fast a result is beside another model. */
 import { type UnevenChannels, widestBlock } from "../analysis/uneven-channels.ts";
-import { Miss, someOf } from "../errors.ts";
-import type { Spread } from "../evaluate/index.ts";
-import { integer, isSlower, percent, runTime, speed, times } from "../evaluate/numbers.ts";
+import { someOf } from "../errors.ts";
+import { integer, isSlower, percent, runTime, times } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/index.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 import { benchCommand } from "./sections.ts";
 
-export interface Speed extends Spread {
-  /** Of one run of the original and of the file. */
+/** Of a run on one thread: measured once, in one process, so it has no interval. */
+export interface Speed {
+  /** How many times as fast: 2 is half the time. */
+  readonly factor: number;
+  /** Processor time of a run of the original and of the result, in milliseconds. */
   readonly before: number;
   readonly milliseconds: number;
-  /** In words: which runtime. */
-  readonly where: string;
 }
 
-/** How fast a result is beside the file `against`; a Miss where it could not be timed. */
+/** How fast a result is beside the file `against`, or why it was not timed. */
 export interface Timed {
   readonly against: string;
-  readonly found: Speed | Miss;
+  readonly found: Speed | { readonly unmeasured: string };
 }
 
 /** The share of the speed that fewer operations promise of which less is said to be none. */
@@ -38,13 +38,9 @@ interface Computed {
 }
 
 /** Why fewer operations are no faster, as far as it is known; undefined where they are, or are not fewer. */
-export function noFasterText(
-  { median }: Pick<Speed, "median">,
-  { before, changes, uneven }: Computed,
-  after: Macs,
-): string | undefined {
+export function noFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
   const [all, left] = comparableCounts(before.macs, after.macs) ?? [1, 1];
-  if (left > mostMacs * all || median - 1 >= leastGain * (all / left - 1)) return undefined;
+  if (left > mostMacs * all || factor - 1 >= leastGain * (all / left - 1)) return undefined;
   const slower = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
   const reasons = [
     ...(slower === 0
@@ -53,7 +49,7 @@ export function noFasterText(
     ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
   ];
   const why = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
-  return `${percent(left / all, 0)} of the MACs, but ${times(median)} as fast: ${why}`;
+  return `${percent(left / all, 0)} of the MACs, but ${times(factor)} as fast: ${why}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
@@ -61,25 +57,41 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
+/** Speeds of one model and another process differ by this share, so one that is nearer to 1 is no difference. */
+const noise = 0.05;
+/** A speed that is worth a warning. */
+const slow = 0.9;
+
+/** "about 1.6 × as fast" */
+function factorText(factor: number): string {
+  return Math.abs(factor - 1) <= noise
+    ? "about as fast"
+    : `about ${factor < 9.5 ? factor.toPrecision(2) : factor.toFixed(0)} × as fast`;
+}
+
+/** Whether the result is slower by more than measurements of one model differ, as a warning. */
+export function slowerText(timed: Timed | undefined): string | undefined {
+  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= slow) return undefined;
+  return `the result is slower: ${factorText(timed.found.factor)} as ${timed.against} on one thread`;
+}
+
 /** For the table of what is before and after. */
 export function timeRow(model: string, timed: Timed | undefined): string[][] {
-  if (timed === undefined || timed.against !== model || timed.found instanceof Miss) return [];
-  const { found } = timed;
-  return [["time", runTime(found.before), runTime(found.milliseconds), speed(found)]];
+  if (timed === undefined || timed.against !== model || "unmeasured" in timed.found) return [];
+  const { before, milliseconds, factor } = timed.found;
+  return [["time, 1 thread", runTime(before), runTime(milliseconds), factorText(factor)]];
 }
 
 /** What the table does not say. */
 export function speedLines(model: string, written: string, timed: Timed | undefined): string[] {
   if (timed === undefined) return [];
   const { against, found } = timed;
-  if (found instanceof Miss)
-    return [`speed: not measured, ${found.reason}; ${benchCommand([against, written])} measures it`];
-  return against === model ? [] : [`speed: ${speed(found)} that of ${against}`];
+  if ("unmeasured" in found)
+    return [`speed: not measured, ${found.unmeasured}; ${benchCommand([against, written])} measures it`];
+  return against === model ? [] : [`speed: ${factorText(found.factor)} as ${against} on one thread`];
 }
 
 /** For `--json`. */
 export function speedRecord(timed: Timed | undefined): object {
-  if (timed === undefined) return {};
-  const { against, found } = timed;
-  return { speed: found instanceof Miss ? { against, unmeasured: found.reason } : { against, ...found } };
+  return timed === undefined ? {} : { speed: { against: timed.against, ...timed.found } };
 }

@@ -7,7 +7,6 @@ import {
   figure,
   figureInterval,
   percent,
-  range,
   sparsityMatters,
   times,
   unitOfChange,
@@ -38,8 +37,7 @@ export function variantsTable(run: Run): Markup {
   const speed = (index: number): Markup => {
     const one = speeds[index]?.speedup;
     if (one === undefined) return html`<td class="n">–</td>`;
-    if (index === 0) return html`<td class="n">${times(1)}</td>`;
-    return html`<td class="n">${times(one.median)}<small>${range(one)}</small></td>`;
+    return html`<td class="n">${times(index === 0 ? 1 : one.median)}</td>`;
   };
   const rows = run.variants.map((variant, index) => {
     const chosen = run.chosen === index;

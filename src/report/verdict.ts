@@ -23,7 +23,6 @@ import {
   integer,
   lossInterval,
   percent,
-  range,
   times,
 } from "../evaluate/numbers.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
@@ -65,10 +64,7 @@ export function speedOf(run: Pick<Run, "latency">, variant: number | undefined):
   return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
 }
 
-/** Ratio of the 90th to the 10th percentile up to which a speed is printed as one number. */
-const widestSpread = 1.5;
-
-/** "7.87 × smaller and 2.15 × faster." */
+/** "7.87 × smaller and 2.15 × as fast." */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
@@ -78,21 +74,9 @@ export function gainSentence(run: Run): string {
   const speed = speedOf(run, run.chosen);
   const size = sizeText(run.original, chosen.result);
   const work = workAt(run, run.chosen);
-  if (speed === undefined)
-    return `${size}${work === undefined ? "" : `; a run takes ${times(work)} the processor time`}.`;
-  // A range that contains 1 shows no difference.
-  if (speed.low <= 1 && speed.high >= 1)
-    return `${size}. Speed: no clear difference (${times(speed.median)}, ${range(speed)}).`;
-  return `${size} and ${speedText(speed)}.`;
-}
-
-/** "2.20 × faster (1.98–2.34)"; for an unsteady ratio only its range: "faster (1.30–3.90 ×)". */
-function speedText({ median, low, high }: Spread): string {
-  const isFaster = median >= 1;
-  const word = isFaster ? "faster" : "slower";
-  const spread = isFaster ? { low, high } : { low: 1 / high, high: 1 / low };
-  if (high / low > widestSpread) return `${word} (${range(spread)} ×)`;
-  return `${times(isFaster ? median : 1 / median)} ${word} (${range(spread)})`;
+  if (speed === undefined) return work === undefined ? `${size}.` : `${size} and ${times(1 / work)} as fast.`;
+  if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;
+  return `${size} and ${times(speed.median)} as fast.`;
 }
 
 /** "7.87 × smaller"; "About as large (1.10 MB); 7.05 × smaller compressed" if the ratio would print as 1.00 ×. */

@@ -31,10 +31,8 @@ describe("prune", () => {
       const { stdout } = spawnSync("sh", ["-c", `printf '%s\\n' ${line}`], { encoding: "utf8" });
       expect(await pith(...stdout.trim().split("\n"), "--force")).toMatchObject({ code: 0 });
     }
-    // Or the machine was too busy; what computes as much as before is not timed.
-    expect(cut.out).toMatch(
-      /^(time( +[\d.]+ ms){2} +[\d.]+ × \([\d.]+–[\d.]+\)|speed: not measured, .*hidden\.onnx .*next\.onnx measures it)$/m,
-    );
+    // A result that runs the same operators on weights of the same sizes is not timed.
+    expect(cut.out).toMatch(/^time, 1 thread( +[\d.]+ ms){2} +about .*as fast$/m);
     for (const { out } of [plain, masked]) expect(out).not.toMatch(/^(time|speed)/m);
     const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", out);
     expect(other.out).toMatch(/\nwritten: .*\n$/);

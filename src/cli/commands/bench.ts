@@ -150,7 +150,7 @@ interface Row extends ReturnType<typeof times> {
   readonly memory: number | undefined;
 }
 
-const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "10–90 %", "load", "memory"];
+const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "load", "memory"];
 
 function isText(title: string): boolean {
   return title === "model" || title === "target";
@@ -167,7 +167,6 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
     runTime(runs?.p90),
     count(throughput.samples),
     steady ? factor(speedup?.median) : "–",
-    steady ? `${factor(speedup?.low)}–${factor(speedup?.high)}` : "–",
     duration(load ?? Number.NaN),
     weight(row.memory),
   ];
@@ -186,8 +185,8 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
 }
 
 const note =
-  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; " +
-  `10–90 % are the 10th and 90th percentile over rounds. Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality ${brotliQuality}, as servers compress on the fly.`;
+  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
+  `Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality ${brotliQuality}, as servers compress on the fly.`;
 
 function markdownText(
   columns: readonly MarkdownColumn[],

@@ -23,7 +23,6 @@ import {
   requireWritablePlace,
   resultPlace,
 } from "../result-place.ts";
-import { timedBeside } from "../speed.ts";
 import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
@@ -133,7 +132,6 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       if (result.written === undefined) return showUnwritten(model, result, files);
       await completePlace(place, session.terminal);
       return showWritten(model, result, {
-        speed: await timedBeside(model, typeof aim === "string" ? aim : model, result, session),
         demanded: maxDrop !== undefined || !force,
         files,
         zeros: command.storesZeros?.(passed) === true,

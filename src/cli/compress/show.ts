@@ -10,7 +10,6 @@ import {
   integer,
   percent,
   sparsityMatters,
-  speed,
   times,
 } from "../../evaluate/numbers.ts";
 import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
@@ -149,7 +148,7 @@ function printVariants(terminal: Terminal, run: Run): void {
           coloured[mark](mark),
           variant.name,
           variant.result,
-          spread === undefined ? "" : speed(spread),
+          spread === undefined ? "" : times(spread.median),
           notes.filter((note) => note !== "").join("  "),
         );
       }),

@@ -90,6 +90,12 @@ export function gentlerAdvice(pass: AnyPass, { options }: Pick<Advised, "options
   return gentler === undefined ? "" : ` ${gentler}.`;
 }
 
+/** A sentence about what may be faster; "" if the pass knows nothing. */
+export function fasterAdvice({ faster, options: schema }: AnyPass, options: OptionValues): string {
+  const advice = faster?.(options);
+  return advice === undefined ? "" : `. ${asFlags(advice, keysOf(schema))}.`;
+}
+
 function gentlerThan(
   { gentler, options: schema }: AnyPass,
   options: OptionValues,

@@ -55,7 +55,7 @@ export function mayLose(pass: AnyPass, { maxDrop, options }: Pick<PassInput, "ma
   return pass.beginsAnew === true || (maxDrop === undefined && pass.cutsFirst?.(options) === true);
 }
 
-interface Aim {
+export interface Aim {
   readonly path: string;
   readonly model: Model;
 }

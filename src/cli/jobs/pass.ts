@@ -14,7 +14,7 @@ import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError, stopIfAsked } from "../../errors.ts";
 import type { Comparison, Goal, Verdict } from "../../evaluate/index.ts";
 import { type WatchedEngine, watchLoads } from "../../evaluate/load-check.ts";
-import { relativeTime } from "../../evaluate/relative-time.ts";
+import { relativeTime, shareOfTime } from "../../evaluate/relative-time.ts";
 import { type RunTarget, targetNames } from "../../evaluate/run-target.ts";
 import type { Together } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
@@ -27,6 +27,7 @@ import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
 import type { Lost } from "../../recipe/judgement.ts";
 import type { KeptFunction } from "../../recipe/kept-function.ts";
 import { steps } from "../../recipe/steps.ts";
+import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
 import { looseModels } from "../../run/loose-models.ts";
 import { Runner, type StepResult } from "../../run/runner.ts";
 import { trains } from "../../run/step.ts";
@@ -34,10 +35,20 @@ import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { requireOtherThanWeights, requireOutputs } from "../files.ts";
 import { computesOther, largestTimed, type Weight } from "../weight.ts";
+import { fasterAdvice } from "./advice.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
-import { type Judging, type OpenedData, openData, openJudging, openReferences, type Reference } from "./judging.ts";
+import {
+  type Aim,
+  type Judging,
+  type OpenedData,
+  openData,
+  openJudging,
+  openReferences,
+  type Reference,
+} from "./judging.ts";
 import { simplifiedToLoad } from "./loadable.ts";
 import { contextOf, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
+import { speedOf } from "./result-speed.ts";
 import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
@@ -126,6 +137,8 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly lost?: Lost["text"] | undefined;
   /** The original or teacher beside the result on the same samples; undefined where there is none, or it could not be run. */
   readonly reference?: Reference | undefined;
+  /** Beside the reference, or the model that came in; undefined if both compute the same. */
+  readonly speed?: Timed | undefined;
   readonly written: string;
 }
 
@@ -137,6 +150,8 @@ export interface OpenStep {
   readonly original: Model;
   /** What its answers are to be like: `original`, or the model that the pass restores. */
   readonly like: Model;
+  /** The teacher, or the model before it was pruned. */
+  readonly aim: Aim | undefined;
   readonly data: OpenedData | undefined;
   /** Undefined without data, and where nothing is to be written. */
   readonly judging: Judging | undefined;
@@ -234,12 +249,14 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   const running = contextOf(watchLoads(createEngine()), input, context);
   const restored = pass.restores === undefined ? undefined : input.options[pass.restores];
   const like = typeof restored === "string" ? await open(restored) : original;
-  if (input.data === undefined) return { input, pass, original, like, data: undefined, judging: undefined, running };
+  const { aim } = references;
+  if (input.data === undefined)
+    return { input, pass, original, like, aim, data: undefined, judging: undefined, running };
   const data = await openData(original, references, input, input.data, running, context);
   const judging = input.dryRun
     ? undefined
     : await openJudging(pass, original, references, input, data, running, context);
-  return { input, pass, original, like, data, judging, running };
+  return { input, pass, original, like, aim, data, judging, running };
 }
 
 async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepResult): Promise<StepReport> {
@@ -260,7 +277,7 @@ async function reportOf({ input, original, data, judging }: OpenStep, outcome: S
 }
 
 async function write(
-  { input, pass, original, searched }: OpenStep,
+  { input, pass, original, aim, searched, running }: OpenStep,
   result: Model,
   report: StepReport,
   { compared, judged, kept, lost, targets }: Judgement,
@@ -272,14 +289,19 @@ async function write(
   warnOfDefaults(original, context);
   context.stage("compress");
   const after = await weightOf(await open(input.out), input.out);
+  const masked = isPruned(result);
+  const uneven = computesOther(report.before, after) ? unevenChannels(original, result) : undefined;
+  // Masks are folded in before a model is used.
+  const speed = masked ? undefined : await speedOf(result, aim ?? { model: original, path: input.model }, running);
+  warnOfSpeed(speed, { ...report, uneven }, after, { pass, input }, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   return {
     ...report,
     samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched ?? searched),
     after,
-    masked: isPruned(result),
+    masked,
     trainable: hasFloatWeights(result, infer(result)),
-    uneven: computesOther(report.before, after) ? unevenChannels(original, result) : undefined,
+    uneven,
     comparison: compared?.comparison,
     verdict: judged?.verdict,
     against: judged?.against,
@@ -290,8 +312,25 @@ async function write(
     lost: lost?.text,
     idle,
     reference: compared?.reference,
+    speed,
     written: input.out,
   };
+}
+
+/** Warns of a result that is slower than the model that came in, or no faster though it computes less. */
+function warnOfSpeed(
+  speed: Timed | undefined,
+  computed: Parameters<typeof noFasterText>[1],
+  after: Weight,
+  { pass, input: { model, options } }: Pick<OpenStep, "pass" | "input">,
+  { log }: JobContext,
+): void {
+  if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
+  const slower = slowerText(speed);
+  const text = noFasterText(speed.found.factor, computed, after) ?? slower;
+  if (text === undefined) return;
+  const advice = slower === undefined ? "" : fasterAdvice(pass, options);
+  log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
 
 async function plannedOf(
@@ -303,7 +342,10 @@ async function plannedOf(
   const { parameters, macs } = await countsOf(result);
   if (!computesOther(before, { macs })) return undefined;
   const time = before.bytes > largestTimed ? undefined : await relativeTime(original, result, context);
-  return { parameters, macs, time, uneven: unevenChannels(original, result) };
+  return {
+    ...{ parameters, macs, uneven: unevenChannels(original, result) },
+    time: time === undefined || time instanceof Miss ? undefined : shareOfTime(time),
+  };
 }
 
 const names = v.optional(v.union([v.string(), v.array(v.string())]));

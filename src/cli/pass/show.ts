@@ -15,7 +15,7 @@ import {
 } from "../../evaluate/numbers.ts";
 import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
-import { noFasterText, speedLines, speedRecord, type Timed, timeRow } from "../../report/speed.ts";
+import { noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
@@ -58,8 +58,7 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
     ...(time === undefined ? [] : [`${times(1 / time)} as fast on one thread here`]),
   ];
-  const slow =
-    time === undefined ? undefined : noFasterText({ median: 1 / time }, { before, changes, uneven }, { macs });
+  const slow = time === undefined ? undefined : noFasterText(1 / time, { before, changes, uneven }, { macs });
   return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
 }
 
@@ -90,7 +89,6 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
 }
 
 export interface ResultDetails {
-  readonly speed: Timed | undefined;
   /** Whether a missed goal sets the exit code to 1; with --force only if a goal is given. */
   readonly demanded: boolean;
   readonly files: OutputFiles;
@@ -100,9 +98,9 @@ export interface ResultDetails {
 }
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
-  const { speed, demanded, files, zeros, next } = shown;
+  const { demanded, files, zeros, next } = shown;
   const { before, after, metadata, samples, comparison, reference, verdict, training, written } = result;
-  const { likeness, others, targets, preprocessing, lost } = result;
+  const { likeness, others, targets, preprocessing, lost, speed } = result;
   return {
     data: {
       model,

@@ -1,0 +1,35 @@
+/** How fast the result of a command is beside another model, if it computes something else. */
+import { clause, Miss } from "../../errors.ts";
+import { bytes } from "../../evaluate/numbers.ts";
+import { relativeTime } from "../../evaluate/relative-time.ts";
+import { allNodes, storedBytes } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import type { Context } from "../../passes/index.ts";
+import type { Timed } from "../../report/speed.ts";
+import { dimsText } from "../../tensor/dims.ts";
+import { largestTimed } from "../weight.ts";
+import { tokensTimed } from "./bench.ts";
+
+/** Undefined if both run the same operators on weights of the same sizes. */
+export async function speedOf(
+  result: Model,
+  { model, path }: { readonly model: Model; readonly path: string },
+  context: Context,
+): Promise<Timed | undefined> {
+  if (operatorsOf(model) === operatorsOf(result)) return undefined;
+  const times =
+    storedBytes(model.graph) > largestTimed
+      ? new Miss(`the model has more than ${bytes(largestTimed)}`)
+      : await relativeTime(model, result, context, await tokensTimed(path));
+  if (times instanceof Miss) return { against: path, found: { unmeasured: clause(times.reason) } };
+  const { before, after } = times;
+  return { against: path, found: { factor: before / after, before, milliseconds: after } };
+}
+
+const operatorsOf = ({ graph }: Model): string =>
+  Array.from(allNodes(graph), ({ domain, op, inputs }) => {
+    const weights = inputs.map((input) =>
+      input?.tensor === undefined ? "" : input.tensor.type + dimsText(input.tensor.dims),
+    );
+    return [domain, op, ...weights].join(" ");
+  }).join("\n");

@@ -1,0 +1,52 @@
+/** The speed of results, which commands print beside the model that came in. */
+import { beforeAll, expect, test } from "vitest";
+import { fasterAdvice } from "../../src/cli/jobs/advice.ts";
+import { factorize } from "../../src/factorize/factorize.ts";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { quantize } from "../../src/quantize/quantize.ts";
+import { json, pith } from "./run.ts";
+import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+beforeAll(async () => {
+  const wide = hidden.replaceAll("batch", "512");
+  await save(parseModel(wide), at("wide.onnx"));
+});
+
+const told = /^time, 1 thread( +[\d.]+ ms){2} +about .*as fast$/m;
+
+test("prints the time of a result that runs other operators, and has the speed in --json", async () => {
+  const words = ["quantize", at("wide.onnx"), "--scheme", "dynamic", "--force", "-o", at("q.onnx")];
+  const { code, out, err } = await pith(...words);
+  expect(code, err).toBe(0);
+  expect(out).toMatch(told);
+  const { speed } = (await json(...words)) as { speed?: Record<string, unknown> };
+  expect(speed).toEqual({
+    against: at("wide.onnx"),
+    factor: expect.any(Number),
+    before: expect.any(Number),
+    milliseconds: expect.any(Number),
+  });
+});
+
+test("prints no speed if only the values of weights change", async () => {
+  const { code, out, err } = await pith("prune", at("wide.onnx"), "--amount", "60%", "--force", "-o", at("p.onnx"));
+  expect(code, err).toBe(0);
+  expect(out).not.toMatch(/^(time|speed)/m);
+});
+
+test.each([
+  ["quantize", quantize, { scheme: "weights" }, ". Try --scheme static, which is faster for many networks."],
+  ["quantize", quantize, { scheme: "static" }, ""],
+  [
+    "factorize",
+    factorize,
+    { budget: 0.7 },
+    ". Omit --budget, so that only layers that do not become slower are factorized.",
+  ],
+  ["factorize", factorize, {}, ""],
+] as const)("the warning of a slower result of %s says what may be faster", (_name, pass, options, text) => {
+  expect(fasterAdvice(pass, options)).toBe(text);
+});
