@@ -56,7 +56,7 @@ interface Collecting {
 
 /**
  * Wraps a method's statistic so that its errors are reported as the method's.
- * @param answered Whether its results can be promises.
+ * @param answered `awaitedAnswerOf` if its results can be promises.
  */
 export function statisticOf<S extends Collecting>(
   whose: string,

@@ -43,7 +43,7 @@ export const taps: Writer = (s, emit, x, up, { batch, channels, outputs, out, pl
     reshapeTo(emit, value, [batch, s.group, count / s.group, places]);
   const upstream = grouped(up, outputs);
   const products = positions(s.kernel).map((tap) => {
-    // batch × group × M/g × positions times M/g × C/g partners for each sample, then summed over samples.
+    // (batch × group × M/g × positions) · its transposed partner = M/g × C/g per sample; then samples are summed.
     const seen = grouped(seenBy(s, emit, padded, tap, out, 2), channels);
     return overSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, seen], { transB: 1 }));
   });
