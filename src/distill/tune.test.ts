@@ -71,6 +71,13 @@ describe("distill with tune", () => {
     expect(weights).toEqual((await taught({ learningRate, temperature, alpha })).weights);
   });
 
+  test("calls the callbacks of the training, not in the trials", async () => {
+    const epochs: number[] = [];
+    const onEpoch = ({ epoch }: { readonly epoch: number }) => void epochs.push(epoch);
+    await taught({ tune: true, onEpoch });
+    expect(epochs).toEqual([1, 2, 3]);
+  });
+
   test("of samples without labels, or with a loss of its own, tries what there is", async () => {
     const free = await taught({ tune: true, data: unlabelled });
     expect(free.said.map((line) => /temperature \d+/.exec(line)?.[0])).toEqual([

@@ -43,6 +43,7 @@ interface Tuning {
 }
 
 const shortRun = {
+  ...{ log: undefined, onStep: undefined, onEpoch: undefined },
   epochs: 1,
   validation: undefined,
   every: undefined,

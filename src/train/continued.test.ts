@@ -163,11 +163,14 @@ describe("checkpoints", () => {
     expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);
   });
 
-  test("more epochs than before go on", async () => {
+  test.each(["constant", "steps(2)"])("more epochs than before go on, with schedule %s", async (schedule) => {
     const checkpoint = temporaryFolder();
-    await trained({ checkpoint, epochs: 1, schedule: "constant" });
-    const longer = await trained({ checkpoint, resume: true, schedule: "constant" });
-    expect(longer.weights).toEqual((await trained({ schedule: "constant" })).weights);
+    const notes: string[] = [];
+    await trained({ checkpoint, epochs: 1, schedule });
+    const log = ({ text, level }: { text: string; level?: string }) => level === "warning" && notes.push(text);
+    const longer = await trained({ checkpoint, resume: true, schedule }, { log });
+    expect(longer.weights).toEqual((await trained({ schedule })).weights);
+    expect(notes).toEqual([]);
   });
 
   describe("of a training that diverged", () => {

@@ -6,7 +6,8 @@ import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
-export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: boolean): boolean {
+/** @param moment Before a step, at the end of an epoch, or where the training ends inside an epoch. */
+export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" | "epoch" | "end"): boolean {
   const { steps, epoch, evaluations, history } = counters;
   if (plan.validation === undefined) return false;
   const last = evaluations.at(-1) ?? history.at(-1)?.evaluations.at(-1);
@@ -14,8 +15,8 @@ export function isEvaluationDue(counters: Counters, plan: Plan, endOfEpoch: bool
   // The first evaluation is of the initial weights.
   if (steps === 0) return true;
   const { every } = plan.validation;
-  if (every === undefined) return endOfEpoch;
-  return steps % every === 0 || (endOfEpoch && epoch === plan.epochs);
+  if (every === undefined) return moment !== "step";
+  return steps % every === 0 || moment === "end" || (moment === "epoch" && epoch === plan.epochs);
 }
 
 export async function figureOf(

@@ -22,7 +22,9 @@ export {
   linearDecay,
   type OneCycleOptions,
   oneCycle,
+  parseSchedule,
   type Schedule,
+  type ScheduleContext,
   type StepDecayOptions,
   stepDecay,
   warmUp,
@@ -30,5 +32,6 @@ export {
 export { createStep, type Step } from "./step.ts";
 export type { StepOptions } from "./step-graph.ts";
 export { type TrainOutcome, train } from "./train.ts";
+export type { Callback, TrainedStep } from "./train-options.ts";
 export type { Epoch, EvaluationFigure, TrainingSummary } from "./training-state.ts";
 export { clipByNorm } from "./updates.ts";

@@ -55,6 +55,79 @@ describe("the loop", () => {
     expect((await trained({ optimizer: used })).weights).toEqual((await trained({ optimizer: fresh })).weights);
   });
 
+  describe("callbacks", () => {
+    test("are called after each step and each epoch, and the training waits for them", async () => {
+      const calls: string[] = [];
+      const { history, weights } = await trained({
+        onStep: async ({ step, epoch, loss, learningRate }) => {
+          await Promise.resolve();
+          expect(loss).toBeGreaterThan(0);
+          expect(learningRate).toBeGreaterThan(0);
+          calls.push(`${epoch}/${step}`);
+        },
+        onEpoch: ({ epoch, steps }) => {
+          calls.push(`epoch ${epoch}: ${steps}`);
+        },
+      });
+      expect(calls).toHaveLength(33);
+      expect(calls.slice(9, 12)).toEqual(["1/10", "epoch 1: 10", "2/11"]);
+      expect(history).toHaveLength(3);
+      expect(weights).toEqual((await trained({})).weights);
+    });
+
+    test("end the training inside an epoch if onStep returns stop", async () => {
+      const notes: string[] = [];
+      const { history } = await trained(
+        { onStep: ({ step }) => (step === 14 ? "stop" : undefined), validation, every: 5 },
+        { log: ({ id, text }) => id === "stop" && notes.push(text) },
+      );
+      expect(history.map(({ steps }) => steps)).toEqual([10, 4]);
+      expect(history[1]?.evaluations.at(-1)?.step).toBe(14);
+      expect(notes).toEqual(['ended after 14 steps: onStep returned "stop"']);
+    });
+
+    test("end the training if onEpoch returns stop, or onStep at the last step of an epoch", async () => {
+      const byEpoch = await trained({ onEpoch: ({ epoch }) => (epoch === 2 ? "stop" : undefined) });
+      const byStep = await trained({ onStep: ({ step }) => (step === 20 ? "stop" : undefined) });
+      expect(byEpoch.history.map(({ steps }) => steps)).toEqual([10, 10]);
+      expect(byStep.history.map(({ steps }) => steps)).toEqual([10, 10]);
+      expect(byStep.weights).toEqual(byEpoch.weights);
+    });
+
+    test("leave a checkpoint that continues to the same weights", async () => {
+      const checkpoint = temporaryFolder();
+      await trained({ checkpoint, onStep: ({ step }) => (step === 14 ? "stop" : undefined) });
+      const { weights } = await trained({ checkpoint, resume: true });
+      expect(weights).toEqual((await trained({})).weights);
+    });
+
+    test("that throw leave the model as it was", async () => {
+      const model = net();
+      const before = await weights(model);
+      const fail = () => {
+        throw new RangeError("mine");
+      };
+      await expect(train(model, { data, epochs: 3, batch: 24, onEpoch: fail })).rejects.toThrow(RangeError);
+      expect(await weights(model)).toEqual(before);
+    });
+  });
+
+  test("a schedule of epochs changes the rate at the end of each of them, and warns of epochs after the training", async () => {
+    const rates: number[] = [];
+    const notes: string[] = [];
+    await trained(
+      {
+        ...{ learningRate: 0.1, warmup: 5, schedule: "steps(1, 2, 7, factor=0.5)" },
+        onStep: ({ learningRate }) => void rates.push(Number(learningRate.toFixed(6))),
+      },
+      { log: ({ id, text }) => id === "late-milestones" && notes.push(text) },
+    );
+    const ten = (rate: number) => Array.from({ length: 10 }, () => rate);
+    const rise = [0.02, 0.04, 0.06, 0.08, 0.1];
+    expect(rates).toEqual([...rise, ...ten(0.1).slice(5), ...ten(0.05), ...ten(0.025)]);
+    expect(notes).toEqual(["schedule: the training ends after 3 epochs, before the learning rate falls at 7"]);
+  });
+
   test("patience ends it, and the best weights are the result", async () => {
     // It gets better for a while, and then jumps about.
     const said: string[] = [];

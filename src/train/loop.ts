@@ -29,7 +29,7 @@ import {
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
 import { type BuiltLoss, inFloat32, type LossScope, scaledSum } from "./loss.ts";
-import { epochSeed, type Plan, stepsOf } from "./plan.ts";
+import { epochSeed, type Plan, rateFactor, stepsOf } from "./plan.ts";
 import {
   type Before,
   beginningOf,
@@ -45,6 +45,7 @@ import { openLog, requireLog, type TrainingLog } from "./training-log.ts";
 import {
   type Counters,
   changingIn,
+  currentEpoch,
   endEpoch,
   ownWeights,
   startCounters,
@@ -116,6 +117,8 @@ class TrainingLoop {
   #kept: number | undefined;
   #log: TrainingLog | undefined;
   #loss = 0;
+  /** The callback that ended the training. */
+  #stoppedBy: "onStep" | "onEpoch" | undefined;
 
   constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
     this.#model = model;
@@ -154,6 +157,7 @@ class TrainingLoop {
       for await (const batch of feed.batches()) {
         await this.#begin(batch);
         if (counters.batches % accumulate === 0) {
+          if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch();
           this.#keepWeightsIfDue();
           stopIfAsked(this.#context.signal);
           await this.#evaluateIfDue();
@@ -171,7 +175,20 @@ class TrainingLoop {
       await this.#endEpoch();
     }
     await this.#beginAnyhow();
-    if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
+    if (this.#stoppedBy !== undefined) this.#logStop();
+    else if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
+  }
+
+  /** The checkpoint continues inside the epoch. */
+  async #endInsideEpoch(): Promise<void> {
+    await this.#evaluateIfDue("end");
+    await this.keep();
+    this.#logStop();
+  }
+
+  #logStop(): void {
+    const text = `ended after ${counted(this.#counters.steps, "step")}: ${this.#stoppedBy} returned "stop"`;
+    this.#context.log({ id: "stop", text });
   }
 
   async #begin(batch: Batch): Promise<void> {
@@ -203,7 +220,7 @@ class TrainingLoop {
   }
 
   async #oneBatch(batch: Batch): Promise<void> {
-    const { optimizer, learningRate, schedule, clip, accumulate } = this.#plan;
+    const { optimizer, learningRate, clip, accumulate } = this.#plan;
     const [training, counters] = [this.#training, this.#counters];
     if (training === undefined) return;
     const total = stepsOf(this.#plan);
@@ -221,7 +238,7 @@ class TrainingLoop {
     const { parameters } = training.step;
     training.pruning?.observe();
     if (clip !== undefined) clipByNorm(parameters, clip);
-    const rate = learningRate * (total === undefined ? 1 : schedule(counters.steps, total));
+    const rate = learningRate * rateFactor(this.#plan, counters.steps);
     optimizer.update(parameters, rate);
     training.shrink?.(rate, total === undefined ? 1 : (counters.steps + 1) / total);
     training.average?.update();
@@ -231,15 +248,17 @@ class TrainingLoop {
     const mean = this.#loss / accumulate;
     this.#loss = 0;
     addLoss(counters.curve, mean);
-    await this.#log?.step({ step, epoch, loss: mean, learningRate: rate });
+    const trained = { step, epoch, loss: mean, learningRate: rate };
+    await this.#log?.step(trained);
     this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
+    if ((await this.#plan.onStep?.(trained)) === "stop") this.#stoppedBy = "onStep";
   }
 
-  async #evaluateIfDue(endOfEpoch = false): Promise<void> {
+  async #evaluateIfDue(moment: "step" | "epoch" | "end" = "step"): Promise<void> {
     const { validation, checkpoint } = this.#plan;
     const [training, counters] = [this.#training, this.#counters];
     if (validation === undefined || training === undefined) return;
-    if (!isEvaluationDue(counters, this.#plan, endOfEpoch)) return;
+    if (!isEvaluationDue(counters, this.#plan, moment)) return;
     this.#requireFinite(training);
     const candidate = withWeights(this.#model, training, training.weights);
     const figure = await figureOf(candidate, validation, this.#plan, this.#context, ownWeights(training));
@@ -250,7 +269,7 @@ class TrainingLoop {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
-    if (!endOfEpoch) await this.keep();
+    if (moment === "step") await this.keep();
   }
 
   #keepWeightsIfDue(): void {
@@ -263,11 +282,13 @@ class TrainingLoop {
     // Batches that do not fill a step are dropped, like samples that do not fill a batch.
     this.#training?.accumulator.clear();
     this.#loss = 0;
-    await this.#evaluateIfDue(true);
-    const { epoch, loss, seconds } = endEpoch(this.#counters, this.#plan.accumulate);
+    await this.#evaluateIfDue("epoch");
+    const ended = endEpoch(this.#counters, this.#plan.accumulate);
+    const { epoch, loss, seconds } = ended;
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
     this.#context.log({ id: "epoch", text });
     await this.keep();
+    if ((await this.#plan.onEpoch?.(ended)) === "stop") this.#stoppedBy = "onEpoch";
   }
 
   /** Saves the progress. @returns the error to throw. */
@@ -311,9 +332,10 @@ class TrainingLoop {
 
   async outcome(): Promise<LoopOutcome> {
     const training = this.#training;
+    const { history, batches } = this.#counters;
     training?.step.store(this.#model, this.#best ?? training.weights);
     return {
-      history: this.#counters.history,
+      history: [...history, ...(batches === 0 ? [] : [currentEpoch(this.#counters, this.#plan.accumulate)])],
       training: summaryOf(this.#counters, this.#plan),
       curve: this.#counters.curve,
       names: training?.step.parameters.map(({ name }) => name) ?? [],
@@ -345,7 +367,7 @@ class TrainingLoop {
   }
 
   #isDone(): boolean {
-    return isPatienceOver(this.#counters, this.#plan);
+    return this.#stoppedBy !== undefined || isPatienceOver(this.#counters, this.#plan);
   }
 }
 

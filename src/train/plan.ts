@@ -6,6 +6,7 @@ import { trainPart } from "../data/open.ts";
 import { draw, setAside } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
+import { counted } from "../evaluate/numbers.ts";
 import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
@@ -16,7 +17,7 @@ import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizers, usualRate } from "./optimizers.ts";
-import { type Schedule, schedules, warmUp } from "./schedule.ts";
+import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
 import { type TrainOptions, trainOptions, usualBatch } from "./train-options.ts";
 
@@ -51,10 +52,20 @@ export interface Plan extends StepOptions {
   readonly checkpoint: string | undefined;
   readonly resume: boolean;
   readonly log: string | undefined;
+  readonly onStep: TrainOptions["onStep"];
+  readonly onEpoch: TrainOptions["onEpoch"];
 }
 
 export function stepsOf({ data, size, accumulate, epochs }: Plan): number | undefined {
   return data.count === undefined ? undefined : Math.floor(Math.floor(data.count / size) / accumulate) * epochs;
+}
+
+/** Learning rate of a step, as a factor of the peak; 1 if the number of steps is unknown. `epochs` defaults to those of the plan. */
+export function rateFactor(plan: Plan, step: number, epochs = plan.epochs): number {
+  const total = stepsOf(plan);
+  if (total === undefined) return 1;
+  const epoch = total / plan.epochs;
+  return plan.schedule(step, epoch * epochs, { epoch });
 }
 
 export function epochSeed(seed: number, epoch: number): number {
@@ -68,7 +79,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? usualRate(optimizer);
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
-  const shape = typeof schedule === "function" ? schedule : schedules[schedule]();
+  const shape = typeof schedule === "function" ? schedule : parseSchedule(schedule);
   const { data: all, validation } =
     options.validation === undefined
       ? { data: await trainPart(options.data), validation: undefined }
@@ -78,6 +89,11 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
+  }
+  const late = typeof schedule === "function" ? [] : milestonesOf(schedule).filter((milestone) => milestone >= epochs);
+  if (late.length > 0) {
+    const text = `schedule: the training ends after ${counted(epochs, "epoch")}, before the learning rate falls at ${late.join(", ")}`;
+    context.log({ id: "late-milestones", text, level: "warning" });
   }
   const plan: Plan = {
     data,
@@ -98,6 +114,8 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     checkpoint,
     resume,
     log,
+    onStep: options.onStep,
+    onEpoch: options.onEpoch,
     layers,
     except,
     rates,
@@ -133,7 +151,19 @@ async function batchOf(model: Model, { given, data, teachers }: BatchRequest, co
 
 /** Options that can differ from the checkpoint's in a resumed training. */
 const free: ReadonlySet<string> = new Set([
-  ...["epochs", "every", "patience", "checkpoint", "resume", "log", "threads", "checkpointing", "frozenCache"],
+  ...[
+    "epochs",
+    "every",
+    "patience",
+    "checkpoint",
+    "resume",
+    "log",
+    "onStep",
+    "onEpoch",
+    "threads",
+    "checkpointing",
+    "frozenCache",
+  ],
   // Compared by content and by the actual batch size.
   ...["data", "batch"],
 ]);

@@ -23,7 +23,7 @@ import {
 } from "./checkpoint.ts";
 import { startCurve } from "./curve.ts";
 import type { Floats } from "./floats.ts";
-import { type Plan, stepsOf } from "./plan.ts";
+import { type Plan, rateFactor } from "./plan.ts";
 import { type Counters, changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
 
 export interface Progress {
@@ -65,15 +65,14 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
 }
 
 function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
-  const { epochs, schedule } = plan;
+  const { epochs } = plan;
   const done = epoch - 1;
   if (done > epochs)
     return `the checkpoint has done ${done} epochs, more than the ${epochs} requested: nothing is trained, and its weights are the result`;
   if (done === epochs)
     return `the checkpoint has done the ${epochs} epochs that are requested: nothing is trained, and its weights are the result`;
-  const total = stepsOf(plan);
-  if (before === undefined || before === epochs || total === undefined) return undefined;
-  const [was, is] = [schedule(steps, (total / epochs) * before), schedule(steps, total)];
+  if (before === undefined || before === epochs) return undefined;
+  const [was, is] = [rateFactor(plan, steps, before), rateFactor(plan, steps)];
   if (was === is) return undefined;
   const share = (factor: number): string => `${(100 * factor).toFixed(0)} %`;
   return (

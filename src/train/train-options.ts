@@ -8,13 +8,29 @@ import { groupLassoSchema } from "./group-lasso-options.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
-import { type Schedule, schedules } from "./schedule.ts";
+import { parseSchedule, type Schedule, schedules } from "./schedule.ts";
+import type { Epoch } from "./training-state.ts";
 
 /** The default batch size of models with a symbolic batch dimension. */
 export const usualBatch = 128;
 
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
+/** An optimizer step that was done. */
+export interface TrainedStep {
+  /** Steps done so far, this one included. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean over the batches of the step. */
+  readonly loss: number;
+  readonly learningRate: number;
+}
+
+/** Is called during a training, which waits for it. The training ends if it returns "stop". */
+// biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a callback, too
+export type Callback<Report> = (report: Report) => "stop" | void | Promise<"stop" | void>;
+
+const isFunction = (value: unknown): boolean => typeof value === "function";
 const isOptimizer = (value: unknown): boolean => typeof value === "object" && value !== null && "update" in value;
 const isMetric = (value: unknown): boolean => typeof value === "object" && value !== null && "reduce" in value;
 
@@ -68,11 +84,12 @@ const trainEntries = v.strictObject({
     v.optional(
       v.union([
         v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
-        v.custom<Schedule>((value) => typeof value === "function", "must be a schedule"),
+        v.pipe(v.string(), understood(parseSchedule)),
+        v.custom<Schedule>(isFunction, "must be a schedule"),
       ]),
       "cosine",
     ),
-    "learning rate schedule",
+    'learning rate schedule, or with epochs: "steps(30, 80, factor=0.1)"',
   ),
   warmup: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
@@ -93,6 +110,8 @@ const trainEntries = v.strictObject({
     { value: "share" },
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
+  onStep: v.optional(v.custom<Callback<TrainedStep>>(isFunction, "must be a function")),
+  onEpoch: v.optional(v.custom<Callback<Epoch>>(isFunction, "must be a function")),
   every: option(countOption, "steps between evaluations (default: an epoch)"),
   patience: option(countOption, "early stopping: evaluations without improvement"),
   batchStatistics: described(

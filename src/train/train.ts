@@ -40,6 +40,11 @@ export const betterTraining = (_options: unknown, lostBefore = false): string =>
  * step at which the loss is no longer finite, E_STOPPED on the context's signal (the checkpoint keeps the progress).
  * @example
  * const { history } = await train(net, { data, epochs: 10, optimizer: "adam" }, { seed: 1 });
+ * await train(net, {
+ *   data,
+ *   onStep: ({ step, loss }) => console.log(step, loss),
+ *   onEpoch: ({ loss }) => (loss < 0.05 ? "stop" : undefined),
+ * });
  */
 export const train = definePass({
   id: "train",

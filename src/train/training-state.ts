@@ -162,11 +162,16 @@ export function startCounters(): Counters {
 
 const startEpoch = (epoch: number) => ({ epoch, batches: 0, sum: 0, seconds: 0, evaluations: [] });
 
-export function endEpoch(counters: Counters, accumulate: number): Epoch {
+/** The epoch until now. */
+export function currentEpoch(counters: Counters, accumulate: number): Epoch {
   const { epoch, sum, batches, seconds, evaluations } = counters;
-  const ended = { epoch, loss: sum / batches, steps: Math.floor(batches / accumulate), seconds, evaluations };
+  return { epoch, loss: sum / batches, steps: Math.floor(batches / accumulate), seconds, evaluations };
+}
+
+export function endEpoch(counters: Counters, accumulate: number): Epoch {
+  const ended = currentEpoch(counters, accumulate);
   counters.history.push(ended);
-  Object.assign(counters, startEpoch(epoch + 1));
+  Object.assign(counters, startEpoch(counters.epoch + 1));
   return ended;
 }
 

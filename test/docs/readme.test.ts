@@ -103,7 +103,7 @@ describe("the recipes", () => {
 });
 
 /** Flags of other programs that pages name. */
-const foreign = new Set(["--draws", "--ignore-scripts", "--under"]);
+const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--under"]);
 
 describe("the command lines", () => {
   const lines = pages.flatMap(({ name, text }) =>
