@@ -49,10 +49,10 @@ export function parseAugmentation(given: string | Augmentation): Augmentation {
     throw no(
       views === undefined
         ? "no augmentation is given."
-        : "views are of images that are changed: give crop, flip, jitter, noise or erase as well.",
+        : "views requires an image change: add crop, flip, jitter, noise or erase.",
     );
   if (views !== undefined && (effects.mixup ?? 0) > 0)
-    throw no("views do not come again with mixup, which averages the samples of a batch.");
+    throw no("views and mixup cannot be combined: mixup averages the samples of a batch.");
   return result.output;
 }
 

@@ -32,7 +32,7 @@ export function augmented(dataset: Dataset, how: Augmentation, options: Augmente
 export function augmented(dataset: Dataset, given: Augmentation, options: AugmentedOptions): Dataset {
   const how = parseAugmentation(given);
   if ((how.mixup ?? 0) > 0 && options.classes === undefined)
-    throw new PithError("E_OPTION", "augment, mixup: mixup needs the number of classes, which is not known.");
+    throw new PithError("E_OPTION", "augment, mixup: the number of classes is unknown.");
   const settings = { owner: dataset.name, how, seed: options.seed, classes: options.classes };
   return mapBatches(dataset, augmentation(settings), { kind: "augment", settings });
 }
@@ -121,7 +121,7 @@ function sharesOf(label: Dense, rows: number, classes: number, owner: string): F
   const shares = new Float32Array(rows * classes);
   Array.from(label.data, Number).forEach((index, row) => {
     if (!Number.isInteger(index) || index < 0 || index >= classes)
-      throw new PithError("E_DATA", `${owner}: "label" holds ${index}, the model has classes 0 to ${classes - 1}.`);
+      throw new PithError("E_DATA", `${owner}: "label" contains ${index}: expected a class from 0 to ${classes - 1}.`);
     shares[row * classes + index] = 1;
   });
   return shares;
@@ -142,7 +142,7 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
   if (found.length !== 1 || (images?.type !== "float32" && images?.type !== "uint8")) {
     throw new PithError(
       "E_DATA",
-      `${owner}: augmentation takes one column of images, float32 or bytes of four axes, got ${columns.join(", ")}.`,
+      `${owner}: expected one column of images, float32 or uint8 with four axes, got ${columns.join(", ")}.`,
     );
   }
   const { label } = batch;
@@ -161,7 +161,7 @@ function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string
   const said = layout ?? (few(a) ? "NCHW" : few(c) ? "NHWC" : undefined);
   if (said === "NCHW") return { layout: said, channels: a, height: b, width: c };
   if (said === "NHWC") return { layout: said, channels: c, height: a, width: b };
-  throw new PithError("E_DATA", `${owner}: of ${dimsText(dims)} the axis of the channels is ambiguous.`, {
+  throw new PithError("E_DATA", `${owner}: the channel axis of ${dimsText(dims)} is ambiguous.`, {
     hint: "Set layout=NCHW or layout=NHWC.",
   });
 }

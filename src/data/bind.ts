@@ -94,16 +94,16 @@ function takesHint({ name, type }: ModelInput): string {
   const dims = type?.dims;
   const what = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
   if (dims?.length === 4 && type !== undefined && (isFloat(type.type) || type.type === "uint8"))
-    return `The input takes pictures or other planes (${what}): a folder of images, .npy or .npz. A table needs a column for each number, and no texts.`;
+    return `The input takes images or other planes (${what}): a folder of images, .npy or .npz. A table needs one numeric column per value.`;
   if (dims?.length === 2 && (type?.type === "int64" || type?.type === "int32"))
     return `The input takes whole numbers (${what}), such as tokens of texts: a .txt, or a table with a column "text".`;
-  return `The input takes ${what}: .npy, .npz with an array "${name}", or a table with a column for each number, and no texts.`;
+  return `The input takes ${what}: .npy, .npz with an array "${name}", or a table with one numeric column per value.`;
 }
 
 function textHint({ type }: ModelInput): { readonly hint?: string } {
   if (type?.type === "string") return {};
-  const what = `The column holds texts, and the input takes numbers (${type?.type ?? "of some type"})`;
-  return { hint: `${what}: is this the data for this model? Texts go to models that take tokens.` };
+  const what = `The column contains text, and the input takes numbers (${type?.type ?? "of some type"})`;
+  return { hint: `${what}: is this the data for this model? Text requires a model with token inputs.` };
 }
 
 export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
@@ -120,7 +120,7 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
       "E_DATA",
       `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
       {
-        hint: 'openTask(model, { data }) of pith/task finds it, or is told: `preprocess: "unit"`; "raw" feeds the bytes unchanged. For a data set in hand: preprocess(dataset, input, presets.unit).',
+        hint: 'Use openTask(model, { data }) of pith/task, which finds it, or set `preprocess: "unit"` ("raw" feeds the bytes unchanged). For a data set: preprocess(dataset, input, presets.unit).',
       },
     );
   }

@@ -28,8 +28,8 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
 }
 
 function tooLarge(name: string): PithError {
-  return new PithError("E_DATA", `${name} holds more than 512 MiB of text or records.`, {
-    hint: "Divide it. Arrays in .npy and .npz files may be larger: their rows are read when they are needed.",
+  return new PithError("E_DATA", `${name} exceeds 512 MiB of text or records.`, {
+    hint: "Split the file, or store arrays in .npy or .npz files, whose rows are read on demand.",
   });
 }
 
@@ -63,8 +63,8 @@ export function archiveMemory(name: string): MemoryCounter {
   return (bytes) => {
     total += bytes;
     if (total > maxUnpacked)
-      throw new PithError("E_DATA", `${name} holds more than 2 GiB of compressed arrays.`, {
-        hint: "Save it without compression (numpy.savez, or .npy files): then rows are read when they are needed.",
+      throw new PithError("E_DATA", `${name} exceeds 2 GiB of compressed arrays.`, {
+        hint: "Save it without compression (numpy.savez or .npy files): rows are then read on demand.",
       });
   };
 }
@@ -87,12 +87,12 @@ export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter
     while (count < end || (count === size && !isWhole)) {
       const { done, value } = await parts.next();
       if (done === true && count < size)
-        throw new PithError("E_DATA", `${name} is cut off: it holds ${count} bytes of ${size}.`);
+        throw new PithError("E_DATA", `${name} is truncated: expected ${size} bytes, got ${count}.`);
       if (done === true) {
         isWhole = true;
         memory(-streamMemory);
       } else if (count + value.length > size)
-        throw new PithError("E_DATA", `${name} holds more than its ${size} bytes.`);
+        throw new PithError("E_DATA", `${name} contains more than the declared ${size} bytes.`);
       else {
         if (count + value.length > kept.length) {
           const length = Math.min(size, 2 * (count + value.length));
@@ -142,7 +142,7 @@ async function* pieces(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncG
     for await (const part of inflated(gzipped)) yield plainBytes(part);
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
-    throw new PithError("E_DATA", `${name}: the compressed data is damaged or cut off.`, { cause });
+    throw new PithError("E_DATA", `${name}: the compressed data is damaged or truncated.`, { cause });
   }
 }
 

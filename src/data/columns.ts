@@ -53,7 +53,7 @@ export function filed(source: ByteSource, { start, type, dims, width, bigEndian 
   if (pitch > mostOfSample)
     throw new PithError(
       "E_DATA",
-      `${source.name}: a sample ${type}${dimsText(sample)} takes ${pitch} bytes, more than a model takes.`,
+      `${source.name}: a sample ${type}${dimsText(sample)} takes ${pitch} bytes: expected at most 1 GiB.`,
     );
   return {
     type,

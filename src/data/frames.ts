@@ -26,8 +26,8 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
   const { frame, context = 0, rate } = options;
   const wrong = sounds.find((sound) => rate !== undefined && sound.rate !== rate);
   if (wrong !== undefined) {
-    throw new PithError("E_DATA", `${wrong.name} has ${wrong.rate} Hz sample rate, the model takes ${rate}.`, {
-      hint: `ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav resamples it.`,
+    throw new PithError("E_DATA", `${wrong.name} has a sample rate of ${wrong.rate} Hz: the model takes ${rate} Hz.`, {
+      hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav`,
     });
   }
   const framesOf = (sound: Sound): number => Math.ceil(sound.length / frame);

@@ -110,7 +110,7 @@ export async function readImages(
     if (fitted.height !== size.height || fitted.width !== size.width) {
       const [found, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
       throw new PithError("E_DATA", `${paths[place]} is ${found}, the images before it are ${first}.`, {
-        hint: 'The model takes any size: say which one, with `preprocess: "resize=224 crop=224"`.',
+        hint: 'The model takes any size: set one with `preprocess: "resize=224 crop=224"`.',
       });
     }
     data ??= new Uint8Array(paths.length * size.height * size.width * channels);

@@ -44,7 +44,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   if (found.kind === "folders") {
     const used = new Set(found.folders);
     const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
-    warnOfUnused(deeper, "they lie in folders inside the folders of classes");
+    warnOfUnused(deeper, "they are in subfolders of class folders");
     return fromFolders(folder, found.folders, classes);
   }
   if (table !== undefined) {
@@ -57,7 +57,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   }
   warnOfUnused(
     all.filter((file) => file.includes("/")),
-    "they lie in folders beside images, which have no classes",
+    "they are in folders beside images without classes",
   );
   return imageFiles(
     folder,
@@ -110,7 +110,7 @@ function unusedText(folder: string, files: readonly string[], why: string): stri
 function skippedText(folder: string, skipped: readonly string[]): string {
   const kinds = [...new Set(skipped.map(extensionOf))].sort();
   const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
-  const sharp = kinds.includes(".webp") ? "; .webp is read where sharp is installed (npm install sharp)" : "";
+  const sharp = kinds.includes(".webp") ? "; .webp requires sharp (npm install sharp)" : "";
   const why = `${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}`;
   return `${files} skipped in ${folder}, because ${why}: convert ${enumerated(skipped, 4)} to .jpg or .png`;
 }
@@ -182,7 +182,7 @@ async function fromTable(
   const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileAt < 0 || labelAt < 0) {
     throw new PithError("E_DATA", `${path} has the columns ${someOf(first.fields)}: expected file and label.`, {
-      hint: "The first line names the columns; the others are photo.jpg,3.",
+      hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
     });
   }
   const body = titled ? rows.slice(1) : rows;
@@ -199,7 +199,7 @@ async function fromTable(
       throw new PithError("E_DATA", `${place}: expected a file and a label, got "${fields.join(",")}".`);
     }
     if (file.split(/[/\\]/).includes(".."))
-      throw new PithError("E_DATA", `${place}: "${file}" leads out of the folder of the table.`);
+      throw new PithError("E_DATA", `${place}: "${file}" is outside the folder of the table.`);
     // Files in subfolders are only checked when read.
     if (!file.includes("/") && !names.has(file)) throw new PithError("E_DATA", `${place}: there is no file "${file}".`);
     files.push(file);

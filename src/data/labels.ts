@@ -97,9 +97,9 @@ export function classNumber(name: string, classes: readonly string[], place: str
   if (/^\d+$/.test(name)) return Number(name);
   throw new PithError(
     "E_DATA",
-    `${place}: the class "${name}" is none of the ${classes.length} that are known: ${someOf(classes, 4)}.`,
+    `${place}: class "${name}" is not one of the ${classes.length} classes ${someOf(classes, 4)}.`,
     {
-      hint: "names.txt in the folder can list the classes in the model's order, one a line; or give classes their numbers.",
+      hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers.",
     },
   );
 }

@@ -141,7 +141,7 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   }
   throw new PithError(
     "E_DATA",
-    `${name}: its function should return a data set or yield batches, it returned ${describe(value)}.`,
+    `${name}: its function must return a data set or yield batches, got ${describe(value)}.`,
   );
 }
 
@@ -178,7 +178,7 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
   if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
     throw new PithError(
       "E_DATA",
-      `${place}: expected an array, nested as deep as it has axes, or { type, dims, data }, got ${describe(value)}.`,
+      `${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`,
     );
   }
   const length = "length" in data ? Number(data.length) : 0;

@@ -105,7 +105,7 @@ async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
   if (size > mostReordered)
     throw new PithError(
       "E_DATA",
-      `${name}: ${type}${dimsText(dims)} is stored column by column, and too large for that.`,
+      `${name}: ${type}${dimsText(dims)} is stored in column-major order, which is supported up to 1 GiB.`,
       { hint: "Store it row by row: np.ascontiguousarray(array)." },
     );
   return held(parseNpy(await source.read(0, size), name));
@@ -134,7 +134,7 @@ export function npzBytes(arrays: Batch): Uint8Array {
 function npyBytes(dense: Dense): Uint8Array {
   const code = Object.entries(types).find(([, type]) => type === dense.type)?.[0];
   if (code === undefined || dense.type === "string")
-    throw new PithError("E_UNSUPPORTED", `NumPy's files hold no ${dense.type}.`);
+    throw new PithError("E_UNSUPPORTED", `NumPy files cannot store ${dense.type}.`);
   const shape = `(${dense.dims.map((dim) => `${dim},`).join(" ")})`;
   const header = `{'descr': '${code.endsWith("1") ? "|" : "<"}${code}', 'fortran_order': False, 'shape': ${shape}, }`;
   // Elements are aligned to 64 bytes.

@@ -84,8 +84,8 @@ export async function openTokens(path: string, format: TokenFile, { running }: R
 
 export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {
   if (reading.frames === undefined) {
-    throw new PithError("E_DATA", `${name} is sound, and how many samples the model takes at a time is not known.`, {
-      hint: 'Set the samples of a frame, and those of the frame before it: `preprocess: "frame=512 context=64"`.',
+    throw new PithError("E_DATA", `${name} is sound, and the frame length of the model is unknown.`, {
+      hint: 'Set the samples per frame and of context: `preprocess: "frame=512 context=64"`.',
     });
   }
   const sounds = await Promise.all(paths.map(async (path) => openWav(await openFile(path))));

@@ -181,7 +181,7 @@ describe("openDataset", () => {
     [
       "batches that are a number",
       "export default { name: 'x', batches: () => 5 };",
-      ": its function should return a data set or yield batches, it returned 5.",
+      ": its function must return a data set or yield batches, got 5.",
     ],
     [
       "a number for a batch",

@@ -123,7 +123,7 @@ async function layoutOf(reference: string): Promise<Layout> {
   if (kind === "folder") return layoutOfFolder(reference);
   if (kind === "other")
     throw new PithError("E_FILE", `"${reference}" is neither a file nor a folder, and data is read more than once.`, {
-      hint: "Write what it gives to a file.",
+      hint: "Write its output to a file.",
     });
   if (kind !== "file") throw new PithError("E_FILE", `There is no data at "${reference}".`, { hint: accepted });
   const name = fileNameOf(reference);
@@ -209,7 +209,7 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const [only] = chosen;
   if (chosen.length === 1 && only !== undefined) return { kind: "file", path: joinPath(folder, only) };
   const found = names.length === 0 ? "it is empty" : `it holds ${someOf(names)}`;
-  throw new PithError("E_DATA", `No data set is recognised in "${folder}": ${found}.`, { hint: accepted });
+  throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${found}.`, { hint: accepted });
 }
 
 function openIdx(folder: string, names: readonly string[], usual?: Part): Source {

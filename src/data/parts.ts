@@ -89,7 +89,7 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
   if (part === "train" || part === "all") {
     if (trains || wanted + trainAlone > 0) {
       const text = `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`;
-      throw new PithError("E_OPTION", text, { hint: "Leave `part` out: all others are tested on." });
+      throw new PithError("E_OPTION", text, { hint: "Omit `part`: all other samples are then used for testing." });
     }
     if (part === "all") return { ...nothing, ...tests(await wholeOf(source)) };
     const whole = source.divisible ? (await source.usual()).count : undefined;
@@ -148,7 +148,7 @@ const nothing = { train: undefined, calibrate: undefined, divided: false } as co
 /** @throws PithError E_OPTION if there are several splits. */
 function wholeOf({ owner, parts, usual }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return usual();
-  throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} has parts of its own, "train" and "test".`);
+  throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} is already split into "train" and "test".`);
 }
 
 interface Both extends Pick<Parts, "train" | "whole"> {

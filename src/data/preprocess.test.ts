@@ -270,7 +270,7 @@ describe("data of another kind than the model's", () => {
     for (const dims of [[1, 784, 1], [n, 3, 8, 8], [n]])
       expect(() => bindInputs([input(dims)], text, "d").feeds(text)).toThrow(
         expect.objectContaining({
-          hint: expect.stringContaining("The column holds texts, and the input takes numbers"),
+          hint: expect.stringContaining("The column contains text, and the input takes numbers"),
         }),
       );
     const numbers: Batch = { a: { type: "float32", dims: [2, 5], data: new Float32Array(10) } };

@@ -159,7 +159,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
       "E_DATA",
       `Input "${input.name}" takes ${dimsText(declared)}, images of ${channelsText(wantedChannels)}; the images are ${size}.`,
       {
-        hint: "Is this the data for this model? Images in files (.png, .jpg) are made grey or coloured as a model takes them; stored ones are not.",
+        hint: "Is this the data for this model? Image files (.png, .jpg) are converted to gray or color for the model; stored images are not.",
       },
     );
   }
@@ -238,7 +238,7 @@ function typed(numbers: Float32Array, dims: readonly number[], input: ImageInput
   if (type === "uint8" && numbers.every((value) => value === Math.round(value) && value >= 0 && value <= 255)) {
     return fromNumbers(type, dims, numbers);
   }
-  throw new PithError("E_DATA", `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot give.`, {
-    hint: type === "uint8" ? 'Take the bytes as they are: preprocessing "raw".' : "",
+  throw new PithError("E_DATA", `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`, {
+    hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "",
   });
 }

@@ -31,7 +31,7 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   const frame = numbers.get("frame");
   const [context, rate] = [numbers.get("context"), numbers.get("rate")];
   if (frame === undefined && (context !== undefined || rate !== undefined)) {
-    throw new PithError("E_OPTION", "Preprocessing: context and rate belong to sound, which needs frame=… as well.");
+    throw new PithError("E_OPTION", "Preprocessing: context and rate require frame=… (sound).");
   }
   return {
     images: others.length === 0 ? undefined : parsePreprocessing(others.join(" ")),
@@ -67,8 +67,8 @@ export function recordedPrepared({ header }: Recording): PreprocessingSpec {
     return parsePreprocessingSpec(text);
   } catch (cause) {
     if (!(cause instanceof PithError)) throw cause;
-    throw new PithError("E_DATA", `The model's own metadata, ${preprocessingKey}, is not understood: "${text}".`, {
-      hint: "State the preprocessing: it is then written anew.",
+    throw new PithError("E_DATA", `The model's metadata entry ${preprocessingKey} is invalid: "${text}".`, {
+      hint: "Set `preprocess`: the entry is then replaced.",
       cause,
     });
   }

@@ -89,7 +89,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   if (!isIndexed(dataset)) {
     throw new PithError(
       "E_DATA",
-      `${dataset.name} is a stream, whose samples come in one order only: it cannot be split.`,
+      `${dataset.name} is a stream, which cannot be split.`,
       { hint: 'Read it into memory first: await collect(dataset), from "pith/data".' },
     );
   }

@@ -140,7 +140,7 @@ export function statesText(states: readonly State[]): string {
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {
-    throw new PithError("E_DATA", `The state "${input.name}" has no fixed shape, so there are no zeros to begin with.`);
+    throw new PithError("E_DATA", `The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
   }
   const fixed = dims.map((dim) => {
     const known = size(dim);

@@ -100,14 +100,14 @@ export function createTokenizer(
   const { model: vocabularyModel } = file;
   if (!isObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
     throw new PithError("E_DATA", `${name} is not a tokenizer: its "model" has no vocabulary.`, {
-      hint: "It should be the tokenizer.json that was exported with the model.",
+      hint: "Use the tokenizer.json that was exported with the model.",
     });
   }
   let library: LibraryTokenizer;
   try {
     library = new LibraryTokenizer(file, settings);
   } catch (cause) {
-    const text = `${name}: this kind of tokenizer is not understood (${messageOf(cause)}).`;
+    const text = `${name}: this kind of tokenizer is not supported (${messageOf(cause)}).`;
     throw new PithError("E_DATA", text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);

@@ -31,7 +31,7 @@ export async function openWav(source: ByteSource): Promise<Sound> {
   const head = viewOf(await source.read(0, Math.min(12, size)));
   if (head.byteLength < 12 || textAt(head, 0) !== "RIFF" || textAt(head, 8) !== "WAVE") {
     throw new PithError("E_DATA", `${name} is not a WAV file.`, {
-      hint: "ffmpeg -i sound.mp3 sound.wav converts others.",
+      hint: "Convert other formats: ffmpeg -i sound.mp3 sound.wav",
     });
   }
   let format: Format | undefined;
@@ -52,7 +52,7 @@ export async function openWav(source: ByteSource): Promise<Sound> {
       if (!open && start + length > size) {
         throw new PithError(
           "E_DATA",
-          `${name} is cut off: its header says ${length} bytes of samples, the file has ${size - start}.`,
+          `${name} is truncated: its header declares ${length} bytes of samples, the file has ${size - start}.`,
         );
       }
       return soundAt(source, format, start, open ? size - start : length);
@@ -71,7 +71,7 @@ interface Format {
 }
 
 function readFormat(view: DataView, name: string): Format {
-  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is cut off: its fmt chunk is incomplete.`);
+  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is truncated: its fmt chunk is incomplete.`);
   const tag = view.getUint16(0, true);
   const channels = view.getUint16(2, true);
   const rate = view.getUint32(4, true);
@@ -81,7 +81,7 @@ function readFormat(view: DataView, name: string): Format {
   const known = (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
   if (!known || channels === 0 || rate === 0) {
     const found = known ? `${channels} channels at ${rate} Hz` : `${bits} bits in format ${kind}`;
-    throw new PithError("E_DATA", `${name}: samples of ${found} are not read.`, {
+    throw new PithError("E_DATA", `${name}: samples of ${found} are not supported.`, {
       hint: "ffmpeg -i in.wav -c:a pcm_s16le out.wav writes 16 bits.",
     });
   }

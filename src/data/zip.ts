@@ -50,7 +50,7 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
     if (packing === stored) entries.set(name, packed);
     else if (packing === deflated) entries.set(name, unpacked(packed, size, memory, view.getUint32(at + 16, true)));
-    else throw new PithError("E_DATA", `${archive.name}: ${name} is packed in a way that is not read (${packing}).`);
+    else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${packing}).`);
     at = next;
   }
   if (at !== view.byteLength) throw noArchive(archive);
@@ -71,7 +71,7 @@ function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit:
     const next = ordered[index + 1];
     if (end <= (next?.start ?? limit)) continue;
     const other = next === undefined ? "the directory" : `"${next.name}"`;
-    throw new PithError("E_DATA", `${archive.name}: "${name}" and ${other} share bytes of the zip archive.`, {
+    throw new PithError("E_DATA", `${archive.name}: "${name}" and ${other} overlap in the zip archive.`, {
       hint: "The file is damaged, or made to fill memory: get it again, or write it with numpy.savez.",
     });
   }
@@ -138,7 +138,7 @@ function fileAt(archive: ByteSource, name: string, place: number, size: number):
 }
 
 function noArchive({ name }: ByteSource): PithError {
-  return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or cut off.`);
+  return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
 }
 
 function number(view: DataView, at: number): number {

@@ -103,7 +103,7 @@ describe("a command", () => {
   test("refuses a table that names images outside of its folder", async () => {
     write("outside", "a.png");
     writeFileSync(at("outside", "labels.csv"), "file,label\na.png,0\n../photos/b.png,1\n");
-    await expect(sharedFiles("outside")).rejects.toThrow('"../photos/b.png" leads out of the folder of the table.');
+    await expect(sharedFiles("outside")).rejects.toThrow('"../photos/b.png" is outside the folder of the table.');
   });
 
   test.skipIf(process.platform === "win32")("shares a model in the cache of a hub under its names", async () => {

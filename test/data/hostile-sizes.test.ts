@@ -134,7 +134,7 @@ describe(".npz", () => {
     expect((await x?.rows(Uint32Array.of(0)))?.data).toEqual(body.subarray(0, 1024));
     await expect(x?.rows(Uint32Array.of(rows - 1))).rejects.toMatchObject({
       code: "E_DATA",
-      message: "f: x.npy: the compressed data is damaged or cut off.",
+      message: "f: x.npy: the compressed data is damaged or truncated.",
     });
   });
 
@@ -185,7 +185,7 @@ describe(".npz archives made to fill memory", () => {
   test.each([0, 1])("are rejected if entries overlap, shifted by %d bytes", async (shift) => {
     await expect(npzColumns(bytesSource(overlapping(20, shift), "f"))).rejects.toMatchObject({
       code: "E_DATA",
-      message: 'f: "a.npy" and "b.npy" share bytes of the zip archive.',
+      message: 'f: "a.npy" and "b.npy" overlap in the zip archive.',
     });
   });
 
@@ -201,7 +201,7 @@ describe(".npz archives made to fill memory", () => {
     for (let array = 0; array < 4; array++) keep(2 ** 29);
     keep(-(2 ** 29));
     expect(() => keep(2 ** 29)).not.toThrow();
-    expect(() => keep(1)).toThrow("a.npz holds more than 2 GiB of compressed arrays.");
+    expect(() => keep(1)).toThrow("a.npz exceeds 2 GiB of compressed arrays.");
   });
 });
 
@@ -229,7 +229,7 @@ describe("gzip", () => {
     expect((await readAll(bytesSource(packed, "t.csv.gz"))).length).toBe(12);
     packed.writeUInt32LE(2 ** 29 + 1, packed.length - 4);
     await expect(readAll(bytesSource(packed, "t.csv.gz"))).rejects.toThrow(
-      "t.csv.gz holds more than 512 MiB of text or records.",
+      "t.csv.gz exceeds 512 MiB of text or records.",
     );
   });
 

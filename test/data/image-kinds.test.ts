@@ -70,7 +70,7 @@ test("images that are not used are counted and named", async () => {
     return said;
   };
   expect(await saidOf("mixed", ["a.png", "cat/b.png", "cat/c.png", "dog/d.png"])).toEqual([
-    "3 images of photos are not used, because they lie in folders beside images, which have no classes: cat/b.png, cat/c.png and dog/d.png",
+    "3 images of photos are not used, because they are in folders beside images without classes: cat/b.png, cat/c.png and dog/d.png",
   ]);
   const files = ["a", "b", "c", "d", "e", "f", "g"].map((name) => `${name}.png`);
   expect(await saidOf("partly", files, "file,label\na.png,0\n./b.png,1\n")).toEqual([
@@ -80,7 +80,7 @@ test("images that are not used are counted and named", async () => {
     "1 image of photos is not used, because labels.csv does not name them: dog/b.png",
   ]);
   expect(await saidOf("deep", ["cat/a.png", "dog/b.png", "dog/more/c.png"])).toEqual([
-    "1 image of photos is not used, because they lie in folders inside the folders of classes: dog/more/c.png",
+    "1 image of photos is not used, because they are in subfolders of class folders: dog/more/c.png",
   ]);
   expect(await saidOf("all", ["a.png", "b.png"], "file,label\na.png,0\nb.png,1\n")).toEqual([]);
   expect(await saidOf("classes", ["cat/a.png", "dog/b.png", ".cache/c.png"])).toEqual([]);
