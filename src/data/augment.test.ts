@@ -329,8 +329,8 @@ describe("what cannot be done is refused", () => {
     ["a word where a number is expected", "crop=big", /augment: crop: .*number.* received "big"/],
     ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
     ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
-    ["views alone", "views=3", /views are of images that are changed: give crop, flip,/],
-    ["views of mixed images", "mixup=0.2 views=3", /views do not come again with mixup/],
+    ["views alone", "views=3", /views requires an image change: add crop, flip,/],
+    ["views of mixed images", "mixup=0.2 views=3", /views and mixup cannot be combined/],
     ["no views", "flip views=0", /augment: views: must be at least 1\./],
     ["nothing", "", /no augmentation is given/],
     ["nothing, in words", "crop=0 layout=NCHW", /no augmentation is given/],
@@ -347,7 +347,7 @@ describe("what cannot be done is refused", () => {
   });
 
   it("mixup without a number of classes", () => {
-    expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup needs the number of classes/);
+    expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup: the number of classes is unknown/);
   });
 
   const image = float32([2, 1, 2, 2], new Float32Array(8));
@@ -363,7 +363,7 @@ describe("what cannot be done is refused", () => {
       "doubles",
       { a: { type: "float64", dims: [2, 1, 2, 2], data: new Float64Array(8) } },
       { flip: true },
-      /float32 or bytes/,
+      /float32 or uint8/,
     ],
     [
       "labels that are images",
@@ -375,13 +375,13 @@ describe("what cannot be done is refused", () => {
       "channels on no side",
       { a: float32([1, 7, 8, 9], new Float32Array(504)) },
       { flip: true },
-      /axis of the channels is ambiguous/,
+      /the channel axis of .* is ambiguous/,
     ],
     [
       "a label outside the classes",
       { a: image, label: int64([2], [0, 9]) },
       { mixup: 1 },
-      /"label" holds 9, the model has classes 0 to 2/,
+      /"label" contains 9: expected a class from 0 to 2/,
     ],
     [
       "a label that is no class",

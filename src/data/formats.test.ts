@@ -165,7 +165,7 @@ describe("npy", () => {
     expect(await parseNpz(file, "f")).toEqual(arrays);
     expect(npzBytes(arrays)).toEqual(file);
     const text = { type: "string", dims: [1], data: ["a"] } as const;
-    expect(() => npzBytes({ text })).toThrow("NumPy's files hold no string");
+    expect(() => npzBytes({ text })).toThrow("NumPy files cannot store string");
   });
 });
 
@@ -191,7 +191,7 @@ describe("csv", () => {
     expect([Object.keys(sorted), sorted.label?.data]).toEqual([["id", "sentence", "label"], BigInt64Array.of(1n, 0n)]);
     const known = await csv("t.tsv", named, { classes: ["POS", "NEG"] }).gather(Uint32Array.of(0, 1));
     expect([known.sentence?.data[0], known.label?.data]).toEqual(["it's \"5 o'clock", BigInt64Array.of(0n, 1n)]);
-    expect(() => csv("t.tsv", named, { classes: ["a", "b"] })).toThrow('the class "pos" is none of the 2');
+    expect(() => csv("t.tsv", named, { classes: ["a", "b"] })).toThrow('class "pos" is not one of the 2 classes');
   });
 
   it("keeps a label with fractions as a value to predict, and reads tabs", async () => {
@@ -231,7 +231,7 @@ describe("jsonl", () => {
 
   it.each([
     ['{"x": 1}\n{"y": 1}', 'line 2, "x"'],
-    ['{"x": [1, 2]}\n{"x": [1]}', 'line 2, "x": dimensions [1] where the first line has [2]'],
+    ['{"x": [1, 2]}\n{"x": [1]}', 'line 2, "x": expected the dimensions [2] of the first line, got [1]'],
     ['{"x": [[1], [2, 3]]}', "rows of an array differ"],
     ['{"x": 1}\n{"x": "a"}', "some values are text"],
     ["[1]", "expected an object"],

@@ -79,7 +79,7 @@ describe("images", () => {
     });
     expect(await labels(await images(path))).toEqual([0, 1, 2]);
     expect(await labels(await images(path, { classes: ["Dog", "CAT", "ant"] }))).toEqual([2, 1, 0]);
-    await expect(images(path, { classes: ["dog", "cat"] })).rejects.toThrow('the class "ant" is none of the 2');
+    await expect(images(path, { classes: ["dog", "cat"] })).rejects.toThrow('class "ant" is not one of the 2 classes');
     await writeFile(join(path, "names.txt"), "dog\nant\ncat\n");
     expect(await labels(await openDataset(path))).toEqual([1, 2, 0]);
     const numbers = await folder("numbers", { "10/a.png": png(1, 1, 1), "9/b.png": png(1, 1, 1) });

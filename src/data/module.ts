@@ -176,10 +176,7 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
   const known = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
   const shaped = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
   if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
-    throw new PithError(
-      "E_DATA",
-      `${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`,
-    );
+    throw new PithError("E_DATA", `${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`);
   }
   const length = "length" in data ? Number(data.length) : 0;
   const bits = type === "string" ? 8 : bitsOf[type as Exclude<DataType, "string">];

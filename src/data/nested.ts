@@ -77,7 +77,10 @@ export class TensorBuilder {
   add({ dims, values }: Nested, place: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))
-      throw new PithError("E_DATA", `${place}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`);
+      throw new PithError(
+        "E_DATA",
+        `${place}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`,
+      );
     this.#rows++;
     this.#reserve(values.length);
     for (const value of values) {

@@ -110,7 +110,7 @@ test("data with parts of its own is tested on either, not on both", async () => 
   expect(await tested("train")).toEqual([0, 1, 2, 3, 4, 5]);
   await expect(tested("all")).rejects.toMatchObject({
     code: "E_OPTION",
-    message: expect.stringMatching(/`part: "all"`: .*both has parts of its own, "train" and "test"\.$/),
+    message: expect.stringMatching(/`part: "all"`: .*both is already split into "train" and "test"\.$/),
   });
 });
 

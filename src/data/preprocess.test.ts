@@ -106,7 +106,7 @@ describe("preprocess", () => {
     expect(preprocessBatch(planes, input([n, 3, 2, 2], "float16"), presets.unit, "d").x?.type).toBe("float16");
     expect(preprocessBatch(planes, input([n, 3, 2, 2], "uint8"), presets.raw, "d").x?.data).toEqual(planes.image?.data);
     expect(() => preprocessBatch(planes, input([n, 3, 2, 2], "uint8"), presets.unit, "d")).toThrow(
-      'takes uint8, which preprocessing "unit" cannot give',
+      'takes uint8, which preprocessing "unit" cannot produce',
     );
     expect(() => preprocessBatch(planes, input([n, 3, 2, 2], "int64"), presets.raw, "d")).toThrow("takes int64");
   });

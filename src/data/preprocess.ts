@@ -238,7 +238,11 @@ function typed(numbers: Float32Array, dims: readonly number[], input: ImageInput
   if (type === "uint8" && numbers.every((value) => value === Math.round(value) && value >= 0 && value <= 255)) {
     return fromNumbers(type, dims, numbers);
   }
-  throw new PithError("E_DATA", `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`, {
-    hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "",
-  });
+  throw new PithError(
+    "E_DATA",
+    `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`,
+    {
+      hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "",
+    },
+  );
 }

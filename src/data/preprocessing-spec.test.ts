@@ -52,7 +52,7 @@ describe("what is recorded in a model", () => {
     expect(model.header.metadata.size).toBe(0);
     model.header.metadata.set(preprocessingKey, "as usual");
     expect(() => recordedPrepared(model)).toThrow(
-      'The model\'s own metadata, pith.preprocessing, is not understood: "as usual".',
+      'The model\'s metadata entry pith.preprocessing is invalid: "as usual".',
     );
   });
 });

@@ -87,11 +87,9 @@ export function skip(dataset: Dataset, count: number): Dataset {
  */
 export function split(dataset: Dataset, fractions: readonly number[], seed: number): IndexedDataset[] {
   if (!isIndexed(dataset)) {
-    throw new PithError(
-      "E_DATA",
-      `${dataset.name} is a stream, which cannot be split.`,
-      { hint: 'Read it into memory first: await collect(dataset), from "pith/data".' },
-    );
+    throw new PithError("E_DATA", `${dataset.name} is a stream, which cannot be split.`, {
+      hint: 'Read it into memory first: await collect(dataset), from "pith/data".',
+    });
   }
   const total = fractions.reduce((sum, fraction) => sum + fraction, 0);
   if (fractions.some((fraction) => !(fraction >= 0)) || total > 1 + 1e-9) {

@@ -163,7 +163,7 @@ it("a file that is no tokenizer is refused in a sentence", () => {
     't.json is not a tokenizer: its "model" has no vocabulary.',
   );
   const unknown = { ...file, pre_tokenizer: { type: "Telepathy" } };
-  expect(() => createTokenizer("t.json", unknown, {}, {})).toThrow("t.json: this kind of tokenizer is not understood");
+  expect(() => createTokenizer("t.json", unknown, {}, {})).toThrow("t.json: this kind of tokenizer is not supported");
 });
 
 it("ids that are no whole numbers are refused where they come up, and are never taken for filling", () => {

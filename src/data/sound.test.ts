@@ -86,11 +86,11 @@ describe("openWav", () => {
     [
       "a length that lies",
       wav(new Uint8Array(8), { claimed: 4000 }),
-      "its header says 4000 bytes of samples, the file has 8",
+      "its header declares 4000 bytes of samples, the file has 8",
     ],
-    ["a file cut off", wav(new Uint8Array(8)).slice(0, 40), "is cut off|has no samples"],
-    ["12 bits", wav(new Uint8Array(8), { bits: 12 }), "samples of 12 bits in format 1 are not read"],
-    ["a compressed format", wav(new Uint8Array(8), { kind: 85 }), "samples of 16 bits in format 85 are not read"],
+    ["a file cut off", wav(new Uint8Array(8)).slice(0, 40), "is truncated|has no samples"],
+    ["12 bits", wav(new Uint8Array(8), { bits: 12 }), "samples of 12 bits in format 1 are not supported"],
+    ["a compressed format", wav(new Uint8Array(8), { kind: 85 }), "samples of 16 bits in format 85 are not supported"],
     ["no channels", wav(new Uint8Array(8), { channels: 0 }), "0 channels"],
     ["nothing", new Uint8Array(), "is not a WAV file"],
     ["something else", new TextEncoder().encode("ID3 an mp3 file"), "is not a WAV file"],
@@ -135,7 +135,7 @@ describe("frames", () => {
 
   it("of another rate than the model's are refused, with what to do", () => {
     expect(() => frames("f", [ramp(5, "a.wav", 44100)], { frame: 4, rate: 16000 })).toThrow(
-      "a.wav has 44100 Hz sample rate, the model takes 16000.",
+      "a.wav has a sample rate of 44100 Hz: the model takes 16000 Hz.",
     );
     expect(() => frames("f", [], { frame: 4 })).toThrow("holds no sound");
   });
@@ -200,6 +200,6 @@ it("what is said of texts and sound is read, and nonsense is refused", () => {
   for (const text of ["length=0", "frame=x", "context=-1 frame=2", "length"]) {
     expect(() => parsePreprocessingSpec(text)).toThrow("whole number");
   }
-  expect(() => parsePreprocessingSpec("context=64")).toThrow("needs frame=… as well");
+  expect(() => parsePreprocessingSpec("context=64")).toThrow("require frame=…");
   expect(() => parsePreprocessingSpec("lenght=64")).toThrow('"lenght=64" is not understood');
 });

@@ -127,7 +127,7 @@ test.each([
 
 test.each([
   [["--data", "missing.txt"], "missing.txt"],
-  [["--text", "a line"], "holds texts, and the input takes numbers"],
+  [["--text", "a line"], "contains text, and the input takes numbers"],
 ])("%j is refused before anything is written", async (words, message) => {
   const out = join(root, "unwritten");
   const { code, err } = await pith("quantize", folder, "--dtype", "q8,q4", ...words, "-o", out);
