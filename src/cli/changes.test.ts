@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Change } from "../passes/index.ts";
-import { changedLines, plannedRows, unchangedLines } from "./changes.ts";
+import { changedLines, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
 
 const plain = (text: string): string => text;
 const change = (at: string, what: string, speed?: number): Change => ({
@@ -40,6 +40,20 @@ test("one that prints as 1.00 × as fast is not slower; others keep their order,
   ]);
   expect(changedLines([], plain)).toEqual([]);
   expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
+});
+
+test("layers kept at higher precision are listed by error, the largest first", () => {
+  const layer = (name: string, share: number | undefined, bytes: number) => ({ layer: name, bits: 8, share, bytes });
+  const spared = [layer("big", 0.01, 9000), layer("last", undefined, 5000), layer("worst", 0.6, 1000)];
+  expect(
+    sparedLines({ spared: [...spared, { ...layer("nan", Infinity, 1), bits: undefined }], attempts: [] }, plain),
+  ).toEqual([
+    "kept at higher precision (4) to meet the goal: +15.0 kB, found in 0 attempts:",
+    "  nan: kept in float; it causes values that are not finite (+1 bytes)",
+    "  worst: kept at 8 bits; it causes 60 % of the error (+1.00 kB)",
+    "  big: kept at 8 bits; it causes 1 % of the error (+9.00 kB)",
+    "  last: kept at 8 bits; needed to meet the goal (+5.00 kB)",
+  ]);
 });
 
 test("layers that stay for one reason are one line, whatever stands in the way of each", () => {

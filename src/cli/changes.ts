@@ -48,9 +48,9 @@ export function unchangedLines(
   return listed(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
-/** Largest added bytes first. */
+/** Largest error contribution first. */
 export function sparedLines({ spared, attempts }: Sparing, dim: Paint): string[] {
-  const sorted = spared.toSorted((a, b) => b.bytes - a.bytes);
+  const sorted = spared.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
   const lines = sorted.map((one) => ({
     at: one.layer,
     text: sparedAs(one),

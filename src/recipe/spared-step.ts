@@ -28,13 +28,13 @@ export async function sparedStep(
   const search = onValidation(evaluator.metrics, task.test, goal);
   const warn = (text: string): void => context.log({ id: "sparing", text, level: "warning" });
   if (search instanceof Miss) {
-    warn(`${step.name}: no layers are spared, ${search.reason}`);
+    warn(`${step.name}: no layers are kept at higher precision: ${search.reason}`);
     return undefined;
   }
   if (input !== store.original) {
     const before = await evaluator.measure(input, `before ${step.name}`);
     if (!isWithin(judge(before.comparison, goal).drop, goal)) {
-      warn(`${step.name}: no layers are spared, what came before it misses the goal already`);
+      warn(`${step.name}: no layers are kept at higher precision: its input already misses the goal`);
       return undefined;
     }
   }

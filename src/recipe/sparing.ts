@@ -86,15 +86,15 @@ export async function spare(
     moves: readonly MilderStep[],
     enough: readonly SparingVerdict["holds"][],
   ): Promise<SparingVerdict["holds"] | "no smaller"> => {
-    stopIfAsked(context.signal, "Stopped while layers were spared.");
+    stopIfAsked(context.signal, "Stopped while layers to keep at higher precision were searched.");
     const layers = layersOf(moves).length;
-    context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} spared`);
+    context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} at higher precision`);
     const begun = performance.now();
     const made = await request.run(withForms(options, moves));
     if ((await noSmallerThan(original, made.model)) !== undefined) return "no smaller";
     const { holds, text } = await search.measure(made.model);
     attempts.push({ layers, found: text });
-    closest = `with ${counted(layers, "layer")} in a milder form ${text}`;
+    closest = `with ${counted(layers, "layer")} at higher precision ${text}`;
     if (enough.includes(holds)) kept = { made, moves };
     if (attempts.length === 1) {
       const time = waiting(mostAttempts * secondsSince(begun));
@@ -229,27 +229,27 @@ function explained<M extends StepOutput>(made: M, spared: readonly SparedLayer[]
     ...made,
     changes: made.changes.map((change) => {
       const reason = change.kind === "quantized" ? why.get(change.at) : undefined;
-      return reason === undefined ? change : { ...change, what: `${change.what}, ${reason}` };
+      return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
     }),
     misses: made.misses.map((miss) => {
       const reason = why.get(miss.at ?? "");
-      return reason === undefined ? miss : { ...miss, reason: `stays in float, ${reason}` };
+      return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
     }),
   };
 }
 
-/** "conv1: 8 bits, as it alone makes 96 % of the error; +36.9 kB" */
+/** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
 export const sparedLine = (one: SparedLayer): string => `${one.layer}: ${sparedAs(one)}`;
 
 export const sparedAs = (one: SparedLayer): string =>
-  `${one.bits === undefined ? "in float" : counted(one.bits, "bit")}, ${whySpared(one)}`;
+  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${whySpared(one)}`;
 
 function whySpared({ share, bytes }: SparedLayer): string {
-  const alone =
+  const cause =
     share === undefined || share <= 0
-      ? "to keep the goal"
+      ? "needed to meet the goal"
       : share === Number.POSITIVE_INFINITY
-        ? "as it alone makes numbers that are not finite"
-        : `as it alone makes ${percent(Math.min(1, share), 0)} of the error`;
-  return `${alone}; +${bytesText(bytes)}`;
+        ? "it causes values that are not finite"
+        : `it causes ${percent(Math.min(1, share), 0)} of the error`;
+  return `${cause} (+${bytesText(bytes)})`;
 }

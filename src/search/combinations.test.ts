@@ -13,7 +13,7 @@ const named = namedIn(all);
 describe("combinations", () => {
   test("are a cut, what heals it, a format, and what trains it", () => {
     const names = all.map(({ name }) => name);
-    expect(names.slice(0, 3)).toEqual(["codes", "codes, layers spared", "palettes"]);
+    expect(names.slice(0, 3)).toEqual(["codes", "codes, sensitive layers at higher precision", "palettes"]);
     expect(names).toContain("cut, fit, learn, palettes, learn");
     expect(new Set(names).size).toBe(names.length);
   });
@@ -31,7 +31,7 @@ describe("combinations", () => {
   test("are judged at their end only", () => {
     const { steps } = recipeOf(named("cut, fit, codes"));
     expect(steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([false, false, undefined]);
-    const spared = recipeOf(named("cut, fit, codes, layers spared"));
+    const spared = recipeOf(named("cut, fit, codes, sensitive layers at higher precision"));
     expect(spared.steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([false, false, "spare"]);
   });
 });

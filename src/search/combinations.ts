@@ -65,7 +65,7 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
 }
 
 const sparingOf = (of: string, { runs }: Offer): SparingOffer => ({
-  ...{ name: "layers spared", pass: "sparing", of },
+  ...{ name: "sensitive layers at higher precision", pass: "sparing", of },
   runs: attempts * (runs + runsOfAttempt),
 });
 

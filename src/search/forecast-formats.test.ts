@@ -137,19 +137,24 @@ describe("layers in milder forms", () => {
   const tried = (drop: number) => forecast(codes, { codes: { bytes: 200, brotli: 100, speed: 2, drop } });
 
   test("are expected where the same without them was tried and missed the goal", () => {
-    expect(forecast(codes)("codes, layers spared")).toBeUndefined();
-    expect(tried(goal)("codes, layers spared")).toBeUndefined();
-    expect(tried(1.1 * goal)("codes, layers spared")).toBeDefined();
-    expect(tried(0.04)("half, codes, layers spared")).toBeUndefined();
+    expect(forecast(codes)("codes, sensitive layers at higher precision")).toBeUndefined();
+    expect(tried(goal)("codes, sensitive layers at higher precision")).toBeUndefined();
+    expect(tried(1.1 * goal)("codes, sensitive layers at higher precision")).toBeDefined();
+    expect(tried(0.04)("half, codes, sensitive layers at higher precision")).toBeUndefined();
   });
 
   // r = 1 − 0.01 / 0.04 = 3/4 of the error has to go: 9/16 of the bytes are doubled.
   test("hold the goal with r² more bytes, as fast as before", () => {
-    expect(tried(0.04)("codes, layers spared")).toEqual({ bytes: 312.5, brotli: 156.25, speed: 2, drop: goal });
+    expect(tried(0.04)("codes, sensitive layers at higher precision")).toEqual({
+      bytes: 312.5,
+      brotli: 156.25,
+      speed: 2,
+      drop: goal,
+    });
   });
 
   test("say nothing of their format", () => {
-    const of = forecast(codes, { "codes, layers spared": { bytes: 500, drop: 0.01 } });
+    const of = forecast(codes, { "codes, sensitive layers at higher precision": { bytes: 500, drop: 0.01 } });
     expect(of("codes")).toEqual(forecast(codes)("codes"));
   });
 });

@@ -31,7 +31,7 @@ describe("a layer that rounding ruins", () => {
     expect(code, err).toBe(0);
     expect(err).toMatch(/^\d+\.\d points lost, 1\.0 points allowed: looking for the layers with the largest error$/m);
     expect(out).toMatch(
-      /^kept at higher precision \(1\) to meet the goal: \+1\d\.\d kB, found in \d attempts?:\n {2}fc2: in float, as it alone makes [\d.]+ % of the error; \+1\d\.\d kB$/m,
+      /^kept at higher precision \(1\) to meet the goal: \+1\d\.\d kB, found in \d attempts?:\n {2}fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/m,
     );
     expect(out).toMatch(/^tested on: points\.csv \(267; 133 others chose the bits of layers\)$/m);
     rmSync(at("out.onnx"));
@@ -49,7 +49,7 @@ describe("a layer that rounding ruins", () => {
       verdict: { met: true },
     });
     const { misses } = found as { readonly misses: readonly { readonly at: string; readonly reason: string }[] };
-    expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^stays in float, as it alone makes/);
+    expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^kept in float; it causes/);
   });
 
   test("makes the command refuse with --no-spare, and is written as it is with --force", async () => {
@@ -75,11 +75,11 @@ describe("a layer that rounding ruins", () => {
     const [row] = await quantizeFolder(model, { dtypes: ["q4"], out: join(folder, "made") });
     expect(row).toMatchObject({
       verdict: "kept",
-      spared: [expect.stringMatching(/^fc2: in float, as it alone makes/)],
+      spared: [expect.stringMatching(/^fc2: kept in float; it causes/)],
     });
     const { out } = await pith("quantize", model, "--dtype", "q8", "-o", join(folder, "printed"));
     expect(out).toMatch(
-      /^model_quantized\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: in float/m,
+      /^model_quantized\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: kept in float/m,
     );
     expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
   });
@@ -90,10 +90,10 @@ describe("a layer that rounding ruins", () => {
     const { files } = await json("compress", model, "--for", "size", "-o", out);
     const rows = files as readonly FolderFile[];
     expect(rows.filter(({ verdict }) => verdict === "kept")).toEqual([
-      expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: 8 bits, as it alone makes/)] }),
+      expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: kept at 8 bits; it causes/)] }),
     ]);
     expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
-      /^model_bnb4\.onnx meets the check only with .* fc2: 8 bits, as it alone makes/m,
+      /^model_bnb4\.onnx meets the check only with .* fc2: kept at 8 bits; it causes/m,
     );
   });
 });
@@ -107,7 +107,7 @@ test("of a folder that continues texts, what loses their tokens is repaired, and
   const { code, out, err } = await pith(...line);
   expect(code, err).toBe(0);
   expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
-  expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: in float, /m);
+  expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: kept in float; /m);
   const refused = await pith(...line, "--no-spare");
   expect(refused).toMatchObject({
     code: 1,
@@ -115,7 +115,7 @@ test("of a folder that continues texts, what loses their tokens is repaired, and
   });
 });
 
-test("where every layer is spared, the command says so, and what helps", async () => {
+test("names the help if every layer is kept at higher precision", async () => {
   const text = `opset 17
 graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
   fc1.weight: float32[64, 64] = random(seed 1)
@@ -130,7 +130,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
   await save(parseModel(text), at("three.onnx"));
   const { out } = await pith("quantize", at("three.onnx"), "--scheme", "weights", "--bits", "2", "-o", at("two.onnx"));
   expect(out).toMatch(
-    /^kept at higher precision \(3\).*(\n {2}.*){3}\nEvery layer is spared: none holds what was asked for\. With --data few bits are rounded by samples, and more layers hold\.$/m,
+    /^kept at higher precision \(3\).*(\n {2}.*){3}\nEvery layer is kept at higher precision: none meets the goal with the requested bits\. With --data, samples guide the rounding, and more layers meet it\.$/m,
   );
   const again = await pith("quantize", at("two.onnx"), "--scheme", "weights", "-o", at("again.onnx"));
   expect(again.err).toContain("all weights are quantized already: use the float model that they were made from");

@@ -30,7 +30,7 @@ const written = (...names: readonly string[]): Promise<string> => readFile(join(
 
 test("what loses too much is repaired, and card and record say which layers stay in what form", async () => {
   const rows = await run(bearsOne);
-  const spared = [expect.stringMatching(/^fc2: in float, as it alone makes [\d.]+ % of the error; \+1\d\.\d kB$/)];
+  const spared = [expect.stringMatching(/^fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/)];
   expect(rows).toMatchObject([
     { dtype: "q8", verdict: "kept", spared },
     { dtype: "q4", verdict: "kept", spared },

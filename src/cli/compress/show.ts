@@ -73,7 +73,7 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
 function hintOf({ refused, search, variants }: Run): string {
   const isOffTarget = variants.some(({ refusedAs }) => refusedAs === "off target");
   if (search !== undefined && isOffTarget)
-    return "Search longer (--minutes, or more --steps), or choose a milder target.";
+    return "Search longer (--minutes, or more --steps), or choose an easier target.";
   if (refused?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
   const other = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
   return `Allow more (--max-drop), ${other}, or write it anyway: --force.`;
