@@ -204,10 +204,9 @@ async function unknownMeant(
 }
 
 async function flagMeant(typed: string, command: Command | undefined): Promise<string | undefined> {
-  const { optionMeant } = await import("../passes/suggest-option.ts");
+  const { unknownOptionHint } = await import("../passes/suggest-option.ts");
   const flags = (command?.options ?? []).flatMap(({ long }) => long ?? []);
-  const meant = optionMeant(typed, flags);
-  return meant === undefined ? undefined : `Did you mean ${meant}?`;
+  return unknownOptionHint(typed, flags);
 }
 
 function helpOf(command: Command | undefined): string {

@@ -15,7 +15,6 @@ import { keptLayers } from "../prune/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { batchSize } from "../train/batch-size.ts";
 import { lossNames } from "../train/losses/index.ts";
-import { optimizers, usualRate } from "../train/optimizers.ts";
 import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { betterTraining, train } from "../train/train.ts";
@@ -25,9 +24,7 @@ import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { imitations } from "./losses/table.ts";
 import { distillMoves } from "./moves.ts";
-import { ownTexts } from "./own-texts.ts";
 import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
-import { type Settings, tuned } from "./tune.ts";
 
 const { loss: _, ...training } = train.options.entries;
 
@@ -82,7 +79,7 @@ export const distill = definePass({
   moves: distillMoves,
   gentler: (options, lostBefore) =>
     makesStudent(options)
-      ? "Train longer (`epochs`), cut less, or try other rates (`tune`)"
+      ? "Train longer (`epochs`), cut less, or try another `learningRate`"
       : betterTraining(options, lostBefore),
   command: {
     suffix: () => ".distilled",
@@ -137,15 +134,6 @@ export const distill = definePass({
         v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
         'how layers are paired, or pairs {"layer1": "layer3"}',
       ),
-      tune: described(
-        v.optional(v.boolean(), false),
-        "try learning rates, temperatures and weights in short runs on held-out samples first",
-      ),
-      ownTexts: option(
-        v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.maxValue(1)),
-        "share of the texts that the student writes on itself, for the teacher to score; slow",
-        { value: "share" },
-      ),
       ...training,
       batchStatistics: described(
         v.optional(v.boolean(), true),
@@ -159,7 +147,7 @@ export const distill = definePass({
     ),
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
-    const { temperature, alpha, loss: given, match, tune, ownTexts: share, ...options } = others;
+    const { temperature, alpha, loss: given, match, ...options } = others;
     const usual = given === undefined ? usualLoss(model) : undefined;
     if (usual?.loss !== undefined && (temperature ?? alpha) !== undefined)
       throw new PithError(
@@ -176,52 +164,20 @@ export const distill = definePass({
     const other = otherPreparation(model, teacher);
     if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
     const teachers = [teacher, ...otherTeachers];
-    // Texts that the student writes have no labels.
-    const labelled = share === undefined && (await hasLabels(options.data));
+    const labelled = await hasLabels(options.data);
     const loss = given ?? usual?.loss;
     const batchStatistics =
       options.batchStatistics &&
       hasRunningStatistics(model, infer(model)) &&
       (options.batch ?? batchSize(model, usualBatch, {}, teachers).size) >= fewestForStatistics;
-    const optionsOf = ({ learningRate, ...own }: Settings) => ({
-      ...options,
-      learningRate,
-      batchStatistics,
-      loss: distillation({ teacher: teachers, loss, match, ...(loss === undefined ? own : {}) }),
-    });
-    const { optimizer } = options;
-    const rate =
-      options.learningRate ?? (typeof optimizer === "string" ? optimizers[optimizer].rate : usualRate(optimizer));
-    const start: Settings = { learningRate: rate, temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
-    if (tune && context.dryRun) context.log({ id: "tune", text: "tune: a dry run tries no settings" });
-    const settings =
-      !tune || context.dryRun
-        ? start
-        : await tuned(
-            model,
-            {
-              start,
-              choices: {
-                learningRate: [rate / 3, 3 * rate],
-                temperature: loss === undefined ? [2, 8] : [],
-                alpha: loss === undefined && labelled ? [0.3, 0.9] : [],
-              },
-              loss: distillation({
-                teacher: teachers,
-                loss: usual?.loss ?? (labelled ? "cross-entropy" : "hinton(temperature=1)"),
-              }),
-              optionsOf,
-            },
-            context,
-          );
+    const answers = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
     const why = usual === undefined ? "" : `, because ${usual.why} (\`loss\` sets another)`;
-    const whose = share === undefined ? "the training samples" : "texts that the student writes";
-    const without = loss === undefined && !labelled && alpha === undefined ? `; ${whose} have no labels` : "";
-    const text = loss ?? hintonText(settings.temperature, settings.alpha);
+    const without =
+      loss === undefined && !labelled && alpha === undefined ? "; the training samples have no labels" : "";
+    const text = loss ?? hintonText(answers.temperature, answers.alpha);
     context.log({ id: "loss", text: `loss: ${text}${why}${without}` });
-    const data =
-      share === undefined ? options.data : ownTexts(model, await trainPart(options.data), { share }, context);
-    const trained = await train(model, { ...optionsOf(settings), data }, context);
+    const taught = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? answers : {}) });
+    const trained = await train(model, { ...options, batchStatistics, loss: taught }, context);
     return { ...trained, changes: [...made, ...trained.changes] };
   },
 });

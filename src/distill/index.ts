@@ -1,4 +1,3 @@
 export { type MatchedPair, type Matching, matchLayers } from "../analysis/match.ts";
 export { distill } from "./distill.ts";
 export { type DistillationOptions, distillation } from "./distillation.ts";
-export { type OwnTextsOptions, ownTexts } from "./own-texts.ts";

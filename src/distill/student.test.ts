@@ -199,7 +199,7 @@ describe("a dry run", () => {
     const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
       ["student", "loss", "plan", "epoch"].includes(id) && said.push(text);
     const before = await weights(student, "head.weight");
-    const options = { keepLayers: 2, data: unlabelled, epochs: 3, batch: 10, tune: true };
+    const options = { keepLayers: 2, data: unlabelled, epochs: 3, batch: 10 };
     const { changes, history } = await distill(student, options, { log, dryRun: true });
     expect(history).toEqual([]);
     expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["layers.1", "head.weight"]));

@@ -82,7 +82,7 @@ export async function planBudget(
       const whole = wholeCost(problem);
       const offers: Offer<Choice>[] = [];
       for (const method of methods) {
-        for (const step of (await decompositions[method].spectrum(problem)).steps) {
+        for (const step of await decompositions[method].spectrum(problem)) {
           if (step.weights >= whole.weights || step[cost] >= whole[cost]) continue;
           offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sensitivity, choice: { method, step } });
         }

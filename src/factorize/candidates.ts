@@ -81,7 +81,7 @@ interface LayerProblem extends Problem {
 }
 
 export async function problemAt(
-  { model, context, options, multiply, inputs }: Factorization,
+  { model, context, multiply, inputs }: Factorization,
   layer: Candidate,
   candidates: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {
@@ -94,8 +94,7 @@ export async function problemAt(
   );
   const found = await inputs.of(readers);
   const known = found instanceof Miss ? undefined : found;
-  const { multiple } = options;
-  const problem = problemOf(layer, stored, { multiple, multiply, seed: context.seed, inputs: known?.roots });
+  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: known?.roots });
   const isFew = known !== undefined && known.rows < (problem.matrices[0]?.columns ?? 0);
   return {
     ...problem,

@@ -28,11 +28,7 @@ export function readingOf({ effective, role }: Layer, inference: Inference): Rea
   }
 }
 
-export function problemOf(
-  layer: Layer,
-  weight: Dense,
-  tools: Pick<Problem, "multiple" | "multiply" | "seed" | "inputs">,
-): Problem {
+export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "multiply" | "seed" | "inputs">): Problem {
   const { node, role } = layer;
   const { axes, strides } = role.window ?? { axes: [], strides: [] };
   const sizes = (dims: readonly unknown[] = [], channels: number) => dims.slice(channels + 1);

@@ -11,8 +11,6 @@ export interface Problem {
   readonly reduction: readonly number[];
   /** Whether the weight is an embedding table: the first layer of the chain is a lookup without multiply-accumulates. */
   readonly lookup: boolean;
-  /** Ranks are multiples of this, or the full rank. */
-  readonly multiple: number;
   /** Input weights S of each group (inputs · taps × any), if measured: the error is ‖(W - Ŵ) S‖ instead of ‖W - Ŵ‖. */
   readonly inputs?: readonly Matrix[] | undefined;
   readonly multiply: Multiply;
@@ -45,13 +43,6 @@ export interface Step extends Cost {
   readonly lost?: number;
 }
 
-export interface Spectrum {
-  /** Sorted by increasing cost; losses never increase. */
-  readonly steps: readonly Step[];
-  /** Returns the step with the ranks above the noise (EVBMF). */
-  aboveNoise(): Step | Miss;
-}
-
 export interface Decomposition {
   readonly summary: string;
   /** Returns why the layer is not supported, if so. */
@@ -60,8 +51,11 @@ export interface Decomposition {
   at(problem: Problem, rank: number): Step;
   /** Returns steps without losses, if they do not depend on singular values. */
   steps?(problem: Problem): readonly Step[];
-  /** Computes all singular values, which takes minutes for thousands of rows and columns. */
-  spectrum(problem: Problem): Promise<Spectrum>;
+  /**
+   * Computes all singular values, which takes minutes for thousands of rows and columns.
+   * @returns Steps sorted by increasing cost; losses never increase.
+   */
+  spectrum(problem: Problem): Promise<readonly Step[]>;
   factors(problem: Problem, step: Step): Promise<FactorChain>;
 }
 
@@ -92,11 +86,7 @@ export function wholeCost(problem: Problem): Cost {
   return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
 }
 
-/** Returns the candidate ranks: multiples up to `full`, and `full`. */
-export function ranksUpTo(full: number, multiple: number): readonly number[] {
-  const found = Array.from({ length: Math.floor(full / multiple) }, (_, index) => (index + 1) * multiple);
-  return found.at(-1) === full ? found : [...found, full];
-}
+export const ranksUpTo = (full: number): readonly number[] => Array.from({ length: full }, (_, index) => index + 1);
 
 /** Returns W, or W S with input weights. */
 export async function weighed(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {

@@ -17,7 +17,7 @@ import type { Part, Problem, Step } from "./decomposition.ts";
 import { decompositions, type Method, methods } from "./decompositions.ts";
 
 const engine = createEngine();
-const tools = { multiple: 1, multiply: multiplyHere, seed: 1 };
+const tools = { multiply: multiplyHere, seed: 1 };
 
 /** The parts multiplied together, as one weight: outputs × (inputs · taps) for each group. */
 function composed(parts: readonly Part[], kernel: readonly number[]): readonly Matrix[] {
@@ -141,7 +141,7 @@ describe.each(possible)("%s of a convolution %s", (method, _, one) => {
       return;
     }
     const expected = await answer(convolution(one), one.x);
-    const { steps } = await decomposition.spectrum(problem);
+    const steps = await decomposition.spectrum(problem);
     const last = steps.at(-1) as Step;
     for (const step of [last, steps[Math.floor(steps.length / 3)] ?? last]) {
       const { parts, relativeError } = await decomposition.factors(problem, step);

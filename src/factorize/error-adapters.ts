@@ -62,7 +62,6 @@ export async function insertErrors(
         kernel: (layer.role.window?.axes ?? []).map((axis) => dims[axis] ?? 1),
         reduction: [],
         lookup: false,
-        multiple: 1,
         multiply: products.multiply,
         seed,
       };

@@ -142,7 +142,6 @@ it.each([
   [{ ratio: 0.5, budget: 0.5 }],
   [{ rank: 3, overrides: { fc1: { rank: 2, ratio: 0.5 } } }],
   [{ rank: 3, method: "cp" }],
-  [{ ratio: 0.5, multiple: 0 }],
   [{ energy: 0 }],
   [{ energy: 1.1 }],
   [{ rank: 0 }],

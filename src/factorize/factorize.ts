@@ -19,7 +19,6 @@ import { Miss, stopIfAsked } from "../errors.ts";
 import { isSlower, percent } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { snapshot } from "../graph/snapshot.ts";
 import type { Multiply } from "../math/index.ts";
 import type { ChainPart } from "../ops/index.ts";
 import { type Change, type Context, definePass, type OptionValues, type Outcome, type Pass } from "../passes/index.ts";
@@ -33,7 +32,6 @@ import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts
 import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
-import { joinLayers, selectingJoined } from "./joint.ts";
 import { factorizeMoves } from "./moves.ts";
 import { type FactorizeOptions, factorizeOptions, hasRule, type Options, rules } from "./options.ts";
 import { type Choice, choicesFor } from "./ranks.ts";
@@ -73,25 +71,12 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
       "factorize model.onnx --layers fc1 --rank 32 --data mnist/ --max-drop 1%",
     ],
   },
-  run: factorizeJoined,
+  async run(model, options, context) {
+    storeWeights(model);
+    const { changes, misses } = await factorizeModel(model, options, context);
+    return { changes, misses };
+  },
 });
-
-/** If joined layers are not factorized, the join is undone, and the pass runs again without it. */
-async function factorizeJoined(model: Model, options: Options, context: Context): Promise<Outcome> {
-  storeWeights(model);
-  const excluded = new Set<string>();
-  for (;;) {
-    const undo = snapshot(model);
-    const before = layersOf(model, infer(model));
-    const joined = options.joint ? await joinLayers(model, options, excluded) : new Map<string, readonly string[]>();
-    const { changes, misses } = await factorizeModel(model, selectingJoined(options, before, joined), context);
-    const changed = new Set(changes.map(({ at }) => at));
-    const left = [...joined].flatMap(([name, members]) => (changed.has(name) ? [] : members));
-    if (left.length === 0) return { changes, misses };
-    undo();
-    for (const name of left) excluded.add(name);
-  }
-}
 
 interface FactorizeOutcome extends Outcome {
   /** Lost share of the squared norm by layer. */

@@ -13,7 +13,7 @@ import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 
 const fraction = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
-const rank = v.optional(v.union([countOption, v.picklist(["evbmf"])], 'is a whole number from 1, or "evbmf"'));
+const rank = v.optional(countOption);
 const method = v.picklist(["auto", ...methods]);
 
 export const rules = ["rank", "energy", "ratio", "budget"] as const;
@@ -23,8 +23,8 @@ export const hasRule = (given: Rules): boolean => rules.some((rule) => given[rul
 
 export const factorizeOptions = v.pipe(
   v.strictObject({
-    /** Keep this many singular values; "evbmf": those above the estimated noise. */
-    rank: described(rank, "keep this many singular values, or those above the estimated noise"),
+    /** Keep this many singular values. */
+    rank: described(rank, "keep this many singular values"),
     /** Keep this share of the squared singular values: 0.95. */
     energy: option(fraction, "keep this share of the squared singular values of each layer, for instance 0.99"),
     /** Keep this share of each layer's weights, or multiply-accumulates: 0.5. */
@@ -53,13 +53,6 @@ export const factorizeOptions = v.pipe(
     ),
     /** Minimize the error of layer outputs on samples instead of the weight error. */
     activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights"),
-    /** Layers with the same input, such as queries, keys and values, share the first factor (false). */
-    joint: described(
-      v.optional(v.boolean(), false),
-      "layers with the same input, such as queries, keys and values, share their first factor",
-    ),
-    /** Choose ranks that are multiples of this (1). */
-    multiple: described(v.optional(countOption, 1), "choose ranks that are multiples of this"),
     /** Time each layer and its replacement (true). */
     timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
       negated: "do not measure the speed of layers",

@@ -224,26 +224,3 @@ it("takes the method that loses least at a share of the weights, or of the multi
     }
   }
 });
-
-it("chooses ranks among multiples", async () => {
-  const model = convolutions();
-  const { changes } = await factorize(model, { ratio: 0.6, multiple: 4, layers: ["a", "b", "c"] });
-  const ranks = changes.flatMap(({ what }) => /rank ([\d× ]+),/.exec(what)?.[1]?.split(" × ").map(Number) ?? []);
-  expect(ranks.length).toBeGreaterThan(2);
-  for (const rank of ranks) expect(rank % 4).toBe(0);
-});
-
-it("finds the rank above noise", async () => {
-  const model = network({ fc: linear(60, 40) }, { input: ["batch", 60], seed: 1 });
-  const numbers = random(7, "noise");
-  const [u, w] = [random(5), random(6)].map((one) => Float64Array.from({ length: 300 }, () => one.normal()));
-  setWeight(model, "fc.weight", (at) => {
-    const signal = [0, 1, 2, 3, 4].reduce(
-      (sum, k) => sum + (u?.[Math.floor(at / 60) * 5 + k] ?? 0) * (w?.[k * 60 + (at % 60)] ?? 0),
-      0,
-    );
-    return signal + 0.1 * numbers.normal();
-  });
-  const { changes } = await factorize(model, { rank: "evbmf" });
-  expect(changes[0]?.what).toContain("rank 5,");
-});

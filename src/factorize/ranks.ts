@@ -4,7 +4,7 @@ import { type Cost, type Decomposition, type Problem, type Step, wholeCost } fro
 import { decompositions, type Method } from "./decompositions.ts";
 
 export interface RankRule {
-  readonly rank?: number | "evbmf" | undefined;
+  readonly rank?: number | undefined;
   readonly energy?: number | undefined;
   readonly ratio?: number | undefined;
 }
@@ -14,7 +14,7 @@ export interface Choice {
   readonly step: Step;
 }
 
-/** Returns a step per method, best first: by loss for a ratio, by cost for an energy or EVBMF. A Miss if none would be smaller. */
+/** Returns a step per method, best first: by loss for a ratio, by cost for an energy. A Miss if none would be smaller. */
 export async function choicesFor(
   rule: RankRule,
   methods: readonly Method[],
@@ -29,7 +29,7 @@ export async function choicesFor(
     else taken.push({ method, step });
   }
   if (taken.length === 0 && refused !== undefined) return refused;
-  if (typeof rule.rank === "number") return taken;
+  if (rule.rank !== undefined) return taken;
   const by = rule.ratio === undefined ? of : "lost";
   return taken.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
 }
@@ -48,20 +48,18 @@ async function stepFor(
     let limit = Math.max(...decomposition.at(problem, Number.POSITIVE_INFINITY).ranks);
     while (limit > 0 && decomposition.at(problem, limit).weights >= whole.weights) limit--;
     if (limit === 0) return new Miss("no rank makes the layer smaller");
-    const given = typeof rank === "number" ? rank : step.ranks.join(" × ");
+    const given = rank ?? step.ranks.join(" × ");
     return new Miss(`rank ${given} does not make the layer smaller, ranks up to ${limit} do`);
   };
-  if (typeof rank === "number") return saving(decomposition.at(problem, rank));
-  if (rank === undefined && energy === undefined) {
+  if (rank !== undefined) return saving(decomposition.at(problem, rank));
+  if (energy === undefined) {
     const known = alone ? decomposition.steps?.(problem) : undefined;
-    const { steps } = known === undefined ? await decomposition.spectrum(problem) : { steps: known };
+    const steps = known ?? (await decomposition.spectrum(problem));
     const fits = steps.findLast((step) => step[of] <= ratio * whole[of]);
     return fits === undefined ? new Miss("no rank fits the ratio") : saving(fits);
   }
-  const { steps, aboveNoise } = await decomposition.spectrum(problem);
+  const steps = await decomposition.spectrum(problem);
   // A tolerance of 1e-12 ignores rounding.
-  const found =
-    energy === undefined ? aboveNoise() : (steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1));
-  if (found === undefined) return new Miss("no rank makes the layer smaller");
-  return found instanceof Miss ? found : saving(found);
+  const found = steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1);
+  return found === undefined ? new Miss("no rank makes the layer smaller") : saving(found);
 }

@@ -14,7 +14,6 @@
 import { Miss } from "../errors.ts";
 import {
   energyShares,
-  evbmf,
   frobenius,
   type Matrix,
   matrix,
@@ -61,16 +60,15 @@ function bySvd(
     ];
     return { ...chainCost(problem, parts), ranks: [rank], parts };
   };
-  const steps = (problem: Problem): readonly Step[] =>
-    ranksUpTo(sizes(problem).full, problem.multiple).map((rank) => at(problem, rank));
+  const steps = (problem: Problem): readonly Step[] => ranksUpTo(sizes(problem).full).map((rank) => at(problem, rank));
   return {
     summary,
     at,
     steps,
     refuses: ({ kernel }) => refuses(kernel),
     async spectrum(problem) {
-      const { matrices, multiple, multiply } = problem;
-      const { after, rows, columns, full } = sizes(problem);
+      const { matrices, multiply } = problem;
+      const { after, full } = sizes(problem);
       const counting = await Promise.all(matrices.map((one, group) => weighed(unfold(one, after), group, problem)));
       const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
       const lost = new Float64Array(full + 1);
@@ -81,17 +79,7 @@ function bySvd(
           lost[rank] = (lost[rank] ?? 0) + share * sum;
         }
       }
-      return {
-        steps: steps(problem).map((step) => ({ ...step, lost: lost[step.ranks[0] ?? 0] ?? 0 })),
-        aboveNoise() {
-          const found = shares.map((own) => evbmf(own.map(Math.sqrt), rows, columns));
-          const ranks = found.flatMap((one) => (one instanceof Miss ? [] : one.rank));
-          return (
-            found.find((one) => one instanceof Miss) ??
-            at(problem, Math.max(multiple, ...ranks.map((rank) => Math.ceil(rank / multiple) * multiple)))
-          );
-        },
-      };
+      return steps(problem).map((step) => ({ ...step, lost: lost[step.ranks[0] ?? 0] ?? 0 }));
     },
     async factors(problem, { ranks: [rank = 1], parts }) {
       const { matrices, inputs, multiply, seed } = problem;

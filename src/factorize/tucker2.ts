@@ -8,7 +8,6 @@
 import { Miss } from "../errors.ts";
 import {
   tucker2 as decompose,
-  evbmf,
   frobenius,
   type Matrix,
   type Multiply,
@@ -53,29 +52,15 @@ export const tucker2: Decomposition = {
     product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined,
   at: (problem, rank) => stepOf(problem, rank, rank),
   async spectrum(problem) {
-    const { matrices, multiple, multiply } = problem;
-    const { taps, outputs, inputs, mostOut, mostIn } = sizes(problem);
+    const { matrices, multiply } = problem;
+    const { inputs, mostOut, mostIn } = sizes(problem);
     const shares = shareOfGroups(matrices.map(frobenius));
-    const cores = await Promise.all(matrices.map((one) => wholeCore(one, inputs, multiply)));
+    const helds = await Promise.all(matrices.map((one) => heldShares(one, inputs, multiply)));
     const step = (out: number, input: number): Lossy => {
-      const kept = cores.reduce((sum, { held }, group) => sum + (shares[group] ?? 0) * held(out, input), 0);
+      const kept = helds.reduce((sum, held, group) => sum + (shares[group] ?? 0) * held(out, input), 0);
       return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - kept) };
     };
-    return {
-      steps: path(step, ranksUpTo(mostOut, multiple), ranksUpTo(mostIn, multiple)),
-      aboveNoise() {
-        const ranks = [1, 1];
-        for (const { byOutput, byInput } of cores) {
-          const found = [evbmf(byOutput, outputs, inputs * taps), evbmf(byInput, inputs, outputs * taps)];
-          for (const [side, one] of found.entries()) {
-            if (one instanceof Miss) return one;
-            ranks[side] = Math.max(ranks[side] ?? 1, Math.ceil(one.rank / multiple) * multiple);
-          }
-        }
-        const [out = 1, input = 1] = ranks;
-        return stepOf(problem, out, input);
-      },
-    };
+    return path(step, ranksUpTo(mostOut), ranksUpTo(mostIn));
   },
   async factors(problem, { ranks: [rankOut = 1, rankIn = 1], parts }) {
     const { matrices, multiply, seed } = problem;
@@ -89,15 +74,12 @@ export const tucker2: Decomposition = {
 
 type Lossy = Step & { readonly lost: number };
 
-interface Core {
-  readonly byOutput: Float64Array;
-  readonly byInput: Float64Array;
-  /** Returns the share of the squared norm in the first outputs and inputs of the core. */
-  held(out: number, input: number): number;
-}
-
-/** Returns the weight in the bases of singular vectors of its two unfoldings. */
-async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Promise<Core> {
+/** Returns the share of the squared norm in the first outputs and inputs of the core: the weight in the bases of its unfoldings. */
+async function heldShares(
+  weight: Matrix,
+  inputs: number,
+  multiply: Multiply,
+): Promise<(out: number, input: number) => number> {
   const [byOutput, byInput] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
   const [outputs, taps] = [byOutput.s.length, weight.columns / inputs];
   const turned = swapChannels(await multiply(transpose(byOutput.u), weight), inputs);
@@ -113,9 +95,7 @@ async function wholeCore(weight: Matrix, inputs: number, multiply: Multiply): Pr
     }
   }
   const whole = sums.at(-1) ?? 0;
-  const held = (out: number, input: number): number =>
-    whole === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / whole;
-  return { byOutput: byOutput.s, byInput: byInput.s, held };
+  return (out, input) => (whole === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / whole);
 }
 
 function path(

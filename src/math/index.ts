@@ -11,7 +11,6 @@ export {
 export { cholesky, invertLower, solveCholesky } from "./cholesky.ts";
 export { cutsOf } from "./common-step.ts";
 export { descend } from "./coordinate-descent.ts";
-export { evbmf, type NoiseEstimate } from "./evbmf.ts";
 export { assign, kmeans } from "./kmeans.ts";
 export {
   frobenius,

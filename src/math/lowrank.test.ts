@@ -1,10 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../test/shared.ts";
-import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
-import { evbmf } from "./evbmf.ts";
 import { frobenius, identity, type Matrix, matrix, multiply, subtract, transpose } from "./matrix.ts";
-import { singularValues } from "./svd.ts";
 import { swapChannels, tucker2 } from "./tucker.ts";
 import { squareRoot, type WeightFactors, whitenedSvd } from "./whiten.ts";
 
@@ -16,33 +13,6 @@ function normal(rows: number, columns: number, seed: number, deviation = 1): Mat
     Float64Array.from({ length: rows * columns }, () => stream.normal(0, deviation)),
   );
 }
-
-describe("rank without noise", () => {
-  test.each([0, 3, 8])("rank %d is found under weak noise, at any scale", (rank) => {
-    const signal = rank === 0 ? matrix(40, 60) : multiply(normal(40, rank, 1), normal(rank, 60, 2));
-    const noise = normal(40, 60, 3, 0.1);
-    for (const scale of [1, 1e-170, 1e170]) {
-      const s = singularValues(
-        matrix(
-          40,
-          60,
-          signal.data.map((value, index) => (value + (noise.data[index] ?? 0)) * scale),
-        ),
-      );
-      const estimate = evbmf(s, 40, 60);
-      if (estimate instanceof Miss) throw new Error(estimate.reason);
-      expect(estimate.rank).toBe(rank);
-      if (scale === 1) expect(Math.sqrt(estimate.noiseVariance)).toBeCloseTo(0.1, 2);
-    }
-  });
-
-  test("a matrix without noise keeps its rank, a zero matrix has rank 0, one row is a miss", () => {
-    const exact = evbmf(singularValues(multiply(normal(30, 4, 4), normal(4, 30, 5))), 30, 30);
-    expect(exact).toMatchObject({ rank: 4 });
-    expect(evbmf(new Float64Array(5), 5, 9)).toEqual({ rank: 0, noiseVariance: 0 });
-    expect(evbmf([3], 1, 9)).toBeInstanceOf(Miss);
-  });
-});
 
 function rebuild({
   out,
@@ -129,13 +99,6 @@ describe("whitened truncation", () => {
 });
 
 interface GoldenLowRank {
-  readonly evbmf: readonly {
-    readonly rows: number;
-    readonly columns: number;
-    readonly matrix: GoldenTensor;
-    readonly noise_variance: number;
-    readonly rank: number;
-  }[];
   readonly tucker2: readonly {
     readonly weight: GoldenTensor;
     readonly cases: readonly {
@@ -160,15 +123,6 @@ const reference = golden<GoldenLowRank>("lowrank");
 const toMatrix = (tensor: GoldenTensor) => matrix(tensor.shape[0] ?? 0, tensor.shape[1] ?? 0, goldenNumbers(tensor));
 
 describe.skipIf(reference === undefined)("low rank against SciPy", () => {
-  test("EVBMF finds the same rank and noise", () => {
-    for (const entry of reference?.evbmf ?? []) {
-      const estimate = evbmf(singularValues(toMatrix(entry.matrix)), entry.rows, entry.columns);
-      if (estimate instanceof Miss) throw new Error(estimate.reason);
-      expect(estimate.rank).toBe(entry.rank);
-      expect(estimate.noiseVariance / entry.noise_variance).toBeCloseTo(1, 5);
-    }
-  });
-
   test("Tucker-2 has the same error after as many iterations", async () => {
     for (const { weight, cases } of reference?.tucker2 ?? []) {
       const [rows = 0, inputs = 0, height = 0, width = 0] = weight.shape;

@@ -5,7 +5,7 @@ import { clause } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { hintOf } from "./options.ts";
 import { namesAt } from "./schema.ts";
-import { optionMeant } from "./suggest-option.ts";
+import { unknownOptionHint } from "./suggest-option.ts";
 
 export interface Misfit {
   /** For a missing option, the path that it would have. */
@@ -78,7 +78,7 @@ export function unknownName(
       path.length === 1
         ? `${owner} has no option "${last}"; it has ${names.join(", ")}`
         : `there is no "${last}" here, only ${names.join(", ")}`,
-    hint: question(optionMeant(last, names), last),
+    hint: unknownOptionHint(last, names),
   };
 }
 

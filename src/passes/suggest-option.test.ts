@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { optionMeant } from "./suggest-option.ts";
+import { unknownOptionHint } from "./suggest-option.ts";
 
 const names = ["learningRate", "weightDecay", "batch", "epochs", "warmup"];
 
@@ -10,16 +10,21 @@ test.each([
   ["batch_size", "batch"],
   ["wd", "weightDecay"],
   ["epoch", "epochs"],
-])("%s is %s", (typed, meant) => {
-  expect(optionMeant(typed, names)).toBe(meant);
+])("suggests for %s the option %s", (typed, meant) => {
+  expect(unknownOptionHint(typed, names)).toBe(`Did you mean "${meant}"?`);
 });
 
-test("flags are met like keys", () => {
-  expect(optionMeant("--lr", ["--batch", "--learning-rate"])).toBe("--learning-rate");
-  expect(optionMeant("--weightDecay", ["--weight-decay"])).toBe("--weight-decay");
+test("suggests flags as it suggests keys", () => {
+  expect(unknownOptionHint("--lr", ["--batch", "--learning-rate"])).toBe("Did you mean --learning-rate?");
+  expect(unknownOptionHint("--weightDecay", ["--weight-decay"])).toBe("Did you mean --weight-decay?");
 });
 
-test("what is not among the names is not proposed", () => {
-  expect(optionMeant("lr", ["amount", "scope"])).toBeUndefined();
-  expect(optionMeant("zzzzzz", names)).toBeUndefined();
+test("suggests only names that exist", () => {
+  expect(unknownOptionHint("lr", ["amount", "scope"])).toBeUndefined();
+  expect(unknownOptionHint("zzzzzz", names)).toBeUndefined();
+});
+
+test("names the replacement of an option that was removed, not one that is spelled like it", () => {
+  expect(unknownOptionHint("--tune", ["--time"])).toBe("It was removed: set the learning rate, temperature and alpha.");
+  expect(unknownOptionHint("ownTexts", names)).toMatch(/^It was removed: /);
 });

@@ -1,8 +1,6 @@
-/** Layers that are joined answer as before. Adapters: a network with new ones answers as before, and one whose adapters have learnt answers the same when they are merged. */
+/** New adapters leave outputs unchanged, and trained adapters give the same outputs when they are merged. */
 import { lora } from "../../../src/factorize/index.ts";
-import { joinLayers } from "../../../src/factorize/joint.ts";
 import type { Model } from "../../../src/graph/model.ts";
-import { storeWeights } from "../../../src/passes/store-constants.ts";
 import { quantize } from "../../../src/quantize/index.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../../src/tensor/convert.ts";
 import { inMemory } from "../../../src/tensor/dense.ts";
@@ -13,16 +11,6 @@ import { answers, batchesOf, engine, expectNear, expectSame, expectSentences } f
 import type { Promised } from "./promised.ts";
 
 export const adapting: readonly Promised[] = [
-  {
-    name: "join layers that read one value",
-    async keep(network: Network): Promise<void> {
-      const model = network.model.clone();
-      storeWeights(model);
-      await joinLayers(model, {}, new Set());
-      const batches = batchesOf(network);
-      await expectSame(network, model, batches, await answers(network.model, batches));
-    },
-  },
   {
     name: "lora",
     keep: (network: Network) => expectAdapted(network.model, batchesOf(network), expectSame),
