@@ -49,9 +49,13 @@ export interface CalibrateOptions {
  * Starts a calibration: statistics of layer inputs, in layer order, while the model is changed on the way. A layer can be changed
  * after `collect`; later layers see the change. Values are kept in memory or on disk until `release`.
  * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- * @example const seen = await calibrate(model, { data: calibration, samples: 128 }); for (const layer of layers(model,
- * infer(model))) { const reach = await seen.collect(layer, columnNorms); if (!(reach instanceof Miss)) console.log(layer.name,
- * Math.max(...reach)); // and change layer.weight.tensor } await seen.release();
+ * @example
+ * const seen = await calibrate(model, { data: calibration, samples: 128 });
+ * for (const layer of layers(model, infer(model))) {
+ *   const reach = await seen.collect(layer, columnNorms);
+ *   if (!(reach instanceof Miss)) console.log(layer.name, Math.max(...reach)); // and change layer.weight.tensor
+ * }
+ * await seen.release();
  */
 export async function calibrate(
   model: Model,

@@ -20,8 +20,9 @@ import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
  * optimization, so that values are those of the written graph. Memory: the values of one batch.
  * @param places values of the main graph, optionally with their channel axis.
  * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
- * @example const seen = await observe(createEngine(), model, calibration, ["conv1.out"], channelMoments); seen.get("conv1.out");
- * // { count: 16384, mean: [0.02], variance: [0.17], zeros: [0.5] }
+ * @example
+ * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], channelMoments);
+ * seen.get("conv1.out"); // { count: 16384, mean: [0.02], variance: [0.17], zeros: [0.5] }
  */
 export async function observe<R>(
   engine: Engine,

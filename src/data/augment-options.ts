@@ -28,7 +28,8 @@ export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 /**
  * Checks augmentation options. As text: words with their numbers, "crop=4 flip jitter=0.2".
  * @throws PithError E_OPTION for an unknown word, an invalid number, or an empty list.
- * @example parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
+ * @example
+ * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
  */
 export function parseAugmentation(given: string | Augmentation): Augmentation {
   const wanted = typeof given === "string" ? wordsOf(given) : given;

@@ -24,8 +24,9 @@ type Images = Dense<"float32" | "uint8">;
  * "label" becomes [samples, classes] shares.
  * @throws PithError E_OPTION for impossible options, and for `mixup` without a number of classes; on reading, E_DATA without
  * images or with a second image column.
- * @example const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 }); for await (const
- * batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
+ * @example
+ * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
+ * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
  */
 export function augmented(dataset: IndexedDataset, how: Augmentation, options: AugmentedOptions): IndexedDataset;
 export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;

@@ -43,8 +43,10 @@ const mostBytes = 2 ** 29;
 /**
  * Prefetches several rounds of a data set. The creator closes the feed.
  * @throws PithError on reading, the errors of the data set, at the batch concerned.
- * @example const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch }))); for (const _ of [1, 2, 3])
- * for await (const batch of feed.batches()) console.log(batch); await feed.close();
+ * @example
+ * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
+ * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
+ * await feed.close();
  */
 export function createFeed(dataset: Dataset, rounds: Iterable<Round>, options: FeedOptions = {}): Feed {
   return new ReadAhead(dataset, rounds, options);
@@ -54,7 +56,8 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, options: F
  * Yields the batches of a data set with prefetching.
  * @param options `threads`: number of additional threads; by default as many as pay off.
  * @throws PithError on reading, the errors of the data set, at the batch concerned.
- * @example for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
+ * @example
+ * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
  */
 export async function* prefetched(
   dataset: Dataset,

@@ -26,8 +26,10 @@ export interface ImagesOptions {
  * Opens JPEG and PNG files: one folder per class; or files with a table labels.csv (file, label); or files without labels.
  * "image" contains paths, "label" classes as int64. Labels are numbers, or names of classes.
  * @throws PithError E_DATA without images, for an unknown class, or if labels.csv names a missing file.
- * @example const photos = await images("photos/"); const [input] = model.graph.feeds; if (input) preprocess(photos, input, {
- * ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
+ * @example
+ * const photos = await images("photos/");
+ * const [input] = model.graph.feeds;
+ * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const found = await findImageFiles(folder);

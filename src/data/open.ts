@@ -29,7 +29,8 @@ export interface OpenDatasetOptions extends SourceReading {
  * Opens the data set at a path; `accepted` lists the formats. Images are "image" (uint8 N×C×H×W, or file paths), classes "label"
  * (int64), other columns keep their names.
  * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does not exist.
- * @example const test = await openDataset("mnist/", { part: "test" });
+ * @example
+ * const test = await openDataset("mnist/", { part: "test" });
  */
 export async function openDataset(reference: string, { part, ...reading }: OpenDatasetOptions = {}): Promise<Dataset> {
   return readPart(await openSource(reference, reading), part);

@@ -56,7 +56,8 @@ const mostOfTraining = 0.5;
  * of a source with one split. Same data, options and seed give the same splits.
  * @throws PithError E_DATA and E_FILE as `openDataset`, and E_DATA for too few samples to divide; E_OPTION if test samples would
  * be training samples.
- * @example const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
+ * @example
+ * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
   return partsOf(await openSource(path, options), options);

@@ -27,7 +27,9 @@ export interface StoredImages {
  * Image files are resized and cropped as stated, or as usual for the model's size. The layout is detected if the input's shape
  * shows it (N×3×H×W, N×H×W×3, N×784, 1×784×1, …).
  * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
- * @example const [input] = model.graph.feeds; if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
+ * @example
+ * const [input] = model.graph.feeds;
+ * if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
  */
 export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;

@@ -83,7 +83,8 @@ export function skip(dataset: Dataset, count: number): Dataset {
  * Draws disjoint splits whose sizes are fractions of the whole; the remainder is in none. Same data, fractions and seed give the
  * same splits. Each split keeps the original order.
  * @throws PithError E_DATA for a stream (`collect` it first), E_OPTION if a fraction is negative or they sum to more than 1.
- * @example const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
+ * @example
+ * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
  */
 export function split(dataset: Dataset, fractions: readonly number[], seed: number): IndexedDataset[] {
   if (!isIndexed(dataset)) {

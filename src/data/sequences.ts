@@ -27,8 +27,10 @@ export interface SequenceOptions {
 /**
  * Converts texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) to a model's inputs.
  * @throws PithError E_DATA, on reading, if neither text nor a column of its name provides an input.
- * @example const tokenizer = await openTokenizer("minilm"); if (tokenizer === undefined) throw new Error("minilm has no
- * tokenizer.json"); const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
+ * @example
+ * const tokenizer = await openTokenizer("minilm");
+ * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");
+ * const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
  */
 export function tokenize(
   dataset: IndexedDataset,

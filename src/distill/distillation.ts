@@ -71,9 +71,10 @@ export function hintonText(temperature: number, alpha: number, label = "label"):
  * 0 or label -100 are excluded.
  * @throws PithError E_OPTION for a temperature or weight out of range, or an invalid text; when training starts E_SHAPE_MISMATCH
  * if teacher and student differ in classes or inputs, or compared values in shape.
- * @example await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) }); const loss =
- * "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets"; await train(student, { data, epochs: 10, loss:
- * distillation({ teacher, loss, match: "shape" }) });
+ * @example
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
+ * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss, match: "shape" }) });
  */
 export function distillation(options: DistillationOptions): Loss {
   const { teacher, loss, match = "block", label = "label" } = options;

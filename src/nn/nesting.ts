@@ -15,7 +15,8 @@ export function sequential(modules: Modules): Module {
  * PyTorch: "layer1.0.conv1.weight".
  * @param options.shortcut Module applied to x if the block changes its shape; its parameters are named "shortcut".
  * @throws PithError E_SHAPE_MISMATCH if block and shortcut differ in shape.
- * @example const block = residual({ norm: layerNorm(64), fc: linear(64, 64), relu: relu() });
+ * @example
+ * const block = residual({ norm: layerNorm(64), fc: linear(64, 64), relu: relu() });
  */
 export function residual(block: Modules | Module, options: { readonly shortcut?: Module } = {}): Module {
   return (scope, x) => {

@@ -20,8 +20,10 @@ export type KeptLayers = v.InferOutput<typeof keptLayers>;
  * Keeps some of the repeated layers, in place: a number per stack, evenly spread with the first and last, or those with given
  * positions (from 0), names or patterns.
  * @throws PithError E_OPTION if there are fewer, E_NAME for an unknown name, E_UNSUPPORTED if no layers repeat.
- * @example await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last await keepLayers(net,
- * { keep: [0, 2, 4] }); await keepLayers(net, { keep: ["layer1.0", "layer2.*"] });
+ * @example
+ * await keepLayers(net, { keep: 2 }); // of twelve layers of a transformer the first and the last
+ * await keepLayers(net, { keep: [0, 2, 4] });
+ * await keepLayers(net, { keep: ["layer1.0", "layer2.*"] });
  */
 export const keepLayers = definePass({
   id: "keep-layers",

@@ -15,7 +15,8 @@ const schema = v.strictObject(targetEntries);
  * Makes pruning permanent: parameter = parameter × mask under the old name, for all masks, or those of the selected layers.
  * Semantics of PyTorch's `prune.remove`.
  * @throws PithError E_OPTION if a named layer is not pruned.
- * @example await remove(net);
+ * @example
+ * await remove(net);
  */
 export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   id: "remove",

@@ -67,8 +67,9 @@ export type L1Options = v.InferInput<typeof l1Schema> & ParameterSelection;
  * mask becomes part of the graph; `remove` folds it in.
  * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
  * dimensions.
- * @example await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
- * // a quarter is left
+ * @example
+ * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
+ * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
  */
 export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
@@ -121,7 +122,8 @@ export type GlobalOptions = v.InferInput<typeof globalSchema> & ParameterSelecti
  * layer can lose all of its weights.
  * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
  * dimensions.
- * @example await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
+ * @example
+ * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
  */
 export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePass({
   id: "global-unstructured",
@@ -165,7 +167,8 @@ export type LnOptions = v.InferInput<typeof lnSchema> & ParameterSelection;
  * Masks whole channels of smallest L_n norm along `dim`, as PyTorch's `prune.ln_structured`: a fraction counts channels with
  * remaining entries. Dimensions stay; `prune` with `structured: true` removes channels.
  * @throws PithError E_SHAPE_MISMATCH for a parameter with fewer than two axes, E_OPTION for an axis it does not have.
- * @example await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
+ * @example
+ * await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
  */
 export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
   id: "ln-structured",

@@ -132,7 +132,8 @@ export interface TrimmedVocabulary extends Outcome {
  * Keeps some tokens, in place.
  * @param kept ids in ascending order: the index of each is its new id.
  * @throws PithError E_OPTION for ids that are out of order or do not exist.
- * @example const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
+ * @example
+ * const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
  */
 export async function trimVocabulary(model: Model, kept: readonly number[]): Promise<TrimmedVocabulary> {
   storeWeights(model);

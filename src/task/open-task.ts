@@ -120,9 +120,10 @@ export interface OpenedTask extends Task, Preparation {
  * returned in `preprocessing`, and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
  * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference
  * disagree, or training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
- * @example const task = await openTask(model, { data: "photos/", calibrate: 200 }); console.log(task.preprocessing); // guessed
- * "imagenet". Set it with `preprocess: "imagenet"`. const { estimate } = await evaluate(createEngine(), model, task.test,
- * task.metric);
+ * @example
+ * const task = await openTask(model, { data: "photos/", calibrate: 200 });
+ * console.log(task.preprocessing); // guessed "imagenet". Set it with `preprocess: "imagenet"`.
+ * const { estimate } = await evaluate(createEngine(), model, task.test, task.metric);
  */
 export async function openTask(
   model: Model,

@@ -58,7 +58,8 @@ export const gradientOpset = 18;
  * Returns the graph of a training step without changing the model.
  * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, or if no gradient reaches any parameter, E_NAME without such a
  * loss, E_SHAPE_MISMATCH if the loss is not a scalar or a dimension is not fixed.
- * @example const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
+ * @example
+ * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
  */
 export function differentiate(model: Model, options: DifferentiateOptions): Training {
   const step = model.clone();

@@ -49,8 +49,9 @@ const counter = "steps";
 
 /**
  * Creates an optimizer from a rule.
- * @example const signs = defineOptimizer({ name: "signs", slots: [], step: ({ values, gradient }, _, rate) =>
- * values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
+ * @example
+ * const signs = defineOptimizer({ name: "signs", slots: [], step: ({ values, gradient }, _, rate) =>
+ *   values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
  */
 export function defineOptimizer(rule: Rule): Optimizer {
   const all = new WeakMap<Floats, ParameterState>();

@@ -30,8 +30,9 @@ const tolerance = 1e-4;
  * Yields the gradients of the samples of a batch, one sample at a time. The model is not changed.
  * @throws PithError E_UNSUPPORTED if samples mix, so that none has a separate gradient, E_DATA if a loss is not finite, and the
  * errors of `createStep`.
- * @example for await (const batch of data.batches({ size: 64 })) { for await (const { sample, gradients } of
- * perSampleGradients(model, batch, { loss: crossEntropy() }))
+ * @example
+ * for await (const batch of data.batches({ size: 64 })) {
+ *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))
  *     console.log(sample, gradients.get("fc1.weight"));
  * }
  */

@@ -24,7 +24,9 @@ import { copyOfTied } from "./ties.ts";
  * Reinitializes all parameters in place, by the seed of the context, to train the network from scratch. Unclassified parameters
  * and quantized weights stay and are reported as misses. Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and
  * Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
- * @example await reinitialize(model, {}, { seed: 1 }); await train(model, { data, epochs: 20 });
+ * @example
+ * await reinitialize(model, {}, { seed: 1 });
+ * await train(model, { data, epochs: 20 });
  */
 export const reinitialize = definePass({
   id: "reinitialize",

@@ -11,8 +11,11 @@ import { sameDims } from "../tensor/dims.ts";
  * lottery ticket hypothesis"; Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis" (rewinding to a
  * step after the first).
  * @throws PithError E_OPTION if the model has no kept weights.
- * @example await train(net, { data, epochs: 10, keepStep: 0 }); await prune(net, { amount: 0.8, keepMasks: true }); await
- * rewind(net); await train(net, { data, epochs: 10 });
+ * @example
+ * await train(net, { data, epochs: 10, keepStep: 0 });
+ * await prune(net, { amount: 0.8, keepMasks: true });
+ * await rewind(net);
+ * await train(net, { data, epochs: 10 });
  */
 export const rewind = definePass({
   id: "rewind",

@@ -90,7 +90,8 @@ const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((
 /**
  * Parses a loss.
  * @throws PithError E_OPTION with the names of all losses if the text is not a loss.
- * @example const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
+ * @example
+ * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
  */
 export function parseLoss(text: string): Loss {
   return parseLossOf(losses, text);
@@ -181,8 +182,8 @@ export interface WeightedLoss {
 /**
  * Returns Σ weight · loss.
  * @throws PithError E_OPTION if the list is empty.
- * @example const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }),
- * weight: 0.5 }]);
+ * @example
+ * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
  */
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
   if (losses.length === 0) throw new PithError("E_OPTION", "The loss has no part.");
