@@ -65,7 +65,7 @@ test("hints are of what can help: layers that were changed, what makes up for a 
       { because, assumesScores },
     );
   expect(judged("goal", true)).toContain(
-    "judge numbers that score no classes by --metric r-squared, allow more (--max-drop)",
+    "use --metric r-squared if the outputs are not class scores, allow more (--max-drop)",
   );
   expect(judged("goal", false)).not.toContain("--metric");
   expect(judged("function", true)).not.toMatch(/--metric|--max-drop/);

@@ -14,7 +14,7 @@ export const saidOn =
       "model",
       variants.length === 0
         ? `a folder: the model in it is ${file}`
-        : `a folder: the original in it is ${file}; beside it lie variants, which are named by their files: ${variants.join(", ")}`,
+        : `a folder: the original in it is ${file}; to use a variant next to it, give its file: ${variants.join(", ")}`,
     );
 
 const modelFlags = ["against", "original", "student", "teacher", "otherTeachers", "errorOf", "from"];

@@ -79,6 +79,6 @@ export async function requireOutside(folder: string, out: string): Promise<void>
   const path = relative(await realpath(folder), resolve(out));
   if (path === "" || path.startsWith("..") || isAbsolute(path)) return;
   throw new PithError("E_OPTION", `--out: "${out}" is inside "${folder}", which is copied into it.`, {
-    hint: `Write beside it, or into "${folder}" itself.`,
+    hint: `Choose a folder next to it, or write into "${folder}" itself.`,
   });
 }

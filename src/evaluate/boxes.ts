@@ -160,7 +160,7 @@ export function boxOverlap(): Metric {
       if (ours.length !== theirs.length)
         throw new PithError(
           "E_DATA",
-          `The original answers for ${theirs.length} images, the model for ${ours.length}.`,
+          `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`,
         );
       const rows = new Float64Array(2 * ours.length);
       for (const [image, found] of ours.entries()) {

@@ -81,7 +81,7 @@ export function cosine(options: MetricOptions = {}): Metric {
  */
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
-    throw new PithError("E_OPTION", `neighbourOverlap: k must be a whole number of at least 1, got ${k}.`);
+    throw new PithError("E_OPTION", `neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);
   return averaged({
     name: `same top-${k}`,
     unit: "share",
@@ -102,7 +102,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       if (samples < leastSamples(k))
         throw new PithError(
           "E_DATA",
-          `The ${k} nearest neighbours of a sample need at least ${leastSamples(k)} samples, got ${samples}.`,
+          `The ${k} nearest neighbors of a sample need at least ${leastSamples(k)} samples, got ${samples}.`,
         );
       const width = collected.length / samples / 2;
       return Float64Array.from({ length: samples }, (_, sample) => {

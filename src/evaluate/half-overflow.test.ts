@@ -32,7 +32,7 @@ test.each(["n", "1", "3"])(
   async (inputs) => {
     const half = { scheme: "float16", arithmetic: "float16" } as const;
     expect(await overflowOf(network(4000, inputs), half)).toMatch(
-      /^on the samples (MatMul|Relu) "[hr]" computes numbers up to 160 k in the original, and float16 ends at 65,504$/,
+      /^on the samples (MatMul|Relu) "[hr]" computes values up to 160 k in the original, above the float16 maximum of 65,504$/,
     );
     expect(await overflowOf(network(1000, inputs), half)).toBeUndefined();
   },
@@ -88,7 +88,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     await quantize(result, { scheme: "float16", arithmetic: "float16" });
     return halfOverflow(engine, original, result, data);
   };
-  expect(await run(4000)).toMatch(/^on the samples MatMul "h" computes numbers up to (16|64)0 k in the original/);
+  expect(await run(4000)).toMatch(/^on the samples MatMul "h" computes values up to (16|64)0 k in the original/);
   expect(await run(900)).toBeUndefined();
 });
 
@@ -113,7 +113,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   const half = two.clone();
   await quantize(half, { scheme: "float16", arithmetic: "float16" });
   expect(await halfOverflow(engine, two, half, undefined)).toMatch(
-    /^on random inputs MatMul "h" computes numbers up to/,
+    /^on random inputs MatMul "h" computes values up to/,
   );
   expect(await halfOverflow(engine, two, two.clone(), undefined)).toBeUndefined();
 });

@@ -51,7 +51,7 @@ export async function halfOverflow(
   const [worst] = [...most].filter(([, number]) => number > largest && !isFill(number)).toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
   const on = data === undefined ? "random inputs" : "the samples";
-  return `on ${on} ${worst[0]} computes numbers up to ${count(worst[1])} in the original, and float16 ends at 65,504`;
+  return `on ${on} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
 /**

@@ -256,5 +256,5 @@ export function moments(values: Float64Array): { readonly mean: number; readonly
 }
 
 function requireSamples(count: number): void {
-  if (!(count >= 1)) throw new PithError("E_DATA", `A figure needs at least one sample, got ${count}.`);
+  if (!(count >= 1)) throw new PithError("E_DATA", `A metric needs at least one sample, got ${count}.`);
 }

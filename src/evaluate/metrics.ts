@@ -37,7 +37,7 @@ export function accuracy(options: MetricOptions = {}): Metric {
 /** Share of samples whose label is among the k highest scores; of equal scores the first wins. */
 export function topK(k: number, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
-    throw new PithError("E_OPTION", `topK: k must be a whole number of at least 1, got ${k}.`);
+    throw new PithError("E_OPTION", `topK: k: expected an integer of at least 1, got ${k}.`);
   return shareOfRight(`top-${k} accuracy`, options, (scores, position, label) => {
     requireScores(scores, `top-${k} accuracy`);
     const start = scores.at(position);

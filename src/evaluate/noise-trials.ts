@@ -21,6 +21,6 @@ export function trialsOn(model: Model, noiseOf: NoiseMeter, leastGain: number): 
     }
     const share = Math.round((1 - after / before) * 100);
     before = after;
-    return `${share} % less noise in the answers`;
+    return `${share} % less noise in the outputs`;
   };
 }

@@ -143,7 +143,7 @@ export function bestClass(scores: Scores, position: number): number {
 
 /** log Σ exp of the scores at a position, shifted by the maximum to avoid overflow. */
 export function logSumExp(scores: Scores, position: number): number {
-  requireScores(scores, "a figure in nats");
+  requireScores(scores, "a metric in nats");
   const start = scores.at(position);
   let greatest = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < scores.classes; index++) {

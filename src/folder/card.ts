@@ -128,8 +128,8 @@ function adviceOf(
     const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
     // Text generators do not return vectors.
     const stored = varying.some(({ together }) => together?.tokens === undefined);
-    const other = stored ? ": for vectors that are stored take another" : "";
-    lines.push(`What ${names} answers depends on the other samples of a batch${other}.`);
+    const other = stored ? ": use another variant for vectors that you store" : "";
+    lines.push(`The outputs of ${names} depend on the other samples of a batch${other}.`);
   }
   return lines.map((line) => `- ${line}\n`).join("");
 }

@@ -124,7 +124,7 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
   }
   const [other] = top.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
   return new PithError("E_FILE", `"${folder}" contains no ONNX model.`, {
-    hint: other?.hint ?? "transformers.js looks for onnx/model.onnx beside config.json.",
+    hint: other?.hint ?? "transformers.js looks for onnx/model.onnx next to config.json.",
   });
 }
 
@@ -189,7 +189,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
     if (model !== undefined && (await modelIn(joinPath(out, model))) instanceof Miss)
       broken.push(...files.filter((file) => file.path === path));
     else if (path.startsWith("onnx/")) {
-      const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants beside it would be of another model.`;
+      const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants next to it would belong to another model.`;
       throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
     } else context.log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
   }

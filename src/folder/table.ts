@@ -123,7 +123,7 @@ export function folderTable<R extends Row>(
     rows.some(({ brotli }) => brotli !== undefined) &&
       `brotli: size after compression with brotli at quality ${brotliQuality}.`,
     isSameInBatch
-      ? `Answers are the same alone and in a padded batch: ${batch[0]} that were tried.`
+      ? `Outputs are equal alone and in a padded batch: ${batch[0]} that were tried.`
       : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, spared = [] }) =>

@@ -101,7 +101,7 @@ export async function trimFolder(
   const names = basesIn(await listFolder(joinPath(folder, "onnx")).catch((): string[] => []));
   if (names.length === 0)
     throw new PithError("E_FILE", `"${folder}" has no model in onnx/.`, {
-      hint: "transformers.js looks for onnx/model.onnx beside config.json and tokenizer.json.",
+      hint: "transformers.js looks for onnx/model.onnx next to config.json and tokenizer.json.",
     });
   const contents = await contentsOf(folder);
   const configs = await configsOf(folder);

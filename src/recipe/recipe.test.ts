@@ -358,7 +358,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "a step beside a repeat",
       "steps:\n  - repeat: 3\n    train: { epochs: 1 }",
-      'r.yaml:3:5: steps[0].train: there is no "train" beside "repeat", only repeat and steps.',
+      'r.yaml:3:5: steps[0].train: there is no "train" next to "repeat", only repeat and steps.',
       'It belongs to "steps".',
     ],
     [
@@ -369,7 +369,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     [
       "half a round",
       "steps:\n  - repeat: 2.5\n    steps: [train: ]",
-      'r.yaml:2:13: steps[0].repeat: "repeat" is a whole number of rounds from 1 to 1,000, got 2.5.',
+      'r.yaml:2:13: steps[0].repeat: "repeat" is an integer number of rounds from 1 to 1,000, got 2.5.',
     ],
     [
       "no judgement of the last step",

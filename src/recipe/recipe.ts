@@ -177,13 +177,13 @@ function checkRepeat(
 ): Repeat {
   for (const key of Object.keys(given)) {
     if (repeatNames.includes(key)) continue;
-    const reason = `there is no "${key}" beside "repeat", only ${repeatNames.join(" and ")}`;
+    const reason = `there is no "${key}" next to "repeat", only ${repeatNames.join(" and ")}`;
     const inside = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatNames);
     fail(source, [...path, key], "key", reason, inside);
   }
   const { repeat, steps: list } = given;
   if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > mostRounds) {
-    const reason = `"repeat" is a whole number of rounds from 1 to ${integer(mostRounds)}, got ${kindOf(repeat)}`;
+    const reason = `"repeat" is an integer number of rounds from 1 to ${integer(mostRounds)}, got ${kindOf(repeat)}`;
     fail(source, [...path, "repeat"], "value", reason);
   }
   if (!Array.isArray(list) || list.length === 0) {
@@ -220,7 +220,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
     );
   }
   if (second !== undefined) {
-    const reason = `${form}; "${second}" needs a "-" of its own, or belongs inside "${id}"`;
+    const reason = `${form}; start a new step with "-" for "${second}", or indent it below "${id}"`;
     fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
   }
   const given = withShares(step[id] ?? {});
@@ -231,7 +231,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   const at = [...path, "judge"];
   if (judge === "spare" && pass.milderForms !== undefined) return { id, options: given, judge };
   if (judge === "spare")
-    fail(source, at, "value", `${id} has no higher-precision form for single layers`, "quantize has.");
+    fail(source, at, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
   if (typeof judge !== "boolean") fail(source, at, "value", `expected true, false or spare, got ${kindOf(judge)}`);
   if (!judge && place.isLast) {
     fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");
@@ -279,7 +279,7 @@ function withShares(value: unknown): unknown {
   return percentage === undefined ? value : Number(percentage) / 100;
 }
 
-const besideStep = 'It stands beside the step: "- train: { epochs: 1 }", and "judge" below "train".';
+const besideStep = 'Write it next to the step: "- train: { epochs: 1 }", and "judge" below "train".';
 
 function checkOptions(
   source: Source,

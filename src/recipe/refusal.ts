@@ -40,7 +40,7 @@ function offTarget({ variants }: Run): PithError | undefined {
   const least = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
   const sentence = `No variant is on target: ${off.refused?.replace(/^it /, `${off.name} `)}; the smallest has ${bytes(least)}.`;
   return new PithError("E_UNSUPPORTED", sentence, {
-    hint: "Give it more time (--minutes), or an easier target.",
+    hint: "Search longer (--minutes), or choose an easier target.",
   });
 }
 

@@ -83,9 +83,9 @@ export async function withinBytes(
   const smallest = Math.min(least, await encodedSize(last.model));
   throw new PithError(
     "E_UNSUPPORTED",
-    `No bits of its layers make a file of ${bytesText(bytes)}: the least is ${bytesText(smallest)}.`,
+    `No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`,
     {
-      hint: "Channels that are cut before make it smaller: pith prune --structured.",
+      hint: "Remove channels first: pith prune --structured.",
     },
   );
 }

@@ -52,7 +52,7 @@ export async function searchedApart(
   };
 }
 
-const tooFew = "there are too few samples to search on some and judge by others";
+const tooFew = "there are too few samples for both the search and the evaluation";
 
 export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): SparingJudge | Miss {
   const { validation } = metrics;

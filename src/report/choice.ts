@@ -25,7 +25,7 @@ function samplesSentence(run: Run): string | undefined {
     const { points, samples, apart, isInterim } = run.search;
     const tried = `${counted(points.length, "candidate")} ${points.length === 1 ? "was" : "were"} compared on ${counted(samples, "sample")}`;
     if (isInterim === true)
-      return `This is the best so far: the search is not over, and no other samples have judged it. ${tried}. The same command continues.`;
+      return `This is the best so far: the search is not over, and it was not evaluated on other samples. ${tried}. The same command continues.`;
     return apart ? `${tried}, and the best ${measured} on other samples.` : sameSamplesWarning(run);
   }
   if (measured < 2) return undefined;

@@ -33,7 +33,7 @@ export function placeName({ layer, hidden }: Pick<DebuggedLayer, "layer" | "hidd
 
 export function togetherNote(layers: readonly Pick<DebuggedLayer, "hidden">[]): string {
   return layers.some(({ hidden }) => hidden.length > 0)
-    ? "“and … before”: those layers cannot be compared by themselves; the figures are of all of them together."
+    ? "“and … before”: those layers cannot be compared individually; the values are for all of them jointly."
     : "";
 }
 

@@ -57,7 +57,7 @@ describe("eval", () => {
     );
   });
 
-  test("a model that outputs NaN, or whose original does, fails: no figure could be computed", async () => {
+  test("a model that outputs NaN, or whose original does, fails: no metric could be computed", async () => {
     const net = (output: string) => `opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
   weight: float32[2, 3] = random(seed 1)
@@ -78,7 +78,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
       const { code, err, out } = await pith("eval", at(model), ...without, at(original));
       expect(code, model).toBe(1);
       expect(err).toContain(
-        `E_DATA: "${at("nan.onnx")}" outputs NaN on some of 3 samples, or all: no figure could be `,
+        `E_DATA: "${at("nan.onnx")}" outputs NaN on some of 3 samples, or all: no metric could be `,
       );
       expect(out).toMatch(/signal to noise +NaN dB/);
     }

@@ -95,7 +95,9 @@ describe("quantize", () => {
       out,
     ];
     const more = await pith(...words, "--calibration-samples", "2000");
-    expect(more.err).toMatch(/^calibration: 80 samples of the 2,000 asked for: the others train or judge$/m);
+    expect(more.err).toMatch(
+      /^calibration: 80 samples of the 2,000 asked for: the others are for training or evaluation$/m,
+    );
     expect((await pith(...words, "--calibration-samples", "20")).err).not.toContain("asked for");
     rmSync(out);
   });

@@ -63,8 +63,7 @@ test("layers whose outputs cannot be compared, because channels were cut, are li
   expect((await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", pruned, "--force")).code).toBe(0);
   const words = ["debug", at("hidden.onnx"), pruned, "--data", at("points.csv"), "-o", page];
   const { out } = await pith(...words);
-  const note =
-    "“and … before”: those layers cannot be compared by themselves; the figures are of all of them together.";
+  const note = "“and … before”: those layers cannot be compared individually; the values are for all of them jointly.";
   expect(out).toMatch(/^fc2 and 1 before +Gemm +–/m);
   expect(out).toContain(`${note}\n`);
   expect(readFileSync(page, "utf8")).toContain(note);

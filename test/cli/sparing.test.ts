@@ -156,7 +156,7 @@ test("where too few samples are left to search on, or no layers keep the goal, t
   const few = await pith(...words("--scheme", "weights", "--samples", "60", ...data()));
   expect(few).toMatchObject({
     code: 1,
-    err: expect.stringContaining("There are too few samples to search on some and judge by others."),
+    err: expect.stringContaining("There are too few samples for both the search and the evaluation."),
   });
   const alone = await pith(...words("--scheme", "weights", "--layers", "fc2", ...data()));
   expect(alone).toMatchObject({
@@ -185,7 +185,7 @@ describe("--target-size", () => {
     expect(small).toMatchObject({
       code: 1,
       err: expect.stringMatching(
-        /^E_UNSUPPORTED: No bits of its layers make a file of 1\.0+ kB: the least is [\d.]+ kB\./m,
+        /^E_UNSUPPORTED: No choice of bits fits 1\.0+ kB: the smallest file has [\d.]+ kB\./m,
       ),
     });
     const other = await pith(...words("--target-size", "20kB", "--scheme", "dynamic"));

@@ -14,7 +14,7 @@ describe("prune --vocabulary", () => {
     expect(code).toBe(0);
     expect(told).toMatch(/tokens: 8 of 10 stay/);
     expect(told).toMatch(/the same tokens for all of 2 texts/);
-    expect(told).toMatch(/onnx\/model\.onnx: h; the same answers as the original, on 2 texts/);
+    expect(told).toMatch(/onnx\/model\.onnx: h; the same outputs as the original, on 2 texts/);
     const again = await pith("prune", folder, "--vocabulary", texts, "-o", out);
     expect(again).toMatchObject({ code: 2, err: expect.stringMatching(/already contains files/) });
   });

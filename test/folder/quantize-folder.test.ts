@@ -148,12 +148,12 @@ describe("a folder with one model", () => {
 
   test.each([
     ["of tokens", { tokens: 40, same: 40, batch: 0.95 }, "."],
-    ["of vectors", { batch: 0.95, batchSamples: 40 }, ": for vectors that are stored take another."],
-  ])("says of answers %s that they depend on their batch", async (_, together, end) => {
+    ["of vectors", { batch: 0.95, batchSamples: 40 }, ": use another variant for vectors that you store."],
+  ])("says that outputs %s depend on their batch", async (_, together, end) => {
     await modules("model");
     await run({ dtypes: ["q8"], together: () => Promise.resolve(together) });
     const card = await readFile(at("out", "README.md"), "utf8");
-    expect(card).toContain(`- What \`q8\` answers depends on the other samples of a batch${end}\n`);
+    expect(card).toContain(`- The outputs of \`q8\` depend on the other samples of a batch${end}\n`);
   });
 
   test("may be written in place", async () => {

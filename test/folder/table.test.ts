@@ -30,7 +30,7 @@ test("a metric is named in the title, and its interval is in the only brackets o
     expect.stringMatching(
       /^dB: signal-to-noise ratio .* 20 dB is a relative error of 10 %, .* below 3 dB are rejected\.$/,
     ),
-    "Answers are the same alone and in a padded batch: yes, of 64 that were tried.",
+    "Outputs are equal alone and in a padded batch: yes, of 64 that were tried.",
   ]);
 });
 

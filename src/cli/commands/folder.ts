@@ -111,7 +111,7 @@ export async function variantsOf(
   const bases = basesIn(names);
   const samples = mainOf(bases).isAlone && !isText ? data : undefined;
   if (maxDrop !== undefined && samples === undefined)
-    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that answers alone.", {
+    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
       hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
     });
   const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };

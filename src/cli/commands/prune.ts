@@ -84,4 +84,4 @@ function shown(folder: string, out: string, result: VocabularyOutput): Result {
 }
 
 const sameness = (difference: number): string =>
-  difference === 0 ? "the same answers as" : `answers at most ${difference.toExponential(1)} from those of`;
+  difference === 0 ? "the same outputs as" : `outputs at most ${difference.toExponential(1)} from those of`;

@@ -67,7 +67,7 @@ export function lostAdvice(
       ? ["measure it on your own samples (--data)"]
       : because === "goal"
         ? [
-            ...(assumesScores ? ["judge numbers that score no classes by --metric r-squared"] : []),
+            ...(assumesScores ? ["use --metric r-squared if the outputs are not class scores"] : []),
             "allow more (--max-drop)",
           ]
         : []),

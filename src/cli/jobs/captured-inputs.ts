@@ -31,7 +31,7 @@ export default async function capturedInputsJob(
   stage("run the originals");
   const found = await capturedInputs(folder, modules, texts, completeContext({ engine: createEngine(), signal }));
   if (found === undefined)
-    throw new PithError("E_UNSUPPORTED", "The models do not continue texts: nothing is known of what each is fed.");
+    throw new PithError("E_UNSUPPORTED", "The models do not continue texts, so the inputs of each model are unknown.");
   const files: Record<string, CapturedFile> = {};
   for (const [base, { samples, fixed }] of found) {
     const path = joinPath(out, base, "inputs.npz");

@@ -42,7 +42,7 @@ export async function saveResult(
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
   if (missing.length === 0) return;
-  const text = `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them beside the model: pass a folder to \`--out\` to copy them`;
+  const text = `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
   log({ id: "sidecars", text });
 }
 

@@ -111,7 +111,7 @@ export async function openStepsTask(
     context.log({
       id: "calibration",
       level: "warning",
-      text: `${counted(measuredOn.count, "sample")} of the ${integer(named)} asked for: the others train or judge`,
+      text: `${counted(measuredOn.count, "sample")} of the ${integer(named)} asked for: the others are for training or evaluation`,
     });
   return {
     task,
