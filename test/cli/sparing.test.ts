@@ -184,9 +184,7 @@ describe("--target-size", () => {
     const small = await pith(...words("--target-size", "1kB"));
     expect(small).toMatchObject({
       code: 1,
-      err: expect.stringMatching(
-        /^E_UNSUPPORTED: No choice of bits fits 1\.0+ kB: the smallest file has [\d.]+ kB\./m,
-      ),
+      err: expect.stringMatching(/^E_UNSUPPORTED: No choice of bits fits 1\.0+ kB: the smallest file has [\d.]+ kB\./m),
     });
     const other = await pith(...words("--target-size", "20kB", "--scheme", "dynamic"));
     expect(other).toMatchObject({ code: 2, err: expect.stringContaining("it is for --scheme weights") });

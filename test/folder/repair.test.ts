@@ -36,7 +36,7 @@ test("what loses too much is repaired, and card and record say which layers stay
     { dtype: "q4", verdict: "kept", spared },
   ]);
   expect(await written("README.md")).toMatch(
-    /^model_q4\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: in float, .*\.$/m,
+    /^model_q4\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: kept in float; .*\.$/m,
   );
   const { files } = JSON.parse(await written("quantize_config.json"));
   expect(files["onnx/model_q4.onnx"]).toMatchObject({ spared });
@@ -45,7 +45,7 @@ test("what loses too much is repaired, and card and record say which layers stay
 test("what no layers repair is left out, and the reason says what was lost and tried", async () => {
   const rows = await run(bearsNone);
   const reason = expect.stringMatching(
-    /signal to noise is −\d.* at least 3 dB are required.* no choice of layers keeps the goal and makes the file smaller: with \d layers? in a milder form/,
+    /signal to noise is −\d.* at least 3 dB are required.* no choice of layers keeps the goal and makes the file smaller: with \d layers? at higher precision/,
   );
   expect(rows).toMatchObject([
     { dtype: "q8", verdict: "refused", reason },
@@ -60,7 +60,7 @@ test("what is repaired and then no smaller than a milder dtype is left out, whic
     expect(rows.find(({ dtype }) => dtype === "q4")).toMatchObject({
       verdict: "refused",
       reason: expect.stringMatching(
-        /^After repair it takes 12\.\d kB, not less than q8 with 12\.\d kB: fc3: 8 bits, .*; fc2: 8 bits, .* kB\.$/,
+        /^After repair it takes 12\.\d kB, not less than q8 with 12\.\d kB: fc3: kept at 8 bits; .*; fc2: kept at 8 bits; .* kB\)\.$/,
       ),
     });
     expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
@@ -109,7 +109,7 @@ describe("what loses the tokens of texts, though it is near on random inputs,", 
     const [row] = await run(decoder, { dtypes: ["q8"], texts });
     expect(row).toMatchObject({
       verdict: "kept",
-      spared: [expect.stringMatching(/^head: in float/)],
+      spared: [expect.stringMatching(/^head: kept in float/)],
       together: { tokens: 72 },
     });
     expect(row?.together?.same).toBeGreaterThan(36);
