@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
 import { coverage } from "./prune/coverage.ts";
+import { defaults } from "./prune/defaults.ts";
 import { healed, healing } from "./prune/healing.ts";
 import { language } from "./prune/language.ts";
 import { latencies } from "./prune/latency.ts";
@@ -26,6 +27,7 @@ const { values: options, positionals } = parseArgs({
 });
 const experiments: Readonly<Record<string, (settings: Settings) => Promise<boolean>>> = {
   coverage,
+  defaults,
   language,
   latency: latencies,
   peers: ({ smoke }) => peers({ smoke, python: options.python }),

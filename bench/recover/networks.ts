@@ -96,7 +96,7 @@ async function onSentences(samples: number): Promise<Network> {
   if (tokenizer === undefined) throw new Error("bert_sst2 has no tokenizer.");
   const [train, test] = await Promise.all(
     (["train", "test"] as const).map(async (part) => {
-      const data = await openDataset(needed("data/text/sst2_dev.tsv"), { part });
+      const data = await openDataset(needed(`data/text/sst2_${part === "train" ? "train" : "dev"}.tsv`), { part });
       if (!isIndexed(data)) throw new Error("The sentences are a stream.");
       return tokenize(data, model.graph.feeds, { tokenizer });
     }),
@@ -111,4 +111,5 @@ export const networks: Readonly<Record<string, (samples: number) => Promise<Netw
   mobilenetv3_cifar10: (samples) => onImages("mobilenetv3_cifar10", "cifar10", samples),
   cct_cifar10: (samples) => onImages("cct_cifar10", "cifar10", samples),
   bert_sst2: onSentences,
+  resnet56: (samples) => onImages("resnet56", "imagenet", samples),
 };

@@ -75,6 +75,7 @@ export async function placeMeasured(
         ? whyUnfit(range, lostAmong(dense, range, bitsOf(value)), "needed", bitsOf(value))
         : whyNotFinite(range);
       if (reason !== undefined) unfit.set(value, reason);
+      else ranges.set(value, range);
     }
     if (unfit.size + apart.size > before) continue;
     const own = [...placement.activations].flatMap(([value, from]) =>
@@ -95,7 +96,9 @@ export async function placeMeasured(
           broken ??= notFinite(value.name, range);
       }
     }
-    for (const [node, reason] of unevenJoins(placement, inference, ranges, existing)) apart.set(node, reason);
+    const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges, existing);
+    for (const [node, reason] of unevenJoins(placement, inference, rangeOf)) apart.set(node, reason);
+    for (const [node, reason] of coarseFactors(placement, inference, rangeOf)) apart.set(node, reason);
     if (unfit.size + apart.size > before) continue;
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
     reportUnresolved(unresolved, options, context);
@@ -169,20 +172,28 @@ function saturates(
 const mostUneven = 4;
 const steps = 255;
 
+/** Returns the range that a value is rounded over; it contains 0. */
+function roundedRange(
+  value: Value,
+  { activations, limited }: Placement,
+  ranges: ReadonlyMap<Value, ValueRange>,
+  { activations: learned }: ModelRoundings,
+): ValueRange {
+  const root = rootOf(value, activations);
+  const own = learned.get(root);
+  if (own !== undefined) return { min: own.low * own.scale, max: (own.low + steps) * own.scale };
+  const { min, max } = ranges.get(limited.get(root) ?? root) ?? nothing;
+  return { min: Math.min(min, 0), max: Math.max(max, 0) };
+}
+
+const widthOf = ({ min, max }: ValueRange): number => max - min;
+
 /** Finds operators that join values of very different ranges under one scale, such as scores and boxes; layer inputs are exempt. */
 function unevenJoins(
   { operators, activations, targets }: Placement,
   inference: Inference,
-  ranges: ReadonlyMap<Value, ValueRange>,
-  { activations: learned }: ModelRoundings,
+  rangeOf: (value: Value) => ValueRange,
 ): readonly (readonly [Node, string])[] {
-  const widthOf = (value: Value): number => {
-    const root = rootOf(value, activations);
-    const own = learned.get(root);
-    if (own !== undefined) return own.scale * steps;
-    const { min, max } = ranges.get(root) ?? { min: 0, max: 0 };
-    return Math.max(max, 0) - Math.min(min, 0);
-  };
   const read = new Set(targets.map(({ data }) => rootOf(data, activations)));
   return operators.flatMap((node) => {
     const bound = inference.at(node);
@@ -191,7 +202,7 @@ function unevenJoins(
     if (rule instanceof Miss || rule.kind !== "activation" || rule.joins !== true) return [];
     if (output === undefined || read.has(rootOf(output, activations))) return [];
     const widths = node.inputs
-      .flatMap((input) => (input === undefined ? [] : widthOf(input)))
+      .flatMap((input) => (input === undefined ? [] : widthOf(rangeOf(input))))
       .filter((width) => width > 0);
     const [least, most] = [Math.min(...widths), Math.max(...widths)];
     if (widths.length < 2 || most <= mostUneven * least) return [];
@@ -201,6 +212,36 @@ function unevenJoins(
         `stays in float: it concatenates ranges of ${short(least)} and ${short(most)}, and one scale would not resolve both`,
       ],
     ];
+  });
+}
+
+/**
+ * Finds operators that multiply an activation x by stored factors f, if their rounding changes the product y by much more than the rounding of y does:
+ *
+ *     largest |x| · width of f > mostUneven · width of y
+ *
+ * The largest x then meet the smallest factors, which would become 0 beside the others.
+ */
+function coarseFactors(
+  { operators, constants }: Placement,
+  inference: Inference,
+  rangeOf: (value: Value) => ValueRange,
+): readonly (readonly [Node, string])[] {
+  const reachOf = (value: Value): number => {
+    const { min, max } = rangeOf(value);
+    return constants.has(value) ? max - min : Math.max(-min, max);
+  };
+  return operators.flatMap((node) => {
+    const [output] = node.outputs;
+    const bound = inference.at(node);
+    const products = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
+    const isCoarse = products.some((product) => {
+      const operands = product.flatMap((index) => node.inputs[index] ?? []);
+      const change = operands.reduce((all, operand) => all * reachOf(operand), 1);
+      const isScaled = operands.length > 1 && operands.some((operand) => constants.has(operand));
+      return isScaled && output !== undefined && change > mostUneven * widthOf(rangeOf(output));
+    });
+    return isCoarse ? [[node, "stays in float: one scale would not resolve its stored factors"] as const] : [];
   });
 }
 

@@ -1,0 +1,63 @@
+/**
+ * Experiment "defaults": networks at half of their multiply-accumulates, cut with the defaults of `prune --structured` and with other settings, before
+ * and after `recover`. Accuracies are of test samples that nothing was fitted on.
+ */
+import type { Model } from "pith";
+import { createEngine } from "pith/engine";
+import { accuracy, type Estimate, evaluate } from "pith/evaluate";
+import { type PruneOptions, prune } from "pith/prune";
+import { recover } from "pith/recover";
+import { fixedMacs } from "../../src/analysis/fixed-macs.ts";
+import { take } from "../../src/data/select.ts";
+import { Miss } from "../../src/errors.ts";
+import { relativeTimer } from "../../src/evaluate/relative-time.ts";
+import { completeContext } from "../../src/passes/index.ts";
+import { storeWeights } from "../../src/passes/store-constants.ts";
+import { heading, line, share, table } from "../lib/print.ts";
+import { networks } from "../recover/networks.ts";
+import type { Settings } from "./settings.ts";
+
+const seed = 0;
+const macs = 0.5;
+/** Training samples: `prune` looks at 256 of them, `recover` trains on all of them once. */
+const samples = 2000;
+
+const ways: Readonly<Record<string, PruneOptions>> = {
+  "magnitude, uniform, any number": { importance: "magnitude", scope: "uniform", roundTo: 1 },
+  "activation, isomorphic, multiples": { importance: "activation" },
+  "taylor, isomorphic, multiples (default)": {},
+};
+
+export async function defaults({ smoke }: Settings): Promise<boolean> {
+  heading("Defaults of channel pruning, at half of the multiply-accumulates", seed);
+  const engine = createEngine();
+  for (const [name, load] of Object.entries(networks)) {
+    const { model, train, test: all } = await load(smoke ? 128 : samples);
+    storeWeights(model);
+    const test = smoke ? take(all, 64) : all;
+    const score = async (net: Model): Promise<Estimate> =>
+      (await evaluate(engine, net, test, accuracy(), { batch: 100 })).estimate;
+    const timer = await relativeTimer(model, completeContext({ engine, seed }));
+    const original = await score(model);
+    line(`\n${name}: ${share(original, 1)}, n = ${original.count}`);
+    const rows: string[][] = [];
+    for (const [way, options] of Object.entries(ways)) {
+      const net = model.clone();
+      await prune(net, { ...options, structured: true, macs, data: train }, { engine, seed });
+      const cut = await score(net);
+      const speed = 1 / (await timer.of(net));
+      const left = `${(100 * shareOf(net, model)).toFixed(1)} %`;
+      await recover(net, { original: model, data: train }, { engine, seed });
+      rows.push([way, left, share(cut, 1), share(await score(net), 1), speed.toFixed(2)]);
+    }
+    table(["", ">MACs left", ">cut (95 %)", ">recovered (95 %)", ">times as fast"], rows);
+    await timer.release();
+  }
+  if (smoke) line("  a smoke run: too few samples to judge by");
+  return true;
+}
+
+function shareOf(net: Model, original: Model): number {
+  const [now, before] = [fixedMacs(net), fixedMacs(original)];
+  return now instanceof Miss || before instanceof Miss ? Number.NaN : now / before;
+}
