@@ -82,3 +82,20 @@ graph (x: float32[N, 2, 2]) -> (y) {
     value.tensor = { ...rest, small, bytes: 2 ** 30, read: () => Promise.reject(new Error("read")) };
   expect(learnedCount(await learnedTensors(large, infer(large)))).toBe(4);
 });
+
+test("an int32 size that is joined into a shape is not counted", async () => {
+  expect(
+    await learned(`graph (x: float32[N, 2]) -> (y) {
+  w: float32[2, 3] = [[1, 2, 3], [4, 5, 6]]
+  units: int32[1] = [3]
+  fill: float32[] = 0.5
+  h = MatMul (x, w)
+  s = Shape (x) {end=1}
+  t = Cast (s) {to=6}
+  j = Concat (t, units) {axis=0}
+  k = Cast (j) {to=7}
+  e = Expand (fill, k)
+  y = Add (h, e)
+}`),
+  ).toEqual(["w", 6]);
+});

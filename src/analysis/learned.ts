@@ -6,7 +6,7 @@ import { elementCount } from "../tensor/dims.ts";
 import { smallBuffersAmong } from "./fixed-tables.ts";
 import type { Inference } from "./infer.ts";
 import { allLayers, type Layer, weightCount } from "./layers.ts";
-import { parameterRoots, parametersOf } from "./parameters.ts";
+import { parameterReads, parametersOf } from "./parameters.ts";
 import { storedRoot } from "./stored-root.ts";
 import { arithmeticTypes } from "./weight.ts";
 
@@ -20,7 +20,11 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   for (const value of model.graph.values())
     if (value.role?.kind === "tied" && value.tensor !== undefined) found.add(value);
   const layers = allLayers(model, inference);
-  const consumed = [...parameterRoots(model, inference), ...layers.flatMap(storedParts)];
+  // An int32 tensor is a bias if it becomes floats; joined with other integers, it is a part of a shape.
+  const roots = parameterReads(model, inference).flatMap(({ node, root }) =>
+    root.tensor?.type !== "int32" || isFloat(node.outputs[0]?.type?.type ?? "int32") ? [root] : [],
+  );
+  const consumed = [...roots, ...layers.flatMap(storedParts)];
   for (const value of consumed) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))

@@ -48,14 +48,18 @@ function answerOf(model: Model, output: string | undefined): Answer {
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
     return { kind: "class" };
   if (known === undefined) return { kind: "classes", assumed: true };
-  // One score per sample is a number, not classes.
-  if (known.slice(1).every((dim) => dim === 1)) return { kind: "number" };
+  // One score per sample, or per step of a sequence, is a number. A symbolic size is a length.
+  const sizes = known.slice(1);
+  if (sizes.every((dim, index) => dim === 1 || (typeof dim !== "number" && index < sizes.length - 1)))
+    return { kind: "number" };
   // Similarities between the samples of a batch.
-  if (typeof known[0] !== "number" && known.slice(1).some((dim) => dim === known[0])) return { kind: "number" };
+  if (typeof known[0] !== "number" && sizes.some((dim) => dim === known[0])) return { kind: "number" };
   if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return { kind: "classes" };
   if (isImage(known)) return { kind: "image" };
   // Scores concatenated with boxes: the raw output of a detector.
   if (answersAtPlaces(known) && isJoined(found, inference)) return { kind: "number" };
+  // One number for each of a fixed number of steps.
+  if (known.length === 3 && known[2] === 1) return { kind: "number" };
   if (numberNames.test(found.name) || isBetweenSigns(found, inference)) return { kind: "number" };
   return hasClassAxis(known) && !isLikeInput(model, known) ? { kind: "classes", assumed: true } : { kind: "number" };
 }

@@ -127,12 +127,17 @@ export function weightStorage({
   isScale,
 }: Layer): "float" | "quantized" | "packed" | "computed" {
   if (role.packed !== undefined) return "packed";
-  if (isScale || weight.tensor === undefined || !isFloat(weight.tensor.type)) return "quantized";
+  // A Constant node stores its tensor in an attribute.
+  const type = weight.tensor?.type ?? weight.type?.type;
+  if (isScale || type === undefined || !isFloat(type)) return "quantized";
   return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
 }
 
+/** Whether the weight of a layer is quantized. */
+export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
+
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
-  allLayers(model, inference).some((layer) => ["float", "computed"].includes(weightStorage(layer)));
+  allLayers(model, inference).some((layer) => !isQuantized(layer));
 
 /** Returns the name of the stored tensor that a value is tied to, in either direction. */
 function tiedName({ role, graph, name }: Value): string | undefined {

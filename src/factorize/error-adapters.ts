@@ -5,7 +5,7 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
-import { weightStorage } from "../analysis/weight.ts";
+import { isQuantized } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { noiseMeter } from "../evaluate/answer-noise.ts";
@@ -99,8 +99,6 @@ function lostIn(
   if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
   return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has lost nothing", name) : errors;
 }
-
-const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
 
 const otherFunction =
   "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";

@@ -513,3 +513,30 @@ graph (x: float32[n, 2]) -> (y) {
     misses: [{ at: "fc2", reason: "its weight holds infinity" }],
   });
 });
+
+describe("a warning to quantize last", () => {
+  const warned = async (text: string): Promise<boolean> => {
+    const ids: string[] = [];
+    await prune(parseModel(text), { structured: 0.5 }, { log: ({ id }) => ids.push(id) });
+    return ids.includes("order");
+  };
+  const linear = (weight: string) => `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  ${weight}
+  h = MatMul "fc1" (x, w)
+  a = Relu (h)
+  y = MatMul "fc2" (a, w)
+}`;
+
+  test("is printed if all weights are quantized", async () => {
+    const codes = "c: int8[2, 2] = [1, 2, 3, 4]\n  s: float32[] = 0.5\n  w = DequantizeLinear (c, s)";
+    expect(await warned(linear(codes))).toBe(true);
+  });
+
+  test.each([
+    ["float weights are stored in Constant nodes", linear("w = Constant () {value=float32[2, 2] [1, 2, 3, 4]}")],
+    ["the model has no layers", "opset 21\ngraph (x: float32[batch, 2]) -> (y) {\n  y = Relu (x)\n}"],
+  ])("is not printed if %s", async (_, text) => {
+    expect(await warned(text)).toBe(false);
+  });
+});

@@ -10,8 +10,8 @@
  */
 import type * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import type { Layer } from "../analysis/layers.ts";
-import { hasFloatWeights } from "../analysis/weight.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
+import { isQuantized } from "../analysis/weight.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -93,7 +93,8 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   async run(model, given, context) {
     const { dropLayers: layersToDrop, data, samples } = given;
     requireMasks(model, given);
-    if ((layersToDrop !== undefined || given.structured !== false) && !hasFloatWeights(model, infer(model)))
+    const layers = allLayers(model, infer(model));
+    if ((layersToDrop !== undefined || given.structured !== false) && layers.length > 0 && layers.every(isQuantized))
       context.log({ id: "order", text: codesFirst, level: "warning" });
     if (layersToDrop !== undefined) {
       const { dropLayers } = await import("./drop-layers.ts");

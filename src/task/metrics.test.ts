@@ -22,10 +22,18 @@ describe("what a model answers with", () => {
     ["batch, 21, height, width", "classes"],
     ["batch, height, width, planes", "number"],
     ["batch, 1", "number"],
+    ["batch, time, 1", "number"],
+    ["batch, 6, 1", "number"],
     ["batch, 1, 1, 1", "number"],
     ["batch, batch", "number"],
   ])("of [%s] is %s", (dims, kind) => {
     expect(kindOf(dims)).toBe(kind);
+  });
+
+  test("a score for each step of a sequence is a number, whatever its name", () => {
+    const text =
+      "opset 21\ngraph (x: float32[batch, time, 1]) -> (score: float32[batch, time, 1]) {\n  score = Sigmoid(x)\n}";
+    expect(outputKind(parseModel(text), undefined)).toBe("number");
   });
 
   test("three planes that sum to one are shares of classes for each pixel", () => {

@@ -2,7 +2,7 @@
 import { joinPath } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
-import { weightStorage } from "../../analysis/weight.ts";
+import { isQuantized } from "../../analysis/weight.ts";
 import { openTokenizer, readSettings } from "../../data/tokenizer.ts";
 import { createEngine, runtimeName } from "../../engine/index.ts";
 import { PithError } from "../../errors.ts";
@@ -34,7 +34,7 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
   await readSettings(joinPath(folder, "config.json"));
   for (const [base, model] of models) {
     const layers = allLayers(model, infer(model));
-    const done = layers.filter((layer) => ["quantized", "packed"].includes(weightStorage(layer)));
+    const done = layers.filter(isQuantized);
     if (done.length > 0 && 2 * done.length >= layers.length)
       warn("quantized", `the weights of ${base}.onnx are quantized already: begin with the float32 export`);
   }

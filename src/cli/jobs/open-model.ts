@@ -2,7 +2,7 @@ import { folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
-import { weightStorage } from "../../analysis/weight.ts";
+import { isQuantized } from "../../analysis/weight.ts";
 import { isCopy } from "../../data/file-hash.ts";
 import { recordMissingSidecars } from "../../data/sidecars.ts";
 import type { Engine } from "../../engine/index.ts";
@@ -53,10 +53,7 @@ interface ModelAtPath {
 
 /** Signs that a model is a result, the most reliable first. */
 const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
-  [
-    "its weights are quantized",
-    (model) => layers(model, infer(model)).some((layer) => ["quantized", "packed"].includes(weightStorage(layer))),
-  ],
+  ["its weights are quantized", (model) => layers(model, infer(model)).some(isQuantized)],
   ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptKey)],
   ["Pith changed it", isChanged],
 ];
