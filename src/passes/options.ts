@@ -103,11 +103,11 @@ export interface LayerSelection {
 }
 
 /** `layers` and `except`, as `selectLayers` takes them. `verb` is what the pass does to a layer. */
-export const selectionOptions = (verb: string) => ({
+export const selectionOptions = (verb: string, opposite = "exclude") => ({
   layers: described(
     names,
     `layers to ${verb}: names, patterns such as "layer4*", operator types (default: all)`,
     listed,
   ),
-  except: described(names, "layers to exclude: names, patterns or operator types", listed),
+  except: described(names, `layers to ${opposite}: names, patterns or operator types`, listed),
 });

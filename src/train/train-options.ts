@@ -103,7 +103,7 @@ const trainEntries = v.strictObject({
       rows: losses.map(({ name, meaning }) => [name, meaning] as const),
     },
   }),
-  ...selectionOptions("train"),
+  ...selectionOptions("train", "freeze"),
   validation: option(
     v.union([keptApart, shareOrPath, datasetObject]),
     "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
