@@ -1,6 +1,6 @@
 /** Derives the accepted values of a flag from the option's schema, and parses them. */
 import { PithError } from "../errors.ts";
-import { nearest } from "../graph/nearest.ts";
+import { allNearest } from "../graph/nearest.ts";
 import { isWhole, open, type PipeItem, type SchemaNode } from "../passes/schema.ts";
 
 type Word = string | number | boolean;
@@ -56,11 +56,11 @@ export function readWord(flag: string, text: string, accepted: Accepted, instead
   if (accepted.text) return text;
   // With one supported number, the schema's own message is better.
   if (accepted.choices.size === 1 && number !== undefined) return number;
-  const meant = number === undefined ? nearest(text, [...accepted.choices].map(String)) : undefined;
+  const meant = number === undefined ? allNearest(text, [...accepted.choices].map(String)) : [];
   const own = accepted.own
     ? "Others than these only a program can give, as an object or a function of its own: see CONTRIBUTING.md."
     : undefined;
-  const hint = instead[text] ?? (meant === undefined ? own : `Did you mean ${meant}?`);
+  const hint = instead[text] ?? (meant.length === 0 ? own : `Did you mean ${meant.join(" or ")}?`);
   throw new PithError("E_OPTION", `${flag}: expected ${expectation(accepted)}, got "${text}".`, { hint });
 }
 

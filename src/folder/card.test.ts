@@ -27,3 +27,26 @@ test("names of files and of the folder cannot become markup in README.md", () =>
   expect(table).toHaveLength(2 + 3);
   expect(new Set(table.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
 });
+
+test("the programs' dtype and the smallest download are named in one sentence if they differ", () => {
+  const figures = { source: "", source_hash: "", made_from: "", measured: "" };
+  const card = (q8: number) =>
+    withCard("", {
+      name: "net",
+      config: {},
+      originals: new Map([["onnx/model.onnx", 20]]),
+      records: {
+        "onnx/model_quantized.onnx": { ...figures, dtype: "q8" as const, bytes: q8 },
+        "onnx/model_q4.onnx": { ...figures, dtype: "q4" as const, bytes: 10 },
+      },
+      chosen: "q8",
+      madeWith: undefined,
+      fails: undefined,
+      tried: undefined,
+      purpose: undefined,
+    });
+  expect(card(15)).toContain(
+    'The programs load `q8`, the first that was asked for; set `dtype: "q4"` for the smallest download.',
+  );
+  expect(card(5)).toContain("The programs load `q8`, the first that was asked for.");
+});

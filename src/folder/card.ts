@@ -58,9 +58,12 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
   const place = `/models/${encodeURIComponent(name)}`;
   const isChoice = tried === undefined && new Set(found.map(({ dtype }) => dtype)).size > 1;
+  const [smallest] = bySize(found, originals.size);
+  const otherText =
+    smallest === undefined || smallest === chosen ? "" : `; set \`dtype: "${smallest}"\` for the smallest download`;
   const which =
     isChoice && found.some(({ dtype }) => dtype === chosen)
-      ? `The programs load \`${chosen}\`, the first that was asked for.\n\n`
+      ? `The programs load \`${chosen}\`, the first that was asked for${otherText}.\n\n`
       : "";
   const programs = `${which}In Node, beside the folder:
 
@@ -88,6 +91,14 @@ ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.s
 /** For a folder without variants from Pith; others may exist. */
 export const noneText = "No variant was written: use the originals.";
 
+/** The dtypes that every model of the folder has, the smallest first. */
+function bySize(found: readonly Records[string][], modules: number): readonly FileDtype[] {
+  const bytesOf = (dtype: FileDtype): readonly number[] =>
+    found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
+  const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
+  return whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
+}
+
 function adviceOf(
   found: readonly Records[string][],
   modules: number,
@@ -96,11 +107,8 @@ function adviceOf(
   if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
-    const bytesOf = (dtype: FileDtype): readonly number[] =>
-      found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
-    // Only a dtype that every model has can be recommended.
-    const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
-    const [smallest] = whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
+    const whole = bySize(found, modules);
+    const [smallest] = whole;
     const said = [
       smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
       modules === 1 ? fastestOf(found) : "",

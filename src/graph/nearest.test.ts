@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { byNearness, nearest } from "./nearest.ts";
+import { allNearest, byNearness, nearest } from "./nearest.ts";
 
 const names = ["prune", "train", "distill", "factorize", "quantize"];
 
@@ -27,4 +27,9 @@ test("names are sorted by nearness: those that hold what was typed first, equals
   expect(byNearness("layer2.0.conv", layers)[0]).toBe("layer2.0.conv1");
   expect(byNearness("layer1.0.cnv2", layers)[0]).toBe("layer1.0.conv2");
   expect(byNearness("", ["b", "a"])).toEqual(["b", "a"]);
+});
+
+test("all names with the least edits are nearest", () => {
+  expect(allNearest("q6", ["q8", "int8", "q4", "q4f16", "q2"])).toEqual(["q8", "q4", "q2"]);
+  expect(allNearest("x", ["train"])).toEqual([]);
 });

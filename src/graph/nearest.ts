@@ -1,10 +1,16 @@
 /** Returns the name with the least edits (insert, delete, replace, swap), ignoring case; undefined if more than a third of the letters differ. */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let fewest = Math.max(1, Math.floor(name.length / 3)) + 1;
+  return allNearest(name, names)[0];
+}
+
+/** Returns all names with the least edits, as `nearest` counts them. */
+export function allNearest(name: string, names: Iterable<string>): readonly string[] {
+  let best: string[] = [];
+  let fewest = Math.max(1, Math.floor(name.length / 3));
   for (const candidate of names) {
     const edits = distance(name.toLowerCase(), candidate.toLowerCase());
-    if (edits < fewest) [best, fewest] = [candidate, edits];
+    if (edits === fewest) best.push(candidate);
+    if (edits < fewest) [best, fewest] = [[candidate], edits];
   }
   return best;
 }

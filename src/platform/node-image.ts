@@ -1,4 +1,5 @@
 /** Decodes images in Node: with sharp (libjpeg-turbo, libpng) in threads if it is installed, otherwise in JavaScript. */
+import { messageOf } from "../errors.ts";
 import { damaged, imageHeader, mostPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
@@ -17,6 +18,9 @@ function loadSharp(): Promise<Sharp | undefined> {
   return loaded;
 }
 
+/** libjpeg only warns if it cannot decode pixels and makes them up. Extra bytes between segments are harmless. */
+const lostPixels = /Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG/;
+
 export async function imageExtensions(): Promise<readonly string[]> {
   return [".jpg", ".jpeg", ".png", ...((await loadSharp()) === undefined ? [] : [".webp"])];
 }
@@ -31,13 +35,22 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
   // libvips converts CMYK with a profile of its own; other tools do not.
   const inks = format === "JPEG" && components === 4;
   if (sharp === undefined || inks) return (await import("./image-plain.ts")).decodePlainly(bytes, name);
-  try {
-    const { data, info } = await sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: mostPixels })
+  const decode = (failOn: "error" | "warning") =>
+    sharp(bytes, { failOn, ignoreIcc: true, limitInputPixels: mostPixels })
       .autoOrient()
       .removeAlpha()
       .toColourspace("srgb")
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
+  try {
+    const decoded =
+      format === "JPEG"
+        ? decode("warning").catch((warning: unknown) => {
+            if (lostPixels.test(messageOf(warning))) throw warning;
+            return decode("error");
+          })
+        : decode("error");
+    const { data, info } = await decoded;
     const { width, height, channels } = info;
     return { width, height, data: channels === 1 ? grey(data) : data };
   } catch (cause) {

@@ -60,6 +60,13 @@ test.each([
 });
 
 describe("flags", () => {
+  test("a mistyped value is answered with all values that are equally near", async () => {
+    expect(await pith("quantize", at("net.onnx"), "--dtype", "q6")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/expected q8, int8, .*, got "q6"\.\nhint: Did you mean q8 or q4 or q2\?\n$/),
+    });
+  });
+
   test("one that is mistyped is named before one that is missing for it", async () => {
     expect(await pith("quantize", at("net.onnx"), "--sheme", "weights")).toEqual({
       code: 2,
