@@ -3,9 +3,12 @@
 import { blocks, extractBlock } from "../../../src/analysis/blocks.ts";
 import { channelGroups } from "../../../src/analysis/channels.ts";
 import { cost } from "../../../src/analysis/cost.ts";
+import { dataDependentSizes } from "../../../src/analysis/data-dependent-sizes.ts";
 import { infer } from "../../../src/analysis/infer.ts";
 import { layers } from "../../../src/analysis/layers.ts";
+import { compareFunction, lostForm } from "../../../src/evaluate/compare-function.ts";
 import { compareOutputs } from "../../../src/evaluate/index.ts";
+import { emitInto } from "../../../src/graph/emit.ts";
 import { structureHash } from "../../../src/graph/hash.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { parseModel, printWholeModel } from "../../../src/graph/text.ts";
@@ -15,13 +18,53 @@ import { simplify } from "../../../src/passes/index.ts";
 import { prune } from "../../../src/prune/index.ts";
 import { quantize } from "../../../src/quantize/index.ts";
 import { toNumbers } from "../../../src/tensor/convert.ts";
-import { dimsText, dimText, dimValue, isSymbolic } from "../../../src/tensor/dims.ts";
+import { dimsText, dimText, dimValue, isSymbolic, isUnknownDim } from "../../../src/tensor/dims.ts";
 import type { Batch } from "../../../src/tensor/types.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectThat, originalAnswers, refused } from "../runs.ts";
 import type { Promised } from "./promised.ts";
 
+/** Results with one output less, or with one output that has twice the rows. */
+function brokenResults(original: Model): readonly { readonly output: string; readonly result: Model }[] {
+  infer(original);
+  const isOpen = dataDependentSizes(original);
+  return original.graph.outputs.flatMap(({ name, type }, index) => {
+    const without = original.clone();
+    without.graph.setOutputs(without.graph.outputs.filter((_, at) => at !== index));
+    const results = original.graph.outputs.length > 1 ? [{ output: name, result: without }] : [];
+    const [rows] = type?.dims ?? [];
+    if (rows === undefined || rows === 0 || isUnknownDim(rows) || isOpen(name)) return results;
+    const longer = original.clone();
+    const output = longer.graph.outputs[index];
+    if (output === undefined || output.producer === undefined) return results;
+    const emit = emitInto(longer);
+    longer.graph.rename(output, `${name} before it is doubled`);
+    const doubled = emit.Concat([output, output], { axis: 0 });
+    longer.graph.rename(doubled, name);
+    longer.graph.setOutputs(longer.graph.outputs.map((each, at) => (at === index ? doubled : each)));
+    return [...results, { output: name, result: longer }];
+  });
+}
+
 export const analyses: readonly Promised[] = [
+  {
+    name: "shapes and all outputs are compared",
+    async keep({ model }) {
+      const itself = await compareFunction(engine, model, model.clone());
+      if (typeof itself === "string") return;
+      expectThat(itself.lost === undefined, `the network differs from itself: ${itself.lost}`);
+      for (const { output, result } of brokenResults(model)) {
+        const compared = await compareFunction(engine, model, result);
+        const lost = [typeof compared === "string" ? compared : compared.lost];
+        lost.push(await lostForm(engine, model, result, undefined));
+        for (const sentence of lost)
+          expectThat(
+            sentence?.includes(output) === true,
+            `"${output}" is broken, and the comparison says: ${sentence}`,
+          );
+      }
+    },
+  },
   {
     name: "running changes nothing",
     async keep(network) {
