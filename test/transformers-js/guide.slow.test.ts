@@ -11,8 +11,7 @@ import { temporaryFolder } from "../temporary.ts";
 
 const [source, texts] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
 const guide = readFileSync(new URL("../../docs/transformers-js.md", import.meta.url), "utf8");
-const [, section = ""] = guide.split("## Four commands");
-const lines = commandLines(section.split("\n## ")[0] ?? "");
+const lines = commandLines(guide.split("## What is written")[0] ?? "");
 const folder = temporaryFolder();
 const at = (word: string): string => (/^(minilm|queries)/.test(word) ? join(folder, word) : word);
 
