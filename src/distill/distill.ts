@@ -191,7 +191,7 @@ function requireSameClasses(student: Model, teacher: Model): void {
     if (of === teacher && type !== undefined && !isFloat(type.type))
       throw new PithError(
         "E_UNSUPPORTED",
-        `The teacher's output "${name}" is ${type.type}: it holds no scores to learn.`,
+        `The teacher's output "${name}" is ${type.type}: it contains no scores to learn.`,
         {
           hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output.",
         },

@@ -201,7 +201,7 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     ] as const)
       await expect(
         train(scores("a, b"), { data: waves, loss: distillation({ teacher, alpha: 1 }), epochs: 1, batch: 10 }),
-      ).rejects.toMatchObject({ code: "E_DATA", message: `The ${which} answers with NaN or infinity.` });
+      ).rejects.toMatchObject({ code: "E_DATA", message: `The ${which} outputs NaN or infinity.` });
     const steep = { data: waves, epochs: 9, batch: 10, optimizer: "sgd", learningRate: 1e30 } as const;
     const diverged = train(scores("a, b"), {
       ...steep,

@@ -57,7 +57,7 @@ export async function requireDifferentModels(teacher: Model, student: Model): Pr
     if (!haveSameElements(await tensor.read(), await other.read())) return;
   }
   throw new PithError("E_OPTION", "The teacher and the student are the same model: there is nothing to learn.", {
-    hint: "`shrink` or `keepLayers` make a smaller student of the teacher; training by labels alone needs none.",
+    hint: "Set `shrink` or `keepLayers` to derive a smaller student from the teacher; training on labels needs no teacher.",
   });
 }
 

@@ -46,7 +46,7 @@ export async function insertErrors(
       const first = before.get(name);
       if (first === undefined) return new Miss("the original has no layer of this name", name);
       if (!isQuantized(layer) && isQuantized(first))
-        return new Miss("its weight is in floats, and that of the original is quantized: the two are swapped", name);
+        return new Miss("its weight is float, and that of the original is quantized: the two models are swapped", name);
       const refused = rankRefusal(layer, rank);
       if (refused !== undefined) return refused;
       const errors = lostIn(
@@ -97,11 +97,11 @@ function lostIn(
     return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
   });
   if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
-  return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has lost nothing", name) : errors;
+  return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has no error", name) : errors;
 }
 
 const otherFunction =
-  "with adapters its answers are no nearer those of the original: its layers compute other values, as where factors moved before they were rounded (`quantize` with `equalize: false`)";
+  "adapters do not bring its outputs nearer to the original's: its layers compute other values, for instance after equalization (use `quantize` with `equalize: false`)";
 
 /** Returns whether a model's outputs on random inputs are nearer to the original's than those of another. */
 async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {

@@ -174,7 +174,7 @@ async function factorsOf(
   const whole = wholeCost(problem);
   const isAuto = !hasRule(rules);
   const choice = rules.budget === undefined ? undefined : plan?.get(layer.reading.source);
-  if (rules.budget !== undefined && choice === undefined) return new Miss("the budget leaves it as it is", name);
+  if (rules.budget !== undefined && choice === undefined) return new Miss("the budget does not factorize it", name);
   const methods = methodsFor(problem, rules.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
   const rule = isAuto ? { energy: usualEnergy } : rules;

@@ -70,7 +70,7 @@ const loraOptions = v.pipe(
     }),
     ...selectionOptions("adapt"),
   }),
-  v.check(({ merge, from }) => !merge || from === undefined, "merge and from exclude each other"),
+  v.check(({ merge, from }) => !merge || from === undefined, "merge and from cannot be combined"),
   v.check(
     ({ rank, alpha, merge, from }) => (rank ?? alpha) === undefined || (!merge && from === undefined),
     "rank and alpha are for new adapters, and cannot be combined with from or merge",
@@ -177,7 +177,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
   if (missing !== undefined) {
     const text = `An adapter in ${file} is for a layer "${missing}", which this model does not have.`;
     throw new PithError("E_NAME", text, {
-      hint: "Adapters can only be inserted into the model that they were made for.",
+      hint: "Use the model that the adapters were trained with.",
     });
   }
   const chosen = selectLayers(all, selection).filter(({ name }) => names.has(name));

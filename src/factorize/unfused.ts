@@ -29,8 +29,8 @@ export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<
   const float =
     inFloat.length === 0
       ? ""
-      : ` Of them ${integer(inFloat.length)} run in float now: those without a kernel from integers to floats.`;
-  const text = `Adapters slow down ${counted(slower.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the roundings of its input and output, and an adapter adds to the output in between.${float} Quantize with the scheme "weights" where adapters stay.`;
+      : ` ${integer(inFloat.length)} of them now run in float, because no integer kernel with float output exists.`;
+  const text = `Adapters slow down ${counted(slower.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the quantization of its input and output, and an adapter adds a node in between.${float} To keep adapters, quantize with the scheme "weights".`;
   log({ id: "unfused", text, level: "warning" });
 }
 

@@ -206,7 +206,7 @@ describe("floats for a model that records the preprocessing of images", () => {
     ["raw", [0, 0.5, 1], "0 … 1", "0 … 255"],
   ])("of another range are a warning with both: %s", async (how, values, given, wanted) => {
     expect(await saidOf(how, values)).toEqual([
-      `preprocessing: The numbers of image.csv (${given}) are fed as they are, where preprocessing "${how}" of the model gives ${wanted}: prepare them like this, or give images as bytes (uint8), which are prepared by it.`,
+      `preprocessing: The values of image.csv (${given}) are fed unchanged, but preprocessing "${how}" of the model gives ${wanted}: apply it, or provide images as bytes (uint8), to which Pith applies it.`,
     ]);
   });
 
@@ -259,7 +259,7 @@ test("what is taken for scores of classes with nothing that says so is told, wit
   const { task, said } = await opened(model("output"), { data: table });
   expect(task).toMatchObject({ assumesScores: true, metric: { name: "agreement" } });
   expect(said).toContain(
-    'metric: "output" [n, 3] is taken for scores of classes, and results are compared by the class with the highest: if it scores no classes, `metric: "r-squared"` tells more',
+    'metric: "output" [n, 3] is treated as class scores, and results are compared by the class with the highest score: if it scores no classes, `metric: "r-squared"` tells more',
   );
   for (const [name, options, metric] of [
     ["logits", {}, "agreement"],
@@ -282,7 +282,7 @@ test("random inputs are data for what learns another model's answers, in disjoin
     train: { count: 100 },
     test: { count: 100 },
   });
-  expect(said).toEqual([expect.stringMatching(/^random-data: random inputs are used in place of samples/)]);
+  expect(said).toEqual([expect.stringMatching(/^random-data: random inputs are used instead of samples/)]);
   const pixelsOf = async (data = task.test) => [
     ...toFloat64((await firstBatch(data, 100)).image ?? zeros("float32", [0])),
   ];
@@ -324,7 +324,7 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
   );
   expect((await firstBatch(task.train ?? task.test)).label?.dims).toEqual([1, 128]);
   const images = await opened(aboveHalf(), { data: pixels(["t10k"]), ...learning });
-  expect(images.said.at(-1)).toMatch(/^labels: .* has one part: its labels are for the test/);
+  expect(images.said.at(-1)).toMatch(/^labels: .* has one part: its labels are used for testing/);
   expect([images.task.train?.count, images.task.test.count]).toEqual([6, 6]);
   expect(Object.keys(await firstBatch(images.task.train ?? images.task.test))).toEqual(["image"]);
   expect(Object.keys(await firstBatch(images.task.test))).toContain("label");
@@ -348,7 +348,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
     await expect(openTask(model, { data: folder, preprocess })).rejects.toMatchObject({
       code: "E_DATA",
       message: "The folders 2024, 2025 were taken as class labels, and the model has 2 classes (0 to 1).",
-      hint: "For photos without labels put them in one folder.",
+      hint: "Put photos without labels in one folder.",
     });
 });
 
@@ -373,7 +373,7 @@ describe("a table without parts", () => {
     const calibrated = await opened(relu(), { data, calibrate: 10 });
     expect(calibrated.said).toEqual([
       `parts: ${data} has no parts: of its 40 samples, drawn at random, 10 are for calibration, 30 for the test`,
-      "calibration: calibrated on 10 samples only, which may say little of others: give 100 or more",
+      "calibration: calibrated on 10 samples only, which may not represent others: use 100 or more",
     ]);
     const large = await opened(relu(), { data: table(200), calibrate: 200 });
     expect([large.task.calibrate?.count, large.said.length]).toEqual([40, 1]);

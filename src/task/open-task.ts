@@ -163,13 +163,13 @@ export async function openTask(
       "E_DATA",
       `${stored.test.name} has one part only: there are no training samples besides the test samples.`,
       {
-        hint: "Name the folder, or the file to train on: parts are recognised by names of files and folders: train and test, or dev, val. A table without parts is split.",
+        hint: "Name the folder, or the file to train on: parts are recognized by names of files and folders: train and test, or dev, val. A table without parts is split.",
       },
     );
   }
   const { count: calibrating } = stored.calibrate ?? {};
   if (calibrating !== undefined && calibrating < leastToCalibrate) {
-    const text = `calibrated on ${counted(calibrating, "sample")} only, which may say little of others: give 100 or more`;
+    const text = `calibrated on ${counted(calibrating, "sample")} only, which may not represent others: use 100 or more`;
     context.log({ id: "calibration", text, level: "warning" });
   }
   const seen = stored.test;
@@ -207,10 +207,10 @@ export async function openTask(
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
     context.log({
       id: "labels",
-      text: `the labels of ${seen.name} are not used, because the model's answer is an embedding`,
+      text: `the labels of ${seen.name} are not used, because the model's output is an embedding`,
     });
   else if (withheld && labelled)
-    context.log({ id: "labels", text: `${seen.name} has one part: its labels are for the test, and not trained on` });
+    context.log({ id: "labels", text: `${seen.name} has one part: its labels are used for testing, not for training` });
   const judging = typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric;
   if (texts !== undefined) {
     const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
@@ -221,7 +221,7 @@ export async function openTask(
   if (assumed !== undefined)
     context.log({
       id: "metric",
-      text: `"${assumed.name}" ${dimsText(assumed.type?.dims)} is taken for scores of classes, and results are compared by the class with the highest: ${ofNumbers}`,
+      text: `"${assumed.name}" ${dimsText(assumed.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${ofNumbers}`,
     });
   const train = withheld ? unlabelled(stored.train) : stored.train;
   return {
@@ -273,7 +273,7 @@ async function randomParts(model: Model, most: number | undefined, context: Cont
   const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
   const test = most === undefined ? rest : draw(rest, most, context.seed);
   const text =
-    "random inputs are used in place of samples: the results say little about real data; any unlabelled samples of the same kind are better";
+    "random inputs are used instead of samples: results say little about real data; prefer unlabeled samples of the same kind";
   context.log({ id: "random-data", text, level: "warning" });
   return { train, calibrate: undefined, test, testable: rest.count, divided: false };
 }
@@ -295,11 +295,7 @@ export function statedFor(
   const [text = ""] = said;
   const other = said.find((one) => one !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
-  throw new PithError(
-    "E_DATA",
-    `The model declares that its data is preprocessed as "${text}", the other one "${other}".`,
-    {
-      hint: "Both get the same data: use a teacher, or an original, with the same preprocessing, or set one that is right for both: `preprocess`.",
-    },
-  );
+  throw new PithError("E_DATA", `The model declares the preprocessing "${text}", the other model "${other}".`, {
+    hint: "Use a teacher or original with the same preprocessing, or set one for both with `preprocess`.",
+  });
 }

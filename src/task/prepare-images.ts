@@ -141,14 +141,14 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   throw new PithError(
     "E_DATA",
     `The folders ${listed} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
-    { hint: "For photos without labels put them in one folder." },
+    { hint: "Put photos without labels in one folder." },
   );
 }
 
 function surerText(name: string, { preprocessing, tried, confidence, samples }: Surer): string {
   const [less, more] = [percent(tried), percent(confidence)];
   const [given = name] = name.split(" ");
-  return `With preprocessing "${given}" the model is less sure of its answers (mean top probability ${less}) than with "${preprocessing.name}" (${more}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
+  return `With preprocessing "${given}" the model is less confident in its predictions (mean top probability ${less}) than with "${preprocessing.name}" (${more}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
 }
 
 function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
@@ -158,7 +158,7 @@ function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
 
 function rangeText({ name }: Preprocessing, indistinct: readonly Preprocessing[]): string {
   const others = indistinct.map((other) => `"${other.name}"`).join(", ");
-  return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${others}): fed with inputs of a wider range, the result loses accuracy. Set the one that the model is fed with: \`preprocess\`.`;
+  return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${others}): with inputs of a wider range, the result loses accuracy. Set the preprocessing of your application with \`preprocess\`.`;
 }
 
 function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {

@@ -202,7 +202,7 @@ async function otherRange(
   if (!(wider > farRange || (wider > 0 && wider < 1 / farRange))) return;
   const figures = (least: number, most: number): string =>
     [least, most].map((one) => minus(String(Number(one.toPrecision(3))))).join(" … ");
-  return `The numbers of ${dataset.name} (${figures(low, high)}) are fed as they are, where preprocessing "${how.name}" of the model gives ${figures(wanted.low, wanted.high)}: prepare them like this, or give images as bytes (uint8), which are prepared by it.`;
+  return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(wanted.low, wanted.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
 }
 
 type Kind = "images" | "tokens" | "sound" | "ready";

@@ -22,7 +22,7 @@ export async function randomData(
 ): Promise<IndexedDataset> {
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined)
-    throw new PithError("E_UNSUPPORTED", `Nothing random can be drawn for the input "${inputs.undrawable}".`);
+    throw new PithError("E_UNSUPPORTED", `No random values can be generated for the input "${inputs.undrawable}".`);
   const session = await engine.load(model);
   const found = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), seed);
   await session.release();
@@ -30,7 +30,10 @@ export async function randomData(
   const { shapes } = found.guess;
   const [wide] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
   if (wide !== undefined)
-    throw new PithError("E_UNSUPPORTED", `The input "${wide}" does not take single samples, so none can be drawn.`);
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The input "${wide}" does not take single samples, so no random ones can be generated.`,
+    );
   const sample = (position: number) => inputs.draw(shapes, random(seed, "random data", position));
   return indexed(`${randomName} inputs`, count, (positions) =>
     joinBatches(Array.from(positions, sample), "random inputs"),

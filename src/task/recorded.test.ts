@@ -27,7 +27,7 @@ test("models that are fed with the same and say different things of it are refus
   expect(() => statedFor(undefined, [prepared("raw"), prepared("imagenet")])).toThrow(
     expect.objectContaining({
       code: "E_DATA",
-      message: 'The model declares that its data is preprocessed as "raw", the other one "imagenet".',
+      message: 'The model declares the preprocessing "raw", the other model "imagenet".',
     }),
   );
 });

@@ -28,7 +28,7 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
   const kind = await fileKind(folder);
   if (kind !== undefined && kind !== "folder") {
     throw new PithError("E_FILE", `"${folder}" is a file: \`checkpoint\` is a folder.`, {
-      hint: "Two files are kept in it: last.onnx and best.onnx.",
+      hint: "Name a folder for last.onnx and best.onnx.",
     });
   }
   if (resume || (await fileKind(lastFile(folder))) === undefined) return;
@@ -61,7 +61,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
 
 export function noTraining(path: string): PithError {
   return new PithError("E_DATA", `"${path}" is not a training checkpoint.`, {
-    hint: "A checkpoint of a training is last.onnx in its folder.",
+    hint: "Use last.onnx in the checkpoint folder.",
   });
 }
 
@@ -192,7 +192,7 @@ export async function requireSameFrozen(
     if (tensor === undefined || moves) continue;
     const now = model.graph.value(name)?.tensor;
     if (now === undefined) throw otherModel(path, `it has "${name}", which this model does not have`);
-    if (!(await isSame(tensor, now))) throw otherModel(path, `"${name}", which is not trained, has other numbers here`);
+    if (!(await isSame(tensor, now))) throw otherModel(path, `"${name}", which is not trained, has other values here`);
   }
 }
 

@@ -44,7 +44,7 @@ export function groupLasso(
   });
   if (groups.length === 0)
     throw new PithError("E_OPTION", "groupLasso: the model has no channels that could be cut.", {
-      hint: "`pith inspect` says which channels can go, and `pith prune --structured 50% --dry-run` why others stay.",
+      hint: "Run `pith inspect` to list the removable channels, and `pith prune --structured 50% --dry-run` for the reasons.",
     });
   return (rate, progress) => {
     const lambda = strength * (grow ? progress : 1);

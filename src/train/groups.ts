@@ -48,7 +48,7 @@ export function groupsOf(
   const known = [...owners.map(({ layer }) => layer), ...stored.map(({ name }) => name)];
   const strange = Object.keys(rates).find((pattern) => !known.some((name) => isNamed(pattern, name)));
   if (strange !== undefined)
-    throw new PithError("E_NAME", `No layer or tensor is called "${strange}", which has a learning rate factor.`);
+    throw new PithError("E_NAME", `Learning rate factors: there is no layer or tensor "${strange}".`);
   const ownersOf = groupBy(owners, (owner) => owner.name);
   return (name, dims) => {
     const names = [name, ...(ownersOf.get(name) ?? []).map(({ layer }) => layer)];

@@ -247,7 +247,7 @@ describe("the loop", () => {
     expect(after["fc1.weight"]).toEqual(before["fc1.weight"]);
     expect(after["fc1.bias"]).toEqual(before["fc1.bias"]);
     expect(after["fc2.weight"]).not.toEqual(before["fc2.weight"]);
-    await expect(trained({ rates: { fc3: 1 } })).rejects.toThrow('No layer or tensor is called "fc3"');
+    await expect(trained({ rates: { fc3: 1 } })).rejects.toThrow('there is no layer or tensor "fc3"');
   });
 
   test("weight decay shrinks matrices, and leaves biases to their gradients", async () => {

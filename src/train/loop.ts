@@ -299,7 +299,7 @@ class TrainingLoop {
     if (checkpoint === undefined || this.#kept !== this.#counters.steps)
       return new PithError("E_STOPPED", `${after}.`, { cause });
     const text = `${after}; the weights are in "${lastFile(checkpoint)}".`;
-    return new PithError("E_STOPPED", text, { hint: "The same again with `resume` continues.", cause });
+    return new PithError("E_STOPPED", text, { hint: "Run the same training with `resume` to continue.", cause });
   }
 
   /** Writes the progress into the model and the checkpoint. @throws PithError E_DIVERGED if a value is not finite. */
@@ -326,7 +326,7 @@ class TrainingLoop {
     if (lost === undefined) return;
     if (steps > 0) throw this.#diverged(`"${lost.name}" is no longer finite`, steps);
     throw new PithError("E_DIVERGED", `"${lost.name}" is not finite, and training has not begun.`, {
-      hint: "A weight of the model is NaN or infinite already: check how it was made.",
+      hint: "Check the model: a weight is already NaN or infinite.",
     });
   }
 
@@ -376,7 +376,7 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
   for (const [column, { data }] of Object.entries(batch)) {
     if (!data.some((entry: unknown) => Number.isNaN(entry))) continue;
     throw new PithError("E_DATA", `${name}: "${column}" holds NaN in batch ${batches + 1} of epoch ${epoch}.`, {
-      hint: "Check how the data was made, or leave such samples out.",
+      hint: "Check the source of the data, or remove such samples.",
     });
   }
 }
@@ -392,8 +392,8 @@ async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, conte
     const count = await broken.of(batch).finally(broken.release);
     if (count === 0) continue;
     const which = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
-    throw new PithError("E_DATA", `The ${which} answers with NaN or infinity.`, {
-      hint: "Check how it was made, and how the samples are prepared: it may hold NaN, or overflow on them.",
+    throw new PithError("E_DATA", `The ${which} outputs NaN or infinity.`, {
+      hint: "Check its weights and the preprocessing: it can contain NaN, or overflow on the samples.",
     });
   }
 }

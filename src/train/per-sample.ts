@@ -87,7 +87,7 @@ export function sampleGradients(
 function requireStateless({ states: [state] }: Step): void {
   if (state === undefined) return;
   const place = `"${state.name}" is computed from all samples of a batch`;
-  throw new PithError("E_UNSUPPORTED", `A sample has no gradient of its own: ${place}.`, {
+  throw new PithError("E_UNSUPPORTED", `A sample has no separate gradient: ${place}.`, {
     hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
   });
 }
@@ -98,13 +98,13 @@ async function requireApart(losses: ForwardLoss, rows: (start: number, end: numb
   const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));
   if (broken >= 0)
     throw new PithError("E_DATA", `The loss of sample ${broken + 1} of a batch is ${[first, second][broken]}.`, {
-      hint: "The model or the data may hold what is no number, or the preprocessing may be wrong.",
+      hint: "Check the model, the data and the preprocessing for NaN and overflow.",
     });
   if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
   const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
   throw new PithError(
     "E_UNSUPPORTED",
-    `A sample has no gradient of its own: the loss of the first two together is ${figures}, which is not their mean.`,
+    `A sample has no separate gradient: the loss of the first two together is ${figures}, which is not their mean.`,
     { hint: "The model or the loss mixes samples of a batch, or normalizes by labels of the whole batch." },
   );
 }

@@ -13,11 +13,7 @@ const pairs = memory("pairs", {
 const stream: Dataset = { name: "stream", count: undefined, batches: ({ size }) => pairs.batches({ size }) };
 
 test.each([
-  [
-    stream,
-    {},
-    ["stream does not say how many samples it has: the learning rate stays 0.5, without schedule and warm-up"],
-  ],
+  [stream, {}, ["stream has an unknown number of samples: the learning rate stays 0.5, without schedule and warm-up"]],
   [stream, { schedule: "constant", warmup: 2 }, [expect.stringContaining("without schedule and warm-up")]],
   [stream, { schedule: "constant" }, []],
   [pairs, {}, []],

@@ -87,7 +87,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   const samples = options.samples === undefined ? all : draw(all, options.samples, context.seed);
   const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
-    const text = `${data.name} does not say how many samples it has: the learning rate stays ${learningRate}, without schedule and warm-up`;
+    const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
   }
   const late = typeof schedule === "function" ? [] : milestonesOf(schedule).filter((milestone) => milestone >= epochs);
@@ -128,10 +128,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   if (steps === undefined && plan.gradual !== undefined)
     throw new PithError(
       "E_OPTION",
-      `prune: ${data.name} does not say how many samples it has, so nothing says when pruning ends.`,
+      `prune: ${data.name} has an unknown number of samples, so the end of pruning is undefined.`,
     );
   if (steps !== undefined && keepStep !== undefined && keepStep > steps)
-    throw new PithError("E_OPTION", `keepStep: there is no step ${keepStep}: the training has ${steps}.`);
+    throw new PithError("E_OPTION", `keepStep: expected at most ${steps}, the number of steps, got ${keepStep}.`);
   return plan;
 }
 
@@ -203,7 +203,7 @@ function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, s
   if (typeof classes === "number") return augmented(data, how, { seed, classes });
   throw new PithError(
     "E_OPTION",
-    `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not say how many classes there are.`,
+    `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not show the number of classes.`,
   );
 }
 
@@ -217,7 +217,7 @@ export async function openData(
   const all = await trainPart(data);
   if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
   if (!isIndexed(all)) {
-    throw new PithError("E_DATA", `${all.name} is a stream: no share of it can be kept apart.`, {
+    throw new PithError("E_DATA", `${all.name} is a stream, of which no share can be held out.`, {
       hint: "Give the validation samples as a separate data set.",
     });
   }

@@ -48,7 +48,7 @@ test("a checkpoint is not continued with a model of another mask, or of other we
   const path = `${checkpoint}/last.onnx`;
   const isOther = (name: string) => ({
     code: "E_OPTION",
-    message: `"${path}" is a checkpoint of another model: "${name}", which is not trained, has other numbers here.`,
+    message: `"${path}" is a checkpoint of another model: "${name}", which is not trained, has other values here.`,
   });
   const again = { ...options, epochs: 2, resume: true } as const;
   await expect(train(masked(less), again)).rejects.toMatchObject(isOther("mask"));

@@ -70,11 +70,11 @@ describe("weights of a step", () => {
   test("a step that the training does not have is refused, and so is rewinding to nothing", async () => {
     await expect(trained({ keepStep: 31 })).rejects.toMatchObject({
       code: "E_OPTION",
-      message: "keepStep: there is no step 31: the training has 30.",
+      message: "keepStep: expected at most 30, the number of steps, got 31.",
     });
     await expect(rewind(net())).rejects.toMatchObject({
       code: "E_OPTION",
-      message: "rewind: the model holds no weights of an earlier step.",
+      message: "rewind: the model contains no weights of an earlier step.",
     });
     expect(Object.keys(await weights(net()))).toEqual(names);
   });

@@ -28,8 +28,8 @@ export const rewind = definePass({
 function rewound(model: Model): Outcome {
   const kept = keptWeights(model);
   if (kept.size === 0)
-    throw new PithError("E_OPTION", "rewind: the model holds no weights of an earlier step.", {
-      hint: "Train it first with `keepStep`, the step to rewind to; masks that are folded in take them along.",
+    throw new PithError("E_OPTION", "rewind: the model contains no weights of an earlier step.", {
+      hint: "Train it with `keepStep`, the step to rewind to; folding masks in removes these weights.",
     });
   const changes: Change[] = [];
   const misses: Miss[] = [];

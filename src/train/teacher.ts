@@ -47,7 +47,7 @@ export function teacherBeside(model: Model, emit: Emit, reference: Model): Named
   }
   infer(teacher);
   const merged = mergeGraph(model, teacher, "teacher.", inputs);
-  if (merged instanceof Miss) throw new PithError("E_UNSUPPORTED", `The teacher is refused: ${merged.reason}.`);
+  if (merged instanceof Miss) throw new PithError("E_UNSUPPORTED", `The teacher cannot be used: ${merged.reason}.`);
   return namedValues("teacher", merged.outputs, merged.values, () => teacher);
 }
 

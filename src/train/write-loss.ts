@@ -55,7 +55,7 @@ export async function writeLoss(
       "E_UNSUPPORTED",
       `The model carries states (${carried}), and backpropagation through time is not supported.`,
       {
-        hint: "Data with a column for each state trains single steps.",
+        hint: "Provide a column per state to train single steps.",
       },
     );
   }

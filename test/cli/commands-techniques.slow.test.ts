@@ -98,7 +98,7 @@ describe("factorize and distill", () => {
     expect(one.out).toMatch(/^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20\)$/m);
     expect(one.out).toMatch(/^agreement +100\.0 % /m);
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
-    expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs are used in place of samples") });
+    expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs are used instead of samples") });
     expect(none.out).toMatch(/^trained on: random inputs \(50\) {2}tested on: random inputs \(50\)$/m);
   });
 

@@ -234,7 +234,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     const words = ["--teacher", at("embedder.onnx"), "--shrink", "30%", "--epochs", "1", "-o", at("embeds.onnx")];
     const { code, out, err } = await pith("distill", ...words, "--data", at("points.csv"));
     expect(err).toMatch(
-      /the labels of \S*points\.csv \(test\) are not used, because the model's answer is an embedding/,
+      /the labels of \S*points\.csv \(test\) are not used, because the model's output is an embedding/,
     );
     expect(err).toContain("loss: embedding");
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^cosine /m) });
@@ -246,7 +246,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     const words = ["--teacher", at("right.onnx"), "--data", table, "--epochs", "1", "--force", "--samples", "30"];
     const { err, out } = await pith("distill", at("zero.onnx"), ...words, "-o", at("few.onnx"));
     expect(out).toMatch(/^trained on: labelled_test\.csv \(30\) {2}tested on: labelled_test\.csv \(30\)$/m);
-    expect(err).toContain(`${table} has one part: its labels are for the test, and not trained on`);
+    expect(err).toContain(`${table} has one part: its labels are used for testing, not for training`);
     expect(err).toContain("; the training samples have no labels");
     expect(out).toMatch(/^accuracy /m);
   });
@@ -293,7 +293,7 @@ describe("files beside the model and the result", () => {
     expect(mended).toMatchObject({ code: 0, changes: [{ at: "fc" }], likeness: { relativeError: 0 } });
     await pith("quantize", whole, "--scheme", "weights", "--force", "-o", codes);
     const swapped = await pith("lora", poor, "--error-of", codes, "--rank", "1");
-    expect(swapped).toMatchObject({ code: 1, out: expect.stringContaining("the two are swapped") });
+    expect(swapped).toMatchObject({ code: 1, out: expect.stringContaining("the two models are swapped") });
   });
 
   test("distill writes over none of its teachers", async () => {

@@ -53,7 +53,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   const words = ["quantize", model, "--scheme", "weights", "--force", "-o", out, "--data", photos, "--preprocess"];
   const doubted = await pith(...words, "mnist");
   expect(doubted.err).toMatch(
-    /preprocessing: With preprocessing "mnist" the model is less sure of its answers \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
+    /preprocessing: With preprocessing "mnist" the model is less confident in its predictions \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
   );
   expect((await pith(...words, "symmetric")).err).not.toContain("less sure");
   // What is recorded was decided before.
@@ -100,7 +100,7 @@ graph (image: float32[batch, 1, 1, 2]) -> (logits: float32[batch, 2]) {
   const out = join(folder, "q.onnx");
   const words = ["quantize", model, "--data", data, "--force", "-o", out, "--scheme"];
   const warning =
-    /^preprocessing: Calibrated with preprocessing "(unit|symmetric)", the narrowest of those that fit about as well \(.*"raw".*\): fed with inputs of a wider range, the result loses accuracy\. Set the one that the model is fed with: --preprocess\.$/m;
+    /^preprocessing: Calibrated with preprocessing "(unit|symmetric)", the narrowest of those that fit about as well \(.*"raw".*\): with inputs of a wider range, the result loses accuracy\. Set the preprocessing of your application with --preprocess\.$/m;
   expect((await pith(...words, "static")).err).toMatch(warning);
   expect((await pith(...words, "static", "--preprocess", "raw")).err).not.toContain("Calibrated with");
   expect((await pith(...words, "weights")).err).not.toContain("Calibrated with");

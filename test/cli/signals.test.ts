@@ -55,7 +55,7 @@ test("a training that is stopped keeps its weights where --checkpoint says, and 
   expect(code).toBe(130);
   const [sentence, hint] = err.trimEnd().split("\n").slice(-2);
   expect(sentence).toMatch(/^E_STOPPED: Stopped after \d+ steps; the weights are in "\S+last\.onnx"\.$/);
-  expect(hint).toBe("hint: The same again with --resume continues.");
+  expect(hint).toBe("hint: Run the same training with --resume to continue.");
   expect(existsSync(at("run/last.onnx"))).toBe(true);
   expect(existsSync(at("trained.onnx"))).toBe(false);
 });

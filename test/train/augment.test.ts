@@ -139,7 +139,7 @@ graph (input: float32[batch, 1, 8, classes]) -> (y) {
   y = Mul (input, w)
 }`);
     const refused = trained({ augment: "mixup=0.2" }, {}, open);
-    await expect(refused).rejects.toThrow(/mixup: "y" is .*, which does not say how many classes there are/);
+    await expect(refused).rejects.toThrow(/mixup: "y" is .*, which does not show the number of classes/);
     await expect(trained({ augment: "mixup=0.2" }, {}, open)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 

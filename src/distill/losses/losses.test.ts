@@ -243,7 +243,7 @@ describe("what does not fit is refused in words", () => {
   test("labels that are none", async () => {
     const labels = { dtype: "int64", shape: [3], data: [0, 4, 1] };
     await expect(between("dkd", [3, 4], [3, 4], { labels })).rejects.toThrow(
-      '"label" holds 4, the model has classes 0 to 3.',
+      '"label" contains 4: expected a class from 0 to 3.',
     );
   });
 

@@ -103,7 +103,7 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     const index = Number(labels.data[row]);
     if (index === ignoredLabel) continue;
     if (!Number.isInteger(index) || index < 0 || index >= classes) {
-      throw new PithError("E_DATA", `"${name}" holds ${index}, the model has classes 0 to ${classes - 1}.`);
+      throw new PithError("E_DATA", `"${name}" contains ${index}: expected a class from 0 to ${classes - 1}.`);
     }
     if (spread > 0) data.fill(spread, row * classes, (row + 1) * classes);
     data[row * classes + index] = kept + spread;

@@ -186,7 +186,7 @@ export interface WeightedLoss {
  * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
  */
 export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
-  if (losses.length === 0) throw new PithError("E_OPTION", "The loss has no part.");
+  if (losses.length === 0) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
   return {
     name: losses
       .map(({ loss, weight = 1 }) => {
@@ -203,7 +203,7 @@ export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
         parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
       }
       const [first, ...others] = parts.map(({ value }) => value);
-      if (first === undefined) throw new PithError("E_OPTION", "The loss has no part.");
+      if (first === undefined) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
       return {
         value: others.reduce((total, value) => emit.Add([total, value]), first),
         feeds: (batch) => Object.assign({}, ...parts.map((part) => part.feeds(batch))),
