@@ -1,4 +1,4 @@
-/** What is said of how fast a result is beside another model. */
+/** Reports the speed of a result relative to another model. */
 import { type UnevenChannels, widestBlock } from "../analysis/uneven-channels.ts";
 import { someOf } from "../errors.ts";
 import { integer, isSlower, percent, runTime, times } from "../evaluate/numbers.ts";
@@ -6,28 +6,28 @@ import type { Change } from "../passes/index.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 import { benchCommand } from "./sections.ts";
 
-/** Of a run on one thread: measured once, in one process, so it has no interval. */
+/** On one thread, measured once in one process, so there is no interval. */
 export interface Speed {
-  /** How many times as fast: 2 is half the time. */
+  /** Speed relative to the other model: 2 is half the time. */
   readonly factor: number;
-  /** Processor time of a run of the original and of the result, in milliseconds. */
+  /** Processor time per run of the original and the result, in milliseconds. */
   readonly before: number;
   readonly milliseconds: number;
 }
 
-/** How fast a result is beside the file `against`, or why it was not timed. */
+/** Speed relative to the file `against`, or why it was not timed. */
 export interface Timed {
   readonly against: string;
   readonly found: Speed | { readonly unmeasured: string };
 }
 
-/** The share of the speed that fewer operations promise of which less is said to be none. */
+/** Minimum share of the expected speedup that counts as faster. */
 const leastGain = 0.25;
-/** A network of nearly as many operations promises nothing. */
+/** Share of multiply-accumulates above which no speedup is expected. */
 const mostMacs = 0.9;
 
 interface Macs {
-  /** Undefined where an operator's cost is not known. */
+  /** Undefined if an operator's cost is not known. */
   readonly macs: OperationCount | undefined;
 }
 
@@ -37,7 +37,7 @@ interface Computed {
   readonly uneven?: UnevenChannels | undefined;
 }
 
-/** Why fewer operations are no faster, as far as it is known; undefined where they are, or are not fewer. */
+/** Explains why fewer operations are not faster, as far as known; undefined if they are, or are not fewer. */
 export function noFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
   const [all, left] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (left > mostMacs * all || factor - 1 >= leastGain * (all / left - 1)) return undefined;
@@ -57,9 +57,9 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
-/** Speeds of one model and another process differ by this share, so one that is nearer to 1 is no difference. */
+/** Measurements of one model differ by this share between processes. */
 const noise = 0.05;
-/** A speed that is worth a warning. */
+/** Relative speed below which a warning is printed. */
 const slow = 0.9;
 
 /** "about 1.6 × as fast" */
@@ -69,20 +69,18 @@ function factorText(factor: number): string {
     : `about ${factor < 9.5 ? factor.toPrecision(2) : factor.toFixed(0)} × as fast`;
 }
 
-/** Whether the result is slower by more than measurements of one model differ, as a warning. */
+/** Returns a warning if the result is slower by more than the noise. */
 export function slowerText(timed: Timed | undefined): string | undefined {
   if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= slow) return undefined;
   return `the result is slower: ${factorText(timed.found.factor)} as ${timed.against} on one thread`;
 }
 
-/** For the table of what is before and after. */
 export function timeRow(model: string, timed: Timed | undefined): string[][] {
   if (timed === undefined || timed.against !== model || "unmeasured" in timed.found) return [];
   const { before, milliseconds, factor } = timed.found;
   return [["time, 1 thread", runTime(before), runTime(milliseconds), factorText(factor)]];
 }
 
-/** What the table does not say. */
 export function speedLines(model: string, written: string, timed: Timed | undefined): string[] {
   if (timed === undefined) return [];
   const { against, found } = timed;
@@ -91,7 +89,6 @@ export function speedLines(model: string, written: string, timed: Timed | undefi
   return against === model ? [] : [`speed: ${factorText(found.factor)} as ${against} on one thread`];
 }
 
-/** For `--json`. */
 export function speedRecord(timed: Timed | undefined): object {
   return timed === undefined ? {} : { speed: { against: timed.against, ...timed.found } };
 }

@@ -1,21 +1,21 @@
-/** What a search may take: minutes, or a number of combinations. */
+/** The budget of a search: minutes, or a number of candidates. */
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { integer } from "../evaluate/numbers.ts";
 
 export interface BudgetOptions {
-  /** How long to search (10). */
+  /** Duration of the search (10). */
   readonly minutes?: number | undefined;
-  /** Combinations at most, in place of minutes: the result does not depend on how fast the machine is then, unless speeds are asked for. */
+  /** Maximum number of candidates instead of minutes. The result is then independent of the machine's speed, unless speeds are measured. */
   readonly steps?: number | undefined;
 }
 
 export const usualMinutes = 10;
-/** The last combination is stopped when it takes so many times the minutes that there are. */
+/** The last candidate is stopped at this multiple of the time limit. */
 const mostOver = 1.1;
 
 export class Budget {
   readonly minutes: number;
-  /** Combinations at most; infinite where minutes count. */
+  /** Maximum number of candidates; infinite with a time limit. */
   readonly #most: number;
   readonly #started = performance.now();
   #tried = 0;
@@ -26,7 +26,7 @@ export class Budget {
     this.#most = steps ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Counts a combination that was tried. @param seconds of wall-clock time. */
+  /** @param seconds of wall-clock time. */
   spend(seconds: number): void {
     this.#tried++;
     this.#spent += seconds;
@@ -36,17 +36,16 @@ export class Budget {
     return this.combinations > 0 && this.seconds > 0;
   }
 
-  /** Combinations that are left. */
   get combinations(): number {
     return this.#most - this.#tried;
   }
 
-  /** Seconds on the clock that are left. What an earlier process of the same search spent counts, and so do combinations that were tried ahead in vain. */
+  /** Wall-clock seconds left. The time of an earlier process of the same search counts, and so does unused parallel work. */
   get seconds(): number {
     return 60 * this.minutes - Math.max(this.#spent, secondsSince(this.#started));
   }
 
-  /** Seconds on the clock until what is being tried is stopped. */
+  /** Wall-clock seconds until the current candidate is stopped. */
   get untilLate(): number {
     return this.seconds + (mostOver - 1) * 60 * this.minutes;
   }

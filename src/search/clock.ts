@@ -1,6 +1,6 @@
 /**
- * The time that a search has spent. The store records the seconds of each combination. A search that was stopped continues with the time it had left. The
- * results of one that has ended cost the next search no time.
+ * Time spent by a search. The store records the seconds per candidate, so a stopped search continues with the rest. Results of a finished one are
+ * free.
  */
 import { secondsSince } from "../evaluate/elapsed.ts";
 import type { Context } from "../passes/index.ts";
@@ -8,11 +8,10 @@ import type { Candidate } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
 import type { SearchOptions } from "./search-task.ts";
 
-/** Of a combination, with the moment at which it was done, in milliseconds since 1970: other processes and machines try some. */
+/** `at` is the end in milliseconds since 1970, because other processes and machines try candidates too. */
 interface Taken {
   readonly seconds: number;
   readonly at: number;
-  /** The search that tried it. */
   readonly by: string;
 }
 
@@ -23,13 +22,13 @@ interface Begun {
 
 export class Clock {
   readonly #store: Store;
-  /** What the combinations of a search depend on, but for its goal. */
+  /** Everything that determines a candidate's result, except the goal. */
   readonly #of: object;
   readonly #search: string;
   #began = 0;
   readonly #earlier = new Set<string>();
 
-  /** @param judging what the figures of a combination follow from. */
+  /** @param judging data that determines a candidate's metrics. */
   constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
     this.#of = { of: store.original, judging, seed };
@@ -39,9 +38,9 @@ export class Clock {
   }
 
   /**
-   * Begins, or continues the same search after a stop.
+   * Begins a search, or continues it after a stop.
    * @param candidates that may have been tried before: one record is read for each.
-   * @returns how many of them were, and the seconds that this search has spent on them.
+   * @returns the number of known candidates, and the seconds that this search has spent on them.
    */
   async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
     const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
@@ -62,15 +61,15 @@ export class Clock {
     return this.#note(true);
   }
 
-  /** Whether an earlier search has done it: unless its steps were removed since, it takes no time. */
+  /** An earlier search has tried it, so it takes no time unless its steps were removed. */
   isDone(name: string): boolean {
     return this.#earlier.has(name);
   }
 
   /**
-   * To be called when a combination is done.
+   * Records a finished candidate.
    * @param started when this process began it, by `performance.now()`.
-   * @returns what it takes, and what of this is time of this search.
+   * @returns its duration, and the part that counts as time of this search.
    */
   async taken(one: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const own = secondsSince(started);
@@ -81,7 +80,7 @@ export class Clock {
     return { seconds: own, spent: own };
   }
 
-  /** Whether it is time of this search, though another process may have tried it. */
+  /** Includes work of other processes for this search. */
   #isOwn({ at, by }: Taken): boolean {
     return by === this.#search && at >= this.#began;
   }

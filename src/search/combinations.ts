@@ -1,42 +1,39 @@
-/** Recipes built from moves: at most one structural change, the training or refitting behind it, one number format, and training of what that stores. */
+/** Candidates: at most one structural change, training or refitting after it, one number format, and training of the quantized values. */
 import type { Move } from "../passes/moves.ts";
 import { type Recipe, type RecipeStep, recipeVersion } from "../recipe/recipe.ts";
 
 export interface Offer extends Move {
-  /** Of its pass. */
   readonly pass: string;
 }
 
-/** In the order of its steps. */
 export interface Combination {
   readonly name: string;
   readonly structure: Offer | undefined;
-  /** The cheapest of each family that comes before the last. */
+  /** The cheapest move of each family before the last one. */
   readonly healing: readonly Offer[];
   readonly numbers: Offer | undefined;
-  /** Of the numbers as they are stored. */
+  /** Training of the quantized values. */
   readonly training: Offer | undefined;
-  /** Layers left in milder forms, where the same without it misses the goal. */
+  /** Precision fallback, if the candidate without it misses the goal. */
   readonly sparing: SparingOffer | undefined;
 }
 
-/** A step of it, or its sparing. */
 export type CombinationPart = Pick<Offer, "name" | "pass" | "runs">;
 
 export interface SparingOffer extends CombinationPart {
-  /** Name of the combination without it. */
+  /** Name of the candidate without it. */
   readonly of: string;
 }
 
-/** Attempts of a sparing, about. */
+/** Expected number of attempts of the precision fallback. */
 const attempts = 10;
-/** Of a sample, to judge each, about. */
+/** Cost of evaluating an attempt, in runs of a sample. */
 const runsOfAttempt = 200;
 
-/** The share of a target size that is kept free for metadata which training adds: the roles of tensors, and the hash of the data. */
+/** Share of a target size that is reserved for metadata of training: tensor roles and the data's hash. */
 const ofTraining = 0.01;
 
-/** All combinations of offers. Without a structural change nothing is healed before there are numbers to train. */
+/** Combines all offers. Without a structural change, recovery needs quantized values to train. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
   const of = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...of("structure")];
@@ -69,7 +66,7 @@ const sparingOf = (of: string, { runs }: Offer): SparingOffer => ({
   runs: attempts * (runs + runsOfAttempt),
 });
 
-/** Nothing; each offer of the cheapest family; each dearer one behind the cheapest of the families before it. */
+/** Nothing; each move of the cheapest family; each more expensive one after the cheapest of the families before it. */
 function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   const sorted = offers.toSorted((a, b) => a.runs - b.runs);
   const families = [...new Set(sorted.map(({ family }) => family))];
@@ -89,7 +86,7 @@ export const partsOf = (combination: Omit<Combination, "name">): readonly Combin
 const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
   [structure, ...healing, numbers, training].filter((one) => one !== undefined);
 
-/** Only what comes last is judged: what comes before may lose, as something heals it. */
+/** Only the last step is judged: earlier ones may lose what later ones recover. */
 export function recipeOf(combination: Combination): Recipe {
   const parts = stepsOf(combination);
   return {

@@ -1,14 +1,14 @@
 /**
- * The drop of accuracy that is expected on other samples. What is lost and gained nearly cancels, so that of few samples the difference is mostly
- * chance; the share f of answers that change is not. Of what changes about 0.4 is lost on balance (0.33 to 0.45 of ResNet-20 in 4 bits, pruned and
- * not). The two estimates are weighted by their variances:
+ * Expected drop of accuracy on other samples. With few samples the measured difference is mostly noise, but the share f of changed predictions is
+ * not. About 0.4 of the changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, pruned and not). Both estimates are weighted by their
+ * variances:
  *
  *     d₁ = (lost − gained) / n     variance f / n
  *     d₂ = 0.4 f                   variance (0.15 f)² + 0.4² f (1 − f) / n
  */
 export function expectedDrop(found: {
   readonly drop: number;
-  /** The share of answers that are not the original's. */
+  /** Share of predictions that differ from the original's. */
   readonly changed: number;
   readonly samples: number;
 }): number {

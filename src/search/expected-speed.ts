@@ -1,7 +1,6 @@
 /**
- * The exponent e by which structures of a family make a model faster that leave a share l of its bytes: speed = l⁻ᵉ. It is about 0.6. What was
- * measured, and this, are weighted by their variances; the logarithm of a measured speed is off by about 0.1, as kernels
- * are slow for some numbers of channels and machines are busy:
+ * Estimates the exponent e in speed = l⁻ᵉ for structures of a family that leave a share l of the bytes. The prior 0.6 and the measurements are
+ * weighted by their variances. The error of a log speed is about 0.1, because some channel counts are slow and machines are busy:
  *
  *     e₀ = 0.6                      variance 0.3²
  *     e₁ = ln(speed) / ln(1 / l)    variance (0.1 / ln(1 / l))²

@@ -1,16 +1,16 @@
 import { frontOf, type Objective } from "../recipe/objective.ts";
 import { intervalOf, type Scored, soundOf, type Usable } from "./record.ts";
 
-/** Those that the test samples judge: intervals are so much wider. */
+/** Number of candidates that the test samples evaluate; it widens the confidence intervals. */
 export const mostFinalists = 4;
 
 /**
- * The best that are allowed, the smallest that `bySize` allows, which may be slower, the best of those that would be allowed if they lost a standard error less, and as many
- * as there is room for of others on the front, then of those that are near. Where none is allowed, those that come nearest.
+ * Selects the best candidates within the objective, the smallest within `bySize`, and the best that are within one standard error of it. Others on
+ * the front and near it fill up. If none is within the objective, selects those that come closest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
-  // Their refusals say why there is none.
+  // Their rejections explain the failure.
   if (sound.length === 0) return tried.slice(0, mostFinalists);
   const cost = (one: Usable): number => objective.cost(one.figures);
   const misses = (one: Usable): number => objective.misses(one.figures);
@@ -27,19 +27,19 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
     0,
     mostFinalists,
   );
-  // One of these may be kept where all finalists of lower cost fail.
+  // Useful if all finalists of lower cost fail.
   const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
   return [...new Set([...chosen, ...between])].slice(0, mostFinalists);
 }
 
-/** Whether the drop less one standard error is within the goal: on other samples the result may keep it. The 95 % interval is about four standard errors wide. */
+/** On other samples the result may meet the goal. The 95 % interval is about four standard errors wide. */
 function isNear(one: Usable, objective: Objective): boolean {
   const { drop, ...figures } = one.figures;
   const { low = drop } = intervalOf(one) ?? {};
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
-/** Judged where no finalist is kept: of the other results within the objective the two of the smallest drop, and, where speeds are known, the two fastest. */
+/** Evaluated if no finalist is kept: the two with the smallest drop, and the two fastest if speeds are known. */
 export function reservesOf(
   tried: readonly Scored[],
   finalists: readonly Scored[],

@@ -1,4 +1,4 @@
-/** The best of a search as files: so far, and in the end judged on samples that were not searched on. */
+/** Evaluates the best of a search: interim results, and the finalists on samples that the search did not use. */
 import type { Dataset } from "../data/index.ts";
 import { isWithin } from "../evaluate/index.ts";
 import { counted } from "../evaluate/numbers.ts";
@@ -15,7 +15,7 @@ import type { AheadOptions, SearchTask } from "./search-task.ts";
 const isTooSlow = ({ choice, variants }: Run): boolean =>
   choice?.by === "none allowed" || variants.every(({ refusedAs }) => refusedAs === "off target");
 
-/** Whether a result is kept that is as fast as it should be, and whose estimate is within the goal. A loss beyond it that may be chance is kept, too, where nothing else is. */
+/** Whether the kept result is fast enough and its estimate meets the goal. Without such a result, an insignificant excess drop is accepted. */
 function holds(run: Run): boolean {
   const { variants, chosen, goal } = run;
   const kept = variants[chosen ?? -1];
@@ -34,7 +34,6 @@ export class Finals {
     this.#objective = objective;
   }
 
-  /** The best result so far, judged on the search samples. */
   async soFar(best: Scored): Promise<Compressed> {
     const { options, context, parts } = this.#of;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
@@ -43,7 +42,6 @@ export class Finals {
     return this.#recorded(found, true);
   }
 
-  /** The finalists, judged on the samples that were not searched on. */
   async atEnd(): Promise<Compressed> {
     const { context, parts, options, trials } = this.#of;
     const { tried } = this.#rounds;
@@ -72,13 +70,13 @@ export class Finals {
       name: combination.name,
       recipe: resolved(combination, attempt, options.samples),
     }));
-    // On the samples that were searched on, all combinations were compared.
+    // All candidates were compared on the search samples.
     const isApart = parts.isApart && test === parts.test;
     const compared = Math.max(1, isApart ? some.length : this.#rounds.tried.length);
     // Trained candidates without labels have no goal of their own.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
-    // The result has the figures of the original on these samples.
+    // The result also shows the original's metrics on these samples.
     const seen = own.seen && own.seen.count === task.test.count ? searchParts(own.seen, context.seed) : undefined;
     const shown = seen && { seen: test === parts.search ? seen.search : seen.test };
     const judging = { ...own, ...shown, goal, choice: false, compared, onMeasured: () => {} };

@@ -1,11 +1,11 @@
 /**
- * Predicts bytes, speed and drop of combinations that were not tried from those that were. Speed factors multiply, drops add up, and shares of bytes multiply, except for
- * the part of a format that no structure makes smaller: nodes, names, scales.
+ * Predicts bytes, speed and drop of untried candidates from tried ones. Speed factors multiply, drops add up, and shares of bytes multiply, except
+ * for the part of a format that no structure reduces: nodes, names, scales.
  *
  *     bytes = (fixed + left(structure) · (left(numbers) − fixed)) · original        drop = drop(structure, healing) + drop(numbers)
  *
- * A structure that leaves a share l of the bytes loses about in proportion to 1/l − 1: the factor is that of the member of its family measured nearest to it, with the same
- * healing, else with another, by what the two are expected to take back. How fast it is follows from what it leaves (`expected-speed.ts`).
+ * A structure that leaves a share l of the bytes loses in proportion to 1/l − 1. The factor comes from the nearest measured member of its family with
+ * the same recovery, else from another recovery by their expected effects. `expected-speed.ts` predicts the speed.
  */
 
 import type { Figures } from "../recipe/objective.ts";
@@ -14,25 +14,25 @@ import { exponentOfSpeed } from "./expected-speed.ts";
 
 export interface Tried {
   readonly combination: Combination;
-  /** Undefined where it was refused, for another reason than its drop. */
+  /** Undefined if it was rejected for another reason than its drop. */
   readonly figures: Figures | undefined;
-  /** An earlier combination that came to the same file. */
+  /** An earlier candidate with the same file. */
   readonly sameAs?: string | undefined;
-  /** It came to the file of the original. */
+  /** It has the original's file. */
   readonly isUnchanged?: boolean;
 }
 
-/** Before anything is known: drops of a structure that leaves half of the bytes and is not healed, of a format, and of one before it is trained, in units of the goal. */
+/** Prior drops in units of the goal: a structure that leaves half of the bytes without recovery, a format, and a format before training. */
 const [priorOfStructure, priorOfNumbers, priorOfTrained] = [10, 0.3, 3];
-/** Of a weight: in float, in integers, in palettes. */
+/** Bits of a weight in float, integers, and palettes. */
 const [floatBits, mostBits, fewestBits] = [32, 8, 2];
-/** A structure that leaves more has changed nothing. */
+/** A structure that leaves more has no effect. */
 const noEffect = 0.99;
-/** What a format has beside its weights is an estimate, which is not believed beyond this share of a file. A structure leaves something. */
+/** Maximum overhead of a format, because it is an estimate, and minimum share that a structure leaves. */
 const [mostFixed, leastLeft] = [0.9, 0.01];
-/** Of that estimate, what is certain. */
+/** Certain part of that estimate. */
 const leastOfFixed = 0.5;
-/** Drops below are chance, in units of the goal. */
+/** Lower drops are noise, in units of the goal. */
 const leastDrop = 0.1;
 
 export class Forecast {
@@ -41,7 +41,7 @@ export class Forecast {
   readonly #tried: Tried[] = [];
   readonly #figures = new Map<string, Figures | undefined>();
 
-  /** @param unit the drop that the goal allows. */
+  /** @param unit the maximum drop. */
   constructor(original: Figures, unit: number) {
     this.#original = original;
     this.#unit = unit;
@@ -49,11 +49,11 @@ export class Forecast {
 
   add(tried: Tried): void {
     this.#figures.set(tried.combination.name, tried.figures);
-    // With layers in milder forms it says nothing of the format.
+    // The precision fallback says nothing about the format.
     if (tried.combination.sparing === undefined) this.#tried.push(tried);
   }
 
-  /** Undefined where a part of it cannot be had from this model. */
+  /** Undefined if a part is not possible for this model. */
   of({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
     if (sparing !== undefined) return this.#spared(sparing);
     const cut = structure && this.#structure(structure, healing);
@@ -73,8 +73,8 @@ export class Forecast {
   }
 
   /**
-   * Where a combination has missed the goal g with a drop d: a part r = 1 − g / d of the error has to go. The layers that have most of it come first, which are few: r² of the
-   * bytes are doubled.
+   * A candidate with drop d misses the goal g, so r = 1 − g / d of the error must be removed. The few layers with most of the error come first: r² of
+   * the bytes are doubled.
    */
   #spared({ of }: SparingOffer): Figures | undefined {
     const plain = this.#figures.get(of);
@@ -84,21 +84,20 @@ export class Forecast {
     return { bytes: bytes * growth, brotli: brotli && brotli * growth, speed, drop: this.#unit };
   }
 
-  /** @param cut the structure that it is for. */
   #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Format | "refused" {
     if (numbers.bytes !== undefined) return this.#fitted(numbers, numbers.bytes, training, cut?.left ?? 1);
     return this.#alone(numbers, training, cut === undefined);
   }
 
   /**
-   * Of what a structure leaves, as many bits a weight as there is room for. With a bit less the noise is four times as large, and so is the drop, about. A size that was out of
-   * reach stays so behind structures that leave little less.
+   * Chooses as many bits per weight as fit after the structure. One bit less has four times the noise and about four times the drop. A size that was
+   * out of reach remains so for structures that leave only a little less.
    */
   #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Format | "refused" {
     const room = bytes / this.#original.bytes;
     const { fixed = 0 } = numbers;
     const missed = this.#tried.flatMap(({ combination: { structure, healing, numbers: own, training }, figures }) => {
-      // What trains may fail for other reasons.
+      // Training can fail for other reasons.
       const isRounded = own?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
       return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
     });
@@ -119,7 +118,7 @@ export class Forecast {
     return { left: fixed + bits / floatBits, fixed, speed: 1, drop: known.drop * 4 ** (known.bits - bits) * remains };
   }
 
-  /** A format by itself, as it is rounded or trained. One that is trained is combined with others when it has been tried so. */
+  /** Predicts a format alone. A trained format is combined with others after it was tried alone. */
   #alone(numbers: Offer, training: Offer | undefined, isAlone: boolean): Format | "refused" {
     const tried = this.#tried.filter(
       ({ combination: { structure, numbers: own } }) => structure === undefined && own?.name === numbers.name,
@@ -139,8 +138,8 @@ export class Forecast {
   }
 
   /**
-   * By how many times a format exceeds the bytes that were expected of it, where it was tried behind structures only. What both together exceed is divided evenly: the square
-   * root is the format's. The least of all counts, since a structure may have changed little.
+   * Ratio of a format's bytes to the expected ones, if it was tried only with structures. The excess is split evenly: the square root is the
+   * format's. The minimum counts, because a structure may have changed little.
    */
   #excess({ name, left = 1, fixed = 0 }: Offer): number {
     const excesses = this.#tried.flatMap(({ combination: { structure, numbers, training }, figures }) =>
@@ -151,7 +150,7 @@ export class Forecast {
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
   }
 
-  /** How many times as fast a format makes structures that were timed with it and without it, the geometric mean: less than it makes the original where layers have become small. */
+  /** Geometric mean of a format's speedup of structures. It is smaller than for the original if layers have become small. */
   #speedBehind({ name }: Offer): number | undefined {
     const ratios = this.#tried.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
       if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
@@ -173,7 +172,7 @@ export class Forecast {
       const own = combination.structure;
       if (own?.family !== structure.family) return [];
       const whole = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
-      // So small a share was rounded to nothing.
+      // The share was rounded to no change.
       const part = whole !== undefined && whole.left > noEffect ? undefined : whole;
       const isTimed = figures?.speed !== undefined && sameAs === undefined;
       return [{ own, part, isTimed, remains: remaining(combination.healing) }];
@@ -186,11 +185,11 @@ export class Forecast {
     const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
     const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
     const exponent = exponentOfSpeed(known.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
-    // Healing changes no speed: all timings of the structure count.
+    // Recovery does not change the speed, so all timings of the structure count.
     const timed = known.flatMap(({ own, part, isTimed }) => (isTimed && own.name === structure.name ? part.speed : []));
     const speedOf = (left: number): number => geometricMean(timed) ?? left ** -exponent;
     if (nearest === undefined) {
-      // The first that changes something takes the least.
+      // The first effective member removes the least.
       const left = wanted / Math.min(1, ...equals.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
       return { left, speed: speedOf(left), drop: priorOfStructure * this.#unit * (1 / left - 1) * remains };
     }
@@ -201,7 +200,7 @@ export class Forecast {
     return { left, speed: speedOf(left), drop: drop * reach * (remains / nearest.remains) };
   }
 
-  /** Members of a family that come to the same file, by the shares that they should leave, the original's being 1: so do those between, and the stronger one is of no use. */
+  /** Members of a family with the same file, by the shares that they should leave (1 for the original). Members between them are equal too. */
   #equals(family: string): readonly { readonly strong: number; readonly mild: number }[] {
     return this.#tried.flatMap(({ combination: { structure }, sameAs, isUnchanged = false }) => {
       if (structure?.family !== family) return [];
@@ -213,7 +212,7 @@ export class Forecast {
     });
   }
 
-  /** What a combination's structure has come to, without what its format is expected to add. */
+  /** Removes the expected effect of the format from a candidate's result. */
   #withoutFormat({ structure, numbers, training }: Combination, figures: Figures): Part {
     const whole = this.#relative(figures);
     const format = numbers && this.#format(numbers, training, { left: structure?.left ?? 1 });
@@ -242,7 +241,7 @@ interface Part {
 }
 
 interface Format extends Part {
-  /** Of `left`, what no structure makes smaller. */
+  /** The part of `left` that no structure reduces. */
   readonly fixed: number;
 }
 
@@ -255,6 +254,6 @@ const muchLess = (left: number): number => 0.75 * left;
 
 const harm = (left: number): number => Math.max(1e-3, 1 / left - 1);
 
-/** Of a loss, behind all that heals it. */
+/** Share of a loss that remains after recovery. */
 const remaining = (healing: readonly Offer[]): number =>
   healing.reduce((left, { heals = 0 }) => Math.min(left, 1 - heals), 1);

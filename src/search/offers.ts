@@ -1,4 +1,3 @@
-/** What the passes that a search combines offer for a model. */
 import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
 import type { Task } from "../evaluate/index.ts";
@@ -12,15 +11,15 @@ import { searchedPasses } from "../recipe/steps.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
 
 export interface OffersOptions extends Pick<ObjectiveOptions, "targetSize" | "faster"> {
-  /** Passes whose moves are combined, by their names (all that offer some). */
+  /** Names of the passes to combine (default: all that offer moves). */
   readonly techniques?: readonly string[] | undefined;
   readonly target?: readonly TargetName[];
 }
 
-/** About as many as passes look at unless said. */
+/** The passes' default, approximately. */
 const samplesToCalibrate = 200;
 
-/** All combinations for a model, with the samples of a task. @throws PithError E_OPTION for a technique that there is not. */
+/** @throws PithError E_OPTION for an unknown technique. */
 export function combinationsFor(
   model: Model,
   { calibrate, train, metric }: Pick<Task, "calibrate" | "train" | "metric">,
@@ -30,7 +29,7 @@ export function combinationsFor(
   return combined(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
-/** The same as if there were samples to calibrate and to train on: what the task has to be opened for. */
+/** Assumes samples to calibrate and train on, because opening the task depends on the recipes. */
 export function recipesFor(model: Model, options: OffersOptions): readonly Recipe[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
   return combined(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);
@@ -42,7 +41,7 @@ function combined(
   { techniques, target = [], targetSize, faster }: OffersOptions,
 ): readonly Combination[] {
   const request = { model, inference: infer(model), ...known, target, bytes: targetSize };
-  // Milder forms are larger and slower: they hold a goal of accuracy, and there is none.
+  // Higher precision serves an accuracy goal, which a target replaces.
   const more = targetSize === undefined && faster === undefined ? {} : { spares: false };
   const offers = passesOf(techniques).flatMap(({ id, moves }) =>
     (moves?.(request) ?? []).map((move) => ({ ...move, ...more, pass: id })),
@@ -50,7 +49,6 @@ function combined(
   return combinationsOf(offers);
 }
 
-/** @throws PithError E_OPTION for a name of which no pass offers moves. */
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
   const unknown = techniques?.find((name) => !searchedPasses.some(({ id }) => id === name));
   if (unknown !== undefined)

@@ -1,24 +1,24 @@
-/** Samples to search on, and samples to judge by. */
+/** Splits the test samples into search samples and evaluation samples. */
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { random } from "../tensor/random.ts";
 
-/** With fewer in each half, all samples are both searched on and judged by. */
+/** With fewer in each half, all samples are used for both. */
 export const fewestSamples = 100;
-/** Each combination is evaluated on them: where 8 % of the answers change, a drop is known to within 0.6 points (one standard error). */
+/** Each candidate is evaluated on them: if 8 % of the predictions change, the standard error of a drop is 0.6 points. */
 const mostSearched = 2048;
-/** What misses the goal for certain on so many is not evaluated on the others: where 15 % of the answers change, by 9 points. */
+/** A candidate that certainly misses the goal here is not evaluated further: if 15 % of the predictions change, by 9 points. */
 export const firstLook = 256;
 
 export interface SearchParts {
-  /** In random order, where it is not all of them. */
+  /** In random order, unless it contains all samples. */
   readonly search: Dataset;
   readonly test: Dataset;
-  /** None of the test samples is searched on. */
+  /** The search uses no test samples. */
   readonly isApart: boolean;
 }
 
-/** Samples to search on, half of all at most, and the others to judge by; all for both where there are few, or they come as a stream. */
+/** At most half of the samples are for the search. Few samples or a stream are used for both. */
 export function searchParts(test: Dataset, seed: number): SearchParts {
   if (!isIndexed(test) || test.count < 2 * fewestSamples) return { search: test, test, isApart: false };
   const order = random(seed, "search").permutation(test.count);

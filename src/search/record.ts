@@ -1,4 +1,4 @@
-/** What a search has tried, for reports. */
+/** Records the candidates of a search for reports. */
 import { judge } from "../evaluate/index.ts";
 import { type Figures, frontOf } from "../recipe/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../recipe/recipe.ts";
@@ -9,32 +9,32 @@ import type { Tried } from "./forecast.ts";
 
 export interface Scored extends Tried {
   readonly attempt: Attempt;
-  /** What it takes, whoever has done it. */
+  /** Duration, including work of other processes. */
   readonly seconds: number;
-  /** Time of this search that it took. */
+  /** Part of the duration that counts as time of this search. */
   readonly spent: number;
-  /** An earlier combination that came to the same file. */
+  /** An earlier candidate with the same file. */
   readonly sameAs: string | undefined;
 }
 
 export type Usable = Scored & { readonly figures: Figures };
 
-/** What another function answers is of no use, whatever the metric says. */
+/** A lost function is useless regardless of the metric. */
 export const isUsable = (one: Scored): one is Usable =>
   one.figures !== undefined && one.attempt.usable && one.attempt.variant.refused === undefined;
 
-/** Those whose results are sound, and no other's. */
+/** Acceptable candidates without duplicates. */
 export const soundOf = (tried: readonly Scored[]): readonly Usable[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
-/** An earlier combination that came to the same file. */
+/** Returns an earlier candidate with the same file. */
 export function sameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
   if (evaluation === undefined) return undefined;
   const { sha256 } = evaluation.measured;
   return tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
 }
 
-/** @param apart whether none of the samples is a test sample. */
+/** @param apart whether the samples are disjoint from the test samples. */
 export function recordOf(
   tried: readonly Scored[],
   samples: number,
@@ -62,7 +62,10 @@ function countOf({ evaluation }: Attempt): number | undefined {
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
-/** Confidence interval of the drop, of 95 %, or of 99.73 % where the first samples decided. Where layers were spared the comparison has only a part of the search samples and the drop has all: the interval is scaled by √(part / all). */
+/**
+ * Returns the 95 % interval of the drop, or 99.73 % after an interim look. With the precision fallback, the comparison covers a part of the search
+ * samples and the drop all: the interval is scaled by √(part / all).
+ */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;
@@ -71,7 +74,7 @@ export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"]
   return { low: figures.drop - narrower * (value - low), high: figures.drop + narrower * (high - value) };
 }
 
-/** With the forms of single layers that were found, so that nothing is searched again. */
+/** Includes the formats of individual layers, so that nothing is searched again. */
 export function resolved(combination: Combination, { variant }: Attempt, samples: RecipeSamples | undefined): Recipe {
   const recipe = recipeOf(combination);
   return {

@@ -1,4 +1,4 @@
-/** Which combinations to try next: number formats alone first, then those that are expected to gain most for their work. */
+/** Chooses the next candidates: number formats alone first, then those with the highest expected gain per cost. */
 
 import type { Objective } from "../recipe/objective.ts";
 import type { Combination } from "./combinations.ts";
@@ -6,9 +6,9 @@ import type { Forecast } from "./forecast.ts";
 import { isUsable, type Scored } from "./record.ts";
 import type { Work } from "./work.ts";
 
-/** Combinations of a round. */
+/** Candidates per round. */
 const ofRound = 3;
-/** An expected gain below is not worth a try: 2 % of the bytes. */
+/** Minimum expected gain: 2 % of the bytes. */
 const leastGain = 0.03;
 
 export interface RoundsOptions {
@@ -23,7 +23,7 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #of: RoundsOptions;
   readonly #tried: Scored[] = [];
-  /** Bytes beside those that were expected. */
+  /** Ratios of bytes to the expected ones. */
   readonly #ratios: number[] = [];
   #best: Scored | undefined;
 
@@ -35,7 +35,7 @@ export class Rounds {
     return this.#tried;
   }
 
-  /** Of least cost among those that reach what the objective demands. */
+  /** Lowest cost among candidates that meet the objective. */
   get best(): Scored | undefined {
     return this.#best;
   }
@@ -56,11 +56,11 @@ export class Rounds {
     return true;
   }
 
-  /** First number formats alone, the cheapest first; then one for each family of structures. @param seconds that there are. */
+  /** Returns number formats first, cheapest first; then one candidate per family of structures. @param seconds left. */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#formats();
-      // There may be none: `techniques: ["prune", "recover"]`, or a size that none comes near.
+      // There may be none: `techniques: ["prune", "recover"]`, or an unreachable size.
       if (formats.length > 0) return formats.toSorted((a, b) => this.#of.work.runsOf(a) - this.#of.work.runsOf(b));
     }
     const families = new Set<string | undefined>();
@@ -76,14 +76,13 @@ export class Rounds {
   }
 
   /**
-   * Those that are expected to gain something in time, the best for their work first. Until something reaches what is demanded: those that are expected to
-   * reach it, if their bytes exceed what is expected of them as much as before, the cheapest first; where none is, those that are expected to come nearer than all before,
-   * or are of a family that was not tried, the nearest first.
+   * Returns candidates with an expected gain in time, best per cost first. Until one meets the objective, those expected to meet it come first, the
+   * cheapest at the top. Without any, those expected to come closer than all before, or of an untried family, follow.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
-    // What is expected of a family that was never tried is the least certain.
+    // Expectations for untried families are the least certain.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
     const nearest = Math.min(...this.#tried.flatMap((one) => (isUsable(one) ? [objective.misses(one.figures)] : [])));
@@ -110,13 +109,13 @@ export class Rounds {
       .map(({ combination }) => combination);
   }
 
-  /** How many times as large results are as was expected, the geometric mean; 1 where they are smaller. */
+  /** Geometric mean of the ratios, at least 1. */
   get #excess(): number {
     const logs = this.#ratios.map(Math.log);
     return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
   }
 
-  /** Number formats by themselves, but for those that are known to be too large for a target of size. Speeds are not known before. */
+  /** Excludes formats that are too large for a target size. Speeds are unknown. */
   #formats(): readonly Combination[] {
     const { all, forecast, objective } = this.#of;
     return all.filter((combination) => {

@@ -1,4 +1,4 @@
-/** What a combination has come to, on the samples that are searched on: bytes, drop, and speed where it counts. */
+/** Scores of a candidate on the search samples: bytes, drop, and speed if it counts. */
 import { judge, type Metric } from "../evaluate/index.ts";
 import { bytes, change, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
@@ -15,9 +15,9 @@ export interface ScoresOptions {
   readonly objective: Objective;
   readonly metric: Metric;
   readonly store: Store;
-  /** The first is timed. */
+  /** The first one is timed. */
   readonly targets: readonly RunTarget[] | undefined;
-  /** What speeds follow from, for the record: the machine, the inputs. */
+  /** Identifies machine and inputs, for the record. */
   readonly timed: unknown;
 }
 
@@ -25,7 +25,7 @@ type Evaluated = NonNullable<Attempt["evaluation"]>;
 
 const roundsOfTiming = 7;
 
-/** Undefined where it cannot be judged, or nothing changed. */
+/** Undefined if it cannot be evaluated, or nothing changed. */
 export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Figures | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
@@ -35,7 +35,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   return { bytes, brotli, speed: await speedOf(attempt, evaluation, options), drop };
 }
 
-/** On other samples. Where layers were spared, a part of the samples has chosen them; all of them say more than the others alone. */
+/** Uses the validation samples of the precision fallback too, because all samples are more reliable. */
 function dropOf({ comparison, agreement, validation }: Evaluated, { truth, interval }: Metric): number {
   const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
     ...judge(part.comparison, { maxDrop: 0 }).drop,
@@ -48,7 +48,7 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Undefined where the objective needs no speed; 0 where a target of speed needs one and the model cannot be timed. Timings of a busy machine are not recorded. */
+/** Undefined if the objective needs no speed; 0 if a speed target cannot be timed. Timings of a busy machine are not recorded. */
 async function speedOf(
   attempt: Attempt,
   { measured }: Evaluated,
@@ -56,7 +56,7 @@ async function speedOf(
 ): Promise<number | undefined> {
   if (objective.id !== "usual" && objective.id !== "speed" && objective.id !== "faster") return undefined;
   const target = targets?.[0]?.name;
-  // What is kept may be of another machine.
+  // Records may come from another machine.
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
   const known = (await records?.read(key)) as number | undefined;
   if (known !== undefined) return known;

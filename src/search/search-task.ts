@@ -1,4 +1,4 @@
-/** A search before its first combination: the original, measured on the search samples, and all combinations that can be tried. */
+/** Opens a search: the original, measured on the search samples, and all candidates. */
 import type { Task } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
@@ -13,20 +13,20 @@ import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { fewestSamples, firstLook, type SearchParts, searchParts } from "./parts.ts";
 
-/** The search sees to the choice, and combines Pith's own passes. */
+/** The search chooses results itself, and uses only Pith's passes. */
 export interface SearchOptions
   extends Omit<RunOptions, "choice" | "compared" | "passes">,
     BudgetOptions,
     Pick<OffersOptions, "techniques"> {
-  /** Called with each result that is better than all before. It was judged on the search samples only. */
+  /** Called with each result that is better than all before. It was evaluated on the search samples only. */
   readonly onBest?: (best: Compressed) => Promise<void>;
-  /** Numbers of calibration and training samples, to be written into the recipes of results. */
+  /** Numbers of calibration and training samples, for the recipes of results. */
   readonly samples?: RecipeSamples | undefined;
 }
 
-/** What only Pith's own commands have. */
+/** Options of Pith's own commands. */
 export interface AheadOptions extends SearchOptions {
-  /** Other processes, which try combinations in parallel: each calls `tryIn` with the `resumeFolder` of this search. */
+  /** Other processes that try candidates in parallel by `tryIn` with the `resumeFolder` of this search. */
   readonly ahead?: Ahead | undefined;
 }
 
@@ -39,9 +39,9 @@ export interface SearchTask {
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
   readonly trials: Trials;
-  /** Prefix of the names of stages: the combination that is being tried. */
+  /** Prefix of stage names: the current candidate. */
   readonly stage: { name?: string };
-  /** Ends what is being tried when the time is over. */
+  /** Stops the current candidate at the time limit. */
   readonly late: AbortController;
 }
 
@@ -62,7 +62,7 @@ export async function openSearchTask(
   const quiet: Context = {
     ...context,
     signal: AbortSignal.any([context.signal, late.signal]),
-    // What passes say of each combination is in its record.
+    // Messages of passes are in the record of each candidate.
     log: (event) => isOpened || context.log(event),
   };
   const trials = await openTrials(
@@ -83,7 +83,7 @@ export async function openSearchTask(
   return { store, original, task, options, context, parts, all, trials, late, stage };
 }
 
-/** Warns where there are too few samples for two halves, so that the same ones rank combinations and judge the finalists. */
+/** Few samples must both rank candidates and evaluate finalists. */
 export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
   const text = `searched and judged on ${counted(test.count, "sample")}: give ${integer(2 * fewestSamples)} or more, of which half judge only`;
@@ -91,8 +91,8 @@ export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): vo
 }
 
 /**
- * Measures the original on the samples that judge the finalists, before anything is tried.
- * @throws PithError E_DATA where it does no better on them than chance, unless `force`.
+ * Measures the original on the samples that evaluate the finalists, before anything is tried.
+ * @throws PithError E_DATA if it is at chance level, unless `force`.
  */
 export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
   if (!parts.isApart) return;

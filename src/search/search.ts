@@ -1,8 +1,8 @@
 /**
- * A search for the model of least cost that an objective allows. What passes offer (`passes/moves.ts`) makes combinations; each round tries those that are expected to gain
- * most for their work, and what they come to tells what to expect of the others (`forecast.ts`). Formats of numbers come first, by themselves: they need no training.
+ * Searches the model with the lowest cost within an objective. Offers of passes (`passes/moves.ts`) form candidates; results predict the others
+ * (`forecast.ts`). Number formats alone come first, because they need no training.
  *
- * Combinations are compared on one half of the test samples. Only the finalists are evaluated on the other half.
+ * Half of the test samples compare candidates; the other half evaluates only the finalists.
  */
 import { stopIfAsked } from "../errors.ts";
 import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
@@ -35,11 +35,10 @@ import {
 import { Work } from "./work.ts";
 
 /**
- * Searches combinations of all techniques, as long as there is time, and judges the best few on samples that were not searched on.
+ * Searches combinations of all techniques within the time limit, and evaluates the best few on samples that the search did not use.
  * @param task disjoint training, calibration and test samples, and the metric.
- * @returns the best model and its file, what was tried in `run.search`, and the recipes of the finalists.
- * @throws PithError E_DATA if the data does not fit the model, or it does no better on it than chance; E_OPTION for a technique that there is not; E_STOPPED on the
- * context's signal.
+ * @returns the best model and its file, the candidates in `run.search`, and the recipes of the finalists.
+ * @throws PithError E_DATA for unsuitable data or a model at chance level, E_OPTION for an unknown technique, E_STOPPED on the context's signal.
  * @example
  * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };
  * const { result, run } = await search(model, task, { goal: { maxDrop: 0.01 }, minutes: 5, purpose: "size" });
@@ -55,7 +54,6 @@ export function search(
   return searchAhead(original, task, options, context);
 }
 
-/** `search`, with combinations that other processes try. */
 export async function searchAhead(
   original: Model,
   task: Task,
@@ -69,7 +67,7 @@ export async function searchAhead(
     await requireAboveChance(opened);
     warnOfFew(opened);
     const searched = new Search(opened, secondsSince(started));
-    // The finalists are timed with nothing beside.
+    // Parallel work would disturb the timing of the finalists.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
     return { ...found, run: { ...found.run, seconds: secondsSince(started) } };
@@ -77,7 +75,7 @@ export async function searchAhead(
 }
 
 /**
- * Tries one combination and stores its result in `resumeFolder`, where a search with the same folder finds it.
+ * Tries one candidate and stores its result in `resumeFolder`, where a search with the same folder finds it.
  * @param options those of the search.
  * @throws PithError as `search`.
  */
@@ -99,7 +97,7 @@ export async function tryIn(
   });
 }
 
-/** Of timing the finalists, and of the reports, about. */
+/** Approximate duration of timing the finalists and of reports. */
 const secondsOfTiming = 10;
 
 class Search {
@@ -111,10 +109,9 @@ class Search {
   readonly #scores: ScoresOptions;
   readonly #finals: Finals;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
-  /** Seconds before the search, in which the original was measured. */
+  /** Seconds spent measuring the original. */
   readonly #before: number;
 
-  /** @param before seconds that measuring the original took. */
   constructor(of: SearchTask, before: number) {
     this.#of = of;
     this.#before = before;
@@ -141,7 +138,7 @@ class Search {
   async run(): Promise<void> {
     const { options, trials, context, all } = this.#of;
     const [budget, rounds] = [this.#budget, this.#rounds];
-    // A request to the bucket for each combination would take longer than what it tells saves.
+    // Requests to a bucket for each candidate would take longer than they save.
     const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     if (Number.isFinite(budget.minutes))
       context.log({
@@ -167,7 +164,7 @@ class Search {
     if (budget.isOpen) context.log({ id: "ended", text: "no other combination is expected to gain anything in time" });
   }
 
-  /** Seconds that the command takes before and after the search, about: the finalists run on the samples that judge as the original did. */
+  /** Estimated seconds before and after the search: the finalists run on the evaluation samples as the original did. */
   get #otherSeconds(): number {
     const { trials, parts } = this.#of;
     const { seconds, samples } = trials.evaluator.took;
@@ -182,13 +179,13 @@ class Search {
     return found;
   }
 
-  /** Between combinations nothing else is read again without asking whether it is there, unless other processes are at work: then the end of the search trims. */
+  /** Other files are not needed between candidates. With parallel processes, trimming waits for the end of the search. */
   async #trim(): Promise<void> {
     const { store, trials, options } = this.#of;
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
-  /** A round, and where there is room what is likely to follow it: which combinations count does not depend on it. */
+  /** Runs a round, and likely next candidates if there is capacity. It does not affect which candidates count. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, late } = this.#of;
     const budget = this.#budget;
@@ -208,7 +205,7 @@ class Search {
     stopIfAsked(context.signal, "Stopped while combinations were tried.");
   }
 
-  /** Stops what is being tried when the time is over, unless there is nothing to show yet. @returns a function that cancels this. */
+  /** Stops the current candidate at the time limit, unless there is no result yet. @returns a function that cancels this. */
   #stopWhenLate(): () => void {
     return abortAfter(
       this.#of.late,
@@ -216,7 +213,7 @@ class Search {
     );
   }
 
-  /** Undefined where the time is over before it is through. */
+  /** Undefined if the time limit stops it. */
   async #try(combination: Combination): Promise<Scored | undefined> {
     const { trials, options, context, late, stage } = this.#of;
     const { tried, best } = this.#rounds;
@@ -246,7 +243,7 @@ class Search {
     const isBest = this.#rounds.add(one);
     context.log({ id: "tried", text: scoreText(one, this.#scores) });
     if (!isBest) return;
-    // Whoever stops the search when this is said finds it.
+    // Called first, so that a stop after the message finds the result.
     if (options.onBest !== undefined) await options.onBest(await this.#finals.soFar(one));
     context.log({ id: "best", text: `best so far: ${one.combination.name}` });
   }

@@ -1,12 +1,12 @@
 /**
- * What trying a combination costs. By the estimates of its moves, in runs of a sample, which do not depend on the machine; and in seconds, by what the
- * same passes have taken here. Parts that an earlier combination has begun with are done.
+ * Cost of trying a candidate: in runs of a sample, by the estimates of its moves, and in seconds, by the measured time of its passes. Shared first
+ * steps of an earlier candidate are free.
  */
 import { counted, waiting } from "../evaluate/numbers.ts";
 import type { StepRecord } from "../report/data.ts";
 import { type Combination, type CombinationPart, partsOf } from "./combinations.ts";
 
-/** Beside that of moves and of judging, in runs of a sample. */
+/** Overhead besides moves and evaluation, in runs of a sample. */
 const overhead = 200;
 
 interface Taken {
@@ -21,10 +21,10 @@ export class Work {
   readonly #done = new Set<string>();
   readonly #byPass = new Map<string, Taken>();
   #others: Taken;
-  /** Seconds of the original for a sample: until a pass has been seen, its runs take as long. */
+  /** The original's seconds per sample, used for passes that were not timed yet. */
   readonly #usual: number;
 
-  /** @param original what the original took for the samples that each combination is judged on. */
+  /** @param original its duration on the samples that evaluate each candidate. */
   constructor(original: { readonly samples: number; readonly seconds: number }) {
     const { samples, seconds } = original;
     this.#judged = samples;
@@ -32,11 +32,11 @@ export class Work {
     this.#others = { runs: samples, seconds };
   }
 
-  /** @param seconds of all of it, sparing and judging included. */
+  /** @param seconds includes the precision fallback and evaluation. */
   add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
     let rest = seconds;
     for (const [at, { pass, runs }] of partsOf(combination).entries()) {
-      // What no step is takes the rest.
+      // The precision fallback is not a step and gets the rest.
       const own = steps[at]?.seconds ?? (combination.sparing === undefined ? undefined : rest);
       if (own === undefined) continue;
       if (!this.#isDone(combination, at)) {
@@ -67,7 +67,7 @@ export class Work {
 
   /**
    * "10 minutes of search at most, about 12 minutes in all. 10 minutes are too short for most training-based candidates: `minutes: 30` includes some"
-   * @param spent seconds that an earlier process of the same search has spent.
+   * @param spent seconds of an earlier process of the same search.
    * @param others seconds that the command takes before and after the search.
    */
   timeText(all: readonly Combination[], minutes: number, spent: number, others: number): string {
@@ -93,7 +93,7 @@ export class Work {
   }
 }
 
-/** Its parts up to one of them, as a key. */
+/** Key of the first parts. */
 const prefixOf = (combination: Combination, at: number): string =>
   partsOf(combination)
     .slice(0, at + 1)

@@ -1,4 +1,4 @@
-/** Job of the commands that change a model: one step of a recipe, evaluated as recipes are, and written unless refused. */
+/** Job of the commands that change a model: runs and evaluates one step of a recipe, and writes the result unless it is rejected. */
 
 import * as v from "valibot";
 import { infer } from "../../analysis/infer.ts";
@@ -58,52 +58,47 @@ import { countsOf, weightOf } from "./weight.ts";
 export interface PassInput {
   readonly command: string;
   readonly model: string;
-  /** Path of the model before it was pruned, which the result is judged against; for passes that have no reference of their own. */
+  /** Path of the model before pruning, for passes without another reference. */
   readonly original?: string | undefined;
   readonly out: string;
-  /** The command copies the files beside the model to the result. */
+  /** The command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
-  /** Flags of the pass, as given: it checks them itself. */
+  /** Flags of the pass, which validates them. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
   readonly metric: MetricName;
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
-  /** Write a refused result, too. */
+  /** Also write a rejected result. */
   readonly force: boolean;
-  /** Where a result loses too much, leave the layers that cost most in milder forms (true). */
+  /** Use the precision fallback if the result loses too much (true). */
   readonly spare?: boolean | undefined;
-  /** Models that the result was found not to hold together with, though it may hold alone. */
+  /** Models with which the result failed end to end, although it may pass alone. */
   readonly together?: Together | undefined;
-  /** Bytes of the file, at most: bits of each layer are chosen so that it loses least. */
+  /** Maximum bytes of the file, for which bits per layer are chosen. */
   readonly targetBytes?: number | undefined;
-  /** Say what would change, and nothing else. */
+  /** Only report what would change. */
   readonly dryRun: boolean;
-  /** Bytes of a file, at most: what is larger has its weights beside it. */
+  /** Maximum bytes per file; larger models use external data. */
   readonly fileBytes?: number;
   readonly seed: number;
 }
 
-/** A file was written, or nothing changed, nothing was gained, or nothing should be written. */
 export type PassOutput = WrittenOutput | UnwrittenOutput;
 
 interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
   readonly before: Weight;
-  /** Bytes of the exporter's metadata in the original, which results do not have. */
+  /** Bytes of the exporter's metadata in the original, which results do not contain. */
   readonly metadata: number;
   readonly preprocessing?: string | undefined;
-  /** Which samples it was trained and tested on; undefined without data. */
   readonly samples?: SampleUse | undefined;
-  /** The original answers no better than always predicting the most frequent class would: there was nothing to lose. */
+  /** The original is at chance level and has nothing to lose. */
   readonly knewNothing?: boolean | undefined;
-  /** Undefined where no goal is judged. */
   readonly goal?: Goal | undefined;
-  /** On each runtime that the result is for. */
   readonly targets: Judgement["targets"];
-  /** Layers in milder forms than was asked for, so that the goal holds. */
+  /** Layers at higher precision than requested. */
   readonly sparing?: SparedStep["sparing"] | undefined;
-  /** Why nothing was gained. */
   readonly idle?: string | undefined;
 }
 
@@ -112,50 +107,47 @@ export interface UnwrittenOutput extends StepReport {
   readonly planned?: PlannedCost | undefined;
 }
 
-/** What the result of a dry run would cost, where it computes more or less than the model that came in. */
+/** Cost of a dry run's result, if it differs from the input model's. */
 export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
-  /** Processor time of a run on one thread, as a share of the original's; undefined where it cannot be told. */
+  /** Processor time of a run on one thread relative to the original's; undefined if not measured. */
   readonly time: number | undefined;
   readonly uneven: UnevenChannels;
 }
 
 export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
   readonly after: Weight;
-  /** The result has masks, which are stored beside the weights until they are folded in. */
+  /** The result has masks, which are stored in addition to the weights until they are folded. */
   readonly masked: boolean;
-  /** Its weights, or some, are floats. */
   readonly trainable: boolean;
-  /** Of the result, where it computes more or less than the model that came in. */
+  /** Only if the result has another cost than the input model. */
   readonly uneven?: UnevenChannels | undefined;
   readonly comparison?: Comparison | undefined;
   readonly verdict?: Verdict | undefined;
-  /** Path of the model that the verdict is about. */
+  /** Path of the model that the verdict compares with. */
   readonly against?: string | undefined;
-  /** The model that came in was pruned before it was trained, and the result is not judged against the one before pruning. */
+  /** The input model was pruned before training, and the model before pruning is not the reference. */
   readonly pruned?: true | undefined;
-  /** Why it was refused: it is written because of `force`. */
   readonly lost?: Lost["text"] | undefined;
-  /** The original or teacher beside the result on the same samples; undefined where there is none, or it could not be run. */
+  /** Comparison with the original or teacher; undefined if there is none, or it could not run. */
   readonly reference?: Reference | undefined;
-  /** Beside the reference, or the model that came in; undefined if both compute the same. */
+  /** Relative to the reference or the input model; undefined if both compute the same. */
   readonly speed?: Timed | undefined;
   readonly written: string;
 }
 
-/** What a step needs: the model, its data, and what the result is compared with. */
 export interface OpenStep {
   readonly input: PassInput;
   readonly pass: AnyPass;
-  /** The model that came in. */
+  /** The input model. */
   readonly original: Model;
-  /** What its answers are to be like: `original`, or the model that the pass restores. */
+  /** Reference of the outputs: `original`, or the model that the pass restores. */
   readonly like: Model;
-  /** The teacher, or the model before it was pruned. */
+  /** The teacher, or the model before pruning. */
   readonly aim: Aim | undefined;
   readonly data: OpenedData | undefined;
-  /** Undefined without data, and where nothing is to be written. */
+  /** Undefined without data, and if nothing is written. */
   readonly judging: Judging | undefined;
-  /** So many other samples than those that judge chose the step's options. */
+  /** Number of samples, disjoint from the test samples, that chose the step's options. */
   readonly searched?: number;
   readonly running: Context & { readonly engine: WatchedEngine };
 }
@@ -223,7 +215,7 @@ function writeJudged(
   return write(step, result, report, judgement, idle, context);
 }
 
-/** A copy that says how its samples are prepared. */
+/** Records the preprocessing in a copy. */
 function recorded(original: Model, record: OpenedData["record"] = new Map()): Model {
   const model = original.clone();
   for (const [key, value] of record) model.header.metadata.set(key, value);
@@ -239,7 +231,7 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   await pass.checkModel?.(original.clone(), input.options);
   // Before the slow measurements.
   const references = await openReferences(pass, original, input);
-  // A teacher is no original: it may be what Pith made.
+  // A teacher can be a result of Pith.
   if (references.aim !== undefined && pass.reference !== "teacher")
     await warnOfOrder(
       [references.aim, { model: original, path: input.model }],
@@ -317,7 +309,7 @@ async function write(
   };
 }
 
-/** Warns of a result that is slower than the model that came in, or no faster though it computes less. */
+/** Warns of a result that is slower than the input model, or no faster although it computes less. */
 function warnOfSpeed(
   speed: Timed | undefined,
   computed: Parameters<typeof noFasterText>[1],
@@ -355,7 +347,6 @@ const namedLayers = v.object({
   overrides: v.optional(v.record(v.string(), v.looseObject({}))),
 });
 
-/** @throws PithError E_NAME for a layer that is not there. */
 function requireLayers(model: Model, options: PassInput["options"]): void {
   const { success, output: selection } = v.safeParse(namedLayers, options);
   if (!success || Object.values(selection).every((named) => named === undefined)) return;
@@ -375,7 +366,7 @@ async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pic
   log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
 }
 
-/** Whether images go in, and neither the model nor a file beside it says how they are prepared. */
+/** Whether the model takes images, and neither it nor a sidecar file states the preprocessing. */
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
   if (recordedPrepared(model).images !== undefined) return false;

@@ -1,4 +1,3 @@
-/** How fast the result of a command is beside another model, if it computes something else. */
 import { clause, Miss } from "../../errors.ts";
 import { bytes } from "../../evaluate/numbers.ts";
 import { relativeTime } from "../../evaluate/relative-time.ts";
