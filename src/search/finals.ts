@@ -47,9 +47,9 @@ export class Finals {
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
     const finalists = finalistsOf(tried, this.#objective, bySize);
-    const [all, best] = [counted(tried.length, "combination"), counted(finalists.length, "finalist")];
+    const [all, best] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
     const on = `on ${parts.isApart ? "other" : "the same"} samples`;
-    context.log({ id: "finalists", text: `${all} tried; ${best} judged ${on}` });
+    context.log({ id: "finalists", text: `${all} tried; ${best} evaluated ${on}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const judged = (some: readonly Scored[], own: AheadOptions) =>
       this.#judged(some, parts.test, own, { ...context, log });
@@ -59,7 +59,7 @@ export class Finals {
     const more = counted(reserves.length, "other");
     context.log({
       id: "reserves",
-      text: `no finalist ${isTooSlow(found.run) ? "is as fast when it is timed again" : `keeps the goal ${on}`}; judging ${more}`,
+      text: `no finalist ${isTooSlow(found.run) ? "is as fast when it is timed again" : `meets the goal ${on}`}; evaluating ${more}`,
     });
     return this.#recorded(await judged([...finalists, ...reserves], options));
   }

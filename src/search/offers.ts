@@ -52,8 +52,9 @@ function combined(
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
   const unknown = techniques?.find((name) => !searchedPasses.some(({ id }) => id === name));
   if (unknown !== undefined)
-    throw new PithError("E_OPTION", `\`techniques\`: "${unknown}" is none that a search combines.`, {
-      hint: `There are ${searchedPasses.map(({ id }) => id).join(", ")}.`,
-    });
+    throw new PithError(
+      "E_OPTION",
+      `\`techniques\`: unknown technique: expected ${searchedPasses.map(({ id }) => id).join(", ")}, got "${unknown}".`,
+    );
   return searchedPasses.filter(({ id }) => techniques === undefined || techniques.includes(id));
 }

@@ -72,10 +72,10 @@ export function scoreText(
   { metric: { unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
-  if (figures === undefined) return `${name}: refused: ${variant.refused ?? "it cannot be judged"}`;
+  if (figures === undefined) return `${name}: rejected: ${variant.refused ?? "it cannot be evaluated"}`;
   const moved = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
-  const refused = usable ? "" : `; refused: ${variant.refused ?? ""}`;
+  const refused = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
   const { brotli } = figures;
   const packed = objective.id === "download" && brotli !== undefined ? ` (${bytes(brotli)} after brotli)` : "";
   return `${name}: ${bytes(figures.bytes)}${packed}, ${moved}${speed}${refused}`;

@@ -86,7 +86,7 @@ export async function openSearchTask(
 /** Few samples must both rank candidates and evaluate finalists. */
 export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
-  const text = `searched and judged on ${counted(test.count, "sample")}: give ${integer(2 * fewestSamples)} or more, of which half judge only`;
+  const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * fewestSamples)} or more, so that half are for the evaluation only`;
   context.log({ id: "samples", text, level: "warning" });
 }
 

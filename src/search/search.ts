@@ -89,7 +89,7 @@ export async function tryIn(
   await withStore(original, options, async (store) => {
     const { trials, context } = await openSearchTask(store, original, task, options, completeContext(given));
     const candidate = trials.candidates.find((one) => one.name === name);
-    if (candidate === undefined) throw new RangeError(`"${name}" is no combination`);
+    if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
     // The search measures speeds itself.
     await runCandidate(candidate, true, trials);
@@ -145,7 +145,7 @@ class Search {
         id: "duration",
         text: this.#work.timeText(all, budget.minutes, spent, this.#otherSeconds),
       });
-    if (known > 0) context.log({ id: "known", text: `${counted(known, "combination")} known from earlier runs` });
+    if (known > 0) context.log({ id: "known", text: `${counted(known, "candidate")} known from earlier runs` });
     for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
       await this.#tryAhead(round);
       for (const combination of round) {
@@ -161,7 +161,7 @@ class Search {
         await this.#trim();
       }
     }
-    if (budget.isOpen) context.log({ id: "ended", text: "no other combination is expected to gain anything in time" });
+    if (budget.isOpen) context.log({ id: "ended", text: "no other candidate is expected to gain anything in time" });
   }
 
   /** Estimated seconds before and after the search: the finalists run on the evaluation samples as the original did. */
@@ -198,11 +198,11 @@ class Search {
       some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);
     if (names.length === 0) return;
-    options.onStage?.(`${counted(names.length, "combination")}, ${integer(ahead.jobs)} at a time`);
+    options.onStage?.(`${counted(names.length, "candidate")}, ${integer(ahead.jobs)} at a time`);
     const cancel = this.#stopWhenLate();
     const within = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
     await ahead.doRound(names, missing(others), within).finally(cancel);
-    stopIfAsked(context.signal, "Stopped while combinations were tried.");
+    stopIfAsked(context.signal, "Stopped while candidates were tried.");
   }
 
   /** Stops the current candidate at the time limit, unless there is no result yet. @returns a function that cancels this. */
@@ -218,7 +218,7 @@ class Search {
     const { trials, options, context, late, stage } = this.#of;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
-    if (candidate === undefined) throw new RangeError(`"${combination.name}" is no combination`);
+    if (candidate === undefined) throw new RangeError(`"${combination.name}" is not a candidate`);
     const found = best === undefined ? "" : `, best ${best.combination.name}`;
     stage.name = `${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`;
     options.onStage?.(stage.name);

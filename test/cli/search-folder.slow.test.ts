@@ -67,7 +67,7 @@ test("of an encoder and a decoder each is searched by what it is fed while both 
   const words = ["--text", at("lines.txt"), "--for", "size", "--steps", "12", "--techniques", "quantize"];
   const { code, err, files } = await compress("t5", out, ...words);
   expect(code, err).toBe(0);
-  expect(err).toContain("12 combinations, among 2 models by their bytes");
+  expect(err).toContain("12 candidates, among 2 models by their bytes");
   // A dtype that loses fewer than half of the tokens may be smaller than what the search keeps.
   const kept = Object.entries(files).filter(([name]) => name.startsWith("onnx/encoder_model"));
   expect(kept).toEqual([

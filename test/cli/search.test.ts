@@ -49,7 +49,9 @@ test("writes the best with its recipe, which makes the same file again, and says
 test("few samples both search and judge, which is said before and behind", async () => {
   const { code, out, err } = await searching(at("few"), "--samples", "60", "--steps", "2", "--for", "size", "--force");
   expect(code, err).toBe(0);
-  expect(err).toMatch(/searched and judged on 60 samples: give 200 or more, of which half judge only$/m);
+  expect(err).toMatch(
+    /the search and the evaluation use the same 60 samples: give 200 or more, so that half are for the evaluation only$/m,
+  );
   expect(out).toMatch(
     /^kept: int8 .*, the smallest, because none is within the goal \(--force\)\. .*\n.*\. The goal is missed\. Only 60 test samples, so the same ones chose and evaluated the result\. .* provide 200 or more\.$/m,
   );
@@ -136,10 +138,10 @@ test("combines structures alone where no format is among the techniques", async 
   expect(search.points).toHaveLength(3);
 });
 
-test("refuses a technique that there is not", async () => {
+test("rejects an unknown technique", async () => {
   expect(await searching(at("none"), "--techniques", "magic")).toMatchObject({
     code: 2,
-    err: expect.stringContaining('E_OPTION: --techniques: "magic" is none that a search combines.'),
+    err: expect.stringMatching(/E_OPTION: --techniques: unknown technique: expected .*quantize.*, got "magic"\./),
   });
 });
 

@@ -55,7 +55,7 @@ export function searcherOf(
   modules: number,
   session: Session,
 ): ModuleSearch {
-  const most = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "combination");
+  const most = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
   const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
   session.terminal.note("search", `all techniques are searched once the dtypes are there: ${most}${among}`);
   const texts = together && capturedOnce(together, folder, session);
@@ -95,7 +95,7 @@ export function searcherOf(
         `search ${source}`,
         { keeps: true },
       );
-      const tried = counted(run.search?.points.length ?? 0, "combination");
+      const tried = counted(run.search?.points.length ?? 0, "candidate");
       const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
       terminal.note("search", `${base}: ${tried} tried, see ${report}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
