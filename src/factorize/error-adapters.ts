@@ -3,7 +3,7 @@
  * et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
  */
 import { infer } from "../analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { layers as layersOf } from "../analysis/layers.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { isQuantized } from "../analysis/weight.ts";
 import { engineMultiply } from "../engine/multiply.ts";
