@@ -2,7 +2,8 @@
  * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
  *
  * 1. Measures each layer's share of the output error with only that layer quantized (`evaluate/layer-errors.ts`). b more bits leave 4⁻ᵇ of it.
- * 2. Orders the steps to higher-precision formats by error reduction per byte, and searches the shortest passing prefix by doubling and bisection.
+ * 2. Orders the steps to higher-precision formats by error reduction per byte. The longest prefix that is smaller than the original is tried first:
+ *    if it misses the goal, none meets it. Then the shortest passing prefix is searched by doubling and bisection.
  * 3. Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong
  *    order.
  *
@@ -17,6 +18,7 @@ import { secondsSince } from "../evaluate/elapsed.ts";
 import { bytes as bytesText, counted, percent, waiting } from "../evaluate/numbers.ts";
 import { usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { encodedSize } from "../onnx/index.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../passes/pass.ts";
 import type { StepResult } from "../run/runner.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
@@ -70,6 +72,8 @@ interface SparingAttempt {
 }
 
 const mostAttempts = 24;
+/** Fewer moves are tried one by one as fast. */
+const leastReach = 5;
 
 /** Finds the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
 export async function spare(
@@ -103,6 +107,13 @@ export async function spare(
     return holds;
   };
   let [failing, passing, limit] = [0, 0, moves.length + 1];
+  const reach = await longestSmaller(moves, original, plain.model);
+  if (reach >= leastReach) {
+    const holds = await attempt(moves.slice(0, reach), ["clearly", "barely"]);
+    if (holds === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${closest}`);
+    if (holds === "clearly") passing = reach;
+    else limit = reach;
+  }
   for (let count = 1; passing === 0 && count > failing; ) {
     const holds = await attempt(moves.slice(0, count), ["clearly", "barely"]);
     if (holds === "clearly") passing = count;
@@ -132,11 +143,23 @@ export async function spare(
   return { made: explained(made, spared), options: withForms(options, kept.moves), sparing: { spared, attempts } };
 }
 
+/** Estimates how many moves leave the file smaller than the original. */
+async function longestSmaller(moves: readonly MilderStep[], original: Model, plain: Model): Promise<number> {
+  let room = (await encodedSize(original)) - (await encodedSize(plain));
+  const index = moves.findIndex(({ bytes }) => {
+    room -= bytes;
+    return room < 0;
+  });
+  return index < 0 ? moves.length : index;
+}
+
 const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
 
 interface MilderStep {
   readonly layer: string;
   readonly form: OptionValues;
+  /** Estimated bytes that it adds. */
+  readonly bytes: number;
   /** Reduction of the output error per byte. */
   readonly gain: number;
 }
@@ -170,7 +193,12 @@ async function movesOf(
       const [before, after] = [at === 0 ? asked : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
       const left = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
       const bytes = ((numbers.get(layer) ?? 0) * (after - before)) / 8;
-      return { layer, form, gain: ((left(before) - left(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes) };
+      return {
+        layer,
+        form,
+        bytes,
+        gain: ((left(before) - left(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes),
+      };
     }),
   );
   return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };

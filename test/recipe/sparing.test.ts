@@ -127,6 +127,22 @@ test("a goal that no choice of layers keeps is refused with what is lost then", 
   });
 });
 
+test("stops after one attempt if the longest choice of layers that is smaller misses the goal", async () => {
+  const options = { scheme: "weights", weights: "palette", bits: 1 };
+  const run = async (changed: OptionValues): Promise<StepOutput> => {
+    const model = sound.clone();
+    return { model, ...(await runStep(quantize, model, changed, task, context)) };
+  };
+  let measured = 0;
+  const measure = async () => ({ holds: "no", text: `attempt ${++measured}` }) as const;
+  const search = { samples: undefined, measure };
+  const request = { pass: quantize, options, original: sound, plain: await run(options), run, search };
+  expect(await spare({ ...request, output: undefined }, context)).toMatchObject({
+    reason: expect.stringMatching(/^no choice of layers keeps the goal .* at higher precision attempt 1$/),
+  });
+  expect(measured).toBe(1);
+});
+
 test("no sample that is searched on judges", async () => {
   const numbered = memory("numbered", {
     input: {
