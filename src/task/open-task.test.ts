@@ -5,6 +5,7 @@ import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { type Dataset, presets, sampleCount } from "../data/index.ts";
+import { npzBytes } from "../data/npy.ts";
 import { preprocessingKey } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
 import { trainedKey } from "../data/trained-on.ts";
@@ -350,6 +351,26 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
       message: "The folders 2024, 2025 were taken as class labels, and the model has 2 classes (0 to 1).",
       hint: "Put photos without labels in one folder.",
     });
+});
+
+describe("values that are not finite", () => {
+  const model = (): Model =>
+    parseModel("opset 21\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Relu(x)\n}");
+  const saidOf = async (rows: readonly number[]): Promise<readonly string[]> => {
+    const path = join(temporaryFolder(), "rows.npz");
+    writeFileSync(path, npzBytes({ x: float32([rows.length / 2, 2], rows) }));
+    const { said } = await opened(model(), { data: path });
+    return said.filter((text) => text.startsWith("not-finite"));
+  };
+
+  test("are counted by sample in a warning", async () => {
+    const [text] = await saidOf([1, Number.NaN, Number.NaN, Number.NaN, 5, 6, Number.POSITIVE_INFINITY, 8]);
+    expect(text).toMatch(/^not-finite: 3 of 4 samples in .*rows\.npz contain NaN or infinite values/);
+  });
+
+  test("are not mentioned if there are none", async () => {
+    expect(await saidOf([1, 2, 3, 4])).toEqual([]);
+  });
 });
 
 describe("a table without parts", () => {

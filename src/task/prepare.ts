@@ -3,6 +3,7 @@ import {
   type Dataset,
   findStates,
   imageChannels,
+  isIndexed,
   mapBatches,
   type Preprocessing,
   type PreprocessingSpec,
@@ -21,12 +22,13 @@ import { firstBatch } from "../data/select.ts";
 import { unusualTextColumn } from "../data/sequences.ts";
 import { unknownShare } from "../data/unknown.ts";
 import { PithError } from "../errors.ts";
-import { minus, percent } from "../evaluate/numbers.ts";
+import { counted, integer, minus, percent } from "../evaluate/numbers.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
-import type { Batch } from "../tensor/types.ts";
+import type { Batch, Dense } from "../tensor/types.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 
@@ -174,7 +176,9 @@ async function prepareFor(
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
       const text = await otherRange(model, dataset, stated.images ?? beside.preprocessing);
       if (text !== undefined) context.log({ id: "preprocessing", text, level: "warning" });
-      const warnings = text === undefined ? [] : [text];
+      const broken = await brokenRowsText(model, dataset);
+      if (broken !== undefined) context.log({ id: "not-finite", text: broken, level: "warning" });
+      const warnings = [text, broken].flatMap((one) => one ?? []);
       return { ...common, warnings, preprocessing, preset: undefined, ready: ready((part) => part) };
     }
   }
@@ -190,9 +194,7 @@ async function otherRange(
 ): Promise<string | undefined> {
   const [feed, ...others] = graph.feeds;
   if (how === undefined || feed === undefined || others.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
-  const { label: _, ...columns } = await firstBatch(dataset, rangeSamples);
-  const [only, ...more] = Object.values(columns);
-  const column = columns[feed.name] ?? (more.length === 0 ? only : undefined);
+  const column = columnOf(await firstBatch(dataset, rangeSamples), feed);
   if (column === undefined || column.type === "string") return;
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
@@ -203,6 +205,36 @@ async function otherRange(
   const figures = (least: number, most: number): string =>
     [least, most].map((one) => minus(String(Number(one.toPrecision(3))))).join(" … ");
   return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(wanted.low, wanted.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
+}
+
+/** The column that feeds an input: the one of its name, or the only one. */
+function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | undefined {
+  const [only, ...more] = Object.values(columns);
+  return columns[name] ?? (more.length === 0 ? only : undefined);
+}
+
+/** Number of values after which the search for NaN and infinite values ends. */
+const searchedValues = 2 ** 24;
+
+async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<string | undefined> {
+  if (!isIndexed(dataset)) return;
+  let [broken, rows, searched] = [0, 0, 0];
+  for await (const batch of dataset.batches({ size: 64 })) {
+    if (searched > searchedValues) break;
+    const found = new Set<number>();
+    const columns = graph.feeds.flatMap((feed) => columnOf(batch, feed) ?? []);
+    for (const column of columns) {
+      if (column.type === "string" || !isFloat(column.type)) continue;
+      const values = toFloat64(column);
+      searched += values.length;
+      const width = values.length / (column.dims[0] ?? 1);
+      for (const [index, value] of values.entries()) if (!Number.isFinite(value)) found.add(Math.floor(index / width));
+    }
+    broken += found.size;
+    rows += columns[0]?.dims[0] ?? 0;
+  }
+  if (broken === 0) return;
+  return `${integer(broken)} of ${counted(rows, "sample")} in ${dataset.name} ${broken === 1 ? "contains" : "contain"} NaN or infinite values, and ${broken === 1 ? "counts" : "count"} in the metrics. Remove or fill them.`;
 }
 
 type Kind = "images" | "tokens" | "sound" | "ready";
