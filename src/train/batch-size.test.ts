@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
+import { memory } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import { parseModel } from "../graph/text.ts";
 import { zeros } from "../tensor/dense.ts";
 import { batchSize, batchSizeFor } from "./batch-size.ts";
+import { train } from "./train.ts";
 
 const pooled = (input: string) =>
   parseModel(`opset 18
@@ -55,4 +57,24 @@ test("the sizes of symbolic dimensions are those of a whole batch, whose first s
     },
   };
   expect(await batchSizeFor(pooled("N, 64, H, W"), 128, data)).toMatchObject({ size: 39 });
+});
+
+test("a model without a batch axis is trained on one sample at a time", async () => {
+  const pooledSteps = () =>
+    parseModel(`opset 18
+graph (x: float32[n, 3]) -> (y) {
+  axes: int64[1] = [0]
+  w: float32[3, 2] = [1, 2, 3, 4, 5, 6]
+  m = ReduceMean(x, axes)
+  y = MatMul(m, w)
+}`);
+  expect(batchSize(pooledSteps(), 128)).toEqual({ size: 1, why: "the model has no batch axis" });
+  const data = memory("walks", { x: zeros("float32", [8, 5, 3]), label: zeros("float32", [8, 1, 2]) });
+  const { history } = await train(pooledSteps(), { data, loss: "mse", epochs: 1, accumulate: 4 });
+  expect(history[0]?.steps).toBe(2);
+  await expect(train(pooledSteps(), { data, loss: "mse", batch: 4 })).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: "batch: the model has no batch axis: expected 1, got 4.",
+    hint: "`accumulate` 4 adds up the gradients of 4 samples.",
+  });
 });

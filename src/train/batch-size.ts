@@ -1,3 +1,4 @@
+import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
@@ -7,6 +8,8 @@ import { fixInputs } from "../passes/index.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";
+
+export const noBatchAxis = "the model has no batch axis";
 
 export interface BatchSize {
   readonly size: number;
@@ -26,6 +29,7 @@ export function batchSize(
   samples: Batch = {},
   teachers: readonly Model[] = [],
 ): BatchSize {
+  if (!hasBatchAxis(model)) return { size: 1, why: noBatchAxis };
   const own = atBatchSize(model, wanted, samples);
   if (own === undefined) return { size: wanted };
   if (own instanceof PithError) {

@@ -1,3 +1,4 @@
+import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { infer } from "../analysis/infer.ts";
 import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
@@ -11,7 +12,7 @@ import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
-import { batchSizeFor } from "./batch-size.ts";
+import { batchSizeFor, noBatchAxis } from "./batch-size.ts";
 import { type Gradual, gradualOf } from "./gradual-options.ts";
 import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
@@ -143,6 +144,10 @@ interface BatchRequest {
 
 async function batchOf(model: Model, { given, data, teachers }: BatchRequest, context: Context): Promise<number> {
   const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  if (given !== undefined && given > 1 && !hasBatchAxis(model))
+    throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${given}.`, {
+      hint: `\`accumulate\` ${given} adds up the gradients of ${given} samples.`,
+    });
   if (given !== undefined) return wanted;
   const { size, why } = await batchSizeFor(model, wanted, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
