@@ -198,7 +198,7 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     const wrong = memory("wrong", { input: float32([2, 3], [1, 2, 3, 4, 5, 6]), label: int64([2], [0, 3]) });
     await expect(train(net(), { data: wrong })).rejects.toMatchObject({
       code: "E_DATA",
-      message: expect.stringContaining("classes 0 to 2"),
+      message: expect.stringContaining("expected a class from 0 to 2"),
     });
   });
 
