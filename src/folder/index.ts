@@ -1,4 +1,4 @@
-/** Folders as transformers.js lays them out. */
+/** Model folders in the layout of transformers.js. */
 export { comparedNearness, type EndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 export { generatorOf } from "./generate.ts";
 export { basesIn, mainOf } from "./layout.ts";

@@ -1,4 +1,4 @@
-/** Recipes: techniques composed, each result measured against the original, the smallest that keeps the goal chosen. */
+/** Composes techniques into recipes, measures each result, and keeps the smallest that meets the goal. */
 
 export {
   type Sensitivity,

@@ -1,4 +1,4 @@
-/** What is shown of a run and of a model: data, and pages that are one file. */
+/** Data and self-contained pages about a run and a model. */
 export {
   type Disagreement,
   type Machine,

@@ -38,7 +38,7 @@ dl.figures dd { margin: .1rem 0 0; font-size: 1.3rem; font-variant-numeric: tabu
 dl.figures dd small { display: block; font-size: .82rem; color: var(--soft); white-space: normal; }
 .wide {
   overflow-x: auto; margin: 0 calc(-1 * clamp(0rem, 2vw, 1rem)); padding: 0 clamp(0rem, 2vw, 1rem);
-  /* A shadow at an edge shows that the table continues there: the covers scroll with it, the shadows do not. */
+  /* A shadow shows that the table continues: covers scroll with the content, shadows do not. */
   background: linear-gradient(to right, var(--paper) 40%, transparent) 0 0 / 3rem 100% no-repeat local,
     linear-gradient(to left, var(--paper) 40%, transparent) 100% 0 / 3rem 100% no-repeat local,
     linear-gradient(to right, var(--shade), transparent) 0 0 / 1rem 100% no-repeat scroll,

@@ -1,6 +1,5 @@
 /** The part of the plot's JavaScript that handles amount, search and details. */
 export const detailsScript = `
-  // What an amount removes.
   function shade() {
     let [gone, size, counted] = [0, 0, 0];
     for (const { layers } of graphs) for (const layer of layers) {
@@ -23,7 +22,7 @@ export const detailsScript = `
   find("mode").addEventListener("change", (event) => { mode = event.target.value; shade(); });
   document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
 
-  // The search, in all graphs.
+  // Searches all graphs.
   let matches = [];
   let match = -1;
   const texts = graphs.flatMap(({ boxes }, number) => boxes.map((box, index) => ({ number, index, box, called: [box.title, box.name, box.weight].join("\\n").toLowerCase(), text: [...box.inputs, ...box.outputs].join("\\n").toLowerCase() })));
@@ -48,7 +47,6 @@ export const detailsScript = `
     find("found").textContent = whole(match + 1) + " of " + whole(matches.length);
   });
 
-  // The details.
   function choose(index) {
     drawnBoxes.get(chosen)?.classList.remove("chosen");
     chosen = index;
@@ -56,7 +54,7 @@ export const detailsScript = `
     for (const [[from, to], path] of drawnLines) path.classList.toggle("near", from === index || to === index);
     panel.hidden = index === undefined;
     if (index !== undefined) details();
-    // The details take room from the picture, perhaps the very place.
+    // The details may cover the selected box.
     if (index !== undefined && !within(graph.boxes[index], seen(0))) show(index);
     move();
   }

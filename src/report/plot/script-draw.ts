@@ -39,8 +39,7 @@ export const drawScript = `
       sketched = undefined;
       if (missing || lines.some((line) => !drawnLines.has(line))) fill(seen(0.4));
     }
-    // Names of blocks stand to the left of their frames, as large as on the screen, where there is room for a line; at the edge of the window
-    // they stay inside it.
+    // Names of blocks are left of their frames in screen size, if there is room, and inside the window.
     const size = printing ? 13 : Math.max(12, 12 / place.scale);
     for (const [index, text] of [...labelsLayer.children].entries()) {
       const frame = graph.frames[index];
@@ -50,7 +49,7 @@ export const drawScript = `
       text.setAttribute("y", Math.min(Math.max(frame.y, window.top) + size, frame.y + frame.height - 0.2 * size).toFixed(1));
       text.setAttribute("x", Math.max(frame.x - size / 2, least).toFixed(1));
     }
-    // From far away the names of layers stand to the right of them, as large as on the screen, where there is room for a line.
+    // At low zoom, names of layers are right of them in screen size, if there is room.
     let free = -Infinity;
     const readable = scene.classList.contains("far") ? rows.filter(({ y }) => {
       if (y - size / 2 < free || y < window.top || y > window.bottom) return false;
@@ -109,7 +108,7 @@ export const drawScript = `
     if (box.note) made.append(shape("text", { class: "note", x: 6, y: height / 2 + 12, text: box.note }));
     return made;
   }
-  // One column for each cell, darker for larger norms: one path for each shade.
+  // One column per cell, darker for larger norms; one path per shade.
   function heat(layer) {
     if (layer.cells === 0) return [];
     const { x, y, width, height } = data.strip;
@@ -152,7 +151,7 @@ export const drawScript = `
     labelsLayer.replaceChildren(...graph.frames.map(({ label }) => shape("text", { text: label })));
     rows = layerRows(graph);
   }
-  // Layers at one height, and where a line beside them begins: right of the block, if they are in one.
+  // Layers of one row, and the start of a line next to them: right of their block, if any.
   let rows = [];
   function layerRows({ boxes, layers, frames }) {
     const found = new Map();

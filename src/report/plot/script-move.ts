@@ -6,7 +6,7 @@ export const moveScript = `
     scheduled = true;
     requestAnimationFrame(() => {
       scheduled = false;
-      // On paper the whole graph lies as it is; a window that changes its size for that moves nothing.
+      // Printing shows the whole graph, so its change of the window size is ignored.
       if (printing) return;
       scene.setAttribute("transform", "translate(" + place.x + " " + place.y + ") scale(" + place.scale + ")");
       render();
@@ -23,7 +23,7 @@ export const moveScript = `
   function fit(all) {
     const wide = view.clientWidth / graph.width;
     place.scale = Math.min(1, Math.max(least(), all ? Math.min(wide, view.clientHeight / graph.height) : Math.max(wide, 0.6)));
-    // A drawing that is wider than the window begins at its first input.
+    // A drawing wider than the window starts at its first input.
     const middle = graph.width * place.scale <= view.clientWidth ? graph.width / 2 : graph.boxes[0]?.x ?? 0;
     place.x = view.clientWidth / 2 - middle * place.scale;
     place.y = all ? Math.max(0, (view.clientHeight - graph.height * place.scale) / 2) : 0;
@@ -60,7 +60,7 @@ export const moveScript = `
   function boxAt(event) {
     const point = at(event);
     const [x, y] = [(point.x - place.x) / place.scale, (point.y - place.y) / place.scale];
-    // A finger, and a box that is small because it is far away, need room.
+    // Fingers and small boxes need a tolerance.
     const slack = Math.min(12, 4 / place.scale);
     const index = graph.boxes.findIndex((box) => within(box, { left: x - slack, right: x + slack, top: y - slack, bottom: y + slack }));
     return index < 0 ? undefined : index;
@@ -80,7 +80,7 @@ export const moveScript = `
       const distance = (point) => Math.hypot(point.x - other.x, point.y - other.y);
       zoom(distance(now) / Math.max(1, distance(before)), (now.x + other.x) / 2, (now.y + other.y) / 2);
     }
-    // Two fingers move what lies between them.
+    // Two fingers move and zoom the point between them.
     const part = other === undefined ? 1 : 0.5;
     place.x += (now.x - before.x) * part;
     place.y += (now.y - before.y) * part;

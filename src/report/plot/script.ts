@@ -13,22 +13,22 @@ const unpack = (layer, steps) => layer === null ? null : {
   places: layer.places && Array.from(new Uint32Array(decode(layer.places).buffer)),
   curves: layer.curves && decode(layer.curves),
 };
-// Of a path the end tells most: whole parts of it, where they fit.
+// Keeps the end of a path, in whole parts if they fit.
 const ending = (text, most) => {
   if (text.length <= most) return text;
   const rest = text.slice(1 - most);
   const part = rest.search(/[./]/);
   return "…" + (part >= 0 && part < rest.length / 2 ? rest.slice(part) : rest);
 };
-// Of a sentence the beginning, in whole words.
+// Keeps the beginning of a sentence, in whole words.
 const cutOff = (text, most) => text.length <= most ? text : text.slice(0, most).replace(/[\\s,:;(]*\\S*$/, "") + " …";
-// Names in one line: of those behind the first what differs from it.
+// Joins names; after the first one only their differences.
 const together = ([first, ...others]) => [ending(first, 29), ...others.map((name) => {
   const [parts, before] = [name.split(/[./]/), first.split(/[./]/)];
   const at = parts.findIndex((part, index) => part !== before[index]);
   return ending(parts.slice(Math.max(0, at)).join("."), 29);
 })].join(", ");
-// What is called so comes before what only reads or makes something that is.
+// Names that match come before nodes that only read or write a match.
 const search = (texts, words) => [
   ...texts.filter(({ called }) => called.includes(words)),
   ...texts.filter(({ called, text }) => !called.includes(words) && text.includes(words)),
