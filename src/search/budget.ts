@@ -1,4 +1,3 @@
-/** The budget of a search: minutes, or a number of candidates. */
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { integer } from "../evaluate/numbers.ts";
 
@@ -26,7 +25,6 @@ export class Budget {
     this.#most = steps ?? Number.POSITIVE_INFINITY;
   }
 
-  /** @param seconds of wall-clock time. */
   spend(seconds: number): void {
     this.#tried++;
     this.#spent += seconds;

@@ -22,13 +22,11 @@ interface Begun {
 
 export class Clock {
   readonly #store: Store;
-  /** Everything that determines a candidate's result, except the goal. */
   readonly #of: object;
   readonly #search: string;
   #began = 0;
   readonly #earlier = new Set<string>();
 
-  /** @param judging data that determines a candidate's metrics. */
   constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
     this.#of = { of: store.original, judging, seed };
@@ -37,11 +35,7 @@ export class Clock {
     this.#search = JSON.stringify(of);
   }
 
-  /**
-   * Begins a search, or continues it after a stop.
-   * @param candidates that may have been tried before: one record is read for each.
-   * @returns the number of known candidates, and the seconds that this search has spent on them.
-   */
+  /** @param candidates that may have been tried before. @returns the number of known ones, and the seconds that this search has spent on them. */
   async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
     const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
     this.#began = found?.ended === false ? found.at : Date.now();
@@ -66,11 +60,7 @@ export class Clock {
     return this.#earlier.has(name);
   }
 
-  /**
-   * Records a finished candidate.
-   * @param started when this process began it, by `performance.now()`.
-   * @returns its duration, and the part that counts as time of this search.
-   */
+  /** @param started by `performance.now()`. @returns the duration, and the part that counts as time of this search. */
   async taken(one: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const own = secondsSince(started);
     const found = await this.#read(one);
@@ -80,7 +70,6 @@ export class Clock {
     return { seconds: own, spent: own };
   }
 
-  /** Includes work of other processes for this search. */
   #isOwn({ at, by }: Taken): boolean {
     return by === this.#search && at >= this.#began;
   }

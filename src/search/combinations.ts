@@ -12,7 +12,6 @@ export interface Combination {
   /** The cheapest move of each family before the last one. */
   readonly healing: readonly Offer[];
   readonly numbers: Offer | undefined;
-  /** Training of the quantized values. */
   readonly training: Offer | undefined;
   /** Precision fallback, if the candidate without it misses the goal. */
   readonly sparing: SparingOffer | undefined;
@@ -21,7 +20,6 @@ export interface Combination {
 export type CombinationPart = Pick<Offer, "name" | "pass" | "runs">;
 
 export interface SparingOffer extends CombinationPart {
-  /** Name of the candidate without it. */
   readonly of: string;
 }
 

@@ -4,13 +4,9 @@ import { intervalOf, type Scored, soundOf, type Usable } from "./record.ts";
 /** Number of candidates that the test samples evaluate; it widens the confidence intervals. */
 export const mostFinalists = 4;
 
-/**
- * Selects the best candidates within the objective, the smallest within `bySize`, and the best that are within one standard error of it. Others on
- * the front and near it fill up. If none is within the objective, selects those that come closest.
- */
+/** Selects the best within the objective, the smallest within `bySize`, and near or front candidates; without any, those that come closest. */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
-  // Their rejections explain the failure.
   if (sound.length === 0) return tried.slice(0, mostFinalists);
   const cost = (one: Usable): number => objective.cost(one.figures);
   const misses = (one: Usable): number => objective.misses(one.figures);
@@ -27,7 +23,6 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
     0,
     mostFinalists,
   );
-  // Useful if all finalists of lower cost fail.
   const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
   return [...new Set([...chosen, ...between])].slice(0, mostFinalists);
 }

@@ -76,7 +76,6 @@ export class Finals {
     // Trained candidates without labels have no goal of their own.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
-    // The result also shows the original's metrics on these samples.
     const seen = own.seen && own.seen.count === task.test.count ? searchParts(own.seen, context.seed) : undefined;
     const shown = seen && { seen: test === parts.search ? seen.search : seen.test };
     const judging = { ...own, ...shown, goal, choice: false, compared, onMeasured: () => {} };

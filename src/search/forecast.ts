@@ -18,7 +18,6 @@ export interface Tried {
   readonly figures: Figures | undefined;
   /** An earlier candidate with the same file. */
   readonly sameAs?: string | undefined;
-  /** It has the original's file. */
   readonly isUnchanged?: boolean;
 }
 
@@ -41,7 +40,6 @@ export class Forecast {
   readonly #tried: Tried[] = [];
   readonly #figures = new Map<string, Figures | undefined>();
 
-  /** @param unit the maximum drop. */
   constructor(original: Figures, unit: number) {
     this.#original = original;
     this.#unit = unit;
@@ -72,10 +70,7 @@ export class Forecast {
     };
   }
 
-  /**
-   * A candidate with drop d misses the goal g, so r = 1 − g / d of the error must be removed. The few layers with most of the error come first: r² of
-   * the bytes are doubled.
-   */
+  /** A drop d misses the goal g, so r = 1 − g / d of the error must be removed. Few layers have most of it: r² of the bytes are doubled. */
   #spared({ of }: SparingOffer): Figures | undefined {
     const plain = this.#figures.get(of);
     if (plain === undefined || plain.drop <= this.#unit) return undefined;
@@ -97,7 +92,6 @@ export class Forecast {
     const room = bytes / this.#original.bytes;
     const { fixed = 0 } = numbers;
     const missed = this.#tried.flatMap(({ combination: { structure, healing, numbers: own, training }, figures }) => {
-      // Training can fail for other reasons.
       const isRounded = own?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
       return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
     });
@@ -137,10 +131,7 @@ export class Forecast {
     return isAlone ? { left, fixed, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
   }
 
-  /**
-   * Ratio of a format's bytes to the expected ones, if it was tried only with structures. The excess is split evenly: the square root is the
-   * format's. The minimum counts, because a structure may have changed little.
-   */
+  /** Ratio of a format's bytes to the expected ones. With a structure, the excess is split evenly (square root); the minimum counts. */
   #excess({ name, left = 1, fixed = 0 }: Offer): number {
     const excesses = this.#tried.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
@@ -172,7 +163,6 @@ export class Forecast {
       const own = combination.structure;
       if (own?.family !== structure.family) return [];
       const whole = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
-      // The share was rounded to no change.
       const part = whole !== undefined && whole.left > noEffect ? undefined : whole;
       const isTimed = figures?.speed !== undefined && sameAs === undefined;
       return [{ own, part, isTimed, remains: remaining(combination.healing) }];

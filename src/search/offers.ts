@@ -16,10 +16,8 @@ export interface OffersOptions extends Pick<ObjectiveOptions, "targetSize" | "fa
   readonly target?: readonly TargetName[];
 }
 
-/** The passes' default, approximately. */
 const samplesToCalibrate = 200;
 
-/** @throws PithError E_OPTION for an unknown technique. */
 export function combinationsFor(
   model: Model,
   { calibrate, train, metric }: Pick<Task, "calibrate" | "train" | "metric">,

@@ -1,4 +1,3 @@
-/** Splits the test samples into search samples and evaluation samples. */
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { random } from "../tensor/random.ts";
@@ -14,7 +13,6 @@ export interface SearchParts {
   /** In random order, unless it contains all samples. */
   readonly search: Dataset;
   readonly test: Dataset;
-  /** The search uses no test samples. */
   readonly isApart: boolean;
 }
 

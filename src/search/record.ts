@@ -27,14 +27,12 @@ export const isUsable = (one: Scored): one is Usable =>
 export const soundOf = (tried: readonly Scored[]): readonly Usable[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
-/** Returns an earlier candidate with the same file. */
 export function sameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
   if (evaluation === undefined) return undefined;
   const { sha256 } = evaluation.measured;
   return tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
 }
 
-/** @param apart whether the samples are disjoint from the test samples. */
 export function recordOf(
   tried: readonly Scored[],
   samples: number,

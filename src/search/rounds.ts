@@ -6,7 +6,6 @@ import type { Forecast } from "./forecast.ts";
 import { isUsable, type Scored } from "./record.ts";
 import type { Work } from "./work.ts";
 
-/** Candidates per round. */
 const ofRound = 3;
 /** Minimum expected gain: 2 % of the bytes. */
 const leastGain = 0.03;
@@ -16,7 +15,6 @@ export interface RoundsOptions {
   readonly objective: Objective;
   readonly forecast: Forecast;
   readonly work: Work;
-  /** Whether an earlier search has tried it. */
   isDone(name: string): boolean;
 }
 
@@ -40,7 +38,6 @@ export class Rounds {
     return this.#best;
   }
 
-  /** @returns whether it is the best so far. */
   add(one: Scored): boolean {
     const { combination, attempt, seconds } = one;
     const { work, forecast, objective } = this.#of;

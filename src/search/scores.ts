@@ -15,9 +15,7 @@ export interface ScoresOptions {
   readonly objective: Objective;
   readonly metric: Metric;
   readonly store: Store;
-  /** The first one is timed. */
   readonly targets: readonly RunTarget[] | undefined;
-  /** Identifies machine and inputs, for the record. */
   readonly timed: unknown;
 }
 

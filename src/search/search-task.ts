@@ -24,7 +24,6 @@ export interface SearchOptions
   readonly samples?: RecipeSamples | undefined;
 }
 
-/** Options of Pith's own commands. */
 export interface AheadOptions extends SearchOptions {
   /** Other processes that try candidates in parallel by `tryIn` with the `resumeFolder` of this search. */
   readonly ahead?: Ahead | undefined;
@@ -39,13 +38,11 @@ export interface SearchTask {
   readonly parts: SearchParts;
   readonly all: readonly Combination[];
   readonly trials: Trials;
-  /** Prefix of stage names: the current candidate. */
   readonly stage: { name?: string };
   /** Stops the current candidate at the time limit. */
   readonly late: AbortController;
 }
 
-/** @throws PithError as `search`. */
 export async function openSearchTask(
   store: Store,
   original: Model,
@@ -90,10 +87,7 @@ export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): vo
   context.log({ id: "samples", text, level: "warning" });
 }
 
-/**
- * Measures the original on the samples that evaluate the finalists, before anything is tried.
- * @throws PithError E_DATA if it is at chance level, unless `force`.
- */
+/** Evaluates the original before anything is tried. @throws PithError E_DATA if it is at chance level, unless `force`. */
 export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
   if (!parts.isApart) return;
   const quiet: Context = { ...context, log: () => {} };

@@ -74,11 +74,7 @@ export async function searchAhead(
   });
 }
 
-/**
- * Tries one candidate and stores its result in `resumeFolder`, where a search with the same folder finds it.
- * @param options those of the search.
- * @throws PithError as `search`.
- */
+/** Stores the result in `resumeFolder`, where a search with the same folder and options finds it. @throws PithError as `search`. */
 export async function tryIn(
   original: Model,
   task: Task,
@@ -91,7 +87,6 @@ export async function tryIn(
     const candidate = trials.candidates.find((one) => one.name === name);
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
-    // The search measures speeds itself.
     await runCandidate(candidate, true, trials);
     await new Clock(store, options, trials.judging, context).taken(candidate, started);
   });
@@ -109,7 +104,6 @@ class Search {
   readonly #scores: ScoresOptions;
   readonly #finals: Finals;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
-  /** Seconds spent measuring the original. */
   readonly #before: number;
 
   constructor(of: SearchTask, before: number) {

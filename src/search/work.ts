@@ -51,7 +51,6 @@ export class Work {
     this.#others = { runs: runs + this.#judged + overhead, seconds: spent + Math.max(0, rest) };
   }
 
-  /** In runs of a sample. */
   runsOf(combination: Combination): number {
     return this.#judged + overhead + this.#left(combination).reduce((sum, { runs }) => sum + runs, 0);
   }
@@ -93,7 +92,6 @@ export class Work {
   }
 }
 
-/** Key of the first parts. */
 const prefixOf = (combination: Combination, at: number): string =>
   partsOf(combination)
     .slice(0, at + 1)
