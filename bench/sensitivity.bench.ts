@@ -3,7 +3,7 @@
  *
  *     npm run bench -- sensitivity [--models resnet20,cct_cifar10] [--samples 128] [--time]
  *
- * Exit code 1 if a budget that can be reached is exceeded, or missed by more than 5 points.
+ * Exit code 1 if a budget that can be reached is exceeded, or, by changes of any size, missed by more than 5 points.
  */
 import { parseArgs } from "node:util";
 import { take } from "../src/data/select.ts";
@@ -25,6 +25,8 @@ const { values } = parseArgs({
 const seed = 0;
 const budgets = [0.3, 0.5, 0.7, 0.85];
 const mostBelow = 0.05;
+/** Numbers of bits are too few steps to come close to every budget from below. */
+const fineKinds: ReadonlySet<string> = new Set(["prune", "channels", "rank"]);
 
 heading("What recipes of sensitivity leave of a budget", seed);
 for (const name of values.models.split(",")) {
@@ -46,7 +48,7 @@ for (const name of values.models.split(",")) {
       const cells: string[] = [];
       for (const budget of budgets) {
         const left = (await allocationFrom(model, found, kind, { budget, cost }))?.share ?? 1;
-        const isKept = left <= Math.max(budget, harshest.share) && left >= budget - mostBelow;
+        const isKept = left <= Math.max(budget, harshest.share) && (left >= budget - mostBelow || !fineKinds.has(kind));
         if (!isKept) process.exitCode = 1;
         cells.push(`${percent(left)}${isKept ? "" : " MISSED"}`);
       }

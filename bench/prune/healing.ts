@@ -34,8 +34,11 @@ interface Chain {
   readonly within?: number;
 }
 
+/** The settings that the logs were measured with. */
+const evenly = ["--scope", "uniform", "--importance", "magnitude", "--round-to", "1"];
+
 /** 2.1 times fewer multiply-accumulates, at which published methods are compared on CIFAR-10. */
-const half = ["prune", "--structured", "--macs", String(1 / 2.1), "--round-to", "1"];
+const half = ["prune", "--structured", "--macs", String(1 / 2.1), ...evenly];
 
 const images = [
   ...["--optimizer", "sgd", "--nesterov", "--learning-rate", "0.02", "--weight-decay", "5e-4", "--warmup", "0.05"],
@@ -45,7 +48,7 @@ const images = [
 /** One layer less. */
 const shallower = ["prune", "--drop-layers", "1"];
 /** Half of the heads, or of their width, and half of the hidden neurons. */
-const narrower = ["prune", "--structured", "50%"];
+const narrower = ["prune", "--structured", "50%", ...evenly];
 const smaller = [shallower, narrower];
 const adamw = ["--optimizer", "adamw", "--warmup", "0.1", "--clip", "1"];
 

@@ -15,10 +15,13 @@ const seed = 0;
 
 const files = ["resnet56.onnx", "mobilenetv2.onnx", "squeezenet1.0_deepcompression.onnx", "ultraface_slim320.onnx"];
 
+/** The settings that the log was measured with. */
+const evenly = { scope: "uniform", importance: "magnitude" } as const;
+
 const ways: Readonly<Record<string, PruneOptions>> = {
-  "half of the channels": { structured: 0.5 },
-  "the same, multiples of 16": { structured: 0.5, roundTo: 16 },
-  "half of the MACs": { structured: true, macs: 0.5 },
+  "half of the channels": { ...evenly, structured: 0.5, roundTo: 1 },
+  "the same, multiples of 16": { ...evenly, structured: 0.5, roundTo: 16 },
+  "half of the MACs": { ...evenly, structured: true, macs: 0.5 },
   "half of the weights, as zeros": { amount: 0.5 },
 };
 

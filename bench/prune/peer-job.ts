@@ -18,15 +18,18 @@ export interface Cut {
   readonly peak: number;
 }
 
+/** Half of the channels of each layer, as the other tool cuts them. */
+const half = { structured: 0.5, scope: "uniform", importance: "magnitude", roundTo: 1 } as const;
+
 export default async function peerJob({ path, out, throughNorms }: CutInput): Promise<Cut> {
   const small = network({ fc1: linear(8, 8), relu: relu(), fc2: linear(8, 4) }, { input: ["batch", 8], seed: 0 });
-  await prune(small, { structured: 0.5 });
+  await prune(small, half);
   await save(small, out);
   const peak = startMeter();
   const start = process.cpuUsage();
   const model = await open(path);
   const opened = process.cpuUsage();
-  await prune(model, { structured: 0.5, throughNorms });
+  await prune(model, { ...half, throughNorms });
   // What is left of a weight is computed when it is read.
   for (const { tensor } of model.graph.values())
     if (tensor !== undefined && tensor.small === undefined && tensor.stored === undefined) await tensor.read();

@@ -47,7 +47,7 @@ function damagesOf({ channels, rank, bits }: Amounts): readonly Damage[] {
     {
       name: `${percent(channels)} of channels cut`,
       stages: "all",
-      apply: (model) => prune(model, { amount: channels, structured: true }),
+      apply: (model) => prune(model, { structured: channels, scope: "uniform", importance: "magnitude", roundTo: 1 }),
     },
     {
       name: `matrices at low rank, ${percent(rank)} of their weights`,
