@@ -45,7 +45,8 @@ export async function defaults({ smoke }: Settings): Promise<boolean> {
       const net = model.clone();
       await prune(net, { ...options, structured: true, macs, data: train }, { engine, seed });
       const cut = await score(net);
-      const speed = 1 / (await timer.of(net));
+      const times = await timer.beside(net);
+      const speed = times.before / times.after;
       const left = `${(100 * shareOf(net, model)).toFixed(1)} %`;
       await recover(net, { original: model, data: train }, { engine, seed });
       rows.push([way, left, share(cut, 1), share(await score(net), 1), speed.toFixed(2)]);
