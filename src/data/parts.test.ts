@@ -98,6 +98,7 @@ describe("a table without parts", () => {
     await expect(openParts(path, { part, ...options })).rejects.toMatchObject({
       code: "E_OPTION",
       message: `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`,
+      hint: expect.stringContaining('choose options that need no samples, for example `importance: "magnitude"`'),
     });
   });
 });

@@ -90,7 +90,11 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
   if (part === "train" || part === "all") {
     if (trains || wanted + trainAlone > 0) {
       const text = `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`;
-      throw new PithError("E_OPTION", text, { hint: "Omit `part`: all other samples are then used for testing." });
+      const hint = [
+        "Omit `part`: all other samples are then used for testing.",
+        'Or choose options that need no samples, for example `importance: "magnitude"`.',
+      ];
+      throw new PithError("E_OPTION", text, { hint });
     }
     if (part === "all") return { ...nothing, ...tests(await wholeOf(source)) };
     const whole = source.divisible ? (await source.usual()).count : undefined;
