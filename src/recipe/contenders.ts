@@ -6,11 +6,15 @@ import { type Contender, choose } from "./choose.ts";
 import { nothingGained, withoutNotes } from "./improvement.ts";
 import { type Objective, objectiveOf } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
+import { withShownSizes } from "./shown-sizes.ts";
 import { speedAt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
 
 export interface Decision {
+  readonly original: Measured;
+  /** Compression level of the original and all attempts. */
+  readonly brotliQuality: number;
   /** All attempts; those without gain or off target are marked as rejected. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
@@ -20,14 +24,14 @@ export interface Decision {
 }
 
 export async function decide(
-  results: readonly Attempt[],
+  attempts: readonly Attempt[],
   timing: Timing | undefined,
-  { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
+  { evaluator, goal, store }: Pick<Trials, "evaluator" | "goal" | "store">,
   options: RunOptions,
 ): Promise<Decision> {
-  const { measured } = evaluator.original;
-  const plain = await withoutNotes(measured, await evaluator.open(evaluator.original));
-  const objective = objectiveOf(options, goal?.maxDrop, measured);
+  const { quality, original, results } = await withShownSizes(evaluator.original.measured, attempts, store);
+  const plain = await withoutNotes(original, await evaluator.open(evaluator.original), quality);
+  const objective = objectiveOf(options, goal?.maxDrop, original);
   // An untimed result cannot reach a speed target.
   const unknown = options.rounds === 0 ? undefined : 0;
   const tried = results.map((one, place) =>
@@ -37,7 +41,7 @@ export async function decide(
   const force = options.force === true;
   const choice = choose(contenders, force, objective);
   const isChosen = choice !== undefined && (force || isKept(tried[choice.place]));
-  return { tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
+  return { original, brotliQuality: quality, tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
 }
 
 export function leastLost(tried: readonly Attempt[]): number | undefined {

@@ -1,7 +1,7 @@
 /** Decides whether a result is an improvement: smaller, cheaper, faster, or more accurate. */
 import { judge } from "../evaluate/compare.ts";
 import { times } from "../evaluate/numbers.ts";
-import { size } from "../evaluate/size.ts";
+import { sizeAt } from "../evaluate/size.ts";
 import type { Model } from "../graph/model.ts";
 import { encodedSize, encodeToBytes } from "../onnx/index.ts";
 import { clearNotes } from "../passes/notes.ts";
@@ -33,9 +33,9 @@ function sizeText(before: number, after: number): string {
   return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
-export async function withoutNotes(measured: Measured, plain: Model): Promise<Measured> {
+export async function withoutNotes(measured: Measured, plain: Model, quality: number): Promise<Measured> {
   if (clearNotes(plain).length === 0) return measured;
-  const { bytes, brotli } = await size(await encodeToBytes(plain));
+  const { bytes, brotli } = await sizeAt(quality, [await encodeToBytes(plain)]);
   return { ...measured, bytes, brotli };
 }
 

@@ -1,5 +1,5 @@
 import type { Dataset } from "../data/index.ts";
-import { brotliQuality, type Task } from "../evaluate/index.ts";
+import type { Task } from "../evaluate/index.ts";
 import type { Context } from "../passes/index.ts";
 import { type Disagreement, type Run, runFormat, type StepRecord, type Timing } from "../report/data.ts";
 import { version } from "../version.ts";
@@ -12,7 +12,7 @@ import type { Trials } from "./trials.ts";
 
 /** Excludes what is known only at the end. */
 export async function runRecord(
-  { tried, choice, chosen }: Decision,
+  { original, brotliQuality, tried, choice, chosen }: Decision,
   { evaluator, parts, goal }: Trials,
   timing: Timing | undefined,
   task: Task,
@@ -20,7 +20,7 @@ export async function runRecord(
   context: Context,
 ): Promise<Omit<Run, "date" | "warnings" | "seconds">> {
   const { about, targets = [], seen } = options;
-  const { original, metrics } = evaluator;
+  const { metrics } = evaluator;
   const { name, unit, better } = task.metric;
   const examined = chosen ?? leastLost(tried);
   const evaluation = tried[examined ?? -1]?.evaluation;
@@ -41,7 +41,7 @@ export async function runRecord(
     brotliQuality,
     metric: { name, unit, better },
     goal,
-    original: original.measured,
+    original,
     variants: tried.map(({ variant }) => variant),
     chosen,
     ...(choice === undefined || chosen === undefined || tried.length < 2 ? {} : { choice }),
@@ -52,7 +52,12 @@ export async function runRecord(
     ...(evaluation === undefined
       ? {}
       : {
-          noise: await noiseOf(await evaluator.open(original), await evaluator.open(evaluation), task.test, context),
+          noise: await noiseOf(
+            await evaluator.open(evaluator.original),
+            await evaluator.open(evaluation),
+            task.test,
+            context,
+          ),
         }),
   };
 }

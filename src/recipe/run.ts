@@ -1,7 +1,7 @@
 /** Runs recipes: steps in order on a copy of a model, with measurements; keeps one of several results (`choose`). */
 import type { Dataset } from "../data/index.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
-import { brotliQuality, type Task } from "../evaluate/index.ts";
+import type { Task } from "../evaluate/index.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
@@ -11,7 +11,7 @@ import type { Measured, Run } from "../report/data.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { frontBeside } from "./choose.ts";
-import { decide } from "./contenders.ts";
+import { type Decision, decide } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
 import { recipeName } from "./names.ts";
 import type { ObjectiveOptions } from "./objective.ts";
@@ -139,7 +139,7 @@ export async function compressIn(
   const decision = await decide(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
   const kept = tried[chosen ?? -1];
-  if (kept !== undefined) warnOf(kept, trials, context);
+  if (kept !== undefined) warnOf(kept, decision, trials.goal, context);
   const record = await runRecord(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
   if (kept?.evaluation === undefined) {
@@ -172,23 +172,27 @@ async function durationOf({ candidates, runner, evaluator }: Trials, task: Task)
   return durationText([...open.values()], evaluator.took, task);
 }
 
-function warnOf({ variant, evaluation }: Attempt, { goal, evaluator }: Trials, { log }: Context): void {
-  const { measured } = evaluator.original;
+function warnOf(
+  { variant, evaluation }: Attempt,
+  { original, brotliQuality }: Decision,
+  goal: Trials["goal"],
+  { log }: Context,
+): void {
   const { comparison, verdict } = variant;
   const worse =
     comparison === undefined || goal === undefined || verdict?.met !== true
       ? undefined
       : lossWarning(comparison, verdict, goal);
   if (worse !== undefined) log({ id: "worse", text: worse, level: "warning" });
-  if (evaluation !== undefined && evaluation.measured.bytes >= measured.bytes)
-    log({ id: "size", text: notSmaller(measured, evaluation.measured), level: "warning" });
+  if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
+    log({ id: "size", text: notSmaller(original, evaluation.measured, brotliQuality), level: "warning" });
 }
 
-function notSmaller(original: Measured, result: Measured): string {
+function notSmaller(original: Measured, result: Measured, quality: number): string {
   const [before, after] = [original.bytes, result.bytes].map(bytes);
   const packed =
     original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
-      ? `; compressed (brotli, quality ${brotliQuality}) it is ${times(original.brotli / result.brotli)} smaller`
+      ? `; compressed (brotli, quality ${quality}) it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
 }

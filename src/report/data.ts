@@ -31,7 +31,7 @@ export interface Run {
   readonly seconds: number;
   readonly machine: Machine | undefined;
   readonly data: RunData;
-  /** Compression level of `Measured.brotli`. */
+  /** Compression level of `Measured.brotli`: 11, or 5 if a file is larger than 16 MiB. */
   readonly brotliQuality: number;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
   /** Undefined if nothing can be lost: the original is at chance level, or the result was trained without labels. */

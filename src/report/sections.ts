@@ -11,6 +11,7 @@ import {
   times,
 } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
+import { qualityText } from "../evaluate/size.ts";
 import { type Change, changeText } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
@@ -116,7 +117,7 @@ ${
   )
 }
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
-${run.original.brotli !== undefined && row("compressed", `brotli at quality ${run.brotliQuality}`)}
+${run.original.brotli !== undefined && row("compressed", `brotli at ${qualityText(run.brotliQuality)}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}
 ${row("seed", String(run.seed))}
 ${row("date", `${run.date}, ${integer(run.seconds)} s`)}

@@ -42,7 +42,7 @@ test("without a browser WebAssembly is timed in Node, and WebGPU is left out, wi
   expect(targets).toMatchObject([
     { target: "wasm", runtime: "wasm", where: "WebAssembly in Node", rounds: 2, threads: 1 },
   ]);
-  expect(compression).toEqual({ brotli: 5 });
+  expect(compression).toEqual({ brotli: 11 });
   const [row] = models;
   expect(row).toMatchObject({ model, target: "wasm", batch: 4 });
   expect(row.runs.p90).toBeGreaterThanOrEqual(row.runs.p50);

@@ -6,6 +6,7 @@ import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { Miss } from "../../src/errors.ts";
 import { accuracy, crossEntropy, evaluate } from "../../src/evaluate/index.ts";
+import { sizeAt } from "../../src/evaluate/size.ts";
 import { structureHash } from "../../src/graph/hash.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -170,7 +171,7 @@ describe("prune, train, quantize", () => {
 
 describe("masks", () => {
   test("that are kept hold through training and are folded into the file", async () => {
-    const { model, run } = await runRecipe(
+    const { model, run, bytes } = await runRecipe(
       net,
       recipe({ prune: { amount: 0.5, keepMasks: true } }, { train: { epochs: 1 } }),
       task,
@@ -183,6 +184,7 @@ describe("masks", () => {
     const { result } = run.variants[0] ?? {};
     expect(result?.bytes).toBe(run.original.bytes);
     expect(result?.brotli).toBeLessThan(0.75 * (run.original.brotli ?? 0));
+    expect([run.brotliQuality, result?.brotli]).toEqual([11, (await sizeAt(11, [bytes])).brotli]);
   });
 
   test("are folded in before a step that takes stored weights only", async () => {
@@ -511,7 +513,7 @@ test("a result that is not smaller is warned of", async () => {
   );
   expect(run.warnings).toEqual([
     expect.stringMatching(
-      /^the result is not smaller than the original: .* kB against .*; compressed \(brotli, quality 5\) it is/,
+      /^the result is not smaller than the original: .* kB against .*; compressed \(brotli, quality 11\) it is/,
     ),
   ]);
 });

@@ -5,8 +5,9 @@ import { joinPath, packageVersion } from "#platform";
 import { bytesOfFile } from "../../data/file-hash.ts";
 import { outerLinksAmong, sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, enumerated, stopIfAsked } from "../../errors.ts";
-import { type Metric, size, type Task } from "../../evaluate/index.ts";
+import type { Metric, Task } from "../../evaluate/index.ts";
 import { bytes, counted, figure } from "../../evaluate/numbers.ts";
+import { sizeAt } from "../../evaluate/size.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
@@ -66,7 +67,7 @@ async function compressed(
   const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
     ...named(worded(run), others),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
-    original: { ...run.original, ...(await fileFacts(model, input.model)) },
+    original: { ...run.original, ...(await fileFacts(model, input.model, run.brotliQuality)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {
     if (best.result !== undefined) await write(input, await recorded(best), best, context);
@@ -184,11 +185,12 @@ async function write(
 async function fileFacts(
   model: Parameters<typeof filesOf>[0],
   path: string,
+  quality: number,
 ): Promise<Partial<Pick<Measured, "bytes" | "brotli" | "sha256">>> {
   const files = filesOf(model, path);
   if (files.length !== 1) return {};
   return {
-    ...(await size(path)),
+    ...(await sizeAt(quality, [path])),
     sha256: await digestOf(bytesOfFile(path)),
   };
 }

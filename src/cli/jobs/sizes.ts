@@ -1,5 +1,5 @@
 /** Job of `pith bench`: measures file sizes, plain and compressed. */
-import { type Size, size } from "../../evaluate/index.ts";
+import { shownSizes } from "../../evaluate/size.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import { filesOf } from "../files.ts";
@@ -7,12 +7,8 @@ import { filesOf } from "../files.ts";
 export default async function sizesJob(
   { models }: { readonly models: readonly string[] },
   context: JobContext,
-): Promise<readonly Size[]> {
+): ReturnType<typeof shownSizes> {
   context.stage("compress");
-  const found: Size[] = [];
-  for (const [index, path] of models.entries()) {
-    found.push(await size(...filesOf(await open(path), path)));
-    context.progress(index + 1, models.length);
-  }
-  return found;
+  const files = await Promise.all(models.map(async (path) => filesOf(await open(path), path)));
+  return shownSizes(files, (done) => context.progress(done, models.length));
 }
