@@ -212,12 +212,7 @@ function keptStates(student: Model, teacher: Model, states: readonly State[]): r
   const inference = infer(student);
   const [own, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
   const names = new Set(theirs.map(({ name }) => name));
-  const originalName = (name: string): string | undefined => {
-    if (names.has(name)) return name;
-    const end = name.lastIndexOf(".");
-    return end < 0 ? undefined : originalName(name.slice(0, end));
-  };
-  const originals = new Map(own.map(({ node, name }) => [node, originalName(name)]));
+  const originals = new Map(own.map(({ node, name }) => [node, originalName(name, names)]));
   const left = new Set(originals.values());
   if (left.has(undefined)) return undefined;
   const leftNames = new Map(theirs.flatMap(({ node, name }) => (left.has(name) ? [[node, name] as const] : [])));
@@ -234,6 +229,13 @@ function keptStates(student: Model, teacher: Model, states: readonly State[]): r
     kept.push({ value, resolution: resolutionOf(value, inference) });
   }
   return kept;
+}
+
+/** Returns the name, or that of the layer from which it was derived: "fc1" for the factor "fc1.down". */
+export function originalName(name: string, names: ReadonlySet<string>): string | undefined {
+  if (names.has(name)) return name;
+  const end = name.lastIndexOf(".");
+  return end < 0 ? undefined : originalName(name.slice(0, end), names);
 }
 
 function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {

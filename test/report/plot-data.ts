@@ -29,6 +29,7 @@ export interface PlottedGraph {
 export interface PlottedLayer {
   readonly first: boolean;
   readonly facts: string;
+  readonly original?: { readonly brief: string; readonly full: string };
   readonly cells: number;
   readonly heat?: readonly number[];
   readonly entries?: number;

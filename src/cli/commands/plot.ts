@@ -18,22 +18,32 @@ export default defineCommand({
       described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer marked at first"),
       0.5,
     ),
+    against: option(v.string(), "the original: show the bytes of each layer in both models", {
+      value: "original.onnx",
+    }),
   }),
   folders: () => true,
   deterministic: true,
-  examples: ["plot model.onnx -o model.html", "plot resnet20.onnx --amount 0.8"],
-  async run([word = ""], { out: named, amount }, session) {
+  examples: [
+    "plot model.onnx -o model.html",
+    "plot resnet20.onnx --amount 0.8",
+    "plot small.onnx --against original.onnx",
+  ],
+  async run([word = ""], { out: named, amount, against }, session) {
     const model = await modelAt(word, saidOn(session.terminal));
     const out = named ?? pageOf(word, model);
-    await requireOther(out, [["the model itself", model]]);
+    await requireOther(out, [
+      ["the model itself", model],
+      ["the original", against],
+    ]);
     if (named === undefined) await requireOwnPage(out);
     await requireWritable(out);
     const replaced = await isThere(out);
-    const input = { model, name: basename(model), out, amount };
+    const input = { model, name: basename(model), out, amount, against };
     const work = () => session.job<typeof plotJob>("plot", input, `plot ${model}`);
     const size = await withoutLeftovers([out], work);
     return {
-      data: { model, written: out, replaced, bytes: size },
+      data: { model, against, written: out, replaced, bytes: size },
       print: (terminal) =>
         terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})${replaced ? " (replaced)" : ""}`),
     };

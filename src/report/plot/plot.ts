@@ -2,7 +2,7 @@
 import { channelGroups } from "../../analysis/channels.ts";
 import { cost } from "../../analysis/cost.ts";
 import { type Inference, infer } from "../../analysis/infer.ts";
-import { type Layer, layers as layersOf } from "../../analysis/layers.ts";
+import { allLayers, type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { parametersOf } from "../../analysis/parameters.ts";
 import { requireStored, weightNeeds } from "../../analysis/weight.ts";
@@ -19,6 +19,7 @@ import { html } from "../markup.ts";
 import { page } from "../page.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
 import { type Box, collect, type Picture } from "./graph.ts";
+import { type ComparedLayer, compareWith, type Original } from "./original.ts";
 import { plotScript } from "./script.ts";
 import { plotStyle } from "./style.ts";
 import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
@@ -27,6 +28,8 @@ export interface PlotOptions {
   readonly name: string;
   /** Share to show as removed initially, from 0 to 1. Default 0.5. */
   readonly amount?: number;
+  /** The model from which this one was made: each layer shows its bytes in both. Its weights must be stored (`storeWeights`). */
+  readonly original?: Original;
   readonly progress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -51,17 +54,18 @@ interface Cuts {
 /**
  * Builds the page. Reads every weight twice, one at a time; sorts the nodes.
  * @param inference of this model.
- * @throws PithError E_OPTION for an amount outside 0 to 1, E_STOPPED on the signal.
+ * @throws PithError E_OPTION for an amount outside 0 to 1, or an original without a common layer; E_STOPPED on the signal.
  * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx", amount: 0.5 });
  */
 export async function plotPage(model: Model, inference: Inference, options: PlotOptions): Promise<string> {
-  const { name, amount = 0.5 } = options;
+  const { name, amount = 0.5, original } = options;
   if (!(amount >= 0 && amount <= 1)) {
     throw new PithError("E_OPTION", `amount: a share from 0 to 1 is expected, got ${amount}.`);
   }
   for (const graph of allGraphs(model.graph)) graph.sort();
   const layers = layersOf(model, inference);
   const costs = cost(model, inference);
+  const compared = original && compareWith(original, allLayers(model, inference), costs.bytes);
   const learned = parametersOf(model, inference);
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
@@ -89,7 +93,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
         frames,
         layers: picture.boxes.map(({ layer }) => {
           const found = layer === undefined ? undefined : plotted.get(layer);
-          return found === undefined ? null : layerData(found);
+          return layer === undefined || found === undefined ? null : layerData(found, compared?.of(layer));
         }),
       };
     }),
@@ -99,7 +103,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const summary = `${counted(nodes, "node")}, ${counted(layers.length, "layer")}, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
   const packed = new Blob([JSON.stringify(data)]).stream().pipeThrough(new CompressionStream("deflate"));
   const body = html`<header>
-<div class="about"><h1>${name}</h1><p>${summary}</p></div>
+<div class="about"><h1>${name}</h1><p>${summary}</p>${compared && html`<p>${compared.summary}</p>${compared.removed.length > 0 && html`<details><summary>${compared.removedText}</summary><ul>${compared.removed.map((line) => html`<li>${line}</li>`)}</ul></details>`}`}</div>
 <form class="tools">
 <label class="search"><span>find</span><input id="search" type="search" autocomplete="off" spellcheck="false" placeholder="layer, operator, tensor"><output id="found"></output></label>
 <fieldset id="mode"><label><input type="radio" name="mode" value="entries" checked>single weights</label><label><input type="radio" name="mode" value="channels">whole channels</label></fieldset>
@@ -206,10 +210,14 @@ function boxData(box: Box) {
   };
 }
 
-function layerData({ picture, reason, order, kept, first, facts, bytes: size }: PlottedLayer) {
+function layerData(
+  { picture, reason, order, kept, first, facts, bytes: size }: PlottedLayer,
+  compared: ComparedLayer | undefined,
+) {
   return {
     first,
     facts,
+    original: compared,
     bytes: bytes(size),
     ...(order === undefined ? { kept } : { units: order.units, places: base64(fourBytes(order.places)) }),
     reason,

@@ -94,6 +94,7 @@ export const detailsScript = `
   }
   function weightDetails(box, layer) {
     const shown = [element("h3", "weight"), element("p", box.weight + " " + layer.facts + ", " + layer.bytes)];
+    if (layer.original) shown.push(element("p", layer.original.full));
     if (!layer.first) shown.push(element("p", "shared with an earlier layer"));
     const refused = amountOf(layer, mode, amount) === undefined;
     shown.push(element("p", (refused ? (mode === "channels" ? "not cut: " : "not pruned: ") : "") + prunedText(layer, mode, amount)));

@@ -101,7 +101,7 @@ export const drawScript = `
     if (layer === null) made.append(shape("text", { class: "title", y: 4, text: box.label }));
     else {
       const { x: left } = data.strip;
-      made.append(shape("text", { class: "name", x: left, y: -21, text: ending(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(box.title + " " + layer.facts, 42) }),
+      made.append(shape("text", { class: "name", x: left, y: -21, text: ending(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(layer.original ? layer.original.brief : box.title + " " + layer.facts, layer.original ? 37 : 42) }),
         ...heat(layer), shape("path", { class: "gone" }), shape("text", { class: "facts removed", x: left, y: 31 }));
       shadeBox(made, layer);
     }

@@ -9,7 +9,7 @@ export const plotStyle = `${tokens}
 html, body { height: 100%; }
 body { margin: 0; display: grid; grid-template: auto minmax(0, 1fr) auto / minmax(0, 1fr) auto; height: 100dvh; background: var(--paper); color: var(--ink); font: 14px/1.45 var(--sans); }
 header { grid-column: 1 / -1; display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 2rem; padding: .6rem 1rem; border-bottom: 1px solid var(--line); }
-h1 { font: 400 1.15rem/1.25 var(--serif); margin: 0; overflow-wrap: anywhere; } header p { margin: 0; color: var(--soft); font-size: .82rem; font-variant-numeric: tabular-nums; }
+h1 { font: 400 1.15rem/1.25 var(--serif); margin: 0; overflow-wrap: anywhere; } header details ul { margin: 0; padding-left: 1.2rem; max-height: 30vh; overflow: auto; } header p, header details { margin: 0; color: var(--soft); font-size: .82rem; font-variant-numeric: tabular-nums; }
 .tools { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem 1.4rem; margin: 0; font-size: .86rem; }
 .tools label { display: inline-flex; align-items: center; gap: .45rem; } .tools span { color: var(--soft); }
 fieldset { border: 0; padding: 0; margin: 0; display: inline-flex; gap: .9rem; } fieldset input { margin: 0; accent-color: var(--accent); }
