@@ -143,15 +143,26 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
     comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop, samples: undefined };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
-  // The interval may be wider because it is one of several; the significance of a loss is always tested at 95 %.
-  const lowOf95 = drop.value - (drop.value - drop.low) * (z95 / zOf(drop.confidence));
-  const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || lowOf95 <= 0;
+  const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || !isSignificant(comparison, drop);
   return {
     verdict,
     met,
     drop,
     samples: verdict === "not shown" ? samplesToShow(comparison, drop.value, goal) : undefined,
   };
+}
+
+/** Tests a drop at 95 %, even if its interval is wider because it is one of several. */
+function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
+  if (pairs !== undefined) {
+    // The 95 % interval of `pairedScores` excludes 0 under the same condition.
+    const { onlyOriginal, onlyCandidate } = pairs;
+    const lost = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
+    return lost > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
+  }
+  // Compared with the original, the interval is cut off at 0: only its other half shows the deviation.
+  const half = truth === "original" && drop.low <= 0 ? drop.high - drop.value : drop.value - drop.low;
+  return drop.value > half * (z95 / zOf(drop.confidence));
 }
 
 /** Whether the estimated drop meets the goal. */

@@ -49,6 +49,37 @@ test("a loss that is no chance at 95 % is refused, however many are compared wit
   }
 });
 
+test("accepts a loss against the original that is not significant, however many results are compared", () => {
+  const agreed = (apart: number): Float64Array => Float64Array.from({ length: 60 }, (_, at) => (at < apart ? 0 : 1));
+  // The original agrees with itself on every sample.
+  const metOf = (apart: number, intervals: number): boolean =>
+    judge(compareRows(agreement(), agreed(0), agreed(apart), levelOf(intervals)), { maxDrop: 0.01 }).met;
+  for (const intervals of [1, 4, 40]) {
+    expect(metOf(1, intervals), `${intervals}`).toBe(true);
+    expect(metOf(3, intervals), `${intervals}`).toBe(true);
+    expect(metOf(4, intervals), `${intervals}`).toBe(false);
+  }
+  const equal = new Float64Array(60).fill(1);
+  const cosines = (of: (at: number) => number) => Float64Array.from(equal, (_, at) => of(at));
+  for (const intervals of [1, 4, 40]) {
+    const level = levelOf(intervals);
+    const rare = compareRows(
+      cosine(),
+      equal,
+      cosines((at) => (at === 0 ? 0.1 : 1)),
+      level,
+    );
+    expect(judge(rare, { maxDrop: 0.01 }).met, `${intervals}`).toBe(true);
+    const common = compareRows(
+      cosine(),
+      equal,
+      cosines((at) => 0.9 - (at % 2) / 100),
+      level,
+    );
+    expect(judge(common, { maxDrop: 0.01 }).met, `${intervals}`).toBe(false);
+  }
+});
+
 describe("intervals", () => {
   it("need at least one sample", () => {
     expect(() => wilson(0, 0)).toThrow("at least one sample");

@@ -170,8 +170,10 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-export function unsteadyNote(command: string): string {
-  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: ${command}`;
+/** @param command times the models again; undefined if none was written. */
+export function unsteadyNote(command: string | undefined): string {
+  const advice = command === undefined ? "" : ` When it is idle, time them: ${command}`;
+  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${advice}`;
 }
 
 /** Returns the median, 10th and 90th percentile. */

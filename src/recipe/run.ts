@@ -2,12 +2,14 @@
 import type { Dataset } from "../data/index.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import type { Task } from "../evaluate/index.ts";
+import { unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Model } from "../graph/model.ts";
 import { open as openBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import type { Measured, Run } from "../report/data.ts";
+import { benchCommand, filesOf } from "../report/sections.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { frontBeside } from "./choose.ts";
@@ -139,6 +141,7 @@ export async function compressIn(
   const decision = await decide(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
   const kept = tried[chosen ?? -1];
+  if (timing?.unsteady === true) warnOfBusyMachine(decision.original, kept, options, context);
   if (kept !== undefined) warnOf(kept, decision, trials.goal, context);
   const record = await runRecord(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
@@ -186,6 +189,17 @@ function warnOf(
   if (worse !== undefined) log({ id: "worse", text: worse, level: "warning" });
   if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
     log({ id: "size", text: notSmaller(original, evaluation.measured, brotliQuality), level: "warning" });
+}
+
+function warnOfBusyMachine(
+  original: Measured,
+  kept: Attempt | undefined,
+  { about, targets }: RunOptions,
+  { log }: Context,
+): void {
+  const files = filesOf({ original, paths: about?.paths });
+  const names = targets?.map(({ name }) => name);
+  log({ id: "busy", text: unsteadyNote(kept && benchCommand(files, names)), level: "warning" });
 }
 
 function notSmaller(original: Measured, result: Measured, quality: number): string {

@@ -1,9 +1,8 @@
 import { PithError } from "../errors.ts";
-import { isUnsteady, unsteadyNote } from "../evaluate/latency.ts";
+import { isUnsteady } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Context } from "../passes/index.ts";
 import type { Timing } from "../report/data.ts";
-import { benchCommand, filesOf } from "../report/sections.ts";
 import { workAt } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
@@ -11,27 +10,17 @@ import type { Attempt } from "./variant.ts";
 
 const usualRounds = 30;
 
-/** Returns undefined if nothing changed or no rounds are requested. Warns about a busy machine. */
+/** Returns undefined if nothing changed or no rounds are requested. */
 export async function timed(
   evaluator: Evaluator,
   tried: readonly Attempt[],
-  { rounds = usualRounds, targets, about, onStage }: RunOptions,
+  { rounds = usualRounds, targets, onStage }: RunOptions,
   context: Pick<Context, "log">,
 ): Promise<Timing | undefined> {
   const isChanged = tried.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
   if (rounds === 0 || !isChanged) return undefined;
-  onStage?.("time");
-  const timing = await time(evaluator, tried, { rounds, targets }, context);
-  if (timing?.unsteady !== true) return timing;
-  const files = filesOf({ original: evaluator.original.measured, paths: about?.paths });
-  const text = unsteadyNote(
-    benchCommand(
-      files,
-      targets?.map(({ name }) => name),
-    ),
-  );
-  context.log({ id: "busy", text, level: "warning" });
-  return timing;
+  onStage?.("timing the finalists");
+  return time(evaluator, tried, { rounds, targets }, context);
 }
 
 /** Times each distinct file once, interleaved with the original. */

@@ -58,25 +58,33 @@ export function choiceClause(run: Run): string | undefined {
   if (choice === undefined) return undefined;
   const { by, place } = choice;
   const within = goal === undefined ? [] : ["within the goal"];
-  const isUntimed = speedOf(run, place) === undefined && workAt(run, place) === undefined;
+  const isTimed = speedOf(run, place) !== undefined;
+  const isUntimed = !isTimed && workAt(run, place) === undefined;
+  const fastest = isTimed ? "the fastest" : "the lowest in processor time";
   switch (by) {
     case "only":
       return `the only ${noun(run)} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
       if (isUntimed) return `${amongAll("the smallest", run, within)}; speed was not measured`;
-      return amongAll("the smallest", run, [...within, "about as fast as the original"]);
+      return amongAll("the smallest", run, [
+        ...within,
+        isTimed ? "about as fast as the original" : "close to the original in processor time",
+      ]);
     case "size":
       return amongAll("the smallest", run, within);
     case "speed":
-      return amongAll("the fastest", run, within);
+      return amongAll(fastest, run, within);
     case "download":
       return amongAll("the smallest download", run, within);
     case "target-size":
       return amongAll("the most accurate", run, [...within, "of the requested size"]);
     case "faster":
-      return amongAll("the most accurate", run, [...within, "as fast as requested"]);
+      return amongAll("the most accurate", run, [
+        ...within,
+        isTimed ? "as fast as requested" : "as low in processor time as requested",
+      ]);
     case "none allowed":
-      return `the fastest, because no ${noun(run)}${goal === undefined ? "" : " within the goal"} reaches the required speed`;
+      return `${fastest}, because no ${noun(run)}${goal === undefined ? "" : " within the goal"} reaches the required speed`;
     case "loss":
       return `the one that lost least, because none is within the goal on the ${run.data.validation === undefined ? "test" : "validation"} samples`;
     case "force":
@@ -92,13 +100,17 @@ function amongAll(superlative: string, run: Run, conditions: readonly string[]):
   return conditions.length === 0 ? among : `${among} that is ${conditions.join(" and ")}`;
 }
 
-/** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." */
+/** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it."; without a reliable timing it gives the processor time. */
 export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smaller = over === undefined ? undefined : run.variants[over];
   if (smaller?.result === undefined) return "";
-  const speed = speedOf(run, over)?.median ?? 1 / (workAt(run, over) ?? Number.NaN);
-  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${times(speed)} as fast: --for size keeps it.`;
+  const speed = speedOf(run, over)?.median;
+  const cost =
+    speed === undefined
+      ? `takes ${times(workAt(run, over) ?? Number.NaN)} the processor time`
+      : `${times(speed)} as fast`;
+  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${cost}: --for size keeps it.`;
 }
 
 /** "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */

@@ -73,8 +73,8 @@ export function gainSentence(run: Run): string {
   }
   const speed = speedOf(run, run.chosen);
   const size = sizeText(run.original, chosen.result);
-  const work = workAt(run, run.chosen);
-  if (speed === undefined) return work === undefined ? `${size}.` : `${size} and ${times(1 / work)} as fast.`;
+  if (run.latency?.unsteady === true) return `${size}. Speed was not measured: the machine was too busy.`;
+  if (speed === undefined) return `${size}.`;
   if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;
   return `${size} and ${times(speed.median)} as fast.`;
 }

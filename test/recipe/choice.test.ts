@@ -104,9 +104,22 @@ describe("of several candidates", () => {
       expect(sentence).toMatch(/ smaller is smaller \(.*\) and 0\.83 × as fast: --for size keeps it\. /);
       const beside = await chosenOn({ ...busy, name: "wasm" });
       expect(beside.choice).toEqual(choice);
-      expect(beside.sentence).toContain("and 0.80 × as fast: --for size keeps it.");
+      expect(beside.sentence).toContain("and takes 1.25 × the processor time: --for size keeps it.");
       expect(beside.busy).toEqual([
         "The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: pith bench original model.onnx --target wasm",
+      ]);
+    });
+
+    test("no command times the models if none was kept", async () => {
+      const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
+      const busy = timed({ median: 9, low: 1, high: 90 }, { median: 2, low: 1, high: 90 });
+      const { run } = await compress(net, [{ name: "lossy", recipe: lossy }], task, {
+        targets: [busy],
+        goal: { maxDrop: 0 },
+      });
+      expect(run.chosen).toBeUndefined();
+      expect(run.warnings.filter((text) => text.includes("busy"))).toEqual([
+        "The machine was too busy to measure speed: some rounds of a model took twice as long as others.",
       ]);
     });
 
