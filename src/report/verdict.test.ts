@@ -35,12 +35,27 @@ describe("the sentence of a goal", () => {
   const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
   const byChance = `${loss} With 667 samples this could be chance`;
 
-  test("says so where no number of samples that one has would decide", () => {
-    const never = "no realistic number of samples would settle it.";
-    expect(said({ samples: 4_610_063 })).toBe(`${byChance}; ${never}`);
+  test("says that the loss is close to the limit if no realistic number of samples would decide", () => {
+    const close = "the loss is close to the limit.";
+    expect(said({ samples: 4_610_063 })).toBe(`${byChance}; ${close}`);
     const few = { ...open.drop, count: 64 };
-    expect(said({ samples: 21_321, drop: few })).toContain(never);
+    expect(said({ samples: 21_321, drop: few })).toContain(close);
     expect(said({ samples: 6_000, drop: few })).toContain("about 6,000 samples would settle it, more than the 64");
+    const wide = { ...few, low: -0.05, high: 0.05 };
+    expect(said({ samples: 21_321, drop: wide })).toMatch(
+      / 64 samples are too few to decide; provide 2,000 or more\.$/,
+    );
+  });
+
+  test("says that fewer than 30 samples are too few, and how many to provide", () => {
+    const few = (count: number) => ({ ...open.drop, count });
+    for (const samples of [undefined, 4_610_063, 40])
+      expect(said({ samples, drop: few(3) })).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
+    expect(said({ samples: 381, drop: few(20) })).toContain("20 samples are too few to decide; provide 381 or more.");
+    expect(said({ samples: 381, met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
+    const goal = { maxDrop: 0.01 };
+    const drawn = verdictSentence(goal, { ...open, drop: few(5) }, "share", { available: 8000 });
+    expect(drawn).toContain("5 samples are too few to decide; pass --samples 900.");
   });
 
   test("says how many test samples would be enough to decide, those for validation included", () => {

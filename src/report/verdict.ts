@@ -2,6 +2,7 @@ import { capitalized } from "../errors.ts";
 import type { Likeness } from "../evaluate/compare-function.ts";
 import {
   type Comparison,
+  type Estimate,
   type Goal,
   isBroken,
   isWithin,
@@ -248,31 +249,70 @@ export function verdictSentence(
 
 function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, others: Others): string {
   if (verdict === "kept") return "The goal is met";
-  const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
+  if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
+  const { isFew, text } = decidingSamples(samples, drop, goal, others);
+  if (met && isFew) return text;
+  const settled = text === "" ? "" : `; ${text}`;
   if (met) return `With ${counted(drop.count, "sample")} this could be chance${settled}`;
-  if (verdict === "lost" || !isWithin(drop, goal)) return "The goal is missed";
   return `--strict requires the whole interval to meet the goal${settled}`;
 }
 
 /** Suggestions beyond this number of samples, or this multiple of the existing ones, are unrealistic. */
 const mostNeeded = 100_000;
 const mostTimes = 100;
+/** An estimate from fewer samples does not tell how many would decide. */
+const fewestToDecide = 30;
+const enoughToDecide = 100;
 
 /**
- * "--samples 900 would settle it", including validation or search samples; "…, more than the 1,000 there are" for too little data.
- * @param judged number of measured test samples.
+ * "--samples 900 would settle it", including validation or search samples; "…, more than the 1,000 there are" for too little data; "3 samples are
+ * too few to decide; provide 100 or more". Empty if the number cannot be estimated.
  */
-function wouldSettle(samples: number, judged: number, { validation = 0, searched = 0, available, of }: Others): string {
+function decidingSamples(
+  samples: number | undefined,
+  drop: Estimate,
+  { maxDrop }: Goal,
+  others: Others,
+): { readonly isFew: boolean; readonly text: string } {
+  const { count } = drop;
+  const settling = samples === undefined ? undefined : settlingSamples(samples, count, others);
+  const isRealistic = settling !== undefined && !settling.isUnrealistic;
+  const fewText = (enough: number): string => {
+    const isAvailable = others.available !== undefined && enough <= others.available;
+    const advice = isAvailable ? `pass --samples ${enough}` : `provide ${integer(enough)} or more`;
+    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;
+  };
+  if (count < fewestToDecide)
+    return { isFew: true, text: fewText(Math.max(enoughToDecide, isRealistic ? settling.needed : 0)) };
+  if (settling === undefined || isRealistic) return { isFew: false, text: settling?.text ?? "" };
+  // The width of the interval shrinks with the root of the number of samples.
+  const widthRatio = maxDrop === 0 ? 0 : (drop.high - drop.low) / 2 / maxDrop;
+  if (widthRatio <= 1) return { isFew: false, text: "the loss is close to the limit" };
+  return { isFew: true, text: fewText(Math.max(enoughToDecide, roundUp(count * widthRatio ** 2))) };
+}
+
+/** Rounds up to one significant digit. */
+function roundUp(value: number): number {
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return Math.ceil(value / unit) * unit;
+}
+
+/** @param judged number of measured test samples. */
+function settlingSamples(
+  samples: number,
+  judged: number,
+  { validation = 0, searched = 0, available, of }: Others,
+): { readonly needed: number; readonly isUnrealistic: boolean; readonly text: string } {
   const used = judged + validation;
   const enough = Math.ceil((samples * used) / judged);
   // The halves of a search differ by one sample, unless the search half is at its limit.
   const needed = enough + (searched < used - 1 ? searched : enough);
   const all = available ?? of ?? used + searched;
   const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
-  if (lacking !== "" && needed > Math.min(mostNeeded, mostTimes * all))
-    return "no realistic number of samples would settle it";
+  const isUnrealistic = lacking !== "" && needed > Math.min(mostNeeded, mostTimes * all);
   const flag = available !== undefined && lacking === "";
-  return `${flag ? `--samples ${needed}` : `about ${integer(needed)} samples`} would settle it${lacking}`;
+  const text = `${flag ? `--samples ${needed}` : `about ${integer(needed)} samples`} would settle it${lacking}`;
+  return { needed, isUnrealistic, text };
 }
 
 /** "signal to noise is NaN"; undefined for a number. */
@@ -287,8 +327,8 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   if (broken !== undefined) return broken;
   const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
-  const { samples, drop } = verdict;
-  const settled = samples === undefined ? "" : `; ${wouldSettle(samples, drop.count, others)}`;
+  const settling = decidingSamples(verdict.samples, verdict.drop, goal, others).text;
+  const settled = settling === "" ? "" : `; ${settling}`;
   return `${text}, and --strict requires the whole interval to be within that${settled}`;
 }
 
