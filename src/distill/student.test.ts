@@ -306,3 +306,36 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
 }`);
   expect(await studentText(model, model)).toContain("16 parameters of 16 (100.0 %), 64 bytes of weights (64 bytes)");
 });
+
+describe("the callbacks of a distillation", () => {
+  const plan = { keepLayers: 2, data: unlabelled, alpha: 1, batch: 10, epochs: 3, learningRate: 1e-12 };
+
+  test("are called after each step and each epoch of the student", async () => {
+    const steps: number[] = [];
+    const epochs: (readonly [number, number])[] = [];
+    await distill(teacher(), {
+      ...plan,
+      onStep: ({ step, loss }) => void (Number.isFinite(loss) && steps.push(step)),
+      onEpoch: ({ epoch, steps: done }) => void epochs.push([epoch, done]),
+    });
+    expect(steps).toEqual(Array.from({ length: 12 }, (_, at) => at + 1));
+    expect(epochs.map(([epoch]) => epoch)).toEqual([1, 2, 3]);
+  });
+
+  test("end the distillation if they return stop", async () => {
+    const { history } = await distill(teacher(), {
+      ...plan,
+      onEpoch: ({ epoch }) => (epoch === 2 ? "stop" : undefined),
+    });
+    expect(history).toHaveLength(2);
+    const steps: number[] = [];
+    await distill(teacher(), {
+      ...plan,
+      onStep: ({ step }) => {
+        steps.push(step);
+        return step === 5 ? "stop" : undefined;
+      },
+    });
+    expect(steps).toEqual([1, 2, 3, 4, 5]);
+  });
+});

@@ -182,3 +182,19 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
     expect(ends("  y = MatMul(x, w)")).toEqual({ width: 1 });
   });
 });
+
+describe("agreement chosen for one number per step", () => {
+  const of = (dims: string, name = "y") =>
+    parseModel(`opset 21\ngraph (x: int32[${dims}]) -> (${name}) {\n  ${name} = Cast(x) {to=1}\n}`);
+  const chosen = (model: ReturnType<typeof of>) => judgedBy(model, "agreement", undefined, { labelled: false });
+
+  test.each(["batch, 6, 1", "batch, time, 1"])("of [%s] fails: the steps are not classes", (dims) => {
+    expect(() => chosen(of(dims))).toThrow(`"y" is [${dims}], one number per step: there are no classes to agree on.`);
+  });
+
+  test("is measured if the output is named as scores, or has classes for each step", () => {
+    expect(chosen(of("batch, 6, 1", "scores")).name).toBe("agreement");
+    expect(chosen(of("batch, 6, 3")).name).toBe("agreement");
+    expect(chosen(of("batch, 1, 3")).name).toBe("agreement");
+  });
+});

@@ -3,6 +3,7 @@ import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
 import { assumedScores, mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { enlargement } from "../data/index.ts";
+import { PithError } from "../errors.ts";
 import {
   accuracy,
   agreement,
@@ -26,7 +27,7 @@ import {
 } from "../evaluate/index.ts";
 import { isShare } from "../evaluate/saturation.ts";
 import type { Model } from "../graph/model.ts";
-import { elementCount } from "../tensor/dims.ts";
+import { dimsText, elementCount } from "../tensor/dims.ts";
 
 export const namedMetrics = {
   accuracy,
@@ -61,6 +62,7 @@ export function judgedBy(
   { labelled, held = true }: Judging,
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
+  if (name === "agreement") requireClasses(model, output);
   // Embeddings have no classes.
   if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
     return cosine(readingOf(model, output));
@@ -69,6 +71,18 @@ export function judgedBy(
     return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
   return heldAgainst(model, output)[0] ?? agreement({ output });
+}
+
+/** @throws PithError E_DATA for one number per step: agreement would take the steps for classes. */
+function requireClasses(model: Model, output: string | undefined): void {
+  const value = mainOutput(model.graph.outputs, output);
+  const dims = value?.type?.dims;
+  if (value === undefined || dims?.length !== 3 || dims[2] !== 1 || outputKind(model, output) !== "number") return;
+  throw new PithError(
+    "E_DATA",
+    `"${value.name}" is ${dimsText(dims)}, one number per step: there are no classes to agree on.`,
+    { hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.' },
+  );
 }
 
 /** Metrics for numeric outputs: a model with such a metric has no class scores. */

@@ -1,8 +1,9 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { memory } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import { parseModel } from "../graph/text.ts";
-import { zeros } from "../tensor/dense.ts";
+import { float32, int64, zeros } from "../tensor/dense.ts";
+import type { Dense } from "../tensor/types.ts";
 import { batchSize, batchSizeFor } from "./batch-size.ts";
 import { train } from "./train.ts";
 
@@ -76,5 +77,36 @@ graph (x: float32[n, 3]) -> (y) {
     code: "E_OPTION",
     message: "batch: the model has no batch axis: expected 1, got 4.",
     hint: "`accumulate` 4 adds up the gradients of 4 samples.",
+  });
+});
+
+describe("a fixed input [3] for samples of 3 numbers", () => {
+  const model = () =>
+    parseModel(`opset 21
+graph (x: float32[3]) -> (logits) {
+  w: float32[3, 2] parameter = [[1, 2], [3, 4], [1, 0]]
+  logits = MatMul (x, w)
+}`);
+  const samples = (label: Dense, count = 6) =>
+    memory("samples", { x: float32([count, 3], new Float32Array(3 * count).fill(1)), label });
+  const numbers = (count = 6) => float32([count, 2], new Float32Array(2 * count));
+
+  test.each([3, 6])("trains one sample at a time on numbers, of %i samples", async (count) => {
+    const said: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "batch" && said.push(text);
+    const { history } = await train(model(), { data: samples(numbers(count), count), loss: "mse", epochs: 1 }, { log });
+    expect(said).toEqual(["batches of 1: the model has no batch axis"]);
+    expect(history[0]?.steps).toBe(count);
+  });
+
+  test("fails for classes, with the reason, and for larger batches", async () => {
+    const classes = samples(int64([6], new BigInt64Array(6)));
+    await expect(train(model(), { data: classes, epochs: 1 })).rejects.toMatchObject({
+      message: '"logits" must be [batch, …, classes], got [2].',
+      hint: expect.stringContaining("with a batch axis"),
+    });
+    await expect(train(model(), { data: samples(numbers()), loss: "mse", epochs: 1, batch: 3 })).rejects.toMatchObject({
+      message: "batch: the model has no batch axis: expected 1, got 3.",
+    });
   });
 });

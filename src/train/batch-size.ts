@@ -2,6 +2,7 @@ import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
+import { feedingOf } from "../evaluate/feeding.ts";
 import { bytes } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { fixInputs } from "../passes/index.ts";
@@ -52,8 +53,17 @@ export async function batchSizeFor(
   data: Dataset,
   teachers: readonly Model[] = [],
 ): Promise<BatchSize> {
+  if (await takesOneSample(model, data)) return { size: 1, why: noBatchAxis };
   const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
   return batchSize(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
+}
+
+/** Returns whether no axis of the inputs counts samples: an input [3] for samples of 3 numbers. */
+export async function takesOneSample(model: Model, data: Dataset): Promise<boolean> {
+  if (!hasBatchAxis(model)) return true;
+  const stated = statedSize(model);
+  if (stated === undefined || stated === 1) return false;
+  return feedingOf(model, await firstBatch(data, 1), "training data").size === 1;
 }
 
 /** Returns undefined if a dimension is unknown, and the error if the model fixes another batch size. */

@@ -174,6 +174,7 @@ export function asRows(
     throw new PithError(
       "E_SHAPE_MISMATCH",
       `"${logits.name}" must be [batch, …, classes], got ${dimsText(logits.type?.dims)}.`,
+      { hint: 'Export the model with a batch axis. If the output is one number per sample: `loss: "mse"`.' },
     );
   }
   const count = elementCount(dims.slice(0, -1));

@@ -1,4 +1,3 @@
-import { hasBatchAxis } from "../analysis/batch-axis.ts";
 import { infer } from "../analysis/infer.ts";
 import { augmented } from "../data/augment.ts";
 import { type Augmentation, parseAugmentation } from "../data/augment-options.ts";
@@ -12,7 +11,7 @@ import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
-import { batchSizeFor, noBatchAxis } from "./batch-size.ts";
+import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
 import { type Gradual, gradualOf } from "./gradual-options.ts";
 import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
@@ -144,7 +143,7 @@ interface BatchRequest {
 
 async function batchOf(model: Model, { given, data, teachers }: BatchRequest, context: Context): Promise<number> {
   const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
-  if (given !== undefined && given > 1 && !hasBatchAxis(model))
+  if (given !== undefined && given > 1 && (await takesOneSample(model, data)))
     throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${given}.`, {
       hint: `\`accumulate\` ${given} adds up the gradients of ${given} samples.`,
     });
