@@ -58,6 +58,12 @@ export const dataRequestSchema = v.object({
 });
 export type DataRequest = Readonly<v.InferOutput<typeof dataRequestSchema>>;
 
+/** Returns the flags of a command that reads the same data with the same preprocessing. */
+export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] => [
+  ...["--data", path],
+  ...(preprocess === undefined ? [] : ["--preprocess", preprocess]),
+];
+
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
   const { data, part, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {

@@ -5,6 +5,7 @@ import { makeFolder } from "#platform";
 import { PithError } from "../errors.ts";
 import { failure } from "../platform/node-failure.ts";
 import { tryToWrite } from "../platform/node-write.ts";
+import { quoted } from "../report/sections.ts";
 import { isThere } from "./files.ts";
 
 export async function requireWritable(path: string): Promise<void> {
@@ -73,7 +74,9 @@ async function requirePlace(path: string): Promise<void> {
   const folder = dirname(path);
   const found = await stat(folder).catch(() => undefined);
   if (found?.isDirectory() !== true)
-    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`);
+    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`, {
+      hint: `Make the folder first: mkdir -p ${quoted(folder)}.`,
+    });
   const old = await stat(path).catch(() => undefined);
   if (old?.isDirectory() === true) {
     throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {

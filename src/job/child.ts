@@ -18,6 +18,8 @@ const controller = new AbortController();
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => controller.abort());
 process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
+// Without this handler, Node replaces a rejection that is not an Error by one of its own.
+process.on("unhandledRejection", (reason) => finish({ pith: "fault", fault: toFault(reason) }));
 process.on("message", (message) => {
   if (!isOurs<ToChild>(message)) return;
   if (message.pith === "stop") controller.abort();

@@ -79,7 +79,7 @@ async function leastAmount(
   return {
     amount: high,
     cost: left / bound,
-    text: `${percent(high)} of the channels are removed, which leaves ${percent(left)} of ${of}`,
+    text: `${percent(high)} of the channels are removed, which leaves ${percent(left)} of ${of} (target: ${percent(bound)})`,
   };
 }
 

@@ -105,8 +105,8 @@ interface Decided {
   readonly sets: readonly RankedSet[];
 }
 
-/** Multiples are too coarse for a bound if the cost falls below this share of it. */
-const nearEnough = 0.85;
+/** Finer multiples are tried if the cost falls below the first share of the bound; below the second, a warning is printed. */
+const [nearEnough, near] = [0.85, 0.9];
 
 /**
  * The amount: the given one, or the smallest that keeps the bound. Without `roundTo`, finer multiples are used if the usual ones miss the bound by far.
@@ -134,6 +134,11 @@ async function decided(
         hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
       });
     context.log({ id: "target", text: found.text });
+    if (found.cost < near && multiple !== 1) {
+      const text =
+        "target: whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
+      context.log({ id: "target", text, level: "warning" });
+    }
     return { amount: found.amount, sets };
   }
   throw new Error("internal: no multiple was tried");

@@ -431,6 +431,15 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     expect(failure(() => recipeFrom({ steps }, "options")).message).toContain("expected at most 20 levels");
   });
 
+  test("rejects text nested so deep that the parser gives up", () => {
+    const depth = 20_000;
+    for (const text of [
+      `{"steps": ${"[".repeat(depth)}${"]".repeat(depth)}}`,
+      `${"a: {".repeat(depth)}${"}".repeat(depth)}`,
+    ])
+      expect(wrong(text).message).toContain("expected at most 20 levels");
+  });
+
   test("aliases that multiply are refused, not expanded", () => {
     const levels = Array.from({ length: 12 }, (_, level) => {
       const items = Array.from({ length: 12 }, () => (level === 0 ? "x" : `*a${level - 1}`)).join(", ");

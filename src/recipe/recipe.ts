@@ -111,13 +111,11 @@ const topNames = ["version", "samples", "steps"];
 
 /** Options nest four levels deep. */
 const maxDepth = 20;
+const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
 
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
-  if (isDeeper(data, maxDepth)) {
-    const reason = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
-    fail(source, [], "value", reason);
-  }
+  if (isDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors use it to find the schema of a JSON file.
@@ -344,8 +342,10 @@ function readSource(text: string, name: string): Source {
     return `${name}:${line}:${col}`;
   };
   const [broken] = document.errors;
-  if (broken !== undefined)
-    throw new PithError("E_OPTION", `${place(broken.pos[0])}: invalid YAML: ${broken.message}.`);
+  if (broken !== undefined) {
+    const reason = broken.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${broken.message}`;
+    throw new PithError("E_OPTION", `${place(broken.pos[0])}: ${reason}.`);
+  }
   let data: unknown;
   try {
     data = document.toJS();

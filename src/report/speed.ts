@@ -57,10 +57,8 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
-/** Measurements of one model differ by this share between processes. */
-const noise = 0.05;
-/** Relative speed below which a warning is printed. */
-const slow = 0.9;
+/** Measurements of one model differ by this share between processes, which was seen on a busy machine. */
+const noise = 0.12;
 
 /** "about 1.6 × as fast" */
 function factorText(factor: number): string {
@@ -71,7 +69,7 @@ function factorText(factor: number): string {
 
 /** Returns a warning if the result is slower by more than the noise. */
 export function slowerText(timed: Timed | undefined): string | undefined {
-  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= slow) return undefined;
+  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= 1 - noise) return undefined;
   return `the result is slower: ${factorText(timed.found.factor)} as ${timed.against} on one thread`;
 }
 

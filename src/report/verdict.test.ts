@@ -89,7 +89,7 @@ describe("the sentence of a goal", () => {
     expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(/ 0\.1 … 3\.0\. The goal is missed\.$/);
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     expect(said({ drop: { ...open.drop, value: -0.004, low, high }, samples: undefined })).toBe(
-      "Measured loss: −0.4 points (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
+      "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
     );
   });
 

@@ -243,7 +243,8 @@ export function verdictSentence(
   const { drop } = verdict;
   const beside = against === undefined ? "" : ` against ${against}`;
   const [allowed = ""] = allowance(unit, goal.maxDrop).split(" ");
-  const loss = `Measured loss${beside}: ${allowance(unit, drop.value)} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
+  const gain = drop.value < 0 ? ", a gain" : "";
+  const loss = `Measured loss${beside}: ${allowance(unit, drop.value)}${gain} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
   return `${loss}. ${verdictPhrase(verdict, goal, others)}.`;
 }
 

@@ -91,7 +91,8 @@ export default defineCommand({
         if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
         for (const text of notCompared(misses)) terminal.line(text);
         if (lost !== undefined) terminal.line(`${capitalized(lost)}.`);
-        terminal.line(blamed === undefined ? "No layer differs." : `${blameText(blamed)}.`);
+        const none = misses.length > 0 ? "No other layer differs." : "No layer differs.";
+        terminal.line(blamed === undefined ? none : `${blameText(blamed)}.`);
         if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
       },
     };

@@ -10,7 +10,7 @@ import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { quoted } from "../../report/sections.ts";
 import { othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
 import { defineCommand } from "../command.ts";
-import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
 import { requireOther } from "../files.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
@@ -21,9 +21,7 @@ import { requireAppendable } from "../writable.ts";
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
-  const samples = data === undefined ? [] : ["--data", data.path];
-  const prepared = data?.preprocess === undefined ? [] : ["--preprocess", data.preprocess];
-  return ["pith", "debug", original, model, ...samples, ...prepared].map(quoted).join(" ");
+  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoted).join(" ");
 }
 
 export default defineCommand({

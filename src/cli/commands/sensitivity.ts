@@ -21,7 +21,7 @@ import {
   sweptBy,
 } from "../../report/sensitivity.ts";
 import { defineCommand } from "../command.ts";
-import { dataFlags, dataGroup, dataRequest } from "../data.ts";
+import { dataFlags, dataGroup, dataRequest, dataWords } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
 import { withoutLeftovers } from "../files.ts";
 import type sensitivityJob from "../jobs/sensitivity.ts";
@@ -132,7 +132,7 @@ export default defineCommand({
         );
         terminal.line(`written: ${written.join("  ")}`);
         if (recipe !== undefined)
-          terminal.line(`next: ${["pith", "compress", path, "--data", data.path, "-r", recipe].map(quoted).join(" ")}`);
+          terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoted).join(" ")}`);
       },
     };
   },

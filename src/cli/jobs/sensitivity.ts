@@ -117,7 +117,7 @@ function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<stri
 }
 
 const costWords: Readonly<Record<SensitivityCost, string>> = {
-  bytes: "the bytes",
+  bytes: "the bytes of weights",
   macs: "the multiply-accumulates",
   time: "the processor time",
 };
@@ -128,5 +128,5 @@ const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: numbe
   `${kind}.yaml leaves ${leftText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
 
 function textOf(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
-  return `# Settings with the lowest sum of losses of individual layers that leave ${leftText(allocation, cost)} of ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
+  return `# Settings with the lowest sum of losses of individual layers that leave ${leftText(allocation, cost)} in ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
 }

@@ -192,7 +192,7 @@ function reportLines(
 }
 
 const allSpared = (isUnmeasured: boolean): string =>
-  `Every layer is kept at higher precision: none meets the goal with the requested bits.${isUnmeasured ? " With --data, samples guide the rounding, and more layers meet it." : ""}`;
+  `Every layer is kept at higher precision: no attempt with fewer met the goal by two standard errors.${isUnmeasured ? " With --data, samples guide the rounding, and more layers meet it." : ""}`;
 
 const furtherRecord = ({ alsoWritten }: OutputFiles): object => (alsoWritten.length === 0 ? {} : { alsoWritten });
 

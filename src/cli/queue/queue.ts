@@ -146,7 +146,8 @@ export async function serve(
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  await worker.close();
+  // Without a server, closing in order would wait for its answer forever.
+  await worker.close(redis.status !== "ready");
   redis.disconnect();
 }
 
