@@ -36,3 +36,19 @@ test("says of a test that ended early which samples the figures are of, and how 
     "tested on: cifar10 (test, 512 of 1,000, drawn at random, were enough to decide; --samples 1000 takes all)",
   );
 });
+
+test("says why the test has fewer samples than the file: others of the same file calibrated, trained or compared candidates", () => {
+  const file = (count: number) => part("data/sst2.tsv", count);
+  expect(samplesLine({ train: undefined, calibrate: file(174), test: file(698) })).toBe(
+    "calibrated on: sst2.tsv (174)  tested on: sst2.tsv (698; 174 others calibrated)",
+  );
+  expect(samplesLine({ train: file(500), calibrate: file(100), test: { ...file(200), of: 272 } })).toBe(
+    "trained on: sst2.tsv (500)  calibrated on: sst2.tsv (100)  tested on: sst2.tsv (200 of 272, drawn at random, were enough to decide; --samples 272 takes all; 500 others trained; 100 others calibrated)",
+  );
+  expect(samplesLine({ train: undefined, calibrate: undefined, test: file(436), compared: 436 })).toBe(
+    "tested on: sst2.tsv (436; 436 others compared the candidates)",
+  );
+  expect(samplesLine({ train: undefined, calibrate: part("sst2_train.tsv", 174), test: file(872) })).toBe(
+    "calibrated on: sst2_train.tsv (174)  tested on: sst2.tsv (872)",
+  );
+});

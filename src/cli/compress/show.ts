@@ -54,7 +54,9 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       printVariants(terminal, run);
       const timing = timesOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
-      terminal.line(samplesLine(run.data));
+      const { search } = run;
+      const compared = search?.apart === true && search.isInterim !== true ? search.samples : undefined;
+      terminal.line(samplesLine({ ...run.data, compared }));
       if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
       const chosen = chosenOf(run);
       if (chosen === undefined) return;
