@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { memory } from "../data/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { parseModel } from "../graph/text.ts";
@@ -54,29 +54,50 @@ test("what was over before its speed was known is not told either: what lies bet
   expect(said({ samples: 300, seconds: 0.0001 }, 2)).toEqual([]);
 });
 
-test("how long calibration takes is told from a few runs of the model, where samples are looked at", async () => {
+describe("the time of calibration", () => {
   const model = parseModel("opset 21\ngraph (x: float32[batch, 4]) -> (y) {\n  y = Relu(x)\n}");
   const samples = memory("rows", { x: zeros("float32", [300, 4]) });
-  const slow: Engine = {
-    ...completeContext().engine,
-    load: async () => ({
-      run: async () => {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-        return {};
-      },
-      release: async () => {},
-    }),
-  };
-  const said = async (options: OptionValues): Promise<string[]> => {
+  let [worked, batches] = [0, [] as number[]];
+  afterEach(() => vi.restoreAllMocks());
+
+  async function announcedFor(options: OptionValues, ofRun: number, ofSample: number): Promise<string[]> {
+    batches = [];
+    vi.spyOn(process, "cpuUsage").mockImplementation(() => ({ user: 1000 * worked, system: 0 }));
+    const engine: Engine = {
+      ...completeContext().engine,
+      load: async () => ({
+        run: async ({ x }) => {
+          const size = x?.dims[0] ?? 0;
+          batches.push(size);
+          worked += ofRun + size * ofSample;
+          return {};
+        },
+        release: async () => {},
+      }),
+    };
     const texts: string[] = [];
-    const context = completeContext({ engine: slow, log: ({ text }) => texts.push(text) });
+    const context = completeContext({ engine, log: ({ text }) => texts.push(text) });
     await announceCalibration(quantize, options, model, samples, context);
     return texts;
-  };
-  expect(await said({ scheme: "static" })).toEqual([
-    expect.stringMatching(/^calibration and rounding take about \d+ /),
-  ]);
-  expect(await said({ scheme: "weights", bits: 4 })).toHaveLength(1);
-  for (const quick of [{ scheme: "dynamic" }, { scheme: "weights", bits: 4, rounder: "nearest" }])
-    expect(await said(quick)).toEqual([]);
+  }
+
+  test("is estimated from the processor time of a batch, because calibration runs batches", async () => {
+    expect(await announcedFor({ scheme: "static" }, 48, 2)).toEqual(["calibration and rounding take about 40 seconds"]);
+    expect(batches).toEqual([1, 1, 16, 16]);
+    expect(await announcedFor({ scheme: "weights", bits: 4 }, 48, 2)).toEqual([
+      "calibration and rounding take about 2 minutes",
+    ]);
+  });
+
+  test("is estimated from one sample of a slow model", async () => {
+    expect(await announcedFor({ scheme: "static" }, 0, 500)).toEqual([
+      "calibration and rounding take about 58 minutes",
+    ]);
+    expect(batches).toEqual([1, 1]);
+  });
+
+  test("is not estimated if no samples are used", async () => {
+    for (const quick of [{ scheme: "dynamic" }, { scheme: "weights", bits: 4, rounder: "nearest" }])
+      expect(await announcedFor(quick, 48, 2)).toEqual([]);
+  });
 });

@@ -208,8 +208,11 @@ export const calibrationNeed = {
   helps: (options: OptionValues) => roundsByAnswers(options),
 };
 
-/** Runs per sample, measured on image networks: ranges, equalization and bias correction together; reconstruction rounding. */
-const [measuring, answering] = [15, 140];
+/**
+ * Work per sample in runs of the model, in batches and on one thread, measured on image networks: ranges, equalization and bias correction
+ * together; reconstruction rounding.
+ */
+const [measuring, answering] = [35, 140];
 
 export const runsOfSample = (options: OptionValues): number =>
   roundsByAnswers(options) || rounders.looksAtSamples(options.rounder)

@@ -1,14 +1,17 @@
 /** Estimates the duration of calibration and evaluation from a few samples. */
+import { processorTime } from "#platform";
 import type { Dataset } from "../../data/index.ts";
 import { take } from "../../data/select.ts";
-import { secondsSince } from "../../evaluate/elapsed.ts";
 import { counted, waiting } from "../../evaluate/numbers.ts";
-import { createRunner } from "../../evaluate/run.ts";
+import { createRunner, type Runner } from "../../evaluate/run.ts";
 import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { AnyPass, Context, OptionValues } from "../../passes/index.ts";
 
-const timedSamples = 4;
+/** Calibration runs batches of this size, which take less time per sample than single samples. */
+const batchSize = 16;
+/** Seconds above which no batch is timed: a sample alone is close enough for a model that is this slow. */
+const mostTimed = 1;
 
 export async function announceCalibration(
   { runsOfSample }: AnyPass,
@@ -20,22 +23,28 @@ export async function announceCalibration(
   const runs = runsOfSample?.(options) ?? 0;
   const count = typeof options.samples === "number" ? options.samples : usualSamples;
   if (samples === undefined || runs === 0 || storedBytes(model.graph) > largestModel) return;
-  const runner = await createRunner(engine, model, samples.name);
+  const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1, spinning: false });
   try {
-    const few = take(samples, timedSamples);
-    let [started, seen] = [performance.now(), 0];
-    for await (const batch of few.batches({ size: 1 })) {
-      await runner.run(batch);
-      // The first run is slow and does not count.
-      if (seen === 0) started = performance.now();
-      seen++;
-    }
-    const each = secondsSince(started) / Math.max(1, seen - 1);
+    const alone = await secondsOf(runner, samples, 1);
+    const size = Math.min(batchSize, samples.count ?? batchSize);
+    const each = alone * size > mostTimed ? alone : (await secondsOf(runner, samples, size)) / size;
     const time = waiting(each * runs * Math.min(count, samples.count ?? count));
     if (time !== undefined) log({ id: "duration", text: `calibration and rounding take ${time}` });
   } finally {
     await runner.release();
   }
+}
+
+/** Returns the processor time of a run, which does not depend on what else the machine does. */
+async function secondsOf(runner: Runner, samples: Dataset, size: number): Promise<number> {
+  for await (const batch of take(samples, size).batches({ size })) {
+    // The first run is slow and does not count.
+    await runner.run(batch);
+    const before = processorTime();
+    await runner.run(batch);
+    return ((processorTime() ?? Number.NaN) - (before ?? Number.NaN)) / 1000;
+  }
+  return 0;
 }
 
 /** Maximum bytes of weights to load once more for the estimate. */
