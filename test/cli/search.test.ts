@@ -27,6 +27,7 @@ test("writes the best with its recipe, which makes the same file again, and says
   expect(text).toMatch(
     /^kept: .*, the smallest of 8 candidates that is within the goal\. .*\nAccuracy went from .*\. (Measured loss: .* \(goal: 2\.0\), .*|The result is identical to the original: .*)\nnext: pith bench .*\n$/m,
   );
+  expect(text).toMatch(/^tested on: .*points\.csv \(test, (\d+); \1 others compared the candidates\)$/m);
   for (const name of results) expect(readFileSync(join(out, name)).length).toBeGreaterThan(0);
   const run = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
   expect(run.search.points).toHaveLength(8);
@@ -55,6 +56,7 @@ test("few samples both search and judge, which is said before and behind", async
   expect(out).toMatch(
     /^kept: int8 .*, the smallest, because none is within the goal \(--force\)\. .*\n.*\. The goal is missed\. Only 60 test samples, so the same ones chose and evaluated the result\. .* provide 200 or more\.$/m,
   );
+  expect(out).not.toContain("others compared the candidates");
 });
 
 test("the recipe of each finalist makes the same file, with as many samples to calibrate and to train on", async () => {
