@@ -89,7 +89,7 @@ const trainEntries = v.strictObject({
       ]),
       "cosine",
     ),
-    'learning rate schedule, or with epochs: "steps(30, 80, factor=0.1)"',
+    'rate schedule, or "steps(30, 80)"',
   ),
   warmup: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),

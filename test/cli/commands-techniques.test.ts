@@ -261,7 +261,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
       expect(await pith("distill", ...itself, ...words, ...out)).toMatchObject({
         code: 2,
         err: expect.stringContaining(
-          "E_OPTION: The teacher and the student are the same model: there is nothing to learn.\nhint: --shrink or --keep-layers make",
+          "E_OPTION: The teacher and the student are the same model: there is nothing to learn.\nhint: Set --shrink or --keep-layers",
         ),
       });
     expect(await pith("distill", "--data", at("points.csv"))).toMatchObject({
