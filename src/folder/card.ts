@@ -85,7 +85,7 @@ ${runs(place)}
 
 ${table}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
 /** For a folder without variants from Pith; others may exist. */
@@ -102,7 +102,7 @@ function bySize(found: readonly Records[string][], modules: number): readonly Fi
 function adviceOf(
   found: readonly Records[string][],
   modules: number,
-  { tried, purpose }: Pick<Card, "tried" | "purpose">,
+  { tried, purpose, task }: Pick<Card, "tried" | "purpose"> & { readonly task: string | undefined },
 ): string {
   if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
@@ -134,9 +134,9 @@ function adviceOf(
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {
     const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
-    // Text generators do not return vectors.
-    const stored = varying.some(({ together }) => together?.tokens === undefined);
-    const other = stored ? ": use another variant for vectors that you store" : "";
+    // Only vectors are compared with outputs of other batches.
+    const isEmbedding = task === undefined && varying.some(({ together }) => together?.tokens === undefined);
+    const other = isEmbedding ? ": use another variant for vectors that you store" : "";
     lines.push(`The outputs of ${names} depend on the other samples of a batch${other}.`);
   }
   return lines.map((line) => `- ${line}\n`).join("");

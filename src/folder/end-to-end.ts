@@ -4,7 +4,7 @@ import type { Dataset } from "../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
-import { cosineText, sameDirection } from "../evaluate/batch-dependence.ts";
+import { sameDirection } from "../evaluate/batch-dependence.ts";
 import {
   batchInvariance,
   blameText,
@@ -14,7 +14,7 @@ import {
   type Metric,
   wilson,
 } from "../evaluate/index.ts";
-import { percent } from "../evaluate/numbers.ts";
+import { counted, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";
@@ -47,11 +47,11 @@ export const endToEnd = v.object({
   /** Number of generated tokens, each after the original's tokens, and of equal ones. */
   tokens: v.optional(v.number()),
   same: v.optional(v.number()),
-  /** Share of tokens that are equal alone and in a padded batch, or the lowest cosine between outputs alone and in a batch. */
+  /** Share of tokens that are equal alone and in a padded batch; for other outputs the lowest cosine between the two. */
   batch: v.optional(v.number()),
   /** Largest relative error of an output alone against the one in a batch; 0 if floating-point rounding explains it. */
   batchApart: v.optional(v.number()),
-  /** Number of samples, for embeddings. */
+  /** Number of samples, if no tokens are generated. */
   batchSamples: v.optional(v.number()),
   /** Sentence about the decoder layer with the largest error, if tokens are lost. */
   blamed: v.optional(v.string()),
@@ -149,16 +149,16 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 }
 
 export const batchNote =
-  "Same in batch: random samples, run alone and in a padded batch. If the outputs differ, the value is the lowest cosine; for generated texts, the share of equal tokens.";
+  "Same in batch: random samples, run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens.";
 
-/** "yes, of 64" samples, "nearly (0.5 % apart at most, of 64)", "no (0.9942 of 64)"; for texts "no (98.9 % of 192)" tokens. */
-export function batchText({ batch, batchApart = 0, tokens, batchSamples = tokens ?? 0 }: EndToEnd = {}): string {
+/** "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)", "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192 tokens)". */
+export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
   if (batch === undefined) return "";
-  if (batch >= sameDirection)
-    return batchApart === 0
-      ? `yes, of ${batchSamples}`
-      : `nearly (${percent(batchApart)} apart at most, of ${batchSamples})`;
-  return `no (${tokens === undefined ? cosineText(batch) : percent(batch)} of ${batchSamples})`;
+  const isSame = batch >= sameDirection;
+  const number = tokens === undefined ? counted(batchSamples ?? 0, "sample") : counted(tokens, "token");
+  if (isSame && batchApart === 0) return `yes (${number})`;
+  const how = tokens === undefined ? `up to ${percent(batchApart)} apart, ${number}` : `${percent(batch)} of ${number}`;
+  return `${isSame ? "nearly" : "no"} (${how})`;
 }
 
 /** `result` is the original if there is no variant. */

@@ -8,8 +8,8 @@ import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcome = v.object({
-  /** "unused": the model's class loads other files. "fails": not even the originals load. */
-  outcome: v.picklist(["runs", "loads", "not tried", "unused", "fails"]),
+  /** "not checked": the run ended before. "unused": the model's class loads other files. "fails": not even the originals load. */
+  outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
   version: v.optional(v.string()),
   reason: v.optional(v.string()),
   /** In decibels, for the output that differs most; absent if nothing differs. For text generators, of the first token's scores. */
@@ -184,14 +184,16 @@ function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
 
 /** "31.2 dB", "97.4 % of 192" */
 export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: LoaderOutcome): string {
-  if (outcome !== "runs") return outcome === "loads" ? outcome : "";
+  if (outcome === "loads" || outcome === "not checked") return outcome;
+  if (outcome !== "runs") return "";
   if (tokens > 0) return `${percent(same / tokens)} of ${tokens}`;
   return signalToNoise === undefined ? "runs" : figure("dB", signalToNoise);
 }
 
 export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {
+  if (outcome === "not checked") return "not checked: transformers.js has not run the file yet.";
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
   if (outcome === "unused" || outcome === "fails") return `${clause(reason)}.`;
   if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
-  return `transformers.js ${version} loads and runs these files. The column shows the signal-to-noise ratio of its outputs, or the share of equal tokens, compared with the originals.`;
+  return `transformers.js ${version} loads and runs the files that have a value in its column: the signal-to-noise ratio of the outputs, or the share of equal tokens, compared with the originals.`;
 }

@@ -46,8 +46,9 @@ export async function makeFile(
     const made = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
     for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
-    records.set(file, { ...record, ...made });
-    rows.set(file, { dtype, file, ...made, verdict: "kept" });
+    const figures = run.check === undefined ? made : { ...made, loader: { outcome: "not checked" } as const };
+    records.set(file, { ...record, ...figures });
+    rows.set(file, { dtype, file, ...figures, verdict: "kept" });
   } catch (error) {
     if (!(error instanceof PithError) || endsRun(error)) throw error;
     await refuse(run, file, dtype, error.message);

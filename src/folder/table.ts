@@ -122,9 +122,7 @@ export function folderTable<R extends Row>(
     shows((text) => / dB\b/.test(text)) && decibelsNote,
     rows.some(({ brotli }) => brotli !== undefined) &&
       `brotli: size after compression with brotli at quality ${brotliQuality}.`,
-    isSameInBatch
-      ? `Outputs are equal alone and in a padded batch: ${batch[0]} that were tried.`
-      : batch.length > 0 && batchNote,
+    isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0

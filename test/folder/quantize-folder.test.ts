@@ -147,13 +147,27 @@ describe("a folder with one model", () => {
   });
 
   test.each([
-    ["of tokens", { tokens: 40, same: 40, batch: 0.95 }, "."],
-    ["of vectors", { batch: 0.95, batchSamples: 40 }, ": use another variant for vectors that you store."],
-  ])("says that outputs %s depend on their batch", async (_, together, end) => {
+    ["of tokens", "GPT2LMHeadModel", { tokens: 40, same: 40, batch: 0.95 }, "."],
+    ["of vectors", "BertModel", { batch: 0.95, batchSamples: 40 }, ": use another variant for vectors that you store."],
+    ["of a classifier", "BertForSequenceClassification", { batch: 0.95, batchSamples: 40 }, "."],
+  ])("says that outputs %s depend on their batch", async (_, architecture, together, end) => {
     await modules("model");
+    await write("config.json", JSON.stringify({ architectures: [architecture] }));
     await run({ dtypes: ["q8"], together: () => Promise.resolve(together) });
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toContain(`- The outputs of \`q8\` depend on the other samples of a batch${end}\n`);
+  });
+
+  test("lists a file that transformers.js did not check before the run was stopped as not checked", async () => {
+    await modules("model");
+    await write("config.json", '{ "model_type": "bert" }');
+    const stop = new PithError("E_STOPPED", "Stopped on request.");
+    const loader = { version: "4.3.1", judges: false, compares: false, ask: () => Promise.reject(stop) };
+    await expect(run({ dtypes: ["q8"], loader })).rejects.toBe(stop);
+    const card = await readFile(at("out", "README.md"), "utf8");
+    expect(card).toMatch(/^\| q8 \| onnx\/model_quantized\.onnx \|.* not checked \|$/m);
+    expect(card).toContain("\n\nnot checked: transformers.js has not run the file yet.\n\n");
+    expect(card).not.toContain("loads and runs");
   });
 
   test("may be written in place", async () => {
@@ -236,7 +250,7 @@ describe("kept is of each module", () => {
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
     const card = await readFile(at("out", "README.md"), "utf8");
     expect(card).toContain("| 3.00 × |");
-    expect(card).toContain("Speed in Node: compared with the original (10th to 90th percentile), for one sample.");
+    expect(card).toContain("Speed in Node: compared with the original, for one sample.");
     expect(card).not.toContain("WebGPU");
     expect(card).toContain(": the smallest that is about as fast as the original, or faster.");
     expect(await verdicts("size")).toEqual(["passed over", "kept", "passed over"]);

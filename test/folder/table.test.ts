@@ -30,7 +30,7 @@ test("a metric is named in the title, and its interval is in the only brackets o
     expect.stringMatching(
       /^dB: signal-to-noise ratio .* 20 dB is a relative error of 10 %, .* below 3 dB are rejected\.$/,
     ),
-    "Outputs are equal alone and in a padded batch: yes, of 64 that were tried.",
+    "Outputs are equal alone and in a padded batch: yes (64 samples).",
   ]);
 });
 
@@ -103,7 +103,7 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   );
   expect(rows).toEqual([
     ["dtype", "file", "size", "tokens", "right on", "same in batch"],
-    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of 192)"],
+    ["q8", "a", "1.00 kB", "97.4 % of 192 (−6.0 … −1.1)", "", "no (98.1 % of 192 tokens)"],
     ["q4", "b", "1.00 kB", "50.0 % apart", "wasm webgpu?", ""],
     ["q2", "c", "", "", "", ""],
   ]);
@@ -113,9 +113,9 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   ]);
 });
 
-test("what is the same in a batch has its count, and a cosine below the limit is not printed as the limit", () => {
+test("says how far outputs are apart if they differ in a batch", () => {
   const together = [
-    { batch: 0.99989, batchSamples: 64 },
+    { batch: -0.96204, batchApart: 0.026, batchSamples: 64 },
     { batch: 1, batchSamples: 64 },
     { batch: 0.99999, batchApart: 0.0047, batchSamples: 64 },
   ];
@@ -124,7 +124,7 @@ test("what is the same in a batch has its count, and a cosine below the limit is
     table(...rows)
       .rows.slice(1)
       .map((row) => row.at(-1)),
-  ).toEqual(["no (0.9998 of 64)", "yes, of 64", "nearly (0.5 % apart at most, of 64)"]);
+  ).toEqual(["no (up to 2.6 % apart, 64 samples)", "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)"]);
 });
 
 test("speeds on several targets have a column each, and a note says where, and what is slower", () => {
@@ -156,7 +156,7 @@ test("what a dB is and how brotli compresses is said where the table has such fi
   const tokens = { outcome: "runs", version: "4.3.1", signalToNoise: 31.2, tokens: 192, same: 187 } as const;
   const { rows, notes } = table({ dtype: "q8", file: "a", ...file, loader: tokens });
   expect(rows[1]).toEqual(["q8", "a", "1.00 kB", "97.4 % of 192"]);
-  expect(notes).toEqual([expect.stringMatching(/^transformers\.js 4\.3\.1 loads and runs these files/)]);
+  expect(notes).toEqual([expect.stringMatching(/^transformers\.js 4\.3\.1 loads and runs the files/)]);
   expect(table({ dtype: "q8", file: "a", ...file, brotli: 900 }).notes).toEqual([
     "brotli: size after compression with brotli at quality 5.",
   ]);
@@ -176,7 +176,7 @@ test("speeds have their place in a note, and transformers.js its version", () =>
   expect(notes).toEqual([
     expect.stringMatching(/^Speed in Node: compared with the original/),
     expect.stringMatching(/^dB: signal-to-noise ratio/),
-    "transformers.js 4.3.1 loads and runs these files. The column shows the signal-to-noise ratio of its outputs, or the share of equal tokens, compared with the originals.",
+    "transformers.js 4.3.1 loads and runs the files that have a value in its column: the signal-to-noise ratio of the outputs, or the share of equal tokens, compared with the originals.",
     "Not tried with transformers.js: no class.",
   ]);
 });

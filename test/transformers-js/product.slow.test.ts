@@ -20,7 +20,7 @@ describe.skipIf(bert === undefined)("a classifier", () => {
     const folder = join(out, "bert");
     const { code, out: text } = await apart("quantize", bert ?? "", "--dtype", "q8,q4", ...texts, "-o", folder);
     expect(code).toBe(0);
-    expect(text).toContain(`transformers.js ${env.version} loads and runs these files`);
+    expect(text).toContain(`transformers.js ${env.version} loads and runs the files`);
     const card = await readFile(join(folder, "README.md"), "utf8");
     expect(card).toMatch(/\| dtype .*\| transformers\.js \|/);
     expect(card.match(/\| \d\d\.\d+ dB \|$/gm)).toHaveLength(2);

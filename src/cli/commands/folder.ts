@@ -21,6 +21,8 @@ import {
   randomNearness,
   type Variant,
 } from "../../folder/index.ts";
+import { recordOf } from "../../folder/records.ts";
+import { fileOf } from "../../folder/run.ts";
 import { option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
 import { sparedLine } from "../../recipe/sparing.ts";
@@ -233,8 +235,12 @@ export async function variantsOf(
       log: ({ id, text, level }) => session.terminal.note(id, text, level),
     },
   );
-  const files = await work.catch((error: unknown) => {
-    throw stopped(error, out);
+  const files = await work.catch(async (error: unknown) => {
+    throw await stopped(
+      error,
+      out,
+      asked.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
+    );
   });
   session.terminal.part = "";
   return folderResult(out, files, originals, keepSmallest === true);
@@ -272,8 +278,20 @@ function ofOneFile(error: unknown): unknown {
   });
 }
 
-function stopped(error: unknown, out: string): unknown {
+/** @param files all that the command makes. */
+async function stopped(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const text = `Stopped. Finished files are kept in "${out}"; the same command continues.`;
+  const { files: records } = await recordOf(out);
+  const lackOf = (file: string): string | undefined => {
+    const record = records[file];
+    if (record === undefined) return "not made";
+    return record.loader?.outcome === "not checked" ? "not checked in transformers.js" : undefined;
+  };
+  const lacking = files.flatMap((file) => {
+    const lack = lackOf(file);
+    return lack === undefined ? [] : [`${basename(file)} (${lack})`];
+  });
+  const remaining = lacking.length === 0 ? "" : ` What remains: ${lacking.join(", ")}.`;
+  const text = `Stopped. Finished files are kept in "${out}"; the same command continues.${remaining}`;
   return new PithError("E_STOPPED", text, { cause: error });
 }
