@@ -4,6 +4,7 @@ import type { Layer } from "../analysis/layers.ts";
 import { ownOptions, type Selection } from "../analysis/selection.ts";
 import { averageRange } from "../calibrate/average-range.ts";
 import { histogram } from "../calibrate/histogram.ts";
+import { measuredOnce } from "../calibrate/kept.ts";
 import { notFinite, observe, observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
@@ -358,7 +359,9 @@ async function rangesOf(
   const all = { ...order, samples, progress };
   if (method === "min-max" || method === "average") {
     const [statistic, batch] = method === "average" ? [averageRange, { batch: averagedSamples }] : [valueRange, {}];
-    const ranges = await observeWithStates(engine, model, data, names, statistic, { ...all, ...batch });
+    const measure = (missing: readonly string[]) =>
+      observeWithStates(engine, model, data, missing, statistic, { ...all, ...batch });
+    const ranges = await measuredOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
     const countable = names.filter((name) => isCountable(ranges.get(name)));
     const few = { ...order, samples: Math.min(countedSamples, samples) };
     const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);

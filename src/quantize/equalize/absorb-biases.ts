@@ -14,6 +14,7 @@ import { type Layer, layers } from "../../analysis/layers.ts";
 import { type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { weightMatrices } from "../../analysis/weight.ts";
+import { measuredOnce } from "../../calibrate/kept.ts";
 import { channelMoments, type Moments } from "../../calibrate/moments.ts";
 import { observe } from "../../calibrate/observe.ts";
 import { shiftOutputs } from "../../calibrate/shift.ts";
@@ -73,7 +74,18 @@ async function worthTrials(model: Model, options: EqualizeOptions, { engine, see
   if (data === undefined || pairs.size === 0) return [];
   const places = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
   const taken = { samples: Math.min(samples, mostSamples), shuffle: seed, signal };
-  const seen = await observe(engine, model, await trainPart(data), places, channelMoments, taken);
+  const opened = await trainPart(data);
+  const setting = `moments on ${taken.samples} samples, seed ${seed}`;
+  const seen = await measuredOnce(model, opened, setting, [...pairs.keys()], (missing) =>
+    observe(
+      engine,
+      model,
+      opened,
+      places.filter(({ name }) => missing.includes(name)),
+      channelMoments,
+      taken,
+    ),
+  );
   return [...pairs]
     .flatMap(([name, pair]) => {
       const moments = seen.get(name);

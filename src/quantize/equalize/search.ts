@@ -7,6 +7,7 @@ import { weightMatrices } from "../../analysis/weight.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
 import { columnRange } from "../../calibrate/column-range.ts";
 import { featuresOf } from "../../calibrate/features.ts";
+import { measuredOnce } from "../../calibrate/kept.ts";
 import { observe } from "../../calibrate/observe.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { trainPart } from "../../data/open.ts";
@@ -55,23 +56,47 @@ export const searchFactors =
     );
     const wanted = new Set([...reached, ...inputs.keys()]);
     if (wanted.size === 0) return [];
-    const seen = new Map<Layer, InputSample>();
     const few = Math.min(samples, mostSamples);
-    const walk = await calibrate(model, { data, samples: few }, context);
-    try {
-      for (const layer of all) {
-        const found = wanted.has(layer) ? await walk.collect(layer, sampledRows) : undefined;
-        if (found !== undefined && !(found instanceof Miss)) seen.set(layer, found);
+    const { engine, seed, signal } = context;
+    const opened = await trainPart(data);
+    const collect = async (missing: readonly string[]): Promise<ReadonlyMap<string, InputSample | Miss>> => {
+      const found = new Map<string, InputSample | Miss>();
+      const walk = await calibrate(model, { data: opened, samples: few }, context);
+      try {
+        for (const layer of all)
+          if (missing.includes(layer.name)) found.set(layer.name, await walk.collect(layer, sampledRows));
+      } finally {
+        await walk.release();
       }
-    } finally {
-      await walk.release();
+      return found;
+    };
+    const ofLayers = all.filter((layer) => wanted.has(layer));
+    const names = ofLayers.map(({ name }) => name);
+    const rows = await measuredOnce(model, opened, `rows of ${few} samples, seed ${seed}`, names, collect);
+    const seen = new Map<Layer, InputSample>();
+    for (const layer of ofLayers) {
+      const found = rows.get(layer.name);
+      if (found !== undefined && !(found instanceof Miss)) seen.set(layer, found);
     }
     const places = groups.flatMap(({ starts: [first] }) =>
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
-    const { engine, seed, signal } = context;
     const taken = { samples: few, shuffle: seed, signal };
-    const reaches = await observe(engine, model, await trainPart(data), places, columnRange, taken);
+    const reaches = await measuredOnce(
+      model,
+      opened,
+      `reach on ${few} samples, seed ${seed}`,
+      places.map(({ name }) => name),
+      (missing) =>
+        observe(
+          engine,
+          model,
+          opened,
+          places.filter(({ name }) => missing.includes(name)),
+          columnRange,
+          taken,
+        ),
+    );
     const products = engineMultiply(engine);
     try {
       const changes: Change[] = [];
