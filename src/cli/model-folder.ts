@@ -1,6 +1,7 @@
 /** Finds the model in a folder as downloaded from a hub: at its top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { failure } from "../platform/node-failure.ts";
 import type { Terminal } from "./terminal.ts";
 
 const places = [["model.onnx"], ["onnx", "model.onnx"]] as const;
@@ -35,6 +36,14 @@ export async function modelAt(path: string, taken: Taken): Promise<string> {
   const variants = names.filter((name) => name.endsWith(".onnx") && !bases.has(name)).sort();
   taken(file, variants);
   return file;
+}
+
+/** Run before the checks of results, whose default names derive from the model. @throws PithError E_FILE if the model does not exist. */
+export async function requireModel(path: string): Promise<void> {
+  if (/^(https?|file):/i.test(path)) return;
+  await stat(path).catch((cause) => {
+    throw failure(`"${path}" cannot be opened`, cause);
+  });
 }
 
 export async function modelsOfFlags<T>(flags: T, fileOf: (path: string) => Promise<string>): Promise<T> {

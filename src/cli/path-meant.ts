@@ -11,8 +11,16 @@ export async function withPathMeant(error: PithError, words: readonly string[]):
   const path = typed.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await isThere(path))) return error;
   const meant = await pathsMeant(path);
-  if (meant.length === 0) return error;
+  if (meant.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
   return error.reworded({ hint: `Did you mean ${meant.map((one) => `"${one}"`).join(" or ")}?` });
+}
+
+/** "Xenova/all-MiniLM-L6-v2" */
+const hubId = /^[\w-][\w.-]*\/[\w.-]+(?<!\.(onnx|npz|npy|csv|tsv|jsonl|txt|json|ya?ml|mjs|js|ts))$/i;
+
+function downloadHint(id: string): string {
+  const folder = id.slice(id.indexOf("/") + 1);
+  return `Pith downloads nothing. For a model of the Hugging Face Hub: hf download ${id} --local-dir ${folder}`;
 }
 
 /** Finds files of the same name in subfolders, or corrects the first missing part of the path. */

@@ -8,6 +8,7 @@ import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { isVariant } from "../folder/layout.ts";
+import { quoted } from "../report/sections.ts";
 import type { Session } from "./command.ts";
 import { besideFolder, outputName } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
@@ -61,10 +62,22 @@ function isFolderName(path: string): boolean {
 }
 
 export async function requireWritablePlace({ out, folder }: ResultPlace): Promise<void> {
-  if (folder === undefined) return requireWritable(out);
+  if (folder === undefined) {
+    requireModelName(out);
+    return requireWritable(out);
+  }
   await requireOutside(folder.source, folder.out);
   await requireWritableFolder(folder.out, []);
   await requireWritableFolder(dirname(out), [basename(out)]);
+}
+
+/** @throws PithError E_OPTION for a new file without the extension .onnx. */
+function requireModelName(out: string): void {
+  const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
+  if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;
+  throw new PithError("E_OPTION", `--out: "${out}" is not the name of a model: expected a file that ends in .onnx.`, {
+    hint: `-o ${quoted(`${out}.onnx`)}`,
+  });
 }
 
 export async function completePlace({ folder }: ResultPlace, terminal: Terminal): Promise<void> {

@@ -64,7 +64,7 @@ async function missingFolders(path: string): Promise<readonly string[]> {
 function requireFile(path: string): void {
   if (path !== "-") return;
   throw new PithError("E_OPTION", "Results are written to files, not to standard output (-).", {
-    hint: "Name a file; ./- is one of that name.",
+    hint: "Name a file.",
   });
 }
 

@@ -268,7 +268,7 @@ describe("places that cannot be written to", () => {
     expect(await pith(command, at("net.onnx"), ...given, "--markdown", path)).toEqual({
       code: 1,
       out: "",
-      err: `E_FILE: "${path}" cannot be written: there is no folder "${at("none")}".\n`,
+      err: `E_FILE: "${path}" cannot be written: there is no folder "${at("none")}".\nhint: Make the folder first: mkdir -p ${at("none")}.\n`,
     });
     expect(readdirSync(folder)).toEqual(names);
   });
@@ -320,9 +320,41 @@ describe("places that cannot be written to", () => {
     expect(await pith(command, at("net.onnx"), ...given)).toEqual({
       code: 2,
       out: "",
-      err: "E_OPTION: Results are written to files, not to standard output (-).\nhint: Name a file; ./- is one of that name.\n",
+      err: "E_OPTION: Results are written to files, not to standard output (-).\nhint: Name a file.\n",
     });
     expect(existsSync("-")).toBe(false);
+  });
+
+  test.each([
+    ["smaller", "smaller.onnx"],
+    ["smaller.bin", "smaller.bin.onnx"],
+  ])("a result named %s is an error whose hint is %s", async (name, meant) => {
+    const out = at(name);
+    expect(await pith("quantize", at("net.onnx"), "--scheme", "weights", "-o", out)).toEqual({
+      code: 2,
+      out: "",
+      err: `E_OPTION: --out: "${out}" is not the name of a model: expected a file that ends in .onnx.\nhint: -o ${at(meant)}\n`,
+    });
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test.each([
+    ["quantize", ["--dtype", "q8"]],
+    ["prune", ["--amount", "0.5"]],
+    ["simplify", []],
+    ["compress", ["--data", "points.csv"]],
+    ["inspect", []],
+  ])("pith %s of an id of the Hub names the missing input, and how to download it", async (command, words) => {
+    const given = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
+    const { code, err } = await pith(command, "Xenova/all-MiniLM-L6-v2", ...given);
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: [
+        'E_FILE: "Xenova/all-MiniLM-L6-v2" cannot be opened: there is no such file or folder.',
+        "hint: Pith downloads nothing. For a model of the Hugging Face Hub: hf download Xenova/all-MiniLM-L6-v2 --local-dir all-MiniLM-L6-v2",
+        "",
+      ].join("\n"),
+    });
   });
 
   test("a folder for results below a file is refused before anything is run", async () => {

@@ -12,7 +12,7 @@ import { dataFlags, dataRequest } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
 import { isSamePlace, isThere } from "../files.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { modelAt, saidOn } from "../model-folder.ts";
+import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { recipeFileName, requireFreeFolder, runFolder } from "../result-folder.ts";
 import { freshFlag, withSteps } from "../steps-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
@@ -99,6 +99,7 @@ export default defineCommand({
         hint: "A folder of images, a file of texts: see docs/data.md. A folder that transformers.js loads needs none.",
       });
     requireMeaningfulDrop(options.maxDrop, metric);
+    for (const model of models) await requireModel(model);
     const places = placesOf(models, options.out);
     for (const { model, out } of places) {
       // A recipe that was edited in the output folder is kept.

@@ -13,7 +13,7 @@ import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "
 import { flagName } from "../invalid-options.ts";
 import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { modelAt, saidOn } from "../model-folder.ts";
+import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
 import {
@@ -197,6 +197,7 @@ async function openPlaces(
   const named = [[`the ${reference}`, aim] as const, ...read];
   const inputs = [itself, ["the data", data?.path] as const, ...named];
   const { out } = place;
+  await requireModel(model);
   await requireOther(out, inputs);
   await requireWritablePlace(place);
   const alsoWritten = (command?.writes ?? [])

@@ -5,7 +5,7 @@ import { defineCommand, type Result } from "../command.ts";
 import { isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { modelAt, saidOn } from "../model-folder.ts";
+import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { constantNote, withoutNote } from "../notes.ts";
 import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { namedSizes, settings } from "../set.ts";
@@ -44,6 +44,7 @@ export default defineCommand({
     const set = settings(options.set);
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
+    await requireModel(model);
     await requireOther(out, [["the model itself", model]]);
     await requireWritablePlace(place);
     const replaced = await isThere(out);
