@@ -113,6 +113,10 @@ export class OutputComparison {
       this.#reason = "its output is text";
       return;
     }
+    if (x.dims.includes(0)) {
+      this.#reason = "its output has no elements";
+      return;
+    }
     this.#variety.add({ [this.name]: x });
     const values = toFloat64(x);
     const samples = samplesIn(x, pair);
