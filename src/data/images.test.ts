@@ -107,6 +107,33 @@ describe("images", () => {
     await expect(openDataset(path)).rejects.toThrow(message);
   });
 
+  it("suggests the file that a table may mean", async () => {
+    const path = await folder("misspelled", { "photo1.png": png(1, 2, 3), "labels.csv": "file,label\nphoto2.png,1\n" });
+    await expect(openDataset(path)).rejects.toMatchObject({ hint: 'Did you mean "photo1.png"?' });
+    const other = await folder("other", { "a.png": png(1, 2, 3), "labels.csv": "file,label\nunrelated.png,1\n" });
+    await expect(openDataset(other)).rejects.toMatchObject({ hint: expect.stringMatching(/^Add the file, or remove/) });
+  });
+
+  it("notes the classes if only folder names list them", async () => {
+    const one = png(1, 1, 1);
+    const path = await folder("accident", { "dogs/a.png": one, "photos/b.png": one, "photos/c.png": one });
+    const notes: string[] = [];
+    const note = (text: string): void => void notes.push(text);
+    await images(path, { note });
+    expect(notes).toEqual(["classes by folder: dogs (1) and photos (2)"]);
+    await images(path, { note, classes: ["dogs", "photos"] });
+    await images(await folder("flat", { "a.png": one }), { note });
+    expect(notes).toHaveLength(1);
+  });
+
+  it("advises to convert images of unsupported formats", async () => {
+    const path = await folder("phone", { "a.heic": "", "b.HEIC": "", "c.avif": "" });
+    await expect(openDataset(path)).rejects.toMatchObject({
+      code: "E_DATA",
+      hint: "Convert the .avif, .heic files to .jpg or .png.",
+    });
+  });
+
   it("takes train/ and val/ as parts, and a folder without them as test samples", async () => {
     const one = png(1, 1, 1);
     const path = await folder("parted", { "train/a/1.png": one, "train/b/2.png": one, "val/b/3.png": one });
@@ -210,6 +237,8 @@ describe("preprocess of images in files", () => {
     expect(parsePreprocessing("resize=240x320")).toMatchObject({ resize: { height: 240, width: 320 } });
     for (const word of ["crop=0", "resize=1x2x3", "crop=-4", "resize=99999", "filter=soft", "crop="]) {
       expect(() => parsePreprocessing(word)).toThrow(`"${word}" is not understood`);
+      const misspelled = expect.objectContaining({ hint: expect.stringMatching(/^Did you mean imagenet\? Presets: /) });
+      expect(() => parsePreprocessing("imagnet")).toThrow(misspelled);
     }
   });
 });

@@ -1,6 +1,7 @@
 /** Folders of image files. The column "image" contains paths; `preprocess` reads the pixels, so a data set takes little memory. */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { enumerated, PithError, someOf } from "../errors.ts";
+import { nearest } from "../graph/nearest.ts";
 import type { Dense } from "../tensor/types.ts";
 import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
@@ -11,6 +12,10 @@ import type { IndexedDataset } from "./types.ts";
 const extensions = [".jpg", ".jpeg", ".png", ".webp"];
 const others = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
 
+export function isUnreadImage(name: string): boolean {
+  return others.includes(extensionOf(name));
+}
+
 export function isImageFile(name: string): boolean {
   return extensions.includes(extensionOf(name));
 }
@@ -20,6 +25,8 @@ export interface ImagesOptions {
   readonly classes?: readonly string[] | undefined;
   /** Receives warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
+  /** Receives the classes if the folder names are the only list of them. */
+  readonly note?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -47,7 +54,9 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
     const used = new Set(found.folders);
     const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
     warnOfUnused(deeper, "they are in subfolders of class folders");
-    return fromFolders(folder, found.folders, classes);
+    const { dataset, counts } = await fromFolders(folder, found.folders, classes);
+    if (classes === undefined) options.note?.(`classes by folder: ${enumerated(counts, maxClassesShown)}`);
+    return dataset;
   }
   if (table !== undefined) {
     const { dataset, used } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
@@ -66,6 +75,8 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
     found.files.map((file) => joinPath(folder, file)),
   );
 }
+
+const maxClassesShown = 8;
 
 export async function filesOfImages(folder: string): Promise<readonly string[]> {
   const dataset = await images(folder);
@@ -149,22 +160,25 @@ async function fromFolders(
   folder: string,
   folders: readonly string[],
   classes: readonly string[] | undefined,
-): Promise<IndexedDataset> {
+): Promise<{ readonly dataset: IndexedDataset; readonly counts: readonly string[] }> {
   // Numeric folder names are class numbers; torchvision would sort "10" before "2".
   const readable = await imageExtensions();
   const numbered = folders.every((name) => /^\d+$/.test(name));
   const order = classes ?? (numbered ? undefined : folders);
   const paths: string[] = [];
   const labels: number[] = [];
+  const counts: string[] = [];
   for (const name of folders) {
+    const before = paths.length;
     const label = order === undefined ? Number(name) : classNumber(name, order, `"${folder}"`);
     for (const file of await listFolder(joinPath(folder, name))) {
       if (!readable.includes(extensionOf(file))) continue;
       paths.push(joinPath(folder, name, file));
       labels.push(label);
     }
+    counts.push(`${name} (${paths.length - before})`);
   }
-  return imageFiles(folder, paths, labels, order);
+  return { dataset: imageFiles(folder, paths, labels, order), counts };
 }
 
 async function fromTable(
@@ -203,7 +217,7 @@ async function fromTable(
     if (file.split(/[/\\]/).includes(".."))
       throw new PithError("E_DATA", `${place}: "${file}" is outside the folder of the table.`);
     // Files in subfolders are only checked when read.
-    if (!file.includes("/") && !names.has(file)) throw new PithError("E_DATA", `${place}: there is no file "${file}".`);
+    if (!file.includes("/") && !names.has(file)) throw missingFile(file, place, names);
     files.push(file);
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
   }
@@ -212,6 +226,15 @@ async function fromTable(
   const paths = files.map((file) => joinPath(folder, file));
   const used = new Set(files.map((file) => file.replace(/^(\.\/)+/, "")));
   return { dataset: imageFiles(folder, paths, labels, named ? order : undefined), used };
+}
+
+function missingFile(file: string, place: string, names: ReadonlySet<string>): PithError {
+  const meant = nearest(file, names);
+  const hint =
+    meant === undefined
+      ? "Add the file, or remove the row. Names are relative to the folder of the table."
+      : `Did you mean "${meant}"?`;
+  return new PithError("E_DATA", `${place}: there is no file "${file}".`, { hint });
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];

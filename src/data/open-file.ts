@@ -34,6 +34,8 @@ export interface Reading {
   readonly frames?: FrameOptions | undefined;
   /** Receives warnings about skipped contents, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
+  /** Receives how contents were understood. */
+  readonly note?: ((text: string) => void) | undefined;
 }
 
 export const accepted =

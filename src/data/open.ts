@@ -4,7 +4,7 @@ import { PithError, someOf } from "../errors.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
-import { filesOfImages, findImageFiles, imageFiles, images, isImageFile } from "./images.ts";
+import { filesOfImages, findImageFiles, imageFiles, images, isImageFile, isUnreadImage } from "./images.ts";
 import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
 import { streamOf } from "./select.ts";
 import { ofPart, ofParts, partsOf, readPart, type Source } from "./source.ts";
@@ -210,7 +210,9 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const [only] = chosen;
   if (chosen.length === 1 && only !== undefined) return { kind: "file", path: joinPath(folder, only) };
   const found = names.length === 0 ? "it is empty" : `it holds ${someOf(names)}`;
-  throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${found}.`, { hint: accepted });
+  const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
+  const hint = kinds.length === 0 ? accepted : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
+  throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${found}.`, { hint });
 }
 
 function openIdx(folder: string, names: readonly string[], usual?: Part): Source {

@@ -1,4 +1,5 @@
 import { PithError } from "../errors.ts";
+import { nearest } from "../graph/nearest.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
 
@@ -166,7 +167,8 @@ function isPreset(name: string): name is PresetName {
 }
 
 function unknownWord(word: string): PithError {
+  const meant = nearest(word, Object.keys(presets));
   return new PithError("E_OPTION", `Preprocessing: "${word}" is not understood.`, {
-    hint: `Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
+    hint: `${meant === undefined ? "" : `Did you mean ${meant}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
   });
 }

@@ -321,7 +321,7 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
   const { task, said } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
   expect([task.train?.count, task.test.count, said.length]).toEqual([6, 2, 1]);
   expect(said[0]).toMatch(
-    /^parts: .*text_u16le\.bin has no parts: of its 10 samples, drawn at random, 8 are for training, 2 for the test$/,
+    /^parts: .*text_u16le\.bin has no predefined split: its 10 samples are split at random into 8 for training and 2 for the test$/,
   );
   expect((await firstBatch(task.train ?? task.test)).label?.dims).toEqual([1, 128]);
   const images = await opened(aboveHalf(), { data: pixels(["t10k"]), ...learning });
@@ -393,13 +393,15 @@ describe("a table without parts", () => {
     expect([alone.task.test.count, alone.said]).toEqual([40, []]);
     const calibrated = await opened(relu(), { data, calibrate: 10 });
     expect(calibrated.said).toEqual([
-      `parts: ${data} has no parts: of its 40 samples, drawn at random, 10 are for calibration, 30 for the test`,
+      `parts: ${data} has no predefined split: its 40 samples are split at random into 10 for calibration and 30 for the test`,
       "calibration: calibrated on 10 samples only, which may not represent others: use 100 or more",
     ]);
     const large = await opened(relu(), { data: table(200), calibrate: 200 });
     expect([large.task.calibrate?.count, large.said.length]).toEqual([40, 1]);
     const part = await opened(relu(), { data, part: "test" });
-    expect(part.said).toEqual([`parts: ${data} has no parts: of its 40 samples, drawn at random, 8 are for the test`]);
+    expect(part.said).toEqual([
+      `parts: ${data} has no predefined split: 8 of its 40 samples, drawn at random, are for the test`,
+    ]);
   });
 
   test("that a model was trained on is tested on by the other samples, unless all are asked for", async () => {
@@ -407,12 +409,12 @@ describe("a table without parts", () => {
     const model = relu();
     const { task, said } = await opened(model, { data, learns: "labels" });
     expect(said).toEqual([
-      `parts: ${data} has no parts: of its 40 samples, drawn at random, 32 are for training, 8 for the test`,
+      `parts: ${data} has no predefined split: its 40 samples are split at random into 32 for training and 8 for the test`,
     ]);
     const later = await opened(model, { data });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
     expect(later.said).toEqual([
-      `parts: ${data} has no parts: of its 40 samples, drawn at random, 8 are for the test; the model was trained on the others`,
+      `parts: ${data} has no predefined split: 8 of its 40 samples, drawn at random, are for the test; the model was trained on the others`,
     ]);
     const calibrated = await opened(model, { data, calibrate: 10 });
     expect([calibrated.task.calibrate?.count, await rowsOf(calibrated.task.test)]).toEqual([
@@ -438,7 +440,7 @@ describe("a table without parts", () => {
     const later = await opened(model, { data: copy });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
     expect(later.said).toEqual([
-      `parts: ${copy} has no parts: of its 40 samples, drawn at random, 8 are for the test; the model was trained on the others (in ${names})`,
+      `parts: ${copy} has no predefined split: 8 of its 40 samples, drawn at random, are for the test; the model was trained on the others (in ${names})`,
     ]);
     // Trained on the copy, too, it records one of both.
     await opened(model, { data: copy, learns: "labels" });

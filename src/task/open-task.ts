@@ -148,6 +148,7 @@ export async function openTask(
           {
             ...reading,
             warn: (text) => context.log({ id: "skipped", text, level: "warning" }),
+            note: noteOnce((text) => context.log({ id: "classes", text })),
             part: options.part,
             calibrate,
             trains: learns !== undefined,
@@ -256,12 +257,27 @@ async function partsFor(model: Model, path: string, options: PartsOptions, conte
 function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
   if (whole === undefined) return undefined;
   const uses = Object.entries({ training: trains ? train : undefined, calibration: calibrate, "the test": test });
-  const counts = uses.flatMap(([use, part]) =>
-    part?.count === undefined ? [] : [{ use, samples: integer(part.count) }],
-  );
-  const listed = counts.map(({ use, samples }, at) => `${samples} ${at === 0 ? "are " : ""}for ${use}`);
+  const counts = uses.flatMap(([use, part]) => (part?.count === undefined ? [] : [{ use, samples: part.count }]));
+  const listed = counts.map(({ use, samples }) => `${integer(samples)} for ${use}`);
+  const all = [listed.slice(0, -1).join(", "), listed.at(-1)].filter((text) => text !== "").join(" and ");
   const name = test.name.replace(/ \((test|train)\)$/, "");
-  return `${name} has no parts: of its ${counted(whole, "sample")}, drawn at random, ${listed.join(", ")}`;
+  const lacking = /\.[^./\\]+$/.test(name) ? "no predefined split" : "no train/ or test/ folder";
+  const drawn = counts.reduce((sum, { samples }) => sum + samples, 0);
+  const samples = counted(whole, "sample");
+  const isSplit = drawn === whole && counts.length > 1;
+  const text = isSplit
+    ? `its ${samples} are split at random into ${all}`
+    : all.replace(" ", ` of its ${samples}, drawn at random, are `);
+  return `${name} has ${lacking}: ${text}`;
+}
+
+/** The splits of a data set have the same classes. */
+function noteOnce(note: (text: string) => void): (text: string) => void {
+  let isNoted = false;
+  return (text) => {
+    if (!isNoted) note(text);
+    isNoted = true;
+  };
 }
 
 function unlabelled(data: Dataset | undefined): Dataset | undefined {

@@ -24,12 +24,16 @@ describe("eval", () => {
     expect(await json(...words, "train")).toMatchObject({ samples: 320 });
     const { out, err } = await pith(...words, "test");
     expect(out).toMatch(/points\.csv \(test\), 80 samples\n/);
-    expect(err).toMatch(/points\.csv has no parts: of its 400 samples, drawn at random, 80 are for the test\n$/);
+    expect(err).toMatch(
+      /points\.csv has no predefined split: 80 of its 400 samples, drawn at random, are for the test\n$/,
+    );
     const trained = at("trained-on.onnx");
     await pith("train", at("near.onnx"), ...data, "--epochs", "1", "--force", "-o", trained);
     const later = await pith("eval", trained, ...data);
     expect(later.out).toContain("points.csv (test), 80 samples");
-    expect(later.err).toMatch(/80 are for the test; the model was trained on the others\n$/);
+    expect(later.err).toMatch(
+      /80 of its 400 samples, drawn at random, are for the test; the model was trained on the others\n$/,
+    );
     const static8 = ["quantize", at("right.onnx"), "--scheme", "static", ...data, "-o", at("static8.onnx")];
     expect(await pith(...static8, "--part", "all")).toMatchObject({
       code: 2,
