@@ -1,10 +1,13 @@
 /** `pith quantize` on a folder as transformers.js lays it out, and the mistakes that can be made. */
 import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import { outliers } from "../outliers.ts";
 import { expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
-import { json, pith } from "./run.ts";
+import { compiled, json, pith, run, runJob } from "./run.ts";
+
+const { PithError }: typeof import("../../src/errors.ts") = await import(pathToFileURL(compiled("errors.js")).href);
 
 const { root, folder } = modelFolder();
 
@@ -31,6 +34,20 @@ test("each file has a line, and one that is refused makes the exit code 1", asyn
     code: 1,
     files: [{ verdict: "there", nearness: { metric: "signal to noise", unit: "dB" } }, {}, { verdict: "there" }, {}],
   });
+});
+
+test("a run that is stopped names the files that remain", async () => {
+  const out = join(root, "stopped");
+  const stopsAtQ4: typeof runJob = (module, input, options) =>
+    JSON.stringify(input).includes('"dtype":"q4"')
+      ? Promise.reject(new PithError("E_STOPPED", "Stopped on request."))
+      : runJob(module, input, options);
+  const { code, err } = await run(["quantize", folder, "--dtype", "q8,q4", "-o", out], { runJob: stopsAtQ4 });
+  expect(code).toBe(1);
+  expect(err).toContain(
+    `E_STOPPED: Stopped. Finished files are kept in "${out}"; the same command continues. What remains: `,
+  );
+  expect(err).toMatch(/model_q4\.onnx \(not made\), relu_q4\.onnx \(not made\)\.$/m);
 });
 
 test("of one that lost the function its own line says that it was not written, as the others are", async () => {
