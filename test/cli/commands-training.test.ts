@@ -226,7 +226,7 @@ describe("--checkpoint", () => {
   ])("%j is refused before any data is read", async (words, message, expected) => {
     writeFileSync(at("file.onnx"), "");
     for (const command of [["train"], ["distill", "--teacher", at("none.onnx")]]) {
-      const { code, err } = await pith(...command, at("none.onnx"), "--data", at("none"), ...words);
+      const { code, err } = await pith(...command, at("right.onnx"), "--data", at("none"), ...words);
       expect({ code, err }).toEqual({ code: expected, err: expect.stringContaining(message) });
     }
   });
