@@ -95,11 +95,15 @@ describe("factorize and distill", () => {
     expect(one.err).toMatch(
       /loss: 1 \* hinton\(temperature=4\), because .* scores classes .*; the training samples have no labels/,
     );
-    expect(one.out).toMatch(/^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20; 80 others trained\)$/m);
+    expect(one.out).toMatch(
+      /^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20; 80 others trained\)$/m,
+    );
     expect(one.out).toMatch(/^agreement +100\.0 % /m);
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
     expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs are used instead of samples") });
-    expect(none.out).toMatch(/^trained on: random inputs \(50\) {2}tested on: random inputs \(50; 50 others trained\)$/m);
+    expect(none.out).toMatch(
+      /^trained on: random inputs \(50\) {2}tested on: random inputs \(50; 50 others trained\)$/m,
+    );
   });
 
   test("--calibration-samples is what factorize looks at, and what it tests on does not depend on it", async () => {

@@ -245,7 +245,9 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     writeFileSync(table, readFileSync(at("points.csv")));
     const words = ["--teacher", at("right.onnx"), "--data", table, "--epochs", "1", "--force", "--samples", "30"];
     const { err, out } = await pith("distill", at("zero.onnx"), ...words, "-o", at("few.onnx"));
-    expect(out).toMatch(/^trained on: labelled_test\.csv \(30\) {2}tested on: labelled_test\.csv \(30; 30 others trained\)$/m);
+    expect(out).toMatch(
+      /^trained on: labelled_test\.csv \(30\) {2}tested on: labelled_test\.csv \(30; 30 others trained\)$/m,
+    );
     expect(err).toContain(`${table} has one part: its labels are used for testing, not for training`);
     expect(err).toContain("; the training samples have no labels");
     expect(out).toMatch(/^accuracy /m);
