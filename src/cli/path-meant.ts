@@ -3,6 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { PithError } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
+import { isThere } from "./files.ts";
 
 export async function withPathMeant(error: PithError, words: readonly string[]): Promise<PithError> {
   if (error.code !== "E_FILE") return error;
@@ -66,8 +67,6 @@ async function findBelow(folder: string, name: string): Promise<readonly string[
 
 const namesIn = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder).catch((): string[] => [])).filter((name) => !name.startsWith("."));
-
-const isThere = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
 
 async function shown(path: string): Promise<string> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true ? `${path}/` : path;

@@ -120,7 +120,7 @@ function converted(dense: Dense, input: ModelInput, column: string, owner: strin
       "E_DATA",
       `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
       {
-        hint: 'Use openTask(model, { data }) of pith/task, which finds it, or set `preprocess: "unit"` ("raw" feeds the bytes unchanged). For a data set: preprocess(dataset, input, presets.unit).',
+        hint: "Open the data with openTask(model, { data }) of pith/task, which finds it. Or apply one: preprocess(dataset, input, presets.unit) of pith/data; presets.raw feeds the bytes unchanged.",
       },
     );
   }

@@ -30,7 +30,10 @@ export function batchSize(
   samples: Batch = {},
   teachers: readonly Model[] = [],
 ): BatchSize {
-  if (!hasBatchAxis(model)) return { size: 1, why: noBatchAxis };
+  return hasBatchAxis(model) ? sizeInMemory(model, wanted, samples, teachers) : { size: 1, why: noBatchAxis };
+}
+
+function sizeInMemory(model: Model, wanted: number, samples: Batch, teachers: readonly Model[]): BatchSize {
   const own = atBatchSize(model, wanted, samples);
   if (own === undefined) return { size: wanted };
   if (own instanceof PithError) {
@@ -55,7 +58,7 @@ export async function batchSizeFor(
 ): Promise<BatchSize> {
   if (await takesOneSample(model, data)) return { size: 1, why: noBatchAxis };
   const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
-  return batchSize(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
+  return sizeInMemory(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
 }
 
 /** Returns whether no axis of the inputs counts samples: an input [3] for samples of 3 numbers. */
