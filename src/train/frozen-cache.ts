@@ -5,13 +5,15 @@
  * run again, shifted by one sample. If outputs differ (batch statistics, contrastive outputs, position-dependent rounding), or a
  * later run differs from a cached output, the cache is disabled.
  */
+import { cost } from "../analysis/cost.ts";
 import { downstream } from "../analysis/downstream.ts";
 import { infer } from "../analysis/infer.ts";
 import { elementBytes, haveSameElements, sha256Text } from "../data/hash.ts";
 import { gatherRows, mapColumns } from "../data/rows.ts";
 import { type BatchStore, openStorage } from "../data/store.ts";
 import type { Model } from "../graph/model.ts";
-import { sameDims } from "../tensor/dims.ts";
+import { bytesFor } from "../tensor/dense.ts";
+import { elementCount, fixedDims, sameDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 
 export interface CacheBudget {
@@ -23,6 +25,22 @@ export interface CacheBudget {
 /** The cache is disabled if fewer than `leastShare` of the samples were cached after this many epochs. */
 const patience = 3;
 const leastShare = 0.1;
+
+/** The hash of an input byte takes about as long as 150 multiply-accumulates: 15 ns on one thread. */
+const macsPerHashedByte = 150;
+
+/** Whether a part runs longer than the hash of its inputs, so that cached outputs save time. @param frozen Its graph, with fixed sizes. */
+export function isDearerThanHash(frozen: Model): boolean {
+  const inference = infer(frozen);
+  const { macs } = cost(frozen, inference);
+  let bytes = 0;
+  for (const { type } of frozen.graph.feeds) {
+    const dims = fixedDims(type?.dims);
+    if (type === undefined || type.type === "string" || dims === undefined) return true;
+    bytes += bytesFor(type.type, elementCount(dims));
+  }
+  return typeof macs !== "number" || macs > macsPerHashedByte * bytes;
+}
 
 export interface FrozenPart {
   run(feeds: Batch): Promise<Batch>;

@@ -15,7 +15,7 @@ import { int64 } from "../tensor/dense.ts";
 import type { Batch, Tensor } from "../tensor/types.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";
-import { type CacheBudget, type FrozenPart, only, withAnswersKept } from "./frozen-cache.ts";
+import { type CacheBudget, type FrozenPart, isDearerThanHash, only, withAnswersKept } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { peakBytes } from "./memory.ts";
 import { type Progress, writeLoss } from "./write-loss.ts";
@@ -66,7 +66,9 @@ export async function loadStepGraph(
           throw error;
         });
   const frozenPart =
-    frozen === undefined || frozenSession === undefined ? undefined : withAnswersKept(frozenSession, frozen, kept);
+    frozen === undefined || frozenSession === undefined || !isDearerThanHash(frozen)
+      ? frozenSession
+      : withAnswersKept(frozenSession, frozen, kept);
   const stepInputs = new Set(step.graph.feeds.map(({ name }) => name));
   const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
   return {
