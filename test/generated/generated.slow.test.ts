@@ -7,7 +7,8 @@ import { expectKept } from "./check.ts";
 import { promises } from "./promises.ts";
 
 const wanted = process.env.PITH_NETWORKS;
-const search = wanted === undefined ? { networks: 100, limit: 120_000 } : { networks: Number(wanted), limit: 1_700_000 };
+const search =
+  wanted === undefined ? { networks: 100, limit: 120_000 } : { networks: Number(wanted), limit: 1_700_000 };
 
 describe("generated networks", () => {
   test.each(promises.map((promised) => [promised.name, promised] as const))("%s", async (_, promised) => {
