@@ -2,10 +2,12 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { blamed } from "../../src/cli/module-failure.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import type { JobEvent } from "../../src/job/job.ts";
 import { type RunOptions, runJob as runFromSources } from "../../src/job/run.ts";
 import { save } from "../../src/onnx/index.ts";
+import { thrownValue } from "../../src/platform/serialized-error.ts";
 import { temporaryFolder } from "../temporary.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
@@ -91,6 +93,22 @@ describe("a job", () => {
   test("that throws outside its promise fails too", async () => {
     expect(await failure({ kind: "late-fault" })).toMatchObject({ name: "RangeError" });
   });
+
+  test.each([
+    ["no access", "no access"],
+    [undefined, "undefined"],
+  ])(
+    "that rejects a promise with a value that is not an Error, %o, fails with the text of the value",
+    async (reason, text) => {
+      const error = await failure({ kind: "late-rejection", reason });
+      expect(error).toMatchObject({ name: thrownValue, message: text });
+      expect(blamed(error)).toMatchObject({
+        code: "E_OPTION",
+        message: `A module threw ${text}, which is not an error.`,
+        hint: expect.stringContaining('Look for "throw" in the modules that you named'),
+      });
+    },
+  );
 
   test("whose output cannot be copied fails", async () => {
     expect(await failure({ kind: "not-copyable" })).toMatchObject({

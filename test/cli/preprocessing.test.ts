@@ -73,6 +73,36 @@ test("so few samples that they do not tell presets apart are warned of, unless i
   expect((await pith("eval", model, "--data", onePixel("enough", pixels))).err).toBe("");
 });
 
+test("eval reports missing labels of images before it runs the model to guess a preprocessing", async () => {
+  const folder = temporaryFolder();
+  const model = join(folder, "fails.onnx");
+  // Gather fails at run time, because the index is out of range.
+  await save(
+    parseModel(`opset 21
+graph (x: float32[batch, 3, 2, 2]) -> (scores: float32[batch, 2]) {
+  far: float32[1] = [99]
+  all: int64[1] = [-1]
+  pixels = Reshape(x, all)
+  zero: int64[1] = [0]
+  sum = ReduceSum(pixels, zero)
+  larger = Add(sum, far)
+  index = Cast(larger) {to=7}
+  flat = Flatten(x)
+  one = Gather(flat, index) {axis=1}
+  scores = Concat(one, one) {axis=1}
+}
+`),
+    model,
+  );
+  const photos = join(folder, "photos");
+  mkdirSync(photos);
+  writeFileSync(join(photos, "a.png"), encode({ width: 2, height: 2, channels: 3, data: new Uint8Array(12) }));
+  const words = ["eval", model, "--data", photos, "--preprocess", "mnist"];
+  const { code, err } = await pith(...words);
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringMatching(/^E_DATA: .* has no labels/) });
+  expect((await pith(...words, "--against", model)).err).toContain("E_ENGINE");
+});
+
 test('a column called "y" feeds the input of that name, which is said; of another model it is the label', async () => {
   const folder = temporaryFolder();
   const text = (inputs: string, joined: string) => `opset 21

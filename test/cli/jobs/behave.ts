@@ -13,6 +13,7 @@ export type Behaviour =
   | { readonly kind: "pith-error" }
   | { readonly kind: "fault" }
   | { readonly kind: "late-fault" }
+  | { readonly kind: "late-rejection"; readonly reason: unknown }
   | { readonly kind: "kill"; readonly signal: NodeJS.Signals }
   | { readonly kind: "last-words" }
   | { readonly kind: "exit"; readonly code: number }
@@ -45,6 +46,9 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
       setTimeout(() => {
         throw new RangeError("thrown from a timer");
       }, 1);
+      return forever();
+    case "late-rejection":
+      void Promise.reject(input.reason);
       return forever();
     case "last-words":
       writeSync(2, "long before\n");
