@@ -24,7 +24,19 @@ test("suggests only names that exist", () => {
   expect(unknownOptionHint("zzzzzz", names)).toBeUndefined();
 });
 
-test("names the replacement of an option that was removed, not one that is spelled like it", () => {
-  expect(unknownOptionHint("--tune", ["--time"])).toBe("It was removed: set the learning rate, temperature and alpha.");
-  expect(unknownOptionHint("ownTexts", names)).toMatch(/^It was removed: /);
+test.each([
+  ["--tune", ["--time", "--alpha"], "set the learning rate, temperature and alpha."],
+  ["ownTexts", ["alpha"], "the student learns from the texts of the data."],
+  ["--joint", ["--join", "--rank"], "layers with the same input are factorized separately."],
+  ["--multiple", ["--rank", "--budget"], "set the rank, or a budget that decides the ranks."],
+])("says of %s that it was removed from the command with the options %j", (typed, names, advice) => {
+  expect(unknownOptionHint(typed, names)).toBe(`It was removed: ${advice}`);
+});
+
+test.each([
+  ["--tune", ["--time"], "Did you mean --time?"],
+  ["--own-texts", ["--rank"], undefined],
+  ["--multiple", ["--amount", "--round-to"], "Did you mean --round-to?"],
+])("suggests for %s only the options of a command that never had it", (typed, names, hint) => {
+  expect(unknownOptionHint(typed, names)).toBe(hint);
 });

@@ -25,13 +25,15 @@ const elsewhere: ReadonlyMap<string, string> = new Map([
   ["numbits", "bits"],
   ["exclude", "except"],
   ["ignore", "except"],
+  ["multiple", "roundTo"],
 ]);
 
-/** Options that no longer exist, in the same form, and what to use instead. */
-const removed: ReadonlyMap<string, string> = new Map([
-  ["tune", "It was removed: set the learning rate, temperature and alpha."],
-  ["joint", "It was removed: layers with the same input are factorized separately."],
-  ["owntexts", "It was removed: the student learns from the texts of the data."],
+/** Removed options in the same form: an option that only the commands that had them have, and the advice. */
+const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = new Map([
+  ["tune", ["alpha", "It was removed: set the learning rate, temperature and alpha."]],
+  ["joint", ["rank", "It was removed: layers with the same input are factorized separately."]],
+  ["multiple", ["rank", "It was removed: set the rank, or a budget that decides the ranks."]],
+  ["owntexts", ["alpha", "It was removed: the student learns from the texts of the data."]],
 ]);
 
 /**
@@ -40,18 +42,14 @@ const removed: ReadonlyMap<string, string> = new Map([
  */
 export function unknownOptionHint(typed: string, names: readonly string[]): string | undefined {
   const key = plain(typed);
-  const name = optionMeant(typed, key, names);
-  if (name === undefined) return removed.get(key);
-  if (name === typed) return undefined;
-  return `Did you mean ${typed.startsWith("--") ? name : `"${name}"`}?`;
-}
-
-function optionMeant(typed: string, key: string, names: readonly string[]): string | undefined {
-  const spelled = names.find((name) => plain(name) === key);
-  const known = plain(elsewhere.get(key) ?? "");
-  return (
-    spelled ?? names.find((name) => plain(name) === known) ?? (removed.has(key) ? undefined : nearest(typed, names))
-  );
+  const same = (meant: string | undefined) => names.find((name) => plain(name) === plain(meant ?? ""));
+  const [beside, advice] = removed.get(key) ?? [];
+  const synonym = same(key) ?? same(elsewhere.get(key));
+  if (synonym === undefined && same(beside) !== undefined) return advice;
+  const name = synonym ?? nearest(typed, names);
+  return name === undefined || name === typed
+    ? undefined
+    : `Did you mean ${typed.startsWith("--") ? name : `"${name}"`}?`;
 }
 
 const plain = (name: string): string => name.replace(/[-_]/g, "").toLowerCase();
