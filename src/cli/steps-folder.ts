@@ -94,7 +94,9 @@ async function stepsIn(folder: string): Promise<readonly string[]> {
   return names.filter((name) => temporaryOf(name) === undefined);
 }
 
-function continued({ code, message, cause }: PithError, folder: string): PithError {
-  const hint = `Completed work is kept in ${folder}: the same command continues from there.`;
-  return new PithError(code, message, { hint, cause });
+function continued(error: PithError, folder: string): PithError {
+  // The advice of a stopped step concerns that step alone.
+  const advice = error.code === "E_STOPPED" ? [] : error.advice;
+  const hint = [...advice, `Completed work is kept in ${folder}: the same command continues from there.`];
+  return error.reworded({ hint });
 }

@@ -4,7 +4,7 @@ import { rmSync } from "node:fs";
 import { type FileHandle, open, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PithError } from "../errors.ts";
+import type { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
 import { failure } from "./node-failure.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
@@ -80,7 +80,6 @@ async function scratchFolder(): Promise<string> {
 }
 
 function noRoom(folder: string, cause: unknown): PithError {
-  const { code, message } = failure(`A temporary file in "${folder}" cannot be written`, cause);
   const hint = "Set TMPDIR to a folder on a disk with more space, or use fewer samples.";
-  return new PithError(code, message, { hint, cause });
+  return failure(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
 }

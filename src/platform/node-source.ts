@@ -151,8 +151,9 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
     if (!folders.some((folder) => isInside(folder, real)))
       throw refuse("a link that leads neither into the model's folder nor to where the model's own file lies");
-    const links = (await lstat(real)).nlink;
-    if (links > 1) throw refuse(`the file has ${links} hard links and may be another file under this name`);
+    const found = await lstat(real);
+    if (found.isDirectory()) throw refuse("a folder");
+    if (found.nlink > 1) throw refuse(`the file has ${found.nlink} hard links and may be another file under this name`);
   } catch (cause) {
     throw failure(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }

@@ -132,6 +132,13 @@ describe("openBeside stays in the folder", () => {
     }
   });
 
+  test.each(["weights", "weights/.", "."])("and calls the folder %j a folder", async (location) => {
+    await expect(node.openBeside(owner(), location)).rejects.toMatchObject({
+      code: "E_MODEL",
+      message: `"${owner()}" refers to "${location}": a folder.`,
+    });
+  });
+
   test("but lets links lead to where the model itself lies, as caches of downloads have it", async () => {
     const [blobs, snapshot] = [join(folder, "blobs"), join(folder, "snapshots", "1")];
     await mkdir(blobs);

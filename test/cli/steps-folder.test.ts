@@ -1,9 +1,13 @@
 /** What `pith compress` keeps from one run to the next in the folder of its results. */
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { withSteps } from "../../src/cli/steps-folder.ts";
+import { Terminal } from "../../src/cli/terminal.ts";
+import { PithError } from "../../src/errors.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
+import { failure } from "../../src/platform/node-failure.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
@@ -105,4 +109,37 @@ test("--fresh is refused where there is nothing of its own to remove", async () 
     err: expect.stringContaining("--fresh is for work without --queue"),
   });
   expect(existsSync(out)).toBe(false);
+});
+
+describe("an error after finished steps", () => {
+  const stream = { write: () => {} };
+  const terminal = new Terminal({ out: stream, err: stream, json: false, env: {}, about: "" });
+  const failed = async (error: PithError, names: readonly string[] = ["done.onnx"]) => {
+    const out = join(temporaryFolder(), "out");
+    const thrown = await withSteps(out, { fresh: false, terminal }, async (folder) => {
+      for (const name of names) writeFileSync(join(folder, name), "");
+      throw error;
+    }).catch((thrown: unknown) => thrown);
+    return {
+      thrown,
+      kept: `Completed work is kept in ${join(out, "pith-steps")}: the same command continues from there.`,
+    };
+  };
+
+  test.each(["ENOSPC", "EDQUOT"])("names the disk to free and the work that is kept: %s", async (code) => {
+    const full = failure('"out/pith-steps/a.onnx" cannot be written', Object.assign(new Error(code), { code }));
+    const { thrown, kept } = await failed(full);
+    expect(thrown).toMatchObject({
+      code: "E_FILE",
+      message: full.message,
+      hint: `Free space on the disk of this path, or write to another disk. ${kept}`,
+    });
+    expect((await failed(full, [])).thrown).toBe(full);
+  });
+
+  test("loses the advice of a step that was stopped", async () => {
+    const stopped = new PithError("E_STOPPED", "Stopped after 3 steps.", { hint: "Run it with `resume`." });
+    const { thrown, kept } = await failed(stopped);
+    expect(thrown).toMatchObject({ code: "E_STOPPED", hint: kept });
+  });
 });
