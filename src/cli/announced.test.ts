@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { memory } from "../data/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { parseModel } from "../graph/text.ts";
-import { completeContext, type OptionValues } from "../passes/pass.ts";
+import { type AnyPass, completeContext, type OptionValues } from "../passes/pass.ts";
+import { prune } from "../prune/index.ts";
 import { quantize } from "../quantize/index.ts";
 import { zeros } from "../tensor/dense.ts";
 import { announceCalibration, announced } from "./jobs/time-notice.ts";
@@ -60,7 +61,12 @@ describe("the time of calibration", () => {
   let [worked, batches] = [0, [] as number[]];
   afterEach(() => vi.restoreAllMocks());
 
-  async function announcedFor(options: OptionValues, ofRun: number, ofSample: number): Promise<string[]> {
+  async function announcedFor(
+    options: OptionValues,
+    ofRun: number,
+    ofSample: number,
+    pass: AnyPass = quantize,
+  ): Promise<string[]> {
     batches = [];
     vi.spyOn(process, "cpuUsage").mockImplementation(() => ({ user: 1000 * worked, system: 0 }));
     const engine: Engine = {
@@ -77,7 +83,7 @@ describe("the time of calibration", () => {
     };
     const texts: string[] = [];
     const context = completeContext({ engine, log: ({ text }) => texts.push(text) });
-    await announceCalibration(quantize, options, model, samples, context);
+    await announceCalibration(pass, options, model, samples, context);
     return texts;
   }
 
@@ -94,6 +100,13 @@ describe("the time of calibration", () => {
       "calibration and rounding take about 58 minutes",
     ]);
     expect(batches).toEqual([1, 1]);
+  });
+
+  test("of prune names the gradients, and only criteria that use them", async () => {
+    expect(await announcedFor({ structured: 0.5, importance: "taylor" }, 480, 20, prune)).toEqual([
+      expect.stringMatching(/^gradients for the scores take about \d+ (second|minute)s$/),
+    ]);
+    expect(await announcedFor({ amount: 0.5, importance: "wanda" }, 480, 20, prune)).toEqual([]);
   });
 
   test("is not estimated if no samples are used", async () => {

@@ -114,8 +114,8 @@ export interface PassDescription {
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
   readonly unrounded?: AnyPass;
-  /** For calibration: the estimated work per sample, in runs of the model on one sample. */
-  runsOfSample?(options: OptionValues): number;
+  /** Work on samples, named for a message ("gradients"), and its estimate per sample in runs of the model on one sample. */
+  readonly sampleWork?: { readonly name: string; runs(options: OptionValues): number };
   readonly moves?: Moves;
   /** The command of the pass. Changed parts lose exporter metadata. */
   readonly command?: PassCommand;

@@ -59,8 +59,10 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     helps: ranksChannelsByData,
     labelled: ({ importance }) => looksAtGradients(importance),
   },
-  runsOfSample: (options) =>
-    looksAtGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0,
+  sampleWork: {
+    name: "gradients for the scores",
+    runs: (options) => (looksAtGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0),
+  },
   async checkModel(copy, { structured, keepMasks, dropLayers }) {
     requireMasks(copy, { structured, keepMasks });
     if (typeof dropLayers !== "number") return;

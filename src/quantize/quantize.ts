@@ -62,7 +62,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       : undefined,
   milderForms,
   moves: quantizeMoves,
-  runsOfSample,
+  sampleWork: { name: "calibration and rounding", runs: runsOfSample },
   unrounded: equalize,
   command: {
     suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
-import { counted, duration, unitOfChange } from "../../evaluate/numbers.ts";
+import { counted, duration, figure, figureInterval, unitOfChange } from "../../evaluate/numbers.ts";
 import {
   countOption,
   described,
@@ -114,6 +114,11 @@ export default defineCommand({
     return {
       data: { ...found, preprocessing, files: written },
       print(terminal) {
+        const { name, unit } = found.metric;
+        const interval = terminal.color.dim(figureInterval(unit, found.original));
+        terminal.table(columns("", "", ""), [
+          [`${name} of the original`, figure(unit, found.original.value), interval],
+        ]);
         for (const kind of sensitivityKinds) printKind(terminal, found, kind);
         for (const kind of sensitivityKinds) {
           const misses = found.misses.filter((miss) => miss.kind === kind);

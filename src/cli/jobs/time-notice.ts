@@ -14,13 +14,13 @@ const batchSize = 16;
 const mostTimed = 1;
 
 export async function announceCalibration(
-  { runsOfSample }: AnyPass,
+  { sampleWork }: AnyPass,
   options: OptionValues,
   model: Model,
   samples: Dataset | undefined,
   { engine, log }: Context,
 ): Promise<void> {
-  const runs = runsOfSample?.(options) ?? 0;
+  const runs = sampleWork?.runs(options) ?? 0;
   const count = typeof options.samples === "number" ? options.samples : usualSamples;
   if (samples === undefined || runs === 0 || storedBytes(model.graph) > largestModel) return;
   const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1, spinning: false });
@@ -29,7 +29,7 @@ export async function announceCalibration(
     const size = Math.min(batchSize, samples.count ?? batchSize);
     const each = alone * size > mostTimed ? alone : (await secondsOf(runner, samples, size)) / size;
     const time = waiting(each * runs * Math.min(count, samples.count ?? count));
-    if (time !== undefined) log({ id: "duration", text: `calibration and rounding take ${time}` });
+    if (time !== undefined) log({ id: "duration", text: `${sampleWork?.name} take ${time}` });
   } finally {
     await runner.release();
   }
