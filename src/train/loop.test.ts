@@ -101,6 +101,24 @@ describe("the loop", () => {
       expect(weights).toEqual((await trained({})).weights);
     });
 
+    test.each<readonly [name: "onStep" | "onEpoch", result: unknown, text: string]>([
+      ["onEpoch", "halt", '"halt"'],
+      ["onStep", "Stop", '"Stop"'],
+      ["onStep", false, "false"],
+      ["onEpoch", null, "null"],
+    ])("%s is rejected if it returns %o, and the model stays as it was", async (name, result, text) => {
+      const model = net();
+      const before = await weights(model);
+      // A program in JavaScript can return anything.
+      const callback: (report: never) => never = () => result as never;
+      for (const returned of [callback, async () => result as never])
+        await expect(train(model, { data, epochs: 3, batch: 24, [name]: returned })).rejects.toMatchObject({
+          code: "E_OPTION",
+          message: `${name}: expected "stop" or no result, got ${text}.`,
+        });
+      expect(await weights(model)).toEqual(before);
+    });
+
     test("that throw leave the model as it was", async () => {
       const model = net();
       const before = await weights(model);

@@ -13,6 +13,7 @@ import type { Model } from "../graph/model.ts";
 import { save } from "../onnx/index.ts";
 import type { Context } from "../passes/index.ts";
 import { keepWeights, takeKeptWeights } from "../passes/kept-weights.ts";
+import { shown } from "../passes/option-errors.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { type Batch, typeCodes } from "../tensor/types.ts";
@@ -251,7 +252,7 @@ class TrainingLoop {
     const trained = { step, epoch, loss: mean, learningRate: rate };
     await this.#log?.step(trained);
     this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
-    if ((await this.#plan.onStep?.(trained)) === "stop") this.#stoppedBy = "onStep";
+    this.#stopIfReturned("onStep", await this.#plan.onStep?.(trained));
   }
 
   async #evaluateIfDue(moment: "step" | "epoch" | "end" = "step"): Promise<void> {
@@ -288,7 +289,14 @@ class TrainingLoop {
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
     this.#context.log({ id: "epoch", text });
     await this.keep();
-    if ((await this.#plan.onEpoch?.(ended)) === "stop") this.#stoppedBy = "onEpoch";
+    this.#stopIfReturned("onEpoch", await this.#plan.onEpoch?.(ended));
+  }
+
+  /** @throws PithError E_OPTION for a result that is neither "stop" nor undefined. */
+  #stopIfReturned(callback: "onStep" | "onEpoch", result: unknown): void {
+    if (result === "stop") this.#stoppedBy = callback;
+    else if (result !== undefined)
+      throw new PithError("E_OPTION", `${callback}: expected "stop" or no result, got ${shown(result)}.`);
   }
 
   /** Saves the progress. @returns the error to throw. */
