@@ -128,7 +128,7 @@ describe("where channels were cut", () => {
       ["e", []],
     ]);
     expect(blamed).toMatchObject({ layers: ["a"], share: expect.closeTo(1, 5) });
-    expect(blamed && blameText(blamed)).toBe('First to blame is layer "a" (100 % of the error by itself)');
+    expect(blamed && blameText(blamed)).toBe('The largest error comes from layer "a" (alone 100 % of the error)');
   });
 
   test("a layer behind that was changed in another way is found for itself", async () => {
@@ -144,7 +144,7 @@ test("a layer that was not changed is not to blame: what is computed before it i
   expect(blameAmong(blame, new Set(["a", "b"]))).toEqual(blame);
   const before = blameAmong(blame, new Set(["b"]));
   expect(before && blameText(before)).toBe(
-    'First to blame is what is computed before layer "a" (100 % of the error by itself)',
+    'The largest error comes from operations before layer "a" (alone 100 % of the error)',
   );
   expect(blameAmong({ ...blame, share: undefined }, new Set(["b"]))).toBeUndefined();
 });
@@ -154,9 +154,9 @@ test("a loss of which no layer has a quarter is spread", () => {
   expect(blameText({ ...blame, share: 0.24 })).toBe(
     'The error is spread over many layers: the largest share, of layer "a", is 24 %',
   );
-  expect(blameText({ ...blame, share: 0.3 })).toBe('First to blame is layer "a" (30 % of the error by itself)');
+  expect(blameText({ ...blame, share: 0.3 })).toBe('The largest error comes from layer "a" (alone 30 % of the error)');
   expect(blameText({ ...blame, share: Number.POSITIVE_INFINITY })).toContain("not finite");
-  expect(blameText({ ...blame, share: undefined })).toBe('First to blame is layer "a"');
+  expect(blameText({ ...blame, share: undefined })).toBe('The largest error comes from layer "a"');
 });
 
 test("a model is not to blame for anything against itself", async () => {

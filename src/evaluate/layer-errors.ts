@@ -176,21 +176,21 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
 }
 
 /**
- * `First to blame is layer "conv_9" (96 % of the error by itself)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more`
+ * `The largest error comes from layer "conv_9" (alone 96 % of the error)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more`
  */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
-  const what = { layer: "layer", output: "output", operation: operator, before: "what is computed before layer" };
+  const what = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };
   const named = `${what[kind]} "${layer}"`;
+  const first = `The largest error comes from ${named}`;
   if (layers.length > 1)
     return `The error is spread over ${layers.length} layers that cannot be told apart: ${enumerated(layers)}`;
-  if (share === Number.POSITIVE_INFINITY)
-    return `First to blame is ${named} (alone it makes numbers that are not finite)`;
-  if (share === undefined || share === 0) return `First to blame is ${named}`;
+  if (share === Number.POSITIVE_INFINITY) return `${first} (alone it makes numbers that are not finite)`;
+  if (share === undefined || share === 0) return first;
   const percent = `${Math.round(100 * Math.min(1, share))} %`;
   return isSpread({ layers, share })
     ? `The error is spread over many layers: the largest share, of ${named}, is ${percent}`
-    : `First to blame is ${named} (${percent} of the error by itself)`;
+    : `${first} (alone ${percent} of the error)`;
 }
 
 /** If no layer could run alone, the noisiest one is chosen; later layers carry its error on. */

@@ -164,9 +164,9 @@ export function targetLines(found: readonly OnTarget[]): readonly string[] {
   return [`right on: ${marks.join(" ")}`, ...found.map((one) => `  ${one.target}: ${onTargetText(one)}`)];
 }
 
-/** "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer to blame is conv1" */
+/** "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer with a large error is conv1" */
 export function onTargetText({ where, found, layer }: OnTarget): string {
-  return `${where}: ${found}${layer === undefined ? "" : `; the first layer to blame is ${layer}`}`;
+  return `${where}: ${found}${layer === undefined ? "" : `; the first layer with a large error is ${layer}`}`;
 }
 
 export function wrongText(found: readonly OnTarget[]): string | undefined {

@@ -243,7 +243,7 @@ describe("a run that is stopped", () => {
 
 describe("a command of one pass judges as a recipe of that step does", () => {
   const sentence = (err: string): string =>
-    /E_\w+: (.*?\.) (First to blame|The error is spread|No\w* .*?was written|hint)/s.exec(err)?.[1] ?? err;
+    /E_\w+: (.*?\.) (The largest error|The error is spread|No\w* .*?was written|hint)/s.exec(err)?.[1] ?? err;
 
   test.each([
     ["prune: { structured: true, amount: 0.95 }", ["prune", "--structured", "95%"], []],

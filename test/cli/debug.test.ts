@@ -52,7 +52,7 @@ test("the layer to blame first, with what its weight and it alone keep", async (
   expect(text).toMatch(
     /\nlayer +weight +isolated +cumulative +share of error\nfc1 +Gemm +24\.0 dB .* 100\.0 %\nfc2 +Gemm +equal +equal .* –\n/,
   );
-  expect(text).toMatch(/\nFirst to blame is layer "fc1" \(100 % of the error by itself\)\.\nwritten: /);
+  expect(text).toMatch(/\nThe largest error comes from layer "fc1" \(alone 100 % of the error\)\.\nwritten: /);
   const page = readFileSync(out, "utf8");
   expect(page).toContain("<title>fc1 (Gemm): weight 24.0 dB");
   expect(page).not.toMatch(/<script|https?:/);
@@ -119,7 +119,7 @@ test("a model of whose layers none is like one of the original is refused; one t
   }
   expect((await pith("prune", at("hidden.onnx"), "--amount", "60%", "-o", at("thin.onnx"), "--force")).code).toBe(0);
   const thin = await pith("debug", at("hidden.onnx"), at("thin.onnx"), "--data", at("points.csv"));
-  expect(thin).toMatchObject({ code: 0, out: expect.stringContaining("First to blame is layer") });
+  expect(thin).toMatchObject({ code: 0, out: expect.stringContaining("The largest error comes from layer") });
 });
 
 test("pages are not written over a model", async () => {

@@ -56,7 +56,7 @@ describe("a layer that rounding ruins", () => {
     const refused = await pith(...words("--scheme", "weights", "--no-spare", ...data()));
     expect(refused).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^E_ACCURACY_LOST: .*First to blame is layer "fc2"/m),
+      err: expect.stringMatching(/^E_ACCURACY_LOST: .*The largest error comes from layer "fc2"/m),
     });
     const forced = await json(...words("--scheme", "weights", "--force", ...data()));
     expect(forced).toMatchObject({ code: 0, lost: expect.any(String) });

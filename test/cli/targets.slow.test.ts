@@ -114,6 +114,6 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
     expect(same.out).toMatch(/^right on: wasm ✓\n {2}wasm: WebAssembly in .*: signal to noise .* on 8 random inputs$/m);
     const wrong = await pith("eval", other, "--against", model, "--target", "node");
     expect(wrong.code).toBe(1);
-    expect(wrong.out).toMatch(/^right on: node ✗\n {2}node: .*; the first layer to blame is second$/m);
+    expect(wrong.out).toMatch(/^right on: node ✗\n {2}node: .*; the first layer with a large error is second$/m);
   }, 120_000);
 });

@@ -281,14 +281,14 @@ describe("kept is of each module", () => {
     const together: FolderOptions["together"] = async (paths) => {
       const of = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
       const isLost = of("decoder_model_merged").includes("_q4") && of("encoder_model").includes("_quantized");
-      return { tokens: 100, same: isLost ? 1 : 100, blamed: 'First to blame is layer "a"' };
+      return { tokens: 100, same: isLost ? 1 : 100, blamed: 'The largest error comes from layer "a"' };
     };
     const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
     const rows = await run({ make, together, keepSmallest: true });
     expect(rows.find(({ verdict }) => verdict === "refused")).toMatchObject({
       file: "onnx/decoder_model_merged_q4.onnx",
       reason: expect.stringMatching(
-        /^Only 1 of \d+ generated tokens equal the original's\. First to blame is layer "a"\.$/,
+        /^Only 1 of \d+ generated tokens equal the original's\. The largest error comes from layer "a"\.$/,
       ),
     });
     expect(await loaderOf()).toEqual({ dtype: { decoder_model_merged: "q8", encoder_model: "q8", model: "q8" } });
