@@ -84,19 +84,28 @@ export async function spare(
   const { moves, shares } = await movesOf(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");
   const attempts: SparingAttempt[] = [];
+  const tried = new Map<string, SparingVerdict["holds"] | "no smaller">();
   let kept: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
   let closest = "";
   const attempt = async (
     moves: readonly MilderStep[],
     enough: readonly SparingVerdict["holds"][],
   ): Promise<SparingVerdict["holds"] | "no smaller"> => {
+    const changed = withForms(options, moves);
+    const key = JSON.stringify(changed.overrides);
+    const earlier = tried.get(key);
+    if (earlier !== undefined) return earlier;
     stopIfAsked(context.signal, "Stopped while layers to keep at higher precision were searched.");
     const layers = layersOf(moves).length;
     context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} at higher precision`);
     const begun = performance.now();
-    const made = await request.run(withForms(options, moves));
-    if ((await noSmallerThan(original, made.model)) !== undefined) return "no smaller";
+    const made = await request.run(changed);
+    if ((await noSmallerThan(original, made.model)) !== undefined) {
+      tried.set(key, "no smaller");
+      return "no smaller";
+    }
     const { holds, text } = await search.measure(made.model);
+    tried.set(key, holds);
     attempts.push({ layers, found: text });
     closest = `with ${counted(layers, "layer")} at higher precision ${text}`;
     if (enough.includes(holds)) kept = { made, moves };

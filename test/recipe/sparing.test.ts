@@ -143,6 +143,27 @@ test("stops after one attempt if the longest choice of layers that is smaller mi
   expect(measured).toBe(1);
 });
 
+test("tries no choice of layers twice", async () => {
+  const tried: string[] = [];
+  let bits = 0;
+  const run = async (changed: OptionValues): Promise<StepOutput> => {
+    const overrides = Object.values(Object(changed.overrides)) as { readonly bits?: number }[];
+    bits = overrides.reduce((sum, own) => sum + (own.bits ?? 32), 0);
+    tried.push(JSON.stringify(changed.overrides));
+    const model = sound.clone();
+    return { model, ...(await runStep(quantize, model, changed, task, context)) };
+  };
+  const options = { scheme: "weights", weights: "palette", bits: 1 };
+  const plain = await run(options);
+  tried.length = 0;
+  const measure = async () => ({ holds: bits >= 12 ? "clearly" : "no", text: `${bits} bits` }) as const;
+  const request = { pass: quantize, options, original: sound, plain, run, search: { samples: undefined, measure } };
+  const found = await spare({ ...request, output: undefined }, context);
+  expect(found).toMatchObject({ sparing: { attempts: expect.any(Array) } });
+  expect(tried.length).toBeGreaterThan(2);
+  expect(new Set(tried).size).toBe(tried.length);
+});
+
 test("no sample that is searched on judges", async () => {
   const numbered = memory("numbered", {
     input: {
