@@ -40,9 +40,7 @@ export async function withSteps<T>(
     throw new PithError(
       "E_FILE",
       `"${folder}" is a symbolic link. Pith keeps and removes steps only in a folder that it made.`,
-      {
-        hint: "Remove the link, or name another folder with -o.",
-      },
+      { hint: "Remove the link, or name another folder with -o." },
     );
   await makeFolder(folder);
   const release = await claimFolder(folder, out);

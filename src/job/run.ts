@@ -199,15 +199,12 @@ function crash(name: string, ending: Ending, lines: readonly string[]): PithErro
   const text = lines.join("\n");
   const how = ending.signal ?? signalOfCode.get(ending.code ?? 0) ?? `exit code ${ending.code}`;
   const lastWords = lines.findLast((line) => line.trim() !== "" && !isStackLine(line))?.trim();
-  if (/heap out of memory|Array buffer allocation failed|bad_alloc/.test(text)) {
-    return new PithError("E_ENGINE", `${name}: its process ran out of memory (${how}).`, { hint: lessMemory });
-  }
-  if (how === "SIGKILL") {
-    return new PithError(
-      "E_ENGINE",
-      `${name}: its process was killed by the system (SIGKILL), most likely for memory.`,
-      { hint: lessMemory },
-    );
+  const isHeapFull = /heap out of memory|Array buffer allocation failed|bad_alloc/.test(text);
+  if (isHeapFull || how === "SIGKILL") {
+    const what = isHeapFull
+      ? `ran out of memory (${how})`
+      : "was killed by the system (SIGKILL), most likely for memory";
+    return new PithError("E_ENGINE", `${name}: its process ${what}.`, { hint: lessMemory });
   }
   const native = how === "SIGABRT" || how === "SIGSEGV" || how === "SIGBUS" || how === "SIGILL" || how === "SIGFPE";
   const where = native ? "crashed in native code" : "ended without a result";

@@ -14,11 +14,10 @@ const reasons: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open",
 };
 
-const fullDisk = "Free space on the disk of this path, or write to another disk.";
-const hints: Readonly<Record<string, string>> = { ENOSPC: fullDisk, EDQUOT: fullDisk };
-
 export function failure(what: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  return new PithError("E_FILE", `${what}: ${reasons[code] ?? messageOf(cause)}.`, { hint: hints[code], cause });
+  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  const hint = isFull ? "Free space on the disk of this path, or write to another disk." : undefined;
+  return new PithError("E_FILE", `${what}: ${reasons[code] ?? messageOf(cause)}.`, { hint, cause });
 }

@@ -121,10 +121,9 @@ export default defineCommand({
         ]);
         for (const kind of sensitivityKinds) printKind(terminal, found, kind);
         for (const kind of sensitivityKinds) {
-          const misses = found.misses.filter((miss) => miss.kind === kind);
-          const [first] = misses;
+          const [first, ...others] = found.misses.filter((miss) => miss.kind === kind);
           if (first === undefined) continue;
-          const more = misses.length > 1 ? ` and ${counted(misses.length - 1, "more place")}` : "";
+          const more = others.length > 0 ? ` and ${counted(others.length, "more place")}` : "";
           terminal.line(
             terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${more} (${first.reason})`),
           );

@@ -1,4 +1,5 @@
 /** Jobs for workers on other machines, through BullMQ on a Valkey or Redis server. Only this file loads BullMQ and its client. */
+import { once } from "node:events";
 import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { textHash } from "../../data/file-hash.ts";
@@ -29,21 +30,12 @@ interface Connection {
 /** @throws PithError E_USAGE, E_FILE as `serverAt` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
 async function openConnection(url: string): Promise<Connection> {
   const { name, options } = serverAt(url);
-  const { bull, ioredis } = await drivers();
+  const [bull, ioredis] = await Promise.all([import("bullmq"), import("ioredis")]).catch((cause) => {
+    const hint = "npm install bullmq ioredis";
+    throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", { hint, cause });
+  });
   const redis = new ioredis.Redis({ ...options, maxRetriesPerRequest: null, lazyConnect: true });
   return { bull, redis: await connect(redis, name) };
-}
-
-async function drivers() {
-  try {
-    const [bull, ioredis] = [await import("bullmq"), await import("ioredis")];
-    return { bull, ioredis };
-  } catch (cause) {
-    throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", {
-      hint: "npm install bullmq ioredis",
-      cause,
-    });
-  }
 }
 
 export interface OpenedQueue {
@@ -142,10 +134,7 @@ export async function serve(
   );
   worker.on("error", () => {});
   onReady();
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  if (!signal.aborted) await once(signal, "abort");
   // Without a server, closing in order would wait for its answer forever.
   await worker.close(redis.status !== "ready");
   redis.disconnect();
