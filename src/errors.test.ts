@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PithError, refusalIn } from "./errors.ts";
+import { messageOf, PithError, refusalIn } from "./errors.ts";
 
 const refused = (code?: string): PithError =>
   new PithError("E_FILE", "It cannot be written.", { cause: Object.assign(new Error("no"), { code }) });
@@ -18,4 +18,18 @@ test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])("%s refuses all work, however de
 test("a fault of Pith, and a stop, are no refusals", () => {
   expect(() => refusalIn(new TypeError("fault"))).toThrow("fault");
   expect(() => refusalIn(new PithError("E_STOPPED", "Stopped."))).toThrow("Stopped.");
+});
+
+const cyclic: { self?: unknown } = {};
+cyclic.self = cyclic;
+
+test.each([
+  [new RangeError("too far"), "too far"],
+  ["text", "text"],
+  [undefined, "undefined"],
+  [{ status: 404, url: "/a" }, '{"status":404,"url":"/a"}'],
+  [cyclic, "a value that has no text"],
+  [Object.create(null), "a value that has no text"],
+])("the message of %o is %s", (thrown, message) => {
+  expect(messageOf(thrown)).toBe(message);
 });

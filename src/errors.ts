@@ -112,7 +112,8 @@ export function reasonText({ reason, at }: Pick<Miss, "reason" | "at">): string 
 /** Returns the message of any thrown value. */
 export function messageOf(cause: unknown): string {
   try {
-    return String(cause instanceof Error ? cause.message : cause);
+    const text = String(cause instanceof Error ? cause.message : cause);
+    return text === "[object Object]" ? JSON.stringify(cause).slice(0, 200) : text;
   } catch {
     return "a value that has no text";
   }
@@ -126,10 +127,8 @@ export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): P
   if (cause instanceof PithError) return cause;
   const stack = cause instanceof Error ? String(cause.stack) : "";
   const place = /^\s*at (?:.*\()?(.+:\d+:\d+)\)?$/m.exec(stack)?.[1];
-  return new PithError(code, `${whose} failed: ${clause(messageOf(cause))}.`, {
-    hint: place === undefined ? undefined : `It was thrown at ${place}.`,
-    cause,
-  });
+  const hint = place === undefined ? undefined : `It was thrown at ${place}.`;
+  return new PithError(code, `${whose} failed: ${clause(messageOf(cause))}.`, { hint, cause });
 }
 
 /** "a, b, c, …": as many names as a sentence holds. */

@@ -97,6 +97,7 @@ describe("a job", () => {
   test.each([
     ["no access", "no access"],
     [undefined, "undefined"],
+    [{ status: 404 }, '{"status":404}'],
   ])(
     "that rejects a promise with a value that is not an Error, %o, fails with the text of the value",
     async (reason, text) => {
