@@ -187,13 +187,24 @@ async function withinBudget(
   const [before, after] = [path[high - 1] ?? [], path[high] ?? []];
   const last = after.findIndex((option, at) => option !== before[at]);
   const { none } = sweeps[kind];
-  const harsh = after[last];
   if (none === undefined) return rowsOf(await givenBack(units, after, { budget, savingOf }, shareAt));
-  if (harsh === undefined) return rowsOf(after);
-  const mild = before[last]?.row.setting ?? none;
-  return rowsOf(after.with(last, await mildest(harsh, mild, (option) => fits(after.with(last, option)))));
+  const byLoss = [...units.keys()].toSorted((a, b) => (after[b]?.loss ?? 0) - (after[a]?.loss ?? 0));
+  let found = after;
+  // Channels are removed in blocks, so one unit alone may leave much of the budget.
+  for (const at of [last, ...byLoss.filter((other) => other !== last)]) {
+    const harsh = found[at];
+    if (harsh === undefined) continue;
+    if (at !== last && budget - (await shareAt(found)) < sparedShare) break;
+    const options = units[at] ?? [];
+    const milder = at === last ? before[at] : options[options.indexOf(harsh) - 1];
+    const base = found;
+    found = base.with(at, await mildest(harsh, milder?.row.setting ?? none, (option) => fits(base.with(at, option))));
+  }
+  return rowsOf(found);
 }
 
+/** Settings are made milder until the share that is left of the budget is below this. */
+const sparedShare = 0.02;
 const halvings = 5;
 
 async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {

@@ -234,7 +234,7 @@ describe("the file", () => {
   });
 
   test.each([
-    ["no JSON", "{", /no JSON/],
+    ["text that is not JSON", "{", /own\.json is not JSON/],
     ["another form", JSON.stringify({ format: 2 }), /format/],
     ["a row without layers", "rows", /rows\.0\.layers/],
   ])("%s is refused with the place", (_, text, sentence) => {
