@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { serve } from "../../src/cli/queue/queue.ts";
+import { openQueue, serve } from "../../src/cli/queue/queue.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { freePort, noServer, startRedis } from "./redis-server.ts";
 
@@ -16,4 +16,38 @@ test.skipIf(noServer !== "")(`a worker whose server has ended stops on request $
   await stopServer();
   controller.abort();
   await expect(served).resolves.toBeUndefined();
+});
+
+test.skipIf(noServer !== "")(
+  `a queued job ends if the server is lost, and later ones are not queued ${noServer}`,
+  async () => {
+    const port = await freePort();
+    const stopServer = await startRedis(temporaryFolder(), port);
+    const queue = await openQueue(`redis://127.0.0.1:${port}`, 1);
+    const work = { kind: "candidate", name: "int8", input: {} } as never;
+    const job = { stop: new AbortController().signal, isWanted: () => true };
+    const ended = queue.doOne(work, job);
+    await queue.look();
+    await stopServer();
+    expect(await ended).toBe(true);
+    expect(queue).toMatchObject({ isLost: true, room: 0 });
+    expect(await queue.doOne(work, job)).toBe(true);
+    await queue.close();
+  },
+);
+
+test.skipIf(noServer !== "")(`a queued job whose server is lost ends if it is stopped ${noServer}`, async () => {
+  const port = await freePort();
+  const stopServer = await startRedis(temporaryFolder(), port);
+  const queue = await openQueue(`redis://127.0.0.1:${port}`);
+  const controller = new AbortController();
+  const work = { kind: "candidate", name: "int8", input: {} } as never;
+  const ended = queue.doOne(work, { stop: controller.signal, isWanted: () => true });
+  await queue.look();
+  await stopServer();
+  // The client notices the end of the connection later than the server's process ends.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  controller.abort();
+  expect(await ended).toBe(true);
+  await queue.close();
 });

@@ -109,10 +109,18 @@ async function onQueue(
       id: "modules",
       text: `only workers started with${flag} run these jobs; the rest runs here`,
     });
+  let isLossTold = false;
   const pool = new Pool({
     // All jobs of a round are queued at once, because more workers may join.
     room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
-    doOne: (name, job) => queue.doOne(workOf(name), job),
+    async doOne(name, job) {
+      const isOver = await queue.doOne(workOf(name), job);
+      if (queue.isLost && !isLossTold) {
+        isLossTold = true;
+        context.log({ id: "queue", text: `${server} has not responded for a minute: the rest runs here` });
+      }
+      return isOver;
+    },
   });
   return {
     get jobs() {

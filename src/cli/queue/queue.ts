@@ -21,6 +21,8 @@ const mostDeaths = 5;
 const lookEvery = 500;
 /** Milliseconds without any worker until a waiting job is given up. */
 const mostAlone = 60_000;
+/** Reconnections, one per second, until the commands to a lost server fail. */
+const mostReconnections = 60;
 
 interface Connection {
   readonly bull: typeof import("bullmq");
@@ -28,30 +30,37 @@ interface Connection {
 }
 
 /** @throws PithError E_USAGE, E_FILE as `serverAt` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
-async function openConnection(url: string): Promise<Connection> {
+async function openConnection(url: string, maxRetriesPerRequest: number | null): Promise<Connection> {
   const { name, options } = serverAt(url);
   const [bull, ioredis] = await Promise.all([import("bullmq"), import("ioredis")]).catch((cause) => {
     const hint = "npm install bullmq ioredis";
     throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", { hint, cause });
   });
-  const redis = new ioredis.Redis({ ...options, maxRetriesPerRequest: null, lazyConnect: true });
+  const redis = new ioredis.Redis({
+    ...options,
+    maxRetriesPerRequest,
+    retryStrategy: () => 1000,
+    lazyConnect: true,
+  });
   return { bull, redis: await connect(redis, name) };
 }
 
 export interface OpenedQueue {
   /** Concurrent jobs of all workers at the last check. */
   readonly room: number;
+  /** Whether the server has not responded for a minute, since when jobs are not queued. */
+  readonly isLost: boolean;
   look(): Promise<void>;
   /**
-   * Queues a job and waits until it completes or fails. The wait ends early if `job` stops, or after a minute without workers.
+   * Queues a job and waits until it completes or fails. The wait ends early if `job` stops, or after a minute without workers or server.
    * @returns false if the job was no longer wanted and was removed before a worker began it.
    */
   doOne(work: Work, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
 }
 
-export async function openQueue(url: string): Promise<OpenedQueue> {
-  const { bull, redis } = await openConnection(url);
+export async function openQueue(url: string, reconnections = mostReconnections): Promise<OpenedQueue> {
+  const { bull, redis } = await openConnection(url, reconnections);
   const queue: Queue<QueuedJob, void, string> = new bull.Queue(queueName, { connection: redis });
   queue.on("error", () => {});
   const isOver = async (id: string): Promise<boolean> => {
@@ -59,6 +68,10 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
     return state === "completed" || state === "failed" || state === "unknown";
   };
   let room = 0;
+  let isLost = false;
+  redis.on("ready", () => {
+    isLost = false;
+  });
   let aloneSince = performance.now();
   let looked = Number.NEGATIVE_INFINITY;
   const look = async (): Promise<void> => {
@@ -68,34 +81,51 @@ export async function openQueue(url: string): Promise<OpenedQueue> {
     room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
     if (room > 0) aloneSince = performance.now();
   };
+  const queueOne = async (work: Work, { stop, isWanted }: PoolJob): Promise<boolean> => {
+    const queued: QueuedJob = { version: ownVersion, ...work };
+    const jobId = await textHash(JSON.stringify(queued));
+    // The result of an earlier equal job may have been removed from the store.
+    if (await isOver(jobId)) await queue.remove(jobId);
+    // The latest job is the most urgent.
+    const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
+    await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
+    // A job that a worker has begun is locked and is not removed.
+    const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
+    while (!(await isOver(jobId))) {
+      await look();
+      if (stop.aborted || performance.now() - aloneSince > mostAlone) {
+        await remove();
+        break;
+      }
+      if (!isWanted() && (await remove())) return false;
+      await new Promise((resolve) => setTimeout(resolve, lookEvery));
+    }
+    return true;
+  };
   return {
     get room() {
-      return room;
+      return isLost ? 0 : room;
+    },
+    get isLost() {
+      return isLost;
     },
     look,
-    async doOne(work, { stop, isWanted }) {
-      const queued: QueuedJob = { version: ownVersion, ...work };
-      const jobId = await textHash(JSON.stringify(queued));
-      // The result of an earlier equal job may have been removed from the store.
-      if (await isOver(jobId)) await queue.remove(jobId);
-      // The latest job is the most urgent.
-      const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
-      await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
-      // A job that a worker has begun is locked and is not removed.
-      const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
-      while (!(await isOver(jobId))) {
-        await look();
-        if (stop.aborted || performance.now() - aloneSince > mostAlone) {
-          await remove();
-          break;
-        }
-        if (!isWanted() && (await remove())) return false;
-        await new Promise((resolve) => setTimeout(resolve, lookEvery));
+    async doOne(work, job) {
+      if (isLost) return true;
+      const stopped = new Promise<true>((resolve) => {
+        job.stop.addEventListener("abort", () => redis.status !== "ready" && resolve(true), { once: true });
+      });
+      try {
+        return await Promise.race([queueOne(work, job), stopped]);
+      } catch (error) {
+        if (redis.status === "ready") throw error;
+        isLost = true;
+        return true;
       }
-      return true;
     },
     async close() {
-      await queue.close();
+      // Without a server, closing in order would wait for its answer forever.
+      if (redis.status === "ready") await queue.close();
       redis.disconnect();
     },
   };
@@ -111,7 +141,7 @@ export async function serve(
   take: (data: unknown) => Promise<void>,
   { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
 ): Promise<void> {
-  const { bull, redis } = await openConnection(url);
+  const { bull, redis } = await openConnection(url, null);
   const worker: Worker<unknown> = new bull.Worker<unknown>(
     queueName,
     async (job, token) => {
@@ -135,7 +165,6 @@ export async function serve(
   worker.on("error", () => {});
   onReady();
   if (!signal.aborted) await once(signal, "abort");
-  // Without a server, closing in order would wait for its answer forever.
   await worker.close(redis.status !== "ready");
   redis.disconnect();
 }
