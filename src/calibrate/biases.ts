@@ -15,9 +15,9 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 import { readMatrices } from "../passes/weight-numbers.ts";
 import type { Calibration } from "./calibration.ts";
+import { type KeptSamples, observeOnce } from "./kept.ts";
 import type { LayerMatch, Match } from "./match.ts";
 import { channelMoments, type Moments } from "./moments.ts";
-import { observe } from "./observe.ts";
 import { shiftOutputs } from "./shift.ts";
 
 export interface BiasCorrection {
@@ -27,6 +27,8 @@ export interface BiasCorrection {
   readonly normalized?: boolean;
   readonly except?: (layer: Layer) => boolean;
   readonly overdue?: () => boolean;
+  /** Keeps the means of the original for other corrections with the same samples. */
+  readonly kept?: KeptSamples;
 }
 
 type Correct = (matched: LayerMatch, layer: Layer) => Promise<Float64Array | undefined>;
@@ -38,12 +40,12 @@ export async function correctBiases(
   walk: () => Promise<Calibration>,
   correction: BiasCorrection,
 ): Promise<number> {
-  const { match, context } = correction;
+  const { match, context, kept = { of: data, setting: "means of the original" } } = correction;
   const { engine, signal } = context;
   const matches = correctable(correction);
   if (matches.length === 0) return 0;
   const answers = matches.map(({ original, axis }) => ({ name: original, axis }));
-  const means = await observe(engine, match.original, data, answers, channelMoments, { signal });
+  const means = await observeOnce(engine, match.original, kept, answers, channelMoments, { signal });
   const way = await walk();
   const inference = infer(model);
   return eachLayer(model, correction, async (matched, layer) => {

@@ -2,10 +2,18 @@
  * Keeps statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. Statistics hold for
  * one model, one data set and one seed, and do not depend on which layers are quantized.
  */
+import { sha256 } from "#platform";
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
-import { structureHash } from "../graph/hash.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { ObserveOptions } from "../evaluate/over-samples.ts";
+import { allTensors, type Graph } from "../graph/graph.ts";
+import { identity, structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import type { Tensor } from "../tensor/types.ts";
+import { observe } from "./observe.ts";
+import type { Place, Statistic } from "./statistic.ts";
 
 type Kept = Map<string, unknown>;
 
@@ -27,10 +35,54 @@ export async function measuredOnce<R>(
   measure: (missing: readonly string[]) => Promise<ReadonlyMap<string, R>>,
 ): Promise<ReadonlyMap<string, R>> {
   if (!isIndexed(dataset)) return measure(names);
-  const kept = keptFor(dataset, setting, structureHash(model));
+  const kept = keptFor(dataset, setting, await hashOf(model));
   const missing = names.filter((name) => !kept.has(name));
   if (missing.length > 0) for (const [name, found] of await measure(missing)) kept.set(name, found);
   return new Map(names.flatMap((name) => (kept.has(name) ? [[name, kept.get(name) as R]] : [])));
+}
+
+/** Names a part of a data set by everything that selects its samples. */
+export interface KeptSamples {
+  readonly of: Dataset;
+  readonly setting: string;
+  /** The part of the data set; undefined for the data set itself. */
+  readonly part?: Dataset;
+}
+
+/** `observe` for the values that are not known yet. */
+export function observeOnce<R>(
+  engine: Engine,
+  model: Model,
+  { of, setting, part = of }: KeptSamples,
+  places: readonly Place[],
+  statistic: Statistic<R> | ((name: string) => Statistic<R>),
+  options: ObserveOptions,
+): Promise<ReadonlyMap<string, R>> {
+  const names = places.map(({ name }) => name);
+  return measuredOnce(model, of, setting, names, (missing) => {
+    const unknown = places.filter(({ name }) => missing.includes(name));
+    return observe(engine, model, part, unknown, statistic, options);
+  });
+}
+
+const hashes = new WeakMap<Graph, { readonly revision: number; readonly hash: string }>();
+const contents = new WeakMap<Tensor, string>();
+
+/** Compares new tensors by their elements, because folding computes the same weights for every attempt. */
+async function hashOf(model: Model): Promise<string> {
+  const { revision } = model.graph;
+  const known = hashes.get(model.graph);
+  if (known?.revision === revision) return known.hash;
+  for (const tensor of allTensors(model.graph)) {
+    if (tensor.stored !== undefined || tensor.type === "string" || contents.has(tensor)) continue;
+    const digest = sha256();
+    const dense = await tensor.read();
+    if (dense.type !== "string") digest.add(bytesOf(dense));
+    contents.set(tensor, await digest.end());
+  }
+  const hash = structureHash(model, (tensor) => contents.get(tensor) ?? identity(tensor));
+  hashes.set(model.graph, { revision, hash });
+  return hash;
 }
 
 function keptFor(dataset: Dataset, setting: string, model: string): Kept {

@@ -3,6 +3,7 @@
  * are comparable only within a process. Clones share tensors, and so their fingerprint.
  */
 import { hexadecimal } from "../tensor/dense.ts";
+import type { Tensor } from "../tensor/types.ts";
 import { allGraphs, type Carried } from "./graph.ts";
 import type { Model } from "./model.ts";
 import { writeModel } from "./text.ts";
@@ -23,13 +24,17 @@ export function identity(object: object): number {
 /**
  * Returns 16 hexadecimal digits that are equal exactly if structure, names, types, roles, attributes, metadata and tensor identities are
  * (up to a chance of 2⁻⁶⁴). Inferred types do not count.
+ * @param keyOf identifies a tensor; by default equal elements in two tensors count as different.
  * @example
  * const before = structureHash(model);
  * await pass(model);
  * if (structureHash(model) !== before) console.log("changed");
  */
-export function structureHash(model: Model): string {
-  const text = writeModel(model, (tensor) => `#${identity(tensor)}`, { inferred: false });
+export function structureHash(
+  model: Model,
+  keyOf: (tensor: Tensor) => number | string = (tensor) => identity(tensor),
+): string {
+  const text = writeModel(model, (tensor) => `#${keyOf(tensor)}`, { inferred: false });
   const beside: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
     beside.push(carried(graph));

@@ -41,6 +41,7 @@ export async function correctRounded(
   const correction = {
     match,
     context,
+    kept: { of: opened, setting: `means of ${samples} samples, seed ${seed}`, part: rest },
     normalized: true,
     except: (layer: Layer) => !takesBias(layer, inference, scheme),
   };

@@ -4,8 +4,8 @@ import type { Layer } from "../analysis/layers.ts";
 import { ownOptions, type Selection } from "../analysis/selection.ts";
 import { averageRange } from "../calibrate/average-range.ts";
 import { histogram } from "../calibrate/histogram.ts";
-import { measuredOnce } from "../calibrate/kept.ts";
-import { notFinite, observe, observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
+import { measuredOnce, observeOnce } from "../calibrate/kept.ts";
+import { notFinite, observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { Miss, PithError } from "../errors.ts";
@@ -365,7 +365,12 @@ async function rangesOf(
     const countable = names.filter((name) => isCountable(ranges.get(name)));
     const few = { ...order, samples: Math.min(countedSamples, samples) };
     const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);
-    const lost = await observe(engine, model, data, countable, losing, few);
+    const lost = new Map<string, number>();
+    for (const width of new Set(bits.values())) {
+      const kept = { of: data, setting: `lost at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
+      const places = countable.flatMap((name) => (bits.get(name) === width ? [{ name }] : []));
+      for (const [name, share] of await observeOnce(engine, model, kept, places, losing, few)) lost.set(name, share);
+    }
     for (const [name, range] of ranges) found.set(name, { range, lost: lost.get(name) ?? 0 });
   } else {
     const seen = await observeWithStates(engine, model, data, names, histogram, all);

@@ -81,11 +81,15 @@ function integersOf(model: Model, inference: Inference, some: readonly Layer[]):
   return values;
 }
 
-/** Makes biases stored vectors and folds batch normalization into layers, in place. The opset must be raised first. */
+/**
+ * Makes biases stored vectors and folds batch normalization into layers, in place. The opset must be raised first.
+ * @param folds returns whether batch normalization is also folded into a layer that is not a target.
+ */
 export async function prepare(
   model: Model,
   targets: readonly Layer[],
   context: Context,
+  folds: (layer: Layer) => boolean = () => false,
 ): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
   castsByType(model);
   const padded = movePadsIntoWindows(model);
@@ -115,7 +119,7 @@ export async function prepare(
     substitute(value, stored);
   }
   if (vectors.length > 0) removeUnused(graph);
-  const fused = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) });
+  const fused = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) || folds(layer) });
   return { ...fused, changes: [...padded, ...fused.changes] };
 }
 

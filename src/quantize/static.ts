@@ -3,7 +3,7 @@
  * ONNX Runtime fuses into integer kernels. The values equal those of ONNX Runtime's quantizer for the same ranges.
  */
 import { infer } from "../analysis/infer.ts";
-import { layers } from "../analysis/layers.ts";
+import { type Layer, layers } from "../analysis/layers.ts";
 import { noLayers } from "../analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../analysis/selection.ts";
 import { trainPart } from "../data/open.ts";
@@ -51,7 +51,12 @@ export async function quantizeStatically(
   });
   raiseOpset(model, isOther ? opsetOfOtherWidths : opset);
   removeRoundings(model, existing, wanted, (value) => taken.has(value));
-  const prepared = await prepare(model, wanted, context);
+  // Selected layers that stay in float are folded, too. All choices of such layers then have the same activations, measured once.
+  const selected = new Set(
+    selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
+  );
+  const folds = ({ node, weight }: Layer): boolean => selected.has(node) && weight.role === undefined;
+  const prepared = await prepare(model, wanted, context, folds);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);

@@ -14,9 +14,8 @@ import { type Layer, layers } from "../../analysis/layers.ts";
 import { type ScaleGroup, scaleGroups } from "../../analysis/scale-groups.ts";
 import { selectLayers } from "../../analysis/selection.ts";
 import { weightMatrices } from "../../analysis/weight.ts";
-import { measuredOnce } from "../../calibrate/kept.ts";
+import { observeOnce } from "../../calibrate/kept.ts";
 import { channelMoments, type Moments } from "../../calibrate/moments.ts";
-import { observe } from "../../calibrate/observe.ts";
 import { shiftOutputs } from "../../calibrate/shift.ts";
 import { trainPart } from "../../data/open.ts";
 import { stopIfAsked } from "../../errors.ts";
@@ -75,17 +74,8 @@ async function worthTrials(model: Model, options: EqualizeOptions, { engine, see
   const places = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
   const taken = { samples: Math.min(samples, mostSamples), shuffle: seed, signal };
   const opened = await trainPart(data);
-  const setting = `moments on ${taken.samples} samples, seed ${seed}`;
-  const seen = await measuredOnce(model, opened, setting, [...pairs.keys()], (missing) =>
-    observe(
-      engine,
-      model,
-      opened,
-      places.filter(({ name }) => missing.includes(name)),
-      channelMoments,
-      taken,
-    ),
-  );
+  const kept = { of: opened, setting: `moments on ${taken.samples} samples, seed ${seed}` };
+  const seen = await observeOnce(engine, model, kept, places, channelMoments, taken);
   return [...pairs]
     .flatMap(([name, pair]) => {
       const moments = seen.get(name);

@@ -23,6 +23,7 @@ export const awq: Transformation = {
   suits: (options) =>
     options.data !== undefined && everySetting(options).some(({ scheme, bits }) => scheme === "weights" && bits < 8),
   move: searchFactors({
+    id: "awq",
     counts: (own) => own.bits < 8 && blocksIn(own) !== undefined,
     candidates,
     rounded: ({ data, weight }, own) => ({ data, weight: inBlocks(weight, blocksIn(own)) }),

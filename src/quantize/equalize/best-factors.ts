@@ -41,6 +41,7 @@ export interface Operands {
 }
 
 export interface FactorSearch {
+  readonly id: string;
   counts(own: EqualizeOptions): boolean;
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
@@ -50,7 +51,7 @@ export interface FactorSearch {
   readonly leastGainOfNode?: number;
 }
 
-interface FactorReaders {
+export interface FactorReaders {
   readonly readers: readonly Reader[];
   readonly start: ColumnRange | undefined;
 }
@@ -68,7 +69,6 @@ export async function bestFactors(
   search: FactorSearch,
   multiply: Multiply,
 ): Promise<FactorChoice | undefined> {
-  if (readers.length === 0) return undefined;
   const exact = new Map<Reader, Matrix>();
   for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
   const numbers = [...exact.values()].map(({ data }) => data);

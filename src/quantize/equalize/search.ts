@@ -7,8 +7,7 @@ import { weightMatrices } from "../../analysis/weight.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
 import { columnRange } from "../../calibrate/column-range.ts";
 import { featuresOf } from "../../calibrate/features.ts";
-import { measuredOnce } from "../../calibrate/kept.ts";
-import { observe } from "../../calibrate/observe.ts";
+import { measuredOnce, observeOnce } from "../../calibrate/kept.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { trainPart } from "../../data/open.ts";
 import { engineMultiply } from "../../engine/multiply.ts";
@@ -22,7 +21,7 @@ import { readStoredValue } from "../../passes/stored.ts";
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { fixedDims } from "../../tensor/dims.ts";
 import { tryOut } from "../prepare.ts";
-import { bestFactors, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
+import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** A few samples show outlier channels. */
@@ -82,29 +81,31 @@ export const searchFactors =
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
     const taken = { samples: few, shuffle: seed, signal };
-    const reaches = await measuredOnce(
-      model,
-      opened,
-      `reach on ${few} samples, seed ${seed}`,
-      places.map(({ name }) => name),
-      (missing) =>
-        observe(
-          engine,
-          model,
-          opened,
-          places.filter(({ name }) => missing.includes(name)),
-          columnRange,
-          taken,
-        ),
-    );
+    const reachKept = { of: opened, setting: `reach on ${few} samples, seed ${seed}` };
+    const reaches = await observeOnce(engine, model, reachKept, places, columnRange, taken);
     const products = engineMultiply(engine);
+    const begin = model.clone();
+    const earlier: string[] = [];
+    const choose = async (id: string, group: ScaleGroup, read: FactorReaders, leastGain: number) => {
+      const choice = [id, ...read.readers.map(({ layer, own }) => layer.name + settingsText(own))].join();
+      const name = [...earlier, choice].join("\n");
+      const setting = `factors by ${search.id} on ${few} samples, seed ${seed}`;
+      const found = await measuredOnce(begin, opened, setting, [name], async () => {
+        const best = await bestFactors(group, read, { ...search, leastGain }, products.multiply);
+        return new Map([[name, best]]);
+      });
+      const best = found.get(name);
+      if (best !== undefined) earlier.push(choice);
+      return best;
+    };
     try {
       const changes: Change[] = [];
-      for (const group of groups) {
+      for (const [index, group] of groups.entries()) {
         const readers = await readersOf(group, model, seen, options, context);
+        if (readers.length === 0) continue;
         const begun = reaches.get(group.starts[0]?.value?.name ?? "");
         const read = { readers, start: begun?.min.length === group.units ? begun : undefined };
-        const best = await bestFactors(group, read, search, products.multiply);
+        const best = await choose(`group ${index}`, group, read, search.leastGain);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         for (const { layer, unitOf } of readers) scaleSeen(seen, layer, unitOf, best.factors);
@@ -115,8 +116,7 @@ export const searchFactors =
       }
       for (const [layer, group] of inputs) {
         const readers = await readersOf(group, model, seen, options, context);
-        const own = { ...search, leastGain: leastGainOfNode ?? 1 };
-        const best = await bestFactors(group, { readers, start: undefined }, own, products.multiply);
+        const best = await choose("node", group, { readers, start: undefined }, leastGainOfNode ?? 1);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         multiplyInput(model, layer, best.factors);
@@ -128,6 +128,11 @@ export const searchFactors =
       await products.release();
     }
   };
+
+/** Returns the settings that decide how a layer is rounded. */
+function settingsText({ data, overrides, layers, except, ...settings }: EqualizeOptions): string {
+  return JSON.stringify(settings);
+}
 
 /** Scales the inputs of a layer, because another group of the same layer may follow. */
 function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Array, factors: Float64Array): void {

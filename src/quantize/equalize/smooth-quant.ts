@@ -21,6 +21,7 @@ const alphas = [0.25, 0.5, 0.75, 1];
 export const smoothQuant: Transformation = {
   suits: ({ scheme, data }) => data !== undefined && (scheme === "static" || scheme === "dynamic"),
   move: searchFactors({
+    id: "smooth-quant",
     // Requires 8-bit activations and a weight scale per output.
     counts: ({ perChannel, bits, activations }) => perChannel && bits > 4 && !isWide(activations),
     candidates: (group, readers) => alphas.map((alpha) => factorsBy(group, readers, alpha)),
