@@ -2,7 +2,6 @@
  * Keeps statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. Statistics hold for
  * one model, one data set and one seed, and do not depend on which layers are quantized.
  */
-import { sha256 } from "#platform";
 import { isIndexed } from "../data/indexed.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -10,7 +9,7 @@ import type { ObserveOptions } from "../evaluate/over-samples.ts";
 import { allTensors, type Graph } from "../graph/graph.ts";
 import { identity, structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
-import { bytesOf } from "../tensor/dense.ts";
+import { tensorHash } from "../passes/merge-initializers.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { observe } from "./observe.ts";
 import type { Place, Statistic } from "./statistic.ts";
@@ -74,11 +73,7 @@ async function hashOf(model: Model): Promise<string> {
   const known = hashes.get(model.graph);
   if (known?.revision === revision) return known.hash;
   for (const tensor of allTensors(model.graph)) {
-    if (tensor.stored !== undefined || tensor.type === "string" || contents.has(tensor)) continue;
-    const digest = sha256();
-    const dense = await tensor.read();
-    if (dense.type !== "string") digest.add(bytesOf(dense));
-    contents.set(tensor, await digest.end());
+    if (tensor.stored === undefined && !contents.has(tensor)) contents.set(tensor, await tensorHash(tensor));
   }
   const hash = structureHash(model, (tensor) => contents.get(tensor) ?? identity(tensor));
   hashes.set(model.graph, { revision, hash });

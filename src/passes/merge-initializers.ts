@@ -42,7 +42,7 @@ async function merge(
       if (signal.aborted) return changes;
       if (value.tensor === undefined) continue;
       const { name, graph } = value;
-      const hash = await hashOf(value.tensor);
+      const hash = await tensorHash(value.tensor);
       const known = found.get(hash) ?? [];
       const [first, ...others] = known;
       const seen = known.find((one) => graph.sees(one));
@@ -90,7 +90,8 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
   return [...groups.values()].filter((group) => group.length > 1);
 }
 
-async function hashOf(tensor: Tensor): Promise<string> {
+/** Returns a text that is equal for tensors of one type and shape exactly if their elements are. */
+export async function tensorHash(tensor: Tensor): Promise<string> {
   const dense = await tensor.read();
   const bytes = dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
   return hexadecimal(bytes.length <= 64 ? bytes : new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice())));
