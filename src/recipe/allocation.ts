@@ -186,25 +186,49 @@ async function withinBudget(
   }
   const [before, after] = [path[high - 1] ?? [], path[high] ?? []];
   const last = after.findIndex((option, at) => option !== before[at]);
-  const { none } = sweeps[kind];
-  if (none === undefined) return rowsOf(await givenBack(units, after, { budget, savingOf }, shareAt));
   const byLoss = [...units.keys()].toSorted((a, b) => (after[b]?.loss ?? 0) - (after[a]?.loss ?? 0));
-  let found = after;
-  // Channels are removed in blocks, so one unit alone may leave much of the budget.
-  for (const at of [last, ...byLoss.filter((other) => other !== last)]) {
-    const harsh = found[at];
-    if (harsh === undefined) continue;
-    if (at !== last && budget - (await shareAt(found)) < sparedShare) break;
-    const options = units[at] ?? [];
-    const milder = at === last ? before[at] : options[options.indexOf(harsh) - 1];
-    const base = found;
-    found = base.with(at, await mildest(harsh, milder?.row.setting ?? none, (option) => fits(base.with(at, option))));
-  }
-  return rowsOf(found);
+  const order = [last, ...byLoss.filter((at) => at !== last)];
+  return rowsOf(await givenBack(units, after, { kind, budget, savingOf, order }, shareAt));
 }
 
-/** Settings are made milder until the share that is left of the budget is below this. */
+/** Continuous settings are made milder until the share that is left of the budget is below this. */
 const sparedShare = 0.02;
+
+/**
+ * Makes settings of units milder, or leaves units unchanged, while the budget allows. Channels are removed in blocks, so the last setting on
+ * the path may leave much of the budget.
+ */
+async function givenBack(
+  units: readonly Unit[],
+  choice: Choice,
+  { kind, budget, savingOf, order }: Budget & { readonly order: readonly number[] },
+  shareAt: (choice: Choice) => Promise<number>,
+): Promise<Choice> {
+  const { none } = sweeps[kind];
+  const savedAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
+  let found = choice;
+  for (const at of order) {
+    const left = budget - (await shareAt(found));
+    if (none !== undefined && at !== order[0] && left < sparedShare) break;
+    const options = [undefined, ...(units[at] ?? [])];
+    const base = found;
+    const fits = async (option: Option | undefined): Promise<boolean> =>
+      (await shareAt(base.with(at, option))) <= budget;
+    for (const option of options.slice(0, options.indexOf(base[at]))) {
+      // Savings of formats add up, so that they are estimated before they are counted.
+      if (none === undefined && savedAt(base[at]) - savedAt(option) > left) continue;
+      if (!(await fits(option))) continue;
+      found = base.with(at, option);
+      break;
+    }
+    const harsh = found[at];
+    if (none === undefined || harsh === undefined) continue;
+    const mild = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
+    found = found.with(at, await mildest(harsh, mild, fits));
+  }
+  return found;
+}
+
 const halvings = 5;
 
 async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
@@ -215,29 +239,6 @@ async function mildest(harsh: Option, mild: number, fits: (option: Option) => Pr
     if (await fits(middle)) found = middle;
     else tooMild = setting;
   }
-  return found;
-}
-
-/** Makes settings milder while the budget allows, first for units that lose most. Costs are estimated before they are counted. */
-async function givenBack(
-  units: readonly Unit[],
-  choice: Choice,
-  { budget, savingOf }: Pick<Budget, "budget" | "savingOf">,
-  shareAt: (choice: Choice) => Promise<number>,
-): Promise<Choice> {
-  let [found, share] = [choice, await shareAt(choice)];
-  const savedAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
-  const lossAt = (at: number): number => choice[at]?.loss ?? 0;
-  for (const at of [...units.keys()].toSorted((a, b) => lossAt(b) - lossAt(a)))
-    for (const option of [undefined, ...(units[at] ?? [])]) {
-      const returned = savedAt(found[at]) - savedAt(option);
-      if (returned <= 0 || share + returned > budget) continue;
-      const milder = found.with(at, option);
-      const milderShare = await shareAt(milder);
-      if (milderShare > budget) continue;
-      [found, share] = [milder, milderShare];
-      break;
-    }
   return found;
 }
 
