@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { type Sensitivity, sensitivityPage, unresolvedText } from "./sensitivity.ts";
+import {
+  equalSettingsText,
+  headline,
+  type Sensitivity,
+  sensitivityPage,
+  sweptBy,
+  unresolvedText,
+} from "./sensitivity.ts";
 
 const found = (...halfWidths: readonly number[]): Sensitivity => ({
   format: 1,
@@ -40,4 +47,15 @@ test("says nothing of drops that are known to a point or to a quarter of themsel
 
 test("names the samples of the original's metric value", () => {
   expect(sensitivityPage(found(0.01))).toContain("(75.9 % on the first 100 samples)");
+});
+
+test("reports settings that remove the same channels, and counts layers that change together as several", () => {
+  const [row] = found(0.01).rows;
+  if (row === undefined) throw new Error("There is no row.");
+  const lossy = { ...row, kind: "channels" as const, drop: { ...row.drop, value: 0.2, low: 0.1, high: 0.3 } };
+  const rows = [0.2, 0.4].map((setting) => ({ ...lossy, setting, layers: ["conv1", "conv2", "conv3"] }));
+  const same = { ...found(), rows };
+  expect(equalSettingsText(sweptBy(same, "channels"))).toMatch(/^1 row has equal drops/);
+  expect(equalSettingsText(sweptBy({ ...same, rows: rows.slice(1) }, "channels"))).toBeUndefined();
+  expect(headline(same)).toBe("conv1 and 2 more are the most sensitive layers");
 });

@@ -114,6 +114,15 @@ function meanDrop({ rows }: SweptLayers): number {
   return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
 }
 
+/** "1 row has equal drops …" if neighboring settings gave the same model. */
+export function equalSettingsText({ layers }: Pick<ReturnType<typeof sweptBy>, "layers">): string | undefined {
+  const isEqual = (row: SensitivityRow | undefined, before: SensitivityRow | undefined): boolean =>
+    row?.kind === "channels" && row.saved === before?.saved && row.drop.value === before.drop.value;
+  const count = layers.filter(({ rows }) => rows.some((row, at) => isEqual(row, rows[at - 1]))).length;
+  if (count === 0) return undefined;
+  return `${counted(count, "row")} ${count === 1 ? "has" : "have"} equal drops at neighboring settings: channels are removed in blocks, so both settings remove the same ones.`;
+}
+
 /** 6.4: the drop, in points for a share. */
 export function dropText(unit: Metric["unit"], value: number): string {
   return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
@@ -171,9 +180,9 @@ export function headline(found: Sensitivity): string {
   const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
   const firsts = sensitivityKinds.flatMap((kind) => sweptBy({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
   const [most] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
-  return most === undefined
-    ? "No layer lost a statistically significant amount"
-    : `${most[0]} is the most sensitive layer`;
+  if (most === undefined) return "No layer lost a statistically significant amount";
+  const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === most[0]);
+  return `${most[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;
 }
 
 const style = `
@@ -206,7 +215,7 @@ function sectionOf(found: Sensitivity, kind: SensitivityKind): Markup {
 <div class="wide"><table>
 <thead><tr><th>layer</th><th class="n">weights</th>${settings.map((setting) => html`<th class="n">${kindWords[kind].text(setting)}</th>`)}</tr></thead>
 <tbody>${layers.map(({ name, rows }) => html`<tr><td class="text"><span class="name">${name}</span></td><td class="n">${bytes(rows.find((row) => row !== undefined)?.bytes ?? 0)}</td>${rows.map(cell)}</tr>\n`)}</tbody></table></div>
-<p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, most sensitive layer first.</p>`;
+<p class="note">Drop${unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`}, with its 95 % interval, most sensitive layer first. ${equalSettingsText({ layers }) ?? ""}</p>`;
 }
 
 function picture(found: Sensitivity, kind: SensitivityKind): Markup {

@@ -13,6 +13,7 @@ import {
 import { quoted } from "../../report/sections.ts";
 import {
   dropText,
+  equalSettingsText,
   headline,
   kindWords,
   type Sensitivity,
@@ -162,4 +163,6 @@ function printKind(terminal: Terminal, found: Sensitivity, kind: (typeof sensiti
     terminal.line(
       `and ${counted(layers.length - layersShown, "more layer")}, which lose less: --json, sensitivity.html`,
     );
+  const equal = equalSettingsText({ layers });
+  if (equal !== undefined) terminal.line(dim(equal));
 }
