@@ -105,7 +105,7 @@ export const recover = definePass({
     takes: "the compressed model",
     examples: [
       "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
-      "recover small.onnx --original large.onnx --data photos/ --minutes 10",
+      "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
     ],
     next: (_, { original, written, data, trainable, holds }) =>
       original === undefined || !trainable || holds

@@ -247,7 +247,7 @@ test("without labels the model is held against its original, and images need a p
   expect(sampleCount(await firstBatch(task.test, 3), "test")).toBe(3);
   await expect(openTask(aboveHalf(), { data: unlabelled() })).rejects.toMatchObject({
     code: "E_DATA",
-    hint: expect.stringContaining('`preprocess: "imagenet"`'),
+    hint: expect.stringMatching(/the application or the model card uses: `preprocess: "imagenet"`/),
   });
 });
 

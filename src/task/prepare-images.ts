@@ -93,7 +93,7 @@ export async function prepareImages(
     const why =
       first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
     throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
-      hint: `Set it: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
+      hint: `Set the one that the application or the model card uses: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });
   }
   await requireClassFolders(by, dataset);

@@ -110,6 +110,12 @@ describe("the command lines", () => {
     commandLines(text).map(({ words, comment }) => [name, words.join(" "), words, comment] as const),
   );
 
+  test("in the read-me set the preprocessing of photos, which may have no labels", () => {
+    const photos = commandLines(pageOf("README.md")).filter(({ words }) => words.includes("photos/"));
+    expect(photos.map(({ words: [name] }) => name)).toEqual(["compress", "quantize", "prune", "recover"]);
+    for (const { words } of photos) expect(words).toContain("--preprocess");
+  });
+
   test("show every command on the page of commands", () => {
     const shown = new Set(commandLines(pageOf("docs/cli.md")).map(({ words: [name] }) => name));
     expect(commands.map(({ name }) => name).filter((name) => !shown.has(name))).toEqual([]);
