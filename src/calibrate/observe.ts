@@ -98,7 +98,7 @@ export const valueRange: Statistic<ValueRange> = {
 export function notFinite(name: string, { min, max }: ValueRange): PithError {
   const found = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
   return new PithError("E_DATA", `"${name}" ${found} on this data: it must be finite.`, {
-    hint: "The preprocessing may be wrong, or the model overflows on this data.",
+    hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.",
   });
 }
 

@@ -74,7 +74,11 @@ export async function batchInvariance(
         const { width } = together;
         if (alone.width !== width) return new Miss("without padding its output has another size");
         const found = new Difference();
-        for (let at = 0; at < width; at++) found.add(alone.values[at] ?? 0, together.values[sample * width + at] ?? 0);
+        for (let at = 0; at < width; at++) {
+          const [x = 0, y = 0] = [alone.values[at], together.values[sample * width + at]];
+          // NaN in both runs is not a dependence on the batch.
+          if (!(Number.isNaN(x) && Number.isNaN(y))) found.add(x, y);
+        }
         const same = found.cosine;
         apart = Math.max(apart, found.relativeError);
         sum += same;
@@ -126,7 +130,8 @@ export async function judgedBatch(
       samples: noteSamples,
     }).catch(refusalIn);
     if (found instanceof PithError || found instanceof Miss || found.apart === 0) continue;
-    const differs = `The outputs depend on the batch: alone and in a batch of ${size} they are ${percent(found.apart)} apart at most (${found.samples} samples)`;
+    const apart = Number.isNaN(found.apart) ? "one of both is NaN" : `they are ${percent(found.apart)} apart at most`;
+    const differs = `The outputs depend on the batch: alone and in a batch of ${size} ${apart} (${found.samples} samples)`;
     const note =
       batch === undefined
         ? `${differs}. ${capitalized(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`

@@ -17,6 +17,7 @@ import {
   z95,
   zOf,
 } from "./interval.ts";
+import { type Answers, isAllNaN } from "./predictions.ts";
 import type { Estimate, Metric, Unit } from "./types.ts";
 
 export interface Comparison {
@@ -176,9 +177,10 @@ export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }
 
-/** Returns whether a model compared with itself does not agree: its outputs are NaN. */
-export function answersWithNaN({ truth, better }: Metric, own: Estimate): boolean {
-  return truth === "original" && (better === "higher" ? !(own.value > 0) : Number.isNaN(own.value));
+/** Returns whether outputs are NaN, so that no metric can be computed: the model does not agree with itself, or the scores of every sample. */
+export function answersWithNaN({ truth, better, interval }: Metric, own: Estimate, said: Answers): boolean {
+  if (truth === "original") return better === "higher" ? !(own.value > 0) : Number.isNaN(own.value);
+  return interval === "proportion" && own.value === 0 && isAllNaN(said);
 }
 
 function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {

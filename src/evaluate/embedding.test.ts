@@ -81,7 +81,8 @@ describe("against the original", () => {
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
     const { estimate } = await evaluate(engine, broken, data, neighbourOverlap(5), { original: broken });
     expect(estimate.value).toBe(0);
-    expect(answersWithNaN(neighbourOverlap(5), estimate)).toBe(true);
+    const none = { given: new Float64Array(), labels: new Float64Array() };
+    expect(answersWithNaN(neighbourOverlap(5), estimate, none)).toBe(true);
   });
 
   test("too few samples have no nearest neighbours to speak of", async () => {
@@ -183,6 +184,9 @@ describe("alone and in a batch", () => {
     });
     expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined, isWarning: false });
     expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
+    expect(await judged("y = Sqrt(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
+    const mixed = "a: int64[1] = [0]\n c = ReduceMin(x, a)\n d = Sqrt(c)\n y = Add(x, d)";
+    expect((await judged(mixed, 4)).note).toContain("alone and in a batch of 4 one of both is NaN (4 samples)");
   });
 
   test("names the input if no axis counts samples and each sample has one value", async () => {

@@ -158,6 +158,14 @@ describe("surerPreprocessing", () => {
     expect(await surerPreprocessing(engine, apart, dark, presets[given])).toBeUndefined();
   });
 
+  it("finds none for a model that outputs NaN", async () => {
+    const broken = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
+      none: float32[1, 2] = [nan, nan]
+      logits = MatMul(x, none)
+    }`);
+    expect(await surerPreprocessing(engine, broken, dark, presets.mnist)).toBeUndefined();
+  });
+
   it("says nothing of data without stored images", async () => {
     expect(await surerPreprocessing(engine, apart, numbers, presets.mnist)).toBeUndefined();
   });

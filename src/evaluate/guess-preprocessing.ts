@@ -51,6 +51,8 @@ export interface PreprocessingScore {
   readonly accuracy: Estimate;
   /** Cross-entropy in nats at the best temperature, so that it does not favor inputs with a wide range. */
   readonly loss: number;
+  /** Number of wrong samples whose outputs have no loss, because they contain NaN or infinity. */
+  readonly broken: number;
 }
 
 /**
@@ -137,10 +139,9 @@ export async function guessPreprocessing(
   const beaten = [...latest.values()].filter((trial) => trial !== best).sort(order);
   return {
     chosen: best.preprocessing,
-    scores: [best, ...beaten].map(({ preprocessing, accuracy: share, loss }) => ({
-      preprocessing,
-      accuracy: share,
-      loss,
+    scores: [best, ...beaten].map(({ right, losses, ...score }) => ({
+      ...score,
+      broken: losses.filter((loss, sample) => Number.isNaN(loss) && right[sample] === 0).length,
     })),
     indistinct: beaten.filter((trial) => !isWorse(trial, best)).map((trial) => trial.preprocessing),
     chance: chanceOf(best.accuracy.count),
@@ -226,7 +227,7 @@ function leastLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
   return least;
 }
 
-interface Trial extends PreprocessingScore {
+interface Trial extends Omit<PreprocessingScore, "broken"> {
   readonly right: Float64Array;
   readonly losses: Float64Array;
 }

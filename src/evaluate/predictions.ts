@@ -8,11 +8,13 @@ import { counted, figure, integer } from "./numbers.ts";
 import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 
-/** By sample; −1 if there is no class or label, or several. */
+/** By sample; −1 if there is no class or label, or several, and `nanClass` if a score is NaN. */
 export interface Answers {
   readonly given: Float64Array;
   readonly labels: Float64Array;
 }
+
+const nanClass = -2;
 
 /** Rows of (label, predicted class), collected by `measure` together with the evaluated metric. */
 export function answers(output?: string): Metric {
@@ -29,13 +31,24 @@ export function answers(output?: string): Metric {
       const rows = new Float64Array(2 * samples);
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {
-        const named = scores === undefined ? -1 : bestClass(scores, sample);
+        const best = scores === undefined ? -1 : bestClass(scores, sample);
+        const named = scores !== undefined && scores.named !== true && best < 0 ? nanClass : best;
         rows.set([labels?.[sample] ?? -1, named], 2 * sample);
       }
       return rows;
     },
     reduce: () => Number.NaN,
   };
+}
+
+/** Returns whether every sample has a NaN among its scores. */
+export function isAllNaN({ given }: Answers): boolean {
+  return given.length > 0 && given.every((named) => named === nanClass);
+}
+
+/** Returns the answers in rows that the metric `answers` has collected. */
+export function answersOf(rows: Float64Array): Answers {
+  return { labels: rows.filter((_, index) => index % 2 === 0), given: rows.filter((_, index) => index % 2 === 1) };
 }
 
 /** 1 for each sample with equal predictions; undefined if the first model predicts no classes. */

@@ -59,8 +59,9 @@ export async function surerPreprocessing(
   for (const preprocessing of others) {
     const found = await sureness(preprocessing);
     const { value, low } = pairedMeans(own, found);
-    if (low <= 0 || value < notable || mean(found) <= (surest?.confidence ?? 0)) continue;
-    surest = { preprocessing, tried: mean(own), confidence: mean(found), samples: own.length };
+    // Comparisons are false for NaN outputs, which have no confidence.
+    if (low > 0 && value >= notable && mean(found) > (surest?.confidence ?? 0))
+      surest = { preprocessing, tried: mean(own), confidence: mean(found), samples: own.length };
   }
   return surest;
 }

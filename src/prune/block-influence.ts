@@ -55,7 +55,7 @@ export async function blockInfluence(
           "E_DATA",
           `The influence of "${block.name}" is not a number on this data: its values must be finite.`,
           {
-            hint: "The preprocessing may be wrong, or the model overflows on this data.",
+            hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.",
           },
         );
       return [block, influence];

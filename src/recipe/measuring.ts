@@ -133,8 +133,8 @@ export class Measuring {
   }
 }
 
-function requireFunction({ atChance, original }: PairedMetrics, { metric }: Task): void {
-  const isBroken = answersWithNaN(metric, original.comparison.original);
+function requireFunction({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
+  const isBroken = answersWithNaN(metric, original.comparison.original, rows.said);
   const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
   if (text !== undefined)
     throw new PithError("E_DATA", `${text} Nothing was measured.`, {

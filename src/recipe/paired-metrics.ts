@@ -6,7 +6,7 @@ import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from 
 import type { Level } from "../evaluate/interval.ts";
 import { counted, figure } from "../evaluate/numbers.ts";
 import { ofNumbers } from "../evaluate/output.ts";
-import { answers } from "../evaluate/predictions.ts";
+import { answers, answersOf } from "../evaluate/predictions.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { Validated } from "../report/data.ts";
@@ -143,20 +143,17 @@ export class PairedMetrics {
   requireAnswers(): void {
     const { metric } = this.#task;
     const own = this.original.comparison.original;
-    const isAlone = this.#options.truth === undefined && answersWithNaN(metric, own);
-    if (isAlone || (metric.interval === "proportion" && own.value === 0 && this.#namesNoClass)) {
+    const isAlone = metric.truth === "original";
+    if (!(isAlone && this.#options.truth !== undefined) && answersWithNaN(metric, own, this.rows.said)) {
       const found = `${metric.name}${isAlone ? " with itself" : ""} is ${figure(metric.unit, own.value)}`;
       throw new PithError(
         "E_DATA",
         `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
-        { hint: "The preprocessing may be wrong, or the model overflows on this data; `force` continues anyway." },
+        {
+          hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data; `force` continues anyway.",
+        },
       );
     }
-  }
-
-  get #namesNoClass(): boolean {
-    const { labels, given } = this.rows.said;
-    return labels.some((label) => label >= 0) && given.every((named) => named < 0);
   }
 
   /** @throws PithError E_DATA if the labels show that the original is at chance level, where every metric would be noise. */
@@ -201,9 +198,6 @@ export async function rowsOf(
     threads,
   });
   const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
-  const found: Rows = {
-    rows,
-    said: { labels: said.filter((_, index) => index % 2 === 0), given: said.filter((_, index) => index % 2 === 1) },
-  };
+  const found: Rows = { rows, said: answersOf(said) };
   return known === undefined ? found : joinRuns(known, found);
 }

@@ -115,6 +115,22 @@ describe("images with labels", () => {
     expect(model.header.metadata.has(preprocessingKey)).toBe(true);
   });
 
+  test("on which the model outputs NaN are doubted for that only", async () => {
+    const data = pixels(["train", "t10k"], [10, 10]);
+    const model = aboveHalf();
+    const weight = model.graph.value("fc.weight");
+    if (weight !== undefined) weight.tensor = inMemory(float32([2, 1], [Number.NaN, 0]));
+    for (const preprocess of ["mnist", undefined]) {
+      const { task, said } = await opened(model, { data, ...(preprocess === undefined ? {} : { preprocess }) });
+      expect(task).toMatchObject({ atChance: true, preprocessing: expect.not.stringContaining("fit about as well") });
+      expect(said).toEqual([
+        expect.stringMatching(
+          /^nan: With preprocessing "\w+" the model outputs NaN or infinity on 80 of 80 samples tried\.$/,
+        ),
+      ]);
+    }
+  });
+
   test("on which the teacher is no better than chance are doubted by its name", async () => {
     const path = join(temporaryFolder(), "teacher.onnx");
     await save(aboveHalf(), path);

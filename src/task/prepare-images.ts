@@ -104,16 +104,20 @@ export async function prepareImages(
     progress: (ran, total) => context.progress(ran, total),
     ...(declared === undefined ? {} : { tried: [declared] }),
   });
-  const { value = 0, count = 0 } = scores[0]?.accuracy ?? {};
-  if (!trusted) {
-    const whose = by === model ? "the model" : (by.place ?? "the reference model");
+  const { broken = 0, accuracy: { value = 0, count = 0 } = {} } = scores[0] ?? {};
+  const whose = by === model ? "the model" : (by.place ?? "the reference model");
+  if (broken > 0) {
+    const text = `With preprocessing "${chosen.name}" ${whose} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;
+    doubt("nan", text);
+  } else if (!trusted) {
     doubt("chance", chanceQuestion(chosen.name, value, chance, count, learns && by === model, whose));
   }
-  if (declared === undefined && indistinct.length > 0 && count < fewSamples)
-    doubt("preprocessing", undecidedText(chosen.name, indistinct, count));
-  else if (calibrates && indistinct.some((other) => rangesDiffer(other, chosen)))
-    doubt("preprocessing", rangeText(chosen, indistinct));
-  return done(chosen, declared === undefined ? guessText(chosen.name, indistinct) : full(chosen), !trusted);
+  const fitting = broken === 0 ? indistinct : [];
+  if (declared === undefined && fitting.length > 0 && count < fewSamples)
+    doubt("preprocessing", undecidedText(chosen.name, fitting, count));
+  else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
+    doubt("preprocessing", rangeText(chosen, fitting));
+  return done(chosen, declared === undefined ? guessText(chosen.name, fitting) : full(chosen), !trusted);
 }
 
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {

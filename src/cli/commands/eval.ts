@@ -136,7 +136,7 @@ function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithErr
   if (unmeasured === undefined) return undefined;
   const text = `"${unmeasured}" outputs NaN on some of ${counted(samples ?? 0, "sample")}, or all: no metric could be computed.`;
   return new PithError("E_DATA", text, {
-    hint: "The preprocessing may be wrong, or the model overflows on this data.",
+    hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.",
   });
 }
 

@@ -21,7 +21,7 @@ import {
   type Unit,
   type Verdict,
 } from "../../evaluate/index.ts";
-import { answers, commonestShare } from "../../evaluate/predictions.ts";
+import { answers, answersOf, commonestShare, isAllNaN } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
@@ -197,19 +197,23 @@ async function measurement(
   });
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
-  const isNaNBefore = comparison !== undefined && answersWithNaN(wanted, comparison.original);
+  const noAnswers = answersOf(new Float64Array());
+  const given = rows.map((own) => answersOf(own[metrics.length] ?? new Float64Array()));
+  const isNaNBefore = comparison !== undefined && answersWithNaN(wanted, comparison.original, given[0] ?? noAnswers);
   const values = figures.map(({ estimate: { value } }) => value);
   // Accuracy is 0 for NaN outputs.
-  const isNaNAfter = values.some(Number.isNaN) && !values.some((value) => value !== 0 && !Number.isNaN(value));
+  const isNaNAfter =
+    !values.some((value) => value !== 0 && !Number.isNaN(value)) &&
+    (values.some(Number.isNaN) || isAllNaN(given.at(-1) ?? noAnswers));
+  const unmeasured = isNaNBefore ? against : isNaNAfter ? input.model : undefined;
   // The candidate may have lost everything, but the original must be above chance.
   const reached =
     labelled && wanted.interval === "proportion"
       ? estimate(wanted, rows[0]?.[0] ?? new Float64Array()).value
       : undefined;
-  const labels = rows[0]?.[metrics.length]?.filter((_, index) => index % said.columns === 0);
-  const chance = commonestShare(labels ?? new Float64Array());
+  const chance = commonestShare((given[0] ?? noAnswers).labels);
   const atChance = reached !== undefined && chance !== undefined && reached <= chance;
-  if (atChance && !task.atChance) {
+  if (atChance && !task.atChance && unmeasured === undefined) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
@@ -238,7 +242,7 @@ async function measurement(
     alone: alone instanceof Miss ? undefined : alone,
     note,
     atChance,
-    unmeasured: isNaNBefore ? against : isNaNAfter ? input.model : undefined,
+    unmeasured,
   };
   return { measured, samples: ready };
 }
