@@ -46,3 +46,8 @@ test("removes the secrets of a command line from any text", () => {
   expect(hide("unknown option --store=s3://K:t0ken@bucket/p")).toBe("unknown option --store=s3://bucket/p");
   expect(hide("a worker@home")).toBe("a worker@home");
 });
+
+test("reads a word of a million letters in one pass", () => {
+  const long = "a".repeat(1e6);
+  expect(publicWords([long, `${long}redis://:se1ret@host`])).toEqual([long, `${long}redis://host`]);
+});

@@ -1,6 +1,7 @@
 /** Addresses are printed and recorded without user, password, query and fragment. */
 
-const address = /[a-z][a-z0-9+.-]+:\/\/.*/is;
+/** The length of the scheme is limited, so that the search takes linear time. */
+const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
 
 /** Returns only the scheme if the parts of an address are ambiguous. */
 export function publicAddress(text: string): string {

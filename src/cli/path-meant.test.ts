@@ -26,6 +26,13 @@ beforeAll(() => {
   symlinkSync(root, at("x/loop"));
 });
 
+test("a path that cannot be written keeps the advice of its error", async () => {
+  const full = new PithError("E_FILE", `"${at("data/cifar")}" cannot be written: the disk is full.`, {
+    hint: "Free space.",
+  });
+  expect((await withPathMeant(full, [at("data/cifar")])).hint).toBe("Free space.");
+});
+
 describe("a path that does not exist", () => {
   test.each([
     ["data/cifar", ["data/cifar10/"]],

@@ -6,7 +6,8 @@ import { nearest } from "../graph/nearest.ts";
 import { isThere } from "./files.ts";
 
 export async function withPathMeant(error: PithError, words: readonly string[]): Promise<PithError> {
-  if (error.code !== "E_FILE") return error;
+  // A path that is written need not exist, and errors of jobs arrive without their cause.
+  if (error.code !== "E_FILE" || error.message.includes("cannot be written")) return error;
   // `--data=cifar10`, `--modules a.mjs,b.mjs`
   const typed = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
   const path = typed.find((word) => word !== "" && error.message.includes(`"${word}"`));

@@ -21,6 +21,10 @@ test("of equally near names the first is meant, a nearer one before it", () => {
   expect(nearest("train", ["trains", "train"])).toBe("train");
 });
 
+test("compares no names whose lengths differ by more letters than may change", () => {
+  expect(nearest("a".repeat(1e6), ["a".repeat(1e5), "a".repeat(100)])).toBeUndefined();
+});
+
 test("names are sorted by nearness: those that hold what was typed first, equals as they came", () => {
   const layers = ["stem", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "fc"];
   expect(byNearness("conv1", layers).slice(0, 2)).toEqual(["layer1.0.conv1", "layer2.0.conv1"]);

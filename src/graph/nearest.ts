@@ -8,6 +8,7 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   let best: string[] = [];
   let fewest = Math.max(1, Math.floor(name.length / 3));
   for (const candidate of names) {
+    if (Math.abs(candidate.length - name.length) > fewest) continue;
     const edits = distance(name.toLowerCase(), candidate.toLowerCase());
     if (edits === fewest) best.push(candidate);
     if (edits < fewest) [best, fewest] = [[candidate], edits];

@@ -11,6 +11,7 @@ const reasons: Readonly<Record<string, string>> = {
   EFBIG: "the file would exceed the size limit",
   EEXIST: "a file of this name exists",
   EROFS: "the file system is read-only",
+  ENAMETOOLONG: "the name is too long",
   EMFILE: "too many files are open",
 };
 

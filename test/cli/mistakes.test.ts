@@ -274,7 +274,7 @@ describe("places that cannot be written to", () => {
   });
 
   test.each([
-    ["a file whose name is too long", `${"x".repeat(250)}.onnx`, "name too long"],
+    ["a file whose name is too long", `${"x".repeat(250)}.onnx`, "the name is too long"],
     ["a folder that is not there", "none/", "that is the name of a folder, not of a file"],
     ["a folder", "home", "it is a folder"],
     ["a file in no folder", "none/out.onnx", "there is no folder"],
