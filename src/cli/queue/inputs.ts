@@ -15,7 +15,7 @@ const shared = v.object({
   model: v.string(),
   resumeFolder: v.string(),
   data: dataRequestSchema,
-  seed: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  seed: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
 });
 
 const measured = { metric: v.picklist(metricNames), output: v.optional(v.string()) };
