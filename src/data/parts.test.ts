@@ -217,13 +217,27 @@ test("a table that is learnt from is divided so, too, and those that are tested 
   expect(judged).toEqual(expect.arrayContaining(usual));
 });
 
-test("of one part the same samples test, whatever else is drawn from it, and what they leave may calibrate", async () => {
+test.each([
+  ["200 samples", { trainAlone: Number.POSITIVE_INFINITY }, 160],
+  ["30 samples", { trainAlone: 30 }, 30],
+  ["as many as the test leaves", { trainAlone: 500, test: 20 }, 160],
+  ["at least 100 are tested", { trainAlone: 500, leastTested: 100 }, 40],
+])("no training on a single split uses its last fifth, for any seed: %s", async (_, options, count) => {
+  const path = await folder("last-fifth", { "test.csv": sorted(200) });
+  const parts = await openParts(path, { ...options, seed: 5 });
+  const heldOut = await openParts(path, { heldOut: true, seed: 6, calibrate: 20 });
+  const [trained, last] = [await column(parts.train), await all(heldOut)];
+  expect([trained.length, last.test.length, last.calibrate.length]).toEqual([count, 40, 20]);
+  expect(new Set([...trained, ...last.test]).size).toBe(count + 40);
+  expect(new Set([...last.test, ...last.calibrate]).size).toBe(60);
+});
+
+test("of one part the same samples test if some calibrate, and only the others calibrate", async () => {
   const path = await folder("same", { "test.csv": sorted(200) });
   const tested = async (options: PartsOptions) => column((await openParts(path, { test: 20, ...options })).test);
   const alone = await tested({});
   expect(alone).toHaveLength(20);
   expect(await tested({ calibrate: 150 })).toEqual(alone);
-  expect(await tested({ trainAlone: Number.POSITIVE_INFINITY })).toEqual(alone);
   const { calibrate, test: judged } = await all(await openParts(path, { test: 20, calibrate: 150 }));
   expect(new Set([...calibrate, ...judged]).size).toBe(170);
 });

@@ -17,8 +17,10 @@ export interface Parts {
   readonly divided: boolean;
   /** Total number of samples, if all were drawn from one split. */
   readonly whole?: number | undefined;
-  /** All samples of data without splits; undefined for a stream. */
-  readonly all?: IndexedDataset | undefined;
+  /** All samples that test samples are drawn from; undefined for a stream. */
+  readonly testSource?: IndexedDataset | undefined;
+  /** All samples that training samples are drawn from; undefined for a stream. */
+  readonly trainSource?: IndexedDataset | undefined;
 }
 
 export interface PartsOptions extends SourceReading {
@@ -38,6 +40,8 @@ export interface PartsOptions extends SourceReading {
   readonly trainAlone?: number;
   /** Minimum number of test samples if one split is divided (0), but at most half of it. */
   readonly leastTested?: number;
+  /** Test only on the fifth of the test samples that no training uses (false), because a model was trained on the rest. */
+  readonly heldOut?: boolean;
   /** Maximum number of test samples (all): the same ones for all other options. */
   readonly test?: number;
   /** Seed of the random subsets (0). */
@@ -64,16 +68,12 @@ export async function openParts(path: string, options: PartsOptions = {}): Promi
 }
 
 async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
-  const all = source.divisible ? await source.usual() : undefined;
-  return { ...(await drawnFrom(source, options)), ...(all !== undefined && isIndexed(all) ? { all } : {}) };
-}
-
-async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> {
   const {
     calibrate: wanted = 0,
     trainAlone = 0,
     trains = false,
     leastTested = 0,
+    heldOut = false,
     part,
     test: limit,
     seed = 0,
@@ -100,25 +100,44 @@ async function drawnFrom(source: Source, options: PartsOptions): Promise<Parts> 
     const whole = source.divisible ? (await source.usual()).count : undefined;
     return { ...nothing, ...tests(await readPart(source, part)), whole };
   }
-  const tested = (count: number): number => Math.max(usuallyTested(count), Math.min(leastTested, count / 2));
-  const { train, test, whole } = await readParts(source, source.divisible && (trains || part !== undefined), tested);
+  const [train, test] = [await source.parts.train?.(), await source.parts.test?.()];
   // A function of a module can return one data set for both splits.
   if (train !== undefined && train === test) return partsOf(ofSamples(train), options);
-  if (train !== undefined && test !== undefined)
-    return { ...(await learning(train)), ...tests(test), divided: false, whole };
+  if (train !== undefined && test !== undefined) {
+    const sources = { trainSource: indexed(train), testSource: indexed(test) };
+    const tested = heldOut ? await readPart(ofSamples(test), "test") : test;
+    return { ...(await learning(train)), ...tests(tested), ...sources, divided: false };
+  }
   const only = train ?? test ?? (await source.usual());
+  const all = indexed(only);
+  const sources = { trainSource: all, testSource: all };
   // A fifth of a stream is undefined.
   const trained = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
-  if (trained + wanted === 0) return { ...nothing, ...tests(only) };
+  const least = (count: number): number => Math.max(usuallyTested(count), Math.min(leastTested, Math.ceil(count / 2)));
   const most = (count: number): number =>
-    trained === Number.POSITIVE_INFINITY ? count - tested(count) : Math.max(mostAlone(count), count - (limit ?? count));
+    trained === Number.POSITIVE_INFINITY ? count - least(count) : Math.max(mostAlone(count), count - (limit ?? count));
+  if (all !== undefined && (heldOut || trained > 0 || (source.divisible && (trains || part === "test")))) {
+    // Training samples are the first ones of one fixed order, so that no training uses the last fifth.
+    const tested = (count: number): number => {
+      if (heldOut) return usuallyTested(count);
+      return source.divisible ? least(count) : Math.max(least(count), count - Math.min(trained + wanted, most(count)));
+    };
+    const [first, last] = [
+      await readPart(ofSamples(all), "train", tested),
+      await readPart(ofSamples(all), "test", tested),
+    ];
+    return { ...(await learning(first)), ...tests(last), divided: !source.divisible, whole: all.count, ...sources };
+  }
+  if (trained + wanted === 0) return { ...nothing, ...tests(only), ...sources };
   const { drawn, rest } = await divide(only, trained + wanted, most, seed, limit);
   const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);
-  const others = { ...tests(rest), testable, whole: only.count };
+  const others = { ...tests(rest), testable, whole: only.count, ...sources };
   return trained === 0
     ? { train: undefined, calibrate: drawn, ...others, divided: false }
     : { ...(await learning(drawn)), ...others, divided: true };
 }
+
+const indexed = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
 
 function mostAlone(count: number): number {
   return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));
@@ -154,16 +173,4 @@ const nothing = { train: undefined, calibrate: undefined, divided: false } as co
 function wholeOf({ owner, parts, usual }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return usual();
   throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} is already split into "train" and "test".`);
-}
-
-interface Both extends Pick<Parts, "train" | "whole"> {
-  readonly test: Dataset | undefined;
-}
-
-async function readParts(source: Source, divides: boolean, tested: (count: number) => number): Promise<Both> {
-  const { parts } = source;
-  if (!divides) return { train: await parts.train?.(), test: await parts.test?.() };
-  const [train, test] = [await readPart(source, "train", tested), await readPart(source, "test", tested)];
-  // A stream is not divided.
-  return train === test ? { train: undefined, test } : { train, test, whole: (await source.usual()).count };
 }

@@ -92,7 +92,10 @@ describe("samples", () => {
       'loss: 1 * hinton(temperature=4), because "output" [batch, 3] scores classes (`loss` sets another); the training samples have no labels',
     ]);
     expect(usual.loss).toBe((await learnt({ alpha: 1 })).loss);
-    await expect(learnt({ alpha: 0.5 })).rejects.toMatchObject({ code: "E_DATA", message: 'The data has no "label".' });
+    await expect(learnt({ alpha: 0.5 })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: 'The training samples have no "label".',
+    });
     const classes = int64(
       [40],
       Array.from({ length: 40 }, (_, at) => at % 3),

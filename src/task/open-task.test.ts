@@ -1,5 +1,5 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { encode } from "fast-png";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
@@ -467,9 +467,81 @@ describe("a table without parts", () => {
     const [header, ...rows] = readFileSync(other, "utf8").trim().split("\n");
     writeFileSync(other, [header, ...rows.map((row) => row.replace(/^\d+/, (number) => `${number}.5`))].join("\n"));
     expect((await opened(model, { data: other })).task.test.count).toBe(40);
-    // What is not of this form, somebody else wrote.
+    // Metadata in another form was written by another tool.
     model.header.metadata.set(trainedKey, JSON.stringify([[names, 40]]));
     expect((await opened(model, { data })).task.test.count).toBe(40);
+  });
+});
+
+describe("samples that a model was trained on", () => {
+  const write = (name: string, rows: number, first = 0): string => {
+    const path = join(temporaryFolder(), name);
+    const lines = Array.from({ length: rows }, (_, row) => `${first + row},${row % 2}\n`);
+    writeFileSync(path, `x,label\n${lines.join("")}`);
+    return path;
+  };
+  const relu = () => parseModel("opset 21\ngraph (x: float32[batch, 1]) -> (y: float32[batch, 1]) {\n  y = Relu(x)\n}");
+  const learning = { learns: "answers", trainAlone: Number.POSITIVE_INFINITY } as const;
+  const copied = (path: string, name: string): string => {
+    const copy = join(temporaryFolder(), name);
+    copyFileSync(path, copy);
+    return copy;
+  };
+
+  test("are excluded if any of the tested models was trained on them", async () => {
+    const [data, trained] = [write("rows.csv", 40), relu()];
+    await opened(trained, { data, ...learning });
+    for (const models of [{ alike: trained }, { reference: trained }]) {
+      const { task, said } = await opened(relu(), { data, ...models });
+      expect(task.test.count).toBe(8);
+      expect(said.join()).toContain("one of the models was trained on the others");
+    }
+    expect((await opened(relu(), { data, alike: relu() })).task.test.count).toBe(40);
+  });
+
+  test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])(
+    "are recorded whatever the file is called: %s",
+    async (name) => {
+      const [data, model] = [write(name, 40), relu()];
+      await opened(model, { data, ...learning });
+      expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
+      for (const part of [undefined, "test"] as const)
+        expect((await opened(model, { data, part })).task.test.count).toBe(8);
+      expect((await opened(model, { data: copied(data, "copy.csv") })).task.test.count).toBe(8);
+      expect((await opened(model, { data: write(name, 40, 1) })).task.test.count).toBe(40);
+    },
+  );
+
+  test("are excluded from a test file beside a training file", async () => {
+    const [data, model] = [write("rows_dev.csv", 40), relu()];
+    await opened(model, { data, ...learning });
+    writeFileSync(data.replace("dev", "train"), "x,label\n100,0\n101,1\n");
+    const { task, said } = await opened(model, { data: dirname(data) });
+    expect(task.test.count).toBe(8);
+    expect(said).toEqual([
+      `parts: ${data} (test): 8 samples, drawn at random, are for the test; the model was trained on the others (in rows_dev.csv)`,
+    ]);
+  });
+
+  test("are warned of if none are left", async () => {
+    const [data, model] = [write("rows_train.csv", 40), relu()];
+    writeFileSync(data.replace("train", "dev"), "x,label\n100,0\n101,1\n");
+    await opened(model, { data, learns: "labels" });
+    expect((await opened(model, { data })).said).toEqual([]);
+    const copy = copied(data, "copy.csv");
+    const { task, said } = await opened(model, { data: copy });
+    expect(task.test.count).toBe(40);
+    expect(said).toEqual([`trained-on: ${copy}: the model was trained on these samples (in rows_train.csv)`]);
+  });
+
+  test("are recognized in images by content, not by path", async () => {
+    const [folder, copy, model] = [temporaryFolder(), temporaryFolder(), aboveHalf()];
+    for (let index = 0; index < 10; index++) {
+      const png = encode({ width: 1, height: 1, channels: 1, data: Uint8Array.of(20 * index) });
+      for (const root of [folder, copy]) writeFileSync(join(root, `${index}.png`), png);
+    }
+    await opened(model, { data: folder, preprocess: "unit", ...learning });
+    expect((await opened(model, { data: copy })).task.test.count).toBe(2);
   });
 });
 

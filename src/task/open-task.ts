@@ -134,7 +134,7 @@ export async function openTask(
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
   const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
-  const fed = [model, reference, options.alike].filter((one) => one !== undefined);
+  const fed = [...new Set([model, reference, options.alike])].filter((one) => one !== undefined);
   const { stated, recorded } = statedFor(options.preprocess, fed);
   const beside = await sidecarsOf(fed);
   const how = { beside, stated, set };
@@ -143,7 +143,7 @@ export async function openTask(
     options.data === randomName && learns === "answers"
       ? await randomParts(model, samples, context)
       : await partsFor(
-          model,
+          fed,
           options.data,
           {
             ...reading,
@@ -159,10 +159,10 @@ export async function openTask(
           },
           context,
         );
-  if (learns === "labels" && stored.train === undefined) {
+  if (learns === "labels" && (stored.train === undefined || stored.divided)) {
     throw new PithError(
       "E_DATA",
-      `${stored.test.name} has one part only: there are no training samples besides the test samples.`,
+      `${(stored.testSource ?? stored.test).name} has one part only: there are no training samples besides the test samples.`,
       {
         hint: "Name the folder, or the file to train on: parts are recognized by names of files and folders: train and test, or dev, val. A table without parts is split.",
       },
@@ -197,21 +197,24 @@ export async function openTask(
   const kept =
     preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
   const prepared = statedText({ images: kept.images, length: kept.length, frames: kept.frames });
-  const trained = learns !== undefined && !stored.divided ? await trainedEntry(model, options.data, stored) : undefined;
+  const trained = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
   const record = new Map<string, string>();
   if (prepared !== "") record.set(preprocessingKey, prepared);
   if (trained !== undefined) record.set(trainedKey, trained);
   for (const [key, value] of record) model.header.metadata.set(key, value);
   const { ready, labelled } = preparation;
   // The labels of running text are its own tokens.
-  const withheld = stored.divided && (await firstBatch(seen)).tokens === undefined;
+  const withheld = learns !== undefined && stored.divided && (await firstBatch(seen)).tokens === undefined;
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
     context.log({
       id: "labels",
       text: `the labels of ${seen.name} are not used, because the model's output is an embedding`,
     });
   else if (withheld && labelled)
-    context.log({ id: "labels", text: `${seen.name} has one part: its labels are used for testing, not for training` });
+    context.log({
+      id: "labels",
+      text: `${(stored.testSource ?? seen).name} has one part: its labels are used for testing, not for training`,
+    });
   const judging = typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric;
   if (texts !== undefined) {
     const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
@@ -242,14 +245,22 @@ export async function openTask(
   };
 }
 
-/** Excludes samples that the model was trained on, unless a split is requested. */
-async function partsFor(model: Model, path: string, options: PartsOptions, context: Context): Promise<Parts> {
+/** Excludes samples that one of the models was trained on, unless those are requested. */
+async function partsFor(
+  models: readonly Model[],
+  path: string,
+  options: PartsOptions,
+  context: Context,
+): Promise<Parts> {
   const parts = await openParts(path, options);
-  const open = options.part === undefined && options.trains !== true;
-  const known = open ? await trainedOn(model, path, parts) : undefined;
-  const chosen = known === undefined ? parts : await openParts(path, { ...options, part: "test" });
-  const text = drawnText(chosen, options.trains === true);
-  const why = known === undefined ? "" : `; ${known}`;
+  const isOpen = options.part === undefined || options.part === "test";
+  const known = isOpen ? await trainedOn(models, path, parts) : undefined;
+  const chosen = known === undefined || known.all ? parts : await openParts(path, { ...options, heldOut: true });
+  const drawn = drawnText(chosen, options.trains === true);
+  const { name, count } = chosen.test;
+  if (known?.all === true) context.log({ id: "trained-on", text: `${name}: ${known.text}`, level: "warning" });
+  const why = known === undefined || known.all || options.trains === true ? "" : `; ${known.text}`;
+  const text = drawn ?? (why === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
   if (text !== undefined) context.log({ id: "parts", text: `${text}${why}` });
   return chosen;
 }

@@ -119,7 +119,7 @@ export function requireColumn(batch: Batch, label: string): Dense {
   const found = batch[label];
   if (found !== undefined) return found;
   const names = Object.keys(batch).map((each) => `"${each}"`);
-  throw new PithError("E_DATA", `The data has no "${label}".`, {
+  throw new PithError("E_DATA", `The training samples have no "${label}".`, {
     hint: `Training needs labels; the columns are ${names.join(", ")}.`,
   });
 }

@@ -96,7 +96,7 @@ describe("factorize and distill", () => {
       /loss: 1 \* hinton\(temperature=4\), because .* scores classes .*; the training samples have no labels/,
     );
     expect(one.out).toMatch(
-      /^trained on: unlabelled_test\.csv \(80\) {2}tested on: unlabelled_test\.csv \(20; 80 others trained\)$/m,
+      /^trained on: unlabelled_test\.csv \(train, 80\) {2}tested on: unlabelled_test\.csv \(test, 20\)$/m,
     );
     expect(one.out).toMatch(/^agreement +100\.0 % /m);
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");

@@ -246,10 +246,12 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     const words = ["--teacher", at("right.onnx"), "--data", table, "--epochs", "1", "--force", "--samples", "30"];
     const { err, out } = await pith("distill", at("zero.onnx"), ...words, "-o", at("few.onnx"));
     expect(out).toMatch(
-      /^trained on: labelled_test\.csv \(30\) {2}tested on: labelled_test\.csv \(30; 30 others trained\)$/m,
+      /^trained on: labelled_test\.csv \(train, 30\) {2}tested on: labelled_test\.csv \(test, 30\)$/m,
     );
     expect(err).toContain(`${table} has one part: its labels are used for testing, not for training`);
     expect(err).toContain("; the training samples have no labels");
+    const labelled = await pith("distill", at("zero.onnx"), ...words, "--alpha", "0.1", "-o", at("alpha.onnx"));
+    expect(labelled.err).toContain('E_DATA: The training samples have no "label".');
     expect(out).toMatch(/^accuracy /m);
   });
 
