@@ -48,7 +48,7 @@ describe("a mask", () => {
 
 test.each([
   ["latent", undefined],
-  ["codes", "its weight is quantized already (int8)"],
+  ["codes", "its weight is quantized already"],
   ["copy", 'its weight is tied to "free"'],
   ["free", 'its weight is tied to "copy"'],
   ["a", "its weight is not stored in the main graph"],

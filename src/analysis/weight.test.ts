@@ -32,7 +32,7 @@ test.each([
     "codes",
     "quantize",
     ["w: int8[4, 4] = zeros", "s: float32[] = [1]", "v = DequantizeLinear(w, s)", "y = MatMul(x, v)"],
-    "its weight is quantized already (int8)",
+    "its weight is quantized already",
   ],
   [
     "a kernel that is transposed",

@@ -188,7 +188,7 @@ export function requireStored(
   if (type === undefined || (inside !== true && value.graph.parent !== undefined))
     return new Miss(`${what} is not stored in the main graph`);
   if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
-  if (!isFloat(type)) return new Miss(`${what} is quantized already (${type})${laterIf(read)}`);
+  if (!isFloat(type)) return new Miss(`${what} is quantized already${laterIf(read)}`);
   if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
   const tied = untied === true ? tiedName(value) : undefined;
   if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
@@ -217,8 +217,8 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
   const storage = weightStorage(layer);
   const type = effective.type?.type;
   const dims = fixedDims(effective.type?.dims) ?? [];
-  if (storage === "packed") return `its weight is quantized already, in packed blocks${laterIf(read)}`;
-  if (type !== undefined && !isFloat(type)) return `its weight is quantized already (${type})${laterIf(read)}`;
+  if (storage === "packed" || (type !== undefined && !isFloat(type)))
+    return `its weight is quantized already${laterIf(read)}`;
   // A chain must be one product, or a lookup that its definition can write as a chain.
   const other =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);

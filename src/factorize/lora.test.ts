@@ -321,14 +321,14 @@ graph (x: float32[batch, 8]) -> (y) {
   const { changes } = await lora(model, { rank: 2 });
   expect(changes.map(({ at, what }) => [at, what])).toEqual([
     ["masked", "adapter of rank 2, which cannot be merged: its weight is masked, `remove` makes the mask permanent"],
-    ["quantized", "adapter of rank 2, which cannot be merged: its weight is quantized already (int8)"],
+    ["quantized", "adapter of rank 2, which cannot be merged: its weight is quantized already"],
     ["plain", "adapter of rank 2"],
   ]);
   const merged = await lora(model, { merge: true });
   expect(merged.changes.map(({ at }) => at)).toEqual(["plain"]);
   expect(merged.misses.map(({ at, reason }) => [at, reason])).toEqual([
     ["masked", "keeps its adapter: its weight is masked, `remove` makes the mask permanent"],
-    ["quantized", "keeps its adapter: its weight is quantized already (int8)"],
+    ["quantized", "keeps its adapter: its weight is quantized already"],
   ]);
 });
 

@@ -1,29 +1,19 @@
 /** Determines from the graph alone what each technique could do with a layer, and why not. */
 import type { Group } from "../analysis/channels.ts";
 import type { Inference } from "../analysis/infer.ts";
-import { type Layer, weightCount } from "../analysis/layers.ts";
+import type { Layer } from "../analysis/layers.ts";
 import { requireStored, requireWeight, weightNeeds, weightShape } from "../analysis/weight.ts";
 import { Miss, reasonText } from "../errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import { largestRankThatSaves } from "../math/index.ts";
 import { fixedDims } from "../tensor/dims.ts";
-import { bitsOf } from "../tensor/types.ts";
 
 export interface Offer {
   readonly technique: string;
   readonly text: string;
   /** The technique skips the layer; the text says why. */
   readonly refused: boolean;
-}
-
-/** Returns the bits per element, or per code of packed blocks. Undefined if the weight is not stored. */
-export function weightBits(layer: Layer): number | undefined {
-  const { tensor } = layer.weight;
-  if (tensor === undefined || tensor.type === "string") return undefined;
-  if (layer.role.packed !== undefined) return layer.role.packed.bits;
-  // A palette packs several codes into a byte.
-  return tensor.type === "uint8" ? Math.round((8 * tensor.bytes) / (weightCount(layer) || 1)) : bitsOf[tensor.type];
 }
 
 export interface Channels {

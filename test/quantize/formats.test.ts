@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { allLayers, type Layer, weightCount } from "../../src/analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../src/analysis/learned.ts";
+import { weightBits } from "../../src/analysis/stored-form.ts";
 import { memory } from "../../src/data/index.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -12,7 +13,6 @@ import { assertValid } from "../../src/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/onnx/index.ts";
 import { finalize } from "../../src/passes/finalize.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { weightBits } from "../../src/report/applicable-techniques.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
 import type { Batch } from "../../src/tensor/types.ts";
@@ -125,8 +125,8 @@ graph (ids: int64[batch, length]) -> (y: float32[batch, length, 8]) {
     const { changes, misses } = await quantize(model, { scheme: "dynamic" });
     expect(changes.map(({ at }) => at)).toEqual(["fc"]);
     expect(misses.map(({ reason }) => reason)).toEqual([
-      "its weight is quantized already (uint8)",
-      "its weight is quantized already (uint8)",
+      "its weight is quantized already",
+      "its weight is quantized already",
       "it contains the scales of a table that is quantized already",
     ]);
   },

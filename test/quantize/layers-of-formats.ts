@@ -76,9 +76,7 @@ export function testFormats(formats: readonly Format[]): void {
       expect((await encodeToBytes(file)).length).toBeLessThan(size + 64);
       const again = await quantize(file, { scheme: "weights", ...options });
       expect(again.changes).toEqual([]);
-      expect(again.misses.map(({ reason }) => reason)).toEqual(
-        types.map((type) => `its weight is quantized already (${type})`),
-      );
+      expect(again.misses.map(({ reason }) => reason)).toEqual(types.map(() => "its weight is quantized already"));
     });
   });
 }

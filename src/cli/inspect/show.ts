@@ -116,11 +116,9 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
 }
 
 /** "int8 [64, 64], 64 scales, shared" */
-function weightText({ weight, bits, scales, sharedWith }: InspectedLayer): string {
-  // The element type may state the bits already.
-  const codes = bits === undefined || weight.replace(/ .*/, "").endsWith(`int${bits}`) ? "" : `, ${bits} bits`;
+function weightText({ weight, scales, sharedWith }: InspectedLayer): string {
   const scaled = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
-  return `${weight}${codes}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
+  return `${weight}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
 }
 
 function rankText({ payingRank }: InspectedLayer): string {

@@ -4,7 +4,8 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers, isInside, type Layer, weightCount } from "../../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
-import { weightStorage } from "../../analysis/weight.ts";
+import { isInPalette, storedForm, weightBits, weightSteps } from "../../analysis/stored-form.ts";
+import { isQuantized } from "../../analysis/weight.ts";
 import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import type { Miss } from "../../errors.ts";
 import {
@@ -23,7 +24,7 @@ import { storeWeights } from "../../passes/store-constants.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
 import type { Tensor } from "../../tensor/types.ts";
-import { channelsIn, payingRank, weightBits } from "../applicable-techniques.ts";
+import { channelsIn, payingRank } from "../applicable-techniques.ts";
 import { operationCount } from "../operation-count.ts";
 import { describeBlocks } from "./blocks.ts";
 import type { InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
@@ -54,11 +55,11 @@ export async function collect(model: Model): Promise<Inspection> {
     parameters: learnedCount(learned),
     macs: operationCount(costs.macs),
     layers: found.map((layer: Layer): InspectedLayer => {
-      const { type, dims } = layer.weight.type ?? {};
+      const { dims, type } = storedForm(layer);
       return {
         name: layer.name,
         operator: layer.node.op,
-        weight: `${type ?? "?"} ${dimsText(dims)}`,
+        weight: `${type} ${dimsText(dims)}`,
         ...quantizationOf(layer),
         sharedWith: sharersOf(layer),
         outputs: layer.outputs,
@@ -96,21 +97,24 @@ function distinct(misses: readonly Miss[]): { readonly at: string | undefined; r
 /** Bits of a quantized weight, and its number of scales. */
 function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
-  const storage = weightStorage(layer);
-  if (storage === "float" || storage === "computed") return { bits: undefined, scales: undefined };
+  if (!isQuantized(layer)) return { bits: undefined, scales: undefined };
+  const bits = weightBits(layer);
+  if (isInPalette(layer)) return { bits, scales: undefined };
   const beside = (weight === effective ? node : effective.producer)?.inputs ?? [];
   const scale = beside.find(
     (value) => value !== weight && value !== bias && value?.tensor !== undefined && isFloat(value.tensor.type),
   );
-  return { bits: weightBits(layer), scales: scale === undefined ? undefined : elementCount(scale.tensor?.dims ?? []) };
+  return { bits, scales: scale === undefined ? undefined : elementCount(scale.tensor?.dims ?? []) };
 }
 
-function sharersOf({ weight, effective, node }: Layer): readonly string[] {
+function sharersOf(layer: Layer): readonly string[] {
+  const { weight, effective, node } = layer;
+  const steps = weightSteps(layer);
   const others = new Set<Node>();
   for (const { uses } of new Set([weight, effective])) {
     for (const { node: reader } of uses) {
       if (others.size === mostSharers) break;
-      if (reader !== node && reader !== effective.producer) others.add(reader);
+      if (reader !== node && !steps.has(reader)) others.add(reader);
     }
   }
   const tied = weight.role?.kind === "tied" ? [weight.role.name] : [];

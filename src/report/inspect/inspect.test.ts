@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { counting } from "../../../test/counting.ts";
 import { parseModel } from "../../graph/text.ts";
+import { linear, network } from "../../nn/index.ts";
 import { encodeToBytes, open } from "../../onnx/index.ts";
+import { quantize } from "../../quantize/index.ts";
 import { inspect } from "./inspect.ts";
 
 const look = (text: string) => inspect(parseModel(text));
@@ -28,6 +30,23 @@ graph (x: float32[N, 2]) -> (y) {
     ]);
   });
 });
+
+test.each([
+  [{ weights: "palette", bits: 3 }, "palette of 3 bits [64, 32]", undefined],
+  [{ weights: "palette", bits: 4 }, "palette of 4 bits [64, 32]", undefined],
+  [{ weights: "palette", bits: 8 }, "palette of 8 bits [64, 32]", undefined],
+  [{ bits: 4 }, "4 bits [64, 32]", 64],
+  [{ bits: 8 }, "int8 [64, 32]", 64],
+] as const)(
+  "a weight stored with %j has the shape of its layer, and is not shared",
+  async (options, weight, scales) => {
+    const model = network({ fc: linear(32, 64) }, { input: ["n", 32], seed: 1 });
+    await quantize(model, { scheme: "weights", ...options });
+    const { layers } = await inspect(model);
+    expect(layers).toMatchObject([{ weight, bits: options.bits, sharedWith: [] }]);
+    expect(layers[0]?.scales).toBe(scales);
+  },
+);
 
 test("a weight that several nodes read is said to be shared, by each of them", async () => {
   const { layers } = await look(`opset 21

@@ -22,7 +22,7 @@ export interface Port {
 export interface InspectedLayer {
   readonly name: string;
   readonly operator: string;
-  /** Type and dims of the weight: "float32 [64, 64]". */
+  /** Stored type and dims of the weight: "float32 [64, 64]", "palette of 4 bits [64, 64]". */
   readonly weight: string;
   /** Bits of a quantized weight; undefined for floats. */
   readonly bits: number | undefined;

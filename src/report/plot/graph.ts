@@ -4,6 +4,7 @@ import type { Inference } from "../../analysis/infer.ts";
 import { layerName, moduleOf } from "../../analysis/layer-names.ts";
 import { type Layer, layerAt } from "../../analysis/layers.ts";
 import { plainName } from "../../analysis/masks.ts";
+import { weightBits } from "../../analysis/stored-form.ts";
 import { storedRoot } from "../../analysis/stored-root.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
@@ -20,7 +21,6 @@ import {
 import type { Model } from "../../graph/model.ts";
 import { dimsText, dimText } from "../../tensor/dims.ts";
 import { bitsOf, type DataType } from "../../tensor/types.ts";
-import { weightBits } from "../applicable-techniques.ts";
 import { isIndexType, withGroups } from "./groups.ts";
 
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";

@@ -53,6 +53,18 @@ describe("a plot with the original", () => {
     expect(page).not.toContain("<details>");
   });
 
+  test("shows shape and bits of a palette, not of the bytes that hold its indices", async () => {
+    const small = resnet();
+    await quantize(small, { scheme: "weights", weights: "palette", bits: 4, layers: "stages.0.*" });
+    await quantize(small, { scheme: "weights", weights: "palette", bits: 3, layers: "stages.1.conv1" });
+    const { layers } = await compared(small, resnet());
+    expect(layers.get("stages.0.conv1")).toEqual({
+      brief: "2.30 kB → 288 bytes, palette of 4 bits",
+      full: "original: 8×8×3×3 float32 2.30 kB → 8×8×3×3, palette of 4 bits 288 bytes",
+    });
+    expect(layers.get("stages.1.conv1")?.brief).toBe("2.30 kB → 216 bytes, palette of 3 bits");
+  });
+
   test("lists the layers of the original that were removed, with their bytes", async () => {
     const small = resnet();
     await keepLayers(small, { keep: ["stages.0"] });

@@ -3,12 +3,12 @@ import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers, type Layer } from "../../analysis/layers.ts";
 import { counterpartsAmong, originalName } from "../../analysis/match.ts";
+import { storedForm } from "../../analysis/stored-form.ts";
 import { PithError } from "../../errors.ts";
 import { bytes, counted, percent } from "../../evaluate/numbers.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { groupBy } from "../../tensor/group-by.ts";
-import { weightBits } from "../applicable-techniques.ts";
 
 export interface Original {
   readonly name: string;
@@ -72,7 +72,7 @@ export function compareWith({ name, model }: Original, layers: readonly Layer[],
       const others = (replacements.get(original)?.length ?? 1) - 1;
       const place = original.name === layer.name ? "original" : `original ${original.name}`;
       return {
-        brief: `${then} → ${now}${different.length === 0 ? "" : `, ${different.join(" ")}`}`,
+        brief: `${then} → ${now}${different.length === 0 ? "" : `, ${joinParts(different)}`}`,
         full: `${place}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${others === 0 ? "" : `, and ${counted(others, "more layer")}`}`,
       };
     },
@@ -87,11 +87,12 @@ function freedBytes(removed: readonly Layer[], kept: ReadonlySet<Value>): number
 
 const bytesOf = ({ tensor }: Value): number => tensor?.bytes ?? 0;
 
-/** Shape and type; several values of a packed weight share an element, so its own shape says little. */
 function partsOf(layer: Layer): readonly [shape: string, type: string] {
-  const { role, outputs, inputs, weight } = layer;
-  if (role.packed !== undefined) return [[outputs, inputs].join("×"), `${weightBits(layer)} bits`];
-  return [(weight.tensor?.dims ?? []).join("×"), weight.tensor?.type ?? ""];
+  const { dims, type } = storedForm(layer);
+  return [dims.join("×"), type];
 }
 
-const weightText = (layer: Layer): string => partsOf(layer).join(" ");
+/** "40×64×3×3 int8", "16×3×3×3, palette of 4 bits" */
+const joinParts = (parts: readonly string[]): string => parts.join(parts.at(-1)?.includes(" ") ? ", " : " ");
+
+const weightText = (layer: Layer): string => joinParts(partsOf(layer));

@@ -61,7 +61,7 @@ describe("a plot", () => {
     expect(layers[1]).toMatchObject({ facts: "[4, 6], 24", entries: 24, units: 6 });
     expect(layers[6]).toMatchObject({
       facts: "[6, 2], 12, 8 bits",
-      reason: "its weight is quantized already (int8)",
+      reason: "its weight is quantized already",
     });
     expect(layers[6]).toMatchObject({ kept: "they are an output of the model (logits)" });
   });
@@ -77,7 +77,7 @@ graph (x: float32[1, 2]) -> (y) {
 }`),
     );
     const layer = layers.find((one) => one !== null);
-    expect(layer).toMatchObject({ cells: 3, heat: [0.25, 1, 0.5], reason: "its weight is quantized already (int8)" });
+    expect(layer).toMatchObject({ cells: 3, heat: [0.25, 1, 0.5], reason: "its weight is quantized already" });
     expect(layer).not.toHaveProperty("entries");
     expect(layer).not.toHaveProperty("curves");
   });
@@ -231,10 +231,10 @@ graph (ids: int64[batch, 3]) -> (y: float32[batch, 3, 4]) {
       ["factorize", false],
     ]);
     expect(second?.map(([, why, refused]) => (refused ? why : ""))).toEqual([
-      "its weight is quantized already (int8)",
+      "its weight is quantized already",
       "they are an output of the model (logits)",
-      "its weight is quantized already (int8)",
-      "its weight is quantized already (int8): `quantize` must be a later step",
+      "its weight is quantized already",
+      "its weight is quantized already: `quantize` must be a later step",
     ]);
   });
 
@@ -319,12 +319,12 @@ describe("the arithmetic in the page", () => {
     const [plain, quantized] = [1, 6].map((at) => page.unpack(layers[at], 20));
     expect(page.prunedText(plain ?? {}, "entries", 0.5)).toBe("12 of 24 would be removed");
     expect(page.prunedText(plain ?? {}, "channels", 0.33)).toBe("2 of 6 channels would be removed");
-    expect(page.prunedText(quantized ?? {}, "entries", 0.5)).toBe("its weight is quantized already (int8)");
+    expect(page.prunedText(quantized ?? {}, "entries", 0.5)).toBe("its weight is quantized already");
     expect(page.prunedText(quantized ?? {}, "channels", 0.5)).toBe("they are an output of the model (logits)");
   });
 
   test("a reason that is too long for a box loses its end, at a word", () => {
-    expect(page.cutOff("its weight is quantized already (int8)", 40)).toBe("its weight is quantized already (int8)");
+    expect(page.cutOff("its weight is quantized already", 40)).toBe("its weight is quantized already");
     expect(page.cutOff("its weight contains constants, which are not trained", 40)).toBe(
       "its weight contains constants, which …",
     );

@@ -5,6 +5,7 @@ import { type Inference, infer } from "../../analysis/infer.ts";
 import { allLayers, type Layer, layers as layersOf } from "../../analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
 import { parametersOf } from "../../analysis/parameters.ts";
+import { storedForm, weightBits } from "../../analysis/stored-form.ts";
 import { requireStored, weightNeeds } from "../../analysis/weight.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../../errors.ts";
 import { bytes, count, counted } from "../../evaluate/numbers.ts";
@@ -14,7 +15,7 @@ import { withFreeChannels } from "../../passes/free-channels.ts";
 import { isomorphic } from "../../prune/allocations/isomorphic.ts";
 import { type CutOrder, cutOrders } from "../../prune/cut-order.ts";
 import { dimsText, elementCount } from "../../tensor/dims.ts";
-import { type Channels, channelsIn, offersOf, weightBits } from "../applicable-techniques.ts";
+import { type Channels, channelsIn, offersOf } from "../applicable-techniques.ts";
 import { html } from "../markup.ts";
 import { page } from "../page.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
@@ -159,7 +160,7 @@ function plottedLayer(
   cuts: Cuts | undefined,
 ): PlottedLayer {
   const { tensor } = layer.weight;
-  const dims = tensor?.dims ?? [];
+  const { dims } = storedForm(layer);
   const bits = weightBits(layer);
   const inBits = bits === undefined || bits === 32 ? "" : `, ${bits} bits`;
   const inside = new Miss("it lies inside a node");

@@ -1,0 +1,68 @@
+/** The stored form of a layer's weight: its shape, the type of its values, and their bits. */
+
+import type { Node } from "../graph/graph.ts";
+import { entryOf } from "../ops/index.ts";
+import { isFloat } from "../tensor/convert.ts";
+import { fixedDims } from "../tensor/dims.ts";
+import { bitsOf } from "../tensor/types.ts";
+import { type Layer, weightCount } from "./layers.ts";
+import { storedRoot } from "./stored-root.ts";
+import { isQuantized } from "./weight.ts";
+
+export interface StoredForm {
+  /** Dimensions of the weight, not of bytes that hold several values. */
+  readonly dims: readonly number[];
+  /** "float32", "int8", "4 bits", "palette of 4 bits". */
+  readonly type: string;
+}
+
+export function storedForm(layer: Layer): StoredForm {
+  const { type, dims: ownDims } = layer.weight.type ?? {};
+  const stored = { dims: fixedDims(ownDims) ?? [], type: type ?? "?" };
+  const bits = weightBits(layer);
+  if (layer.isScale || bits === undefined || !isQuantized(layer)) return stored;
+  const dims = weightDims(layer);
+  const isArranged = dims.toSorted().join() === stored.dims.toSorted().join();
+  const own = type === undefined || type === "string" ? undefined : bitsOf[type];
+  const ownType = layer.role.packed === undefined && bits === own ? stored.type : `${bits} bits`;
+  return { dims: isArranged ? stored.dims : dims, type: isInPalette(layer) ? `palette of ${bits} bits` : ownType };
+}
+
+/** A lookup selects rows before it unpacks their values. */
+function weightDims({ role, effective, outputs, inputs }: Layer): readonly number[] {
+  if (role.packed !== undefined) return [outputs, inputs];
+  const dims = fixedDims(effective.type?.dims) ?? [];
+  return role.kind === "lookup" ? dims.with(role.out, outputs) : dims;
+}
+
+/** Returns the bits per element, or per code of packed blocks. Undefined if the weight is not stored. */
+export function weightBits(layer: Layer): number | undefined {
+  const { tensor } = layer.weight;
+  if (tensor === undefined || tensor.type === "string") return undefined;
+  if (layer.role.packed !== undefined) return layer.role.packed.bits;
+  // A palette packs several codes into a byte.
+  return tensor.type === "uint8" ? Math.round((8 * tensor.bytes) / (weightCount(layer) || 1)) : bitsOf[tensor.type];
+}
+
+/** Returns whether the stored integers are indices of a table of floats, rather than values with a scale. */
+export const isInPalette = (layer: Layer): boolean =>
+  [...weightSteps(layer)].some((node) => {
+    const types = node.inputs.flatMap((input) => input?.type?.type ?? []);
+    const isIndexed = node.inputs.some(
+      (input) => input?.type !== undefined && !isFloat(input.type.type) && storedRoot(input) === layer.weight,
+    );
+    return isIndexed && types.some(isFloat) && entryOf(node)?.codes === undefined;
+  });
+
+/** Returns the nodes that compute a layer's weight from its stored tensor. */
+export function weightSteps({ effective, weight }: Layer): ReadonlySet<Node> {
+  const steps = new Set<Node>();
+  const open = [effective];
+  for (const value of open) {
+    const { producer } = value;
+    if (producer === undefined || steps.has(producer) || storedRoot(value) !== weight) continue;
+    steps.add(producer);
+    for (const input of producer.inputs) if (input !== undefined) open.push(input);
+  }
+  return steps;
+}
