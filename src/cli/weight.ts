@@ -2,6 +2,8 @@ import type { Size } from "../evaluate/index.ts";
 import { type OperationCount, operationsFormula } from "../report/operation-count.ts";
 
 export interface Weight extends Size {
+  /** Bytes of the exporter's metadata, which the size does not count; undefined if there is none. */
+  readonly metadata?: number;
   readonly parameters: number;
   /** Share of zeros; undefined for codes, and if the compressed size is estimated. */
   readonly zeros: number | undefined;

@@ -3,7 +3,7 @@ import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import type { Choice, Measured, Timing } from "../report/data.ts";
 import { workAt } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
-import { nothingGained, withoutNotes } from "./improvement.ts";
+import { nothingGained } from "./improvement.ts";
 import { type Objective, objectiveOf } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
 import { withShownSizes } from "./shown-sizes.ts";
@@ -30,12 +30,11 @@ export async function decide(
   options: RunOptions,
 ): Promise<Decision> {
   const { quality, original, results } = await withShownSizes(evaluator.original.measured, attempts, store);
-  const plain = await withoutNotes(original, await evaluator.open(evaluator.original), quality);
   const objective = objectiveOf(options, goal?.maxDrop, original);
   // An untimed result cannot reach a speed target.
   const unknown = options.rounds === 0 ? undefined : 0;
   const tried = results.map((one, place) =>
-    onTarget(withGain(plain, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
+    onTarget(withGain(original, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
   );
   const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(timing, place) }));
   const force = options.force === true;

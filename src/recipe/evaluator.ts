@@ -20,6 +20,7 @@ import type { Store } from "../run/store.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { FigureRecords } from "./figure-records.ts";
+import { plainFile } from "./improvement.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";
 import type { OriginalTime } from "./time-estimate.ts";
@@ -227,13 +228,15 @@ async function ship(made: string, store: Store): Promise<Shipped> {
 }
 
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
-  const weight = await size(await store.file(digest));
   const model = await store.open(digest);
+  const plain = await plainFile(model);
+  const weight = await size(plain?.file ?? (await store.file(digest)));
   storeWeights(model);
   const learned = await learnedTensors(model, infer(model));
   return {
     sha256: digest,
     bytes: weight.bytes,
+    ...(plain === undefined ? {} : { metadata: plain.metadata }),
     brotli: weight.brotli,
     parameters: learnedCount(learned),
     zeros: weight.sampled ? undefined : await zeroShare(learned.keys()),

@@ -2,6 +2,7 @@
 import { brotliQuality, qualityFor, sizeAt } from "../evaluate/size.ts";
 import type { Measured } from "../report/data.ts";
 import { madeOnce, type Store } from "../run/store.ts";
+import { plainFile } from "./improvement.ts";
 import type { Attempt } from "./variant.ts";
 
 interface ShownSizes {
@@ -19,8 +20,9 @@ export async function withShownSizes(
   const quality = qualityFor([original, ...results.flatMap(({ variant }) => variant.result ?? [])].map(bytesOf));
   if (quality === brotliQuality) return { quality, original, results };
   const sized = async <M extends Measured>(measured: M): Promise<M> => {
-    const { sha256 } = measured;
-    const find = async () => ({ brotli: (await sizeAt(quality, [await store.file(sha256)])).brotli });
+    const { sha256, metadata } = measured;
+    const plain = metadata === undefined ? undefined : await plainFile(await store.open(sha256));
+    const find = async () => ({ brotli: (await sizeAt(quality, [plain?.file ?? (await store.file(sha256))])).brotli });
     return { ...measured, ...(await madeOnce(store.records, { brotliOf: sha256, quality }, find)) };
   };
   const shown: Attempt[] = [];

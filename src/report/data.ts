@@ -156,7 +156,10 @@ export interface Measured {
   /** File name, or name of the variant. */
   readonly name: string;
   readonly sha256: string;
+  /** Without the exporter's metadata, which results do not contain. */
   readonly bytes: number;
+  /** Bytes of the exporter's metadata; undefined if there is none. */
+  readonly metadata?: number | undefined;
   /** Undefined without a compressor. */
   readonly brotli: number | undefined;
   readonly parameters: number;

@@ -9,16 +9,16 @@ const text = (count: number, median: number, more: object = {}) =>
 
 test("half of the operations at the old speed is said, with the convolutions whose channels fill no whole blocks", () => {
   expect(text(48, 0.99, { uneven })).toBe(
-    "48 % of the MACs, but 0.99 × as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
+    "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
   );
 });
 
 test("layers that got slower are the reason where they were timed, and no reason is made up where none is known", () => {
   const changes = [0.6, 0.99, 1.5].map((speed, at) => ({ at: `${at}`, what: "", speed, decidedBy: "global" as const }));
   expect(text(86, 0.69, { changes })).toBe(
-    "86 % of the MACs, but 0.69 × as fast: 2 of the 3 changed layers are slower than before",
+    "86 % of the MACs, but about 0.69 × as fast: 2 of the 3 changed layers are slower than before",
   );
-  expect(text(50, 1.1)).toBe("50 % of the MACs, but 1.10 × as fast: its time is spent elsewhere");
+  expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time is spent elsewhere");
 });
 
 test("nothing is said where the gain is fair, the operations are nearly as many, or not comparable", () => {
@@ -51,6 +51,8 @@ test.each([
   [1.63, "about 1.6 × as fast"],
   [1.04, "about as fast"],
   [0.96, "about as fast"],
+  [0.9, "about as fast"],
+  [0.87, "about 0.87 × as fast"],
   [12.3, "about 12 × as fast"],
   [0.335, "about 0.34 × as fast"],
   [0.4, "about 0.40 × as fast"],

@@ -1,7 +1,7 @@
 /** Reports the speed of a result relative to another model. */
 import { type UnevenChannels, widestBlock } from "../analysis/uneven-channels.ts";
 import { someOf } from "../errors.ts";
-import { integer, isSlower, percent, runTime, times } from "../evaluate/numbers.ts";
+import { integer, isSlower, percent, runTime } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/index.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 import { benchCommand } from "./sections.ts";
@@ -49,7 +49,7 @@ export function noFasterText(factor: number, { before, changes, uneven }: Comput
     ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
   ];
   const why = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
-  return `${percent(left / all, 0)} of the MACs, but ${times(factor)} as fast: ${why}`;
+  return `${percent(left / all, 0)} of the MACs, but ${factorText(factor)}: ${why}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
@@ -60,8 +60,8 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
 /** Measurements of one model differ by this share between processes, which was seen on a busy machine. */
 const noise = 0.12;
 
-/** "about 1.6 × as fast" */
-function factorText(factor: number): string {
+/** "about 1.6 × as fast"; "about as fast" if the difference may be noise. */
+export function factorText(factor: number): string {
   return Math.abs(factor - 1) <= noise
     ? "about as fast"
     : `about ${factor < 9.5 ? factor.toPrecision(2) : factor.toFixed(0)} × as fast`;

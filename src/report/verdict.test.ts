@@ -143,6 +143,15 @@ test("a file of the same size is about as large, and smaller compressed where it
   expect(of(2_189_108, 900_000)).toBe("2.00 × larger.");
 });
 
+test("the exporter's metadata that is not counted is named after the gain", () => {
+  const of = (metadata?: number): string =>
+    gainSentence({ ...exampleRun, original: { ...exampleRun.original, metadata }, latency: undefined });
+  const { bytes } = exampleRun.original;
+  expect(of(2 * bytes)).toMatch(/^7\.86 × smaller\. Not counted: .* MB of the exporter's metadata in the original\.$/);
+  expect(of(0.004 * bytes)).toBe("7.86 × smaller.");
+  expect(of()).toBe("7.86 × smaller.");
+});
+
 test("speeds of a machine that was too busy are claimed nowhere", () => {
   const { latency } = exampleRun;
   if (latency === undefined) throw new Error("The example was timed.");

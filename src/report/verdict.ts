@@ -72,8 +72,18 @@ export function gainSentence(run: Run): string {
     if (run.variants.length === 0) return "Nothing was tried.";
     return run.variants.length === 1 ? "The result was refused." : "Nothing was kept: every variant was refused.";
   }
-  const speed = speedOf(run, run.chosen);
   const size = sizeText(run.original, chosen.result);
+  const note = metadataNote(run.original);
+  return `${gainText(run, size)}${note === undefined ? "" : ` Not counted: ${note}.`}`;
+}
+
+/** "229 kB of the exporter's metadata"; undefined if it is a negligible share of the original. */
+export function metadataNote({ bytes: own, metadata = 0 }: Pick<Measured, "bytes" | "metadata">): string | undefined {
+  return metadata > 0.005 * own ? `${bytes(metadata)} of the exporter's metadata in the original` : undefined;
+}
+
+function gainText(run: Run, size: string): string {
+  const speed = speedOf(run, run.chosen);
   if (run.latency?.unsteady === true) return `${size}. Speed was not measured: the machine was too busy.`;
   if (speed === undefined) return `${size}.`;
   if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;

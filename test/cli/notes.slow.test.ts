@@ -1,11 +1,13 @@
 /** What exporters note about where a model comes from is in no file that a command writes. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { allGraphs } from "../../src/graph/graph.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { encodeToBytes, open, save } from "../../src/onnx/index.ts";
+import { encodedSize, encodeToBytes, open, save } from "../../src/onnx/index.ts";
 import { Writer } from "../../src/onnx/writer.ts";
-import { pith } from "./run.ts";
+import { clearNotes } from "../../src/passes/notes.ts";
+import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
@@ -73,6 +75,25 @@ test("the example has notes everywhere, and is called by its function", async ()
   expect(bytes.split(secret).length).toBeGreaterThan(20);
 });
 
+test("bytes of the original and the ratio of bytes do not count them", async () => {
+  const model = await open(at("noted.onnx"));
+  clearNotes(model);
+  const bytes = await encodedSize(model);
+  const metadata = (await encodedSize(await open(at("noted.onnx")))) - bytes;
+  const words = ["prune", at("noted.onnx"), "--amount", "0.6", "--force", "-o", at("counted.onnx")];
+  const { before } = await json(...words);
+  expect(before).toMatchObject({ bytes, metadata });
+  const { out } = await pith(...words);
+  const after = statSync(at("counted.onnx")).size;
+  expect(out).toMatch(new RegExp(`^bytes .* ${(bytes / after).toFixed(2)} ×$`, "m"));
+  const folder = at("compressed");
+  const recipe = at("recipe.yaml");
+  writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n");
+  await pith("compress", at("noted.onnx"), ...data(), "-r", recipe, "--force", "-o", folder);
+  const run = JSON.parse(readFileSync(join(folder, "run.json"), "utf8"));
+  expect(run.original).toMatchObject({ bytes, metadata });
+});
+
 const data = (): string[] => ["--data", at("points.csv")];
 const train = (): string[] => [...data(), "--epochs", "1"];
 
@@ -99,7 +120,9 @@ test.each<[string, () => string[]]>([
     out: said,
   } = await pith(command, at(trains ? "trained.onnx" : "noted.onnx"), ...flags(), ...force, "-o", out);
   expect({ code, err }).toMatchObject({ code: 0 });
-  expect(said.includes("of the exporter's metadata (pith simplify drops it, too)")).toBe(command !== "simplify");
+  expect(said.includes("of the exporter's metadata in the original (pith simplify drops it, too)")).toBe(
+    command !== "simplify",
+  );
   const bytes = readFileSync(out).toString("latin1");
   expect(bytes).not.toContain(secret);
   expect((await open(out)).header.metadata.get("author")).toBe("somebody");

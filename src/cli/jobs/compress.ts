@@ -67,7 +67,7 @@ async function compressed(
   const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
     ...named(worded(run), others),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
-    original: { ...run.original, ...(await fileFacts(model, input.model, run.brotliQuality)) },
+    original: { ...run.original, ...(await fileFacts(model, input.model, run)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {
     if (best.result !== undefined) await write(input, await recorded(best), best, context);
@@ -185,12 +185,12 @@ async function write(
 async function fileFacts(
   model: Parameters<typeof filesOf>[0],
   path: string,
-  quality: number,
+  { original, brotliQuality }: Pick<Run, "original" | "brotliQuality">,
 ): Promise<Partial<Pick<Measured, "bytes" | "brotli" | "sha256">>> {
   const files = filesOf(model, path);
   if (files.length !== 1) return {};
   return {
-    ...(await sizeAt(quality, [path])),
+    ...(original.metadata === undefined ? await sizeAt(brotliQuality, [path]) : {}),
     sha256: await digestOf(bytesOfFile(path)),
   };
 }

@@ -23,7 +23,7 @@ import { open } from "../../onnx/index.ts";
 import type { AnyPass, Context } from "../../passes/index.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { isPruned } from "../../prune/index.ts";
-import { bytesOfNotes, noSmallerThan } from "../../recipe/improvement.ts";
+import { noSmallerThan } from "../../recipe/improvement.ts";
 import type { Lost } from "../../recipe/judgement.ts";
 import type { KeptFunction } from "../../recipe/kept-function.ts";
 import { steps } from "../../recipe/steps.ts";
@@ -89,8 +89,6 @@ export type PassOutput = WrittenOutput | UnwrittenOutput;
 
 interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" | "history"> {
   readonly before: Weight;
-  /** Bytes of the exporter's metadata in the original, which results do not contain. */
-  readonly metadata: number;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
   /** The original is at chance level and has nothing to lose. */
@@ -259,7 +257,6 @@ async function reportOf({ input, original, data, judging }: OpenStep, outcome: S
     training: outcome.training,
     history: outcome.history,
     before: await weightOf(original, input.model),
-    metadata: await bytesOfNotes(original),
     preprocessing: data?.preprocessing,
     samples: data && { ...data.samples, train: train && { ...train, ...outcome.learnt } },
     knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,

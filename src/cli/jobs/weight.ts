@@ -5,13 +5,20 @@ import { size } from "../../evaluate/index.ts";
 import type { Model } from "../../graph/model.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { zeroShare } from "../../passes/zeros.ts";
+import { plainFile } from "../../recipe/improvement.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import { filesOf } from "../files.ts";
 import type { Weight } from "../weight.ts";
 
+/** Counts bytes without the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {
-  const stored = await size(...filesOf(model, path));
-  return { ...stored, ...(await countsOf(model, !stored.sampled)) };
+  const plain = await plainFile(model);
+  const stored = plain === undefined ? await size(...filesOf(model, path)) : await size(plain.file);
+  return {
+    ...stored,
+    ...(plain === undefined ? {} : { metadata: plain.metadata }),
+    ...(await countsOf(model, !stored.sampled)),
+  };
 }
 
 export async function countsOf(

@@ -15,8 +15,15 @@ import {
 } from "../../evaluate/numbers.ts";
 import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
-import { noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
-import { apartText, distanceText, othersSentence, targetLines, verdictSentence } from "../../report/verdict.ts";
+import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
+import {
+  apartText,
+  distanceText,
+  metadataNote,
+  othersSentence,
+  targetLines,
+  verdictSentence,
+} from "../../report/verdict.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";
@@ -25,8 +32,6 @@ import { withoutNote } from "../notes.ts";
 import { samplesLine } from "../samples.ts";
 import { columns } from "../table.ts";
 import { type Weight, weightRecord } from "../weight.ts";
-
-const notable = 0.005;
 
 export function showPlan(result: PassOutput): Result {
   const { changes, misses } = result;
@@ -50,13 +55,13 @@ export function showPlan(result: PassOutput): Result {
   };
 }
 
-/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), 0.99 × as fast on one thread here", and why it is no faster. */
+/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here", and why it is no faster. */
 function plannedLines({ before, changes }: PassOutput, { parameters, macs, time, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
     `${count(parameters)} parameters (${times(before.parameters / parameters)} fewer)`,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
-    ...(time === undefined ? [] : [`${times(1 / time)} as fast on one thread here`]),
+    ...(time === undefined ? [] : [`${factorText(1 / time)} on one thread here`]),
   ];
   const slow = time === undefined ? undefined : noFasterText(1 / time, { before, changes, uneven }, { macs });
   return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
@@ -99,7 +104,7 @@ export interface ResultDetails {
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
   const { demanded, files, zeros, next } = shown;
-  const { before, after, metadata, samples, comparison, reference, verdict, training, written } = result;
+  const { before, after, samples, comparison, reference, verdict, training, written } = result;
   const { likeness, others, targets, preprocessing, lost, speed } = result;
   return {
     data: {
@@ -143,8 +148,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
               ]),
         ],
       );
-      if (metadata > notable * before.bytes)
-        terminal.line(`not in the result: ${bytes(metadata)} of the exporter's metadata (pith simplify drops it, too)`);
+      const uncounted = metadataNote(before);
+      if (uncounted !== undefined) terminal.line(`not counted: ${uncounted} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       if (reference !== undefined) terminal.line(referenceLine(reference));
       if (isTold(likeness)) terminal.line(likenessLine(likeness));
