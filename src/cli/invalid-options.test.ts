@@ -12,13 +12,15 @@ test("an option's flag is its name in lower case, with dashes", () => {
 test("what stands between backquotes and is an option is its flag; other words are as they were", () => {
   const cause = new Error("because");
   const error = new PithError("E_OPTION", "With `learningRate` and `seed`, not `rate` or resume.", {
-    hint: "`resume` continues, `perChannel: false` is coarser.",
+    hint: "`resume` continues, `perChannel: false` is coarser, and so is `amount: 0.8`.",
     cause,
   });
-  expect(ownAdvice(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed"]))).toMatchObject({
+  expect(
+    ownAdvice(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
+  ).toMatchObject({
     code: "E_OPTION",
     message: "With --learning-rate and --seed, not `rate` or resume.",
-    hint: "--resume continues, --no-per-channel is coarser.",
+    hint: "--resume continues, --no-per-channel is coarser, and so is --amount 0.8.",
     cause,
   });
   expect(ownAdvice(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();

@@ -15,7 +15,7 @@ export function ownAdvice({ code, message, advice, cause }: PithError, flags: Re
   return new PithError(code, onCommandLine(message, flags), { hint, cause });
 }
 
-const called = /`(\w+)(?:: (\w+|"[^"`]*"))?`/g;
+const called = /`(\w+)(?:: ([\w.]+|"[^"`]*"))?`/g;
 
 /** Replaces `` `metric` `` by --metric and `` `metric: "psnr"` `` by --metric psnr. */
 export function asFlags(text: string, keys: ReadonlySet<string>): string {

@@ -127,6 +127,23 @@ graph (x: float32[2, 12]) -> (y) {
   ]);
 });
 
+it("says that layers with a shared weight can be factorized together if only one is chosen", async () => {
+  const shared = () =>
+    parseModel(`opset 17
+graph (x: float32[2, 12]) -> (y) {
+  w: float32[12, 12] = random(seed 1)
+  h = MatMul "a" (x, w)
+  y = MatMul "b" (h, w)
+}`);
+  const { changes, misses } = await factorize(shared(), { layers: "a", rank: 2 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ reason }) => reason)).toEqual([
+    'MatMul "b" also reads its weight: layers that share a weight can only be factorized together',
+  ]);
+  const together = await factorize(shared(), { rank: 2 });
+  expect(together.changes.map(({ at }) => at)).toEqual(["a", "b"]);
+});
+
 it("leaves both halves of a tied pair", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[1, 6]) -> (y) {

@@ -29,20 +29,28 @@ export interface Candidate extends Layer {
   readonly reading: Reading;
 }
 
-export function candidatesAmong(chosen: readonly Layer[], inference: Inference) {
+export function candidatesAmong(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
-  const possible = chosen.flatMap((layer): Candidate | [] => {
+  const readable = all.flatMap((layer): Candidate | [] => {
     const refused = requireWeight(layer, weightNeeds.factorize);
-    if (refused !== undefined) misses.push(refused);
+    if (refused !== undefined && chosen.includes(layer)) misses.push(refused);
     return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
   });
+  const isChosen = ({ name }: Candidate): boolean => chosen.some((layer) => layer.name === name);
+  const possible = readable.filter(isChosen);
   const candidates = possible.filter((layer) => {
-    // Factors of groups fit only layers with the same number of groups.
-    const sharing = sharingWith(layer, possible).filter(({ role }) => role.groups === layer.role.groups);
-    const other = otherReader(layer.weight, sharing, inference);
+    const readerBeside = (layers: readonly Candidate[]): string | undefined => {
+      // Factors of groups fit only layers with the same number of groups.
+      const sharing = sharingWith(layer, layers).filter(({ role }) => role.groups === layer.role.groups);
+      return otherReader(layer.weight, sharing, inference);
+    };
+    const other = readerBeside(possible);
     if (other === undefined) return true;
-    const reason = `${other} also reads its weight, so the file would need both the weight and the factors`;
-    misses.push(new Miss(reason, layer.name));
+    const why =
+      readerBeside(readable) === undefined
+        ? ": layers that share a weight can only be factorized together"
+        : ", so the file would need both the weight and the factors";
+    misses.push(new Miss(`${other} also reads its weight${why}`, layer.name));
     return false;
   });
   return { candidates, misses };

@@ -88,7 +88,7 @@ async function factorizeModel(model: Model, options: Options, context: Context):
   const all = layersOf(model, inference);
   const chosen = selectLayers(all, options);
   const others = options.layers === undefined ? noLayers(model, inference, all) : [];
-  const { candidates, misses } = candidatesAmong(chosen, inference);
+  const { candidates, misses } = candidatesAmong(chosen, all, inference);
   const products = engineMultiply(context.engine);
   // Singular values of thousands of rows take minutes, so an abort is checked between products.
   const multiply: Multiply = (a, b) => {
