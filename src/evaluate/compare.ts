@@ -7,10 +7,8 @@ import { bestOf, type EvaluateOptions, estimate, measure } from "./evaluate.ts";
 import {
   bootstrapPairs,
   type Level,
-  levelAt,
   mcnemarExact,
   moments,
-  neededSamples,
   pairedMeans,
   pairedScores,
   usualLevel,
@@ -117,8 +115,6 @@ export interface Verdict {
   readonly met: boolean;
   /** Positive if the candidate is worse. */
   readonly drop: Estimate;
-  /** Estimated number of samples that would decide it; undefined if it is decided or cannot be estimated. */
-  readonly samples: number | undefined;
 }
 
 /** A point of a share or of a metric with best value 1; 0.01 nats; 1 % of an error or perplexity. */
@@ -134,23 +130,16 @@ export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, ori
 /**
  * Decides whether a candidate meets the goal. It fails if the estimated drop exceeds `maxDrop` and the drop is significant: the 95 % interval of the
  * paired difference excludes zero. With `strict` the whole interval must meet the goal. A NaN is a loss.
- *
- * The margin to be shown is the distance from the drop to the limit; a negative drop counts as 0, because it may be luck.
  */
 export function judge(comparison: Comparison, goal: Goal): Verdict {
   const { difference } = comparison;
   const { value, low, high } = difference;
   const drop =
     comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
-  if (isBroken(comparison)) return { verdict: "lost", met: false, drop, samples: undefined };
+  if (isBroken(comparison)) return { verdict: "lost", met: false, drop };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
   const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || !isSignificant(comparison, drop);
-  return {
-    verdict,
-    met,
-    drop,
-    samples: verdict === "not shown" ? samplesToShow(comparison, drop.value, goal) : undefined,
-  };
+  return { verdict, met, drop };
 }
 
 /** Tests a drop at 95 %, even if its interval is wider because it is one of several. */
@@ -181,48 +170,6 @@ export function isBroken({ original, candidate }: Comparison): boolean {
 export function answersWithNaN({ truth, better, interval }: Metric, own: Estimate, said: Answers): boolean {
   if (truth === "original") return better === "higher" ? !(own.value > 0) : Number.isNaN(own.value);
   return interval === "proportion" && own.value === 0 && isAllNaN(said);
-}
-
-function samplesToShow(comparison: Comparison, drop: number, goal: Goal): number | undefined {
-  const { variance, difference, pairs } = comparison;
-  // Beyond the goal, only the significance of the loss remains to be shown.
-  const beyond = drop > goal.maxDrop;
-  const margin = beyond ? drop : goal.maxDrop - Math.max(drop, 0);
-  // A loss is tested at 95 %. A met goal is shown by the printed interval, which is wider if it is one of several.
-  const level = beyond ? usualLevel : levelAt(difference.confidence);
-  const needed =
-    pairs === undefined || beyond
-      ? neededSamples(variance, margin, level)
-      : pairsToShow(comparison, pairs, goal, level);
-  return Number.isFinite(needed) && needed > difference.count ? needed : undefined;
-}
-
-/** Returns the minimum number of samples whose interval ends inside the goal, for the same share of disputed samples. */
-function pairsToShow(
-  { better, difference: { count } }: Comparison,
-  pairs: Pairs,
-  { maxDrop }: Goal,
-  level: Level,
-): number {
-  const disputed = [pairs.onlyOriginal / count, pairs.onlyCandidate / count] as const;
-  const [worse, improved] = better === "higher" ? disputed : [disputed[1], disputed[0]];
-  const even = (worse + improved) / 2;
-  const [lost, gained] = worse < improved ? [even, even] : [worse, improved];
-  if (lost - gained >= maxDrop) return Number.POSITIVE_INFINITY;
-  const shows = (samples: number): boolean =>
-    -pairedScores(samples, gained * samples, lost * samples, level).low <= maxDrop * (1 + 1e-9);
-  let high = count;
-  while (!shows(high)) {
-    if (high > Number.MAX_SAFE_INTEGER / 4) return Number.POSITIVE_INFINITY;
-    high *= 2;
-  }
-  let low = Math.ceil(high / 2) - 1;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (shows(middle)) high = middle;
-    else low = middle;
-  }
-  return high;
 }
 
 function countPairs(original: Float64Array, candidate: Float64Array): Pairs | undefined {

@@ -23,10 +23,9 @@ export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
 /** Level of each of several intervals that are jointly valid at 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
-  return levelAt(1 - (1 - usualLevel.confidence) / intervals);
+  const confidence = 1 - (1 - usualLevel.confidence) / intervals;
+  return { confidence, z: zOf(confidence) };
 }
-
-export const levelAt = (confidence: number): Level => ({ confidence, z: zOf(confidence) });
 
 /** Returns z to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
 export function zOf(confidence: number): number {

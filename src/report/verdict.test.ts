@@ -26,7 +26,6 @@ const open: Verdict = {
   verdict: "not shown",
   met: true,
   drop: { value: 0.003, low: -0.004, high: 0.011, count: 667, confidence: 0.95 },
-  samples: 900,
 };
 
 describe("the sentence of a goal", () => {
@@ -35,73 +34,76 @@ describe("the sentence of a goal", () => {
   const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
   const byChance = `${loss} With 667 samples this could be chance`;
 
-  test("says that the loss is close to the limit if no realistic number of samples would decide", () => {
-    const close = "the loss is close to the limit.";
-    expect(said({ samples: 4_610_063 })).toBe(`${byChance}; ${close}`);
-    const few = { ...open.drop, count: 64 };
-    expect(said({ samples: 21_321, drop: few })).toContain(close);
-    expect(said({ samples: 6_000, drop: few })).toContain("about 6,000 samples would settle it, more than the 64");
-    const wide = { ...few, low: -0.05, high: 0.05 };
-    expect(said({ samples: 21_321, drop: wide })).toMatch(
-      / 64 samples are too few to decide; provide 2,000 or more\.$/,
+  const wide = { ...open.drop, low: -0.024, high: 0.037 };
+  const others = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
+    verdictSentence({ maxDrop: 0.01 }, { ...open, drop }, "share", numbers);
+
+  test("says that the loss is close to the limit if half of the interval is narrower than the goal", () => {
+    expect(said({})).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(others({ available: 667 }, open.drop)).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(others({ available: 8000 }, open.drop)).toBe(
+      `${byChance}; the loss is close to the limit; --samples left out 7,333 of the 8,000 there are: --samples 8000 uses all.`,
     );
   });
 
   test("says that fewer than 30 samples are too few, and how many to provide", () => {
     const few = (count: number) => ({ ...open.drop, count });
-    for (const samples of [undefined, 4_610_063, 40])
-      expect(said({ samples, drop: few(3) })).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
-    expect(said({ samples: 381, drop: few(20) })).toContain("20 samples are too few to decide; provide 381 or more.");
-    expect(said({ samples: 381, met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
-    const goal = { maxDrop: 0.01 };
-    const drawn = verdictSentence(goal, { ...open, drop: few(5) }, "share", { available: 8000 });
-    expect(drawn).toContain("5 samples are too few to decide; pass --samples 900.");
+    expect(others({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
+    expect(others({}, { ...wide, count: 20 })).toContain("20 samples are too few to decide; provide 190 or more.");
+    expect(said({ met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
+    expect(others({ available: 8000 }, few(5))).toContain("5 samples are too few to decide; pass --samples 100.");
   });
 
-  test("says how many test samples would be enough to decide, those for validation included", () => {
-    expect(said({})).toBe(`${byChance}; about 900 samples would settle it, more than the 667 there are.`);
-    expect(said({}, 333)).toBe(`${byChance}; about 1,350 samples would settle it, more than the 1,000 there are.`);
+  test("says how many samples narrow the interval to the goal, whatever the loss is", () => {
+    const narrow = "narrow the interval to ±1.0 points.";
+    for (const value of [-0.004, 0.007, 0.0099])
+      expect(others({}, { ...wide, value })).toContain(
+        `With 667 samples this could be chance; about 6,300 samples, more than the 667 there are, ${narrow}`,
+      );
+    expect(others({ validation: 333 })).toContain(`; about 9,400 samples, more than the 1,000 there are, ${narrow}`);
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
-    expect(goalSentence(run)).toMatch(
-      /could be chance; about 28,500 samples would settle it, more than the [\d,]+ there are\.$/,
-    );
+    expect(goalSentence(run)).toContain(`; about 2,200 samples, more than the 1,500 there are, ${narrow}`);
   });
 
-  test("names the flag where --samples drew fewer than settle it, of as many as would", () => {
-    const others = (available: number, validation?: number) =>
-      verdictSentence({ maxDrop: 0.01 }, { ...open, samples: 4772 }, "share", { available, validation });
-    expect(others(8000)).toBe(`${byChance}; --samples 4772 would settle it.`);
-    expect(others(8000, 333)).toBe(`${byChance}; --samples 7155 would settle it.`);
-    expect(others(4000)).toBe(`${byChance}; about 4,772 samples would settle it, more than the 4,000 there are.`);
-    const run = { ...exampleRun, data: { ...exampleRun.data, validation: undefined, available: 50_000 } };
-    expect(goalSentence(run)).toMatch(/could be chance; --samples 19000 would settle it\.$/);
+  test("says that --samples left out samples, and which --samples uses all or enough of them", () => {
+    const half = { ...wide, count: 150 };
+    expect(others({ available: 1000, searched: 150 }, half)).toMatch(
+      / With 150 samples this could be chance; --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
+    );
+    expect(others({ available: 50_000, searched: 150 }, half)).toMatch(
+      /; --samples left out 49,700 of the 50,000 there are: --samples 2800 narrows the interval to ±1\.0 points\.$/,
+    );
+    expect(others({ available: 300, searched: 150 }, half)).toContain(
+      "about 2,800 samples, more than the 300 there are",
+    );
   });
 
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
     expect(said({ verdict: "kept" })).toBe(`${loss} The goal is met.`);
     expect(said({ verdict: "lost", met: false })).toBe(`${loss} The goal is missed.`);
     expect(said({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toContain("99.7 % interval");
-    expect(said({ met: false })).toContain("--strict requires the whole interval to meet the goal; about 900");
+    expect(said({ met: false, drop: wide })).toContain(
+      "--strict requires the whole interval to meet the goal; about 6,300",
+    );
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
     expect(said(beyond)).toBe(
-      "Measured loss: 2.0 points (goal: 1.0), 95 % interval −0.4 … 3.0. With 667 samples this could be chance; about 900 samples would settle it, more than the 667 there are.",
+      "Measured loss: 2.0 points (goal: 1.0), 95 % interval −0.4 … 3.0. With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
     );
     expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(/ 0\.1 … 3\.0\. The goal is missed\.$/);
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-    expect(said({ drop: { ...open.drop, value: -0.004, low, high }, samples: undefined })).toBe(
+    expect(said({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
       "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
     );
   });
 
   test("counts the samples that a search compares its candidates on: half of all, up to a limit", () => {
-    const others = (searched: number) =>
-      verdictSentence({ maxDrop: 0.01 }, { ...open, drop: { ...open.drop, count: 500 } }, "share", { searched });
-    expect(others(500)).toContain("about 1,800 samples would settle it, more than the 1,000 there are.");
-    expect(others(499)).toContain("about 1,800 samples would settle it");
-    expect(others(300)).toContain("about 1,200 samples would settle it, more than the 800 there are.");
+    const drop = { ...wide, count: 500 };
+    expect(others({ searched: 500 }, drop)).toContain("about 9,400 samples, more than the 1,000 there are,");
+    expect(others({ searched: 499 }, drop)).toContain("about 9,400 samples");
+    expect(others({ searched: 300 }, drop)).toContain("about 5,000 samples, more than the 800 there are,");
     const search = { samples: exampleRun.original.estimate.count, apart: true, points: [] };
-    expect(goalSentence({ ...exampleRun, search })).toContain("about 38,000 samples would settle it");
-    expect(goalSentence(exampleRun)).toContain("about 19,000 samples would settle it");
+    expect(goalSentence({ ...exampleRun, search })).toContain("about 2,900 samples");
+    expect(goalSentence(exampleRun)).toContain("about 1,500 samples");
   });
 
   test("says that the result is identical if no layer's output differs", () => {
@@ -155,11 +157,19 @@ test("the exporter's metadata that is not counted is named after the gain", () =
 test("speeds of a machine that was too busy are claimed nowhere", () => {
   const { latency } = exampleRun;
   if (latency === undefined) throw new Error("The example was timed.");
-  const run = { ...exampleRun, latency: { ...latency, unsteady: true }, warnings: [unsteadyNote("pith bench a b")] };
+  const run = {
+    ...exampleRun,
+    latency: { ...latency, unsteady: true },
+    warnings: [unsteadyNote("time them: pith bench a b")],
+  };
   const models = latency.models.map((one, place) => one && { ...one, processorTime: [4, 3, 0, 2, 1][place] ?? 0 });
   for (const timing of [run.latency, { ...run.latency, models }]) {
     const busy = { ...run, latency: timing };
-    expect(gainSentence(busy)).toBe("7.86 × smaller. Speed was not measured: the machine was too busy.");
+    expect(gainSentence(busy)).toBe(
+      timing === run.latency
+        ? "7.86 × smaller. Speed was not measured: the machine was too busy."
+        : "7.86 × smaller, and a run takes 0.25 × the processor time: the machine was too busy to measure speed.",
+    );
     for (const text of [reportPage(busy), reportMarkdown(busy)]) {
       expect(text).toContain("too busy");
       for (const ratio of ["2.20", "1.20", "4.00", "as fast"]) expect(text).not.toContain(ratio);
@@ -214,6 +224,9 @@ describe("why a variant is kept is told in every form of the report:", () => {
     );
     expect(reason({ place: 0, by: "usual" }, { latency: undefined })).toBe(
       "quantize is the smallest of 4 variants that is within the goal; speed was not measured.",
+    );
+    expect(reason({ place: 0, by: "usual" }, { latency: { ...latency, unsteady: true } })).toBe(
+      "quantize is the smallest of 4 variants that is within the goal.",
     );
   });
 
@@ -378,7 +391,7 @@ test("a refusal says what the figure was, what it is, the interval, and what is 
   const even = compared(800, 1, 1);
   const strict = { maxDrop: 0.003, strict: true };
   expect(lossText(even, judge(even, strict), strict)).toMatch(
-    /; 0\.3 points allowed, and --strict requires the whole interval to be within that; about [\d,]+ samples would settle it, more than the 800 there are$/,
+    /; 0\.3 points allowed, and --strict requires the whole interval to be within that; about [\d,]+ samples, more than the 800 there are, narrow the interval to ±0\.3 points$/,
   );
 });
 

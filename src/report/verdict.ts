@@ -84,7 +84,12 @@ export function metadataNote({ bytes: own, metadata = 0 }: Pick<Measured, "bytes
 
 function gainText(run: Run, size: string): string {
   const speed = speedOf(run, run.chosen);
-  if (run.latency?.unsteady === true) return `${size}. Speed was not measured: the machine was too busy.`;
+  if (run.latency?.unsteady === true) {
+    const work = workAt(run, run.chosen);
+    return work === undefined
+      ? `${size}. Speed was not measured: the machine was too busy.`
+      : `${size}, and a run takes ${times(work)} the processor time: the machine was too busy to measure speed.`;
+  }
   if (speed === undefined) return `${size}.`;
   if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;
   return `${size} and ${times(speed.median)} as fast.`;
@@ -255,75 +260,64 @@ export function verdictSentence(
   const [allowed = ""] = allowance(unit, goal.maxDrop).split(" ");
   const gain = drop.value < 0 ? ", a gain" : "";
   const loss = `Measured loss${beside}: ${allowance(unit, drop.value)}${gain} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
-  return `${loss}. ${verdictPhrase(verdict, goal, others)}.`;
+  return `${loss}. ${verdictPhrase(verdict, goal, unit, others)}.`;
 }
 
-function verdictPhrase({ verdict, met, samples, drop }: Verdict, goal: Goal, others: Others): string {
+function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
   if (verdict === "kept") return "The goal is met";
   if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
-  const { isFew, text } = decidingSamples(samples, drop, goal, others);
-  if (met && isFew) return text;
-  const settled = text === "" ? "" : `; ${text}`;
-  if (met) return `With ${counted(drop.count, "sample")} this could be chance${settled}`;
-  return `--strict requires the whole interval to meet the goal${settled}`;
+  const more = moreSamples(drop, goal, unit, others);
+  if (met && drop.count < fewestToDecide) return more;
+  const advice = more === "" ? "" : `; ${more}`;
+  if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
+  return `--strict requires the whole interval to meet the goal${advice}`;
 }
 
-/** Suggestions beyond this number of samples, or this multiple of the existing ones, are unrealistic. */
-const mostNeeded = 100_000;
-const mostTimes = 100;
-/** An estimate from fewer samples does not tell how many would decide. */
+/** Fewer samples show too little of the width of the interval. */
 const fewestToDecide = 30;
 const enoughToDecide = 100;
 
 /**
- * "--samples 900 would settle it", including validation or search samples; "…, more than the 1,000 there are" for too little data; "3 samples are
- * too few to decide; provide 100 or more". Empty if the number cannot be estimated.
+ * "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"; "about 1,500 samples, more than the 1,000 there are, narrow the interval
+ * to ±1.0 points". The number includes validation and search samples. It follows from the width of the interval: how many samples decide depends on
+ * the true loss, which is unknown.
  */
-function decidingSamples(
-  samples: number | undefined,
-  drop: Estimate,
+function moreSamples(
+  { count, low, high }: Estimate,
   { maxDrop }: Goal,
-  others: Others,
-): { readonly isFew: boolean; readonly text: string } {
-  const { count } = drop;
-  const settling = samples === undefined ? undefined : settlingSamples(samples, count, others);
-  const isRealistic = settling !== undefined && !settling.isUnrealistic;
-  const fewText = (enough: number): string => {
-    const isAvailable = others.available !== undefined && enough <= others.available;
-    const advice = isAvailable ? `pass --samples ${enough}` : `provide ${integer(enough)} or more`;
-    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;
-  };
-  if (count < fewestToDecide)
-    return { isFew: true, text: fewText(Math.max(enoughToDecide, isRealistic ? settling.needed : 0)) };
-  if (settling === undefined || isRealistic) return { isFew: false, text: settling?.text ?? "" };
-  // The width of the interval shrinks with the root of the number of samples.
-  const widthRatio = maxDrop === 0 ? 0 : (drop.high - drop.low) / 2 / maxDrop;
-  if (widthRatio <= 1) return { isFew: false, text: "the loss is close to the limit" };
-  return { isFew: true, text: fewText(Math.max(enoughToDecide, roundUp(count * widthRatio ** 2))) };
-}
-
-/** Rounds up to one significant digit. */
-function roundUp(value: number): number {
-  const unit = 10 ** Math.floor(Math.log10(value));
-  return Math.ceil(value / unit) * unit;
-}
-
-/** @param judged number of measured test samples. */
-function settlingSamples(
-  samples: number,
-  judged: number,
+  unit: Unit,
   { validation = 0, searched = 0, available, of }: Others,
-): { readonly needed: number; readonly isUnrealistic: boolean; readonly text: string } {
-  const used = judged + validation;
-  const enough = Math.ceil((samples * used) / judged);
+): string {
+  const used = count + validation;
+  const total = used + searched;
+  // The width of the interval shrinks with the root of the number of samples.
+  const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
+  const enough = used * widthRatio ** 2;
   // The halves of a search differ by one sample, unless the search half is at its limit.
-  const needed = enough + (searched < used - 1 ? searched : enough);
-  const all = available ?? of ?? used + searched;
-  const lacking = needed > all ? `, more than the ${integer(all)} there are` : "";
-  const isUnrealistic = lacking !== "" && needed > Math.min(mostNeeded, mostTimes * all);
-  const flag = available !== undefined && lacking === "";
-  const text = `${flag ? `--samples ${needed}` : `about ${integer(needed)} samples`} would settle it${lacking}`;
-  return { needed, isUnrealistic, text };
+  const needed = roundUp(enough + (searched < used - 1 ? searched : enough));
+  if (count < fewestToDecide) {
+    const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
+    const advice = number <= (available ?? 0) ? `pass --samples ${number}` : `provide ${integer(number)} or more`;
+    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;
+  }
+  const close = widthRatio > 1 ? [] : ["the loss is close to the limit"];
+  const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;
+  if (available !== undefined && available > total) {
+    const isEnough = widthRatio > 1 && needed < available;
+    const advice = isEnough ? `--samples ${needed} narrows ${narrowed}` : `--samples ${available} uses all`;
+    return [
+      ...close,
+      `--samples left out ${integer(available - total)} of the ${integer(available)} there are: ${advice}`,
+    ].join("; ");
+  }
+  if (close.length > 0 || !Number.isFinite(needed)) return close.join("");
+  return `about ${integer(needed)} samples, more than the ${integer(of ?? total)} there are, narrow ${narrowed}`;
+}
+
+/** Rounds up to two significant digits. */
+function roundUp(value: number): number {
+  const unit = 10 ** Math.max(0, Math.floor(Math.log10(value)) - 1);
+  return Math.ceil(value / unit) * unit;
 }
 
 /** "signal to noise is NaN"; undefined for a number. */
@@ -338,9 +332,8 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
   if (broken !== undefined) return broken;
   const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
-  const settling = decidingSamples(verdict.samples, verdict.drop, goal, others).text;
-  const settled = settling === "" ? "" : `; ${settling}`;
-  return `${text}, and --strict requires the whole interval to be within that${settled}`;
+  const more = moreSamples(verdict.drop, goal, unit, others);
+  return `${text}, and --strict requires the whole interval to be within that${more === "" ? "" : `; ${more}`}`;
 }
 
 /** "accuracy is slightly worse (−0.1 points), more than chance explains": warns about a passing result; undefined without a possible loss. */

@@ -1,6 +1,7 @@
 import { capitalized } from "../../errors.ts";
-import type { Likeness } from "../../evaluate/index.ts";
+import { isWithin, judge, type Likeness } from "../../evaluate/index.ts";
 import {
+  allowance,
   bytes,
   confidenceText,
   count,
@@ -216,9 +217,14 @@ function goalLine(
     return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
   // A trained model may have been pruned before, so its original may be another model.
   if (reference === undefined) return sentence(training === undefined ? undefined : model);
-  if (!reference.judges && verdict.drop.high <= 0)
-    return `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`;
-  return sentence(reference.judges ? reference.model : model);
+  if (reference.judges) return sentence(reference.model);
+  const isBetter = verdict.drop.high <= 0;
+  const loss = isBetter
+    ? `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`
+    : sentence(model);
+  const { drop } = judge(reference.comparison, goal);
+  if (isWithin(drop, goal)) return loss;
+  return `${loss} But the result is still ${allowance(unit, drop.value)} worse than ${reference.model}: --max-drop judges that loss.`;
 }
 
 function isTold(likeness: Likeness | string | undefined): likeness is Likeness | string {
