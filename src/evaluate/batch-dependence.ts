@@ -17,12 +17,14 @@ import { vectors } from "./embedding.ts";
 import { toleranceOf } from "./equivalence.ts";
 import { Feeder } from "./feeding.ts";
 import type { MetricOptions } from "./metrics.ts";
-import { percent } from "./numbers.ts";
+import { counted, integer, percent } from "./numbers.ts";
 import { createRunner } from "./run.ts";
 import { usualBatch } from "./usual-batch.ts";
 
 export interface Invariance {
   readonly samples: number;
+  /** Size of the largest batch. */
+  readonly batch: number;
   /** Cosine between the output alone and in a batch, for the worst sample. */
   readonly worst: number;
   readonly mean: number;
@@ -91,7 +93,7 @@ export async function batchInvariance(
   }
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
   if (largest < 2) return new Miss("batch dependence needs at least two samples");
-  return { samples: done, worst, mean: sum / done, apart: apart <= toleranceOf(model) ? 0 : apart };
+  return { samples: done, batch: largest, worst, mean: sum / done, apart: apart <= toleranceOf(model) ? 0 : apart };
 }
 
 /** Minimum cosine of two outputs that count as equal. */
@@ -102,10 +104,13 @@ export const cosineText = (worst: number): string =>
 /** This number of samples is enough to reveal ranges that are computed per batch. */
 const noteSamples = 16;
 
-export interface JudgedBatch {
-  readonly batch: number;
+export interface BatchNote {
   readonly note: string | undefined;
   readonly isWarning: boolean;
+}
+
+export interface JudgedBatch extends BatchNote {
+  readonly batch: number;
 }
 
 /**
@@ -130,8 +135,9 @@ export async function judgedBatch(
       samples: noteSamples,
     }).catch(refusalIn);
     if (found instanceof PithError || found instanceof Miss || found.apart === 0) continue;
-    const apart = Number.isNaN(found.apart) ? "one of both is NaN" : `they are ${percent(found.apart)} apart at most`;
-    const differs = `The outputs depend on the batch: alone and in a batch of ${size} ${apart} (${found.samples} samples)`;
+    const apart = Number.isNaN(found.apart) ? "one of both is NaN" : `they differ by up to ${percent(found.apart)}`;
+    const compared = `${counted(found.samples, "sample")} of a batch of ${integer(found.batch)} and the same samples alone`;
+    const differs = `The outputs depend on the batch: for ${compared}, ${apart}`;
     const note =
       batch === undefined
         ? `${differs}. ${capitalized(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`

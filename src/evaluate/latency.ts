@@ -170,10 +170,10 @@ export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): bo
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }
 
-/** @param command times the models again; undefined if none was written. */
-export function unsteadyNote(command: string | undefined): string {
-  const advice = command === undefined ? "" : ` When it is idle, time them: ${command}`;
-  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${advice}`;
+/** @param advice how to time the models again; undefined if none was written. */
+export function unsteadyNote(advice: string | undefined): string {
+  const later = advice === undefined ? "" : ` When it is idle, ${advice}`;
+  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${later}`;
 }
 
 /** Returns the median, 10th and 90th percentile. */

@@ -3,6 +3,7 @@ import { cost } from "../analysis/cost.ts";
 import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { PithError, refusalIn } from "../errors.ts";
+import type { BatchNote } from "../evaluate/batch-dependence.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
 import { type Goal, judge, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
@@ -35,6 +36,7 @@ export interface EvaluatorOptions extends PairedMetricsOptions {
 
 export interface Evaluation extends PairedResult {
   readonly measured: Measured;
+  readonly batchNote?: BatchNote | undefined;
 }
 
 interface MeasuredOriginal {
@@ -77,7 +79,7 @@ export class Evaluator {
     const facts = known?.facts ?? (await factsOf(digest, store, run));
     if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
-    const evaluation = { measured, ...metrics.original, validation: undefined };
+    const evaluation = { measured, batchNote: metrics.rows.batchNote, ...metrics.original, validation: undefined };
     return new Evaluator({ evaluation, metrics, looks, run, options, context, figures, seconds });
   }
 
@@ -112,7 +114,8 @@ export class Evaluator {
     const seconds = (known?.seconds ?? 0) + secondsSince(started);
     const facts = known?.facts ?? (await factsOf(digest, store, this.#of.run));
     if (rows !== known?.rows) await this.#of.figures.keep({ facts, rows, seconds });
-    return { measured: { name, ...facts, estimate: compared.comparison.candidate }, ...compared };
+    const measured = { name, ...facts, estimate: compared.comparison.candidate };
+    return { measured, batchNote: rows.batchNote, ...compared };
   }
 
   isChanged({ measured }: Evaluation): boolean {

@@ -10,7 +10,7 @@ export interface MeasuredModel {
   readonly seconds: number;
 }
 
-interface PlainFigures extends Omit<MeasuredModel, "rows"> {
+interface PlainFigures extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
   readonly rows: readonly number[];
   readonly given: readonly number[];
   readonly labels: readonly number[];
@@ -28,13 +28,14 @@ export class FigureRecords {
   async found(digest: string): Promise<MeasuredModel | undefined> {
     const found = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
     if (found === undefined) return undefined;
-    const { facts, seconds, rows, given, labels } = found;
+    const { facts, seconds, rows, given, labels, batchNote } = found;
     const said = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
-    return { facts, seconds, rows: { rows: Float64Array.from(rows), said } };
+    return { facts, seconds, rows: { rows: Float64Array.from(rows), said, batchNote } };
   }
 
-  async keep({ facts, seconds, rows: { rows, said } }: MeasuredModel): Promise<void> {
-    const record: PlainFigures = { facts, seconds, rows: [...rows], given: [...said.given], labels: [...said.labels] };
+  async keep({ facts, seconds, rows: { rows, said, batchNote } }: MeasuredModel): Promise<void> {
+    const [given, labels] = [[...said.given], [...said.labels]];
+    const record: PlainFigures = { facts, seconds, rows: [...rows], given, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }
 

@@ -1,5 +1,6 @@
 /** Splits samples into validation and test. A result chosen by its metric value has a biased value, so test samples report it. */
 import { range } from "../data/indexed.ts";
+import type { BatchNote } from "../evaluate/batch-dependence.ts";
 import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../evaluate/predictions.ts";
@@ -10,6 +11,7 @@ export interface Rows {
   /** samples × columns of the metric. */
   readonly rows: Float64Array;
   readonly said: Answers;
+  readonly batchNote?: BatchNote | undefined;
 }
 
 export interface HoldoutComparison {
@@ -71,6 +73,7 @@ export class Holdout {
 export function joinRuns(first: Rows, second: Rows): Rows {
   const { given, labels } = first.said;
   return {
+    batchNote: first.batchNote ?? second.batchNote,
     rows: joined(Float64Array, [first.rows, second.rows]),
     said: {
       given: joined(Float64Array, [given, second.said.given]),

@@ -1,7 +1,7 @@
 import { isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
 import { PithError } from "../errors.ts";
-import { judgedBatch } from "../evaluate/batch-dependence.ts";
+import { type BatchNote, judgedBatch } from "../evaluate/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { counted, figure } from "../evaluate/numbers.ts";
@@ -74,6 +74,7 @@ export class PairedMetrics {
   ): Promise<PairedMetrics> {
     const truth = options.truth ?? model;
     const rows = await rowsOf(model, truth, task, options, context, known);
+    logBatch(context, rows.batchNote);
     const metrics = new PairedMetrics(truth, task, options, context, rows);
     if (metrics.namesOneClass) {
       const samples = counted(rows.said.given.length, "sample");
@@ -126,7 +127,9 @@ export class PairedMetrics {
   }
 
   async rowsOf(model: Model): Promise<Rows> {
-    return rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
+    const rows = await rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
+    logBatch(this.#context, rows.batchNote, "the result");
+    return rows;
   }
 
   beside(rows: Rows, level = this.#options.level): PairedResult {
@@ -165,9 +168,16 @@ export class PairedMetrics {
   }
 }
 
+/** @param whose the model; undefined for the original. */
+export function logBatch({ log }: Pick<Context, "log">, found: BatchNote | undefined, whose?: string): void {
+  if (found?.note === undefined) return;
+  const text = whose === undefined ? found.note : `${whose}: ${found.note}`;
+  log({ id: "batch", text, ...(found.isWarning ? { level: "warning" } : {}) });
+}
+
 /**
  * Runs a model on all samples, or on the first ones. A model whose predictions are the truth runs with it.
- * @param known rows of some first samples, which are not run or logged again.
+ * @param known rows of some first samples, which are not run again.
  */
 export async function rowsOf(
   model: Model,
@@ -189,8 +199,6 @@ export async function rowsOf(
     signal: context.signal,
     output,
   });
-  if (note !== undefined && known === undefined)
-    context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
   const measured = await measure(context.engine, models, missing, [metric, answers(output)], {
     batch,
     signal: context.signal,
@@ -198,6 +206,10 @@ export async function rowsOf(
     threads,
   });
   const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
-  const found: Rows = { rows, said: answersOf(said) };
+  const found: Rows = {
+    rows,
+    said: answersOf(said),
+    batchNote: note === undefined ? undefined : { note, isWarning },
+  };
   return known === undefined ? found : joinRuns(known, found);
 }

@@ -17,7 +17,7 @@ import { type Decision, decide } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
 import { recipeName } from "./names.ts";
 import type { ObjectiveOptions } from "./objective.ts";
-import type { GoalOptions } from "./paired-metrics.ts";
+import { type GoalOptions, logBatch } from "./paired-metrics.ts";
 import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
 import { refusal } from "./refusal.ts";
@@ -141,6 +141,9 @@ export async function compressIn(
   const decision = await decide(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
   const kept = tried[chosen ?? -1];
+  // If the original depends on its batch, its own message holds for all.
+  if (kept?.evaluation !== undefined && evaluator.original.batchNote === undefined)
+    logBatch(context, kept.evaluation.batchNote, kept.variant.name);
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, kept, options, context);
   if (kept !== undefined) warnOf(kept, decision, trials.goal, context);
   const record = await runRecord(decision, trials, timing, task, options, context);
@@ -199,7 +202,7 @@ function warnOfBusyMachine(
 ): void {
   const files = filesOf({ original, paths: about?.paths });
   const names = targets?.map(({ name }) => name);
-  log({ id: "busy", text: unsteadyNote(kept && benchCommand(files, names)), level: "warning" });
+  log({ id: "busy", text: unsteadyNote(kept && `time them: ${benchCommand(files, names)}`), level: "warning" });
 }
 
 function notSmaller(original: Measured, result: Measured, quality: number): string {

@@ -12,7 +12,7 @@ import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { random } from "../tensor/random.ts";
 import type { Rows } from "./holdout.ts";
-import { PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";
+import { logBatch, PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";
 
 type Judged = Pick<Task, "test" | "metric">;
 
@@ -78,7 +78,9 @@ export class Looks {
 
   async compare(model: Model, goal: Goal | undefined): Promise<PairedResult> {
     const isSettled = goal && (({ comparison }: PairedResult) => judge(comparison, goal).verdict !== "not shown");
-    return (await this.look(model, isSettled, earlyLevel)).compared;
+    const { rows, compared } = await this.look(model, isSettled, earlyLevel);
+    logBatch(this.#context, rows.batchNote, "the result");
+    return compared;
   }
 
   /**

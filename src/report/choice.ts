@@ -65,7 +65,9 @@ export function choiceClause(run: Run): string | undefined {
     case "only":
       return `the only ${noun(run)} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
-      if (isUntimed) return `${amongAll("the smallest", run, within)}; speed was not measured`;
+      // If the machine was too busy, the sentence of the gain says so.
+      if (isUntimed)
+        return `${amongAll("the smallest", run, within)}${run.latency?.unsteady === true ? "" : "; speed was not measured"}`;
       return amongAll("the smallest", run, [
         ...within,
         isTimed ? "about as fast as the original" : "close to the original in processor time",

@@ -53,6 +53,26 @@ describe("of several candidates", () => {
     expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
   });
 
+  test("outputs that depend on the batch are reported for the kept candidate, with its name, and not for others", async () => {
+    const candidates = (["dynamic", "weights"] as const).map((scheme) => ({
+      name: `int8 ${scheme}`,
+      recipe: recipe({ quantize: { scheme } }),
+    }));
+    const [dynamic = expect.fail(), weights = expect.fail()] = candidates;
+    const reported = async (...given: typeof candidates) => {
+      const texts: string[] = [];
+      const context = { log: ({ id, text }: { id: string; text: string }) => id === "batch" && texts.push(text) };
+      const { run } = await compress(net, given, task, { ...quick, goal: { maxDrop: 0.5 } }, context);
+      return { texts, kept: run.variants[run.chosen ?? -1]?.name };
+    };
+    expect((await reported(dynamic)).texts).toEqual([
+      expect.stringMatching(/^int8 dynamic: The outputs depend on the batch: for 16 samples of a batch of 64 and/),
+    ]);
+    expect(await reported(weights)).toEqual({ texts: [], kept: "int8 weights" });
+    const { texts, kept } = await reported(dynamic, weights);
+    expect(texts).toHaveLength(kept === "int8 dynamic" ? 1 : 0);
+  });
+
   describe("the same is kept, however busy the machine:", () => {
     const candidates = [0.1, 0.12].map((amount, place) => ({
       name: place === 0 ? "larger" : "smaller",
@@ -134,7 +154,7 @@ describe("of several candidates", () => {
         const { choice, sentence } = await chosenOn(target);
         expect(choice).toEqual({ place: 1, by: "usual" });
         expect(sentence).toContain(
-          "smaller is the smallest of 2 variants that is within the goal; speed was not measured.",
+          `smaller is the smallest of 2 variants that is within the goal${target === busy ? "" : "; speed was not measured"}.`,
         );
       }
     });

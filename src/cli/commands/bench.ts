@@ -8,7 +8,6 @@ import { qualityText } from "../../evaluate/size.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
 import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
-import { quoted } from "../../report/sections.ts";
 import { inputsText } from "../../report/verdict.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files.ts";
@@ -81,7 +80,7 @@ export default defineCommand({
     const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
     const titles = ["model", ...(runs.length > 1 ? ["target"] : []), ...figures];
     const columns = titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const }));
-    const busy = unusable.size === 0 ? [] : [unsteadyNote(["pith", ...session.line].map(quoted).join(" "))];
+    const busy = unusable.size === 0 ? [] : [unsteadyNote("run this command again.")];
     const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, noteOf(quality)];
     if (markdown !== undefined) await appendFile(markdown, markdownText(columns, cells, notes));
     return {
@@ -165,7 +164,7 @@ function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
     ...[row.bytes, row.brotli].map(weight),
     runTime(runs?.p50),
     runTime(runs?.p90),
-    count(throughput.samples),
+    steady ? count(throughput.samples) : "–",
     steady ? factor(speedup?.median) : "–",
     duration(load ?? Number.NaN),
     weight(row.memory),
