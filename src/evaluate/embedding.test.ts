@@ -186,7 +186,9 @@ describe("alone and in a batch", () => {
     expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
     expect(await judged("y = Sqrt(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
     const mixed = "a: int64[1] = [0]\n c = ReduceMin(x, a)\n d = Sqrt(c)\n y = Add(x, d)";
-    expect((await judged(mixed, 4)).note).toContain("alone and in a batch of 4 one of both is NaN (4 samples)");
+    expect((await judged(mixed, 4)).note).toContain(
+      "for 4 samples of a batch of 4 and the same samples alone, one of both is NaN",
+    );
   });
 
   test("names the input if no axis counts samples and each sample has one value", async () => {
