@@ -1,8 +1,10 @@
 /** The pages that readers see: their links, their sentences, and the length of the read-me. */
+import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { anchors, links, sentences } from "./markdown.ts";
 
@@ -14,6 +16,11 @@ const names = [
 const pages = new Map(
   await Promise.all(names.map(async (name) => [name, await readFile(join(root, name), "utf8")] as const)),
 );
+const { stdout } = await promisify(execFile)("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root });
+const [report]: { files: { path: string }[] }[] = JSON.parse(stdout);
+const packed = report?.files.map(({ path }) => path) ?? [];
+/** Pages of the npm package, those next to benchmarks and examples included. */
+const shipped = packed.filter((file) => pages.has(file));
 const isGenerated = (page: string): boolean => page.startsWith("<!-- Generated");
 
 describe("links", () => {
@@ -24,6 +31,14 @@ describe("links", () => {
       return !existsSync(target) || (anchor !== undefined && !anchors(readFileSync(target, "utf8")).has(anchor));
     });
     expect(broken).toEqual([]);
+  });
+
+  test.each(shipped)("%s: each leads to a file of the package", (name) => {
+    const missing = links(pages.get(name) ?? "").filter((link) => {
+      const target = join(dirname(name), link.split("#")[0] || `./${basename(name)}`).replace(/\/$/, "");
+      return !packed.some((file) => file === target || file.startsWith(`${target}/`));
+    });
+    expect(missing).toEqual([]);
   });
 
   test("find the second of two headings of the same name", () => {
