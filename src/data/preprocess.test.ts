@@ -128,6 +128,15 @@ describe("preprocess", () => {
     expect(() => preprocessBatch(planes, input([n, 3, 2, 2]), { ...presets.unit, layout: "NHWC" }, "d")).toThrow(
       "takes [N, 3, 2, 2]",
     );
+    expect(() => preprocessBatch(planes, input([n, 3, 4, 4]), parsePreprocessing("crop=2 mean=1,2"), "d")).toThrow(
+      expect.objectContaining({
+        message: 'Preprocessing "crop=2 mean=1,2" has 2 values of mean, the images have 3 channels.',
+        hint: "Give one value of mean, or 3 separated by commas.",
+      }),
+    );
+    expect(() => preprocessBatch(planes, input([n, 3, 4, 4]), parsePreprocessing("crop=2 mean=1"), "d")).toThrow(
+      expect.objectContaining({ hint: 'Resize or crop them: `preprocess: "mean=1 crop=4"`.' }),
+    );
     expect(() =>
       preprocessBatch(
         { image: { type: "uint8", dims: [1, 1, 2, 2], data: new Uint8Array(4) } },
@@ -135,7 +144,7 @@ describe("preprocess", () => {
         presets.imagenet,
         "d",
       ),
-    ).toThrow('"imagenet" has 3 values of mean, the images have 1 channels');
+    ).toThrow('"imagenet" has 3 values of mean, the images have one channel');
     expect(() =>
       preprocessBatch(
         { x: { type: "float32", dims: [1, 3, 2, 2], data: new Float32Array(12) } },

@@ -96,8 +96,9 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
     );
   }
   const count = stored.dims[0] ?? 0;
+  const tables = Array.from({ length: images.channels }, (_, channel) => valueTable(how, channel, images.channels));
   const target = targetOf(images, input, how);
-  const numbers = normalize(stored.data, count, images, target.layout, how);
+  const numbers = normalize(stored.data, count, images, target.layout, how, tables);
   const others = Object.entries(batch).filter(([name]) => name !== images.name);
   return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(others) };
 }
@@ -143,7 +144,6 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
       return { dims: fixed, layout: how.layout ?? "NCHW" };
     }
   }
-  const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
   const size = `${height}×${width} with ${channelsText(channels)}`;
   // Neither image planes nor flat pixels.
   if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
@@ -166,7 +166,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     );
   }
   throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
-    hint: `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`, or preprocess(dataset, input, { …, resize, crop }).`,
+    hint: `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
   });
 }
 
@@ -194,6 +194,7 @@ function normalize(
   images: StoredImages,
   layout: "NCHW" | "NHWC",
   how: Preprocessing,
+  tables: readonly Float32Array[],
 ): Float32Array {
   const { channels, height, width } = images;
   const pixels = height * width;
@@ -202,8 +203,7 @@ function normalize(
     order === "NCHW" ? [1, pixels] : [channels, 1];
   const [fromPixel, fromChannel] = step(images.layout);
   const [toPixel, toChannel] = step(layout);
-  for (let channel = 0; channel < channels; channel++) {
-    const table = valueTable(how, channel, channels);
+  for (const [channel, table] of tables.entries()) {
     const place = how.channels === "BGR" ? channels - 1 - channel : channel;
     for (let sample = 0; sample < count; sample++) {
       let from = sample * channels * pixels + channel * fromChannel;
@@ -218,6 +218,8 @@ function normalize(
   return result;
 }
 
+const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
+
 /** Returns the 256 values of a channel; mean and deviation are in the order of the stored channels. */
 function valueTable(how: Preprocessing, channel: number, channels: number): Float32Array {
   const pick = (values: readonly number[], what: string): number => {
@@ -225,7 +227,8 @@ function valueTable(how: Preprocessing, channel: number, channels: number): Floa
     if (value !== undefined) return value;
     throw new PithError(
       "E_DATA",
-      `Preprocessing "${how.name}" has ${values.length} values of ${what}, the images have ${channels} channels.`,
+      `Preprocessing "${how.name}" has ${values.length} values of ${what}, the images have ${channelsText(channels)}.`,
+      { hint: `Give one value of ${what}${channels === 1 ? "" : `, or ${channels} separated by commas`}.` },
     );
   };
   const mean = pick(how.mean, "mean");
