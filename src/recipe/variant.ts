@@ -172,8 +172,10 @@ async function takeStep(
     curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
   };
   if (evaluation === undefined) return { record, evaluation, output };
-  const { measured: after, comparison, agreement } = evaluation;
-  if (!done) onMeasured(after);
+  const { measured, comparison, agreement } = evaluation;
+  if (!done) onMeasured(measured);
+  // Compressed at the level of a search: the report compresses results at the level of static files.
+  const { brotli: _, ...after } = measured;
   return { record: { ...record, after, comparison, agreement }, evaluation, output };
 }
 

@@ -70,7 +70,6 @@ export interface SearchRecord {
 export interface SearchedPoint {
   readonly name: string;
   readonly bytes?: number | undefined;
-  readonly brotli?: number | undefined;
   /** Relative to the original; undefined if not timed. */
   readonly speed?: number | undefined;
   /** Number of samples; fewer than the search has if these showed that the goal is missed. */
@@ -229,7 +228,7 @@ export interface StepRecord {
   readonly learnt?: Learnt | undefined;
   readonly seconds: number;
   /** The step's measured result; undefined if not measured. */
-  readonly after?: Measured;
+  readonly after?: Omit<Measured, "brotli">;
   readonly comparison?: Comparison;
   readonly agreement?: Estimate | undefined;
 }

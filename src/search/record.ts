@@ -43,7 +43,9 @@ export function recordOf(
   const front = new Set<Scored>(frontOf(soundOf(tried), ({ figures }) => figures));
   const points = tried.map((one) => ({
     name: one.combination.name,
-    ...one.figures,
+    bytes: one.figures?.bytes,
+    speed: one.figures?.speed,
+    drop: one.figures?.drop,
     samples: countOf(one.attempt),
     interval: intervalOf(one),
     isOnFront: front.has(one),

@@ -185,6 +185,8 @@ describe("masks", () => {
     expect(result?.bytes).toBe(run.original.bytes);
     expect(result?.brotli).toBeLessThan(0.75 * (run.original.brotli ?? 0));
     expect([run.brotliQuality, result?.brotli]).toEqual([11, (await sizeAt(11, [bytes])).brotli]);
+    // Each file has one compressed size.
+    expect(run.variants.flatMap(({ steps }) => steps.filter(({ after }) => after && "brotli" in after))).toEqual([]);
   });
 
   test("are folded in before a step that takes stored weights only", async () => {
