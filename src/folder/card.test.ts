@@ -46,7 +46,7 @@ test("the programs' dtype and the smallest download are named in one sentence if
       purpose: undefined,
     });
   expect(card(15)).toContain(
-    'The programs load `q8`, the first that was asked for; set `dtype: "q4"` for the smallest download.',
+    "- Node and WebAssembly: the programs load `q8`, the first that was asked for; `q4` is the smallest download.\n",
   );
-  expect(card(5)).toContain("The programs load `q8`, the first that was asked for.");
+  expect(card(5)).toContain("the programs load `q8`, the first that was asked for; `q8` is the smallest download.\n");
 });

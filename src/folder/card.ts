@@ -57,15 +57,8 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
   const runs = (at: string): string =>
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
   const place = `/models/${encodeURIComponent(name)}`;
-  const isChoice = tried === undefined && new Set(found.map(({ dtype }) => dtype)).size > 1;
-  const [smallest] = bySize(found, originals.size);
-  const otherText =
-    smallest === undefined || smallest === chosen ? "" : `; set \`dtype: "${smallest}"\` for the smallest download`;
-  const which =
-    isChoice && found.some(({ dtype }) => dtype === chosen)
-      ? `The programs load \`${chosen}\`, the first that was asked for${otherText}.\n\n`
-      : "";
-  const programs = `${which}In Node, beside the folder:
+  const loaded = found.find(({ dtype }) => dtype === chosen)?.dtype;
+  const programs = `In Node, beside the folder:
 
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
@@ -85,7 +78,7 @@ ${runs(place)}
 
 ${table}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose, loaded: fails === undefined ? loaded : undefined, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
 /** For a folder without variants from Pith; others may exist. */
@@ -99,21 +92,29 @@ function bySize(found: readonly Records[string][], modules: number): readonly Fi
   return whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
 }
 
+interface Advised extends Pick<Card, "tried" | "purpose"> {
+  /** The dtype that the programs on the card load. */
+  readonly loaded: FileDtype | undefined;
+  readonly task: string | undefined;
+}
+
 function adviceOf(
   found: readonly Records[string][],
   modules: number,
-  { tried, purpose, task }: Pick<Card, "tried" | "purpose"> & { readonly task: string | undefined },
+  { tried, purpose, loaded, task }: Advised,
 ): string {
   if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
     const whole = bySize(found, modules);
     const [smallest] = whole;
+    const isChoice = new Set(found.map(({ dtype }) => dtype)).size > 1;
     const said = [
+      isChoice && loaded !== undefined ? `the programs load \`${loaded}\`, the first that was asked for` : "",
       smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
       modules === 1 ? fastestOf(found) : "",
     ];
-    const text = said.filter((part) => part !== "").join(", ");
+    const text = said.filter((part) => part !== "").join("; ");
     if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
     const first = (...names: readonly DtypeName[]): string => names.find((name) => whole.includes(name)) ?? "fp32";
     const [half, full] = [first("q4f16", "fp16", "q4"), first("q4")];

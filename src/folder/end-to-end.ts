@@ -149,7 +149,7 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 }
 
 export const batchNote =
-  "Same in batch: random samples, run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens.";
+  "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens.";
 
 /** "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)", "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192 tokens)". */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {

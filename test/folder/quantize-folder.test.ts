@@ -103,7 +103,7 @@ describe("a folder with one model", () => {
     expect(card.match(/## Files for transformers\.js/g)).toHaveLength(1);
     expect(card).toContain(`| q8 | onnx/model_quantized.onnx | ${bytes(row?.bytes ?? 0)} |`);
     expect(card).toMatch(/^\| fp32 \| onnx\/model\.onnx \| \d.*\n(.*\n)*\| q4 \| onnx\/model_q4\.onnx \|/m);
-    expect(card).toContain("The programs load `q4`, the first that was asked for.\n\nIn Node, beside the folder:");
+    expect(card).toContain("the programs load `q4`, the first that was asked for; `q4` is the smallest download");
     expect(card).toContain('await pipeline("text-classification", "./out", { dtype: "q4" });');
     expect(card).toMatch(
       /env\.allowLocalModels = true;\nconst run = await pipeline\("text-classification", "\/models\/out", /,
@@ -266,9 +266,9 @@ describe("kept is of each module", () => {
   });
 
   test.each([
-    [{ q8: 0.65 }, "- Node and WebAssembly: `q4` is the smallest download.\n"],
-    [{ q8: 0.65, q4: 0.8 }, "`q4` is the smallest download, none was faster than fp32 in Node.\n"],
-    [{ q8: 2, q4: 0.8 }, "`q4` is the smallest download, `q8` was the fastest in Node.\n"],
+    [{ q8: 0.65 }, "`q4` is the smallest download.\n"],
+    [{ q8: 0.65, q4: 0.8 }, "`q4` is the smallest download; none was faster than fp32 in Node.\n"],
+    [{ q8: 2, q4: 0.8 }, "`q4` is the smallest download; `q8` was the fastest in Node.\n"],
   ])("and of times %j the card claims no more than they say", async (factors, line) => {
     await modules("model");
     await run({ make: weighing({ q8: 104, q4: 100 }, factors) });

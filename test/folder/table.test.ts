@@ -109,7 +109,7 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   ]);
   expect(notes).toEqual([
     expect.stringMatching(/^In brackets/),
-    expect.stringMatching(/^Same in batch: random samples, run alone and in a padded batch/),
+    expect.stringMatching(/^Same in batch: samples run alone and in a padded batch/),
   ]);
 });
 
