@@ -138,7 +138,9 @@ export function someOf(names: readonly string[], most = 8): string {
 
 /** "a, b and c"; of more than `most`, "a, b and 17 more". */
 export function enumerated(names: readonly string[], most = 3): string {
-  const shown = names.length > most ? [...names.slice(0, most - 1), `${names.length - most + 1} more`] : names;
+  // A tensor called 380 would read as a number.
+  const quoted = names.slice(0, most).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
+  const shown = names.length > most ? [...quoted.slice(0, -1), `${names.length - most + 1} more`] : quoted;
   return [shown.slice(0, -1).join(", "), ...shown.slice(-1)].filter((text) => text !== "").join(" and ");
 }
 

@@ -10,6 +10,17 @@ const change = (at: string, what: string, speed?: number): Change => ({
   ...(speed === undefined ? {} : { speed }),
 });
 
+test("quotes names that look like numbers", () => {
+  const change = { kind: "rounded", what: "weight in 8 bits", decidedBy: "global" } as const;
+  const lines = (...names: string[]) =>
+    changedLines(
+      names.map((at) => ({ at, ...change })),
+      (text) => text,
+    );
+  expect(lines("380", "388")).toEqual(["changed (2):", '  "380" and "388": weight in 8 bits']);
+  expect(lines("conv1", "380", "388", "5")).toEqual(["changed (4):", '  conv1, "380" and 2 more: weight in 8 bits']);
+});
+
 test("layers that got slower come first, the slowest one first, and those that are not shown are in the range", () => {
   const fast = Array.from({ length: 5 }, (_, at) => change(`fast${at}`, `rank ${at}`, 1 + at / 10));
   const slow = [0.72, 0.59, 0.79, 0.65, 0.7, 0.71].map((speed) => change(`slow${speed}`, `to ${speed}`, speed));
@@ -49,7 +60,7 @@ test("layers kept at higher precision are listed by error, the largest first", (
     sparedLines({ spared: [...spared, { ...layer("nan", Infinity, 1), bits: undefined }], attempts: [] }, plain),
   ).toEqual([
     "kept at higher precision (4) to meet the goal: +15.0 kB, found in 0 attempts:",
-    "  nan: kept in float; it causes values that are not finite (+1 bytes)",
+    "  nan: kept in float; it causes values that are not finite (+1 byte)",
     "  worst: kept at 8 bits; it causes 60 % of the error (+1.00 kB)",
     "  big: kept at 8 bits; it causes 1 % of the error (+9.00 kB)",
     "  last: kept at 8 bits; needed to meet the goal (+5.00 kB)",

@@ -115,7 +115,7 @@ describe("where channels were cut", () => {
     expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([["e", ["a", "b", "c", "d"]]]);
     expect(blamed).toMatchObject({ layers: ["a", "b", "c", "d"], kind: "layer" });
     expect(blamed && blameText(blamed)).toBe(
-      "The error is spread over 4 layers that cannot be told apart: a, b and 2 more",
+      "The largest error comes from 4 layers that lost channels: a, b and 2 more. Their errors can only be measured jointly; prune one alone to see its own",
     );
   });
 

@@ -176,7 +176,8 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
 }
 
 /**
- * `The largest error comes from layer "conv_9" (alone 96 % of the error)`; `The error is spread over 19 layers that cannot be told apart: a, b and 17 more`
+ * `The largest error comes from layer "conv_9" (alone 96 % of the error)`; `The largest error comes from 19 layers that lost
+ * channels: a, b and 17 more. Their errors can only be measured jointly; prune one alone to see its own`
  */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
@@ -184,7 +185,7 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
   const named = `${what[kind]} "${layer}"`;
   const first = `The largest error comes from ${named}`;
   if (layers.length > 1)
-    return `The error is spread over ${layers.length} layers that cannot be told apart: ${enumerated(layers)}`;
+    return `The largest error comes from ${layers.length} layers that lost channels: ${enumerated(layers)}. Their errors can only be measured jointly; prune one alone to see its own`;
   if (share === Number.POSITIVE_INFINITY) return `${first} (alone it makes numbers that are not finite)`;
   if (share === undefined || share === 0) return first;
   const percent = `${Math.round(100 * Math.min(1, share))} %`;

@@ -25,8 +25,9 @@ test("counts of one are singular", () => {
 });
 
 test("sizes and counts have three digits", () => {
-  expect([0, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([
+  expect([0, 1, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([
     "0 bytes",
+    "1 byte",
     "999 bytes",
     "1.00 kB",
     "3.46 MB",

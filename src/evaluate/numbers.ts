@@ -3,7 +3,7 @@ import type { Estimate, Unit } from "./types.ts";
 
 /** 3.46 MB; decimal units, as disks and networks count. */
 export function bytes(value: number): string {
-  return scaled(value, ["bytes", "kB", "MB", "GB", "TB"]);
+  return value === 1 ? "1 byte" : scaled(value, ["bytes", "kB", "MB", "GB", "TB"]);
 }
 
 export function count(value: number): string {

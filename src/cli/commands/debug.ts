@@ -52,7 +52,7 @@ export default defineCommand({
         model,
         on,
         lost,
-        // Layers that cannot be told apart are reported together.
+        // Layers that lost channels have one error together.
         blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
         blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
         layers,

@@ -8,7 +8,7 @@ import { weightBits } from "../../analysis/stored-form.ts";
 import { storedRoot } from "../../analysis/stored-root.ts";
 import { weightStorage } from "../../analysis/weight.ts";
 import { Miss } from "../../errors.ts";
-import { count, counted } from "../../evaluate/numbers.ts";
+import { bytes, count, counted } from "../../evaluate/numbers.ts";
 import {
   type Attribute,
   type Graph,
@@ -276,12 +276,12 @@ export function attributeText(attribute: Attribute): string {
     case "graphs":
       return `${attribute.value.length} graphs`;
     case "opaque":
-      return `${attribute.value.length} bytes`;
+      return bytes(attribute.value.length);
   }
 }
 
 function stringText(value: string | Uint8Array): string {
-  if (typeof value !== "string") return `${value.length} bytes`;
+  if (typeof value !== "string") return bytes(value.length);
   return value.length > mostCharacters ? `${value.slice(0, mostCharacters)}…` : value;
 }
 
