@@ -1,6 +1,7 @@
 /** quantize, factorize, distill, train: on models small enough to know every answer. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { keptKey } from "../../src/analysis/provenance.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { expectNothingGained } from "./nothing-gained.ts";
@@ -238,6 +239,20 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     );
     expect(err).toContain("loss: embedding");
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^cosine /m) });
+  });
+
+  test("a step on a result of Pith names its reference, and the command that compares with the first original", async () => {
+    const words = ["--scheme", "static", "--force", "--data", at("points.csv")];
+    const first = await pith("quantize", at("right.onnx"), ...words, "-o", at("first.onnx"));
+    expect(first.out).not.toContain("first original");
+    const changed = await open(at("right.onnx"));
+    changed.header.metadata.set(keptKey, "{}");
+    await save(changed, at("step.onnx"));
+    const { out } = await pith("quantize", at("step.onnx"), ...words, "-o", at("second.onnx"));
+    const command = `pith eval ${at("second.onnx")} --against original.onnx --data ${at("points.csv")}`;
+    expect(out).toContain(`Measured loss against ${at("step.onnx")}: `);
+    expect(out).toMatch(/^Measured loss against .* Compare with the first original: /m);
+    expect(out).toContain(command);
   });
 
   test("--samples is what distill trains and tests on, also of data in one part, whose labels are for the test alone", async () => {

@@ -6,9 +6,10 @@ import { PithError } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
 import { bytesOf, countOption, described, option, sizeOption } from "../../passes/options.ts";
+import { quoted } from "../../report/sections.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
-import { type DataRequest, dataFlags, dataRequest } from "../data.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
 import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files.ts";
 import { flagName } from "../invalid-options.ts";
 import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
@@ -136,9 +137,15 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         files,
         zeros: command.storesZeros?.(passed) === true,
         next: command.next?.(passed, nextFiles({ model, original: aim, out }, data, stateOf(result))),
+        comparing: evalCommand(out, data),
       });
     },
   });
+}
+
+function evalCommand(out: string, data: DataRequest | undefined): string {
+  const words = ["pith", "eval", out, "--against", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
+  return words.map(quoted).join(" ");
 }
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });

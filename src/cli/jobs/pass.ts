@@ -47,7 +47,7 @@ import {
   type Reference,
 } from "./judging.ts";
 import { simplifiedToLoad } from "./loadable.ts";
-import { contextOf, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
+import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { speedOf } from "./result-speed.ts";
 import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
@@ -125,6 +125,8 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly against?: string | undefined;
   /** The input model was pruned before training, and the model before pruning is not the reference. */
   readonly pruned?: true | undefined;
+  /** The input model is a result of Pith, and no original is given: its own loss is not part of the measured one. */
+  readonly continues?: true | undefined;
   readonly lost?: Lost["text"] | undefined;
   /** Comparison with the original or teacher; undefined if there is none, or it could not run. */
   readonly reference?: Reference | undefined;
@@ -138,6 +140,8 @@ export interface OpenStep {
   readonly pass: AnyPass;
   /** The input model. */
   readonly original: Model;
+  /** Whether the input model is a result of Pith. */
+  readonly continues: boolean;
   /** Reference of the outputs: `original`, or the model that the pass restores. */
   readonly like: Model;
   /** The teacher, or the model before pruning. */
@@ -224,6 +228,8 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
   await requireOtherThanWeights(input.out, original, input.model);
+  // Opening the data records its preprocessing in the model.
+  const continues = isChanged(original);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
   await pass.checkModel?.(original.clone(), input.options);
@@ -241,12 +247,12 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   const like = typeof restored === "string" ? await open(restored) : original;
   const { aim } = references;
   if (input.data === undefined)
-    return { input, pass, original, like, aim, data: undefined, judging: undefined, running };
+    return { input, pass, original, continues, like, aim, data: undefined, judging: undefined, running };
   const data = await openData(original, references, input, input.data, running, context);
   const judging = input.dryRun
     ? undefined
     : await openJudging(pass, original, references, input, data, running, context);
-  return { input, pass, original, like, aim, data, judging, running };
+  return { input, pass, original, continues, like, aim, data, judging, running };
 }
 
 async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepResult): Promise<StepReport> {
@@ -266,7 +272,7 @@ async function reportOf({ input, original, data, judging }: OpenStep, outcome: S
 }
 
 async function write(
-  { input, pass, original, aim, searched, running }: OpenStep,
+  { input, pass, original, continues, aim, searched, running }: OpenStep,
   result: Model,
   report: StepReport,
   { compared, judged, kept, lost, targets }: Judgement,
@@ -295,6 +301,7 @@ async function write(
     verdict: judged?.verdict,
     against: judged?.against,
     pruned: isJudgedAlone && wasPruned(original) ? true : undefined,
+    continues: continues && judged !== undefined && aim === undefined ? true : undefined,
     likeness: kept?.likeness,
     others: kept?.others,
     targets,

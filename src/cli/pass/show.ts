@@ -101,10 +101,12 @@ export interface ResultDetails {
   /** Pruned weights are stored as zeros. */
   readonly zeros: boolean;
   readonly next: string | undefined;
+  /** Command that compares the result with another model. */
+  readonly comparing: string;
 }
 
 export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
-  const { demanded, files, zeros, next } = shown;
+  const { demanded, files, zeros, next, comparing } = shown;
   const { before, after, samples, comparison, reference, verdict, training, written } = result;
   const { likeness, others, targets, preprocessing, lost, speed } = result;
   return {
@@ -167,7 +169,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
       terminal.line(`written: ${names.join("  ")}`);
-      const cost = lost === undefined ? goalLine(model, result) : `lost: ${lost}; written anyway (--force)`;
+      const cost = lost === undefined ? goalLine(model, result, comparing) : `lost: ${lost}; written anyway (--force)`;
       if (cost !== undefined) terminal.line(cost);
       const line = next ?? (result.masked ? foldingMasks(written) : undefined);
       if (line !== undefined) terminal.line(`next: pith ${line}`);
@@ -208,13 +210,15 @@ function referenceLine({ model, isTruth, comparison }: Reference): string {
 
 function goalLine(
   model: string,
-  { goal, verdict, comparison, reference, samples, training, pruned }: WrittenOutput,
+  { goal, verdict, comparison, reference, samples, training, pruned, continues }: WrittenOutput,
+  comparing: string,
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
   const { unit, original } = comparison;
   const sentence = (of?: string): string => verdictSentence(goal, verdict, unit, samples?.test, of);
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
+  if (continues === true) return `${sentence(model)} Compare with the first original: ${comparing}`;
   // A trained model may have been pruned before, so its original may be another model.
   if (reference === undefined) return sentence(training === undefined ? undefined : model);
   if (reference.judges) return sentence(reference.model);
