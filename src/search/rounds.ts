@@ -58,7 +58,7 @@ export class Rounds {
     if (this.#tried.length === 0) {
       const formats = this.#formats();
       // There may be none: `techniques: ["prune", "recover"]`, or an unreachable size.
-      if (formats.length > 0) return formats.toSorted((a, b) => this.#of.work.runsOf(a) - this.#of.work.runsOf(b));
+      if (formats.length > 0) return formats;
     }
     const families = new Set<string | undefined>();
     const round: Combination[] = [];
@@ -112,13 +112,26 @@ export class Rounds {
     return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
   }
 
-  /** Excludes formats that are too large for a target size. Speeds are unknown. */
+  /**
+   * Cheapest first, without formats that are too large for a target size. If only bytes count, a format waits that is expected to gain nothing
+   * over a cheaper one. Speeds are unknown.
+   */
   #formats(): readonly Combination[] {
-    const { all, forecast, objective } = this.#of;
-    return all.filter((combination) => {
-      if ((combination.structure ?? combination.training ?? combination.sparing) !== undefined) return false;
+    const { all, forecast, objective, work } = this.#of;
+    const fitting = all.flatMap((combination) => {
+      if ((combination.structure ?? combination.training ?? combination.sparing) !== undefined) return [];
       const figures = forecast.of(combination);
-      return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack;
+      return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
+        ? [{ combination, cost: objective.cost(figures) }]
+        : [];
     });
+    let least = Number.POSITIVE_INFINITY;
+    return fitting
+      .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
+      .flatMap(({ combination, cost }) => {
+        if (objective.id === "size" && least - cost < leastGain) return [];
+        least = Math.min(least, cost);
+        return [combination];
+      });
   }
 }
