@@ -116,7 +116,9 @@ test("names the candidate that the end of the time stopped", async () => {
   const log = ({ id, text }: { readonly id: string; readonly text: string }): void => void said.push(`${id}: ${text}`);
   const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
   expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
-  expect(said).toContain("late: palettes of 4 bits: stopped without a result, because the time for the search was over");
+  expect(said).toContain(
+    "late: palettes of 4 bits: stopped without a result, because the time for the search was over",
+  );
 });
 
 describe("the same seed and steps", () => {
