@@ -156,7 +156,7 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
 }
 
 /** Whether the estimated drop meets the goal. */
-export function isWithin({ value }: Estimate, { maxDrop }: Goal): boolean {
+export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
   // 0.93 − 0.92 is more than 0.01 in binary.
   return value <= maxDrop + 1e-12;
 }

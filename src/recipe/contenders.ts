@@ -1,7 +1,7 @@
 /** Selects one of several results of recipes. */
 import { type Goal, isWithin, judge } from "../evaluate/index.ts";
 import type { Choice, Measured, Timing } from "../report/data.ts";
-import { workAt } from "../report/verdict.ts";
+import { dropWithSearch, workAt } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
 import { nothingGained } from "./improvement.ts";
 import { type Objective, objectiveOf } from "./objective.ts";
@@ -52,7 +52,7 @@ export function leastLost(tried: readonly Attempt[]): number | undefined {
   return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
-/** Uses the validation samples, if any. The estimate decides, because many results pass only for lack of samples. */
+/** Uses the validation samples, if any, or the search samples as well if the goal was missed there. The estimate decides, because many results pass only for lack of samples. */
 function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
@@ -60,11 +60,12 @@ function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefi
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
   const open = usable && (validation !== undefined || refused === undefined);
   const met = validation !== undefined || verdict?.met !== false;
+  const drop = dropWithSearch(variant, goal) ?? found?.drop.value;
   return {
     bytes: evaluation?.measured.bytes,
     brotli: evaluation?.measured.brotli,
-    sound: open && met && (found === undefined || goal === undefined || isWithin(found.drop, goal)),
-    drop: open && Number.isFinite(found?.drop.value) ? found?.drop.value : undefined,
+    sound: open && met && (found === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+    drop: open && Number.isFinite(drop) ? drop : undefined,
   };
 }
 

@@ -36,9 +36,9 @@ export async function openTrials(
   const asked = goalOf(options) ?? {};
   onStage("original");
   const candidates = await Promise.all(
-    recipes.map(async ({ name, recipe }): Promise<CandidateSteps> => {
-      const opened = await openCurves(recipe, options.passes);
-      return { name, recipe, steps: stepsOf(opened, options.passes) };
+    recipes.map(async (candidate): Promise<CandidateSteps> => {
+      const opened = await openCurves(candidate.recipe, options.passes);
+      return { ...candidate, steps: stepsOf(opened, options.passes) };
     }),
   );
   const parts = await partsOf(task, candidates);

@@ -20,6 +20,7 @@ import { sparedStep } from "./spared-step.ts";
 export interface Candidate {
   readonly name: string;
   readonly recipe: Recipe;
+  readonly searched?: Variant["searched"];
 }
 
 export interface CandidateSteps extends Candidate {
@@ -89,6 +90,7 @@ export async function runCandidate(
       : undefined;
   const variant: Variant = {
     name: candidate.name,
+    ...(candidate.searched === undefined ? {} : { searched: candidate.searched }),
     steps: records,
     result: { ...measured, name: candidate.name },
     comparison,

@@ -1,7 +1,15 @@
 import { isWithin } from "../evaluate/index.ts";
 import { bytes, counted, difference, integer, times } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
-import { accuracySentence, chosenOf, goalSentence, speedOf, storageSentence, workAt } from "./verdict.ts";
+import {
+  accuracySentence,
+  chosenOf,
+  goalSentence,
+  searchMissSentence,
+  speedOf,
+  storageSentence,
+  workAt,
+} from "./verdict.ts";
 
 export function verdictSentences(run: Run): readonly string[] {
   if (run.refused !== undefined) return [run.refused.message];
@@ -15,7 +23,9 @@ export function choiceSentence(run: Run): string | undefined {
   if (chosen === undefined) return undefined;
   const clause = choiceClause(run);
   const reason = clause === undefined ? undefined : `${chosen.name} is ${clause}.${slowerText(run)}`;
-  const sentences = [reason, samplesSentence(run), lostSentence(run)].filter((text) => text !== undefined);
+  const sentences = [reason, samplesSentence(run), lostSentence(run), searchMissSentence(run)].filter(
+    (text) => text !== undefined,
+  );
   return sentences.length === 0 ? undefined : sentences.join(" ");
 }
 
@@ -88,7 +98,7 @@ export function choiceClause(run: Run): string | undefined {
     case "none allowed":
       return `${fastest}, because no ${noun(run)}${goal === undefined ? "" : " within the goal"} reaches the required speed`;
     case "loss":
-      return `the one that lost least, because none is within the goal on the ${run.data.validation === undefined ? "test" : "validation"} samples`;
+      return `the one that lost least, because none is within the goal on the ${run.data.validation !== undefined ? "validation" : run.search?.apart === true ? "test and search" : "test"} samples`;
     case "force":
       return "the smallest, because none is within the goal (--force)";
   }

@@ -187,6 +187,8 @@ export interface Variant {
   readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
   /** Undefined without a choice, or with too few samples. */
   readonly validation?: Validated | undefined;
+  /** Estimated drop on the samples of a search that are not test samples. */
+  readonly searched?: { readonly drop: number; readonly samples: number };
   /** With very few samples: comparison on random inputs, or why there is none. */
   readonly likeness?: Likeness | string;
   /** Comparison of outputs that the metric does not evaluate, or why there is none. Undefined if there are none, and after training on labels. */

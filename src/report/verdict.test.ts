@@ -3,7 +3,7 @@ import { exampleRun } from "../../test/report/example-run.ts";
 import { accuracy, agreement, compareRows, cosine, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
 import { unsteadyNote } from "../evaluate/latency.ts";
 import { choiceSentence } from "./choice.ts";
-import type { Run, StepRecord } from "./data.ts";
+import type { Run, StepRecord, Variant } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeMarkdown, reportMarkdown } from "./markdown.ts";
 import {
@@ -11,6 +11,7 @@ import {
   apartText,
   chanceSentence,
   distanceText,
+  dropWithSearch,
   gainSentence,
   goalSentence,
   lossText,
@@ -18,6 +19,8 @@ import {
   markOf,
   noGainText,
   outcomeOf,
+  passedOver,
+  searchMissSentence,
   storageSentence,
   verdictSentence,
 } from "./verdict.ts";
@@ -254,6 +257,43 @@ test("a tick stands only beside what is within the goal", () => {
   expect(markOf({ ...first, verdict: { ...outside, met: false } }, goal)).toBe("✗");
   expect(markOf({ ...first, refused: "nothing changed" }, goal)).toBe("✗");
   expect(markOf({ ...first, verdict: undefined }, undefined)).toBe("");
+});
+
+describe("a candidate that missed the goal on the samples of the search", () => {
+  const goal = { maxDrop: 0.01 };
+  const [first = expect.fail()] = exampleRun.variants;
+  const { verdict = expect.fail() } = first;
+  const { count } = verdict.drop;
+  const variant = (drop: number, searched: number): Variant => ({
+    ...first,
+    verdict: { ...verdict, drop: { ...verdict.drop, value: drop } },
+    searched: { drop: searched, samples: count },
+  });
+
+  test("is within the goal only if it is on the test samples and on all samples together", () => {
+    expect(dropWithSearch(variant(0.007, 0.021), goal)).toBeCloseTo(0.014);
+    expect(dropWithSearch(variant(0.012, 0.011), goal)).toBe(0.012);
+    expect(markOf(variant(0.007, 0.021), goal)).toBe("?");
+    expect(passedOver(variant(0.007, 0.021), goal)).toBe(
+      "not chosen: −1.4 points together with the samples of the search",
+    );
+    expect(markOf(variant(0.001, 0.015), goal)).toBe("✓");
+  });
+
+  test("has a sentence about this if it is kept", () => {
+    const sentence = (found: Variant) =>
+      searchMissSentence({ ...exampleRun, goal, chosen: 0, variants: [found, ...exampleRun.variants.slice(1)] });
+    expect(sentence(variant(0.001, 0.015))).toBe(
+      `quantize missed the goal on the ${count.toLocaleString("en")} samples of the search: −1.5 points.`,
+    );
+    expect(sentence(variant(0.001, 0.01))).toBeUndefined();
+  });
+
+  test("differs from one that met it there, which the test samples decide", () => {
+    expect(dropWithSearch(variant(0.009, -0.01), goal)).toBeUndefined();
+    expect(dropWithSearch(first, goal)).toBeUndefined();
+    expect(dropWithSearch(variant(0.007, 0.021), undefined)).toBeUndefined();
+  });
 });
 
 test("of a result that answers all samples as the original, how much disagreement they leave possible is said", () => {

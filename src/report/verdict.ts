@@ -120,14 +120,41 @@ export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | 
 }
 
 /** "not chosen: −1.2 points on the validation samples": why an acceptable variant was not chosen. */
-export function passedOver({ validation, refused, verdict }: Variant, goal: Goal | undefined): string | undefined {
-  if (validation === undefined || goal === undefined || refused !== undefined || verdict?.met === false)
-    return undefined;
-  const where = "on the validation samples";
-  if (validation.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
+export function passedOver(variant: Variant, goal: Goal | undefined): string | undefined {
+  const { validation, refused, verdict, comparison } = variant;
+  if (goal === undefined || refused !== undefined || verdict?.met === false) return undefined;
+  const drop = dropWithSearch(variant, goal);
+  if (comparison !== undefined && verdict !== undefined && drop !== undefined)
+    return isWithin(verdict.drop, goal) && !isWithin({ value: drop }, goal)
+      ? `not chosen: ${dropText(comparison, drop)} together with the samples of the search`
+      : undefined;
+  if (validation?.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
   const { unit, difference: found } = validation.comparison;
-  return `not chosen: ${difference(unit, found.value)} ${where}`;
+  return `not chosen: ${difference(unit, found.value)} on the validation samples`;
 }
+
+/**
+ * Drop of a candidate that missed the goal on the search samples: the larger one on the test samples or on all samples together. A candidate is
+ * evaluated although it missed because that may be chance, but the best of several on the test samples may be chance, too. Undefined for others.
+ */
+export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | undefined): number | undefined {
+  if (searched === undefined || verdict === undefined || goal === undefined) return undefined;
+  if (isWithin({ value: searched.drop }, goal)) return undefined;
+  const { value, count } = verdict.drop;
+  return Math.max(value, (searched.drop * searched.samples + value * count) / (searched.samples + count));
+}
+
+/** "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if it was met there. */
+export function searchMissSentence(run: Run): string | undefined {
+  const chosen = chosenOf(run);
+  if (chosen?.searched === undefined || chosen.comparison === undefined) return undefined;
+  if (dropWithSearch(chosen, run.goal) === undefined) return undefined;
+  const { drop, samples } = chosen.searched;
+  return `${chosen.name} missed the goal on the ${counted(samples, "sample")} of the search: ${dropText(chosen.comparison, drop)}.`;
+}
+
+const dropText = ({ unit, better }: Comparison, drop: number): string =>
+  difference(unit, better === "higher" ? 0 - drop : drop);
 
 /** "Weights were rounded to the values of 4 bits, and are stored in 8." */
 export function storageSentence(run: Run): string | undefined {

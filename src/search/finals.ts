@@ -6,9 +6,10 @@ import type { Context } from "../passes/index.ts";
 import { type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn } from "../recipe/run.ts";
 import type { Run } from "../report/data.ts";
+import { dropWithSearch } from "../report/verdict.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
 import { searchParts } from "./parts.ts";
-import { recordOf, resolved, type Scored } from "./record.ts";
+import { countOf, recordOf, resolved, type Scored } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
 import type { AheadOptions, SearchTask } from "./search-task.ts";
 
@@ -20,7 +21,8 @@ function holds(run: Run): boolean {
   const { variants, chosen, goal } = run;
   const kept = variants[chosen ?? -1];
   if (isTooSlow(run)) return false;
-  return kept !== undefined && (goal === undefined || kept.verdict === undefined || isWithin(kept.verdict.drop, goal));
+  if (kept === undefined || goal === undefined || kept.verdict === undefined) return kept !== undefined;
+  return isWithin({ value: dropWithSearch(kept, goal) ?? kept.verdict.drop.value }, goal);
 }
 
 export class Finals {
@@ -66,12 +68,13 @@ export class Finals {
 
   async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Compressed> {
     const { store, original, task, options, context, parts, trials } = this.#of;
-    const candidates = some.map(({ combination, attempt }) => ({
-      name: combination.name,
-      recipe: resolved(combination, attempt, options.samples),
-    }));
     // All candidates were compared on the search samples.
     const isApart = parts.isApart && test === parts.test;
+    const candidates = some.map(({ combination, attempt, figures }) => ({
+      name: combination.name,
+      recipe: resolved(combination, attempt, options.samples),
+      ...(isApart && figures && { searched: { drop: figures.drop, samples: countOf(attempt) ?? 0 } }),
+    }));
     const compared = Math.max(1, isApart ? some.length : this.#rounds.tried.length);
     // Trained candidates without labels have no goal of their own.
     const { maxDrop } = trials.goal ?? {};

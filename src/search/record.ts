@@ -56,7 +56,7 @@ export function recordOf(
   return { samples, apart, ...(isInterim ? { isInterim } : {}), points };
 }
 
-function countOf({ evaluation }: Attempt): number | undefined {
+export function countOf({ evaluation }: Attempt): number | undefined {
   if (evaluation === undefined) return undefined;
   const { comparison, validation } = evaluation;
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);

@@ -12,6 +12,7 @@ import { divide } from "../../src/recipe/holdout.ts";
 import { compress, recipeFrom, recipeName, runRecipe } from "../../src/recipe/index.ts";
 import { refusal } from "../../src/recipe/refusal.ts";
 import { choiceSentence } from "../../src/report/choice.ts";
+import { markOf } from "../../src/report/verdict.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;
@@ -51,6 +52,22 @@ describe("of several candidates", () => {
     expect(others.map(({ place }) => place)).toEqual([0]);
     expect(others[0]?.bytes).toHaveLength(run.variants[0]?.result?.bytes ?? Number.NaN);
     expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
+  });
+
+  test("the smallest is passed over if it missed the goal on the samples of a search and on all samples together", async () => {
+    const [large = expect.fail(), small = expect.fail()] = [8, 4].map((bits) => ({
+      name: `${bits} bits`,
+      recipe: recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }),
+    }));
+    const missed = { ...small, searched: { drop: 0.9, samples: 800 } };
+    const choiceOf = async (...given: readonly (typeof small)[]) => {
+      const { run } = await compress(net, given, task, { ...quick, choice: false, goal: { maxDrop: 0.3 } });
+      return { choice: run.choice, chosen: run.chosen, mark: run.variants.map((one) => markOf(one, run.goal)) };
+    };
+    expect(await choiceOf(large, small)).toEqual({ choice: { place: 1, by: "usual" }, chosen: 1, mark: ["✓", "✓"] });
+    expect(await choiceOf(large, missed)).toEqual({ choice: { place: 0, by: "only" }, chosen: 0, mark: ["✓", "?"] });
+    // Without another candidate it is kept, and the report says that it missed.
+    expect(await choiceOf(missed)).toMatchObject({ chosen: 0, mark: ["?"] });
   });
 
   test("outputs that depend on the batch are reported for the kept candidate, with its name, and not for others", async () => {

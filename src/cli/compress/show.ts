@@ -22,6 +22,7 @@ import {
   goalSentence,
   markOf,
   passedOver,
+  searchMissSentence,
   speedOf,
   targetLines,
   timesOf,
@@ -65,7 +66,7 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       const reason = choiceClause(run);
       const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
       terminal.line(`kept: ${kept}. ${gainSentence(run)}${slowerText(run)}`);
-      const cost = [accuracySentence(run), goalSentence(run), sameSamplesWarning(run)];
+      const cost = [accuracySentence(run), goalSentence(run), searchMissSentence(run), sameSamplesWarning(run)];
       if (cost.some((text) => text !== undefined)) terminal.line(cost.filter((text) => text !== undefined).join(" "));
       terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
     },
