@@ -1,5 +1,11 @@
-import type * as v from "valibot";
+import * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { isQuantized } from "../analysis/weight.ts";
+import { PithError } from "../errors.ts";
 import { definePass, type Outcome, type Pass } from "../passes/pass.ts";
+import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
 import { storeFewValues } from "./few-values.ts";
@@ -9,6 +15,7 @@ import {
   calibrationNeed,
   checkTogether,
   type QuantizeOptions,
+  type QuantizeSettings,
   quantizeOptions,
   runsOfSample,
   settingsOfSteps,
@@ -80,6 +87,15 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
     ],
   },
+  async checkModel(copy, options) {
+    if (settingsOfSteps(v.parse(quantizeOptions, options)).some(isHalf)) return;
+    storeWeights(copy);
+    const chosen = selectLayers(allLayers(copy, infer(copy)), options);
+    if (chosen.length === 0 || !chosen.every(isQuantized)) return;
+    throw new PithError("E_UNSUPPORTED", "All weights are quantized already.", {
+      hint: "Use the float model that they were made from.",
+    });
+  },
   async run(model, options, context) {
     const steps = settingsOfSteps(options);
     for (const step of steps) checkTogether(step);
@@ -92,8 +108,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     const outcomes: Outcome[] = [];
     for (const step of steps) {
       const { changes, misses } = await quantizeBy(step, model, context);
-      const isHalf = step.scheme === "float16" || step.scheme === "bfloat16";
-      const constants = isHalf || changes.length === 0 ? [] : await storeFewValues(model, context);
+      const constants = isHalf(step) || changes.length === 0 ? [] : await storeFewValues(model, context);
       outcomes.push({ changes: [...changes, ...constants], misses });
     }
     return {
@@ -102,3 +117,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     };
   },
 });
+
+function isHalf({ scheme }: QuantizeSettings): boolean {
+  return scheme === "float16" || scheme === "bfloat16";
+}

@@ -1,7 +1,7 @@
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { type Selection, selectLayers } from "../analysis/selection.ts";
-import { brokenNumbers, isQuantized } from "../analysis/weight.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
@@ -40,10 +40,6 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   ];
   const misses: Miss[] = [];
   const chosen = selectLayers(allLayers(model, infer(model)), options);
-  if (chosen.length > 0 && chosen.every(isQuantized)) {
-    const text = "all weights are quantized already: use the float model that they were made from";
-    context.log({ id: "quantized", text, level: "warning" });
-  }
   const unseen = new Set<string>();
   for (const layer of chosen) {
     if (weightMiss(layer) !== undefined) continue;

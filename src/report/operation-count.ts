@@ -1,4 +1,5 @@
-import { type Dim, dimText, productParts } from "../tensor/dims.ts";
+import { count } from "../evaluate/numbers.ts";
+import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../tensor/dims.ts";
 
 /** `count` for each `per` ("batch", "batch*seq"), or in all. */
 export interface OperationCount {
@@ -27,4 +28,27 @@ export function comparableCounts(
   b: OperationCount | undefined,
 ): readonly [number, number] | undefined {
   return a?.count === undefined || b?.count === undefined || a.per !== b.per ? undefined : [a.count, b.count];
+}
+
+const longestFormula = 40;
+
+/** "1.20 k × batch", "depends on batch and sequence"; "?" if unknown. */
+export function operationsText(value: OperationCount | undefined): string {
+  if (value === undefined) return "?";
+  const { per = "" } = value;
+  // Sizes that only a run determines have no name.
+  if (per !== "" && isUnknownDim(symbol(per))) return "?";
+  if (per.length > longestFormula) {
+    const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
+    return `depends on ${[...names].join(" and ")}`;
+  }
+  if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
+  return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
+}
+
+/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
+function termsText(sum: string): string {
+  const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
+  if (terms.some((term) => term === null)) return sum;
+  return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
 }

@@ -216,3 +216,17 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect(kept).toMatchObject({ code: 0, written: out, likeness: { samples: 4, ofData: true } });
   });
 });
+
+test("the row of MACs names their sizes if they have no ratio", async () => {
+  const text = `opset 21
+graph (x: float32[batch, seq, 4]) -> (y) {
+  fc.weight: float32[4, 4] parameter = random(seed 1)
+  h = MatMul "fc" (x, fc.weight)
+  t = Transpose(h) {perm=[0, 2, 1]}
+  y = MatMul(h, t)
+}
+`;
+  await save(parseModel(text), at("sizes.onnx"));
+  const { out } = await pith("prune", at("sizes.onnx"), "--amount", "0.5", "--force", "-o", at("sizes.pruned.onnx"));
+  expect(out).toMatch(/^MACs +(\S.*seq\S*) {2,}\1 *$/m);
+});

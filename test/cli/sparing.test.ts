@@ -133,7 +133,13 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
     /^kept at higher precision \(3\).*(\n {2}.*){3}\nEvery layer is kept at higher precision: no attempt with fewer met the goal by two standard errors\. With --data, samples guide the rounding, and more layers meet it\.$/m,
   );
   const again = await pith("quantize", at("two.onnx"), "--scheme", "weights", "-o", at("again.onnx"));
-  expect(again.err).toContain("all weights are quantized already: use the float model that they were made from");
+  expect(again).toMatchObject({
+    code: 1,
+    out: "",
+    err: "E_UNSUPPORTED: All weights are quantized already.\nhint: Use the float model that they were made from.\n",
+  });
+  const half = await pith("quantize", at("two.onnx"), "--scheme", "float16", "-o", at("half.onnx"));
+  expect(half.err).not.toContain("quantized already");
 });
 
 test("nothing is spared where nothing is lost", async () => {

@@ -3,8 +3,7 @@ import { reasonText } from "../../errors.ts";
 import { bytes, count, counted, integer, percent, times } from "../../evaluate/numbers.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
-import type { OperationCount } from "../../report/operation-count.ts";
-import { isUnknownDim, symbol } from "../../tensor/dims.ts";
+import { operationsText } from "../../report/operation-count.ts";
 import { groupBy } from "../../tensor/group-by.ts";
 import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
 import { mergeRows } from "../merge-rows.ts";
@@ -201,28 +200,6 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   });
   for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
   if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);
-}
-
-const longestFormula = 40;
-
-function operationsText(value: OperationCount | undefined): string {
-  if (value === undefined) return "?";
-  const { per = "" } = value;
-  // Sizes that only a run determines have no name.
-  if (per !== "" && isUnknownDim(symbol(per))) return "?";
-  if (per.length > longestFormula) {
-    const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
-    return `depends on ${[...names].join(" and ")}`;
-  }
-  if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
-  return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
-}
-
-/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
-function termsText(sum: string): string {
-  const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
-  if (terms.some((term) => term === null)) return sum;
-  return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
 }
 
 /** "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)" */

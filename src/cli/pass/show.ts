@@ -14,7 +14,7 @@ import {
   sparsityMatters,
   times,
 } from "../../evaluate/numbers.ts";
-import { comparableCounts, operationsFormula } from "../../report/operation-count.ts";
+import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
 import { quoted } from "../../report/sections.ts";
 import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import {
@@ -285,5 +285,8 @@ function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[]
 
 function macsRow(before: Weight, after: Weight): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
-  return macs === undefined ? [] : [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
+  if (macs !== undefined) return [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
+  // Sums of products of several sizes have no ratio.
+  const formulas = [before, after].map((one) => operationsText(one.macs));
+  return formulas.includes("?") ? [] : [["MACs", ...formulas, ""]];
 }
