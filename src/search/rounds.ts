@@ -113,8 +113,8 @@ export class Rounds {
   }
 
   /**
-   * Cheapest first, without formats that are too large for a target size. If only bytes count, a format waits that is expected to gain nothing
-   * over a cheaper one. Speeds are unknown.
+   * Cheapest first, without formats that are too large for a target size. If only bytes count, a format waits that is expected to have as many
+   * bytes as a cheaper one. Speeds are unknown.
    */
   #formats(): readonly Combination[] {
     const { all, forecast, objective, work } = this.#of;
@@ -125,12 +125,12 @@ export class Rounds {
         ? [{ combination, cost: objective.cost(figures) }]
         : [];
     });
-    let least = Number.POSITIVE_INFINITY;
+    const costs: number[] = [];
     return fitting
       .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
       .flatMap(({ combination, cost }) => {
-        if (objective.id === "size" && least - cost < leastGain) return [];
-        least = Math.min(least, cost);
+        if (objective.id === "size" && costs.some((other) => Math.abs(other - cost) < leastGain)) return [];
+        costs.push(cost);
         return [combination];
       });
   }

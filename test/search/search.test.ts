@@ -50,7 +50,7 @@ test("formats of numbers come first, then what is cut and healed", () => {
   expect(found.run.search?.points.filter((point) => "brotli" in point)).toEqual([]);
   const names = (found.run.search?.points ?? []).map(({ name }) => name);
   // The cheapest first: those that need no samples. Formats of as many bytes wait.
-  expect(names.slice(0, 2)).toEqual(["int8 dynamic", "palettes of 4 bits"]);
+  expect(names.slice(0, 2)).toEqual(["int8 dynamic", "palettes of 8 bits"]);
   expect(names).not.toContain("int8 static");
   expect(names.indexOf("4 bits")).toBeLessThan(names.findIndex((name) => /^(channels|low rank)/.test(name)));
   expect(names).toHaveLength(12);
@@ -117,7 +117,7 @@ test("names the candidate that the end of the time stopped", async () => {
   const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
   expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
   expect(said).toContain(
-    "late: palettes of 4 bits: stopped without a result, because the time for the search was over",
+    "late: palettes of 8 bits: stopped without a result, because the time for the search was over",
   );
 });
 

@@ -161,7 +161,9 @@ describe("losses", () => {
     const wrong = { label: float32([2, 2], new Float32Array(4)) };
     const data = lossOf(meanSquaredError(), 2, 3, vectors, wrong);
     await expect(data).rejects.toThrow('"label" is float32[2, 2], expected the 6 numbers of [2, 3].');
-    await expect(lossOf(meanSquaredError(), 2, 3, vectors, {})).rejects.toThrow('The data has no "label".');
+    await expect(lossOf(meanSquaredError(), 2, 3, vectors, {})).rejects.toThrow(
+      'The training samples have no "label".',
+    );
     const output = lossOf(meanSquaredError({ output: "z" }), 2, 3, vectors, { label });
     await expect(output).rejects.toThrow('The loss reads the output "z"; the model has "y", "twice".');
   });
