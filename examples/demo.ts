@@ -23,7 +23,7 @@ const calibrationSamples = 500;
 /** How much worse than the original the result of the search may be. */
 const goal = { maxDrop: 0.01 };
 /** Candidates that the search tries. */
-const candidates = 6;
+const candidates = 7;
 
 const started = performance.now();
 const secondsSince = (begin: number): number => (performance.now() - begin) / 1000;
