@@ -25,8 +25,10 @@ export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation
     const numbers = draws("noise");
     for (let at = 0; at < seen.length; at++) seen[at] = (seen[at] ?? 0) + numbers.normal(0, noise * deviation);
   }
-  const numbers = draws("erase");
-  if (erase > 0 && numbers.uniform() < erase) punch(seen, shape, numbers);
+  if (erase > 0) {
+    const numbers = draws("erase");
+    if (numbers.uniform() < erase) punch(seen, shape, numbers);
+  }
   return seen;
 }
 
@@ -43,9 +45,22 @@ function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolea
   const to = new Float64Array(from.length);
   const { channels, height, width } = shape;
   const [perChannel, perRow, perColumn] = stepsOf(shape);
-  for (let row = Math.max(0, -down); row < Math.min(height, height - down); row++) {
+  const rows = [Math.max(0, -down), Math.min(height, height - down)] as const;
+  if (!mirrored) {
+    const [first, last] = [Math.max(0, -right), Math.min(width, width - right)];
+    // The values of a row that stay in the image are adjacent: of one channel, or of all.
+    const [planes, unit] = perColumn === 1 ? [channels, 1] : [1, channels];
+    for (let row = rows[0]; row < rows[1] && first < last; row++)
+      for (let plane = 0; plane < planes; plane++) {
+        const target = plane * perChannel + row * perRow + first * unit;
+        const origin = target + down * perRow + right * unit;
+        to.set(from.subarray(origin, origin + (last - first) * unit), target);
+      }
+    return to;
+  }
+  for (let row = rows[0]; row < rows[1]; row++) {
     for (let column = 0; column < width; column++) {
-      const source = (mirrored ? width - 1 - column : column) + right;
+      const source = width - 1 - column + right;
       if (source < 0 || source >= width) continue;
       const [target, origin] = [row * perRow + column * perColumn, (row + down) * perRow + source * perColumn];
       for (let channel = 0; channel < channels; channel++)

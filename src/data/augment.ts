@@ -66,7 +66,7 @@ function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws:
   const width = rowLength(images);
   const data = images.data.slice();
   samples.forEach((sample, row) => {
-    const image = Float64Array.from(data.subarray(row * width, (row + 1) * width));
+    const image = new Float64Array(data.subarray(row * width, (row + 1) * width));
     write(
       data,
       row * width,
