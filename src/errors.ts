@@ -131,6 +131,10 @@ export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): P
   return new PithError(code, `${whose} failed: ${clause(messageOf(cause))}.`, { hint, cause });
 }
 
+/** The hint of errors about values that are NaN or infinite. */
+export const notFiniteHint =
+  "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.";
+
 /** "a, b, c, …": as many names as a sentence holds. */
 export function someOf(names: readonly string[], most = 8): string {
   return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;

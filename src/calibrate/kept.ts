@@ -23,7 +23,7 @@ const mostModels = 2;
 const keptOn = new WeakMap<Dataset, Map<string, Map<string, Kept>>>();
 
 /**
- * Measures the values of a model that are not known yet. A stream gives other samples each time, so its statistics are not kept.
+ * Returns the kept statistics of values, and measures the others. A stream yields other samples each time, so nothing is kept for it.
  * @param setting everything else that determines the statistics.
  */
 export async function measuredOnce<R>(

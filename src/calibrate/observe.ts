@@ -7,7 +7,7 @@
 import { findStates } from "../data/states.ts";
 import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { PithError } from "../errors.ts";
+import { notFiniteHint, PithError } from "../errors.ts";
 import { type ObserveOptions, overSamples } from "../evaluate/over-samples.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -98,7 +98,7 @@ export const valueRange: Statistic<ValueRange> = {
 export function notFinite(name: string, { min, max }: ValueRange): PithError {
   const found = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
   return new PithError("E_DATA", `"${name}" ${found} on this data: it must be finite.`, {
-    hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.",
+    hint: notFiniteHint,
   });
 }
 

@@ -68,14 +68,12 @@ export interface Result {
   readonly failure?: PithError | undefined;
 }
 
+/** Larger integers are not exact. */
+export const seedSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+
 const common = v.object({
   json: option(v.boolean(), "print the result as JSON"),
-  seed: v.optional(
-    described(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)), "random seed", {
-      value: "n",
-    }),
-    0,
-  ),
+  seed: v.optional(described(seedSchema, "random seed", { value: "n" }), 0),
 });
 
 export interface CommonOptions {

@@ -90,7 +90,7 @@ function groupsOf(model: Model): readonly (readonly Value[])[] {
   return [...groups.values()].filter((group) => group.length > 1);
 }
 
-/** Returns a text that is equal for tensors of one type and shape exactly if their elements are. */
+/** Returns a hash of the elements, or the elements themselves if they are short. Types and shapes do not count. */
 export async function tensorHash(tensor: Tensor): Promise<string> {
   const dense = await tensor.read();
   const bytes = dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);

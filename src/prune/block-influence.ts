@@ -14,7 +14,7 @@ import { trainPart } from "../data/open.ts";
 import { attentionMask } from "../data/rows.ts";
 import { draw, firstBatch, take } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
-import { PithError } from "../errors.ts";
+import { notFiniteHint, PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -55,7 +55,7 @@ export async function blockInfluence(
           "E_DATA",
           `The influence of "${block.name}" is not a number on this data: its values must be finite.`,
           {
-            hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.",
+            hint: notFiniteHint,
           },
         );
       return [block, influence];

@@ -1,6 +1,6 @@
 import { isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
-import { PithError } from "../errors.ts";
+import { notFiniteHint, PithError } from "../errors.ts";
 import { type BatchNote, judgedBatch } from "../evaluate/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, measure, type Task, usualDrop } from "../evaluate/index.ts";
 import type { Level } from "../evaluate/interval.ts";
@@ -153,7 +153,7 @@ export class PairedMetrics {
         "E_DATA",
         `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
         {
-          hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data; `force` continues anyway.",
+          hint: `${notFiniteHint} \`force\` continues anyway.`,
         },
       );
     }

@@ -141,7 +141,7 @@ export async function compressIn(
   const decision = await decide(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
   const kept = tried[chosen ?? -1];
-  // If the original depends on its batch, its own message holds for all.
+  // If the outputs of the original depend on the batch, that was logged before.
   if (kept?.evaluation !== undefined && evaluator.original.batchNote === undefined)
     logBatch(context, kept.evaluation.batchNote, kept.variant.name);
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, kept, options, context);

@@ -36,7 +36,7 @@ const longestFormula = 40;
 export function operationsText(value: OperationCount | undefined): string {
   if (value === undefined) return "?";
   const { per = "" } = value;
-  // Sizes that only a run determines have no name.
+  // A size that is known only at run time has no name.
   if (per !== "" && isUnknownDim(symbol(per))) return "?";
   if (per.length > longestFormula) {
     const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));

@@ -2,7 +2,6 @@ import { capitalized } from "../errors.ts";
 import type { Likeness } from "../evaluate/compare-function.ts";
 import {
   type Comparison,
-  type Estimate,
   type Goal,
   isBroken,
   isWithin,
@@ -29,6 +28,7 @@ import {
 import type { OnTarget } from "../evaluate/right-on.ts";
 import type { Change } from "../passes/index.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
+import { fewestToDecide, moreSamples, type Others } from "./more-samples.ts";
 
 export interface Outcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
@@ -263,18 +263,6 @@ export function chanceSentence(original: number, chance: number): string {
   return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;
 }
 
-/** Numbers of samples that the verdict did not use. */
-export interface Others {
-  /** Validation samples. */
-  readonly validation?: number | undefined;
-  /** Samples of a search: as many as the test has, up to a limit. */
-  readonly searched?: number | undefined;
-  /** Total, if --samples drew some. */
-  readonly available?: number | undefined;
-  /** Total, if fewer seemed enough. */
-  readonly of?: number | undefined;
-}
-
 export function verdictSentence(
   goal: Goal,
   verdict: Verdict,
@@ -298,53 +286,6 @@ function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, 
   const advice = more === "" ? "" : `; ${more}`;
   if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
   return `--strict requires the whole interval to meet the goal${advice}`;
-}
-
-/** Fewer samples show too little of the width of the interval. */
-const fewestToDecide = 30;
-const enoughToDecide = 100;
-
-/**
- * "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"; "about 1,500 samples, more than the 1,000 there are, narrow the interval
- * to ±1.0 points". The number includes validation and search samples. It follows from the width of the interval: how many samples decide depends on
- * the true loss, which is unknown.
- */
-function moreSamples(
-  { count, low, high }: Estimate,
-  { maxDrop }: Goal,
-  unit: Unit,
-  { validation = 0, searched = 0, available, of }: Others,
-): string {
-  const used = count + validation;
-  const total = used + searched;
-  // The width of the interval shrinks with the root of the number of samples.
-  const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
-  const enough = used * widthRatio ** 2;
-  // The halves of a search differ by one sample, unless the search half is at its limit.
-  const needed = roundUp(enough + (searched < used - 1 ? searched : enough));
-  if (count < fewestToDecide) {
-    const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
-    const advice = number <= (available ?? 0) ? `pass --samples ${number}` : `provide ${integer(number)} or more`;
-    return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;
-  }
-  const close = widthRatio > 1 ? [] : ["the loss is close to the limit"];
-  const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;
-  if (available !== undefined && available > total) {
-    const isEnough = widthRatio > 1 && needed < available;
-    const advice = isEnough ? `--samples ${needed} narrows ${narrowed}` : `--samples ${available} uses all`;
-    return [
-      ...close,
-      `--samples left out ${integer(available - total)} of the ${integer(available)} there are: ${advice}`,
-    ].join("; ");
-  }
-  if (close.length > 0 || !Number.isFinite(needed)) return close.join("");
-  return `about ${integer(needed)} samples, more than the ${integer(of ?? total)} there are, narrow ${narrowed}`;
-}
-
-/** Rounds up to two significant digits. */
-function roundUp(value: number): number {
-  const unit = 10 ** Math.max(0, Math.floor(Math.log10(value)) - 1);
-  return Math.ceil(value / unit) * unit;
 }
 
 /** "signal to noise is NaN"; undefined for a number. */

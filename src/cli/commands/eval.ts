@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { appendFile } from "#platform";
-import { PithError } from "../../errors.ts";
+import { notFiniteHint, PithError } from "../../errors.ts";
 import { cosineText, sameDirection } from "../../evaluate/batch-dependence.ts";
 import { counted, difference, figure, figureInterval, integer, minus, percent, told } from "../../evaluate/numbers.ts";
 import type { Estimate, Unit } from "../../evaluate/types.ts";
@@ -136,7 +136,7 @@ function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithErr
   if (unmeasured === undefined) return undefined;
   const text = `"${unmeasured}" outputs NaN on some of ${counted(samples ?? 0, "sample")}, or all: no metric could be computed.`;
   return new PithError("E_DATA", text, {
-    hint: "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.",
+    hint: notFiniteHint,
   });
 }
 

@@ -4,6 +4,7 @@ import { targetNames } from "../../evaluate/run-target.ts";
 import { countOption } from "../../passes/options.ts";
 import { purposes } from "../../recipe/objective.ts";
 import { sensitivityKinds } from "../../report/sensitivity.ts";
+import { seedSchema } from "../command.ts";
 import { dataRequestSchema } from "../data.ts";
 import { metricNames } from "../metrics.ts";
 
@@ -15,7 +16,7 @@ const shared = v.object({
   model: v.string(),
   resumeFolder: v.string(),
   data: dataRequestSchema,
-  seed: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
+  seed: seedSchema,
 });
 
 const measured = { metric: v.picklist(metricNames), output: v.optional(v.string()) };

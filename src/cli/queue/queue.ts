@@ -86,7 +86,7 @@ export async function openQueue(url: string, reconnections = mostReconnections):
     const jobId = await textHash(JSON.stringify(queued));
     // The result of an earlier equal job may have been removed from the store.
     if (await isOver(jobId)) await queue.remove(jobId);
-    // The latest job is the most urgent.
+    // The latest job runs first, because it is the most urgent.
     const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
     await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
     // A job that a worker has begun is locked and is not removed.
@@ -102,6 +102,12 @@ export async function openQueue(url: string, reconnections = mostReconnections):
     }
     return true;
   };
+  // A command to a lost server does not settle. All jobs have the same signal, so one listener serves all.
+  let stopped: Promise<true> | undefined;
+  const stoppedWithoutServer = (stop: AbortSignal): Promise<true> => {
+    stopped ??= once(stop, "abort").then(() => (redis.status === "ready" ? new Promise<true>(() => {}) : true));
+    return stopped;
+  };
   return {
     get room() {
       return isLost ? 0 : room;
@@ -112,11 +118,8 @@ export async function openQueue(url: string, reconnections = mostReconnections):
     look,
     async doOne(work, job) {
       if (isLost) return true;
-      const stopped = new Promise<true>((resolve) => {
-        job.stop.addEventListener("abort", () => redis.status !== "ready" && resolve(true), { once: true });
-      });
       try {
-        return await Promise.race([queueOne(work, job), stopped]);
+        return await Promise.race([queueOne(work, job), stoppedWithoutServer(job.stop)]);
       } catch (error) {
         if (redis.status === "ready") throw error;
         isLost = true;

@@ -87,6 +87,7 @@ export const searchFactors =
     const begin = model.clone();
     const earlier: string[] = [];
     const choose = async (id: string, group: ScaleGroup, read: FactorReaders, leastGain: number) => {
+      if (read.readers.length === 0) return undefined;
       const choice = [id, ...read.readers.map(({ layer, own }) => layer.name + settingsText(own))].join();
       const name = [...earlier, choice].join("\n");
       const setting = `factors by ${search.id} on ${few} samples, seed ${seed}`;
@@ -102,7 +103,6 @@ export const searchFactors =
       const changes: Change[] = [];
       for (const [index, group] of groups.entries()) {
         const readers = await readersOf(group, model, seen, options, context);
-        if (readers.length === 0) continue;
         const begun = reaches.get(group.starts[0]?.value?.name ?? "");
         const read = { readers, start: begun?.min.length === group.units ? begun : undefined };
         const best = await choose(`group ${index}`, group, read, search.leastGain);
