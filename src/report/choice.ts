@@ -73,7 +73,7 @@ export function choiceClause(run: Run): string | undefined {
   const fastest = isTimed ? "the fastest" : "the lowest in processor time";
   switch (by) {
     case "only":
-      return `the only ${noun(run)} that is ${goal === undefined ? "usable" : "within the goal"}`;
+      return `the only ${run.search === undefined ? "variant" : "finalist"} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
       // If the machine was too busy, the sentence of the gain says so.
       if (isUntimed)

@@ -81,7 +81,7 @@ describe("without a recipe", () => {
     ]);
     expect(original.estimate.count).toBe(400);
     expect(out).toMatch(
-      /^kept: palettes of \d bits, the smallest of 7 candidates that is within the goal.*\nAccuracy went from .*\. Measured loss: .*\nnext: pith bench .*\n$/m,
+      /^kept: palettes of \d bits, (the smallest of 7 candidates|the only finalist) that is within the goal.*\nAccuracy went from .*\. Measured loss: .*\nnext: pith bench .*\n$/m,
     );
     for (const part of [/^✓ {2}palettes of \d bits/m, /← kept/, / smaller/, /^written: /m]) expect(out).toMatch(part);
     expect(readFileSync(at("out/report.html"), "utf8")).toContain("net.onnx");
@@ -308,7 +308,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   expect(run.warnings.filter((warning) => !warning.includes("too busy"))).toEqual([
     expect.stringContaining("no better than always predicting the most frequent class"),
     "The original scores 50.0 %, and always predicting the most frequent class would score 50.0 %: these samples cannot show what is lost.",
-    expect.stringMatching(/^The result is not smaller than the original: (\d+ bytes) against \1$/),
+    expect.stringMatching(/^The result is not smaller than the original: \d+ bytes against \d+ bytes$/),
   ]);
   expect(run).toMatchObject({ data: { atChance: expect.stringContaining("The original scores 50.0 %") } });
   expect(run.goal).toBeUndefined();
