@@ -14,6 +14,7 @@ const types: Readonly<Record<string, string>> = { ".wasm": "application/wasm", "
 export const browser = await findChromium().catch(() => undefined);
 
 const imports = {
+  "onnxruntime-web/wasm": "/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs",
   "#onnxruntime": "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs",
   "@huggingface/transformers": "/node_modules/@huggingface/transformers/dist/transformers.min.js",
 };
@@ -25,10 +26,17 @@ export interface PageFolders {
   readonly models: string;
   /** For the browser's own files. */
   readonly temporary: string;
+  /** Is told of each file of a model that the server sends. */
+  readonly onSent?: (path: string, bytes: number) => void;
+  /** Whether the server sends compressed copies (.br) to browsers that accept them. */
+  readonly sendsCopies?: boolean;
 }
 
 /** What the default export of a module, which is a function, resolves to, as JSON. */
-export async function inPage(text: string, { modules, models, temporary }: PageFolders): Promise<unknown> {
+export async function inPage(
+  text: string,
+  { modules, models, temporary, onSent, sendsCopies }: PageFolders,
+): Promise<unknown> {
   const { outputFiles } = await build({
     stdin: { contents: text, resolveDir: modules },
     bundle: true,
@@ -68,7 +76,11 @@ try {
     response.setHeader("Content-Type", types[extname(path === "/" ? "page.html" : path)] ?? "text/javascript");
     const [, model] = /^\/models\/(.*)$/.exec(path) ?? [];
     const file = model === undefined ? join(root, path) : join(models, model);
-    const content = pages[path] ?? (await readFile(file).catch(() => undefined));
+    const accepted = sendsCopies === true && /\bbr\b/.test(String(request.headers["accept-encoding"]));
+    const copy = model !== undefined && accepted ? await readFile(`${file}.br`).catch(() => undefined) : undefined;
+    if (copy !== undefined) response.setHeader("Content-Encoding", "br");
+    const content = pages[path] ?? copy ?? (await readFile(file).catch(() => undefined));
+    if (model !== undefined && content !== undefined) onSent?.(path, content.length);
     response.writeHead(content === undefined ? 404 : 200).end(content);
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));

@@ -18,6 +18,7 @@ import { PithError } from "../errors.ts";
 import type { JobContext } from "../job/job.ts";
 import { sensitivityKinds } from "../report/sensitivity.ts";
 import { requireOther } from "./files.ts";
+import { copiesOf } from "./precompress.ts";
 import { requireWritableFolder } from "./writable.ts";
 
 const modelName = "model.onnx";
@@ -36,7 +37,15 @@ interface ResultFolder {
 export const runFolder: ResultFolder = {
   record: "run.json",
   needed: modelName,
-  names: [modelName, "report.html", "report.md", "run.json", recipeFileName, ...[0, 1, 2].flatMap(frontNames)],
+  names: [
+    modelName,
+    ...copiesOf(modelName, ["gzip", "br"]),
+    "report.html",
+    "report.md",
+    "run.json",
+    recipeFileName,
+    ...[0, 1, 2].flatMap(frontNames),
+  ],
 };
 
 export const sweptFolder: ResultFolder = {

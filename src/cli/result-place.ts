@@ -61,14 +61,21 @@ function isFolderName(path: string): boolean {
   return /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-export async function requireWritablePlace({ out, folder }: ResultPlace): Promise<void> {
+export async function requireWritablePlace(
+  { out, folder }: ResultPlace,
+  copies: readonly string[] = [],
+): Promise<void> {
   if (folder === undefined) {
     requireModelName(out);
-    return requireWritable(out);
+    for (const path of [out, ...copies]) await requireWritable(path);
+    return;
   }
   await requireOutside(folder.source, folder.out);
   await requireWritableFolder(folder.out, []);
-  await requireWritableFolder(dirname(out), [basename(out)]);
+  await requireWritableFolder(
+    dirname(out),
+    [out, ...copies].map((path) => basename(path)),
+  );
 }
 
 /** @throws PithError E_OPTION for a new file without the extension .onnx. */

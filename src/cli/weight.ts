@@ -1,11 +1,12 @@
-import type { Size } from "../evaluate/index.ts";
+import type { CompressedSize } from "../evaluate/index.ts";
 import { type OperationCount, operationsFormula } from "../report/operation-count.ts";
 
-export interface Weight extends Size {
+export interface Weight extends Partial<CompressedSize> {
+  readonly bytes: number;
   /** Bytes of the exporter's metadata, which the size does not count; undefined if there is none. */
   readonly metadata?: number;
   readonly parameters: number;
-  /** Share of zeros; undefined for codes, and if the compressed size is estimated. */
+  /** Share of zeros; undefined for codes and weights above 64 MiB. */
   readonly zeros: number | undefined;
   readonly macs: OperationCount | undefined;
 }

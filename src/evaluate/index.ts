@@ -89,6 +89,6 @@ export {
 export type { ObserveOptions } from "./over-samples.ts";
 export { meanSquaredError, peakSignalToNoise, pearson, rankCorrelation, ranks, spearman } from "./regression.ts";
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
-export { brotliQuality, type Size, size } from "./size.ts";
+export { type CompressedSize, type Size, size } from "./size.ts";
 export type { Estimate, Metric, Task, Unit } from "./types.ts";
 export { weightErrors } from "./weight-errors.ts";

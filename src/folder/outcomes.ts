@@ -1,11 +1,13 @@
 /** Makes, finds or rejects each file of a folder, and records the outcome. */
-import { joinPath } from "#platform";
+import { folderOf, joinPath } from "#platform";
 import { textHash } from "../data/file-hash.ts";
 import { keptText } from "../data/own-files.ts";
 import { PithError } from "../errors.ts";
+import { type Size, size } from "../evaluate/size.ts";
+import { open } from "../onnx/index.ts";
 import type { DtypeName } from "../quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";
-import { authoredModel, hashesOf, isOf, isWhole, removeModel } from "./model-files.ts";
+import { authoredModel, hashesOf, isOf, isWhole, removeModel, weightFilesOf } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
 import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
@@ -43,7 +45,8 @@ export async function makeFile(
   // The record is removed first, in case the process is killed before it records the new file.
   if (forget(run, file)) await writeRecorded(run, []);
   try {
-    const made = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
+    const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
+    const made = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
     for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     const figures = run.check === undefined ? made : { ...made, loader: { outcome: "not checked" } as const };
@@ -53,6 +56,17 @@ export async function makeFile(
     if (!(error instanceof PithError) || endsRun(error)) throw error;
     await refuse(run, file, dtype, error.message);
   }
+}
+
+/** Returns the size of an original, which is compressed once for all of its variants. */
+function originalSize({ originalSizes }: FolderRun, source: string): Promise<Size> {
+  const measure = async (): Promise<Size> => {
+    const weights = [...weightFilesOf(await open(source))].map((file) => joinPath(folderOf(source), file));
+    return size(source, ...weights);
+  };
+  const found = originalSizes.get(source) ?? measure();
+  originalSizes.set(source, found);
+  return found;
 }
 
 /** Identifies everything that a file is made from. @param hash of the original. */

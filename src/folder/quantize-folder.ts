@@ -92,6 +92,7 @@ async function begin(
     rows: new Map(),
     inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
     said: new Set(),
+    originalSizes: new Map(),
     missing: undefined,
   };
   await dropOtherSearches(run);

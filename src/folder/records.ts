@@ -22,6 +22,7 @@ const speed = v.object({
 
 const made = v.object({
   bytes: v.number(),
+  gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
   originalBrotli: v.optional(v.number()),
   measured: v.string(),

@@ -1,5 +1,6 @@
 import type { FileHashes } from "../data/own-files.ts";
 import type { Miss } from "../errors.ts";
+import type { Size } from "../evaluate/size.ts";
 import type { Context } from "../passes/pass.ts";
 import { type DtypeName, dtypes } from "../quantize/dtypes.ts";
 import type { QuantizeOptions } from "../quantize/index.ts";
@@ -108,6 +109,8 @@ export interface FolderRun {
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
   readonly inPlace: boolean;
+  /** By path. */
+  readonly originalSizes: Map<string, Promise<Size>>;
   /** User files that were already reported as kept. */
   readonly said: Set<string>;
 }

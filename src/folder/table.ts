@@ -2,7 +2,6 @@
 import { enumerated } from "../errors.ts";
 import { usualLevel } from "../evaluate/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../evaluate/numbers.ts";
-import { brotliQuality } from "../evaluate/size.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
@@ -120,8 +119,7 @@ export function folderTable<R extends Row>(
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",
     shows((text) => / dB\b/.test(text)) && decibelsNote,
-    rows.some(({ brotli }) => brotli !== undefined) &&
-      `brotli: size after compression with brotli at quality ${brotliQuality}.`,
+    rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
     isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, spared = [] }) =>

@@ -17,7 +17,6 @@ import { looseModels } from "../run/loose-models.ts";
 import { Runner } from "../run/runner.ts";
 import { runStep } from "../run/step.ts";
 import { dataFilesOf } from "./layout.ts";
-import { weightFilesOf } from "./model-files.ts";
 import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
@@ -82,9 +81,7 @@ export async function makeVariant(
   await save(model, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
-  const { bytes, brotli } = await size(...parts);
-  const besideIt = [...weightFilesOf(original)].map((file) => joinPath(folderOf(source), file));
-  const { brotli: originalBrotli } = await size(source, ...besideIt);
+  const { bytes, gzip, brotli } = await size(...parts);
   const repaired = spared.length === 0 ? {} : { spared: [...spared] };
-  return { bytes, brotli, originalBrotli, ...repaired, ...randomNearness(likeness) };
+  return { bytes, gzip, brotli, ...repaired, ...randomNearness(likeness) };
 }

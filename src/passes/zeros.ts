@@ -3,9 +3,14 @@ import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloats } from "../tensor/convert.ts";
 import { storedReader } from "./stored.ts";
 
-/** Returns the share of zeros among learned values, after masks; undefined if some are quantized (a quantized zero need not mean 0) or none exist. */
+/** Bytes of weights above which zeros are not counted. */
+const mostCounted = 2 ** 26;
+
+/** Returns the share of zeros among learned values, after masks; undefined if some are quantized (a quantized zero need not mean 0), none exist, or they are too many to read. */
 export async function zeroShare(learned: Iterable<Value>): Promise<number | undefined> {
-  const readers = [...learned].map((value) =>
+  const values = [...learned];
+  if (values.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0) > mostCounted) return undefined;
+  const readers = values.map((value) =>
     value.tensor !== undefined && isFloat(value.tensor.type)
       ? storedReader(maskedAt(value)?.product ?? value)
       : undefined,

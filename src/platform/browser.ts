@@ -2,12 +2,12 @@
 import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
 import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
+import type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 import { damaged, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
-export type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
+export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
@@ -182,7 +182,7 @@ export const machineMemory = (): number => 2 ** 32;
 /** The WebAssembly runtime has no telemetry. */
 export const disableTelemetry = async (): Promise<void> => {};
 
-export const brotliSize = (_chunks: Chunks, _quality: number): Promise<number> =>
+export const compressedSize = (_chunks: () => Chunks, _encoding: Encoding): Promise<number> =>
   refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 
 /** Unpacks a gzip file lazily, in pieces; fails with the browser's error for damaged bytes. */

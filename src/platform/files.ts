@@ -3,6 +3,9 @@ import type { StoredBytes } from "../tensor/types.ts";
 /** Bytes in order. A chunk must not change after it was passed. */
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
+/** Names as in the header Content-Encoding. */
+export type Encoding = "gzip" | "br";
+
 /** The bytes of a file in order: in memory, or a range to copy. */
 export type Parts = AsyncIterable<Uint8Array | StoredBytes> | Iterable<Uint8Array | StoredBytes>;
 

@@ -7,11 +7,11 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import type { Digest } from "./files.ts";
 import { failure } from "./node-failure.ts";
 
-export type { Chunks, Digest, Parts, ScratchFile } from "./files.ts";
+export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { touchFile, trimFolder } from "./node-bounded.ts";
 export { claimFolder } from "./node-claim.ts";
-export { brotliSize, inflated } from "./node-compress.ts";
+export { compressedSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { importModule } from "./node-modules.ts";

@@ -6,15 +6,12 @@ import { type Contender, choose } from "./choose.ts";
 import { nothingGained } from "./improvement.ts";
 import { type Objective, objectiveOf } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
-import { withShownSizes } from "./shown-sizes.ts";
 import { speedAt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
 
 export interface Decision {
   readonly original: Measured;
-  /** Compression level of the original and all attempts. */
-  readonly brotliQuality: number;
   /** All attempts; those without gain or off target are marked as rejected. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
@@ -26,10 +23,12 @@ export interface Decision {
 export async function decide(
   attempts: readonly Attempt[],
   timing: Timing | undefined,
-  { evaluator, goal, store }: Pick<Trials, "evaluator" | "goal" | "store">,
+  { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
   options: RunOptions,
 ): Promise<Decision> {
-  const { quality, original, results } = await withShownSizes(evaluator.original.measured, attempts, store);
+  const original = await evaluator.sized(evaluator.original.measured);
+  const results: Attempt[] = [];
+  for (const attempt of attempts) results.push(await sized(attempt, evaluator));
   const objective = objectiveOf(options, goal?.maxDrop, original);
   // An untimed result cannot reach a speed target.
   const unknown = options.rounds === 0 ? undefined : 0;
@@ -40,7 +39,15 @@ export async function decide(
   const force = options.force === true;
   const choice = choose(contenders, force, objective);
   const isChosen = choice !== undefined && (force || isKept(tried[choice.place]));
-  return { original, brotliQuality: quality, tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
+  return { original, tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
+}
+
+async function sized({ variant, evaluation, ...rest }: Attempt, evaluator: Trials["evaluator"]): Promise<Attempt> {
+  return {
+    ...rest,
+    variant: { ...variant, result: variant.result && (await evaluator.sized(variant.result)) },
+    evaluation: evaluation && { ...evaluation, measured: await evaluator.sized(evaluation.measured) },
+  };
 }
 
 export function leastLost(tried: readonly Attempt[]): number | undefined {

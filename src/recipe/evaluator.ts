@@ -6,7 +6,15 @@ import { PithError, refusalIn } from "../errors.ts";
 import type { BatchNote } from "../evaluate/batch-dependence.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
-import { type Goal, judge, type LatencyReport, latency, size, type Task } from "../evaluate/index.ts";
+import {
+  type CompressedSize,
+  type Goal,
+  judge,
+  type LatencyReport,
+  latency,
+  size,
+  type Task,
+} from "../evaluate/index.ts";
 import { earlyLevel } from "../evaluate/interval.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
@@ -17,7 +25,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";
 import type { Disagreement, Measured, Timing } from "../report/data.ts";
-import type { Store } from "../run/store.ts";
+import { madeOnce, type Store } from "../run/store.ts";
 import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { FigureRecords } from "./figure-records.ts";
@@ -55,6 +63,7 @@ const disagreementsKept = 10;
 
 export class Evaluator {
   readonly #of: MeasuredOriginal;
+  readonly #compressed = new Map<string, Promise<CompressedSize>>();
 
   private constructor(of: MeasuredOriginal) {
     this.#of = of;
@@ -97,6 +106,20 @@ export class Evaluator {
 
   open({ measured }: Evaluation): Promise<Model> {
     return this.#of.figures.store.open(measured.sha256);
+  }
+
+  /** Adds the sizes after compression, which take seconds: each file is compressed once, and only files that are shown or compared by them. */
+  async sized<M extends Measured>(measured: M): Promise<M & CompressedSize> {
+    const { store } = this.#of.figures;
+    const { sha256 } = measured;
+    const compress = async (): Promise<CompressedSize> => {
+      const plain = await plainFile(await store.open(sha256));
+      const { bytes: _, ...compressed } = await size(plain?.file ?? (await store.file(sha256)));
+      return compressed;
+    };
+    const found = this.#compressed.get(sha256) ?? madeOnce(store.records, { compressed: sha256 }, compress);
+    this.#compressed.set(sha256, found);
+    return { ...measured, ...(await found) };
   }
 
   get took(): OriginalTime {
@@ -233,16 +256,14 @@ async function ship(made: string, store: Store): Promise<Shipped> {
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const model = await store.open(digest);
   const plain = await plainFile(model);
-  const weight = await size(plain?.file ?? (await store.file(digest)));
   storeWeights(model);
   const learned = await learnedTensors(model, infer(model));
   return {
     sha256: digest,
-    bytes: weight.bytes,
+    bytes: (plain?.file ?? (await store.file(digest))).size,
     ...(plain === undefined ? {} : { metadata: plain.metadata }),
-    brotli: weight.brotli,
     parameters: learnedCount(learned),
-    zeros: weight.sampled ? undefined : await zeroShare(learned.keys()),
+    zeros: await zeroShare(learned.keys()),
     macs: macsOfOne(await store.open(digest), run),
   };
 }

@@ -12,7 +12,7 @@ import type { Trials } from "./trials.ts";
 
 /** Excludes what is known only at the end. */
 export async function runRecord(
-  { original, brotliQuality, tried, choice, chosen }: Decision,
+  { original, tried, choice, chosen }: Decision,
   { evaluator, parts, goal }: Trials,
   timing: Timing | undefined,
   task: Task,
@@ -38,7 +38,6 @@ export async function runRecord(
       ...dataRecord(task, parts, evaluator, options, tried[chosen ?? 0]?.variant.steps ?? []),
       ...namesOf(disagreements, task.test.classes),
     },
-    brotliQuality,
     metric: { name, unit, better },
     goal,
     original,

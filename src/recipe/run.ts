@@ -180,7 +180,7 @@ async function durationOf({ candidates, runner, evaluator }: Trials, task: Task)
 
 function warnOf(
   { variant, evaluation }: Attempt,
-  { original, brotliQuality }: Decision,
+  { original }: Decision,
   goal: Trials["goal"],
   { log }: Context,
 ): void {
@@ -191,7 +191,7 @@ function warnOf(
       : lossWarning(comparison, verdict, goal);
   if (worse !== undefined) log({ id: "worse", text: worse, level: "warning" });
   if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
-    log({ id: "size", text: notSmaller(original, evaluation.measured, brotliQuality), level: "warning" });
+    log({ id: "size", text: notSmaller(original, evaluation.measured), level: "warning" });
 }
 
 function warnOfBusyMachine(
@@ -205,11 +205,11 @@ function warnOfBusyMachine(
   log({ id: "busy", text: unsteadyNote(kept && `time them: ${benchCommand(files, names)}`), level: "warning" });
 }
 
-function notSmaller(original: Measured, result: Measured, quality: number): string {
+function notSmaller(original: Measured, result: Measured): string {
   const [before, after] = [original.bytes, result.bytes].map(bytes);
   const packed =
     original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
-      ? `; compressed (brotli, quality ${quality}) it is ${times(original.brotli / result.brotli)} smaller`
+      ? `; after brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
   return `the result is not smaller than the original: ${after} against ${before}${packed}`;
 }

@@ -176,9 +176,7 @@ async function takeStep(
   if (evaluation === undefined) return { record, evaluation, output };
   const { measured, comparison, agreement } = evaluation;
   if (!done) onMeasured(measured);
-  // Compressed at the level of a search: the report compresses results at the level of static files.
-  const { brotli: _, ...after } = measured;
-  return { record: { ...record, after, comparison, agreement }, evaluation, output };
+  return { record: { ...record, after: measured, comparison, agreement }, evaluation, output };
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {

@@ -31,8 +31,6 @@ export interface Run {
   readonly seconds: number;
   readonly machine: Machine | undefined;
   readonly data: RunData;
-  /** Compression level of `Measured.brotli`: 11, or 5 if a file is larger than 16 MiB. */
-  readonly brotliQuality: number;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
   /** Undefined if nothing can be lost: the original is at chance level, or the result was trained without labels. */
   readonly goal: Goal | undefined;
@@ -159,10 +157,13 @@ export interface Measured {
   readonly bytes: number;
   /** Bytes of the exporter's metadata; undefined if there is none. */
   readonly metadata?: number | undefined;
-  /** Undefined without a compressor. */
-  readonly brotli: number | undefined;
+  /** Bytes after gzip (level 9) and brotli (quality 11); undefined without a compressor, and for steps. */
+  readonly gzip?: number | undefined;
+  readonly brotli?: number | undefined;
+  /** Whether the compressed sizes are estimated. */
+  readonly sampled?: boolean | undefined;
   readonly parameters: number;
-  /** Share of zeros; undefined for codes, and if the compressed size is estimated. */
+  /** Share of zeros; undefined for codes and weights above 64 MiB. */
   readonly zeros?: number | undefined;
   /** Per sample; undefined if they depend on more than the batch. */
   readonly macs: number | undefined;
@@ -230,7 +231,7 @@ export interface StepRecord {
   readonly learnt?: Learnt | undefined;
   readonly seconds: number;
   /** The step's measured result; undefined if not measured. */
-  readonly after?: Omit<Measured, "brotli">;
+  readonly after?: Measured;
   readonly comparison?: Comparison;
   readonly agreement?: Estimate | undefined;
 }

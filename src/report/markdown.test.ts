@@ -5,12 +5,12 @@ import { codeSpan, escapeMarkdown, reportMarkdown, variantsMarkdown } from "./ma
 test("a row for the original and for each variant, all with the same number of cells", () => {
   const lines = variantsMarkdown(exampleRun).split("\n");
   expect(lines).toHaveLength(2 + 1 + exampleRun.variants.length);
-  expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length))).toEqual(new Set([7]));
+  expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length))).toEqual(new Set([8]));
   expect(lines.at(-1)).toBe(
-    "| **prune + train + quantize** | 440 kB | 405 kB | 91.9 % (90.2 % … 93.6 %) | −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples) | 2.20 × |",
+    "| **prune + train + quantize** | 440 kB | 409 kB | 405 kB | 91.9 % (90.2 % … 93.6 %) | −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples) | 2.20 × |",
   );
   expect(lines[3]).toContain("| 1.20 × |");
-  expect(lines[4]).toContain("factorize<br>nothing changed: every layer was refused | – | – | – |");
+  expect(lines[4]).toContain("factorize<br>nothing changed: every layer was refused | – | – | – | – |");
 });
 
 test("names cannot become markup or end a cell", () => {

@@ -26,10 +26,10 @@ export function variantsMarkdown(run: Run): string {
   const speeds = timesOf(run)?.models;
   const cells = (one: Measured | undefined): readonly string[] =>
     one === undefined
-      ? ["–", "–", "–"]
+      ? ["–", "–", "–", "–"]
       : [
           bytes(one.bytes),
-          one.brotli === undefined ? "–" : bytes(one.brotli),
+          ...[one.gzip, one.brotli].map((size) => (size === undefined ? "–" : bytes(size))),
           `${figure(unit, one.estimate.value)} (${figureInterval(unit, one.estimate)})`,
         ];
   const speed = (index: number): string => {
@@ -45,7 +45,10 @@ export function variantsMarkdown(run: Run): string {
     return [title + reason, ...cells(result), difference, speed(index + 1)];
   });
   const first = ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)];
-  const numbers = ["bytes", "brotli", name, "change", "speed"].map((title) => ({ title, align: "right" as const }));
+  const numbers = ["bytes", "gzip", "brotli", name, "change", "speed"].map((title) => ({
+    title,
+    align: "right" as const,
+  }));
   return markdownTable([{ title: "" }, ...numbers], [first, ...rows]);
 }
 

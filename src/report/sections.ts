@@ -11,7 +11,6 @@ import {
   times,
 } from "../evaluate/numbers.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import { qualityText } from "../evaluate/size.ts";
 import { type Change, changeText } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Measured, Run, Samples, StepRecord } from "./data.ts";
@@ -40,7 +39,8 @@ export function keyFigures(run: Run): Markup {
   const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
-${original.brotli !== undefined && box(`compressed (brotli, quality ${run.brotliQuality})`, fromTo(original.brotli, result?.brotli, bytes))}
+${original.gzip !== undefined && box("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}
+${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
 ${box(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
 ${speed !== undefined && box("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
 ${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
@@ -117,7 +117,7 @@ ${
   )
 }
 ${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
-${run.original.brotli !== undefined && row("compressed", `brotli at ${qualityText(run.brotliQuality)}`)}
+${run.original.brotli !== undefined && row("compressed", `gzip at level 9, brotli at quality 11, as static files are compressed once${isEstimated(run) ? "; estimated for files above 8 MiB" : ""}`)}
 ${versions.length > 0 && row("versions", versions.join(", "))}
 ${row("seed", String(run.seed))}
 ${row("date", `${run.date}, ${integer(run.seconds)} s`)}
@@ -125,6 +125,9 @@ ${row("date", `${run.date}, ${integer(run.seconds)} s`)}
 ${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}
 ${run.chosen !== undefined && nextSection(run)}`;
 }
+
+const isEstimated = ({ original, variants }: Run): boolean =>
+  [original, ...variants.map(({ result }) => result)].some((one) => one?.sampled === true);
 
 export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly original: Pick<Measured, "name"> }) {
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;

@@ -19,16 +19,17 @@ export function variantsTable(run: Run): Markup {
   const { name, unit } = run.metric;
   const speeds = timesOf(run)?.models ?? [];
   const exact = comparesWithOriginal(run);
-  const withBrotli = [run.original, ...run.variants.map(({ result }) => result)].some(
-    (one) => one?.brotli !== undefined,
-  );
-  const withMacs = [run.original, ...run.variants.map(({ result }) => result)].some((one) => one?.macs !== undefined);
+  const all = [run.original, ...run.variants.map(({ result }) => result)];
+  const compressed = (["gzip", "brotli"] as const).filter((name) => all.some((one) => one?.[name] !== undefined));
+  const withMacs = all.some((one) => one?.macs !== undefined);
   const withZeros = run.variants.some(({ result }) => sparsityMatters(result?.zeros, run.original.zeros));
   const head = (title: string): Markup => html`<th class="n">${title}</th>`;
   const measured = (one: Measured): Content => [
     html`<td class="n">${bytes(one.bytes)}<small>${ratioOf(run.original.bytes, one.bytes)}</small></td>`,
-    withBrotli &&
-      html`<td class="n">${one.brotli === undefined ? "–" : bytes(one.brotli)}<small>${ratioOf(run.original.brotli, one.brotli)}</small></td>`,
+    ...compressed.map((name) => {
+      const size = one[name];
+      return html`<td class="n">${size === undefined ? "–" : bytes(size)}<small>${ratioOf(run.original[name], size)}</small></td>`;
+    }),
     withZeros && html`<td class="n">${one.zeros === undefined ? "–" : percent(one.zeros)}</td>`,
     withMacs &&
       html`<td class="n">${one.macs === undefined ? "–" : count(one.macs)}<small>${ratioOf(run.original.macs, one.macs)}</small></td>`,
@@ -42,7 +43,7 @@ export function variantsTable(run: Run): Markup {
   const rows = run.variants.map((variant, index) => {
     const chosen = run.chosen === index;
     const { result, comparison } = variant;
-    const columns = 2 + Number(withBrotli) + Number(withZeros) + Number(withMacs);
+    const columns = 2 + compressed.length + Number(withZeros) + Number(withMacs);
     return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
 <td class="key">${markOf(variant, run.goal)}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
 ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
@@ -50,7 +51,7 @@ ${result === undefined ? Array.from({ length: columns }, () => html`<td class="n
 ${speeds.length > 0 && speed(index + 1)}</tr>`;
   });
   return html`<div class="wide"><table>
-<thead><tr><th></th><th>variant</th>${head("bytes")}${withBrotli && head("brotli")}${withZeros && head("zeros")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
+<thead><tr><th></th><th>variant</th>${head("bytes")}${compressed.map(head)}${withZeros && head("zeros")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
 <tbody>
 <tr class="original"><td class="key"></td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
 ${rows}

@@ -29,8 +29,10 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
   const drop = dropOf(evaluation, options.metric);
   if (!Number.isFinite(drop)) return undefined;
-  const { bytes, brotli } = evaluation.measured;
-  return { bytes, brotli, speed: await speedOf(attempt, evaluation, options), drop };
+  const { evaluator, objective } = options;
+  const { measured } = evaluation;
+  const brotli = objective.id === "download" ? (await evaluator.sized(measured)).brotli : undefined;
+  return { bytes: measured.bytes, brotli, speed: await speedOf(attempt, evaluation, options), drop };
 }
 
 /** Uses the validation samples of the precision fallback too, because all samples are more reliable. */

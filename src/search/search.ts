@@ -66,7 +66,10 @@ export async function searchAhead(
     const opened = await openSearchTask(store, original, task, options, context);
     await requireAboveChance(opened);
     warnOfFew(opened);
-    const searched = new Search(opened, secondsSince(started));
+    const { evaluator } = opened.trials;
+    const brotli =
+      options.purpose === "download" ? (await evaluator.sized(evaluator.original.measured)).brotli : undefined;
+    const searched = new Search(opened, secondsSince(started), brotli);
     // Parallel work would disturb the timing of the finalists.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
@@ -106,7 +109,7 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #before: number;
 
-  constructor(of: SearchTask, before: number) {
+  constructor(of: SearchTask, before: number, brotli: number | undefined) {
     this.#of = of;
     this.#before = before;
     const { trials, options, store, task, context, all } = of;
@@ -115,7 +118,7 @@ class Search {
     const clock = new Clock(store, options, trials.judging, context);
     const unit = goal?.maxDrop || usualDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
-    const { bytes, brotli } = measured;
+    const { bytes } = measured;
     const forecast = new Forecast({ bytes, brotli, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;

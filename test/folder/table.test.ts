@@ -158,7 +158,7 @@ test("what a dB is and how brotli compresses is said where the table has such fi
   expect(rows[1]).toEqual(["q8", "a", "1.00 kB", "97.4 % of 192"]);
   expect(notes).toEqual([expect.stringMatching(/^transformers\.js 4\.3\.1 loads and runs the files/)]);
   expect(table({ dtype: "q8", file: "a", ...file, brotli: 900 }).notes).toEqual([
-    "brotli: size after compression with brotli at quality 5.",
+    "brotli: size after compression with brotli at quality 11.",
   ]);
 });
 

@@ -4,7 +4,6 @@ import { PithError } from "../../errors.ts";
 import { isUnsteady, unsteadyNote } from "../../evaluate/latency.ts";
 import { bytes, count, counted, duration, runTime } from "../../evaluate/numbers.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
-import { qualityText } from "../../evaluate/size.ts";
 import { countOption, described, option } from "../../passes/options.ts";
 import { targetOption } from "../../quantize/runtimes.ts";
 import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
@@ -60,7 +59,7 @@ export default defineCommand({
       const run = await measure(target, models, said, session, wanted.length > 1);
       if (run !== undefined) runs.push(run);
     }
-    const { sizes, quality } = await session.job<typeof sizesJob>("sizes", { models }, "bench");
+    const sizes = await session.job<typeof sizesJob>("sizes", { models }, "bench");
     const rows = runs.flatMap(({ target, output, memories }) =>
       models.map((model, index) => ({
         model,
@@ -81,14 +80,13 @@ export default defineCommand({
     const titles = ["model", ...(runs.length > 1 ? ["target"] : []), ...figures];
     const columns = titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const }));
     const busy = unusable.size === 0 ? [] : [unsteadyNote("run this command again.")];
-    const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, noteOf(quality)];
+    const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
     if (markdown !== undefined) await appendFile(markdown, markdownText(columns, cells, notes));
     return {
       data: {
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
         models: rows,
         targets: stated,
-        compression: { brotli: quality },
       },
       print(terminal) {
         terminal.table(columns, cells);
@@ -183,9 +181,9 @@ function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): s
   return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
 }
 
-const noteOf = (quality: number): string =>
+const note =
   "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
-  `Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at ${qualityText(quality)}.`;
+  "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11.";
 
 function markdownText(
   columns: readonly MarkdownColumn[],

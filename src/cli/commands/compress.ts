@@ -13,6 +13,7 @@ import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
 import { isSamePlace, isThere } from "../files.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, requireModel, saidOn } from "../model-folder.ts";
+import { precompressFlag } from "../precompress.ts";
 import { recipeFileName, requireFreeFolder, runFolder } from "../result-folder.ts";
 import { freshFlag, withSteps } from "../steps-folder.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
@@ -55,6 +56,7 @@ const flags = v.object({
   }),
   ...elsewhereFlags("candidates, or models of a recipe,"),
   ...freshFlag,
+  ...precompressFlag,
   target: v.optional(targetOption("runtimes of the result: checked on all, timed on the first")),
   text: textFlag("sample sentences, or a file with one per line (model folders; short for --data)"),
   ...metricFlags,
@@ -123,6 +125,7 @@ export default defineCommand({
         targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
       },
       ...elsewhereOf(options),
+      precompress: options.precompress,
     };
     const inputs = places.map((place) => ({ ...shared, ...place }));
     const replaced = await Promise.all(inputs.map(({ out }) => isThere(join(out, "model.onnx"))));

@@ -15,7 +15,7 @@ import {
 } from "../../folder/index.ts";
 import type { Purpose } from "../../recipe/objective.ts";
 import { choiceSentence } from "../../report/choice.ts";
-import type { Run, Variant } from "../../report/data.ts";
+import type { Measured, Run, Variant } from "../../report/data.ts";
 import { usualMinutes } from "../../search/budget.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { Session } from "../command.ts";
@@ -142,7 +142,7 @@ async function foundIn(run: Run, folder: string): Promise<readonly Found[]> {
 function figuresOf(
   { data, original }: Run,
   { name, comparison, targets = [] }: Variant,
-  { bytes, brotli, recipe }: { readonly bytes: number; readonly brotli: number | undefined; readonly recipe: string },
+  { bytes, gzip, brotli, recipe }: Pick<Measured, "bytes" | "gzip" | "brotli"> & { readonly recipe: string },
 ): FileFigures {
   const nearness = comparison && comparedNearness(comparison);
   const judgedOn = [
@@ -150,7 +150,7 @@ function figuresOf(
     ...(data.preprocessing === undefined ? [] : [`preprocessing: ${data.preprocessing}`]),
   ];
   return {
-    ...{ bytes, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
+    ...{ bytes, gzip, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
     measured: nearness === undefined ? "" : `${nearness.metric} ${nearnessText(nearness)}`,
     recipe: { name, text: recipe },
   };

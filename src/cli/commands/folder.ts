@@ -81,7 +81,7 @@ export async function isFolder(path: string): Promise<boolean> {
 /** Fewer texts say too little about a model. */
 const fewestTexts = 16;
 
-interface FolderArguments extends DataFlags, Pick<PassInput, "metric"> {
+interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precompress"> {
   readonly out: string;
   readonly isText?: boolean | undefined;
   readonly output?: string | undefined;
@@ -105,6 +105,10 @@ export async function variantsOf(
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = given;
+  if (given.precompress !== undefined)
+    throw new PithError("E_USAGE", "--precompress is for a single model, not for a folder of variants.", {
+      hint: "Compress the files that your server sends: see docs/download.md.",
+    });
   const data = dataRequest(given);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
@@ -140,6 +144,7 @@ export async function variantsOf(
       model: source,
       out: file,
       copiesSidecars: true,
+      compressesOriginal: false,
       fileBytes,
       seed: session.seed,
       ...settings,
@@ -151,13 +156,13 @@ export async function variantsOf(
     });
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalized(result.idle ?? "nothing changed")}.`);
-    const { before, after, samples, preprocessing, sparing } = result;
+    const { after, samples, preprocessing, sparing } = result;
     const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
     const judgedOn = samples && [
       samplesLine(samples),
       ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
     ];
-    const sizes = { bytes: after.bytes, brotli: after.brotli, originalBrotli: before.brotli };
+    const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
     return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
   };
   const asked = dtypes === "all" ? usualDtypes : dtypes;

@@ -1,5 +1,6 @@
 /** Builds a command from a pass: flags from its options, one input model, one output model, evaluated if there is data. */
 
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { PithError } from "../../errors.ts";
@@ -17,6 +18,7 @@ import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
+import { copiesOf, precompressFlag } from "../precompress.ts";
 import {
   completePlace,
   folderForFolder,
@@ -34,6 +36,7 @@ const stepFlags = (fallback: string) =>
     }),
     out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
     dryRun: option(v.boolean(), "print the planned change of each layer, and write nothing"),
+    ...precompressFlag,
     ...metricFlags,
     ...goalFlags,
     spare: described(
@@ -87,6 +90,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         spare,
         targetSize,
         dryRun = false,
+        precompress,
       } = options;
       const aim = reference === undefined ? original : passed[reference];
       const found = word === undefined ? undefined : await modelAt(word, saidOn(session.terminal));
@@ -106,7 +110,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       ]);
       const place = resultPlace({ model, aim, folders }, options.out, command.suffix(passed));
       const { out } = place;
-      const files = await openPlaces(pass, passed, place, { model, aim, data });
+      const copies = copiesOf(out, precompress);
+      const files = await openPlaces(pass, passed, place, { model, aim, data }, copies);
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
       const settings = {
         options: Object.fromEntries(kept),
@@ -123,11 +128,23 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const targetBytes = choosesBits ? bytesOf(targetSize) : undefined;
       const copiesSidecars = place.folder !== undefined;
-      const input = { command: name, model, original, out, copiesSidecars, seed, targetBytes, ...settings };
+      const input = {
+        command: name,
+        model,
+        original,
+        out,
+        copiesSidecars,
+        seed,
+        targetBytes,
+        precompress,
+        ...settings,
+      };
       const keeps = passed.checkpoint !== undefined;
+      const earlier = await timeOf(out);
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
-      const result = await withoutLeftovers([out], work).catch((error: unknown) => {
-        throw stopped(error, { trains: keysOf(pass.options).has("checkpoint"), keeps });
+      const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
+        const written = (await timeOf(out)) === earlier ? undefined : out;
+        throw stopped(error, { trains: keysOf(pass.options).has("checkpoint"), keeps, written });
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
@@ -142,6 +159,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     },
   });
 }
+
+const timeOf = async (path: string): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.mtimeMs;
 
 function evalCommand(out: string, data: DataRequest | undefined): string {
   const words = ["pith", "eval", out, "--against", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
@@ -196,6 +215,7 @@ async function openPlaces(
   passed: Session["passed"],
   place: ResultPlace,
   { model, aim, data }: Inputs,
+  copies: readonly string[],
 ): Promise<OutputFiles> {
   const read = (command?.reads ?? []).flatMap((key) =>
     [passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
@@ -205,8 +225,8 @@ async function openPlaces(
   const inputs = [itself, ["the data", data?.path] as const, ...named];
   const { out } = place;
   await requireModel(model);
-  await requireOther(out, inputs);
-  await requireWritablePlace(place);
+  for (const path of [out, ...copies]) await requireOther(path, inputs);
+  await requireWritablePlace(place, copies);
   const alsoWritten = (command?.writes ?? [])
     .flatMap((key) => passed[key] ?? [])
     .filter((path) => typeof path === "string");
@@ -222,8 +242,8 @@ async function openPlaces(
     await requireWritableFolder(checkpoint, names);
   }
   const replaced = new Set<string>();
-  for (const path of [out, ...alsoWritten]) if (await isThere(path)) replaced.add(path);
-  return { replaced, alsoWritten };
+  for (const path of [out, ...copies, ...alsoWritten]) if (await isThere(path)) replaced.add(path);
+  return { replaced, copies, alsoWritten };
 }
 
 /** The command has a flag `--samples` too, so the pass's option `samples` has another flag. */
@@ -235,9 +255,17 @@ export function withCalibration(
 }
 
 /** Explains what a stop left. A training with a checkpoint folder reports that itself. */
-function stopped(error: unknown, { trains, keeps }: { readonly trains: boolean; readonly keeps: boolean }): unknown {
+function stopped(
+  error: unknown,
+  {
+    trains,
+    keeps,
+    written,
+  }: { readonly trains: boolean; readonly keeps: boolean; readonly written: string | undefined },
+): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || keeps) return error;
   const { message, hint, cause } = error;
+  if (written !== undefined) return new PithError("E_STOPPED", `${message} "${written}" is complete.`, { hint, cause });
   if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
   return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
     hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",

@@ -7,6 +7,7 @@ import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { constantNote, withoutNote } from "../notes.ts";
+import { copiesOf, precompressFlag } from "../precompress.ts";
 import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { namedSizes, settings } from "../set.ts";
 import { columns } from "../table.ts";
@@ -25,6 +26,7 @@ export default defineCommand({
     dim: words("size of a named dimension for the comparison with the original", "name=n"),
     finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
     force: option(v.boolean(), "write the result even if it differs from the original"),
+    ...precompressFlag,
   }),
   examples: [
     "simplify model.onnx -o out.onnx",
@@ -45,8 +47,10 @@ export default defineCommand({
     const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
     const sizes = Object.fromEntries(namedSizes(options.dim));
     await requireModel(model);
-    await requireOther(out, [["the model itself", model]]);
-    await requireWritablePlace(place);
+    const { precompress } = options;
+    const copies = copiesOf(out, precompress);
+    for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
+    await requireWritablePlace(place, copies);
     const replaced = await isThere(out);
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = {
@@ -59,17 +63,22 @@ export default defineCommand({
       finalize,
       sizes,
       force,
+      precompress,
       seed: session.seed,
     };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
-    const result = await withoutLeftovers([out], job);
+    const result = await withoutLeftovers([out, ...copies], job);
     await completePlace(place, session.terminal);
-    return show(model, result, replaced);
+    return show(model, { ...result, copies }, replaced);
   },
 });
 
-function show(model: string, result: SimplifyOutput, replaced: boolean): Result {
-  const { before, after, changes, comparison, held, written } = result;
+function show(
+  model: string,
+  result: SimplifyOutput & { readonly copies: readonly string[] },
+  replaced: boolean,
+): Result {
+  const { before, after, changes, comparison, held, written, copies } = result;
   return {
     data: { model, ...result, replaced },
     print(terminal) {
@@ -94,7 +103,9 @@ function show(model: string, result: SimplifyOutput, replaced: boolean): Result 
         terminal.line(
           `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
         );
-      terminal.line(`written: ${terminal.color.bold(written)}${replaced ? " (replaced)" : ""}`);
+      terminal.line(
+        `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
+      );
     },
   };
 }

@@ -48,7 +48,9 @@ async function stoppedSearch(error: unknown, { model, out, command }: ModelInput
 async function doneAhead(inputs: readonly CompressInput[], session: Session): Promise<readonly CompressInput[]> {
   const [{ recipe, jobs = 1, queue } = {}] = inputs;
   if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;
-  const models = inputs.map(({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, ...one }) => one);
+  const models = inputs.map(
+    ({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, precompress: ______, ...one }) => one,
+  );
   const places = await session.job<typeof recipesJob>(
     "recipes",
     { recipe, models, outs: inputs.map(({ out }) => out), jobs, queue },

@@ -1,13 +1,13 @@
 /** Job of `pith compress`: runs a recipe or a search, and writes the model, reports and record. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { joinPath, packageVersion } from "#platform";
+import { type Encoding, joinPath, packageVersion } from "#platform";
 import { bytesOfFile } from "../../data/file-hash.ts";
 import { outerLinksAmong, sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, enumerated, stopIfAsked } from "../../errors.ts";
-import type { Metric, Task } from "../../evaluate/index.ts";
+import type { CompressedSize, Metric, Task } from "../../evaluate/index.ts";
 import { bytes, counted, figure } from "../../evaluate/numbers.ts";
-import { sizeAt } from "../../evaluate/size.ts";
+import { size } from "../../evaluate/size.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context } from "../../passes/index.ts";
@@ -19,6 +19,7 @@ import { searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
+import { copiesInMemory } from "../precompress.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 import { type RecipeFile, readRecipe } from "../recipe-file.ts";
 import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";
@@ -34,6 +35,8 @@ export interface CompressInput extends SearchInput, Elsewhere {
   readonly out: string;
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
+  /** Encodings of compressed copies of the result. */
+  readonly precompress?: readonly Encoding[] | undefined;
 }
 
 export interface CompressOutput {
@@ -64,10 +67,15 @@ async function compressed(
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
     resumeBytes: input.queue === undefined ? mostKept(model) : undefined,
   };
+  let facts: ReturnType<typeof fileFacts> | undefined;
+  const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
+    facts ??= fileFacts(model, input.model, original);
+    return facts;
+  };
   const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
     ...named(worded(run), others),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
-    original: { ...run.original, ...(await fileFacts(model, input.model, run)) },
+    original: { ...run.original, ...(await factsOf(run)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {
     if (best.result !== undefined) await write(input, await recorded(best), best, context);
@@ -76,10 +84,25 @@ async function compressed(
     given === undefined
       ? await searched(input, model, task, { ...options, onBest }, running, context)
       : await compress(model, [given], task, options, running);
-  const run = await recorded(found);
-  const written = await write(input, run, found, context);
+  const { copies, sizes } = await copiesInMemory(
+    "model.onnx",
+    found.result?.bytes ?? new Uint8Array(),
+    input.precompress,
+  );
+  const run = withSizes(await recorded(found), sizes);
+  const written = await write(input, run, found, context, copies);
   if (found.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
+}
+
+/** Reports the sizes of the copies that are written. */
+function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
+  const variants = run.variants.map((variant, place) =>
+    place === run.chosen && variant.result !== undefined
+      ? { ...variant, result: { ...variant.result, ...sizes } }
+      : variant,
+  );
+  return { ...run, variants };
 }
 
 function searched(
@@ -90,7 +113,7 @@ function searched(
   running: Partial<Context>,
   context: JobContext,
 ): Promise<Compressed> {
-  const { out: _, recipe: __, command: ___, jobs, queue, ...shared } = input;
+  const { out: _, recipe: __, command: ___, precompress: ____, jobs, queue, ...shared } = input;
   const workOf = (name: string, its: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
     kind: "combination",
     name,
@@ -140,6 +163,7 @@ async function write(
   run: Run,
   { result, others, candidates }: Compressed,
   context: JobContext,
+  copies: readonly (readonly [string, Uint8Array])[] = [],
 ): Promise<readonly string[]> {
   context.stage("write");
   const reports: readonly (readonly [string, Uint8Array])[] = [
@@ -162,6 +186,7 @@ async function write(
   }
   const contents: readonly (readonly [string, Uint8Array])[] = [
     ["model.onnx", result.bytes],
+    ...copies,
     ...reports,
     ["recipe.yaml", bytesOfText(recipeText(recipe))],
     ...others.flatMap(({ place, bytes }, at): readonly (readonly [string, Uint8Array])[] => {
@@ -185,14 +210,13 @@ async function write(
 async function fileFacts(
   model: Parameters<typeof filesOf>[0],
   path: string,
-  { original, brotliQuality }: Pick<Run, "original" | "brotliQuality">,
-): Promise<Partial<Pick<Measured, "bytes" | "brotli" | "sha256">>> {
+  original: Measured,
+): Promise<Partial<Pick<Measured, "bytes" | "gzip" | "brotli" | "sampled" | "sha256">>> {
   const files = filesOf(model, path);
   if (files.length !== 1) return {};
-  return {
-    ...(original.metadata === undefined ? await sizeAt(brotliQuality, [path]) : {}),
-    sha256: await digestOf(bytesOfFile(path)),
-  };
+  const sha256 = await digestOf(bytesOfFile(path));
+  if (sha256 === original.sha256 || original.metadata !== undefined) return { sha256 };
+  return { ...(await size(path)), sha256 };
 }
 
 function thisMachine(): Machine {

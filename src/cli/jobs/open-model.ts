@@ -1,4 +1,4 @@
-import { folderOf, makeFolder } from "#platform";
+import { type Encoding, folderOf, makeFolder } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
@@ -7,6 +7,7 @@ import { isCopy } from "../../data/file-hash.ts";
 import { recordMissingSidecars } from "../../data/sidecars.ts";
 import type { Engine } from "../../engine/index.ts";
 import { enumerated } from "../../errors.ts";
+import type { CompressedSize } from "../../evaluate/index.ts";
 import { passKey } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
@@ -14,6 +15,7 @@ import { open, save } from "../../onnx/index.ts";
 import type { Context } from "../../passes/index.ts";
 import { quoted } from "../../report/sections.ts";
 import { filesOf } from "../files.ts";
+import { outdatedCopies, precompress } from "../precompress.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   const model = await open(path, {
@@ -30,20 +32,35 @@ interface Writing {
   /** The command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly fileBytes?: number | undefined;
+  /** Encodings of compressed copies. */
+  readonly precompress?: readonly Encoding[] | undefined;
 }
 
-/** Writes a result. It records the names of sidecar files (tokenizer, configuration) that are not next to it. */
+/**
+ * Writes a result. It records the names of sidecar files (tokenizer, configuration) that are not next to it.
+ * @returns the sizes of compressed copies.
+ */
 export async function saveResult(
   result: Model,
-  { model, out, copiesSidecars, fileBytes }: Writing,
-  { log }: Pick<JobContext, "log">,
-): Promise<void> {
+  { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
+  { log, stage }: Pick<JobContext, "log" | "stage">,
+): Promise<Partial<CompressedSize>> {
   const missing = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
-  if (missing.length === 0) return;
-  const text = `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
-  log({ id: "sidecars", text });
+  const outdated = await outdatedCopies(out, encodings);
+  if (outdated.length > 0) {
+    const text = `copies of an earlier model stay, and servers send them instead of ${out}: ${enumerated(outdated)}; remove them, or write new ones with \`--precompress\``;
+    log({ id: "outdated", text, level: "warning" });
+  }
+  if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
+  if (encodings === undefined) return {};
+  stage("compress");
+  return precompress(filesOf(await open(out), out), encodings);
+}
+
+function missingText(missing: readonly string[]): string {
+  return `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
 }
 
 interface ModelAtPath {

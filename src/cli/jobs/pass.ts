@@ -1,6 +1,7 @@
 /** Job of the commands that change a model: runs and evaluates one step of a recipe, and writes the result unless it is rejected. */
 
 import * as v from "valibot";
+import type { Encoding } from "#platform";
 import { infer } from "../../analysis/infer.ts";
 import { allLayers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
@@ -53,7 +54,7 @@ import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { announceCalibration } from "./time-notice.ts";
-import { countsOf, weightOf } from "./weight.ts";
+import { countsOf, weightOf, withCompressed } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -82,6 +83,10 @@ export interface PassInput {
   readonly dryRun: boolean;
   /** Maximum bytes per file; larger models use external data. */
   readonly fileBytes?: number;
+  /** Encodings of compressed copies. */
+  readonly precompress?: readonly Encoding[] | undefined;
+  /** Whether the size after compression is measured for the input model as well (true). */
+  readonly compressesOriginal?: boolean;
   readonly seed: number;
 }
 
@@ -280,10 +285,14 @@ async function write(
   context: JobContext,
 ): Promise<WrittenOutput> {
   context.stage("write");
-  await saveResult(result, input, context);
+  const copies = await saveResult(result, input, context);
   warnOfDefaults(original, context);
   context.stage("compress");
-  const after = await weightOf(await open(input.out), input.out);
+  const saved = await open(input.out);
+  const [before, after] = await Promise.all([
+    input.compressesOriginal === false ? report.before : withCompressed(report.before, original, input.model),
+    withCompressed(await weightOf(saved, input.out), saved, input.out, copies),
+  ]);
   const masked = isPruned(result);
   const uneven = computesOther(report.before, after) ? unevenChannels(original, result) : undefined;
   // Masks are folded in before a model is used.
@@ -292,6 +301,7 @@ async function write(
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   return {
     ...report,
+    before,
     samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched ?? searched),
     after,
     masked,

@@ -1,4 +1,5 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
+import type { Encoding } from "#platform";
 import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
 import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
@@ -26,6 +27,8 @@ export interface SimplifyInput {
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
+  /** Encodings of compressed copies. */
+  readonly precompress?: readonly Encoding[] | undefined;
   readonly seed: number;
 }
 

@@ -70,24 +70,32 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
 
 export interface OutputFiles {
   readonly replaced: ReadonlySet<string>;
+  /** Compressed copies of the result. */
+  readonly copies: readonly string[];
   /** Files that are written even if the model does not change. */
   readonly alsoWritten: readonly string[];
 }
 
 const mark = (path: string, { replaced }: OutputFiles): string => (replaced.has(path) ? " (replaced)" : "");
 
-const furtherFiles = (files: OutputFiles): readonly string[] =>
-  files.alsoWritten.map((path) => `${path}${mark(path, files)}`);
+const marked = (paths: readonly string[], files: OutputFiles): readonly string[] =>
+  paths.map((path) => `${path}${mark(path, files)}`);
 
 export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
   return {
-    data: { model, ...result, before: weightRecord(result.before), replaced: false, ...furtherRecord(files) },
+    data: {
+      model,
+      ...result,
+      before: weightRecord(result.before),
+      replaced: false,
+      ...furtherRecord({ ...files, copies: [] }),
+    },
     goalMissed: true,
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
       if (idle !== undefined) return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
-      const further = furtherFiles(files);
+      const further = marked(files.alsoWritten, files);
       const found = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
       terminal.line(`Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`);
     },
@@ -126,7 +134,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         [...columns("", "before", "after"), { title: "" }],
         [
           ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
-          ...brotliRow(before, after),
+          ...compressedRow("gzip", before, after),
+          ...compressedRow("brotli", before, after),
           [
             "parameters",
             count(before.parameters),
@@ -167,7 +176,10 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         );
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
-      const names = [`${terminal.color.bold(written)}${mark(written, files)}`, ...furtherFiles(files)];
+      const names = [
+        `${terminal.color.bold(written)}${mark(written, files)}`,
+        ...marked([...files.copies, ...files.alsoWritten], files),
+      ];
       terminal.line(`written: ${names.join("  ")}`);
       const cost = lost === undefined ? goalLine(model, result, comparing) : `lost: ${lost}; written anyway (--force)`;
       if (cost !== undefined) terminal.line(cost);
@@ -202,7 +214,10 @@ function reportLines(
 const allSpared = (isUnmeasured: boolean): string =>
   `Every layer is kept at higher precision: no attempt with fewer met the goal by two standard errors.${isUnmeasured ? " With --data, samples guide the rounding, and more layers meet it." : ""}`;
 
-const furtherRecord = ({ alsoWritten }: OutputFiles): object => (alsoWritten.length === 0 ? {} : { alsoWritten });
+const furtherRecord = ({ copies, alsoWritten }: OutputFiles): object => ({
+  ...(copies.length === 0 ? {} : { copies }),
+  ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
+});
 
 function referenceLine({ model, isTruth, comparison }: Reference): string {
   return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
@@ -272,10 +287,11 @@ function nothingFound(model: string): string {
   return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
 }
 
-function brotliRow(before: Weight, after: Weight): string[][] {
-  if (before.brotli === undefined || after.brotli === undefined) return [];
-  const title = `brotli${before.sampled || after.sampled ? " (estimated)" : ""}`;
-  return [[title, bytes(before.brotli), bytes(after.brotli), times(before.brotli / after.brotli)]];
+function compressedRow(name: "gzip" | "brotli", before: Weight, after: Weight): string[][] {
+  const sizes = [before[name], after[name]] as const;
+  if (sizes[0] === undefined || sizes[1] === undefined) return [];
+  const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
+  return [[title, bytes(sizes[0]), bytes(sizes[1]), times(sizes[0] / sizes[1])]];
 }
 
 function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {

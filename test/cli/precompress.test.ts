@@ -1,0 +1,100 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { basename } from "node:path";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at, folder } = smallModels();
+const copies = ["--precompress", "gzip,br"];
+
+const wide = `opset 21
+graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
+  w: float32[64, 64] = random(seed 1)
+  y = MatMul(x, w)
+}`;
+
+const isCopy = (path: string): boolean =>
+  gunzipSync(readFileSync(`${path}.gz`)).equals(readFileSync(path)) &&
+  brotliDecompressSync(readFileSync(`${path}.br`)).equals(readFileSync(path));
+
+describe("--precompress", () => {
+  test("writes compressed copies next to the result, whose sizes are printed", async () => {
+    await save(parseModel(wide), at("wide.onnx"));
+    const out = at("codes.onnx");
+    const words = ["quantize", at("wide.onnx"), "--scheme", "weights", "--force", ...copies, "-o", out];
+    expect(await json(...words)).toMatchObject({
+      code: 0,
+      after: { gzip: statSync(`${out}.gz`).size, brotli: statSync(`${out}.br`).size, sampled: false },
+      copies: [`${out}.gz`, `${out}.br`],
+    });
+    expect(isCopy(out)).toBe(true);
+    const { out: text } = await pith(...words);
+    expect(text).toMatch(/\nbytes .*\ngzip .*\nbrotli .*\n/);
+    expect(text).toContain(`written: ${out} (replaced)  ${out}.gz (replaced)  ${out}.br (replaced)\n`);
+    // Without copies the same sizes are measured.
+    const { after } = (await json(...words.filter((word) => !copies.includes(word)))) as { after: object };
+    expect(after).toMatchObject({ gzip: statSync(`${out}.gz`).size, brotli: statSync(`${out}.br`).size });
+  });
+
+  test("writes only the encoding that is named, also of a simplified model", async () => {
+    const out = at("simple.onnx");
+    const { out: text } = await pith("simplify", at("right.onnx"), "--precompress", "br", "-o", out);
+    expect(text).toContain(`written: ${out}  ${out}.br\n`);
+    expect(brotliDecompressSync(readFileSync(`${out}.br`)).equals(readFileSync(out))).toBe(true);
+    expect(existsSync(`${out}.gz`)).toBe(false);
+  });
+
+  test("writes the copies of a recipe's result into its folder, and a later run without the flag removes them", async () => {
+    const recipe = at("recipe.yaml");
+    writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n");
+    const out = at("run");
+    const words = ["compress", at("hidden.onnx"), "-r", recipe, "--data", at("points.csv"), "--force", "-o", out];
+    const run = await json(...words, ...copies);
+    const model = at("run/model.onnx");
+    expect(isCopy(model)).toBe(true);
+    const [{ result }] = run.variants as [{ result: object }];
+    expect(result).toMatchObject({ gzip: statSync(`${model}.gz`).size, brotli: statSync(`${model}.br`).size });
+    await json(...words);
+    expect(readdirSync(out).filter((name) => name.startsWith("model"))).toEqual(["model.onnx"]);
+  });
+
+  test("rejects words that are not encodings, and folders of variants", async () => {
+    expect(await pith("quantize", at("right.onnx"), "--scheme", "weights", "--precompress", "zip")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--precompress: expected gzip, br, got "zip".'),
+    });
+    await mkdir(at("variants/onnx"), { recursive: true });
+    await save(parseModel(wide), at("variants/onnx/model.onnx"));
+    expect(await pith("quantize", at("variants"), "--dtype", "q8", "--precompress", "br")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--precompress is for a single model, not for a folder of variants."),
+    });
+  });
+
+  test("rejects a copy that would overwrite an input", async () => {
+    const model = at("input.onnx.gz");
+    await save(parseModel(wide), model);
+    const out = at("input.onnx");
+    expect(await pith("prune", model, "--amount", "10%", ...copies, "-o", out)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`"${model}" is the model itself: the result would overwrite it.`),
+    });
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test("without it, warns of copies of an earlier model, which servers would send", async () => {
+    const out = at("stale.onnx");
+    writeFileSync(`${out}.gz`, "old");
+    const { err } = await pith("prune", at("right.onnx"), "--amount", "50%", "-o", out);
+    expect(err).toContain(`copies of an earlier model stay, and servers send them instead of ${out}: ${out}.gz`);
+    expect(readFileSync(`${out}.gz`, "utf8")).toBe("old");
+  });
+
+  test("leaves no temporary file", () => {
+    expect(readdirSync(folder).filter((name) => basename(name).endsWith(".tmp"))).toEqual([]);
+  });
+});
