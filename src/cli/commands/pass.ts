@@ -143,7 +143,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const earlier = await timeOf(out);
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
       const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
-        const written = (await timeOf(out)) === earlier ? undefined : out;
+        const stale = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
+        const written = (await timeOf(out)) === earlier ? undefined : `"${out}" is complete${stale}.`;
         throw stopped(error, { trains: keysOf(pass.options).has("checkpoint"), keeps, written });
       });
       if (dryRun) return showPlan(result);
@@ -265,7 +266,7 @@ function stopped(
 ): unknown {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || keeps) return error;
   const { message, hint, cause } = error;
-  if (written !== undefined) return new PithError("E_STOPPED", `${message} "${written}" is complete.`, { hint, cause });
+  if (written !== undefined) return new PithError("E_STOPPED", `${message} ${written}`, { hint, cause });
   if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
   return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
     hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",
