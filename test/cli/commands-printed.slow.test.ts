@@ -107,6 +107,6 @@ describe("what a command prints", () => {
 
   test("wrong settings are refused before data is looked at", async () => {
     const words = ["prune", at("right.onnx"), "--structured", "--data", at("no-such-data.csv")];
-    expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining("--amount is needed") });
+    expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining("--amount is required") });
   });
 });

@@ -52,7 +52,7 @@ test("layers that a variant left as they were are named with the reason, and pri
   );
   expect(text).toContain(`\nnext: pith bench ${model} ${result} --target wasm\n`);
   expect(textOf(join(out, "report.html"))).toContain(
-    `pith bench ${model} ${result} --target wasm\npith eval ${result} --against ${model} --data other-samples/ --target wasm`,
+    `pith bench ${model} ${result} --target wasm\nnpx pith eval ${result} --against ${model} --data other-samples/ --target wasm`,
   );
 });
 
