@@ -31,19 +31,19 @@ export interface Surgeon {
   readonly dead: Uint8Array;
 }
 
-/** @param gram Σ x xᵀ. @returns a `Miss` if it has no inverse despite damping. */
-export const surgeonFor = (gram: Matrix, multiply: Multiply): Promise<Surgeon | Miss> =>
-  runWith(surgeonSteps(gram), multiply);
+/** @param gram Σ x xᵀ. @param share Damping (0.01). @returns a `Miss` if it has no inverse despite damping. */
+export const surgeonFor = (gram: Matrix, multiply: Multiply, share = damping): Promise<Surgeon | Miss> =>
+  runWith(surgeonSteps(gram, share), multiply);
 
 /** In reverse order H = L Lᵀ; back in the original order, L is upper triangular with H = L Lᵀ, so U = L⁻¹. */
-function* surgeonSteps(gram: Matrix): Steps<Surgeon | Miss> {
+function* surgeonSteps(gram: Matrix, share: number): Steps<Surgeon | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
   const diagonal = Array.from({ length: size }, (_, at) => at * (size + 1));
   const dead = Uint8Array.from(diagonal, (at) => Number(gram.data[at] === 0));
   const mean = diagonal.reduce((sum, at) => sum + (damped.data[at] ?? 0), 0) / size;
   if (mean === 0) for (const at of diagonal) damped.data[at] = 1;
-  for (const at of diagonal) damped.data[at] = (damped.data[at] ?? 0) + damping * mean;
+  for (const at of diagonal) damped.data[at] = (damped.data[at] ?? 0) + share * mean;
   damped.data.reverse();
   const lower = yield* factorize(damped);
   if (lower instanceof Miss) return lower;
