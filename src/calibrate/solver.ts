@@ -25,6 +25,8 @@ export interface Solver<E = unknown> {
   readonly blind?: true;
   /** Model of the statistic: the original (default), the one with earlier layers changed, or both. */
   readonly of?: "original" | "changed" | "both";
+  /** Keeps statistics of the original while the data set is in memory, because the solver runs several times with other settings. */
+  readonly keeps?: true;
   /** Finds zero points of blocks, and supports only blocks. */
   readonly zeroPoints?: boolean;
   /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */

@@ -46,11 +46,14 @@ export interface LayerErrorOptions extends ObserveOptions {
   /** The only output whose error is explained; default: all float outputs. */
   readonly output?: string | undefined;
   readonly seed?: number | undefined;
+  /** Samples for single layers (8), and maximum multiply-accumulates (1e11). */
+  readonly alone?: { readonly samples: number; readonly work: number };
 }
 
 const randomRuns = 2;
-/** Samples for single layers, maximum multiply-accumulates, and minimum number of layers to run. */
-const [samplesAlone, workAlone, leastAlone] = [8, 1e11, 8];
+const usualAlone = { samples: 8, work: 1e11 };
+/** Minimum number of layers to run. */
+const leastAlone = 8;
 
 /**
  * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
@@ -214,14 +217,14 @@ async function errorsAlone(
   [original, candidate]: readonly [Model, Model],
   places: readonly Place[],
   samples: Samples,
-  { output, ...options }: Omit<LayerErrorOptions, "seed">,
+  { output, alone = usualAlone, ...options }: Omit<LayerErrorOptions, "seed">,
 ): Promise<readonly Alone[] | Miss> {
   if (places.length === 0) return [];
   const swap = await exchange(engine, original, candidate, places, samples);
   if (swap instanceof Miss) return swap;
-  const { signal, samples: most = samplesAlone, batch = 4, shuffle } = options;
+  const { signal, samples: most = alone.samples, batch = 4, shuffle } = options;
   const order = { batch, shuffle, signal };
-  const someOptions = { ...order, samples: Math.min(samplesAlone, most) };
+  const someOptions = { ...order, samples: Math.min(alone.samples, most) };
   try {
     const sums = places.map(() => new Difference());
     const plain = await swap.runner(
@@ -267,7 +270,7 @@ async function errorsAlone(
     };
     const whole = await errorWith(new Set(places.keys()));
     const noisy = [...places.keys()].filter((index) => own[index] !== Number.POSITIVE_INFINITY);
-    const affordable = Math.max(leastAlone, Math.floor(workAlone / ((work * answers.length) / batches)));
+    const affordable = Math.max(leastAlone, Math.floor(alone.work / ((work * answers.length) / batches)));
     const shares = new Map<number, number>();
     for (const index of noisy.toSorted((a, b) => noise(own[a] ?? 0) - noise(own[b] ?? 0)).slice(0, affordable)) {
       const error = await errorWith(new Set([index]));

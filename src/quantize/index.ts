@@ -11,5 +11,6 @@ export { gptq } from "./rounders/gptq.ts";
 export { kQuant } from "./rounders/k-quant.ts";
 export { mse } from "./rounders/mse.ts";
 export { nearest } from "./rounders/nearest.ts";
+export { rdoq } from "./rounders/rdoq.ts";
 export { sequentialMse } from "./rounders/sequential-mse.ts";
 export { slicedWeight } from "./sliced-weight.ts";

@@ -3,9 +3,17 @@ import { storedBytes } from "../graph/graph.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { runsOfSample } from "./options.ts";
+import { rdoq } from "./rounders/rdoq.ts";
 
 /** Runs per sample that measuring the layers' errors takes. */
 const runsOfErrors = 2000;
+/** Distortions of low-entropy values to try, and their approximate bits per weight after brotli. */
+const lowEntropy = [
+  [0.005, 3],
+  [0.01, 2.4],
+  [0.02, 2],
+  [0.04, 1.6],
+] as const;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer. */
 const bytesOfLayer = 1000;
 
@@ -42,6 +50,13 @@ export const quantizeMoves: Moves = (request) => {
     runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
     bytes: most,
   });
+  /** Sizes are those of the download. Lower distortions serve as its fallback. */
+  const lowEntropyIn = (scheme: "static" | "weights"): readonly Move[] =>
+    lowEntropy.map(([distortion, bits]) => ({
+      ...move(`low-entropy int8 ${scheme}, distortion ${distortion}`, bits, { scheme, rounder: rdoq.id, distortion }),
+      family: `low-entropy int8 ${scheme}`,
+      spares: false,
+    }));
   const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
   return [
     ...(onIntegers && calibrate > 0
@@ -59,6 +74,9 @@ export const quantizeMoves: Moves = (request) => {
     // Training moves the values of a palette; the indices stay.
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
     bytes === undefined ? fitting(Math.round((fourBits.left ?? 1) * whole)) : { ...fitting(bytes), isTrainable: true },
+    ...(request.forDownload === true && calibrate > 0
+      ? [...(onIntegers ? lowEntropyIn("static") : []), ...lowEntropyIn("weights")]
+      : []),
     { ...move("float16", 16, { scheme: "float16" }), spares: false },
   ];
 };

@@ -14,6 +14,7 @@ import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
+import { rdoq } from "./rounders/rdoq.ts";
 import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
@@ -97,6 +98,12 @@ const entries = v.strictObject({
     value: "rounder",
     meanings: rounders.meanings,
   }),
+  /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.01). */
+  distortion: described(
+    v.optional(v.pipe(v.number(), v.gtValue(0)), 0.01),
+    "rounding method rdoq: error that rounding may add to the outputs, relative to their power",
+    { value: "share" },
+  ),
   /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
@@ -336,6 +343,11 @@ export function checkTogether(options: QuantizeSettings): void {
     throw no(
       "`onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.",
       "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
+    );
+  if (rounders.of(rounder) === rdoq && (packed || all.some((own) => own.zeroPoints)))
+    throw no(
+      "`rounder`: rdoq chooses the steps of 8-bit values: `bits` below 8, `block` and `zeroPoints` do not apply.",
+      "`distortion` sets how many bits a weight has after compression.",
     );
   if (
     rounders.of(rounder).zeroPoints === true &&

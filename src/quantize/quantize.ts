@@ -9,7 +9,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
 import { storeFewValues } from "./few-values.ts";
-import { milderForms } from "./milder.ts";
+import { milderForms, milderSettings } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
 import {
   calibrationNeed,
@@ -22,6 +22,7 @@ import {
 } from "./options.ts";
 import { quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
+import { rdoq } from "./rounders/rdoq.ts";
 
 /**
  * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half
@@ -68,6 +69,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       ? 'Try `scheme: "static"`, which is faster for many networks'
       : undefined,
   milderForms,
+  milderSettings,
   moves: quantizeMoves,
   sampleWork: { name: "calibration and rounding", runs: runsOfSample },
   unrounded: equalize,
@@ -107,7 +109,10 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     await storeForm(model, context);
     const outcomes: Outcome[] = [];
     for (const step of steps) {
-      const { changes, misses } = await quantizeBy(step, model, context);
+      // Loaded on demand: code that reads data.
+      const by =
+        rounders.of(step.rounder) === rdoq ? (await import("./distortion.ts")).quantizeForDownload : quantizeBy;
+      const { changes, misses } = await by(step, model, context);
       const constants = isHalf(step) || changes.length === 0 ? [] : await storeFewValues(model, context);
       outcomes.push({ changes: [...changes, ...constants], misses });
     }

@@ -220,7 +220,7 @@ export async function roundedWeight(
   const { transposed: turns = false } = form;
   const dims = turns ? own.toReversed() : own;
   const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
-  const parameters = quantizationParameters({ ...grid, axis });
+  const parameters = quantizationParameters(withOneScale({ ...grid, axis }));
   const { rounder, knownOf } = rounding;
   if (rounder.codes === undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
@@ -229,6 +229,14 @@ export async function roundedWeight(
   const codes = await forLayer(layer, () => checkedCodes(rounder, grid, weight, known));
   const laid = fromNumbers(grid.type, own, asTensor(layer, own, codes));
   return { ...parameters, quantized: inMemory(turns ? transposed(laid) : laid) };
+}
+
+/** Stores equal scales once. */
+function withOneScale<T extends ScaledGrid & Along>(grid: T): T {
+  const { axis, scale, zeroPoint } = grid;
+  const isOne = scale.every((one) => one === scale[0]) && zeroPoint.every((one) => one === zeroPoint[0]);
+  if (axis === undefined || !isOne) return grid;
+  return { ...grid, axis: undefined, scale: scale.slice(0, 1), zeroPoint: zeroPoint.slice(0, 1) };
 }
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.

@@ -59,6 +59,7 @@ const forms: readonly QuantizeOptions[] = [
   { scheme: "static" },
   { scheme: "static", bits: 4 },
   { scheme: "static", rounder: "gptq" },
+  ...(["weights", "dynamic", "static"] as const).map((scheme) => ({ scheme, rounder: "rdoq" as const })),
   { scheme: "static", integerForm: "qoperator" },
   { scheme: "float16" },
   { scheme: "bfloat16" },

@@ -6,9 +6,10 @@ import { gptq } from "./gptq.ts";
 import { kQuant } from "./k-quant.ts";
 import { mse } from "./mse.ts";
 import { nearest } from "./nearest.ts";
+import { rdoq } from "./rdoq.ts";
 import { sequentialMse } from "./sequential-mse.ts";
 
-const table = { nearest, mse, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround };
+const table = { nearest, mse, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround, rdoq };
 
 export const rounders = methodTable<Solver, keyof typeof table>(table, {
   kind: "a rounder",

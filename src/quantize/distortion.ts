@@ -1,0 +1,113 @@
+/**
+ * Distributes an error of the outputs over the layers for rate–distortion optimized rounding. With the error eₗ of a layer's outputs
+ * and a sensitivity sₗ, the relative squared error of the network's outputs is Σ sₗ eₗ. Every layer pays the same for a bit:
+ *
+ *     λ = 2 ln 2 · Σ sₗ eₗ / (number of weights),     λ of a layer = λ / sₗ
+ *
+ * Sensitivities are measured on the network: each layer is rounded alone.
+ */
+import { infer } from "../analysis/infer.ts";
+import { allLayers } from "../analysis/layers.ts";
+import { parametersOf } from "../analysis/parameters.ts";
+import { selectLayers } from "../analysis/selection.ts";
+import { measuredOnce } from "../calibrate/kept.ts";
+import type { Solver } from "../calibrate/solver.ts";
+import { trainPart } from "../data/open.ts";
+import { draw } from "../data/select.ts";
+import { Miss } from "../errors.ts";
+import { noiseMeter } from "../evaluate/answer-noise.ts";
+import { layerErrors } from "../evaluate/layer-errors.ts";
+import type { Model } from "../graph/model.ts";
+import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
+import type { Context, Outcome } from "../passes/pass.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { QuantizeSettings } from "./options.ts";
+import { moveFactors, quantizeBy } from "./round-model.ts";
+import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
+import { shortenFloats } from "./short-floats.ts";
+import { weightMiss } from "./weight.ts";
+
+/** Samples on which layers are rounded alone, and the error of the outputs at which they are. */
+const [samples, probed] = [64, 0.02];
+
+/** Quantizes with an error of `options.distortion` in the outputs, and rounds the parameters that stay in float32. */
+export async function quantizeForDownload(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
+  const folded = await fuseBatchNorms(model, { trained: true });
+  // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
+  const equalize = options.equalize && options.scheme !== "weights";
+  const moved = await moveFactors(model, { ...options, equalize }, context);
+  const parameters = parametersOf(model, infer(model));
+  const rounder = await distributed(model, options, context);
+  // The mean error is a part of the error that rounding minimizes.
+  const fixed = { equalize: false, biasCorrection: "none" as const };
+  const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
+  await shortenFloats(model, parameters);
+  return { changes: [...folded.changes, ...moved, ...changes], misses };
+}
+
+/** Returns the rounding method that adds an error of `options.distortion` to the outputs. */
+async function distributed(model: Model, options: QuantizeSettings, context: Context): Promise<Solver> {
+  const { data, distortion } = options;
+  const layers = selectLayers(allLayers(model, infer(model)), options).filter(
+    (layer) => weightMiss(layer) === undefined,
+  );
+  const names = layers.map(({ name }) => name);
+  const weights = new Set(layers.map(({ effective }) => effective));
+  const count = [...weights].reduce((sum, { type }) => sum + elementCount(fixedDims(type?.dims) ?? []), 0);
+  const measure = () => sensitivities(model, options, { layers: names.length, count }, context);
+  const found =
+    data === undefined
+      ? new Map<string, number>()
+      : await measuredOnce(model, await trainPart(data), `sensitivities ${context.seed}`, names, measure);
+  const lambda = lambdaFor(distortion, count);
+  return rdoqBy(
+    (layer, energy, own) => lambda / (found.get(layer) ?? 1 / energy) || lambdaFor(distortion * energy, own),
+  );
+}
+
+/** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */
+async function sensitivities(
+  model: Model,
+  options: QuantizeSettings,
+  of: { readonly layers: number; readonly count: number },
+  context: Context,
+): Promise<ReadonlyMap<string, number>> {
+  const { engine, seed, signal } = context;
+  const lambda = lambdaFor(probed * Math.sqrt(of.layers), of.count);
+  const errors = new Map<string, number>();
+  const energies = new Map<string, number>();
+  const probe = rdoqBy(
+    (layer, energy) => {
+      energies.set(layer, energy);
+      return lambda * energy;
+    },
+    (layer, error) => errors.set(layer, error),
+  );
+  const copy = model.clone();
+  const silent: Context = { ...context, log: () => {}, progress: () => {} };
+  const plain = {
+    ...options,
+    ...{ scheme: "weights" as const, bits: 8 as const, block: undefined, overrides: undefined },
+    ...{ rounder: probe, equalize: false, biasCorrection: "none" as const },
+  };
+  await quantizeBy(plain, copy, silent);
+  const part = options.data === undefined ? undefined : draw(await trainPart(options.data), samples, seed);
+  const noise = await noiseMeter(model, async () => part, context, samples)(copy);
+  const found = await layerErrors(engine, model, copy, part, {
+    samples,
+    seed,
+    signal,
+    batch: 16,
+    alone: { samples, work: 1e12 },
+  });
+  if (found instanceof Miss || noise === undefined) return new Map();
+  const measured = new Map<string, number>();
+  for (const { layer, share } of found.layers) {
+    const error = errors.get(layer);
+    if (error !== undefined && error > 0 && share !== undefined && share > 0 && Number.isFinite(share))
+      measured.set(layer, (share * noise) / error);
+  }
+  const ratios = [...measured].map(([layer, own]) => own * (energies.get(layer) ?? 0)).toSorted((a, b) => a - b);
+  const usual = ratios[Math.floor(ratios.length / 2)] ?? 1;
+  return new Map(Array.from(energies, ([layer, energy]) => [layer, measured.get(layer) ?? usual / energy]));
+}

@@ -1,0 +1,246 @@
+/**
+ * Rate–distortion optimized quantization: quantized values that need few bits after gzip or brotli. For a layer with weights W,
+ * Gram matrix H of its inputs and quantized values Q, it lowers
+ *
+ *     J = e + λ · bits(Q),     e = Σ rows (Δ Q − W) H (Δ Q − W)ᵀ,     bits(Q) = −Σ log₂ (share of the value in Q)
+ *
+ * by error compensation (GPTQ) and coordinate descent, whose choices include the code length. The step at which the last bit of
+ * every weight pays λ (high rate, de/dbits = −2 ln 2 · e, e = h Δ²/12 per weight) is
+ *
+ *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `math/obs.ts`)
+ *
+ * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
+ */
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../math/index.ts";
+import { dot } from "../../math/vector.ts";
+import { roundHalfEven } from "../../tensor/round.ts";
+import { nearestCode, nearestCodes, scaleFor } from "../grid.ts";
+import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
+
+/** Rounds with code lengths from the round before, the first without; further rounds change less than 2 % of the bits. */
+const rounds = 3;
+/** Passes of coordinate descent. */
+const descents = 3;
+/** Added to the diagonal of a group's Gram matrix: shares of its own mean, and of the mean of all groups. */
+const [ownDamping, damping] = [0.01, 0.001];
+/** Occurrences of a value that does not occur, for a finite code length. */
+const unseen = 0.1;
+
+const perBit = Math.LN2 / 6;
+
+/** Returns λ of a layer in units of its error e. @param energy of its outputs, Σ rows W H Wᵀ. @param count of its weights. */
+export type ErrorPerBit = (layer: string, energy: number, count: number) => number;
+
+/** λ at which rounding `count` weights adds an error: de/dbits = −2 ln 2 · e. */
+export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2 * error) / count;
+
+/** @param note receives the error e of each rounded layer. */
+export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: number) => void) {
+  const lambdaOf = async ({ matrices }: SlicedWeight, seen: Curved, known: LayerContext): Promise<number> =>
+    errorPerBit(
+      known.layer.name,
+      await errorOf(matrices, seen, known),
+      matrices.reduce((sum, { data }) => sum + data.length, 0),
+    );
+  return {
+    id: "rdoq",
+    summary: "rate–distortion optimized: int8 values that gzip and brotli shorten (needs samples)",
+    evidence: gramMatrices(),
+    of: "original",
+    keeps: true,
+    blind: true,
+    async scales(weight, grid, known) {
+      const seen = await curvedBy(weight, known);
+      const lambda = await lambdaOf(weight, seen, known);
+      return scalesFrom(
+        weight,
+        grid,
+        seen.curvatures.map((all) => stepFor(lambda, geometricMean(all))),
+      );
+    },
+    async codes(weight, grid, known) {
+      // Learned values are on the grid already.
+      if (isOn(weight, grid)) return nearestCodes(weight, grid);
+      const seen = await curvedBy(weight, known);
+      const codes = await rounded(weight, grid, seen, await lambdaOf(weight, seen, known), known);
+      note?.(known.layer.name, await errorOf(differences(weight, grid, codes), seen, known));
+      return codes;
+    },
+  } satisfies Solver<Gram | undefined>;
+}
+
+/** Usual error that a layer's rounding adds, relative to the energy of its outputs. */
+const usualError = 0.01;
+
+/** Without a measured sensitivity, every layer has the same relative error. */
+export const rdoq = rdoqBy((_, energy, count) => lambdaFor(usualError * energy, count));
+
+const stepFor = (lambda: number, curvature: number): number => Math.sqrt(lambda / (perBit * curvature));
+
+const geometricMean = (numbers: Float64Array): number =>
+  Math.exp(numbers.reduce((sum, one) => sum + Math.log(one), 0) / numbers.length);
+
+/** How errors of a weight's values change the layer's error. */
+interface Curved {
+  /** Damped; undefined for a layer whose inputs are not observed, where every value counts alike (H = I). */
+  readonly gram: Gram | undefined;
+  readonly correction: Correction | undefined;
+  /** 1 / U²ⱼⱼ of each group's columns. */
+  readonly curvatures: readonly Float64Array[];
+}
+
+const curvedOf = new WeakMap<Gram, Curved>();
+
+/** Computed once for scales and codes. */
+async function curvedBy({ matrices }: SlicedWeight, context: LayerContext<Gram | undefined>): Promise<Curved> {
+  const { evidence } = context;
+  if (evidence === undefined)
+    return {
+      gram: undefined,
+      correction: undefined,
+      curvatures: matrices.map(({ columns }) => new Float64Array(columns).fill(1)),
+    };
+  const found = curvedOf.get(evidence);
+  if (found !== undefined) return found;
+  const means = evidence.groups.map(({ rows, data }) => {
+    let sum = 0;
+    for (let at = 0; at < data.length; at += rows + 1) sum += data[at] ?? 0;
+    return sum / rows;
+  });
+  const mean = means.reduce((sum, one) => sum + one, 0) / means.length;
+  const groups = evidence.groups.map(({ rows, data }, group) => {
+    // A group without inputs keeps its values as well as any other.
+    const added = ownDamping * (means[group] ?? 0) + damping * mean || 1;
+    return matrix(
+      rows,
+      rows,
+      data.map((value, at) => (at % (rows + 1) === 0 ? value + added : value)),
+    );
+  });
+  const gram = { ...evidence, groups };
+  const correction = await correctionBy(context, gram, 0);
+  const curved = { gram, correction, curvatures: correction.surgeons.map(curvaturesOf) };
+  curvedOf.set(evidence, curved);
+  return curved;
+}
+
+/** Returns Σ rows E H Eᵀ. */
+async function errorOf(
+  errors: readonly Matrix[],
+  { gram }: Pick<Curved, "gram">,
+  { multiply }: Pick<LayerContext, "multiply">,
+): Promise<number> {
+  let sum = 0;
+  for (const [group, own] of errors.entries()) {
+    const h = gram?.groups[group];
+    const moved = h === undefined ? own : await multiply(own, h);
+    sum += dot(own.data, 0, moved.data, 0, own.data.length);
+  }
+  return sum;
+}
+
+const differences = (
+  { matrices, sliceAt }: SlicedWeight,
+  grid: ScaledGrid,
+  codes: readonly Matrix[],
+): readonly Matrix[] =>
+  matrices.map(({ rows, columns, data }, group) =>
+    matrix(
+      rows,
+      columns,
+      data.map((value, at) => {
+        const slice = sliceAt(group, Math.floor(at / columns), at % columns);
+        const code = (codes[group]?.data[at] ?? 0) - (grid.zeroPoint[slice] ?? 0);
+        return code * (grid.scale[slice] ?? 0) - value;
+      }),
+    ),
+  );
+
+/** Returns the step of each group, enlarged only for slices that it does not cover. */
+function scalesFrom(weight: SlicedWeight, grid: Grid, steps: readonly number[]): readonly ScaleAndZeroPoint[] {
+  const { matrices, slices, numbers, sliceAt } = weight;
+  const { low, high, symmetric } = grid;
+  const zeroPoint = symmetric ? scaleFor(grid, 0, 0).zeroPoint : Math.ceil((low + high) / 2);
+  const own = new Float64Array(slices);
+  for (const [group, { rows, columns }] of matrices.entries())
+    for (let row = 0; row < (columns === 0 ? 0 : rows); row++) {
+      const slice = sliceAt(group, row, 0);
+      own[slice] = Math.max(own[slice] ?? 0, steps[group] ?? 0);
+    }
+  return Array.from(own, (step, slice) => {
+    const largest = numbers(slice).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    return {
+      scale: Math.fround(Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale)),
+      zeroPoint,
+    };
+  });
+}
+
+/** Relative deviation from a grid that rounding of float32 explains. */
+const fround = 2 ** -20;
+
+const isOn = (weight: SlicedWeight, grid: ScaledGrid): boolean =>
+  differences(weight, grid, nearestCodes(weight, grid)).every(({ data }, group) =>
+    data.every((error, at) => Math.abs(error) <= fround * Math.abs(weight.matrices[group]?.data[at] ?? 0)),
+  );
+
+async function rounded(
+  weight: SlicedWeight,
+  grid: ScaledGrid,
+  { gram, correction }: Curved,
+  lambda: number,
+  context: Pick<LayerContext, "multiply">,
+): Promise<readonly Matrix[]> {
+  let codes = nearestCodes(weight, grid);
+  const choose = (): ChooseCode => cheapest(grid, lambda, lengths(grid, codes));
+  if (gram === undefined || correction === undefined) {
+    for (let round = 1; round < rounds; round++) codes = chosenAlone(weight, choose());
+    return codes;
+  }
+  const rounding = compensated(weight, grid, gram, correction, context);
+  ({ codes } = rounding);
+  await rounding.columns((slice, value) => nearestCode(grid, slice, value));
+  for (let round = 1; round < rounds; round++) await rounding.columns(choose());
+  for (let pass = 0; pass < descents; pass++) await rounding.descend(choose());
+  return codes;
+}
+
+const chosenAlone = ({ matrices, sliceAt }: SlicedWeight, choose: ChooseCode): readonly Matrix[] =>
+  matrices.map(({ rows, columns, data }, group) =>
+    matrix(
+      rows,
+      columns,
+      data.map((value, at) => choose(sliceAt(group, Math.floor(at / columns), at % columns), value, 1, undefined)),
+    ),
+  );
+
+/** Bits of each value's code, from its share of all values. */
+function lengths({ low, high }: ScaledGrid, codes: readonly Matrix[]): Float64Array {
+  const counts = new Float64Array(high - low + 1).fill(unseen);
+  let total = unseen * counts.length;
+  for (const { data } of codes) {
+    total += data.length;
+    for (const code of data) counts[code - low] = (counts[code - low] ?? 0) + 1;
+  }
+  return counts.map((count) => Math.log2(total / count));
+}
+
+/** Returns the best of the nearest value, the next one towards zero, zero, and the present one. */
+function cheapest({ scale, zeroPoint, low, high }: ScaledGrid, lambda: number, bits: Float64Array): ChooseCode {
+  return (slice, value, curvature, present) => {
+    const [step = 1, zero = 0] = [scale[slice], zeroPoint[slice]];
+    const costOf = (code: number): number =>
+      curvature * (value - (code - zero) * step) ** 2 + lambda * (bits[code - low] ?? 0);
+    const nearest = Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
+    let best = present ?? nearest;
+    let least = costOf(best);
+    for (const code of [nearest, nearest - Math.sign(nearest - zero), zero]) {
+      if (code === best) continue;
+      const cost = costOf(code);
+      if (cost < least) [best, least] = [code, cost];
+    }
+    return best;
+  };
+}

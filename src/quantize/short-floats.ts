@@ -1,0 +1,29 @@
+/**
+ * Rounds parameters that stay in float32 to the precision of bfloat16: half of their bytes become zeros, which gzip and brotli drop. Next to
+ * weights of 2 bits, norms, biases and position tables are a large part of a compressed file.
+ */
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { fromNumbers, toFloats } from "../tensor/convert.ts";
+import { deferred } from "../tensor/deferred.ts";
+import { elementCount } from "../tensor/dims.ts";
+
+/** Fewer values are not worth an error. */
+const fewest = 4;
+
+/** @param parameters those of the model before it was quantized. @returns the number of rounded values. */
+export async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<number> {
+  let count = 0;
+  for (const { name, type } of parameters) {
+    const value = graph.value(name);
+    const tensor = value?.tensor;
+    if (value === undefined || tensor?.type !== "float32" || type?.type !== "float32") continue;
+    const { dims } = tensor;
+    if (elementCount(dims) < fewest) continue;
+    value.tensor = await deferred("float32", dims, async () =>
+      fromNumbers("float32", dims, toFloats(fromNumbers("bfloat16", dims, toFloats(await tensor.read())))),
+    );
+    count += elementCount(dims);
+  }
+  return count;
+}

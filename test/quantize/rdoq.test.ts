@@ -1,0 +1,201 @@
+/** Rate–distortion optimized quantization, with golden values of a NumPy implementation (grams damped by 0.01 and 0.001 of their mean). */
+import type { Gram, Solver } from "pith/calibrate";
+import { memory } from "pith/data";
+import { parseModel } from "pith/graph";
+import { type Matrix, matrix, multiplyHere } from "pith/math";
+import { nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
+import { float32, random, toNumbers } from "pith/tensor";
+import { describe, expect, test } from "vitest";
+import { infer } from "../../src/analysis/infer.ts";
+import { layers } from "../../src/analysis/layers.ts";
+import type { LayerContext, ScaledGrid } from "../../src/calibrate/solver.ts";
+import type { Model } from "../../src/graph/model.ts";
+import { encodeToBytes } from "../../src/onnx/index.ts";
+import { symmetricGrid } from "../../src/quantize/grid.ts";
+import { rdoqBy } from "../../src/quantize/rounders/rdoq.ts";
+import { cnn, difference, mlp, numbersFor, reopened, run, stored } from "./networks.ts";
+
+const [rows, columns] = [8, 16];
+const weight = matrix(
+  rows,
+  columns,
+  Float64Array.from({ length: rows * columns }, (_, at) => {
+    const [r, j] = [Math.floor(at / columns), at % columns];
+    return 0.1 * (1 + (j % 4)) * Math.sin(1 + 0.7 * r + 1.3 * j);
+  }),
+);
+const gram = matrix(
+  columns,
+  columns,
+  Float64Array.from({ length: columns * columns }, (_, at) => {
+    const [i, j] = [Math.floor(at / columns), at % columns];
+    return Math.sqrt((1 + (i % 5)) * (1 + (j % 5))) * 0.9 ** Math.abs(i - j);
+  }),
+);
+const [layer] = layers(mlp(), infer(mlp()));
+if (layer === undefined) throw new Error("There is no layer.");
+const known: LayerContext<Gram> = {
+  layer,
+  evidence: { rows: 1, groups: [gram] },
+  random: random(0),
+  multiply: async (a: Matrix, b: Matrix) => multiplyHere(a, b),
+};
+const sliced = slicedWeight([weight], 1);
+const int8 = symmetricGrid("int8", undefined, { low: -127, high: 127 });
+
+async function roundedWith(lambda: number): Promise<{ readonly grid: ScaledGrid; readonly codes: Matrix }> {
+  const rounder = rdoqBy(() => lambda);
+  const [first] = await rounder.scales(sliced, int8, known);
+  const grid = { ...int8, scale: Float32Array.of(first?.scale ?? 0), zeroPoint: Int32Array.of(0) };
+  const [codes] = await rounder.codes(sliced, grid, known);
+  if (codes === undefined) throw new Error("There are no codes.");
+  return { grid, codes };
+}
+
+describe("RDOQ", () => {
+  test.each([
+    {
+      lambda: 0.0002,
+      step: 0.05455,
+      codes: `2 3 -3 -7 0 3 3 -5 -1 0 5 3 -1 -3 2 7
+        2 1 -5 -5 1 4 -1 -7 -1 3 4 -2 -2 -1 5 5
+        1 -2 -5 0 2 1 -4 -6 0 4 2 -7 -1 2 5 1
+        0 -4 -3 5 2 -1 -6 -2 1 3 -2 -7 -1 4 3 -4
+        -1 -4 1 7 1 -3 -4 2 2 1 -5 -5 1 3 0 -7
+        -2 -2 4 6 0 -4 -2 7 1 -2 -5 0 2 2 -4 -6
+        -2 1 5 3 -2 -2 2 7 0 -3 -3 4 2 -1 -5 -3
+        -1 3 5 -3 -2 -1 5 5 -1 -3 -1 7 1 -2 -5 2`,
+    },
+    {
+      lambda: 0.002,
+      step: 0.172502,
+      codes: `0 1 -1 -2 0 1 1 -2 0 0 2 1 -1 -1 1 2
+        1 0 -2 -1 0 2 -1 -2 0 1 1 0 -1 0 1 2
+        0 0 -2 0 1 0 -1 -2 0 1 1 -2 0 0 2 0
+        0 -1 -1 2 0 0 -2 0 0 1 -1 -2 0 1 1 -1
+        0 -1 0 2 0 0 -2 1 1 0 -2 -1 0 1 0 -2
+        -1 0 1 2 0 -1 -1 2 1 -1 -1 0 0 1 -1 -3
+        0 0 2 0 0 -1 1 2 0 -1 -1 1 1 0 -2 -1
+        0 1 2 -1 -1 0 2 1 0 -1 0 2 0 -1 -1 0`,
+    },
+  ])("matches NumPy at λ = $lambda", async ({ lambda, step, codes: golden }) => {
+    const { grid, codes } = await roundedWith(lambda);
+    expect((grid.scale[0] ?? 0) / step).toBeCloseTo(1, 3);
+    const expected = golden.trim().split(/\s+/).map(Number);
+    expect([...codes.data]).toEqual(expected);
+  });
+});
+
+/** Correlated inputs, as layers have them. */
+const numbers = numbersFor([256, 12]);
+const x = float32(
+  [256, 12],
+  numbers.data.map((value, at) => 0.5 * value + (numbers.data[12 * Math.floor(at / 12)] ?? 0)),
+);
+const data = memory("x", { x });
+const pictures = numbersFor([64, 3, 8, 8]);
+
+async function codesIn(model: Model): Promise<readonly number[]> {
+  const names = [...model.graph.values()].flatMap(({ name }) => (name.endsWith("weight_quantized") ? [name] : []));
+  return (await Promise.all(names.map((name) => stored(model, name)))).flatMap((dense) => [...toNumbers(dense)]);
+}
+
+/** Bits per value by the shares of the values. */
+function entropy(codes: readonly number[]): number {
+  const counts = new Map<number, number>();
+  for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts.values()].reduce((sum, count) => sum - (count / codes.length) * Math.log2(count / codes.length), 0);
+}
+
+describe("quantize with rdoq", () => {
+  test("adds about the requested error to the outputs, and lower distortions need more bits", async () => {
+    const expected = await run(mlp(), { x });
+    const power = expected.reduce((sum, value) => sum + value ** 2, 0);
+    const found: { readonly bits: number; readonly noise: number }[] = [];
+    for (const distortion of [0.001, 0.01, 0.1]) {
+      const model = mlp();
+      await quantize(model, { scheme: "weights", rounder: "rdoq", distortion, data });
+      const outputs = await run(await reopened(model), { x });
+      const noise = outputs.reduce((sum, value, at) => sum + (value - (expected[at] ?? 0)) ** 2, 0) / power;
+      expect(noise).toBeGreaterThan(distortion / 4);
+      expect(noise).toBeLessThan(2.5 * distortion);
+      found.push({ bits: entropy(await codesIn(model)), noise });
+    }
+    expect(found.map(({ bits }) => bits)).toEqual(found.map(({ bits }) => bits).toSorted((a, b) => b - a));
+    const plain = mlp();
+    await quantize(plain, { scheme: "weights" });
+    expect(found[1]?.bits).toBeLessThan(0.75 * entropy(await codesIn(plain)));
+  });
+
+  test("has less error than rounding to the nearest value with as many bits", async () => {
+    const own = mlp();
+    await quantize(own, { scheme: "weights", rounder: "rdoq", distortion: 0.005, data });
+    const bits = entropy(await codesIn(own));
+    const expected = await run(mlp(), { x });
+    const errors: number[] = [];
+    for (const scale of [16, 24, 32, 48, 64]) {
+      const wide: Solver = {
+        id: "wide",
+        scales: (weight, grid) =>
+          nearest.scales(weight, grid).map(({ zeroPoint, ...one }) => ({ zeroPoint, scale: scale * one.scale })),
+      };
+      const model = mlp();
+      await quantize(model, { scheme: "weights", rounder: wide });
+      if (entropy(await codesIn(model)) >= bits) errors.push(difference(expected, await run(model, { x })));
+    }
+    expect(errors.length).toBeGreaterThan(2);
+    expect(difference(expected, await run(own, { x }))).toBeLessThan(0.75 * (errors.at(-1) ?? 0));
+  });
+
+  test.each(["weights", "dynamic", "static"] as const)(
+    "stores convolutions with one scale per tensor: %s",
+    async (scheme) => {
+      const model = cnn();
+      const { misses } = await quantize(model, {
+        ...{ scheme, rounder: "rdoq", distortion: 0.01 },
+        data: memory("x", { x: pictures }),
+      });
+      expect(misses).toEqual([]);
+      const again = await reopened(model);
+      expect((await stored(again, "conv2.weight_scale")).dims).toEqual([]);
+      const codes = await codesIn(again);
+      // Sums of wider values overflow on processors without VNNI.
+      if (scheme === "static") expect(Math.max(...codes.map(Math.abs))).toBeLessThanOrEqual(64);
+      expect(entropy(codes)).toBeLessThan(5);
+      expect(difference(await run(cnn(), { x: pictures }), await run(again, { x: pictures }))).toBeLessThan(0.25);
+    },
+  );
+
+  test("folds batch normalization, and rounds other parameters to the precision of bfloat16", async () => {
+    const model = parseModel(`opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 16]) {
+  fc.weight: float32[16, 12] = random(seed 1)
+  fc.bias: float32[16] = random(seed 2)
+  y = Gemm "fc" (x, fc.weight, fc.bias) {transB=1}
+}`);
+    await quantize(model, { scheme: "weights", rounder: "rdoq", data });
+    const bias = await stored(model, "fc.bias");
+    const words = new Uint32Array(Float32Array.from(toNumbers(bias)).buffer);
+    expect(words.every((word) => (word & 0xffff) === 0)).toBe(true);
+    expect(new Set(words).size).toBeGreaterThan(8);
+  });
+
+  test("is the same for the same seed", async () => {
+    const [first, second] = [mlp(), mlp()];
+    for (const model of [first, second])
+      await quantize(model, { scheme: "weights", rounder: "rdoq", data }, { seed: 3 });
+    expect(await encodeToBytes(second)).toEqual(await encodeToBytes(first));
+  });
+
+  test.each<[string, Partial<QuantizeOptions>, string]>([
+    ["needs samples", {}, '"data": the rounder "rdoq" needs samples'],
+    ["has 8-bit values", { bits: 4, data }, "rdoq chooses the steps of 8-bit values"],
+    ["has no blocks", { block: 32, data }, "rdoq chooses the steps of 8-bit values"],
+    ["has a positive distortion", { distortion: 0, data }, "distortion"],
+  ])("%s", async (_, options, message) => {
+    const model = mlp();
+    const before = await encodeToBytes(model);
+    await expect(quantize(model, { scheme: "weights", rounder: "rdoq", ...options })).rejects.toThrow(message);
+    expect(await encodeToBytes(model)).toEqual(before);
+  });
+});
