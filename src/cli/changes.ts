@@ -2,7 +2,7 @@
 import { enumerated } from "../errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../evaluate/numbers.ts";
 import { type Change, changeText } from "../passes/pass.ts";
-import { type Sparing, sparedAs } from "../recipe/sparing.ts";
+import { type Sparing, settingsText, sparedAs } from "../recipe/sparing.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { onCommandLine } from "./invalid-options.ts";
 import { mergeRows } from "./merge-rows.ts";
@@ -49,7 +49,9 @@ export function unchangedLines(
 }
 
 /** Largest error contribution first. */
-export function sparedLines({ spared, attempts }: Sparing, dim: Paint): string[] {
+export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint): string[] {
+  if (settings !== undefined)
+    return [`${settingsText(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];
   const sorted = spared.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
   const lines = sorted.map((one) => ({
     at: one.layer,

@@ -36,6 +36,8 @@ export interface MovesRequest {
   readonly samples: { readonly calibrate: number; readonly train: number };
   readonly hasLabels: boolean;
   readonly bytes?: number | undefined;
+  /** The compressed size decides, so formats that are only smaller after gzip or brotli are candidates. */
+  readonly forDownload?: boolean;
   /** The target runtimes; empty: all. */
   readonly target: readonly string[];
 }

@@ -62,12 +62,14 @@ export interface SparedLayer {
 }
 
 export interface Sparing {
+  /** Settings that lose less than the requested ones; then no layers are kept at higher precision. */
+  readonly settings?: OptionValues;
   readonly spared: readonly SparedLayer[];
   readonly attempts: readonly SparingAttempt[];
 }
 
 interface SparingAttempt {
-  readonly layers: number;
+  readonly layers?: number;
   readonly found: string;
 }
 
@@ -75,11 +77,49 @@ const mostAttempts = 24;
 /** Fewer moves are tried one by one as fast. */
 const leastReach = 5;
 
-/** Finds the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
-export async function spare(
-  request: SparingRequest,
-  context: Context,
-): Promise<{ readonly made: StepOutput; readonly options: OptionValues; readonly sparing: Sparing } | Miss> {
+interface Spared {
+  readonly made: StepOutput;
+  readonly options: OptionValues;
+  readonly sparing: Sparing;
+}
+
+/** Finds milder settings, or the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
+export async function spare(request: SparingRequest, context: Context): Promise<Spared | Miss> {
+  return (await withMilderSettings(request, context)) ?? withLayersSpared(request, context);
+}
+
+/** Bisects the settings for the lossiest that clearly meets the goal. @returns undefined if none does. */
+async function withMilderSettings(
+  { pass, options, run, search }: SparingRequest,
+  { progress, signal }: Context,
+): Promise<Spared | undefined> {
+  const settings = pass.milderSettings?.(options) ?? [];
+  const attempts: SparingAttempt[] = [];
+  let found: Spared | undefined;
+  for (let [low, high] = [0, settings.length]; low < high; ) {
+    const middle = Math.floor((low + high) / 2);
+    const own = settings[middle] ?? {};
+    stopIfAsked(signal, "Stopped while settings that lose less were searched.");
+    progress(attempts.length, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
+    const changed = { ...options, ...own };
+    const made = await run(changed);
+    const { holds, text } = await search.measure(made.model);
+    attempts.push({ found: text });
+    if (holds === "clearly") {
+      found = { made, options: changed, sparing: { settings: own, spared: [], attempts } };
+      high = middle;
+    } else low = middle + 1;
+  }
+  return found;
+}
+
+/** "distortion 0.01" */
+export const settingsText = (settings: OptionValues): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+
+async function withLayersSpared(request: SparingRequest, context: Context): Promise<Spared | Miss> {
   const { original, plain, options, search } = request;
   const { moves, shares } = await movesOf(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");

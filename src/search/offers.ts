@@ -10,7 +10,7 @@ import type { Recipe } from "../recipe/recipe.ts";
 import { searchedPasses } from "../recipe/steps.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
 
-export interface OffersOptions extends Pick<ObjectiveOptions, "targetSize" | "faster"> {
+export interface OffersOptions extends Pick<ObjectiveOptions, "purpose" | "targetSize" | "faster"> {
   /** Names of the passes to combine (default: all that offer moves). */
   readonly techniques?: readonly string[] | undefined;
   readonly target?: readonly TargetName[];
@@ -36,9 +36,16 @@ export function recipesFor(model: Model, options: OffersOptions): readonly Recip
 function combined(
   model: Model,
   known: Pick<MovesRequest, "samples" | "hasLabels">,
-  { techniques, target = [], targetSize, faster }: OffersOptions,
+  { techniques, target = [], purpose, targetSize, faster }: OffersOptions,
 ): readonly Combination[] {
-  const request = { model, inference: infer(model), ...known, target, bytes: targetSize };
+  const request = {
+    model,
+    inference: infer(model),
+    ...known,
+    target,
+    bytes: targetSize,
+    forDownload: purpose === "download",
+  };
   // Higher precision serves an accuracy goal, which a target replaces.
   const more = targetSize === undefined && faster === undefined ? {} : { spares: false };
   const offers = passesOf(techniques).flatMap(({ id, moves }) =>

@@ -50,6 +50,9 @@ const stepFlags = (fallback: string) =>
     targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
       value: "300kB",
     }),
+    targetDownload: option(sizeOption, "maximum compressed size (brotli), for the rounding method rdoq", {
+      value: "100kB",
+    }),
     ...dataFlags,
     calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
   });
@@ -68,6 +71,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(takesStudent ? [] : ["student"]),
       ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
+      ...(pass.milderSettings === undefined ? ["targetDownload"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
@@ -89,6 +93,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         force = false,
         spare,
         targetSize,
+        targetDownload,
         dryRun = false,
         precompress,
       } = options;
@@ -123,6 +128,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         force,
         spare,
         dryRun,
+        targetDownload: targetDownload === undefined ? undefined : bytesOf(targetDownload),
       };
       // A pass may have its own `targetSize` option, for the share to prune.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");

@@ -50,7 +50,7 @@ import {
 import { simplifiedToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { speedOf } from "./result-speed.ts";
-import { alreadySpared, judgedSparing, type SparedStep, withBitsForSize } from "./sparing.ts";
+import { alreadySpared, judgedSparing, type SparedStep, withOptionsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
 import type { SampleUse } from "./task.ts";
 import { announceCalibration } from "./time-notice.ts";
@@ -79,6 +79,8 @@ export interface PassInput {
   readonly together?: Together | undefined;
   /** Maximum bytes of the file, for which bits per layer are chosen. */
   readonly targetBytes?: number | undefined;
+  /** Maximum bytes of the compressed file. */
+  readonly targetDownload?: number | undefined;
   /** Only report what would change. */
   readonly dryRun: boolean;
   /** Maximum bytes per file; larger models use external data. */
@@ -188,7 +190,7 @@ async function changed(
   const store = looseModels(recorded(original, data?.record), context.temporary);
   const runner = new Runner({ store, parts: data?.task ?? {} }, running);
   const begin = (): Model => recorded(original, data?.record);
-  const sized = await withBitsForSize(opened, begin, context);
+  const sized = await withOptionsForSize(opened, begin, context);
   const step = sized?.step ?? opened;
   const options = sized?.options ?? data?.options ?? input.options;
   if (!input.dryRun) await announceCalibration(pass, options, original, data?.task.calibrate, running);

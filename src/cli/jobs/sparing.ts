@@ -7,8 +7,16 @@ import { searchTogether } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context, OptionValues } from "../../passes/index.ts";
+import { withinDownload } from "../../recipe/download-budget.ts";
 import { withinBytes } from "../../recipe/size-budget.ts";
-import { type Sparing, type SparingJudge, type SparingRequest, type StepOutput, spare } from "../../recipe/sparing.ts";
+import {
+  type Sparing,
+  type SparingJudge,
+  type SparingRequest,
+  type StepOutput,
+  settingsText,
+  spare,
+} from "../../recipe/sparing.ts";
 import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sparing-samples.ts";
 import { runStep } from "../../run/step.ts";
 import { type Judgement, judgeStep } from "./judgement.ts";
@@ -65,22 +73,24 @@ export async function judgedSparing(
   };
 }
 
-/** Chooses bits per layer for `--target-size`, and evaluates on other samples; undefined without a target size. */
-export async function withBitsForSize(
+/** Chooses options for `--target-size` or `--target-download`, and evaluates on other samples; undefined without a target. */
+export async function withOptionsForSize(
   step: OpenStep,
   begin: () => Model,
   context: JobContext,
 ): Promise<{ readonly step: OpenStep; readonly options: OpenStep["input"]["options"] } | undefined> {
   const { input, judging, running } = step;
-  if (input.targetBytes === undefined) return undefined;
+  const { targetBytes, targetDownload } = input;
+  if (targetBytes === undefined && targetDownload === undefined) return undefined;
   context.stage("bits");
   const { apart, request, inside } = await requestOf(step, begin);
   const isApart = apart !== undefined && !(apart instanceof Miss);
   const { samples } = request.search;
-  const found = await withinBytes({ ...request, samples }, input.targetBytes, {
-    ...inside,
-    progress: running.progress,
-  });
+  const shown = { ...inside, progress: running.progress };
+  const found =
+    targetBytes === undefined
+      ? await withinDownload(request, targetDownload ?? 0, shown)
+      : await withinBytes({ ...request, samples }, targetBytes, shown);
   const others =
     isApart && judging !== undefined
       ? { judging: { ...judging, compare: apart.compare }, searched: apart.searched }
@@ -121,5 +131,7 @@ function lossText({ comparison: { unit }, verdict: { drop }, goal }: NonNullable
   return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
 }
 
-export const alreadySpared = ({ spared }: Sparing): string =>
-  `This includes ${counted(spared.length, "layer")} at higher precision`;
+export const alreadySpared = ({ settings, spared }: Sparing): string =>
+  settings === undefined
+    ? `This includes ${counted(spared.length, "layer")} at higher precision`
+    : `This is with ${settingsText(settings)}`;

@@ -1,0 +1,47 @@
+/** Chooses the setting of a step that loses least among those whose compressed file is small enough. */
+import { PithError, stopIfAsked } from "../errors.ts";
+import { bytes as bytesText } from "../evaluate/numbers.ts";
+import { size } from "../evaluate/size.ts";
+import { encodedSource } from "../onnx/index.ts";
+import type { Context, OptionValues } from "../passes/index.ts";
+import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts";
+
+/**
+ * Bisects the settings, whose compressed size falls with their loss.
+ * @param bytes maximum of the compressed file (brotli).
+ * @throws PithError E_OPTION if the step has no such settings, E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
+ */
+export async function withinDownload(
+  { pass, options, run }: Pick<SparingRequest, "pass" | "options" | "run">,
+  bytes: number,
+  { progress, signal }: Context,
+): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
+  const settings = (pass.milderSettings?.({ ...options, distortion: undefined }) ?? []).toReversed();
+  if (settings.length === 0)
+    throw new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", {
+      hint: "Add --rounder rdoq.",
+    });
+  let found: { readonly made: StepOutput; readonly options: OptionValues } | undefined;
+  let smallest = Number.POSITIVE_INFINITY;
+  let attempts = 0;
+  for (let [low, high] = [0, settings.length]; low < high; ) {
+    const middle = Math.floor((low + high) / 2);
+    const own = settings[middle] ?? {};
+    stopIfAsked(signal, "Stopped while the size was searched.");
+    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
+    const changed = { ...options, ...own };
+    const made = await run(changed);
+    const { brotli = Number.NaN } = await size(await encodedSource(made.model));
+    smallest = Math.min(smallest, brotli);
+    if (brotli <= bytes) {
+      found = { made, options: changed };
+      high = middle;
+    } else low = middle + 1;
+  }
+  if (found !== undefined) return found;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`,
+    { hint: "Remove channels first: pith prune --structured." },
+  );
+}
