@@ -30,7 +30,7 @@ describe("what was found out of a preprocessing", () => {
   });
 });
 
-test("a preprocessing with which the model is less sure than with a usual one is doubted, with labels or without", async () => {
+test("a preprocessing with which the model is less confident than with a usual one is doubted, with labels or without", async () => {
   const folder = temporaryFolder();
   // The surer, the farther from 0.
   const text = `opset 21
@@ -55,17 +55,17 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   expect(doubted.err).toMatch(
     /preprocessing: With preprocessing "mnist" the model is less confident in its predictions \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
   );
-  expect((await pith(...words, "symmetric")).err).not.toContain("less sure");
+  expect((await pith(...words, "symmetric")).err).not.toContain("less confident");
   // What is recorded was decided before.
   await pith(...words, "mnist");
   const again = await pith("eval", out, "--against", model, "--data", photos);
   expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
-  expect(again.err).not.toContain("less sure");
+  expect(again.err).not.toContain("less confident");
   writeFileSync(
     join(photos, "labels.csv"),
     `file,label\n${Array.from({ length: 20 }, (_, at) => `${at}.png,${at % 2}`).join("\n")}\n`,
   );
-  expect((await pith("eval", model, "--data", photos, "--preprocess", "mnist")).err).toContain("less sure");
+  expect((await pith("eval", model, "--data", photos, "--preprocess", "mnist")).err).toContain("less confident");
 });
 
 test("where presets of other ranges fit about as well, calibration says which one it took", async () => {

@@ -10,7 +10,7 @@ const { root, folder } = modelFolder();
 test("compress keeps the best file of each model, marks it in the table, and tells the loader", async () => {
   const out = join(root, "compressed");
   const { code, out: text, err } = await pith("compress", folder, "-o", out);
-  expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("no goal is judged without --data") });
+  expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("without --data there is no accuracy goal") });
   expect(text).toMatch(/^q8 +model_quantized .* passed over$/m);
   // Of near sizes the fastest, which the machine decides.
   const [, dtype] = /^(q4|q4f16|bnb4) +model_\w+ .* ← kept$/m.exec(text) ?? [];

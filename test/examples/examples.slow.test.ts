@@ -39,7 +39,7 @@ describe("examples", () => {
     async () => {
       const printed = await start(folder, "prune.ts");
       await expectFigure(printed, "pruned.onnx");
-      expect(printed).toContain('say "weight"');
+      expect(printed).toContain('use "weight"');
       expect(printed).toContain("fc1: 50,176 of 100,352 pruned, 50,176 of 100,352 left");
       expect(printed).toMatch(/fc1\.weight_mask \[ 128, 784 \] Float32Array\(10\) \[\s*[01]/);
       expect(await zeros("pruned.onnx", "fc1.weight")).toBeGreaterThanOrEqual(50176);
