@@ -101,7 +101,7 @@ const entries = v.strictObject({
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.01). */
   distortion: described(
     v.optional(v.pipe(v.number(), v.gtValue(0)), 0.01),
-    "rounding method rdoq: error that rounding may add to the outputs, relative to their power",
+    "rdoq: error of the outputs, relative to their power",
     { value: "share" },
   ),
   /** One scale per output channel, instead of one per weight (true). */
