@@ -105,7 +105,7 @@ async function benchOf(network: Network): Promise<void> {
     await add(`int8 ${scheme}`, await make({ scheme }));
     const plain = found.at(-1);
     let best: { readonly model: Model; readonly distortion: unknown } | undefined;
-    const ladder = milderSettings({ rounder: "rdoq" });
+    const ladder = milderSettings({ rounder: "rdoq" }, true);
     for (let [low, high] = [0, ladder.length]; low < high; ) {
       const middle = Math.floor((low + high) / 2);
       const { distortion } = ladder[middle] ?? {};

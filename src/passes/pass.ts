@@ -112,8 +112,11 @@ export interface PassDescription {
   faster?(options: OptionValues): string | undefined;
   /** Returns less lossy overrides for a layer, the least lossy last. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** Returns settings that lose less than the given ones, the least lossy last: tried before `milderForms`. */
-  milderSettings?(options: OptionValues): readonly OptionValues[];
+  /**
+   * Returns settings that lose less than the given ones, the least lossy last: tried before `milderForms`.
+   * @param all also settings that lose more.
+   */
+  milderSettings?(options: OptionValues, all?: boolean): readonly OptionValues[];
   /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
   readonly unrounded?: AnyPass;
   /** Work on samples, named for a message ("gradients"), and its estimate per sample in runs of the model on one sample. */

@@ -1,17 +1,18 @@
 /** Settings and formats of layers that lose less, for the precision fallback. */
 import type { Change, OptionValues } from "../passes/pass.ts";
-import { withDtype } from "./options.ts";
+import { usualDistortion, withDtype } from "./options.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
 /** Distortions of rate–distortion optimized rounding: from about 1 to 8 bits per weight, a quarter of a bit apart. */
 const distortions = Array.from({ length: 21 }, (_, at) => Number((0.32 * 2 ** (-at / 2)).toPrecision(2)));
 
-/** Returns lower distortions; all without a present one. */
-export const milderSettings = ({
-  rounder,
-  distortion = Number.POSITIVE_INFINITY,
-}: OptionValues): readonly OptionValues[] =>
-  rounder === rdoq.id ? distortions.filter((one) => one < Number(distortion)).map((one) => ({ distortion: one })) : [];
+/** Returns lower distortions, or all. */
+export const milderSettings = ({ rounder, distortion }: OptionValues, all = false): readonly OptionValues[] =>
+  rounder === rdoq.id
+    ? distortions
+        .filter((one) => all || one < Number(distortion ?? usualDistortion))
+        .map((one) => ({ distortion: one }))
+    : [];
 
 /** 7-bit integers use the storage of 8 bits, but their sums never overflow. */
 const fewBits = 7;

@@ -38,6 +38,9 @@ const integers =
 const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
 const halves = "16 bits: --scheme float16, or bfloat16.";
 
+/** Default error of the outputs for the rounding method rdoq. */
+export const usualDistortion = 0.01;
+
 const entries = v.strictObject({
   /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges found at run time or measured on `data`. */
   scheme: option(
@@ -100,7 +103,7 @@ const entries = v.strictObject({
   }),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.01). */
   distortion: described(
-    v.optional(v.pipe(v.number(), v.gtValue(0)), 0.01),
+    v.optional(v.pipe(v.number(), v.gtValue(0)), usualDistortion),
     "rdoq: error of the outputs, relative to their power",
     { value: "share" },
   ),

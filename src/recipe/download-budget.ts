@@ -16,7 +16,7 @@ export async function withinDownload(
   bytes: number,
   { progress, signal }: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
-  const settings = (pass.milderSettings?.({ ...options, distortion: undefined }) ?? []).toReversed();
+  const settings = (pass.milderSettings?.(options, true) ?? []).toReversed();
   if (settings.length === 0)
     throw new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", {
       hint: "Add --rounder rdoq.",
