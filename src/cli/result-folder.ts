@@ -3,6 +3,7 @@ import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { joinPath, makeFolder, removeFile } from "#platform";
+import { copiesOf, encodings } from "../data/compressed-copies.ts";
 import { textHash } from "../data/file-hash.ts";
 import {
   type FileHashes,
@@ -18,7 +19,6 @@ import { PithError } from "../errors.ts";
 import type { JobContext } from "../job/job.ts";
 import { sensitivityKinds } from "../report/sensitivity.ts";
 import { requireOther } from "./files.ts";
-import { copiesOf } from "./precompress.ts";
 import { requireWritableFolder } from "./writable.ts";
 
 const modelName = "model.onnx";
@@ -39,7 +39,7 @@ export const runFolder: ResultFolder = {
   needed: modelName,
   names: [
     modelName,
-    ...copiesOf(modelName, ["gzip", "br"]),
+    ...copiesOf(modelName, encodings),
     "report.html",
     "report.md",
     "run.json",

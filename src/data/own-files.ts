@@ -6,7 +6,10 @@ import type { Parts } from "../platform/files.ts";
 import { bytesOfText } from "../tensor/dense.ts";
 import { bytesHash, fileHash } from "./file-hash.ts";
 
-/** Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves one of them. */
+/**
+ * Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves one of them. None while a file is
+ * written whose contents are not known before.
+ */
 export type FileHashes = Map<string, readonly string[]>;
 
 const hashes = v.record(v.string(), v.array(v.string()));
@@ -68,8 +71,10 @@ export function keptText(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }
 
-const isWritten = (written: FileHashes, path: string, hash: string): boolean =>
-  written.get(path)?.includes(hash) === true;
+function isWritten(written: FileHashes, path: string, hash: string): boolean {
+  const hashes = written.get(path);
+  return hashes !== undefined && (hashes.length === 0 || hashes.includes(hash));
+}
 
 async function hashAt(folder: string, path: string): Promise<string | undefined> {
   const file = joinPath(folder, path);

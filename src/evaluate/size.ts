@@ -8,6 +8,9 @@ const chunk = 2 ** 18;
 /** Bytes that are compressed. Brotli takes two seconds per megabyte, so evenly spaced chunks represent larger files. */
 const mostCompressed = 2 ** 23;
 
+/** Returns whether the compressed sizes of a file are estimated. */
+export const isEstimated = (bytes: number): boolean => bytes > mostCompressed;
+
 /** Sizes after compression; undefined without a compressor (in browsers). */
 export interface CompressedSize {
   /** Level 9. */
@@ -33,7 +36,7 @@ export async function size(...parts: readonly SizedPart[]): Promise<Size> {
   const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
   const step = Math.max(chunk, Math.ceil((bytes * chunk) / mostCompressed));
   const [gzip, brotli] = await Promise.all([totalSize(sources, step, "gzip"), totalSize(sources, step, "br")]);
-  return { bytes, gzip, brotli, sampled: step > chunk };
+  return { bytes, gzip, brotli, sampled: isEstimated(bytes) };
 }
 
 async function totalSize(

@@ -42,6 +42,7 @@ async function filesOf(out: string, file: string): Promise<readonly string[]> {
   return names.map((name) => `onnx/${name}`).filter((path) => isOf(file, path));
 }
 
+/** Returns the names of the files that contain tensors: the model itself too, if it embeds any. */
 export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   const used = new Set<string>();
   for (const { tensor } of allValues(graph))

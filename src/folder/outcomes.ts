@@ -1,5 +1,5 @@
 /** Makes, finds or rejects each file of a folder, and records the outcome. */
-import { folderOf, joinPath } from "#platform";
+import { fileNameOf, folderOf, joinPath } from "#platform";
 import { textHash } from "../data/file-hash.ts";
 import { keptText } from "../data/own-files.ts";
 import { PithError } from "../errors.ts";
@@ -9,6 +9,7 @@ import type { DtypeName } from "../quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";
 import { authoredModel, hashesOf, isOf, isWhole, removeModel, weightFilesOf } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
+import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
 import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
 import type { Together } from "./text-search.ts";
@@ -43,6 +44,7 @@ export async function makeFile(
     return refuse(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
   }
   // The record is removed first, in case the process is killed before it records the new file.
+  await removeCopies(run, file);
   if (forget(run, file)) await writeRecorded(run, []);
   try {
     const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
@@ -61,8 +63,8 @@ export async function makeFile(
 /** Returns the size of an original, which is compressed once for all of its variants. */
 function originalSize({ originalSizes }: FolderRun, source: string): Promise<Size> {
   const measure = async (): Promise<Size> => {
-    const weights = [...weightFilesOf(await open(source))].map((file) => joinPath(folderOf(source), file));
-    return size(source, ...weights);
+    const files = new Set([fileNameOf(source), ...weightFilesOf(await open(source))]);
+    return size(...Array.from(files, (file) => joinPath(folderOf(source), file)));
   };
   const found = originalSizes.get(source) ?? measure();
   originalSizes.set(source, found);
@@ -95,6 +97,7 @@ export function forget({ records, written }: FolderRun, file: string): boolean {
 export async function removeResult(run: FolderRun, file: string): Promise<void> {
   const { out, records, written, modules } = run;
   const module = modules.find(({ base }) => fileOf(base, "searched") === file);
+  await removeCopies(run, file);
   if (module !== undefined) return restoreOriginal(run, module);
   if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
   await removeModel(out, file);

@@ -9,7 +9,8 @@ import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } fro
 import { readSettings } from "../data/tokenizer.ts";
 import { stopIfAsked } from "../errors.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
-import { usualDtypes } from "../quantize/dtypes.ts";
+import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
+import { requireSuitableDtype } from "../quantize/options.ts";
 import { choose } from "../recipe/choose.ts";
 import { objectiveOf } from "../recipe/objective.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
@@ -19,6 +20,7 @@ import { dropNeedless, leastSpeed } from "./needless.ts";
 import { missingText } from "./needs.ts";
 import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
 import { makeFile, removeResult, timeFile } from "./outcomes.ts";
+import { precompressFiles } from "./precompressed.ts";
 import { recordOf } from "./records.ts";
 import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
 import { dropOtherSearches, searchModules } from "./search-modules.ts";
@@ -45,6 +47,7 @@ export async function quantizeFolder(
   context: Partial<Context> = {},
 ): Promise<readonly FolderFile[]> {
   const originals = await originalsIn(folder);
+  if (options.quantize !== undefined) requireSuitableDtype(dtypesOf(options), options.quantize);
   await makeFolder(options.out);
   const release = await claimFolder(options.out);
   try {
@@ -70,8 +73,12 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
     await searchModules(run);
     await keepBest(run);
   }
+  await precompressFiles(run);
   return [...run.rows.values()];
 }
+
+const dtypesOf = ({ dtypes }: Pick<FolderOptions, "dtypes">): readonly DtypeName[] =>
+  dtypes === "all" ? usualDtypes : dtypes;
 
 async function begin(
   folder: string,
@@ -86,7 +93,7 @@ async function begin(
     ...{ folder, out, options, context, modules, written, others },
     sidecars: sidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
     check: options.loader && loaderCheck(options.loader),
-    asked: options.dtypes === "all" ? usualDtypes : options.dtypes,
+    asked: dtypesOf(options),
     main: mainOf(modules.map(({ base }) => base)).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),

@@ -1,6 +1,7 @@
 /** quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
+import { encodings } from "../data/compressed-copies.ts";
 import { type FileHashes, parseWritten } from "../data/own-files.ts";
 import { readSettings } from "../data/tokenizer.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
@@ -25,6 +26,8 @@ const made = v.object({
   gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
   originalBrotli: v.optional(v.number()),
+  /** Encodings of the compressed copies, whose sizes `gzip` and `brotli` are. */
+  copies: v.optional(v.array(v.picklist(encodings))),
   measured: v.string(),
   /** Comparison on samples, or on random inputs in decibels. */
   nearness: v.optional(nearness),

@@ -1,3 +1,4 @@
+import type { Encoding } from "#platform";
 import type { FileHashes } from "../data/own-files.ts";
 import type { Miss } from "../errors.ts";
 import type { Size } from "../evaluate/size.ts";
@@ -17,6 +18,8 @@ export interface FolderOptions {
   readonly out: string;
   /** Maximum bytes of a weight file (2e9): hosts and phones limit them. */
   readonly fileBytes?: number | undefined;
+  /** Encodings of compressed copies, which are written next to each file that is kept. */
+  readonly precompress?: readonly Encoding[] | undefined;
   /** Other settings of `quantize` for every variant. */
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
   /** Other settings that affect results, for the record. A variant with different settings is made again. */

@@ -12,6 +12,7 @@ import { PithError, stopIfAsked } from "../errors.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashesOf, isOf, isWhole } from "./model-files.ts";
 import { endsRun, refuse, sourcesHash, timeFile } from "./outcomes.ts";
+import { removeCopies } from "./precompressed.ts";
 import { figuresOf } from "./records.ts";
 import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
 import { holdTogether, runInLoader } from "./together.ts";
@@ -109,6 +110,7 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
   if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
   // Without a record it is not a result, so the next run restores the original.
   records.delete(file);
+  await removeCopies(run, file);
   await writeRecorded(run, writes);
   const hashes = await hashesOf(out, file);
   for (const path of [...written.keys()]) if (isOf(file, path) && !hashes.has(path)) written.delete(path);

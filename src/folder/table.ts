@@ -1,7 +1,10 @@
 /** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
+import type { Encoding } from "#platform";
+import { endings, sizeNames } from "../data/compressed-copies.ts";
 import { enumerated } from "../errors.ts";
 import { usualLevel } from "../evaluate/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../evaluate/numbers.ts";
+import { isEstimated } from "../evaluate/size.ts";
 import { dtypeNames } from "../quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
@@ -57,6 +60,25 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   return { dtype: "fp32", file, bytes, brotli, nearness };
 }
 
+const estimated = "≈";
+
+/** Sizes of copies are exact. */
+function compressedText({ bytes: whole = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
+  const size = sizes[sizeNames[encoding]];
+  if (size === undefined) return "";
+  return `${isEstimated(whole) && !copies.includes(encoding) ? `${estimated} ` : ""}${bytes(size)}`;
+}
+
+/** Lists the files that have compressed copies: "model_q4.onnx (.gz, .br)". */
+function copiesNote(rows: readonly Row[]): string | undefined {
+  const files = rows.flatMap(({ file, copies = [] }) =>
+    copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => endings[encoding]).join(", ")})`,
+  );
+  return files.length === 0 ? undefined : `Compressed copies for servers: ${enumerated(files)}.`;
+}
+
+const fileName = (file: string): string => file.replace(/^onnx\//, "");
+
 const decibelsNote =
   "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
 
@@ -83,10 +105,11 @@ export function folderTable<R extends Row>(
     { title: "file", text: ({ file }: Row) => file },
     { title: "size", align: "right" as const, text: (row: Row) => (row.bytes === undefined ? "" : bytes(row.bytes)) },
     {
-      title: "brotli",
+      title: "gzip",
       align: "right" as const,
-      text: ({ brotli }: Row) => (brotli === undefined ? "" : bytes(brotli)),
+      text: (row: Row) => (row.copies?.includes("gzip") ? compressedText(row, "gzip") : ""),
     },
+    { title: "brotli", align: "right" as const, text: (row: Row) => compressedText(row, "br") },
     ...targets.map((target) => ({
       title: targets.length === 1 ? "speed" : `speed, ${target}`,
       text: (row: Row) => {
@@ -120,17 +143,19 @@ export function folderTable<R extends Row>(
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",
     shows((text) => / dB\b/.test(text)) && decibelsNote,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
+    shows((text) => text.startsWith(estimated)) && `${estimated}: estimated from parts of the file.`,
+    copiesNote(rows),
     isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []
-        : `${file.replace(/^onnx\//, "")} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${enumerated(spared, mostSpared)}.`,
+        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${enumerated(spared, mostSpared)}.`,
     ),
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined
         ? []
-        : `${file.replace(/^onnx\//, "")} is the result of a search over all techniques (${recipe.name}) and replaces the original. transformers.js loads it as dtype fp32.`,
+        : `${fileName(file)} is the result of a search over all techniques (${recipe.name}) and replaces the original. transformers.js loads it as dtype fp32.`,
     ),
     ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
   ];

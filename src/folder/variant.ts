@@ -8,6 +8,7 @@ import { size } from "../evaluate/size.ts";
 import { open, save } from "../onnx/index.ts";
 import type { AnyPass, Context, OptionValues } from "../passes/pass.ts";
 import { quantize } from "../quantize/index.ts";
+import { optionsOfDtype } from "../quantize/options.ts";
 import { noSmallerThan } from "../recipe/improvement.ts";
 import { keptAndLoads } from "../recipe/kept-function.ts";
 import { type StepOutput, spare, sparedLine } from "../recipe/sparing.ts";
@@ -43,7 +44,7 @@ export async function makeVariant(
   const store = looseModels(original, undefined);
   const inside = { ...context, engine };
   const runner = new Runner({ store, parts: {} }, inside);
-  const asked = { ...options, dtype };
+  const asked = { ...optionsOfDtype(dtype, options ?? {}), dtype };
   const outcome = await runner.run({ pass: quantize, options: asked }, store.original);
   const plain = { ...outcome, model: await store.open(outcome.output) };
   const idle = await noSmallerThan(original, plain.model);

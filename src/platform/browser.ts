@@ -185,6 +185,11 @@ export const disableTelemetry = async (): Promise<void> => {};
 export const compressedSize = (_chunks: () => Chunks, _encoding: Encoding): Promise<number> =>
   refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 
+// biome-ignore lint/correctness/useYield: it only fails.
+export async function* compressed(chunks: () => Chunks, encoding: Encoding): AsyncIterable<Uint8Array> {
+  await compressedSize(chunks, encoding);
+}
+
 /** Unpacks a gzip file lazily, in pieces; fails with the browser's error for damaged bytes. */
 export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const pieces = packed[Symbol.asyncIterator]();

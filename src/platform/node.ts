@@ -11,7 +11,7 @@ export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
 export { touchFile, trimFolder } from "./node-bounded.ts";
 export { claimFolder } from "./node-claim.ts";
-export { compressedSize, inflated } from "./node-compress.ts";
+export { compressed, compressedSize, inflated } from "./node-compress.ts";
 export { decodeImage, imageExtensions } from "./node-image.ts";
 export { isLeftBehind, ownedEnding, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export { importModule } from "./node-modules.ts";

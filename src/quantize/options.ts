@@ -10,7 +10,7 @@ import {
   selectionOptions,
 } from "../passes/options.ts";
 import type { OptionValues } from "../passes/pass.ts";
-import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
+import { type DtypeName, type DtypeStep, dtypeBits, dtypeNames, dtypes } from "./dtypes.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
@@ -235,6 +235,25 @@ export const everySetting = <O extends { readonly overrides?: unknown }>(options
   options,
   ...Object.values(Object(options.overrides)).map((own) => ({ ...options, ...Object(own) })),
 ];
+
+export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id;
+
+/** Returns the options for one of several dtypes: low-entropy values have 8 bits. */
+export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
+  return !isLowEntropy(options) || dtypeBits(dtype) === 8
+    ? options
+    : { ...options, rounder: undefined, distortion: undefined };
+}
+
+/** @throws PithError E_OPTION for options that no dtype accepts. */
+export function requireSuitableDtype(names: readonly DtypeName[], options: OptionValues): void {
+  if (!isLowEntropy(options) || names.some((name) => dtypeBits(name) === 8)) return;
+  throw new PithError(
+    "E_OPTION",
+    `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, got ${names.join(", ")}.`,
+    { hint: "Add q8, or omit the rounding method." },
+  );
+}
 
 /** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
 export function withDtype({ dtype, ...given }: OptionValues): OptionValues {

@@ -6,6 +6,9 @@ import { encodedSource } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts";
 
+export const noDownloadGoal = (): PithError =>
+  new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", { hint: "Add --rounder rdoq." });
+
 /**
  * Bisects the settings, whose compressed size falls with their loss.
  * @param bytes maximum of the compressed file (brotli).
@@ -17,10 +20,7 @@ export async function withinDownload(
   { progress, signal }: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.milderSettings?.(options, true) ?? []).toReversed();
-  if (settings.length === 0)
-    throw new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", {
-      hint: "Add --rounder rdoq.",
-    });
+  if (settings.length === 0) throw noDownloadGoal();
   let found: { readonly made: StepOutput; readonly options: OptionValues } | undefined;
   let smallest = Number.POSITIVE_INFINITY;
   let attempts = 0;

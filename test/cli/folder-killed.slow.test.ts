@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
@@ -25,7 +26,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
 });
 
 const words = (out: string, ...more: readonly string[]): string[] => {
-  return ["quantize", source, "--dtype", "q8,q4,fp16", "--force", "-o", out, ...more];
+  return ["quantize", source, "--dtype", "q8,q4,fp16", "--force", "--precompress", "gzip,br", "-o", out, ...more];
 };
 
 /** Runs the program in a group of its own, of which nothing is left after so many changes of the folder. */
@@ -68,6 +69,11 @@ async function expectDone(out: string, ...more: readonly string[]): Promise<void
   expect(card.match(/<!-- pith/g)).toHaveLength(1);
   expect(JSON.parse(readFileSync(join(out, "tokenizer.json"), "utf8"))).toEqual({ author });
   expect(JSON.parse(readFileSync(join(out, "config.json"), "utf8"))).toMatchObject({ author });
+  for (const name of readdirSync(join(out, "onnx"))) {
+    const [path, plain] = [join(out, "onnx", name), join(out, "onnx", name.replace(/\.(gz|br)$/, ""))];
+    if (name.endsWith(".gz")) expect(gunzipSync(readFileSync(path))).toEqual(readFileSync(plain));
+    if (name.endsWith(".br")) expect(brotliDecompressSync(readFileSync(path))).toEqual(readFileSync(plain));
+  }
   const left = [...readdirSync(out), ...readdirSync(join(out, "onnx"))].filter((name) => name.startsWith("."));
   expect(left).toEqual([]);
 }

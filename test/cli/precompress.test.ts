@@ -62,17 +62,31 @@ describe("--precompress", () => {
     expect(readdirSync(out).filter((name) => name.startsWith("model"))).toEqual(["model.onnx"]);
   });
 
-  test("rejects words that are not encodings, and folders of variants", async () => {
+  test("rejects words that are not encodings, also for folders", async () => {
     expect(await pith("quantize", at("right.onnx"), "--scheme", "weights", "--precompress", "zip")).toMatchObject({
       code: 2,
       err: expect.stringContaining('--precompress: expected gzip, br, got "zip".'),
     });
     await mkdir(at("variants/onnx"), { recursive: true });
     await save(parseModel(wide), at("variants/onnx/model.onnx"));
-    expect(await pith("quantize", at("variants"), "--dtype", "q8", "--precompress", "br")).toMatchObject({
+    expect(await pith("quantize", at("variants"), "--dtype", "q8", "--precompress", "zip")).toMatchObject({
       code: 2,
-      err: expect.stringContaining("--precompress is for a single model, not for a folder of variants."),
+      err: expect.stringContaining('--precompress: expected gzip, br, got "zip".'),
     });
+    expect(existsSync(at("variants.quantized"))).toBe(false);
+  });
+
+  test("writes copies of each variant in a folder, and its table shows their sizes", async () => {
+    await mkdir(at("web/onnx"), { recursive: true });
+    await save(parseModel(wide), at("web/onnx/model.onnx"));
+    writeFileSync(at("web/config.json"), "{}");
+    const { out: text } = await pith("quantize", at("web"), "--dtype", "q8,q4", ...copies, "-o", at("web.out"));
+    for (const name of ["model_quantized.onnx", "model_q4.onnx"]) expect(isCopy(at(`web.out/onnx/${name}`))).toBe(true);
+    expect(existsSync(at("web.out/onnx/model.onnx.gz"))).toBe(false);
+    expect(text).toMatch(/^dtype +file +size +gzip +brotli /m);
+    expect(text).toContain(
+      "\nCompressed copies for servers: model_quantized.onnx (.gz, .br) and model_q4.onnx (.gz, .br).\n",
+    );
   });
 
   test("rejects a copy that would overwrite an input", async () => {

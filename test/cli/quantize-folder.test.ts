@@ -36,6 +36,34 @@ test("each file has a line, and one that is refused makes the exit code 1", asyn
   });
 });
 
+test.each([
+  [["--dtype", "q8"], "quantize needs --data here: the rounding method uses layer inputs."],
+  [["--dtype", "q4,fp16", "--text", "a"], "--rounder: rdoq is for the dtypes q8, int8 and uint8, got q4, fp16."],
+  [
+    ["--dtype", "q8", "--text", "a", "--target-download", "9kB"],
+    "--target-download is for one file, and the folder has model and relu.",
+  ],
+])("low-entropy values are refused for %s", async (words, error) => {
+  const out = join(root, "refused");
+  const { code, err } = await pith("quantize", folder, "--rounder", "rdoq", ...words, "-o", out);
+  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(error) });
+  expect(await readdir(root)).not.toContain("refused");
+});
+
+test("a download size without low-entropy values is refused", async () => {
+  const { code, err } = await pith(
+    "quantize",
+    folder,
+    "--dtype",
+    "q8",
+    "--target-download",
+    "9kB",
+    "-o",
+    join(root, "no"),
+  );
+  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("hint: Add --rounder rdoq.") });
+});
+
 test("a run that is stopped names the files that remain", async () => {
   const out = join(root, "stopped");
   const stopsAtQ4: typeof runJob = (module, input, options) =>

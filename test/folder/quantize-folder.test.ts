@@ -1,12 +1,16 @@
 /** A folder as transformers.js lays it out: which files are written, what the loader is told, what is made again and what refused. */
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";
+import { memory } from "../../src/data/index.ts";
 import { PithError } from "../../src/errors.ts";
 import { bytes } from "../../src/evaluate/numbers.ts";
+import { size } from "../../src/evaluate/size.ts";
 import { type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
 import { open, save } from "../../src/onnx/index.ts";
+import { float32 } from "../../src/tensor/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = (seed: number) =>
@@ -85,6 +89,7 @@ describe("a folder with one model", () => {
     expect(await files(source())).toEqual(before);
     for (const { bytes = 0, brotli = 0, originalBrotli = 0, measured, judgedOn } of rows) {
       expect(bytes).toBeGreaterThan(brotli);
+      expect(originalBrotli).toBe((await size(at("model", "onnx", "model.onnx"))).brotli);
       expect(originalBrotli).toBeGreaterThan(brotli);
       expect(measured).toMatch(/signal to noise \d/);
       expect(judgedOn).toEqual(["Compared on 32 random inputs."]);
@@ -412,5 +417,111 @@ describe("refused", () => {
   test("are settings that contradict a dtype", async () => {
     await modules("model");
     await expect(run({ quantize: { bits: 2 } })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});
+
+describe("compressed copies", () => {
+  const copied = async (name: string): Promise<readonly Buffer[]> => [
+    gunzipSync(await readFile(at("out", "onnx", `${name}.gz`))),
+    brotliDecompressSync(await readFile(at("out", "onnx", `${name}.br`))),
+  ];
+  const inOnnx = (): Promise<readonly string[]> => files(at("out", "onnx"));
+
+  test("are written next to each file and its weights, with their sizes in the record and on the card", async () => {
+    await modules("model");
+    const rows = await run({ fileBytes: 1000, dtypes: ["q4"], precompress: ["gzip", "br"] });
+    const names = ["model_q4.onnx", "model_q4.onnx_data", "model_q4.onnx_data_1"];
+    expect(await inOnnx()).toEqual(
+      ["model.onnx", ...names.flatMap((name) => [name, `${name}.br`, `${name}.gz`])].toSorted(),
+    );
+    for (const name of names) {
+      const whole = await readFile(at("out", "onnx", name));
+      expect(await copied(name)).toEqual([whole, whole]);
+    }
+    const bytesOf = async (ending: string): Promise<number> => {
+      const all = await Promise.all(names.map((name) => stat(at("out", "onnx", `${name}${ending}`))));
+      return all.reduce((sum, { size }) => sum + size, 0);
+    };
+    const sizes = { gzip: await bytesOf(".gz"), brotli: await bytesOf(".br"), copies: ["gzip", "br"] };
+    expect(rows).toMatchObject([sizes]);
+    expect((await recordOf()).files).toMatchObject({ "onnx/model_q4.onnx": sizes });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain("Compressed copies for servers: ");
+  });
+
+  test("are written by a later run that asks for them, and the model is not made again", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8"] });
+    const { mtimeMs } = await stat(at("out", "onnx", "model_quantized.onnx"));
+    expect(await run({ dtypes: ["q8"], precompress: ["br"] })).toMatchObject([{ verdict: "there", copies: ["br"] }]);
+    expect(await run({ dtypes: ["q8"], precompress: ["gzip"] })).toMatchObject([{ copies: ["gzip", "br"] }]);
+    const whole = await readFile(at("out", "onnx", "model_quantized.onnx"));
+    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+    expect((await stat(at("out", "onnx", "model_quantized.onnx"))).mtimeMs).toBe(mtimeMs);
+    // One that is gone is written again.
+    await rm(at("out", "onnx", "model_quantized.onnx.gz"));
+    await run({ dtypes: ["q8"], precompress: ["gzip"] });
+    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+  });
+
+  test("are removed if their model is made again without them", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8"], precompress: ["gzip", "br"] });
+    const rows = await run({ dtypes: ["q8"], quantize: { perChannel: false } });
+    expect(rows).toMatchObject([{ verdict: "kept" }]);
+    expect(rows[0]?.copies).toBeUndefined();
+    expect(await inOnnx()).toEqual(["model.onnx", "model_quantized.onnx"]);
+  });
+
+  test("leave a copy that somebody else wrote, and warn of it", async () => {
+    await modules("model");
+    await mkdir(at("out", "onnx"), { recursive: true });
+    await writeFile(at("out", "onnx", "model_quantized.onnx.gz"), "of the user");
+    const logged: string[] = [];
+    const log = ({ text }: { readonly text: string }): void => void logged.push(text);
+    await quantizeFolder(source(), { dtypes: ["q8"], out: out(), precompress: ["gzip", "br"] }, { log });
+    expect(await readFile(at("out", "onnx", "model_quantized.onnx.gz"), "utf8")).toBe("of the user");
+    expect(logged).toContainEqual(expect.stringContaining("copies of an earlier model stay"));
+    expect(logged).toContainEqual(
+      expect.stringContaining("model_quantized.onnx.gz stays as it is: Pith did not write it"),
+    );
+  });
+
+  test("of a run that was killed while it wrote them are replaced", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8"] });
+    // The record names the copy before it is written.
+    const record = await recordOf();
+    const copy = "onnx/model_quantized.onnx.gz";
+    const written = { ...Object(Reflect.get(record, "written")), [copy]: [] };
+    await writeFile(at("out", "quantize_config.json"), JSON.stringify({ ...record, written }));
+    await writeFile(at("out", copy), "another copy");
+    await run({ dtypes: ["q8"], precompress: ["gzip", "br"] });
+    const whole = await readFile(at("out", "onnx", "model_quantized.onnx"));
+    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+  });
+});
+
+describe("low-entropy values", () => {
+  const x = float32(
+    [64, 64],
+    Array.from({ length: 64 * 64 }, (_, at) => Math.sin(at * at)),
+  );
+
+  test("are in the 8-bit files, which shrink by compression, and not in others", async () => {
+    await modules("model");
+    const plain = await run();
+    const quantize = { data: memory("x", { x }), rounder: "rdoq", distortion: 0.05 } as const;
+    const [q8, q4] = await quantizeFolder(source(), { dtypes: ["q8", "q4"], out: at("low"), quantize });
+    expect([q8, q4]).toMatchObject([{ verdict: "kept" }, { verdict: "kept" }]);
+    expect(q8?.brotli).toBeLessThan(0.7 * (plain[0]?.brotli ?? 0));
+    expect(q8?.bytes).toBeGreaterThan(0.8 * (plain[0]?.bytes ?? 0));
+  });
+
+  test("are refused if no dtype has 8 bits", async () => {
+    await modules("model");
+    await expect(run({ dtypes: ["q4", "fp16"], quantize: { rounder: "rdoq" } })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: "quantize: `rounder`: rdoq is for the dtypes q8, int8 and uint8, got q4, fp16.",
+    });
   });
 });

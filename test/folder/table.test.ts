@@ -162,6 +162,29 @@ test("what a dB is and how brotli compresses is said where the table has such fi
   ]);
 });
 
+test("shows sizes of compressed copies, lists the copies, and marks sizes that are estimated", () => {
+  const large = { bytes: 50e6, measured: "", gzip: 30e6, brotli: 29e6 };
+  const originals = new Map([["onnx/model.onnx", 50e6]]);
+  const { rows, columns, notes } = folderTable(
+    [
+      { dtype: "q8", file: "onnx/model_quantized.onnx", ...large, originalBrotli: 45e6, copies: ["gzip", "br"] },
+      { dtype: "q4", file: "onnx/model_q4.onnx", ...large, originalBrotli: 45e6 },
+    ],
+    originals,
+  );
+  expect(columns.map(({ title }) => title)).toEqual(["dtype", "file", "size", "gzip", "brotli"]);
+  expect(rows.map((row) => columns.slice(3).map(({ text }) => text(row)))).toEqual([
+    ["", "≈ 45.0 MB"],
+    ["30.0 MB", "29.0 MB"],
+    ["", "≈ 29.0 MB"],
+  ]);
+  expect(notes).toEqual([
+    "brotli: size after compression with brotli at quality 11.",
+    "≈: estimated from parts of the file.",
+    "Compressed copies for servers: model_quantized.onnx (.gz, .br).",
+  ]);
+});
+
 test("speeds have their place in a note, and transformers.js its version", () => {
   const speeds = [{ target: "node", where: "Node", factor: 1.83, low: 1.8, high: 1.9, milliseconds: 0.5 }];
   const { rows, notes } = table(

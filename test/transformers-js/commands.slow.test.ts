@@ -1,6 +1,7 @@
 /** What `compress` and `--target` leave of a folder, and its card, which says what a second command measures. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { brotliDecompressSync } from "node:zlib";
 import { env, T5ForConditionalGeneration, Tensor } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Comparison } from "../../src/evaluate/index.ts";
@@ -22,6 +23,7 @@ interface Row {
   readonly file: string;
   readonly verdict: string;
   readonly bytes: number;
+  readonly brotli: number;
   readonly rightOn?: readonly string[];
   readonly speeds?: readonly { readonly where: string }[];
   readonly loader: { readonly outcome: string };
@@ -56,6 +58,27 @@ test("compress leaves what transformers.js loads where a program names no dtype"
   const found = await tokens();
   for (const { file } of kept) expect(asked).toContain(file);
   expect(found).toEqual([expect.arrayContaining([0n])]);
+});
+
+test("q8 with low-entropy values is a smaller download, and transformers.js loads it", async () => {
+  const [plain, low] = [join(root, "plain"), join(root, "low")];
+  const words = ["quantize", original, "--dtype", "q8", ...given];
+  const before = rowsOf(await json(...words, "-o", plain));
+  const rows = rowsOf(await json(...words, "--rounder", "rdoq", "--precompress", "br", "-o", low));
+  expect(rows).toHaveLength(2);
+  for (const [at, { file, verdict, loader, brotli }] of rows.entries()) {
+    expect({ file, verdict, loader }).toMatchObject({ verdict: "kept", loader: { outcome: "runs" } });
+    expect(brotli).toBeLessThan(0.8 * (before[at]?.brotli ?? 0));
+    const copy = brotliDecompressSync(readFileSync(join(low, `${file}.br`)));
+    expect(copy.equals(readFileSync(join(low, file)))).toBe(true);
+  }
+  Object.assign(env, { allowRemoteModels: false, localModelPath: `${root}/` });
+  const model = await T5ForConditionalGeneration.from_pretrained("low", { device: "cpu", dtype: "q8" });
+  const inputs = new Tensor("int64", [7n, 30n, 2n], [1, 3]);
+  const attention_mask = new Tensor("int64", [1n, 1n, 1n], [1, 3]);
+  const found = await model.generate({ inputs, attention_mask, max_new_tokens: 8 });
+  expect(found instanceof Tensor ? found.tolist() : found).toEqual([expect.arrayContaining([0n])]);
+  await model.dispose();
 });
 
 test.skipIf(browser === undefined)("--target wasm compares and times each file of a folder in a browser", async () => {
@@ -102,8 +125,8 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
     };
     for (const [at, [file, { size, brotli, ...others }]] of [...cells].entries()) {
       expect({ file, size }).toEqual({ file, size: bytes(models[at]?.bytes ?? 0) });
-      if (at === 0) continue;
       expect({ file, brotli }).toEqual({ file, brotli: bytes(models[at]?.brotli ?? 0) });
+      if (at === 0) continue;
       const found = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
       const nearness = comparedNearness(found.comparison as Comparison);
       expect({ file, measured: others[nearness?.metric ?? ""] }).toEqual({

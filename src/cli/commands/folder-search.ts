@@ -22,6 +22,7 @@ import type { Session } from "../command.ts";
 import type { DataRequest } from "../data.ts";
 import type { Elsewhere } from "../jobs/ahead.ts";
 import type capturedInputsJob from "../jobs/captured-inputs.ts";
+import type { CapturedFile } from "../jobs/captured-inputs.ts";
 import type compressJob from "../jobs/compress.ts";
 import { samplesLine } from "../samples.ts";
 
@@ -58,15 +59,13 @@ export function searcherOf(
   const most = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
   const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
   session.terminal.note("search", `all techniques are searched once the dtypes are there: ${most}${among}`);
-  const texts = together && capturedOnce(together, folder, session);
+  const texts = together && capturedOnce({ ...together, out: folder }, session);
   return {
     settings: { minutes: steps === undefined ? minutes : undefined, steps, techniques, purpose },
     async find({ base, source }, share) {
       const out = join(folder, base);
       const { terminal } = session;
-      const own = texts === undefined ? {} : (await texts())[base];
-      if (own === undefined)
-        throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it is not searched.");
+      const own = texts === undefined ? {} : await texts(base);
       terminal.part = modules === 1 ? "search" : `search of ${base}`;
       const { run, written } = await session.job<typeof compressJob>(
         "compress",
@@ -106,17 +105,22 @@ export function searcherOf(
   };
 }
 
-function capturedOnce(
-  { folder, bases, texts }: NonNullable<Judging["together"]>,
-  out: string,
+/**
+ * Returns a function that returns the samples of a model: its inputs while the originals continue texts.
+ * @param out folder of the samples.
+ */
+export function capturedOnce(
+  { folder, bases, texts, out }: NonNullable<Judging["together"]> & { readonly out: string },
   session: Session,
-): () => ReturnType<typeof capturedInputsJob> {
-  let captured: ReturnType<typeof capturedInputsJob> | undefined;
+): (base: string) => Promise<CapturedFile> {
+  let captured: Promise<Readonly<Record<string, CapturedFile>>> | undefined;
   const modules = bases.map((base) => ({ base, source: join(folder, "onnx", `${base}.onnx`) }));
   const request = { folder, modules, texts, out };
-  return () => {
+  return async (base) => {
     captured ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
-    return captured;
+    const { [base]: own } = await captured;
+    if (own !== undefined) return own;
+    throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it has no samples.");
   };
 }
 

@@ -6,7 +6,7 @@ import { temporaryFolder } from "#platform";
 import { fileHash, textHash } from "../../data/file-hash.ts";
 import { type Texts, textsIn } from "../../data/texts.ts";
 import { openTokenizer } from "../../data/tokenizer.ts";
-import { capitalized, PithError } from "../../errors.ts";
+import { capitalized, enumerated, PithError } from "../../errors.ts";
 import { bytes, counted } from "../../evaluate/numbers.ts";
 import { targetNames } from "../../evaluate/run-target.ts";
 import { originalBytes } from "../../folder/describe.ts";
@@ -23,8 +23,10 @@ import {
 } from "../../folder/index.ts";
 import { recordOf } from "../../folder/records.ts";
 import { fileOf } from "../../folder/run.ts";
-import { option } from "../../passes/options.ts";
+import { bytesOf, option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
+import { calibrationNeed, isLowEntropy, optionsOfDtype, requireSuitableDtype } from "../../quantize/options.ts";
+import { noDownloadGoal } from "../../recipe/download-budget.ts";
 import { sparedLine } from "../../recipe/sparing.ts";
 import { version } from "../../version.ts";
 import type { Result, Session } from "../command.ts";
@@ -41,7 +43,7 @@ import { settings as parseSettings } from "../set.ts";
 import { largestTimed } from "../weight.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { folderResult } from "./folder-result.ts";
-import { type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
+import { capturedOnce, type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
 import { timer } from "./folder-times.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
@@ -86,6 +88,7 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precomp
   readonly isText?: boolean | undefined;
   readonly output?: string | undefined;
   readonly maxDrop?: number | undefined;
+  readonly targetDownload?: string | undefined;
   readonly strict?: boolean | undefined;
   readonly force?: boolean | undefined;
   readonly spare?: boolean | undefined;
@@ -105,22 +108,32 @@ export async function variantsOf(
   session: Session,
 ): Promise<Result> {
   const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = given;
-  if (given.precompress !== undefined)
-    throw new PithError("E_USAGE", "--precompress is for a single model, not for a folder of variants.", {
-      hint: "Compress the files that your server sends: see docs/download.md.",
-    });
   const data = dataRequest(given);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
   // Samples need a standalone model. Otherwise each model is compared on random inputs, and all jointly on the texts.
   const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
-  const samples = mainOf(bases).isAlone && !isText ? data : undefined;
+  const { isAlone } = mainOf(bases);
+  const asked = dtypes === "all" ? usualDtypes : dtypes;
+  const isRounded = isLowEntropy(passed);
+  requireSuitableDtype(asked, passed);
+  if (isRounded && data === undefined)
+    throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
+      hint: "Texts or other samples, without labels; or texts with --text.",
+    });
+  // Rounding needs samples, also of a model that only texts compare.
+  const samples = isAlone && (!isText || isRounded) ? data : undefined;
+  const downloadBytes = given.targetDownload === undefined ? undefined : bytesOf(given.targetDownload);
+  requireDownloadGoal(downloadBytes, isRounded, bases);
   if (maxDrop !== undefined && samples === undefined)
     throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
       hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
     });
-  const settings = { options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false };
+  const settings = {
+    ...{ options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false },
+    targetDownload: downloadBytes,
+  };
   const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
   // A folder without models is rejected below with a list of its contents.
   if (bases.length > 0)
@@ -136,6 +149,20 @@ export async function variantsOf(
       "warning",
     );
   const set = parseSettings(given.set ?? []);
+  // A model without a tokenizer can read a table as well.
+  const { texts, column }: Texts =
+    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
+  const captured = isRounded && !isAlone ? await temporaryFolder() : undefined;
+  const inputsOf = captured && capturedOnce({ folder, bases, texts, out: captured.path }, session);
+  // Samples of a model that does not run alone are its inputs while all models continue the texts.
+  const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
+    data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
+  const others = asked.filter((name) => optionsOfDtype(name, passed) !== passed);
+  if (others.length > 0)
+    session.terminal.note(
+      "rounder",
+      `--rounder ${passed.rounder} is for 8 bits: ${others.join(", ")} keep their own method`,
+    );
   const makeOne = async ({ source, out: file, dtype: name, fileBytes, together }: Variant): Promise<FileFigures> => {
     const input = {
       spare,
@@ -148,7 +175,8 @@ export async function variantsOf(
       fileBytes,
       seed: session.seed,
       ...settings,
-      options: { ...passed, dtype: name },
+      options: { ...optionsOfDtype(name, passed), dtype: name },
+      ...(others.includes(name) ? { targetDownload: undefined } : await samplesOf(source)),
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
     const result = await withoutLeftovers([file], work).catch((error: unknown) => {
@@ -165,7 +193,6 @@ export async function variantsOf(
     const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
     return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
   };
-  const asked = dtypes === "all" ? usualDtypes : dtypes;
   const make = async (variant: Variant): Promise<FileFigures> => {
     const { terminal } = session;
     const base = basename(variant.source, ".onnx");
@@ -181,9 +208,6 @@ export async function variantsOf(
       throw error;
     }
   };
-  // A model without a tokenizer can read a table as well.
-  const { texts, column }: Texts =
-    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
   if (column !== undefined && samples === undefined)
     session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
   const tooFew = (texts.length > 0 || samples === undefined) && texts.length < fewestTexts;
@@ -205,6 +229,7 @@ export async function variantsOf(
       keepSmallest,
       purpose,
       make,
+      precompress: given.precompress,
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
@@ -240,15 +265,27 @@ export async function variantsOf(
       log: ({ id, text, level }) => session.terminal.note(id, text, level),
     },
   );
-  const files = await work.catch(async (error: unknown) => {
-    throw await stopped(
-      error,
-      out,
-      asked.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
-    );
-  });
+  const files = await work
+    .finally(() => captured?.remove())
+    .catch(async (error: unknown) => {
+      throw await stopped(
+        error,
+        out,
+        asked.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
+      );
+    });
   session.terminal.part = "";
   return folderResult(out, files, originals, keepSmallest === true);
+}
+
+/** @throws PithError E_OPTION for a goal that no file can meet, E_USAGE for several models */
+function requireDownloadGoal(goal: number | undefined, isRounded: boolean, bases: readonly string[]): void {
+  if (goal === undefined) return;
+  if (!isRounded) throw noDownloadGoal();
+  if (bases.length < 2) return;
+  throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${enumerated(bases)}.`, {
+    hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
+  });
 }
 
 function nearnessOf({

@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { copiesOf } from "../../data/compressed-copies.ts";
 import { PithError } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
@@ -18,7 +19,7 @@ import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
 import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { fitting, keysOf, requiredKeys } from "../options.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
-import { copiesOf, precompressFlag } from "../precompress.ts";
+import { precompressFlag } from "../precompress.ts";
 import {
   completePlace,
   folderForFolder,

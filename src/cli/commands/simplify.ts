@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { copiesOf } from "../../data/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../evaluate/numbers.ts";
 import { described, option } from "../../passes/options.ts";
 import { defineCommand, type Result } from "../command.ts";
@@ -7,7 +8,7 @@ import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { modelAt, requireModel, saidOn } from "../model-folder.ts";
 import { constantNote, withoutNote } from "../notes.ts";
-import { copiesOf, precompressFlag } from "../precompress.ts";
+import { precompressFlag } from "../precompress.ts";
 import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../result-place.ts";
 import { namedSizes, settings } from "../set.ts";
 import { columns } from "../table.ts";

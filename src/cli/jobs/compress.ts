@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { type Encoding, joinPath, packageVersion } from "#platform";
+import { copiesInMemory } from "../../data/compressed-copies.ts";
 import { bytesOfFile } from "../../data/file-hash.ts";
 import { outerLinksAmong, sidecarsMissingAt } from "../../data/sidecars.ts";
 import { capitalized, enumerated, stopIfAsked } from "../../errors.ts";
@@ -19,7 +20,6 @@ import { searchAhead } from "../../search/search.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { filesOf, isThere } from "../files.ts";
 import { onCommandLine } from "../invalid-options.ts";
-import { copiesInMemory } from "../precompress.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 import { type RecipeFile, readRecipe } from "../recipe-file.ts";
 import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";

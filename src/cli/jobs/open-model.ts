@@ -3,6 +3,7 @@ import { infer } from "../../analysis/infer.ts";
 import { layers } from "../../analysis/layers.ts";
 import { keptKey } from "../../analysis/provenance.ts";
 import { isQuantized } from "../../analysis/weight.ts";
+import { outdatedCopies, outdatedText, precompress } from "../../data/compressed-copies.ts";
 import { isCopy } from "../../data/file-hash.ts";
 import { recordMissingSidecars } from "../../data/sidecars.ts";
 import type { Engine } from "../../engine/index.ts";
@@ -15,7 +16,6 @@ import { open, save } from "../../onnx/index.ts";
 import type { Context } from "../../passes/index.ts";
 import { quoted } from "../../report/sections.ts";
 import { filesOf } from "../files.ts";
-import { outdatedCopies, precompress } from "../precompress.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   const model = await open(path, {
@@ -49,10 +49,7 @@ export async function saveResult(
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
   const outdated = await outdatedCopies(out, encodings);
-  if (outdated.length > 0) {
-    const text = `copies of an earlier model stay, and servers send them instead of ${out}: ${enumerated(outdated)}; remove them, or write new ones with \`--precompress\``;
-    log({ id: "outdated", text, level: "warning" });
-  }
+  if (outdated.length > 0) log({ id: "outdated", text: outdatedText(out, enumerated(outdated)), level: "warning" });
   if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
   if (encodings === undefined) return {};
   stage("compress");
