@@ -147,10 +147,11 @@ export class Calibration {
    */
   async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
     const all = "node" in layer ? [layer] : layer;
-    const running = this.#begin(statistic);
+    const isTable = all.every(({ role }) => role.kind === "lookup");
+    const running = this.#begin((isTable ? statistic.ofTables : undefined) ?? statistic);
     if (original !== undefined) return this.#collectBoth(layer, running, original);
     for (const [at, one] of all.entries()) {
-      const features = featuresOf(one);
+      const features = featuresOf(one, statistic);
       if (features instanceof Miss) return features;
       if (at === 0) await this.reach(one.node);
       for await (const batch of this.features(features, statistic)) await running.add(batch);

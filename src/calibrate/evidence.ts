@@ -18,6 +18,7 @@ const mostKept = 2 ** 28;
 
 function momentBytes(all: readonly Layer[]): number {
   return all.reduce((sum, { role, effective }) => {
+    if (role.kind === "lookup") return sum;
     const { inputs, taps } = weightShape(role, fixedDims(effective.type?.dims) ?? []);
     return sum + 8 * role.groups * (inputs * taps) ** 2;
   }, 0);
@@ -101,6 +102,7 @@ export async function withEvidence<T>(
 function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {
+    ...(statistic.ofTables && { ofTables: statistic.ofTables }),
     begin(multiply) {
       const running = statistic.begin(multiply);
       let broken: string | undefined;

@@ -17,7 +17,7 @@ import { identity, type Matrix } from "../math/index.ts";
 import { fromNumbers, isFloat } from "../tensor/convert.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
-import type { Layout } from "./statistic.ts";
+import type { Layout, Statistic } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {
   /** The value with the rows of P, and along `axis` the features of all groups: the layer's output after `pick`, or its data. */
@@ -26,11 +26,20 @@ export interface LayerFeatures extends Layout {
   pick?(copy: Model): void;
 }
 
-export function featuresOf(layer: Layer): LayerFeatures | Miss {
+/** Returns what a statistic of a layer's inputs receives, or why it receives nothing. */
+export function featuresOf(
+  layer: Layer,
+  { ofTables }: Pick<Statistic<unknown>, "ofTables"> = {},
+): LayerFeatures | Miss {
   const { node, role, effective, outputs, name } = layer;
   const dims = fixedDims(effective.type?.dims);
   const [output] = node.outputs;
   const no = (reason: string): Miss => new Miss(reason, name);
+  if (ofTables !== undefined && role.kind === "lookup") {
+    const indices = node.inputs[role.data];
+    if (layer.weight.uses.size > 1) return no("its table has other readers");
+    if (indices !== undefined && !isInside(layer)) return { name: indices.name };
+  }
   if (output === undefined || dims === undefined) return no("its weight has no known size");
   if (role.packed !== undefined) return no("its weight is packed");
   if (isInside(layer)) return no("it is in a subgraph");

@@ -24,6 +24,8 @@ export interface Statistic<R> {
   begin(multiply?: Multiply): Running<R>;
   /** Values to compute on the runtime: `add` receives them as one row of columns, instead of the value. */
   readonly reduce?: (emit: Emit, value: Value) => readonly Value[];
+  /** Statistic of the indices at which a table is read, as a single column; without it, tables have no observable inputs. */
+  readonly ofTables?: Omit<Statistic<R>, "ofTables">;
 }
 
 export interface Running<R> {

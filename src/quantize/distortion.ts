@@ -21,6 +21,7 @@ import type { Model } from "../graph/model.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { withClassScores } from "./class-scores.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { moveFactors, quantizeBy } from "./round-model.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
@@ -91,9 +92,10 @@ async function sensitivities(
     ...{ rounder: probe, equalize: false, biasCorrection: "none" as const },
   };
   await quantizeBy(plain, copy, silent);
-  const part = options.data === undefined ? undefined : draw(await trainPart(options.data), samples, seed);
-  const noise = await noiseMeter(model, async () => part, context, samples)(copy);
-  const found = await layerErrors(engine, model, copy, part, {
+  const part = options.data === undefined ? undefined : draw(await trainPart(options.data), samples, seed + 1);
+  const [before, after] = [withClassScores(model), withClassScores(copy)];
+  const noise = await noiseMeter(before, async () => part, context, samples)(after);
+  const found = await layerErrors(engine, before, after, part, {
     samples,
     seed,
     signal,

@@ -4,6 +4,7 @@ import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { brokenNumbers } from "../analysis/weight.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import { featuresOf } from "../calibrate/features.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 import { Miss, PithError, stopIfAsked } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -60,7 +61,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
         if (tensor !== undefined) blockScales.set(tensor, { ...found, of: blocksKey(layer, blocks) });
       }
     }
-    const seen = rounder.evidence === undefined ? undefined : whyUnseen(layer, blocksOf(layer));
+    const seen = rounder.evidence === undefined ? undefined : whyUnseen(layer, rounder.evidence, blocksOf(layer));
     if (seen !== undefined) unseen.add(name);
     const reason = known.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : seen);
     if (reason !== undefined) misses.push(new Miss(reason, name));
@@ -89,8 +90,8 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
-function whyUnseen(layer: Layer, blocks: BlockSettings | undefined): string | undefined {
-  const seen = featuresOf(layer);
+function whyUnseen(layer: Layer, evidence: Statistic<unknown>, blocks: BlockSettings | undefined): string | undefined {
+  const seen = featuresOf(layer, evidence);
   if (seen instanceof Miss) return seen.reason;
   return blocks === undefined || inputsInRows(layer) ? undefined : "its blocks would cross its inputs";
 }

@@ -4,7 +4,7 @@ import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { type Matrix, matrix, multiplyHere } from "pith/math";
 import { nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
-import { float32, random, toNumbers } from "pith/tensor";
+import { float32, fromNumbers, random, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
 import { layers } from "../../src/analysis/layers.ts";
@@ -178,6 +178,45 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 16]) {
     const words = new Uint32Array(Float32Array.from(toNumbers(bias)).buffer);
     expect(words.every((word) => (word & 0xffff) === 0)).toBe(true);
     expect(new Set(words).size).toBeGreaterThan(8);
+  });
+
+  describe("with an embedding table", () => {
+    const [words, width] = [40, 64];
+    const table = (second = "") =>
+      parseModel(`opset 17
+graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}) {
+  embed.weight: float32[${words}, ${width}] = random(seed 1)
+  e = Gather "embed" (embed.weight, ids)
+  fc.weight: float32[${width}, 5] = random(seed 2)
+  y = MatMul "fc" (e, fc.weight)
+  ${second}
+}`);
+    // The first word is in every sample, the last one is named by its distance from the end, half of the others are never read.
+    const samples = 32;
+    const read = Array.from({ length: samples }, (_, sample) => [0, -1, 1 + (sample % 19), 1 + ((sample * 7) % 19)]);
+    const ids = { ids: fromNumbers("int64", [samples, 4], read.flat()) };
+    const texts = memory("texts", ids);
+    const steps = async (model: Model) => toNumbers(await stored(model, "embed.weight_scale"));
+
+    test("gives rows that are read often smaller steps", async () => {
+      const model = table();
+      await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.01, data: texts });
+      const own = await steps(model);
+      expect(own).toHaveLength(words);
+      const [first = 0, second = 0, unread = 0, last = 0] = [own[0], own[1], own[30], own[words - 1]];
+      expect(first).toBe(last);
+      expect(first).toBeLessThan(second / 1.5);
+      expect(second).toBeLessThan(unread);
+      // Reads of unread rows count a tenth of the mean at least, so their values remain.
+      const codes = toNumbers(await stored(model, "embed.weight_quantized")).slice(30 * width, 31 * width);
+      expect(codes.filter((code) => code !== 0).length).toBeGreaterThan(width / 4);
+    });
+
+    test("rounds the rows of a table with other readers alike", async () => {
+      const model = table('z = Gather "other" (embed.weight, ids)');
+      await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.01, data: texts });
+      expect(await steps(model)).toHaveLength(1);
+    });
   });
 
   test("is the same for the same seed", async () => {

@@ -12,6 +12,7 @@
  * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
  */
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import { type RowReads, rowReads } from "../../calibrate/row-reads.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../math/index.ts";
 import { dot } from "../../math/vector.ts";
@@ -36,6 +37,8 @@ export type ErrorPerBit = (layer: string, energy: number, count: number) => numb
 /** λ at which rounding `count` weights adds an error: de/dbits = −2 ln 2 · e. */
 export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2 * error) / count;
 
+type Evidence = Gram | RowReads | undefined;
+
 /** @param note receives the error e of each rounded layer. */
 export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: number) => void) {
   const lambdaOf = async ({ matrices }: SlicedWeight, seen: Curved, known: LayerContext): Promise<number> =>
@@ -47,18 +50,18 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
   return {
     id: "rdoq",
     summary: "rate–distortion optimized: int8 values that gzip and brotli shorten (needs samples)",
-    evidence: gramMatrices(),
+    evidence: { ...gramMatrices(), ofTables: rowReads },
     of: "original",
     keeps: true,
     blind: true,
     async scales(weight, grid, known) {
       const seen = await curvedBy(weight, known);
       const lambda = await lambdaOf(weight, seen, known);
-      return scalesFrom(
-        weight,
-        grid,
-        seen.curvatures.map((all) => stepFor(lambda, geometricMean(all))),
-      );
+      const steps = seen.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
+      return scalesFrom(weight, grid, (group, row) => {
+        const own = seen.rows?.[row];
+        return own === undefined ? (steps[group] ?? 0) : stepFor(lambda, own);
+      });
     },
     async codes(weight, grid, known) {
       // Learned values are on the grid already.
@@ -68,7 +71,7 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
       note?.(known.layer.name, await errorOf(differences(weight, grid, codes), seen, known));
       return codes;
     },
-  } satisfies Solver<Gram | undefined>;
+  } satisfies Solver<Evidence>;
 }
 
 /** Usual error that a layer's rounding adds, relative to the energy of its outputs. */
@@ -84,8 +87,10 @@ const geometricMean = (numbers: Float64Array): number =>
 
 /** How errors of a weight's values change the layer's error. */
 interface Curved {
-  /** Damped; undefined for a layer whose inputs are not observed, where every value counts alike (H = I). */
+  /** Damped; undefined for a table, and for a layer whose inputs are not observed, where every value counts alike (H = I). */
   readonly gram: Gram | undefined;
+  /** Of a table: reads of each row. The inputs of a table are one-hot, and H is the diagonal matrix of these counts. */
+  readonly rows?: Float64Array;
   readonly correction: Correction | undefined;
   /** 1 / U²ⱼⱼ of each group's columns. */
   readonly curvatures: readonly Float64Array[];
@@ -93,15 +98,26 @@ interface Curved {
 
 const curvedOf = new WeakMap<Gram, Curved>();
 
+/** Returns reads of each row. Rows that calibration does not read count as read once and at a tenth of the mean. */
+function readsOfRows({ reads }: RowReads, count: number): Float64Array {
+  const rows = new Float64Array(count);
+  let total = 0;
+  for (const [index, own] of reads) {
+    const row = index < 0 ? index + count : index;
+    rows[row] = (rows[row] ?? 0) + own;
+    total += own;
+  }
+  return rows.map((own) => own + 1 + total / count / 10);
+}
+
 /** Computed once for scales and codes. */
-async function curvedBy({ matrices }: SlicedWeight, context: LayerContext<Gram | undefined>): Promise<Curved> {
+async function curvedBy({ matrices }: SlicedWeight, context: LayerContext<Evidence>): Promise<Curved> {
   const { evidence } = context;
-  if (evidence === undefined)
-    return {
-      gram: undefined,
-      correction: undefined,
-      curvatures: matrices.map(({ columns }) => new Float64Array(columns).fill(1)),
-    };
+  if (evidence === undefined || "reads" in evidence) {
+    const curvatures = matrices.map(({ columns }) => new Float64Array(columns).fill(1));
+    const alike = { gram: undefined, correction: undefined, curvatures };
+    return evidence === undefined ? alike : { ...alike, rows: readsOfRows(evidence, matrices[0]?.rows ?? 0) };
+  }
   const found = curvedOf.get(evidence);
   if (found !== undefined) return found;
   const means = evidence.groups.map(({ rows, data }) => {
@@ -129,14 +145,17 @@ async function curvedBy({ matrices }: SlicedWeight, context: LayerContext<Gram |
 /** Returns Σ rows E H Eᵀ. */
 async function errorOf(
   errors: readonly Matrix[],
-  { gram }: Pick<Curved, "gram">,
+  { gram, rows }: Pick<Curved, "gram" | "rows">,
   { multiply }: Pick<LayerContext, "multiply">,
 ): Promise<number> {
   let sum = 0;
   for (const [group, own] of errors.entries()) {
     const h = gram?.groups[group];
     const moved = h === undefined ? own : await multiply(own, h);
-    sum += dot(own.data, 0, moved.data, 0, own.data.length);
+    for (let row = 0; row < own.rows; row++) {
+      const start = row * own.columns;
+      sum += (rows?.[row] ?? 1) * dot(own.data, start, moved.data, start, own.columns);
+    }
   }
   return sum;
 }
@@ -158,8 +177,12 @@ const differences = (
     ),
   );
 
-/** Returns the step of each group, enlarged only for slices that it does not cover. */
-function scalesFrom(weight: SlicedWeight, grid: Grid, steps: readonly number[]): readonly ScaleAndZeroPoint[] {
+/** Returns the step of each slice, enlarged only for slices that it does not cover. */
+function scalesFrom(
+  weight: SlicedWeight,
+  grid: Grid,
+  stepAt: (group: number, row: number) => number,
+): readonly ScaleAndZeroPoint[] {
   const { matrices, slices, numbers, sliceAt } = weight;
   const { low, high, symmetric } = grid;
   const zeroPoint = symmetric ? scaleFor(grid, 0, 0).zeroPoint : Math.ceil((low + high) / 2);
@@ -167,15 +190,19 @@ function scalesFrom(weight: SlicedWeight, grid: Grid, steps: readonly number[]):
   for (const [group, { rows, columns }] of matrices.entries())
     for (let row = 0; row < (columns === 0 ? 0 : rows); row++) {
       const slice = sliceAt(group, row, 0);
-      own[slice] = Math.max(own[slice] ?? 0, steps[group] ?? 0);
+      own[slice] = Math.max(own[slice] ?? 0, stepAt(group, row));
     }
   return Array.from(own, (step, slice) => {
     const largest = numbers(slice).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    return {
-      scale: Math.fround(Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale)),
-      zeroPoint,
-    };
+    const scale = Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale);
+    return { scale: Math.fround(slices === 1 ? scale : shortened(scale)), zeroPoint };
   });
+}
+
+/** Rounds up to four binary digits after the first, because a scale per slice is stored next to values of few bits. */
+function shortened(scale: number): number {
+  const unit = 2 ** (Math.floor(Math.log2(scale)) - 4);
+  return Math.ceil(scale / unit) * unit;
 }
 
 /** Relative deviation from a grid that rounding of float32 explains. */
@@ -189,14 +216,14 @@ const isOn = (weight: SlicedWeight, grid: ScaledGrid): boolean =>
 async function rounded(
   weight: SlicedWeight,
   grid: ScaledGrid,
-  { gram, correction }: Curved,
+  { gram, correction, rows }: Curved,
   lambda: number,
   context: Pick<LayerContext, "multiply">,
 ): Promise<readonly Matrix[]> {
   let codes = nearestCodes(weight, grid);
   const choose = (): ChooseCode => cheapest(grid, lambda, lengths(grid, codes));
   if (gram === undefined || correction === undefined) {
-    for (let round = 1; round < rounds; round++) codes = chosenAlone(weight, choose());
+    for (let round = 1; round < rounds; round++) codes = chosenAlone(weight, rows, choose());
     return codes;
   }
   const rounding = compensated(weight, grid, gram, correction, context);
@@ -207,12 +234,19 @@ async function rounded(
   return codes;
 }
 
-const chosenAlone = ({ matrices, sliceAt }: SlicedWeight, choose: ChooseCode): readonly Matrix[] =>
+const chosenAlone = (
+  { matrices, sliceAt }: SlicedWeight,
+  reads: Float64Array | undefined,
+  choose: ChooseCode,
+): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>
     matrix(
       rows,
       columns,
-      data.map((value, at) => choose(sliceAt(group, Math.floor(at / columns), at % columns), value, 1, undefined)),
+      data.map((value, at) => {
+        const row = Math.floor(at / columns);
+        return choose(sliceAt(group, row, at % columns), value, reads?.[row] ?? 1, undefined);
+      }),
     ),
   );
 

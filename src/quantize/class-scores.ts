@@ -1,0 +1,37 @@
+import { distributionOf } from "../analysis/distribution.ts";
+import { infer } from "../analysis/infer.ts";
+import { outputKind } from "../analysis/output-kind.ts";
+import { emitInto } from "../graph/emit.ts";
+import type { Model } from "../graph/model.ts";
+
+/** Probabilities below are equally unlikely. */
+const smallest = 1e-7;
+
+/** Before this opset, the axes of ReduceMean are an attribute. */
+const axesAsInput = 18;
+
+/**
+ * Returns a copy whose class scores do not change if all classes gain the same, as predictions do not:
+ *
+ *     y − mean of y over the classes        for probabilities: of log y
+ *
+ * An error of probabilities says little: it is nearly 0 where the model is sure. Other models are returned as they are.
+ */
+export function withClassScores(model: Model): Model {
+  const copy = model.clone();
+  const inference = infer(copy);
+  const { graph } = copy;
+  const emit = emitInto(copy);
+  const isInput = (copy.opsets.get("") ?? 0) >= axesAsInput;
+  const outputs = graph.outputs.map((output) => {
+    const operand = inference.operand(output);
+    if (operand?.type !== "float32" || outputKind(model, output.name) !== "classes") return output;
+    if (operand.dims?.at(-1) === 1 || (operand.dims?.length ?? 0) === 0) return output;
+    const isShare = distributionOf(output, inference) === "probabilities";
+    const scores = isShare ? emit.Log([emit.Max([output, smallest])]) : output;
+    const mean = isInput ? emit.ReduceMean([scores, [-1]]) : emit.ReduceMean([scores], { axes: [-1] });
+    return emit.named(`${output.name}_scores`).Sub([scores, mean]);
+  });
+  graph.setOutputs(outputs);
+  return copy;
+}
