@@ -149,7 +149,7 @@ export class Calibration {
     const all = "node" in layer ? [layer] : layer;
     const isTable = all.every(({ role }) => role.kind === "lookup");
     const running = this.#begin((isTable ? statistic.ofTables : undefined) ?? statistic);
-    if (original !== undefined) return this.#collectBoth(layer, running, original);
+    if (original !== undefined) return this.#collectBoth(layer, running, original, statistic);
     for (const [at, one] of all.entries()) {
       const features = featuresOf(one, statistic);
       if (features instanceof Miss) return features;
@@ -159,10 +159,15 @@ export class Calibration {
     return running.end();
   }
 
-  async #collectBoth<R>(layer: Layer | readonly Layer[], running: Running<R>, original: Beside): Promise<R | Miss> {
+  async #collectBoth<R>(
+    layer: Layer | readonly Layer[],
+    running: Running<R>,
+    original: Beside,
+    statistic: Statistic<R>,
+  ): Promise<R | Miss> {
     const [own, ...others] = "node" in layer ? [layer] : layer;
     if (own === undefined || others.length > 0) return new Miss("several layers have no original beside them");
-    const [features, before] = [featuresOf(own), featuresOf(original.layer)];
+    const [features, before] = [featuresOf(own, statistic), featuresOf(original.layer, statistic)];
     if (features instanceof Miss) return features;
     if (before instanceof Miss) return before;
     await this.reach(own.node);

@@ -25,6 +25,7 @@ import { withClassScores } from "./class-scores.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { moveFactors, quantizeBy } from "./round-model.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
+import { towardsOriginal } from "./rounders/towards-original.ts";
 import { shortenFloats } from "./short-floats.ts";
 import { weightMiss } from "./weight.ts";
 
@@ -61,9 +62,10 @@ async function distributed(model: Model, options: QuantizeSettings, context: Con
       ? new Map<string, number>()
       : await measuredOnce(model, await trainPart(data), `sensitivities ${context.seed}`, names, measure);
   const lambda = lambdaFor(distortion, count);
-  return rdoqBy(
+  const rounder = rdoqBy(
     (layer, energy, own) => lambda / (found.get(layer) ?? 1 / energy) || lambdaFor(distortion * energy, own),
   );
+  return { ...rounder, ...towardsOriginal(rounder) };
 }
 
 /** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */

@@ -96,13 +96,44 @@ export function roundedTo(
   return scale * Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
 }
 
-export const nearestCodes = ({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid): readonly Matrix[] =>
+/** Returns matrices of the weight's sizes. @param becomes receives each value, its slice, its row, its group and its place there. */
+export const mapWeight = (
+  { matrices, sliceAt }: SlicedWeight,
+  becomes: (value: number, slice: number, row: number, group: number, at: number) => number,
+): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>
     matrix(
       rows,
       columns,
-      data.map((value, at) => nearestCode(grid, sliceAt(group, Math.floor(at / columns), at % columns), value)),
+      data.map((value, at) => {
+        const row = Math.floor(at / columns);
+        return becomes(value, sliceAt(group, row, at % columns), row, group, at);
+      }),
     ),
+  );
+
+export const nearestCodes = (weight: SlicedWeight, grid: ScaledGrid): readonly Matrix[] =>
+  mapWeight(weight, (value, slice) => nearestCode(grid, slice, value));
+
+/** Returns Δ Q − W. */
+export const roundingErrors = (
+  weight: SlicedWeight,
+  { scale, zeroPoint }: ScaledGrid,
+  codes: readonly Matrix[],
+): readonly Matrix[] =>
+  mapWeight(
+    weight,
+    (value, slice, _, group, at) =>
+      ((codes[group]?.data[at] ?? 0) - (zeroPoint[slice] ?? 0)) * (scale[slice] ?? 0) - value,
+  );
+
+/** Relative deviation from a grid that rounding of float32 explains. */
+const fround = 2 ** -20;
+
+/** Returns whether all values are on the grid, as learned ones are. */
+export const isOnGrid = (weight: SlicedWeight, grid: ScaledGrid): boolean =>
+  roundingErrors(weight, grid, nearestCodes(weight, grid)).every(({ data }, group) =>
+    data.every((error, at) => Math.abs(error) <= fround * Math.abs(weight.matrices[group]?.data[at] ?? 0)),
   );
 
 /** Maximum number of steps to detect in values that are already on a grid: the steps of 8 bits. */

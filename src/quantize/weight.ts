@@ -222,7 +222,8 @@ export async function roundedWeight(
   const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters(withOneScale({ ...grid, axis }));
   const { rounder, knownOf } = rounding;
-  if (rounder.codes === undefined)
+  // Training has rounded a weight with learned scales to nearest.
+  if (rounder.codes === undefined || existingRounding(layer, rounding) !== undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const known = await knownOf(layer);
   const weight = inSlices(layer, await read(), grid.scale.length);

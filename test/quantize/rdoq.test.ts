@@ -3,7 +3,7 @@ import type { Gram, Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { type Matrix, matrix, multiplyHere } from "pith/math";
-import { nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
+import { fakeQuantize, nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
 import { float32, fromNumbers, random, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/analysis/infer.ts";
@@ -217,6 +217,20 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
       await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.01, data: texts });
       expect(await steps(model)).toHaveLength(1);
     });
+  });
+
+  test("keeps values with learned scales", async () => {
+    const models = [mlp(), mlp()];
+    for (const model of models) await fakeQuantize(model, { scheme: "weights" });
+    const [nearestTo, own] = models as [Model, Model];
+    await quantize(nearestTo, { scheme: "weights" });
+    await quantize(own, { scheme: "weights", rounder: "rdoq", distortion: 0.3, data });
+    const codes = async (model: Model) => {
+      const all = [...model.graph.values()].filter(({ name }) => name.endsWith("_quantized"));
+      return Promise.all(all.map(async ({ name }) => [name, toNumbers(await stored(model, name))]));
+    };
+    expect((await codes(own)).length).toBeGreaterThan(1);
+    expect(await codes(own)).toEqual(await codes(nearestTo));
   });
 
   test("is the same for the same seed", async () => {

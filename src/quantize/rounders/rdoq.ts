@@ -17,7 +17,7 @@ import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../..
 import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../math/index.ts";
 import { dot } from "../../math/vector.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import { nearestCode, nearestCodes, scaleFor } from "../grid.ts";
+import { isOnGrid, mapWeight, nearestCode, nearestCodes, roundingErrors, scaleFor } from "../grid.ts";
 import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
 
 /** Rounds with code lengths from the round before, the first without; further rounds change less than 2 % of the bits. */
@@ -64,11 +64,10 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
       });
     },
     async codes(weight, grid, known) {
-      // Learned values are on the grid already.
-      if (isOn(weight, grid)) return nearestCodes(weight, grid);
+      if (isOnGrid(weight, grid)) return nearestCodes(weight, grid);
       const seen = await curvedBy(weight, known);
       const codes = await rounded(weight, grid, seen, await lambdaOf(weight, seen, known), known);
-      note?.(known.layer.name, await errorOf(differences(weight, grid, codes), seen, known));
+      note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known));
       return codes;
     },
   } satisfies Solver<Evidence>;
@@ -160,23 +159,6 @@ async function errorOf(
   return sum;
 }
 
-const differences = (
-  { matrices, sliceAt }: SlicedWeight,
-  grid: ScaledGrid,
-  codes: readonly Matrix[],
-): readonly Matrix[] =>
-  matrices.map(({ rows, columns, data }, group) =>
-    matrix(
-      rows,
-      columns,
-      data.map((value, at) => {
-        const slice = sliceAt(group, Math.floor(at / columns), at % columns);
-        const code = (codes[group]?.data[at] ?? 0) - (grid.zeroPoint[slice] ?? 0);
-        return code * (grid.scale[slice] ?? 0) - value;
-      }),
-    ),
-  );
-
 /** Returns the step of each slice, enlarged only for slices that it does not cover. */
 function scalesFrom(
   weight: SlicedWeight,
@@ -205,14 +187,6 @@ function shortened(scale: number): number {
   return Math.ceil(scale / unit) * unit;
 }
 
-/** Relative deviation from a grid that rounding of float32 explains. */
-const fround = 2 ** -20;
-
-const isOn = (weight: SlicedWeight, grid: ScaledGrid): boolean =>
-  differences(weight, grid, nearestCodes(weight, grid)).every(({ data }, group) =>
-    data.every((error, at) => Math.abs(error) <= fround * Math.abs(weight.matrices[group]?.data[at] ?? 0)),
-  );
-
 async function rounded(
   weight: SlicedWeight,
   grid: ScaledGrid,
@@ -221,34 +195,21 @@ async function rounded(
   context: Pick<LayerContext, "multiply">,
 ): Promise<readonly Matrix[]> {
   let codes = nearestCodes(weight, grid);
-  const choose = (): ChooseCode => cheapest(grid, lambda, lengths(grid, codes));
+  const choosing = (): ChooseCode => cheapest(grid, lambda, lengths(grid, codes));
   if (gram === undefined || correction === undefined) {
-    for (let round = 1; round < rounds; round++) codes = chosenAlone(weight, rows, choose());
+    for (let round = 1; round < rounds; round++) {
+      const choose = choosing();
+      codes = mapWeight(weight, (value, slice, row) => choose(slice, value, rows?.[row] ?? 1, undefined));
+    }
     return codes;
   }
   const rounding = compensated(weight, grid, gram, correction, context);
   ({ codes } = rounding);
   await rounding.columns((slice, value) => nearestCode(grid, slice, value));
-  for (let round = 1; round < rounds; round++) await rounding.columns(choose());
-  for (let pass = 0; pass < descents; pass++) await rounding.descend(choose());
+  for (let round = 1; round < rounds; round++) await rounding.columns(choosing());
+  for (let pass = 0; pass < descents; pass++) await rounding.descend(choosing());
   return codes;
 }
-
-const chosenAlone = (
-  { matrices, sliceAt }: SlicedWeight,
-  reads: Float64Array | undefined,
-  choose: ChooseCode,
-): readonly Matrix[] =>
-  matrices.map(({ rows, columns, data }, group) =>
-    matrix(
-      rows,
-      columns,
-      data.map((value, at) => {
-        const row = Math.floor(at / columns);
-        return choose(sliceAt(group, row, at % columns), value, reads?.[row] ?? 1, undefined);
-      }),
-    ),
-  );
 
 /** Bits of each value's code, from its share of all values. */
 function lengths({ low, high }: ScaledGrid, codes: readonly Matrix[]): Float64Array {
