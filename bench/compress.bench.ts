@@ -1,7 +1,9 @@
 /**
  * What `compress` finds in its minutes, beside the best format of numbers by itself at the same goal, both judged on the same test samples.
  *
- *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size|usual] [--seeds 0,1,2] [--smoke]
+ *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size|usual|download] [--seeds 0,1,2] [--smoke]
+ *
+ * With --for download it is compared with a search for size in the same minutes, by the size after brotli.
  *
  * Models and data come from the shared folder. Of resnet20 and bert_sst2 the first seed is beside NNCF with accuracy control and Olive, each where a Python has it: PITH_PYTHON,
  * bench/peers/venv, or python3 (NNCF and Olive may be in different ones). --smoke searches 10 combinations of the smallest.
@@ -9,8 +11,9 @@
 import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
+import { sizeFor } from "../src/recipe/objective.ts";
 import { compress } from "../src/recipe/run.ts";
-import type { Run } from "../src/report/data.ts";
+import type { Measured, Run } from "../src/report/data.ts";
 import { chosenOf } from "../src/report/verdict.ts";
 import { type SearchOptions, search } from "../src/search/index.ts";
 import { searchParts } from "../src/search/parts.ts";
@@ -29,9 +32,14 @@ const { values } = parseArgs({
     smoke: { type: "boolean", default: false },
   },
 });
-const asked = values.smoke ? ["mnist_cntk"] : (values.models?.split(",") ?? networks.map(({ name }) => name));
+const downloads = ["resnet20", "resnet56", "cct_cifar10", "mobilenetv3_cifar10", "bert_sst2"];
+const usual = values.for === "download" ? downloads : networks.map(({ name }) => name);
+const asked = values.smoke ? ["mnist_cntk"] : (values.models?.split(",") ?? usual);
 const seeds = values.smoke ? [0] : values.seeds.split(",").map(Number);
 const purpose = purposeOf(values.for);
+const isDownload = purpose === "download";
+/** Times fewer bytes after brotli than a search for size finds. */
+const leastOfDownload = 1.5;
 
 /** Between the first combination and the last: what is neither a step nor an evaluation, as a share. */
 function stopwatch() {
@@ -79,47 +87,45 @@ async function measured(network: Network): Promise<boolean> {
     overheads.push(clock.overhead(run));
     const parts = searchParts(task.test, seed);
     const { test } = parts;
-    const before = await compress(
-      model,
-      formats,
-      { ...task, test },
-      { choice: false, goal, purpose, rounds: 9 },
-      { seed },
-    );
+    const before = isDownload
+      ? await search(await open(files.model), task, { ...time, goal, purpose: "size", rounds: 9 }, { seed })
+      : await compress(model, formats, { ...task, test }, { choice: false, goal, purpose, rounds: 9 }, { seed });
+    const weigh = (one: Measured): number => sizeFor(purpose, one);
     const [own, other] = [chosenOf(run), chosenOf(before.run)];
-    const ofOther = network.ofOriginal === true ? undefined : other?.result.bytes;
-    const ratio = (ofOther ?? run.original.bytes) / (own?.result.bytes ?? Number.POSITIVE_INFINITY);
+    const against = (network.ofOriginal === true && !isDownload) || other === undefined ? run.original : other.result;
+    const ratio = weigh(against) / (own === undefined ? Number.POSITIVE_INFINITY : weigh(own.result));
     ratios.push(ratio);
     const moved = ({ comparison }: NonNullable<typeof own>) =>
       comparison === undefined ? "" : change(comparison.unit, comparison.difference.value);
     for (const [which, one] of [
       ["search", own],
-      ["formats", other],
+      [isDownload ? "for size" : "formats", other],
     ] as const)
       rows.push([
         which === "search" ? String(seed) : "",
         one?.name ?? "nothing",
-        one === undefined ? "" : bytes(one.result.bytes),
+        one === undefined ? "" : bytes(weigh(one.result)),
         one === undefined ? "" : moved(one),
         which === "search" ? times(ratio) : "",
         which === "search" ? `${run.search?.points.length} in ${duration(1000 * run.seconds)}` : "",
       ]);
-    if (seed !== 0 || network.peers !== true) continue;
+    if (seed !== 0 || isDownload || network.peers !== true) continue;
     for (const { name, bytes: size, comparison, seconds } of await rivals(files.model, task, parts, maxDrop)) {
       const { difference, unit } = comparison;
       rows.push(["", name, bytes(size), change(unit, difference.value), "", duration(1000 * seconds)]);
     }
   }
   line(`\n${network.name}, ${(100 * maxDrop).toFixed(0)} points may be lost`);
-  table(["seed", "", ">size", ">change", ">smaller", ">combinations"], rows);
+  table(["seed", "", isDownload ? ">brotli" : ">size", ">change", ">smaller", ">combinations"], rows);
   const least = Math.min(...ratios);
   const most = Math.max(...overheads);
   line(
     `  ${target(`5 % of the search at most is neither a step nor an evaluation: ${percent(most)}`, most <= 0.05, true)}`,
   );
-  const of = network.ofOriginal === true ? "the original" : "the best format";
-  line(`  ${target(`${times(network.factor)} smaller than ${of} at least`, least >= network.factor, true)}`);
-  return least >= network.factor;
+  const of = isDownload ? "a search for size finds" : network.ofOriginal === true ? "the original" : "the best format";
+  const factor = isDownload ? leastOfDownload : network.factor;
+  line(`  ${target(`${times(factor)} smaller than ${of} at least`, least >= factor, true)}`);
+  return least >= factor;
 }
 
 heading(`What compress finds in ${values.smoke ? "10 combinations" : `${values.minutes} minutes`}`, seeds.join(", "));

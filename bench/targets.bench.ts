@@ -81,7 +81,7 @@ else {
   const grid = some(all, 200).map((combination) => ({ name: combination.name, recipe: recipeOf(combination) }));
   const trials = await openTrials(store, grid, { ...task, test: parts.search }, { choice: true }, context);
   const { evaluator } = trials;
-  const scores = { evaluator, metric: task.metric, store, targets: undefined, timed: undefined };
+  const scores = { evaluator, purpose: undefined, metric: task.metric, store, targets: undefined, timed: undefined };
   const timed = { ...scores, objective: objectiveOf({ faster: 1 }, undefined, evaluator.original.measured) };
   const begun = performance.now();
   const found: { readonly at: number; readonly figures: Figures }[] = [];

@@ -12,7 +12,7 @@ import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
 import { requireSuitableDtype } from "../quantize/options.ts";
 import { choose } from "../recipe/choose.ts";
-import { objectiveOf } from "../recipe/objective.ts";
+import { objectiveOf, sizeFor } from "../recipe/objective.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
@@ -139,10 +139,14 @@ async function keepBest(run: FolderRun): Promise<void> {
     const sound = [...asked, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
+    const { purpose } = options;
     const choice = choose(
-      sound.map(({ bytes, brotli, work }) => ({ bytes, brotli, sound: true, speed: work && 1 / work })),
+      sound.map(({ bytes, brotli, work }) => ({
+        bytes: bytes && sizeFor(purpose, { bytes, brotli }),
+        ...{ sound: true, speed: work && 1 / work },
+      })),
       false,
-      objectiveOf({ purpose: options.purpose, leastSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
+      objectiveOf({ purpose, leastSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
     );
     return sound[choice?.place ?? -1];
   };

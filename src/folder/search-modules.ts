@@ -9,6 +9,7 @@
 import { bytesOfFile, fileHash } from "../data/file-hash.ts";
 import { keptText, planWrites } from "../data/own-files.ts";
 import { PithError, stopIfAsked } from "../errors.ts";
+import { sizeFor } from "../recipe/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashesOf, isOf, isWhole } from "./model-files.ts";
 import { endsRun, refuse, sourcesHash, timeFile } from "./outcomes.ts";
@@ -89,8 +90,9 @@ async function frontOf(
     const [best, ...others] = await find(module, share);
     if (best === undefined) return undefined;
     const points = [best];
-    for (const other of others.toSorted((a, b) => a.figures.bytes - b.figures.bytes))
-      if (other.drop < (points.at(-1)?.drop ?? 0) && other.figures.bytes > best.figures.bytes) points.push(other);
+    const weigh = ({ figures }: Found): number => sizeFor(run.options.purpose, figures);
+    for (const other of others.toSorted((a, b) => weigh(a) - weigh(b)))
+      if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
     return { module, points, place: 0 };
   } catch (error) {
     if (!(error instanceof PithError) || endsRun(error)) throw error;

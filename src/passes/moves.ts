@@ -14,6 +14,8 @@ export interface Move {
   readonly left?: number;
   /** For a number format: the part of `left` that does not depend on the weights: nodes, names, scales (default: 0). */
   readonly fixed?: number;
+  /** For a number format: its loss relative to others of its family, of which a search tries one first and the others by its result. */
+  readonly loses?: number;
   /** For healing: the estimated share of a loss that it recovers. */
   readonly heals?: number;
   /** The estimated work, in runs of the original on one sample. */

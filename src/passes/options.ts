@@ -45,6 +45,18 @@ export function bytesOf(text: string): number {
   return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
 }
 
+/** A compressed size: a file size, or bits per weight. */
+export const downloadOption = v.pipe(
+  v.string(),
+  v.regex(/^\d+(\.\d+)?\s*([kMG]?B|bpw)$/i, "takes a size such as 100kB, or bits per weight such as 2.5bpw"),
+);
+
+/** @param weights number of the model's weights. */
+export function downloadBytesOf(text: string, weights: number): number {
+  const [, bits] = /^([\d.]+)\s*bpw$/i.exec(text) ?? [];
+  return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;
+}
+
 type Reader = (given: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();

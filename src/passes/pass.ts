@@ -117,6 +117,8 @@ export interface PassDescription {
    * @param all also settings that lose more.
    */
   milderSettings?(options: OptionValues, all?: boolean): readonly OptionValues[];
+  /** Returns the options with the method whose results compress best; undefined if the options do not admit it. */
+  downloadOptions?(options: OptionValues): OptionValues | undefined;
   /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
   readonly unrounded?: AnyPass;
   /** Work on samples, named for a message ("gradients"), and its estimate per sample in runs of the model on one sample. */

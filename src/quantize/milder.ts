@@ -1,6 +1,6 @@
-/** Settings and formats of layers that lose less, for the precision fallback. */
+/** Settings and formats of layers that lose less, for the precision fallback, and settings for a download size. */
 import type { Change, OptionValues } from "../passes/pass.ts";
-import { usualDistortion, withDtype } from "./options.ts";
+import { areCodes, usualDistortion, withDtype } from "./options.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
 /** Distortions of rate–distortion optimized rounding: from about 1 to 8 bits per weight, a quarter of a bit apart. */
@@ -14,6 +14,14 @@ export const milderSettings = ({ rounder, distortion }: OptionValues, all = fals
         .map((one) => ({ distortion: one }))
     : [];
 
+/** Returns the options with the rounding method whose values brotli shortens; undefined if they choose other values or another method. */
+export function downloadOptions(options: OptionValues): OptionValues | undefined {
+  const { scheme, bits = 8, block, weights, rounder = rdoq.id } = withDtype(options);
+  const isInteger = (scheme === "weights" || scheme === "dynamic" || scheme === "static") && areCodes(weights);
+  const isWide = typeof bits === "number" && bits >= fewBits && block === undefined;
+  return isInteger && isWide && rounder === rdoq.id ? { ...options, rounder } : undefined;
+}
+
 /** 7-bit integers use the storage of 8 bits, but their sums never overflow. */
 const fewBits = 7;
 
@@ -21,7 +29,6 @@ const fewBits = 7;
 export function milderForms(options: OptionValues, { kind, bits }: Change): readonly OptionValues[] {
   const { scheme, weights } = withDtype(options);
   if (kind !== "quantized" || bits === undefined || scheme === "float16" || scheme === "bfloat16") return [];
-  const isInteger = weights === undefined || weights === "int8" || weights === "uint8";
-  const wider = [...(bits < 4 ? [{ bits: 4 }] : []), isInteger ? { bits: 8 } : { bits: 8, weights: "int8" }];
+  const wider = [...(bits < 4 ? [{ bits: 4 }] : []), areCodes(weights) ? { bits: 8 } : { bits: 8, weights: "int8" }];
   return [...(bits < fewBits ? wider : []), { float: true }];
 }

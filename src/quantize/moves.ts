@@ -2,20 +2,18 @@ import { allLayers } from "../analysis/layers.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
+import { milderSettings } from "./milder.ts";
 import { runsOfSample } from "./options.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
 /** Runs per sample that measuring the layers' errors takes. */
 const runsOfErrors = 2000;
-/** Distortions of low-entropy values to try, and their approximate bits per weight after brotli. */
-const lowEntropy = [
-  [0.005, 3],
-  [0.01, 2.4],
-  [0.02, 2],
-  [0.04, 1.6],
-] as const;
-/** Approximate bytes of the nodes, names and scales of a low-bit layer. */
-const bytesOfLayer = 1000;
+/** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
+const [plainBytes, packedBytes] = [1000, 300];
+/** Distortion that loses about as much as a usual format. Networks differ by a factor of 10. */
+const typicalDistortion = 0.003;
+/** Approximate bits per weight after brotli: 2.4 for 0.01, about half a bit more for half of it. */
+const bitsAt = (distortion: number): number => Math.log2(1 + 0.28 / distortion) / 2;
 
 export const quantizeMoves: Moves = (request) => {
   const { target, bytes, model, inference } = request;
@@ -23,6 +21,7 @@ export const quantizeMoves: Moves = (request) => {
   const whole = Math.max(1, storedBytes(model.graph));
   const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / whole;
   const { calibrate } = request.samples;
+  const bytesOfLayer = request.forDownload === true ? packedBytes : plainBytes;
   // WebGPU has no integer kernels: activations would move to the processor and back for each layer.
   const onIntegers = !target.includes("webgpu");
   /** @param table bytes per layer besides the quantized values. */
@@ -50,13 +49,23 @@ export const quantizeMoves: Moves = (request) => {
     runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
     bytes: most,
   });
-  /** Sizes are those of the download. Lower distortions serve as its fallback. */
-  const lowEntropyIn = (scheme: "static" | "weights"): readonly Move[] =>
-    lowEntropy.map(([distortion, bits]) => ({
-      ...move(`low-entropy int8 ${scheme}, distortion ${distortion}`, bits, { scheme, rounder: rdoq.id, distortion }),
-      family: `low-entropy int8 ${scheme}`,
-      spares: false,
-    }));
+  const int8 = move("int8 weights", 8, { scheme: "weights" });
+  const float16: Move = { ...move("float16", 16, { scheme: "float16" }), spares: false };
+  // Values of fixed length take more bits than low-entropy values with the same loss. Integer arithmetic loses more, and shortens nothing.
+  if (request.forDownload === true && calibrate > 0) {
+    const scheme = { scheme: "weights", rounder: rdoq.id };
+    const lowEntropy = milderSettings(scheme, true).map((own): Move => {
+      const distortion = Number(own.distortion);
+      return {
+        ...move(`low-entropy int8, distortion ${distortion}`, bitsAt(distortion), { ...scheme, ...own }),
+        family: "low-entropy int8",
+        loses: distortion / typicalDistortion,
+        // Lower distortions are its fallback.
+        spares: false,
+      };
+    });
+    return [int8, palettes(8), { ...palettes(4), spares: false }, ...lowEntropy, float16];
+  }
   const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
   return [
     ...(onIntegers && calibrate > 0
@@ -67,16 +76,13 @@ export const quantizeMoves: Moves = (request) => {
         ]
       : []),
     ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
-    move("int8 weights", 8, { scheme: "weights" }),
+    int8,
     // Lossless for layers with at most 256 distinct values.
     palettes(8),
     fourBits,
     // Training moves the values of a palette; the indices stay.
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
     bytes === undefined ? fitting(Math.round((fourBits.left ?? 1) * whole)) : { ...fitting(bytes), isTrainable: true },
-    ...(request.forDownload === true && calibrate > 0
-      ? [...(onIntegers ? lowEntropyIn("static") : []), ...lowEntropyIn("weights")]
-      : []),
-    { ...move("float16", 16, { scheme: "float16" }), spares: false },
+    float16,
   ];
 };

@@ -261,7 +261,8 @@ export function withDtype({ dtype, ...given }: OptionValues): OptionValues {
   return name === undefined ? given : { ...given, ...dtypes[name].steps[0] };
 }
 
-const areCodes = (weights: unknown): boolean => weights === undefined || weights === "int8" || weights === "uint8";
+export const areCodes = (weights: unknown): boolean =>
+  weights === undefined || weights === "int8" || weights === "uint8";
 
 /** Returns whether the default method is one that reconstructs layer outputs: low-bit weights lose too much otherwise. */
 const roundsByAnswers = (options: OptionValues): boolean =>

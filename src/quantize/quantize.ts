@@ -9,7 +9,7 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
 import { storeFewValues } from "./few-values.ts";
-import { milderForms, milderSettings } from "./milder.ts";
+import { downloadOptions, milderForms, milderSettings } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
 import {
   calibrationNeed,
@@ -70,6 +70,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       : undefined,
   milderForms,
   milderSettings,
+  downloadOptions,
   moves: quantizeMoves,
   sampleWork: { name: "calibration and rounding", runs: runsOfSample },
   unrounded: equalize,

@@ -3,12 +3,12 @@ import type { Choice } from "../report/data.ts";
 import { type Figures, frontOf, type Objective } from "./objective.ts";
 
 export interface Contender {
+  /** The size that counts (`sizeFor`); undefined without a result. */
   readonly bytes: number | undefined;
   /** Not rejected, and within the goal. */
   readonly sound: boolean;
   /** Positive if worse than the original; undefined if rejected for another reason. */
   readonly drop?: number | undefined;
-  readonly brotli?: Figures["brotli"];
   readonly speed?: Figures["speed"];
 }
 

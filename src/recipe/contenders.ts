@@ -4,7 +4,7 @@ import type { Choice, Measured, Timing } from "../report/data.ts";
 import { dropWithSearch, workAt } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
 import { nothingGained } from "./improvement.ts";
-import { type Objective, objectiveOf } from "./objective.ts";
+import { type Objective, objectiveOf, sizeFor } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
 import { speedAt } from "./timing.ts";
 import type { Trials } from "./trials.ts";
@@ -35,7 +35,10 @@ export async function decide(
   const tried = results.map((one, place) =>
     onTarget(withGain(original, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
   );
-  const contenders = tried.map((one, place) => ({ ...contender(one, goal), speed: speedAt(timing, place) }));
+  const contenders = tried.map((one, place) => ({
+    ...contender(one, goal, options.purpose),
+    speed: speedAt(timing, place),
+  }));
   const force = options.force === true;
   const choice = choose(contenders, force, objective);
   const isChosen = choice !== undefined && (force || isKept(tried[choice.place]));
@@ -60,7 +63,11 @@ export function leastLost(tried: readonly Attempt[]): number | undefined {
 }
 
 /** Uses the validation samples, if any, or the search samples as well if the goal was missed there. The estimate decides, because many results pass only for lack of samples. */
-function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefined): Contender {
+function contender(
+  { evaluation, usable, variant }: Attempt,
+  goal: Goal | undefined,
+  purpose: RunOptions["purpose"],
+): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
   const found =
@@ -69,8 +76,7 @@ function contender({ evaluation, usable, variant }: Attempt, goal: Goal | undefi
   const met = validation !== undefined || verdict?.met !== false;
   const drop = dropWithSearch(variant, goal) ?? found?.drop.value;
   return {
-    bytes: evaluation?.measured.bytes,
-    brotli: evaluation?.measured.brotli,
+    bytes: evaluation && sizeFor(purpose, evaluation.measured),
     sound: open && met && (found === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
     drop: open && Number.isFinite(drop) ? drop : undefined,
   };

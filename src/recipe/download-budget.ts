@@ -6,13 +6,10 @@ import { encodedSource } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts";
 
-export const noDownloadGoal = (): PithError =>
-  new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", { hint: "Add --rounder rdoq." });
-
 /**
  * Bisects the settings, whose compressed size falls with their loss.
  * @param bytes maximum of the compressed file (brotli).
- * @throws PithError E_OPTION if the step has no such settings, E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
+ * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
  */
 export async function withinDownload(
   { pass, options, run }: Pick<SparingRequest, "pass" | "options" | "run">,
@@ -20,7 +17,6 @@ export async function withinDownload(
   { progress, signal }: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.milderSettings?.(options, true) ?? []).toReversed();
-  if (settings.length === 0) throw noDownloadGoal();
   let found: { readonly made: StepOutput; readonly options: OptionValues } | undefined;
   let smallest = Number.POSITIVE_INFINITY;
   let attempts = 0;

@@ -30,6 +30,7 @@ import { isSymbolic } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { FigureRecords } from "./figure-records.ts";
 import { plainFile } from "./improvement.ts";
+import { type Purpose, sizeFor } from "./objective.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";
 import type { OriginalTime } from "./time-estimate.ts";
@@ -120,6 +121,11 @@ export class Evaluator {
     const found = this.#compressed.get(sha256) ?? madeOnce(store.records, { compressed: sha256 }, compress);
     this.#compressed.set(sha256, found);
     return { ...measured, ...(await found) };
+  }
+
+  /** Compresses the file only if the download counts. */
+  async sizeFor(purpose: Purpose | undefined, measured: Measured): Promise<number> {
+    return sizeFor(purpose, purpose === "download" ? await this.sized(measured) : measured);
   }
 
   get took(): OriginalTime {

@@ -2,8 +2,8 @@
 import { bytes as bytesText, times } from "../evaluate/numbers.ts";
 
 export interface Figures {
+  /** The size that counts: `sizeFor`. */
   readonly bytes: number;
-  readonly brotli?: number | undefined;
   /** Relative to the original; undefined if not measured. */
   readonly speed?: number | undefined;
   /** Positive if worse than the original, in the units of the metric. */
@@ -24,6 +24,12 @@ export interface Objective {
 
 export const purposes = ["size", "speed", "download"] as const;
 export type Purpose = (typeof purposes)[number];
+
+/** Returns the size by which results are compared: bytes of the file, or of its download. */
+export const sizeFor = (
+  purpose: Purpose | undefined,
+  { bytes, brotli = bytes }: { readonly bytes: number; readonly brotli?: number | undefined },
+): number => (purpose === "download" ? brotli : bytes);
 
 export interface ObjectiveOptions {
   readonly purpose?: Purpose | undefined;
@@ -87,11 +93,13 @@ export function objectiveOf(
     };
   const cost = ({ bytes }: Figures): number => Math.log2(bytes);
   const byGoal = { cost, slack: slackOfGoal, misses: worse };
-  if (purpose === "size") return { ...byGoal, id: "size" };
-  if (purpose === "download")
-    return { ...byGoal, id: "download", cost: ({ brotli, bytes }) => Math.log2(brotli ?? bytes) };
+  if (purpose === "size" || purpose === "download") return { ...byGoal, id: purpose };
   return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
 }
+
+/** Whether only size and drop count, so no speed is measured. */
+export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
+  id === "size" || id === "download" || id === "target-size";
 
 export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
   const axes = all.map((one) => {

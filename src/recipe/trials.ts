@@ -57,9 +57,23 @@ export async function openTrials(
     calibrate: await samplesKey(task.calibrate, parts.calibrate),
   };
   const runner = new Runner({ store, parts: task, samples }, context);
-  const { targets = [] } = options;
+  const { targets = [], purpose } = options;
   return {
-    ...{ candidates, parts, goal, runner, judging, evaluator, task, context, onStage, onMeasured, targets, store },
+    ...{
+      candidates,
+      parts,
+      goal,
+      runner,
+      judging,
+      evaluator,
+      task,
+      context,
+      onStage,
+      onMeasured,
+      targets,
+      store,
+      purpose,
+    },
     // Trained and other candidates have the same goal.
     asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
   };

@@ -11,6 +11,7 @@ import { madeOnce, type Store } from "../run/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
+import type { Purpose } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import type { PassStep } from "./pass-steps.ts";
 import type { Recipe } from "./recipe.ts";
@@ -39,6 +40,7 @@ export interface RunContext {
   readonly onMeasured: (measured: Measured) => void;
   readonly targets: readonly RunTarget[];
   readonly store: Store;
+  readonly purpose: Purpose | undefined;
 }
 
 export interface Attempt {
@@ -84,8 +86,9 @@ export async function runCandidate(
   const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
     unchanged === undefined ? onTargets(evaluation, run) : [],
   );
+  const sizeOf = (one: Measured): Promise<number> => evaluator.sizeFor(run.purpose, one);
   const larger =
-    hasOtherCandidates && measured.bytes >= evaluator.original.measured.bytes
+    hasOtherCandidates && (await sizeOf(measured)) >= (await sizeOf(evaluator.original.measured))
       ? "it is not smaller than the original"
       : undefined;
   const variant: Variant = {

@@ -1,6 +1,6 @@
 import { isWithin } from "../evaluate/index.ts";
 import { bytes, counted, difference, integer, times } from "../evaluate/numbers.ts";
-import type { Run } from "./data.ts";
+import type { Measured, Run } from "./data.ts";
 import {
   accuracySentence,
   chosenOf,
@@ -129,9 +129,11 @@ export function slowerText(run: Run): string {
 function lostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
   const kept = variants[chosen ?? -1]?.result;
   if (kept === undefined || goal === undefined || search?.apart !== true) return undefined;
+  const isDownload = search.points.some(({ brotli }) => brotli !== undefined);
+  const sizeOf = ({ bytes, brotli }: Measured): number => (isDownload ? (brotli ?? bytes) : bytes);
   const lost = variants.filter(({ name, result, verdict }) => {
     const { drop = Number.POSITIVE_INFINITY } = search.points.find((point) => point.name === name) ?? {};
-    const isSmaller = result !== undefined && result.bytes < kept.bytes;
+    const isSmaller = result !== undefined && sizeOf(result) < sizeOf(kept);
     return isSmaller && drop <= goal.maxDrop && verdict !== undefined && !isWithin(verdict.drop, goal);
   });
   if (lost.length === 0) return undefined;

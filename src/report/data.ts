@@ -68,6 +68,8 @@ export interface SearchRecord {
 export interface SearchedPoint {
   readonly name: string;
   readonly bytes?: number | undefined;
+  /** Only if candidates are compared by their size after brotli. */
+  readonly brotli?: number | undefined;
   /** Relative to the original; undefined if not timed. */
   readonly speed?: number | undefined;
   /** Number of samples; fewer than the search has if these showed that the goal is missed. */

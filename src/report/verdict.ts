@@ -77,6 +77,14 @@ export function gainSentence(run: Run): string {
   return `${gainText(run, size)}${note === undefined ? "" : ` Not counted: ${note}.`}`;
 }
 
+/** "Download (brotli): 993 kB → 61.5 kB." */
+export function downloadSentence(run: Run): string | undefined {
+  const [before, after] = [run.original.brotli, chosenOf(run)?.result.brotli];
+  return before === undefined || after === undefined
+    ? undefined
+    : `Download (brotli): ${bytes(before)} → ${bytes(after)}.`;
+}
+
 /** "229 kB of the exporter's metadata"; undefined if it is a negligible share of the original. */
 export function metadataNote({ bytes: own, metadata = 0 }: Pick<Measured, "bytes" | "metadata">): string | undefined {
   return metadata > 0.005 * own ? `${bytes(metadata)} of the exporter's metadata in the original` : undefined;

@@ -88,7 +88,7 @@ export class Finals {
   #recorded(found: Compressed, isInterim = false): Compressed {
     const { trials, options, parts } = this.#of;
     const { samples } = trials.evaluator.took;
-    const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim);
+    const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim, options.purpose);
     return { ...found, run: { ...found.run, search } };
   }
 }

@@ -134,7 +134,7 @@ describe("what a format has beside its weights", () => {
 
 describe("layers in milder forms", () => {
   const codes = [offer("codes", "numbers", { left: 0.25, spares: true })];
-  const tried = (drop: number) => forecast(codes, { codes: { bytes: 200, brotli: 100, speed: 2, drop } });
+  const tried = (drop: number) => forecast(codes, { codes: { bytes: 200, speed: 2, drop } });
 
   test("are expected where the same without them was tried and missed the goal", () => {
     expect(forecast(codes)("codes, sensitive layers at higher precision")).toBeUndefined();
@@ -147,7 +147,6 @@ describe("layers in milder forms", () => {
   test("hold the goal with r² more bytes, as fast as before", () => {
     expect(tried(0.04)("codes, sensitive layers at higher precision")).toEqual({
       bytes: 312.5,
-      brotli: 156.25,
       speed: 2,
       drop: goal,
     });
@@ -156,5 +155,43 @@ describe("layers in milder forms", () => {
   test("say nothing of their format", () => {
     const of = forecast(codes, { "codes, sensitive layers at higher precision": { bytes: 500, drop: 0.01 } });
     expect(of("codes")).toEqual(forecast(codes)("codes"));
+  });
+});
+
+describe("a format of a family whose members lose more or less", () => {
+  // Bits in proportion to the logarithm of the loss: 4, 3 and 2 of 32.
+  const family = [
+    ["mild", 0.125, 0.1],
+    ["usual", 0.09375, 1],
+    ["strong", 0.0625, 10],
+  ] as const;
+  const offers = family.map(([name, left, loses]) => offer(name, "numbers", { family: "codes", left, loses }));
+
+  test("loses in proportion before any of them is tried", () => {
+    const of = forecast(offers);
+    expect(family.map(([name]) => of(name)?.drop)).toEqual(
+      [0.0003, 0.003, 0.03].map((drop) => expect.closeTo(drop, 9)),
+    );
+  });
+
+  test("follows the nearest that was tried, in bytes and in its drop", () => {
+    const of = forecast(offers, { usual: { bytes: 2 * 93.75, drop: 0.02 } });
+    expect(of("mild")).toMatchObject({ bytes: expect.closeTo(250, 9), drop: expect.closeTo(0.002, 9) });
+    expect(of("strong")).toMatchObject({ bytes: expect.closeTo(125, 9), drop: expect.closeTo(0.2, 9) });
+    expect(of("half, mild")?.bytes).toBeCloseTo(125, 9);
+  });
+
+  test("is interpolated between a milder and a stronger one: √(0.002 · 0.008)", () => {
+    const of = forecast(offers, { mild: { bytes: 125, drop: 0.002 }, strong: { bytes: 60, drop: 0.008 } });
+    expect(of("usual")?.drop).toBeCloseTo(0.004, 9);
+  });
+
+  test("that lost nothing lets a tenth of the goal be expected, so stronger ones lose in proportion to that", () => {
+    const of = forecast(offers, { usual: { bytes: 94, drop: -0.01 } });
+    expect(of("strong")?.drop).toBeCloseTo(0.01, 9);
+  });
+
+  test("is not refused where another of the family failed", () => {
+    expect(forecast(offers, { strong: undefined })("mild")).toBeDefined();
   });
 });

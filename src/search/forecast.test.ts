@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { forecastOf, namedIn, offer } from "../../test/search/combination.ts";
+import { forecastOf, offer } from "../../test/search/combination.ts";
 import type { Figures } from "../recipe/objective.ts";
 import { combinationsOf } from "./combinations.ts";
-import { Forecast } from "./forecast.ts";
 
 const channels = { family: "channels" };
 const all = combinationsOf([
@@ -16,7 +15,6 @@ const all = combinationsOf([
   offer("codes", "numbers", { left: 0.25, spares: true }),
   offer("palettes", "numbers", { left: 0.2, isTrainable: true }),
 ]);
-const named = namedIn(all);
 const forecast = (tried?: Readonly<Record<string, Figures | undefined>>, goal?: number) => forecastOf(all, tried, goal);
 const close = (figures: Figures) =>
   Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, expect.closeTo(value, 9)]));
@@ -24,15 +22,15 @@ const close = (figures: Figures) =>
 describe("before anything is tried", () => {
   // Speeds are 0.5 ** −0.6 and 0.25 ** −0.6. In goals, of 0.01: a cut 10 · (1/l − 1), a format 0.3, one that is trained 3, times what healing leaves of it.
   test.each([
-    ["half", { bytes: 500, brotli: 400, speed: 1.515716567, drop: 0.1 }],
-    ["quarter", { bytes: 250, brotli: 200, speed: 2.29739671, drop: 0.3 }],
-    ["half, fit", { bytes: 500, brotli: 400, speed: 1.515716567, drop: 0.05 }],
+    ["half", { bytes: 500, speed: 1.515716567, drop: 0.1 }],
+    ["quarter", { bytes: 250, speed: 2.29739671, drop: 0.3 }],
+    ["half, fit", { bytes: 500, speed: 1.515716567, drop: 0.05 }],
     // Of several that heal the best counts.
-    ["half, fit, learn", { bytes: 500, brotli: 400, speed: 1.515716567, drop: 0.01 }],
-    ["codes", { bytes: 250, brotli: 200, speed: 1, drop: 0.003 }],
-    ["palettes, learn", { bytes: 200, brotli: 160, speed: 1, drop: 0.003 }],
+    ["half, fit, learn", { bytes: 500, speed: 1.515716567, drop: 0.01 }],
+    ["codes", { bytes: 250, speed: 1, drop: 0.003 }],
+    ["palettes, learn", { bytes: 200, speed: 1, drop: 0.003 }],
     // 0.5 · 0.25 of the bytes, 0.1 + 0.003.
-    ["half, codes", { bytes: 125, brotli: 100, speed: 1.515716567, drop: 0.103 }],
+    ["half, codes", { bytes: 125, speed: 1.515716567, drop: 0.103 }],
   ] as const)("%s: a cut in proportion to 1/l − 1, a format about a third of the goal", (name, figures) => {
     expect(forecast()(name)).toEqual(close(figures));
   });
@@ -52,16 +50,11 @@ describe("of parts that were tried", () => {
 
   test("bytes and speeds multiply, drops add", () => {
     const of = forecast({ half, codes });
-    expect(of("half, codes")).toEqual(close({ bytes: 180, brotli: 144, speed: 3, drop: 0.021 }));
+    expect(of("half, codes")).toEqual(close({ bytes: 180, speed: 3, drop: 0.021 }));
   });
 
   test("a gain of one does not make up for the loss of another", () => {
     expect(forecast({ half, codes: { ...codes, drop: -0.01 } })("half, codes")?.drop).toBeCloseTo(0.02, 9);
-  });
-
-  test("without a file after compression none is expected", () => {
-    const found = new Forecast({ bytes: 1000, drop: 0 }, 0.01);
-    expect(found.of(named("codes"))?.brotli).toBeUndefined();
   });
 
   // 0.5 = 0.125 / 0.25 of the bytes, 2 = 3 / 1.5 of the speed, 0.012 − 0.002 are the cut's.
@@ -70,7 +63,7 @@ describe("of parts that were tried", () => {
       codes: { bytes: 250, speed: 1.5, drop: 0.002 },
       "half, codes": { bytes: 125, speed: 3, drop: 0.012 },
     });
-    expect(of("half")).toEqual(close({ bytes: 500, brotli: 400, speed: 2, drop: 0.01 }));
+    expect(of("half")).toEqual(close({ bytes: 500, speed: 2, drop: 0.01 }));
   });
 
   test("what was refused is in no combination, its family and other healing are", () => {
@@ -95,7 +88,7 @@ describe("a cut by others of its family", () => {
   // log(1/4) / log(1/2) = 2: 0.6² of the bytes; the exponent of the speed is 0.7751: 0.36 to the power of minus that; (4 − 1) / (2 − 1) = 3 times the drop.
   test("bytes to a power, speed by what is left, the drop in proportion to 1/l − 1", () => {
     const of = forecast({ half: { bytes: 600, speed: 1.5, drop: 0.01 } });
-    expect(of("quarter")).toEqual(close({ bytes: 360, brotli: 288, speed: 2.120850274, drop: 0.03 }));
+    expect(of("quarter")).toEqual(close({ bytes: 360, speed: 2.120850274, drop: 0.03 }));
     expect(of("rank")?.drop).toBeCloseTo(0.1, 9);
   });
 

@@ -61,10 +61,9 @@ export class Forecast {
     const { left: whole, fixed } = format ?? { left: 1, fixed: 0 };
     const left = fixed + (cut?.left ?? 1) * (whole - fixed);
     const behind = numbers && structure && this.#speedBehind(numbers);
-    const { bytes, brotli, speed = 1 } = this.#original;
+    const { bytes, speed = 1 } = this.#original;
     return {
       bytes: Math.min(bytes * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
-      brotli: brotli === undefined ? undefined : brotli * left,
       speed: speed * (cut?.speed ?? 1) * (behind ?? format?.speed ?? 1),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
@@ -75,8 +74,7 @@ export class Forecast {
     const plain = this.#figures.get(of);
     if (plain === undefined || plain.drop <= this.#unit) return undefined;
     const growth = 1 + (1 - this.#unit / plain.drop) ** 2;
-    const { bytes, brotli, speed } = plain;
-    return { bytes: bytes * growth, brotli: brotli && brotli * growth, speed, drop: this.#unit };
+    return { bytes: plain.bytes * growth, speed: plain.speed, drop: this.#unit };
   }
 
   #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Format | "refused" {
@@ -120,15 +118,41 @@ export class Forecast {
     const [found] = tried.filter(({ combination }) => combination.training?.name === training?.name);
     if (found !== undefined) return found.figures === undefined ? "refused" : this.#formatOf(numbers, found.figures);
     const excess = this.#excess(numbers);
+    const near = training === undefined ? this.#byFamily(numbers) : undefined;
+    if (near !== undefined) return near;
     const [left, fixed] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
     const remains = remaining(training === undefined ? [] : [training]);
-    if (training === undefined) return { left, fixed, speed: 1, drop: priorOfNumbers * this.#unit };
+    const prior = priorOfNumbers * (numbers.loses ?? 1);
+    if (training === undefined) return { left, fixed, speed: 1, drop: prior * this.#unit };
     for (const { combination, figures } of tried) {
       if (combination.training === undefined || figures === undefined) continue;
       const part = this.#formatOf(numbers, figures);
       return { ...part, drop: (part.drop * remains) / remaining([combination.training]) };
     }
     return isAlone ? { left, fixed, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
+  }
+
+  /**
+   * Predicts a format by measured ones of its family: the bytes by the nearest, in proportion to the expected ones; the drop between two by
+   * interpolation of logarithms, else in proportion to the expected loss.
+   */
+  #byFamily({ family, loses = 1, left = 1, fixed = 0 }: Offer): Format | undefined {
+    const measured = this.#tried.flatMap(({ combination: { structure, numbers, training }, figures }) =>
+      (structure ?? training) !== undefined || numbers?.family !== family || figures === undefined
+        ? []
+        : [{ ...numbers, depth: Math.log((numbers.loses ?? 1) / loses), figures }],
+    );
+    const sorted = measured.toSorted((a, b) => Math.abs(a.depth) - Math.abs(b.depth));
+    const [nearest] = sorted;
+    if (nearest === undefined) return undefined;
+    const other = sorted.find(({ depth }) => depth * nearest.depth < 0);
+    const logOf = ({ figures: { drop } }: (typeof sorted)[number]): number =>
+      Math.log(Math.max(drop, leastDrop * this.#unit));
+    const slope = other === undefined ? 1 : (logOf(other) - logOf(nearest)) / (other.depth - nearest.depth);
+    const { left: found, speed } = this.#relative(nearest.figures);
+    const excess = found / (nearest.left ?? 1);
+    const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
+    return { left: left * excess, fixed: Math.min(fixed * excess, mostFixed * left * excess), speed, drop };
   }
 
   /** Ratio of a format's bytes to the expected ones. With a structure, the excess is split evenly (square root); the minimum counts. */

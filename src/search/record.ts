@@ -1,6 +1,6 @@
 /** Records the candidates of a search for reports. */
 import { judge } from "../evaluate/index.ts";
-import { type Figures, frontOf } from "../recipe/objective.ts";
+import { type Figures, frontOf, type Purpose } from "../recipe/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../recipe/recipe.ts";
 import type { Attempt } from "../recipe/variant.ts";
 import type { SearchRecord } from "../report/data.ts";
@@ -39,11 +39,13 @@ export function recordOf(
   apart: boolean,
   division: RecipeSamples | undefined,
   isInterim: boolean,
+  purpose: Purpose | undefined,
 ): SearchRecord {
   const front = new Set<Scored>(frontOf(soundOf(tried), ({ figures }) => figures));
   const points = tried.map((one) => ({
     name: one.combination.name,
-    bytes: one.figures?.bytes,
+    bytes: one.figures && one.attempt.evaluation?.measured.bytes,
+    ...(purpose === "download" ? { brotli: one.figures?.bytes } : {}),
     speed: one.figures?.speed,
     drop: one.figures?.drop,
     samples: countOf(one.attempt),

@@ -203,3 +203,43 @@ describe("for a size", () => {
     expect(names(rounds.next(long))).toEqual(["to 0.1, four"]);
   });
 });
+
+describe("formats of a family that lose more or less", () => {
+  const losses = [0.1, 0.3, 1, 3, 10, 30];
+  const some = combinationsOf([
+    offer("eight bits", "numbers", { left: 0.25 }),
+    ...losses.map((loses) =>
+      offer(`codes ${loses}`, "numbers", { family: "codes", left: 0.1 - 0.02 * Math.log10(loses), loses }),
+    ),
+  ]);
+  const download = (): Rounds => opened(objectiveOf({ purpose: "download" }, goal, { bytes: 1000 }), [], some);
+  const add = (rounds: Rounds, loses: number, drop: number): boolean =>
+    rounds.add(scored(`codes ${loses}`, { bytes: 100 - 20 * Math.log10(loses), drop }, some));
+
+  test("are tried one first, the smallest that is expected to meet the goal", () => {
+    expect(names(download().next(long))).toEqual(["eight bits", "codes 3"]);
+  });
+
+  test("follow by the result: the smallest that is expected to meet the goal then", () => {
+    const rounds = download();
+    rounds.add(scored("eight bits", { bytes: 250, drop: 0 }, some));
+    add(rounds, 3, 20 * goal);
+    expect(names(rounds.next(long))).toEqual(["codes 0.1"]);
+    add(rounds, 0.1, 0.2 * goal);
+    // √(20 · 0.2) goals are expected of 0.5.
+    expect(names(rounds.next(long))).toEqual(["codes 0.3"]);
+  });
+
+  test("are tried in milder forms than the best when nothing else is expected to gain, because other samples may reject it", () => {
+    const rounds = download();
+    rounds.add(scored("eight bits", { bytes: 250, drop: 0 }, some));
+    add(rounds, 10, 0.9 * goal);
+    add(rounds, 30, 2 * goal);
+    expect(names(rounds.next(long))).toEqual(["codes 3"]);
+    add(rounds, 3, 0.5 * goal);
+    expect(names(rounds.next(long))).toEqual(["codes 1"]);
+    expect(names(rounds.next(0))).toEqual([]);
+    add(rounds, 1, 0.2 * goal);
+    expect(names(rounds.next(long))).toEqual([]);
+  });
+});

@@ -7,6 +7,7 @@ import { isUsable, type Scored } from "./record.ts";
 import type { Work } from "./work.ts";
 
 const ofRound = 3;
+const mostMilder = 2;
 /** Minimum expected gain: 2 % of the bytes. */
 const leastGain = 0.03;
 
@@ -74,7 +75,8 @@ export class Rounds {
 
   /**
    * Returns candidates with an expected gain in time, best per cost first. Until one meets the objective, those expected to meet it come first, the
-   * cheapest at the top. Without any, those expected to come closer than all before, or of an untried family, follow.
+   * cheapest at the top. Without any, those expected to come closer than all before, or of an untried family, follow. Without an expected gain,
+   * the next less lossy formats of the best follow.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#of;
@@ -100,10 +102,29 @@ export class Rounds {
         ? []
         : [{ combination, misses: 0, worth: gain / runs }];
     });
+    if (found.length === 0) return this.#milder(seconds);
     const reaching = found.filter(({ misses }) => misses === 0);
     return (reaching.length > 0 ? reaching : found)
       .toSorted((a, b) => a.misses - b.misses || b.worth - a.worth)
       .map(({ combination }) => combination);
+  }
+
+  /** Returns the best with less lossy formats of the same family, because it may miss the goal on other samples. */
+  #milder(seconds: number): readonly Combination[] {
+    const { all, work, isDone } = this.#of;
+    const best = this.#best?.combination;
+    const loses = best?.numbers?.loses;
+    if (best === undefined || loses === undefined) return [];
+    const { structure, healing, numbers } = best;
+    return all
+      .filter(
+        (one) => one.structure === structure && one.healing === healing && one.numbers?.family === numbers?.family,
+      )
+      .filter((one) => (one.numbers?.loses ?? loses) < loses)
+      .toSorted((a, b) => (b.numbers?.loses ?? 0) - (a.numbers?.loses ?? 0))
+      .slice(0, mostMilder)
+      .filter((one) => !this.#tried.some(({ combination }) => combination === one))
+      .filter((one) => isDone(one.name) || work.secondsOf(one) <= seconds);
   }
 
   /** Geometric mean of the ratios, at least 1. */
@@ -114,7 +135,7 @@ export class Rounds {
 
   /**
    * Cheapest first, without formats that are too large for a target size. If only bytes count, a format waits that is expected to have as many
-   * bytes as a cheaper one. Speeds are unknown.
+   * bytes as a cheaper one. Speeds are unknown. In a family, the cheapest format is tried that is expected to meet the goal.
    */
   #formats(): readonly Combination[] {
     const { all, forecast, objective, work } = this.#of;
@@ -122,14 +143,19 @@ export class Rounds {
       if ((combination.structure ?? combination.training ?? combination.sparing) !== undefined) return [];
       const figures = forecast.of(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
-        ? [{ combination, cost: objective.cost(figures) }]
+        ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]
         : [];
     });
+    type Fitting = (typeof fitting)[number];
+    const isBefore = (a: Fitting, b: Fitting): boolean =>
+      a.combination.numbers?.family === b.combination.numbers?.family && (a.misses - b.misses || a.cost - b.cost) < 0;
+    const isByBytes = objective.id === "size" || objective.id === "download";
     const costs: number[] = [];
     return fitting
+      .filter((one) => !fitting.some((other) => isBefore(other, one)))
       .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
       .flatMap(({ combination, cost }) => {
-        if (objective.id === "size" && costs.some((other) => Math.abs(other - cost) < leastGain)) return [];
+        if (isByBytes && costs.some((other) => Math.abs(other - cost) < leastGain)) return [];
         costs.push(cost);
         return [combination];
       });

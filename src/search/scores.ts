@@ -3,7 +3,7 @@ import { judge, type Metric } from "../evaluate/index.ts";
 import { bytes, change, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
 import type { Evaluator } from "../recipe/evaluator.ts";
-import type { Figures, Objective } from "../recipe/objective.ts";
+import { type Figures, isBySize, type Objective, type Purpose } from "../recipe/objective.ts";
 import { speedAt, time } from "../recipe/timing.ts";
 import type { Attempt } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
@@ -13,6 +13,7 @@ import type { Scored } from "./record.ts";
 export interface ScoresOptions {
   readonly evaluator: Evaluator;
   readonly objective: Objective;
+  readonly purpose: Purpose | undefined;
   readonly metric: Metric;
   readonly store: Store;
   readonly targets: readonly RunTarget[] | undefined;
@@ -29,10 +30,13 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
   const drop = dropOf(evaluation, options.metric);
   if (!Number.isFinite(drop)) return undefined;
-  const { evaluator, objective } = options;
+  const { evaluator, purpose } = options;
   const { measured } = evaluation;
-  const brotli = objective.id === "download" ? (await evaluator.sized(measured)).brotli : undefined;
-  return { bytes: measured.bytes, brotli, speed: await speedOf(attempt, evaluation, options), drop };
+  return {
+    bytes: await evaluator.sizeFor(purpose, measured),
+    speed: await speedOf(attempt, evaluation, options),
+    drop,
+  };
 }
 
 /** Uses the validation samples of the precision fallback too, because all samples are more reliable. */
@@ -54,7 +58,7 @@ async function speedOf(
   { measured }: Evaluated,
   { evaluator, objective, store: { records }, targets, timed }: ScoresOptions,
 ): Promise<number | undefined> {
-  if (objective.id !== "usual" && objective.id !== "speed" && objective.id !== "faster") return undefined;
+  if (isBySize(objective)) return undefined;
   const target = targets?.[0]?.name;
   // Records may come from another machine.
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
@@ -76,7 +80,6 @@ export function scoreText(
   const moved = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
   const refused = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
-  const { brotli } = figures;
-  const packed = objective.id === "download" && brotli !== undefined ? ` (${bytes(brotli)} after brotli)` : "";
+  const packed = objective.id === "download" ? " after brotli" : "";
   return `${name}: ${bytes(figures.bytes)}${packed}, ${moved}${speed}${refused}`;
 }

@@ -67,9 +67,11 @@ export async function searchAhead(
     await requireAboveChance(opened);
     warnOfFew(opened);
     const { evaluator } = opened.trials;
-    const brotli =
-      options.purpose === "download" ? (await evaluator.sized(evaluator.original.measured)).brotli : undefined;
-    const searched = new Search(opened, secondsSince(started), brotli);
+    const searched = new Search(
+      opened,
+      secondsSince(started),
+      await evaluator.sizeFor(options.purpose, evaluator.original.measured),
+    );
     // Parallel work would disturb the timing of the finalists.
     await searched.run().finally(() => options.ahead?.close());
     const found = await searched.finals();
@@ -109,7 +111,7 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #before: number;
 
-  constructor(of: SearchTask, before: number, brotli: number | undefined) {
+  constructor(of: SearchTask, before: number, bytes: number) {
     this.#of = of;
     this.#before = before;
     const { trials, options, store, task, context, all } = of;
@@ -118,16 +120,15 @@ class Search {
     const clock = new Clock(store, options, trials.judging, context);
     const unit = goal?.maxDrop || usualDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
-    const { bytes } = measured;
-    const forecast = new Forecast({ bytes, brotli, speed: 1, drop: 0 }, unit);
+    const forecast = new Forecast({ bytes, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
     this.#budget = new Budget(options);
     this.#work = new Work(evaluator.took);
     this.#rounds = new Rounds({ all, objective, forecast, work: this.#work, isDone });
-    const { targets, about } = options;
+    const { targets, about, purpose } = options;
     const timed = { machine: about?.machine, judging: trials.judging, threads: options.threads };
-    this.#scores = { evaluator, objective, metric: task.metric, store, targets, timed };
+    this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timed };
     this.#finals = new Finals(of, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
   }

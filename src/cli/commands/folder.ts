@@ -23,10 +23,9 @@ import {
 } from "../../folder/index.ts";
 import { recordOf } from "../../folder/records.ts";
 import { fileOf } from "../../folder/run.ts";
-import { bytesOf, option } from "../../passes/options.ts";
+import { option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
 import { calibrationNeed, isLowEntropy, optionsOfDtype, requireSuitableDtype } from "../../quantize/options.ts";
-import { noDownloadGoal } from "../../recipe/download-budget.ts";
 import { sparedLine } from "../../recipe/sparing.ts";
 import { version } from "../../version.ts";
 import type { Result, Session } from "../command.ts";
@@ -124,15 +123,15 @@ export async function variantsOf(
     });
   // Rounding needs samples, also of a model that only texts compare.
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
-  const downloadBytes = given.targetDownload === undefined ? undefined : bytesOf(given.targetDownload);
-  requireDownloadGoal(downloadBytes, isRounded, bases);
+  const { targetDownload } = given;
+  requireDownloadGoal(targetDownload, isRounded, bases);
   if (maxDrop !== undefined && samples === undefined)
     throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
       hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
     });
   const settings = {
     ...{ options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false },
-    targetDownload: downloadBytes,
+    targetDownload,
   };
   const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
   // A folder without models is rejected below with a list of its contents.
@@ -279,9 +278,12 @@ export async function variantsOf(
 }
 
 /** @throws PithError E_OPTION for a goal that no file can meet, E_USAGE for several models */
-function requireDownloadGoal(goal: number | undefined, isRounded: boolean, bases: readonly string[]): void {
+function requireDownloadGoal(goal: string | undefined, isRounded: boolean, bases: readonly string[]): void {
   if (goal === undefined) return;
-  if (!isRounded) throw noDownloadGoal();
+  if (!isRounded)
+    throw new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", {
+      hint: "Add --rounder rdoq.",
+    });
   if (bases.length < 2) return;
   throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${enumerated(bases)}.`, {
     hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",

@@ -7,7 +7,7 @@ import { copiesOf } from "../../data/compressed-copies.ts";
 import { PithError } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
-import { bytesOf, countOption, described, option, sizeOption } from "../../passes/options.ts";
+import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../passes/options.ts";
 import { quoted } from "../../report/sections.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
@@ -51,9 +51,11 @@ const stepFlags = (fallback: string) =>
     targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
       value: "300kB",
     }),
-    targetDownload: option(sizeOption, "maximum compressed size (brotli), for the rounding method rdoq", {
-      value: "100kB",
-    }),
+    targetDownload: option(
+      downloadOption,
+      "maximum compressed size (brotli), or bits per weight (2.5bpw): rounds with rdoq, which needs --data",
+      { value: "100kB" },
+    ),
     ...dataFlags,
     calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
   });
@@ -72,7 +74,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(takesStudent ? [] : ["student"]),
       ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
-      ...(pass.milderSettings === undefined ? ["targetDownload"] : []),
+      ...(pass.downloadOptions === undefined ? ["targetDownload"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
@@ -82,7 +84,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     examples,
     folders: () => true,
     async run([word], options, given) {
-      const session = withCalibration(given, options);
+      const session = withDownload(pass, withCalibration(given, options), options);
       const { passed, seed } = session;
       const {
         student,
@@ -129,7 +131,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         force,
         spare,
         dryRun,
-        targetDownload: targetDownload === undefined ? undefined : bytesOf(targetDownload),
+        targetDownload,
       };
       // A pass may have its own `targetSize` option, for the share to prune.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
@@ -260,6 +262,36 @@ export function withCalibration(
   { calibrationSamples: samples }: { calibrationSamples?: number | undefined },
 ): Session {
   return samples === undefined ? session : { ...session, passed: { ...session.passed, samples } };
+}
+
+/** A download size needs the method whose results compress best. @throws PithError E_USAGE without samples, E_OPTION if the options exclude it. */
+function withDownload(
+  { id: name, downloadOptions }: AnyPass,
+  session: Session,
+  { targetDownload, data }: { readonly targetDownload?: string | undefined; readonly data?: string | undefined },
+): Session {
+  if (targetDownload === undefined) return session;
+  const { passed, terminal } = session;
+  const found = downloadOptions?.(passed);
+  if (found === undefined)
+    throw new PithError(
+      "E_OPTION",
+      "--target-download is a goal of 8-bit integers that rdoq rounds, and other values are asked for.",
+      {
+        hint: "Use --scheme weights, dynamic or static, without --bits, --block, --weights and another --rounder.",
+      },
+    );
+  if (data === undefined)
+    throw new PithError(
+      "E_USAGE",
+      `${name} needs --data with --target-download: rdoq rounds by the inputs of layers.`,
+      {
+        hint: "Representative samples; labels are not needed. See docs/download.md.",
+      },
+    );
+  if (passed.rounder === undefined)
+    terminal.note("rounder", "weights are rounded with rdoq, whose values brotli shortens (docs/download.md)");
+  return { ...session, passed: found };
 }
 
 /** Explains what a stop left. A training with a checkpoint folder reports that itself. */

@@ -18,6 +18,7 @@ import { benchCommand, filesOf } from "../../report/sections.ts";
 import {
   accuracySentence,
   chosenOf,
+  downloadSentence,
   gainSentence,
   goalSentence,
   markOf,
@@ -65,7 +66,8 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
       const reason = choiceClause(run);
       const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
-      terminal.line(`kept: ${kept}. ${gainSentence(run)}${slowerText(run)}`);
+      const gain = [`${gainSentence(run)}${slowerText(run)}`, downloadSentence(run) ?? ""].join(" ").trimEnd();
+      terminal.line(`kept: ${kept}. ${gain}`);
       const cost = [accuracySentence(run), goalSentence(run), searchMissSentence(run), sameSamplesWarning(run)];
       if (cost.some((text) => text !== undefined)) terminal.line(cost.filter((text) => text !== undefined).join(" "));
       terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);

@@ -79,8 +79,8 @@ export interface PassInput {
   readonly together?: Together | undefined;
   /** Maximum bytes of the file, for which bits per layer are chosen. */
   readonly targetBytes?: number | undefined;
-  /** Maximum bytes of the compressed file. */
-  readonly targetDownload?: number | undefined;
+  /** Maximum of the compressed file (`downloadOption`). */
+  readonly targetDownload?: string | undefined;
   /** Only report what would change. */
   readonly dryRun: boolean;
   /** Maximum bytes per file; larger models use external data. */

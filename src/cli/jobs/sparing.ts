@@ -7,6 +7,7 @@ import { searchTogether } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { Context, OptionValues } from "../../passes/index.ts";
+import { downloadBytesOf } from "../../passes/options.ts";
 import { withinDownload } from "../../recipe/download-budget.ts";
 import { withinBytes } from "../../recipe/size-budget.ts";
 import {
@@ -21,6 +22,7 @@ import { randomSearch, type SearchedApart, searchedApart } from "../../recipe/sp
 import { runStep } from "../../run/step.ts";
 import { type Judgement, judgeStep } from "./judgement.ts";
 import type { OpenStep } from "./pass.ts";
+import { countsOf } from "./weight.ts";
 
 export interface SparedStep {
   readonly made: StepOutput;
@@ -88,9 +90,13 @@ export async function withOptionsForSize(
   const { samples } = request.search;
   const shown = { ...inside, progress: running.progress };
   const found =
-    targetBytes === undefined
-      ? await withinDownload(request, targetDownload ?? 0, shown)
-      : await withinBytes({ ...request, samples }, targetBytes, shown);
+    targetDownload !== undefined
+      ? await withinDownload(
+          request,
+          downloadBytesOf(targetDownload, (await countsOf(step.original)).parameters),
+          shown,
+        )
+      : await withinBytes({ ...request, samples }, targetBytes ?? 0, shown);
   const others =
     isApart && judging !== undefined
       ? { judging: { ...judging, compare: apart.compare }, searched: apart.searched }

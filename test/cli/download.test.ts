@@ -1,0 +1,118 @@
+/** Goals of low-entropy values on the command line: a compressed size, bits per weight, a loss. */
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { random } from "../../src/tensor/random.ts";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at, folder } = smallModels();
+/** 64 · 8 + 64 · 64 + 4 · 64 weights and 132 biases. */
+const parameters = 4996;
+const network = `opset 21
+graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
+  fc1.weight: float32[64, 8] parameter = random(seed 1)
+  fc1.bias: float32[64] parameter = zeros
+  fc2.weight: float32[64, 64] parameter = random(seed 2)
+  fc2.bias: float32[64] parameter = zeros
+  fc3.weight: float32[4, 64] parameter = random(seed 3)
+  fc3.bias: float32[4] parameter = zeros
+  a = Gemm "fc1" (features, fc1.weight, fc1.bias) {transB=1}
+  b = Relu(a)
+  c = Gemm "fc2" (b, fc2.weight, fc2.bias) {transB=1}
+  d = Relu(c)
+  logits = Gemm "fc3" (d, fc3.weight, fc3.bias) {transB=1}
+}
+`;
+const words = (...more: readonly string[]): string[] => [
+  ...["quantize", at("network.onnx"), "--scheme", "weights", "-o", at("out.onnx")],
+  ...more,
+];
+const data = (): readonly string[] => ["--data", at("rows.csv"), "--metric", "agreement"];
+/** Allows any loss, so that only the size decides. */
+const lossy = (): readonly string[] => [...data(), "--max-drop", "99%"];
+
+beforeAll(async () => {
+  await save(parseModel(network), at("network.onnx"));
+  const numbers = random(5, "rows");
+  const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
+  const rows = Array.from({ length: 600 }, () => names.map(() => numbers.normal()).join(","));
+  writeFileSync(at("rows.csv"), `${names.join(",")}\n${rows.join("\n")}\n`);
+});
+
+const brotliOf = (found: Awaited<ReturnType<typeof json>>): number =>
+  (found as unknown as { readonly after: { readonly brotli: number } }).after.brotli;
+
+describe("--target-download", () => {
+  test("rounds with rdoq without naming it, says so, and writes a file that is small enough", async () => {
+    const found = await json(...words("--target-download", "3kB", ...lossy()));
+    expect(found).toMatchObject({ code: 0 });
+    expect(brotliOf(found)).toBeLessThanOrEqual(3000);
+    const larger = await json(...words("--target-download", "4kB", ...lossy()));
+    expect(brotliOf(larger)).toBeGreaterThan(brotliOf(found));
+    const { err } = await pith(...words("--target-download", "4kB", ...lossy()));
+    expect(err).toMatch(/weights are rounded with rdoq, whose values brotli shortens/);
+  });
+
+  test("accepts bits per weight: those of the whole file after brotli, divided by the parameters", async () => {
+    const found = await json(...words("--target-download", "5bpw", ...lossy()));
+    expect(found).toMatchObject({ code: 0, before: { parameters } });
+    expect((8 * brotliOf(found)) / parameters).toBeLessThanOrEqual(5);
+    expect((8 * brotliOf(found)) / parameters).toBeGreaterThan(4);
+  });
+
+  test("that no setting reaches fails with the smallest size, and writes nothing", async () => {
+    const before = readdirSync(folder).filter((name) => name !== "out.onnx");
+    const unreachable = words("--target-download", "100B", ...lossy()).map((word) =>
+      word === at("out.onnx") ? at("unreachable.onnx") : word,
+    );
+    const { code, err } = await pith(...unreachable);
+    expect(code).toBe(1);
+    expect(err).toMatch(/No setting fits a download of 100 bytes: the smallest has \d+ bytes\./);
+    expect(err).toContain("hint: Remove channels first: pith prune --structured.");
+    expect(readdirSync(folder).filter((name) => name !== "out.onnx")).toEqual(before);
+  });
+
+  test.each([[["--bits", "4"]], [["--rounder", "mse"]], [["--weights", "palette"]], [["--block", "32"]]])(
+    "is refused with %s, because these choose other values",
+    async (options) => {
+      const { code, err } = await pith(...words("--target-download", "3kB", ...options, ...data()));
+      expect(code).toBe(2);
+      expect(err).toMatch(/--target-download is a goal of 8-bit integers that rdoq rounds/);
+      expect(err).toContain("hint: Use --scheme weights, dynamic or static");
+    },
+  );
+
+  test("needs samples", async () => {
+    const { code, err } = await pith(...words("--target-download", "3kB"));
+    expect(code).toBe(2);
+    expect(err).toContain("quantize needs --data with --target-download: rdoq rounds by the inputs of layers.");
+    expect(err).toMatch(/hint: Representative samples; labels are not needed/);
+  });
+
+  test("takes sizes and bits per weight only", async () => {
+    const { code, err } = await pith(...words("--target-download", "3bits", ...data()));
+    expect(code).toBe(2);
+    expect(err).toContain("takes a size such as 100kB, or bits per weight such as 2.5bpw");
+  });
+});
+
+describe("--max-drop with rdoq", () => {
+  const strong = ["--rounder", "rdoq", "--distortion", "0.32"];
+
+  test("lowers the distortion until the goal is met, and says which is used", async () => {
+    const { code, out, err } = await pith(...words(...strong, "--max-drop", "20%", ...data()));
+    expect(code, err).toBe(0);
+    expect(err).toMatch(/points lost, 20\.0 points allowed/);
+    expect(out).toMatch(/distortion 0\.\d+/);
+  });
+
+  test("that no distortion meets fails and writes nothing", async () => {
+    const refused = words(...strong, "--no-spare", "--max-drop", "0.1%", ...data()).map((word) =>
+      word === at("out.onnx") ? at("refused.onnx") : word,
+    );
+    expect((await pith(...refused)).code).toBe(1);
+    expect(existsSync(at("refused.onnx"))).toBe(false);
+  });
+});
