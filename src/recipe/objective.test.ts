@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { objectiveOf } from "./objective.ts";
+
+X;
 
 const original = { bytes: 400 };
 const figures = { bytes: 100, speed: 1, drop: 0 };
@@ -45,5 +46,26 @@ describe("a result is refused for its speed", () => {
 
   test("and is not where it was not measured", () => {
     expect(misses({ ...figures, speed: undefined })).toBe(0);
+  });
+});
+
+describe("the size that counts", () => {
+  // As raw files, all have the bytes of int8.
+  const files = [
+    { bytes: 100, brotli: 90, drop: 0 },
+    { bytes: 101, brotli: 30, drop: 0.01 },
+    { bytes: 101, brotli: 20, drop: 0.02 },
+  ];
+
+  test.each([
+    ["size", [100]],
+    ["download", [90, 30, 20]],
+  ] as const)("for %s is that of the file or of its download, also on the Pareto front", (purpose, front) => {
+    const sized = files.map(({ drop, ...file }) => ({ bytes: sizeFor(purpose, file), drop }));
+    expect(frontOf(sized, (one) => one).map(({ bytes }) => bytes)).toEqual(front);
+  });
+
+  test("is that of the file if the download is unknown", () => {
+    expect(sizeFor("download", { bytes: 100, brotli: undefined })).toBe(100);
   });
 });

@@ -17,7 +17,7 @@ export interface Combination {
   readonly sparing: SparingOffer | undefined;
 }
 
-export type CombinationPart = Pick<Offer, "name" | "pass" | "runs">;
+export type CombinationPart = Pick<Offer, "name" | "pass" | "runs"> & Partial<Pick<Offer, "family" | "loses">>;
 
 export interface SparingOffer extends CombinationPart {
   readonly of: string;
