@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-X;
+import { frontOf, objectiveOf, sizeFor } from "./objective.ts";
 
 const original = { bytes: 400 };
 const figures = { bytes: 100, speed: 1, drop: 0 };

@@ -41,8 +41,7 @@ beforeAll(async () => {
   writeFileSync(at("rows.csv"), `${names.join(",")}\n${rows.join("\n")}\n`);
 });
 
-const brotliOf = (found: Awaited<ReturnType<typeof json>>): number =>
-  (found as unknown as { readonly after: { readonly brotli: number } }).after.brotli;
+const brotliOf = ({ after }: Awaited<ReturnType<typeof json>>): number => Number(Object(after).brotli);
 
 describe("--target-download", () => {
   test("rounds with rdoq without naming it, says so, and writes a file that is small enough", async () => {
