@@ -74,6 +74,8 @@ export interface CalibrationData {
   when(options: OptionValues): string | undefined;
   /** Returns whether samples are optional but help (default: no). */
   helps?(options: OptionValues): boolean;
+  /** Returns whether these options train on the outputs of the model, with the training samples (default: no). */
+  trains?(options: OptionValues): boolean;
   /** Returns whether labels are needed, too (default: no). */
   labelled?(options: OptionValues): boolean;
 }

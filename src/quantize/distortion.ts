@@ -7,7 +7,7 @@
  * Sensitivities are measured on the network: each layer is rounded alone.
  */
 import { infer } from "../analysis/infer.ts";
-import { allLayers } from "../analysis/layers.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
 import { selectLayers } from "../analysis/selection.ts";
 import { measuredOnce } from "../calibrate/kept.ts";
@@ -22,6 +22,7 @@ import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { withClassScores } from "./class-scores.ts";
+import { nearestCodes, scaleFor } from "./grid.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { moveFactors, quantizeBy } from "./round-model.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
@@ -39,7 +40,7 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   const equalize = options.equalize && options.scheme !== "weights";
   const moved = await moveFactors(model, { ...options, equalize }, context);
   const parameters = parametersOf(model, infer(model));
-  const rounder = await distributed(model, options, context);
+  const rounder = await withTrainedValues(model, options, await distributed(model, options, context), context);
   // The mean error is a part of the error that rounding minimizes.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
@@ -47,15 +48,78 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   return { changes: [...folded.changes, ...moved, ...changes], misses };
 }
 
-/** Returns the rounding method that adds an error of `options.distortion` to the outputs. */
-async function distributed(model: Model, options: QuantizeSettings, context: Context): Promise<Solver> {
-  const { data, distortion } = options;
-  const layers = selectLayers(allLayers(model, infer(model)), options).filter(
-    (layer) => weightMiss(layer) === undefined,
+/** Trains the values that a rounding method chooses. @returns a method that keeps values and steps of the trained layers. */
+async function withTrainedValues(
+  model: Model,
+  options: QuantizeSettings,
+  rounder: Rdoq,
+  context: Context,
+): Promise<Solver> {
+  const { data, epochs, distortion } = options;
+  const method = rounder as Solver;
+  if (data === undefined || epochs === undefined || context.dryRun) return method;
+  const limit = options.bits === 7 ? 64 : 127;
+  const scales = new Map<string, Float32Array>();
+  const noting: Solver = {
+    ...method,
+    async scales(weight, grid, known) {
+      const found = (await method.scales?.(weight, { ...grid, low: -limit, high: limit }, known)) ?? [];
+      const own = Float32Array.from(found, ({ scale }) => scale);
+      scales.set(known.layer.name, own.every((scale) => scale === own[0]) ? own.slice(0, 1) : own);
+      return found;
+    },
+  };
+  const copy = model.clone();
+  await quantizeBy({ ...options, ...weightsAlone, rounder: noting }, copy, silenced(context));
+  const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
+  // Loaded on demand: code that trains.
+  const { trainValues } = await import("./trained-values.ts");
+  const trained = await trainValues(model, copy, { data, epochs, lambda, scales, limit }, context);
+  return {
+    // No layer is left that needs samples.
+    ...(trained.size === scales.size ? { id: method.id } : method),
+    async scales(weight, grid, known) {
+      const own = trained.has(known.layer.name) ? scales.get(known.layer.name) : undefined;
+      if (own === undefined) return (await method.scales?.(weight, grid, known)) ?? [];
+      const { zeroPoint } = scaleFor(grid, 0, 0);
+      return Array.from({ length: weight.slices }, (_, slice) => ({ scale: own[slice % own.length] ?? 1, zeroPoint }));
+    },
+    async codes(weight, grid, known) {
+      if (trained.has(known.layer.name)) return nearestCodes(weight, grid);
+      return (await method.codes?.(weight, grid, known)) ?? [];
+    },
+  };
+}
+
+const quantizable = (model: Model, options: QuantizeSettings): readonly Layer[] =>
+  selectLayers(allLayers(model, infer(model)), options).filter((layer) => weightMiss(layer) === undefined);
+
+const weightCount = (layers: readonly Layer[]): number =>
+  [...new Set(layers.map(({ effective }) => effective))].reduce(
+    (sum, { type }) => sum + elementCount(fixedDims(type?.dims) ?? []),
+    0,
   );
+
+/** Settings that round the weights of a copy and change nothing else. */
+const weightsAlone = {
+  scheme: "weights",
+  bits: 8,
+  block: undefined,
+  overrides: undefined,
+  equalize: false,
+  biasCorrection: "none",
+} as const;
+
+const silenced = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
+
+type Rdoq = Awaited<ReturnType<typeof distributed>>;
+
+/** Returns the rounding method that adds an error of `options.distortion` to the outputs. */
+async function distributed(model: Model, options: QuantizeSettings, context: Context) {
+  const { data, distortion } = options;
+  const layers = quantizable(model, options);
   const names = layers.map(({ name }) => name);
-  const weights = new Set(layers.map(({ effective }) => effective));
-  const count = [...weights].reduce((sum, { type }) => sum + elementCount(fixedDims(type?.dims) ?? []), 0);
+  const count = weightCount(layers);
   const measure = () => sensitivities(model, options, { layers: names.length, count }, context);
   const found =
     data === undefined
@@ -87,13 +151,7 @@ async function sensitivities(
     (layer, error) => errors.set(layer, error),
   );
   const copy = model.clone();
-  const silent: Context = { ...context, log: () => {}, progress: () => {} };
-  const plain = {
-    ...options,
-    ...{ scheme: "weights" as const, bits: 8 as const, block: undefined, overrides: undefined },
-    ...{ rounder: probe, equalize: false, biasCorrection: "none" as const },
-  };
-  await quantizeBy(plain, copy, silent);
+  await quantizeBy({ ...options, ...weightsAlone, rounder: probe as Solver }, copy, silenced(context));
   const part = options.data === undefined ? undefined : draw(await trainPart(options.data), samples, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
   const noise = await noiseMeter(before, async () => part, context, samples)(after);

@@ -107,6 +107,10 @@ const entries = v.strictObject({
     "rdoq: error of the outputs, relative to their power",
     { value: "share" },
   ),
+  /** Rounding method "rdoq": epochs of training of the quantized values towards the original's outputs, which needs no labels (none). */
+  epochs: option(countOption, "rdoq: train the quantized values on the original's outputs, for smaller files", {
+    value: "n",
+  }),
   /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
@@ -216,6 +220,7 @@ export const calibrationNeed = {
         ? "the rounding method uses layer inputs"
         : undefined,
   helps: (options: OptionValues) => roundsByAnswers(options),
+  trains: ({ epochs }: OptionValues) => epochs !== undefined,
 };
 
 /**
@@ -334,6 +339,13 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
       "Weights are rounded to the nearest of these values.",
     );
+  if (options.epochs !== undefined && rounders.of(rounder) !== rdoq)
+    throw no(
+      `\`epochs\`: expected the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
+      '`rounder: "rdoq"` trains values.',
+    );
+  if (options.epochs !== undefined && options.data === undefined)
+    throw no("`epochs`: values are trained on samples, but no data is given.", "Pass a data set.");
   for (const { weights: codes, bits, block } of all) {
     if (codes === undefined || codes === "int8" || codes === "uint8") {
       const able = bitsOf[scheme];

@@ -2,7 +2,7 @@
 import { PithError } from "../errors.ts";
 import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { openModules } from "../passes/modules.ts";
-import { completeOptions, wantsSamples } from "../run/step.ts";
+import { completeOptions, partFor } from "../run/step.ts";
 import { inRound, withCurves } from "./courses.ts";
 import { stepNames } from "./names.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
@@ -69,12 +69,16 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
 
 /** Maximum number of samples that a step calibrates on; 0 without calibration. */
 export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(recipe, passes, ({ data }, options) => typeof data === "object" && wantsSamples(data, options));
+  return mostSamples(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
 }
+
+/** Returns whether a step that trains learns the outputs of another model. */
+export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
+  learnsAnswers === true || typeof data === "object";
 
 /** Maximum number of training samples for steps that learn another model's outputs; Infinity for all. */
 export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(recipe, passes, ({ learnsAnswers }) => learnsAnswers === true);
+  return mostSamples(recipe, passes, (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
 }
 
 function mostSamples(
@@ -85,8 +89,10 @@ function mostSamples(
   const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
     const complete = completeOptions(pass, options);
     if (!wants(pass, complete)) return 0;
-    if (typeof complete.samples === "number") return complete.samples;
-    return pass.data === "train" ? Number.POSITIVE_INFINITY : 0;
+    const isTraining = partFor(pass, complete) === "train";
+    // A calibrating pass that trains calibrates on `samples`, and trains on all.
+    if (typeof complete.samples === "number" && !(isTraining && typeof pass.data === "object")) return complete.samples;
+    return isTraining ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...wanted);
 }

@@ -9,28 +9,13 @@
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import { abortAfter } from "../evaluate/elapsed.ts";
-import type { Model } from "../graph/model.ts";
 import { parseOptions } from "../passes/pass.ts";
 import { batchSizeFor } from "../train/batch-size.ts";
-import { inFloat32, type Loss, outputOf } from "../train/loss.ts";
+import type { Loss } from "../train/loss.ts";
+import { imitation } from "../train/losses/imitation.ts";
 import { trainInPlace } from "../train/train.ts";
 import { trainOptions } from "../train/train-options.ts";
 import { adopt, type Stage, untrainable, usualBatch } from "./stage.ts";
-
-/** The relative noise of an output as a loss for `train`, which needs no labels. */
-export function imitation(original: Model, output?: string): Loss {
-  return {
-    name: "imitation",
-    build(scope) {
-      const { emit } = scope;
-      const own = inFloat32(emit, outputOf(scope, output));
-      const theirs = inFloat32(emit, outputOf(scope.teacher(original), output));
-      const error = emit.Sub([own, theirs]);
-      const sum = (value: typeof own) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
-      return { value: emit.Div([sum(error), sum(theirs)]), feeds: () => ({}) };
-    },
-  };
-}
 
 export interface EndToEndOptions {
   readonly data: Dataset;

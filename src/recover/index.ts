@@ -1,2 +1,2 @@
-export { imitation } from "./end-to-end.ts";
+export { imitation } from "../train/losses/imitation.ts";
 export { recover } from "./recover.ts";

@@ -26,15 +26,16 @@ export function trains(pass: AnyPass): boolean {
 
 export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** Returns the split that a step needs: a calibrating pass needs samples only for some options. */
+/** Returns the split that a step needs: a calibrating pass needs samples only for some options, and trains with others. */
 export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
   const complete = completeOptions(pass, options);
+  if (data.trains?.(complete) === true) return "train";
   return wantsSamples(data, complete) ? "calibrate" : undefined;
 }
 
-export const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
+const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;
 
 /** Returns a step's options with the pass's defaults, without those that the run sets. */

@@ -8,10 +8,10 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import type { Recipe } from "../../recipe/index.ts";
-import { calibrationSamples, openRecipe, samplesToLearnFrom, stepsOf } from "../../recipe/pass-steps.ts";
+import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "../../recipe/pass-steps.ts";
 import type { RecipeSamples } from "../../recipe/recipe.ts";
 import type { Samples } from "../../report/index.ts";
-import { trains } from "../../run/step.ts";
+import { partFor } from "../../run/step.ts";
 import { fewestSamples } from "../../search/parts.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../task/index.ts";
 import { outputOf } from "../../train/loss.ts";
@@ -82,7 +82,9 @@ export async function openStepsTask(
 ): Promise<StepsTask> {
   const recipes = await Promise.all(given.map(openRecipe));
   requireLossOutputs(model, recipes);
-  const learning = recipes.flatMap((recipe) => stepsOf(recipe).map(({ pass }) => pass)).filter(trains);
+  const learning = recipes.flatMap((recipe) =>
+    stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
+  );
   const most = (wanted: (recipe: Recipe) => number): number => Math.max(0, ...recipes.map((recipe) => wanted(recipe)));
   const options = {
     metric,
@@ -143,7 +145,7 @@ const numberOf = (training: RecipeSamples["training"]): number =>
 
 /** A recipe from a search uses the split of the search, whether it trains or not. */
 function learnedFrom(learning: readonly AnyPass[], recipes: readonly Recipe[]): "answers" | "labels" | undefined {
-  if (learning.length > 0) return learning.every((kind) => kind.learnsAnswers) ? "answers" : "labels";
+  if (learning.length > 0) return learning.every(learnsAnswers) ? "answers" : "labels";
   return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }
 

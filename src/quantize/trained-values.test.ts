@@ -1,0 +1,144 @@
+import { describe, expect, test } from "vitest";
+import { numbersFor, run } from "../../test/quantize/networks.ts";
+import { temporaryFolder } from "../../test/temporary.ts";
+import { corners, net, stopAfter, weights } from "../../test/train/corners.ts";
+import { firstBatch } from "../data/select.ts";
+import type { Model } from "../graph/model.ts";
+import { parseModel } from "../graph/text.ts";
+import { toNumbers } from "../tensor/convert.ts";
+import { float32 } from "../tensor/dense.ts";
+import { createStep, train } from "../train/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "./index.ts";
+import { bitsOf, ratedImitation } from "./trained-values.ts";
+
+const data = corners(960, 1);
+const original = net();
+await train(original, { data, epochs: 4, batch: 24, learningRate: 0.01 }, { seed: 1 });
+
+/** Quantized values, their code length in bits, and the relative squared error of the outputs on other samples. */
+async function quantized(options: Partial<QuantizeOptions>) {
+  const model = original.clone();
+  await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.3, data, ...options } as QuantizeOptions, {
+    seed: 1,
+  });
+  const stored = [...model.graph.values()].flatMap(({ tensor }) =>
+    tensor?.type === "int8" && tensor.dims.length === 2 ? [tensor] : [],
+  );
+  const codes = (await Promise.all(stored.map((tensor) => tensor.read()))).map((dense) => [...toNumbers(dense)]);
+  const [asked, answered] = [await outputs(original), await outputs(model)];
+  const power = asked.reduce((sum, value) => sum + value ** 2, 0);
+  const error = asked.reduce((sum, value, at) => sum + (value - (answered[at] ?? 0)) ** 2, 0) / power;
+  return { codes: codes.flat(), bits: codes.reduce((sum, own) => sum + bitsIn(own), 0), error };
+}
+
+async function outputs(model: Model): Promise<readonly number[]> {
+  const { input } = await firstBatch(corners(300, 2), 300);
+  if (input === undefined) throw new Error("There is no input.");
+  return [...(await run(model, { input }))];
+}
+
+function bitsIn(codes: readonly number[]): number {
+  const counts = new Map<number, number>();
+  for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts.values()].reduce((sum, count) => sum - count * Math.log2(count / codes.length), 0);
+}
+
+const steps = float32(
+  [4, 6],
+  numbersFor([4, 6]).data.map((value) => 1.7 * value),
+);
+
+/** A model whose loss is the code length of its parameter. */
+async function codeLength(values: Float32Array): Promise<{ readonly loss: number; readonly gradient: Float32Array }> {
+  const model = parseModel(`opset 17
+graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
+  w: float32[4, 6] = [${[...values].join(", ")}]
+  y = MatMul(x, w)
+}`);
+  const loss = {
+    name: "bits",
+    build: (scope: Parameters<ReturnType<typeof ratedImitation>["build"]>[0]) => ({
+      value: bitsOf(scope.emit, scope.value("w")),
+      feeds: () => ({}),
+    }),
+  };
+  const batch = { x: float32([1, 4], [1, 1, 1, 1]) };
+  const step = await createStep(model, batch, { loss });
+  const value = await step.run(batch);
+  const [found] = step.parameters;
+  const gradient = Float32Array.from(found?.gradient ?? []);
+  await step.release();
+  return { loss: value, gradient };
+}
+
+describe("the code length in the loss", () => {
+  test("has the gradient of its finite differences while no value crosses a threshold", async () => {
+    const { loss, gradient } = await codeLength(steps.data);
+    const move = 2 ** -7;
+    for (const at of [0, 5, 11, 17, 23]) {
+      const moved = steps.data.slice();
+      moved[at] = (moved[at] ?? 0) + move;
+      const [before, after] = [steps.data[at] ?? 0, moved[at] ?? 0];
+      expect(Math.round(Math.abs(before))).toBe(Math.round(Math.abs(after)));
+      expect(((await codeLength(moved)).loss - loss) / move).toBeCloseTo(gradient[at] ?? 0, 2);
+    }
+  });
+
+  test("is that of integers with a geometric distribution, counted from the length of 0", async () => {
+    const values = Float32Array.of(...new Array(16).fill(0), 1, -1, 1, -1, 2, -2, 1, 3);
+    const { loss } = await codeLength(values);
+    // Half an occurrence more of zeros, other values and further steps.
+    const [zeros, others, further] = [16.5, 8.5, 4.5];
+    const steps = others + further;
+    const entry = 1 + Math.log2(steps / others) + Math.log2(zeros / others);
+    expect(loss).toBeCloseTo(8 * entry + 4 * Math.log2(steps / further), 3);
+  });
+});
+
+describe("quantize with trained values", () => {
+  test("has less error in fewer bits than without training", async () => {
+    const distortion = 0.05;
+    const [plain, trained] = [await quantized({ distortion }), await quantized({ distortion, epochs: 20 })];
+    expect(trained.bits).toBeLessThan(plain.bits);
+    expect(trained.error).toBeLessThan(plain.error);
+  });
+
+  test("is the same for the same seed", async () => {
+    const [first, second] = [await quantized({ epochs: 2 }), await quantized({ epochs: 2 })];
+    expect(first).toEqual(second);
+  });
+
+  test.each(["weights", "dynamic", "static"] as const)(
+    "stores values of the range of the scheme %s",
+    async (scheme) => {
+      const { codes } = await quantized({ scheme, epochs: 2, distortion: 1e-5 });
+      expect(codes.length).toBe(48);
+      expect(Math.max(...codes.map(Math.abs))).toBeLessThanOrEqual(scheme === "weights" ? 127 : 64);
+    },
+  );
+
+  test("rejects other rounding methods, and a call without data", async () => {
+    await expect(quantized({ epochs: 1, rounder: "mse" })).rejects.toThrow(
+      '`epochs`: expected the rounding method "rdoq", got "mse"',
+    );
+    await expect(quantized({ epochs: 1, data: undefined })).rejects.toThrow("`epochs`: values are trained on samples");
+  });
+});
+
+test("a training with the code length in the loss that was stopped is continued to the same bits", async () => {
+  const trained = async (checkpoint: string, resume: boolean, context = {}) => {
+    const model = original.clone();
+    await fakeQuantize(model, { scheme: "weights", bits: 4 });
+    const terms = [...model.graph.values()].flatMap(({ name, producer }) =>
+      name.endsWith("_rounded") && producer?.inputs[0] !== undefined ? [producer.inputs[0].name] : [],
+    );
+    expect(terms).toHaveLength(2);
+    const loss = ratedImitation(original, terms, 1e-3);
+    await train(model, { data, loss, epochs: 2, batch: 96, checkpoint, resume }, { seed: 1, ...context });
+    return weights(model);
+  };
+  const whole = await trained(temporaryFolder(), false);
+  const checkpoint = temporaryFolder();
+  await expect(trained(checkpoint, false, stopAfter(7))).rejects.toMatchObject({ code: "E_STOPPED" });
+  expect(await trained(checkpoint, true)).toEqual(whole);
+});

@@ -1,0 +1,238 @@
+/**
+ * Trains quantized values for small downloads. All layers together lower
+ *
+ *     J = e + λ · bits
+ *
+ * with the relative squared error e of the network's outputs, which needs no labels. A weight is w' = Δ · round(w / Δ), through which the
+ * gradient passes unchanged (`rounding.ts`). The steps Δ are fixed. Parameters that are not quantized are trained, too.
+ */
+import { infer } from "../analysis/infer.ts";
+import { allLayers, type Layer } from "../analysis/layers.ts";
+import { maskedBy, plainName } from "../analysis/masks.ts";
+import { trainPart } from "../data/open.ts";
+import type { Dataset } from "../data/types.ts";
+import { type Emit, emitInto } from "../graph/emit.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { substitute } from "../graph/replace.ts";
+import { type Context, parseOptions } from "../passes/pass.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
+import { setMask } from "../passes/set-mask.ts";
+import { readStored, readStoredValue } from "../passes/stored.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import { float32, inMemory } from "../tensor/dense.ts";
+import { alongAxis, elementCount, fixedDims } from "../tensor/dims.ts";
+import { typeCodes } from "../tensor/types.ts";
+import type { Loss } from "../train/loss.ts";
+import { imitation } from "../train/losses/imitation.ts";
+import { trainInPlace } from "../train/train.ts";
+import { trainOptions } from "../train/train-options.ts";
+import { round } from "./rounding.ts";
+import { scaleAxis } from "./weight.ts";
+
+/** Bounds of Clip as inputs require it. */
+const opset = 13;
+/** Learning rates of Adam: in steps Δ for quantized values, and for other parameters. */
+const [stepRate, learningRate] = [0.005, 0.0005];
+/** Share of the steps. Adam's first steps move every value equally far. */
+const warmup = 0.1;
+const batch = 32;
+
+export interface ValueTraining {
+  readonly data: Dataset | string;
+  readonly epochs: number;
+  /** λ: error of the outputs, relative to their power, that a bit is worth. */
+  readonly lambda: number;
+  /** Steps Δ by layer: one, or one for each index of the scale axis. */
+  readonly scales: ReadonlyMap<string, Float32Array>;
+  /** Largest magnitude of a quantized value. */
+  readonly limit: number;
+}
+
+/** Trains a float model in place: the weights of layers that have scales become trained multiples of them. @returns these layers. */
+export async function trainValues(
+  model: Model,
+  rounded: Model,
+  { data, epochs, lambda, scales, limit }: ValueTraining,
+  context: Context,
+): Promise<ReadonlySet<string>> {
+  const trial = model.clone();
+  raiseOpset(trial, opset);
+  const trained = trainable(trial).filter(({ name }) => scales.has(name));
+  await startFrom(rounded, trial, trained, scales, context);
+  const names = new Set(trained.map(({ name }) => name));
+  const { results, terms } = writeRoundings(trial, names, scales, limit);
+  const steps = terms.map((term) => term.steps);
+  const frozen = [...scales.keys()].filter((name) => !names.has(name));
+  const settings = {
+    ...{ data: await trainPart(data), epochs, loss: ratedImitation(model.clone(), steps, lambda) },
+    ...{ batch, warmup, learningRate },
+    rates: Object.fromEntries(terms.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale])),
+    ...(frozen.length > 0 && { except: frozen }),
+  };
+  await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
+  await adopt(model, trial, results, context);
+  return names;
+}
+
+interface Term {
+  /** Name of the value w / Δ. */
+  readonly steps: string;
+  readonly weight: string;
+  /** Mean of the steps Δ. */
+  readonly scale: number;
+}
+
+/** Rounds the weights of the named layers, once for all layers that share one. */
+function writeRoundings(
+  model: Model,
+  names: ReadonlySet<string>,
+  scales: ValueTraining["scales"],
+  limit: number,
+): { readonly results: ReadonlyMap<string, Value>; readonly terms: readonly Term[] } {
+  const [results, terms] = [new Map<string, Value>(), [] as Term[]];
+  const shared = new Map<Value, Value>();
+  const emit = emitInto(model, { by: "quantize" });
+  for (const layer of allLayers(model, infer(model))) {
+    const { name, weight, effective, node, role } = layer;
+    const scale = scales.get(name);
+    if (scale === undefined || !names.has(name)) continue;
+    let result = shared.get(effective);
+    if (result === undefined) {
+      const axis = scaleAxis(layer);
+      const all = fixedDims(weight.type?.dims) ?? [];
+      const dims = scale.length === 1 ? [] : all.map((_, at) => (at === axis ? scale.length : 1));
+      const rounding = { scale: [...scale], low: -limit, high: limit };
+      const written = round(emit, plainName(weight), effective, rounding, dims);
+      result = written.result;
+      shared.set(effective, result);
+      const mean = scale.reduce((sum, one) => sum + one, 0) / scale.length;
+      for (const steps of written.division?.outputs ?? [])
+        if (steps !== undefined) terms.push({ steps: steps.name, weight: weight.name, scale: mean });
+    }
+    model.graph.setInput(node, role.input, result);
+    results.set(name, result);
+  }
+  model.graph.sort();
+  return { results, terms };
+}
+
+/** Returns layers whose stored weight, with its mask if any, no other layer reads in another form. */
+function trainable(model: Model): readonly Layer[] {
+  const all = allLayers(model, infer(model));
+  return all.filter(
+    ({ weight, effective }) =>
+      (effective === weight || maskedBy(effective)?.parameter === weight) &&
+      all.every((other) => other.weight !== weight || other.effective === effective),
+  );
+}
+
+/** Largest distance of a starting value from its quantized value, in steps. */
+const farthest = 0.45;
+
+/**
+ * Sets each weight to a float value that rounds to its quantized value, on the side of the original's. Starting from the quantized values,
+ * many would cross a threshold at the same time. Zeros of a pruned weight are masked.
+ */
+async function startFrom(
+  rounded: Model,
+  trial: Model,
+  layers: readonly Layer[],
+  scales: ValueTraining["scales"],
+  { engine }: Context,
+): Promise<void> {
+  const quantized = new Map(allLayers(rounded, infer(rounded)).map(({ name, effective }) => [name, effective]));
+  for (const layer of layers) {
+    const { name, weight, effective } = layer;
+    const value = quantized.get(name);
+    if (value === undefined || weight.tensor === undefined) continue;
+    const before = toFloat32(await readStoredValue(trial, effective, engine));
+    const start = toFloat32(await readStoredValue(rounded, value, engine));
+    const { dims } = weight.tensor;
+    const steps = scales.get(name) ?? new Float32Array();
+    const { inner } = alongAxis(dims, scaleAxis(layer));
+    const values = start.map((quantized, at) => {
+      const step = steps[Math.floor(at / inner) % steps.length] ?? 1;
+      return quantized + farthest * step * Math.tanh(((before[at] ?? 0) - quantized) / step);
+    });
+    weight.tensor = inMemory(float32(dims, values));
+    if (effective === weight && before.includes(0) && maskedBy(effective) === undefined)
+      await setMask(
+        trial,
+        weight,
+        Uint8Array.from(before, (one) => Number(one !== 0)),
+      );
+  }
+}
+
+/** Stores the rounded weights, and the other parameters. */
+async function adopt(
+  model: Model,
+  trial: Model,
+  results: ReadonlyMap<string, Value>,
+  { engine }: Context,
+): Promise<void> {
+  const values = await readStored(trial, [...new Set(results.values())], engine);
+  const weights = new Set<string>();
+  const tensors = new Map<Value, ReturnType<typeof inMemory>>();
+  for (const { name, weight, effective } of allLayers(model, infer(model))) {
+    const dense = values.get(results.get(name) ?? effective);
+    if (dense === undefined) continue;
+    weights.add(weight.name);
+    tensors.set(effective, inMemory(dense));
+  }
+  for (const { name, tensor } of trial.graph.values()) {
+    const value = model.graph.value(name);
+    if (tensor !== undefined && value?.tensor !== undefined && !weights.has(name)) value.tensor = tensor;
+  }
+  for (const [value, tensor] of tensors) {
+    if (value.tensor !== undefined) value.tensor = tensor;
+    else substitute(value, model.graph.addTensor(model.graph.freshName(`${value.name}.trained`), tensor));
+  }
+}
+
+/** Returns the loss e + λ · bits. @param steps names of the values w / Δ. */
+export function ratedImitation(original: Model, steps: readonly string[], lambda: number): Loss {
+  const like = imitation(original);
+  return {
+    name: "imitation + rate",
+    teachers: [original],
+    async build(scope) {
+      const { emit } = scope;
+      const { value, feeds } = await like.build(scope);
+      const bits = steps.map((name) => bitsOf(emit, scope.value(name)));
+      return { value: bits.reduce((sum, each) => emit.Add([sum, emit.Mul([each, lambda])]), value), feeds };
+    },
+  };
+}
+
+/**
+ * Returns the code length of a tensor in steps, u = w / Δ. Its model is a probability p of zeros, and a sign and a geometric distribution of
+ * other magnitudes, both fitted to the present values:
+ *
+ *     bits(0) = −log₂ p,     bits(q) = 1 − log₂ (1 − p) − log₂ (1 − θ) − (|q| − 1) log₂ θ
+ *
+ * Between integers it is linear, and counts from bits(0). The gradient takes p and θ as constants, as they minimize the sum.
+ */
+export function bitsOf(emit: Emit, steps: Value): Value {
+  const count = elementCount(fixedDims(steps.type?.dims) ?? []);
+  const sum = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
+  const size = emit.Abs([steps]);
+  const first = emit.Min([size, 1]);
+  const further = emit.Sub([size, first]);
+  // A cast to integers passes no gradient.
+  const magnitudes = emit.Cast([emit.Cast([emit.Add([size, 0.5])], { to: typeCodes.int32 })], {
+    to: typeCodes.float32,
+  });
+  const nonzero = sum(emit.Min([magnitudes, 1]));
+  const beyond = emit.Sub([sum(magnitudes), nonzero]);
+  // Half an occurrence more of each, for finite code lengths.
+  const more = (value: Value): Value => emit.Add([value, 0.5]);
+  const length = (part: Value, whole: Value): Value => emit.Mul([emit.Log([emit.Div([whole, part])]), 1 / Math.LN2]);
+  const steppings = emit.Add([more(nonzero), more(beyond)]);
+  const zeros = emit.Add([emit.Neg([nonzero]), count]);
+  // bits(1) − bits(0)
+  const entry = emit.Add([emit.Add([length(more(nonzero), steppings), length(more(nonzero), more(zeros))]), 1]);
+  const slope = length(more(beyond), steppings);
+  return emit.Add([emit.Mul([emit.Max([entry, 0]), sum(first)]), emit.Mul([slope, sum(further)])]);
+}
