@@ -127,15 +127,6 @@ export const roundingErrors = (
       ((codes[group]?.data[at] ?? 0) - (zeroPoint[slice] ?? 0)) * (scale[slice] ?? 0) - value,
   );
 
-/** Relative deviation from a grid that rounding of float32 explains. */
-const fround = 2 ** -20;
-
-/** Returns whether all values are on the grid, as learned ones are. */
-export const isOnGrid = (weight: SlicedWeight, grid: ScaledGrid): boolean =>
-  roundingErrors(weight, grid, nearestCodes(weight, grid)).every(({ data }, group) =>
-    data.every((error, at) => Math.abs(error) <= fround * Math.abs(weight.matrices[group]?.data[at] ?? 0)),
-  );
-
 /** Maximum number of steps to detect in values that are already on a grid: the steps of 8 bits. */
 export const mostSteps = 255;
 

@@ -17,7 +17,7 @@ import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../..
 import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../math/index.ts";
 import { dot } from "../../math/vector.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import { isOnGrid, mapWeight, nearestCode, nearestCodes, roundingErrors, scaleFor } from "../grid.ts";
+import { mapWeight, nearestCode, nearestCodes, roundingErrors, scaleFor } from "../grid.ts";
 import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
 
 /** Rounds with code lengths from the round before, the first without; further rounds change less than 2 % of the bits. */
@@ -64,7 +64,6 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
       });
     },
     async codes(weight, grid, known) {
-      if (isOnGrid(weight, grid)) return nearestCodes(weight, grid);
       const seen = await curvedBy(weight, known);
       const codes = await rounded(weight, grid, seen, await lambdaOf(weight, seen, known), known);
       note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known));

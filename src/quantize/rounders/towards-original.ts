@@ -4,7 +4,6 @@ import type { Statistic } from "../../calibrate/statistic.ts";
 import { Miss } from "../../errors.ts";
 import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../math/index.ts";
 import { damped } from "../../math/obs.ts";
-import { isOnGrid } from "../grid.ts";
 
 type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<E>) => Promise<readonly Matrix[]>;
 
@@ -30,8 +29,7 @@ export function towardsOriginal<E = undefined>(solver: {
       known: LayerContext<E | Reconstruction | undefined>,
     ): Promise<readonly Matrix[]> {
       const { evidence: seen, multiply } = known;
-      // Learned values stay.
-      if (!isReconstruction(seen) || isOnGrid(weight, grid)) return solver.codes(weight, grid, known);
+      if (!isReconstruction(seen)) return solver.codes(weight, grid, known);
       const matrices: Matrix[] = [];
       for (const [group, own] of weight.matrices.entries()) {
         const [gram, other] = [seen.groups[group], seen.cross?.[group]];
