@@ -53,7 +53,7 @@ const stepFlags = (fallback: string) =>
     }),
     targetDownload: option(
       downloadOption,
-      "maximum compressed size (brotli), or bits per weight (2.5bpw): rounds with rdoq, which needs --data",
+      "maximum size after brotli, or bits per weight (2.5bpw); chooses rdoq",
       { value: "100kB" },
     ),
     ...dataFlags,
