@@ -42,7 +42,7 @@ test("names the minutes that include candidates which take more than half of the
   expect(work().timeText(trained, 10, 0, 0)).toMatch(/too short for most training-based candidates/);
 });
 
-test("a format after another of its family, of the same model, takes a tenth, because statistics are kept", () => {
+test("a format after another of its family, of the same model, takes half, because statistics are kept", () => {
   const family = { ...codes, family: "codes", runs: 10_000 };
   const some = combinationsOf([
     offer("cut", "structure"),
@@ -51,6 +51,6 @@ test("a format after another of its family, of the same model, takes a tenth, be
   ]);
   const known = work();
   known.add(namedIn(some)("mild"), [{ ...step, seconds: 100 }], 103);
-  expect(known.runsOf(namedIn(some)("strong"))).toBe(300 + 1000);
+  expect(known.runsOf(namedIn(some)("strong"))).toBe(300 + 5000);
   expect(known.runsOf(namedIn(some)("cut, strong"))).toBe(300 + 1 + 10_000);
 });

@@ -6,8 +6,8 @@ import { counted, waiting } from "../evaluate/numbers.ts";
 import type { StepRecord } from "../report/data.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
-/** Share of the work of a format after another of its family: statistics of the same model are kept. Measured: 7 of 68 seconds. */
-const ofFamily = 0.1;
+/** Share of the work of a format after another of its family: statistics of the original are kept, those of its rounded layers are not. */
+const ofFamily = 0.5;
 /** Overhead besides moves and evaluation, in runs of a sample. */
 const overhead = 200;
 
