@@ -51,11 +51,9 @@ const stepFlags = (fallback: string) =>
     targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
       value: "300kB",
     }),
-    targetDownload: option(
-      downloadOption,
-      "maximum size after brotli, or bits per weight (2.5bpw); chooses rdoq",
-      { value: "100kB" },
-    ),
+    targetDownload: option(downloadOption, "maximum size after brotli, or bits per weight (2.5bpw); chooses rdoq", {
+      value: "100kB",
+    }),
     ...dataFlags,
     calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
   });
