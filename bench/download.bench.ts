@@ -161,7 +161,7 @@ async function benchOf(network: Network): Promise<void> {
       made.set(distortion, own);
       return own;
     };
-    // From the largest to the smallest.
+    // Distortions in descending order.
     const ladder = milderSettings({ rounder: "rdoq" }, true).map(({ distortion }) => Number(distortion));
     const largest = await firstIn(ladder, async (distortion) => isClear(await at(distortion)));
     if (largest === undefined) targets.push(target(`${scheme}: a distortion that meets the goal`, false, true));

@@ -1,7 +1,7 @@
 import type { Statistic } from "./statistic.ts";
 
 export interface RowReads {
-  /** Number of reads by index; negative indices count from the end. */
+  /** Maps each index to its number of reads. Negative indices count from the end. */
   readonly reads: ReadonlyMap<number, number>;
 }
 

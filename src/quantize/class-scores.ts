@@ -4,18 +4,18 @@ import { outputKind } from "../analysis/output-kind.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
 
-/** Probabilities below are equally unlikely. */
+/** Smaller probabilities are replaced by this one, so that their logarithms are finite. */
 const smallest = 1e-7;
 
 /** Before this opset, the axes of ReduceMean are an attribute. */
 const axesAsInput = 18;
 
 /**
- * Returns a copy whose class scores do not change if all classes gain the same, as predictions do not:
+ * Returns a copy whose class scores stay the same if a constant is added to all logits, as predictions do:
  *
  *     y − mean of y over the classes        for probabilities: of log y
  *
- * An error of probabilities says little: it is nearly 0 where the model is sure. Other models are returned as they are.
+ * Errors of probabilities are nearly 0 where one class is almost certain. Outputs of other kinds stay as they are.
  */
 export function withClassScores(model: Model): Model {
   const copy = model.clone();

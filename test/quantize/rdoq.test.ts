@@ -191,7 +191,7 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
   y = MatMul "fc" (e, fc.weight)
   ${second}
 }`);
-    // The first word is in every sample, the last one is named by its distance from the end, half of the others are never read.
+    // Every sample reads the first row, and the last one by the index -1. Rows 20 to 38 are never read.
     const samples = 32;
     const read = Array.from({ length: samples }, (_, sample) => [0, -1, 1 + (sample % 19), 1 + ((sample * 7) % 19)]);
     const ids = { ids: fromNumbers("int64", [samples, 4], read.flat()) };

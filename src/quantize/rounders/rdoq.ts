@@ -87,7 +87,7 @@ const geometricMean = (numbers: Float64Array): number =>
 interface Curved {
   /** Damped; undefined for a table, and for a layer whose inputs are not observed, where every value counts alike (H = I). */
   readonly gram: Gram | undefined;
-  /** Of a table: reads of each row. The inputs of a table are one-hot, and H is the diagonal matrix of these counts. */
+  /** Number of reads of each row of a table. Inputs of a table are one-hot, so H is the diagonal matrix of these counts. */
   readonly rows?: Float64Array;
   readonly correction: Correction | undefined;
   /** 1 / U²ⱼⱼ of each group's columns. */
