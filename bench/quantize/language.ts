@@ -191,7 +191,7 @@ async function gramsOf(model: Model, data: Dataset): Promise<ReadonlyMap<Layer, 
   const found = new Map<Layer, Gram>();
   try {
     for (const layer of layers(model, infer(model))) {
-      const gram = await walk.collect(layer, gramMatrices());
+      const gram = await walk.collect(layer, gramMatrices);
       if (!(gram instanceof Miss)) found.set(layer, gram);
     }
   } finally {

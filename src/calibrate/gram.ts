@@ -1,37 +1,55 @@
 import { type Matrix, multiplyHere, transpose } from "../math/index.ts";
 import { addTo } from "../math/normal-equations.ts";
-import type { Statistic } from "./statistic.ts";
-
-export interface Gram {
-  readonly rows: number;
-  /** PᵀP of each group, columns × columns. */
-  readonly groups: readonly Matrix[];
-}
+import type { Features, Statistic } from "./statistic.ts";
 
 /**
- * Gram matrices PᵀP of features P, in float64: uncentered second moments of layer inputs.
+ * Second moments of layer inputs P, which give the error of an output over all rows. With changed inputs P̂ and changed weights ŵ:
+ *
+ *     ‖P̂ ŵ − P w‖² = ŵᵀ G ŵ − 2 ŵᵀ C w + wᵀ (PᵀP) w,     G = P̂ᵀP̂,  C = P̂ᵀP
+ */
+export interface Gram {
+  readonly rows: number;
+  /** G of each group, columns × columns. */
+  readonly groups: readonly Matrix[];
+  /** C of each group, if the original is observed, too. */
+  readonly cross?: readonly Matrix[];
+}
+
+/** Number of rows used per batch: neighboring pixels are nearly redundant. */
+const rowsFor = (columns: number): number => 2048 + 4 * columns;
+
+/**
+ * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
  * @example
  * const seen = await calibrate(model, { data: calibration });
- * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices());
+ * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices);
  */
-export function gramMatrices(): Statistic<Gram> {
-  return {
-    begin(multiply = multiplyHere) {
-      const groups: Matrix[] = [];
-      let rows = 0;
-      return {
-        async add(batch) {
-          for (let group = 0; group < batch.groups; group++) {
-            const own = batch.matrix(group);
-            const product = await multiply(transpose(own), own);
-            const sum = groups[group];
-            if (sum === undefined) groups[group] = product;
-            else addTo(sum, product);
-          }
-          rows += batch.rows;
-        },
-        end: () => ({ rows, groups }),
-      };
-    },
-  };
+export const gramMatrices: Statistic<Gram> = {
+  begin(multiply = multiplyHere) {
+    const [groups, cross]: [Matrix[], Matrix[]] = [[], []];
+    let rows = 0;
+    const add = (sums: Matrix[], group: number, product: Matrix): void => {
+      const sum = sums[group];
+      if (sum === undefined) sums[group] = product;
+      else addTo(sum, product);
+    };
+    return {
+      async add(batch, original) {
+        const places = somePlaces(batch);
+        for (let group = 0; group < batch.groups; group++) {
+          const own = batch.matrix(group, places);
+          const turned = transpose(own);
+          add(groups, group, await multiply(turned, own));
+          if (original !== undefined) add(cross, group, await multiply(turned, original.matrix(group, places)));
+        }
+        rows += places.length;
+      },
+      end: () => ({ rows, groups, ...(cross.length > 0 && { cross }) }),
+    };
+  },
+};
+
+function somePlaces({ rows, columns }: Features): Uint32Array {
+  const count = Math.min(rows, rowsFor(columns));
+  return Uint32Array.from({ length: count }, (_, at) => Math.floor(((at + 0.5) * rows) / count));
 }

@@ -7,6 +7,5 @@ export { type Histogram, histogram } from "./histogram.ts";
 export { channelMoments, type Moments } from "./moments.ts";
 export { columnNorms } from "./norms.ts";
 export { observe, type ValueRange, valueRange } from "./observe.ts";
-export { type Reconstruction, reconstruction } from "./reconstruction.ts";
 export type { LayerContext, Solver } from "./solver.ts";
 export type { Features, Place, Running, Statistic } from "./statistic.ts";

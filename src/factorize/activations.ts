@@ -32,7 +32,7 @@ const table = {
   whitening: {
     errorOf: "outputs",
     async weigh(calibration, readers, multiply) {
-      const gram = await calibration.collect(readers, gramMatrices());
+      const gram = await calibration.collect(readers, gramMatrices);
       if (gram instanceof Miss) return gram;
       requireNumbers(readers, gram.groups);
       const least = leastOf(gram.groups.map(({ data, columns }) => data.filter((_, at) => at % (columns + 1) === 0)));

@@ -76,7 +76,7 @@ graph (x: float32[n, 2, 2]) -> (y: float32[n, 2, 1]) {
 }`);
   const rows = memory("samples", { x: float32([2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8]) });
   const { seen, at } = await begin(grouped, rows);
-  const gram = await seen.collect(at(0), gramMatrices());
+  const gram = await seen.collect(at(0), gramMatrices);
   if (gram instanceof Miss) throw new Error(gram.reason);
   expect(gram.rows).toBe(2);
   expect(gram.groups.map(({ data }) => [...data])).toEqual([
@@ -104,7 +104,7 @@ graph (x: float32[n, ${columns}]) -> (y: float32[n, 2]) {
   const stop = new AbortController();
   const rows = memory("samples", { x: float32([16, columns], numbers) });
   open = await calibrate(wide, { data: rows }, { engine: watched, signal: stop.signal });
-  const gram = await open.collect(layer, gramMatrices());
+  const gram = await open.collect(layer, gramMatrices);
   if (gram instanceof Miss) throw new Error(gram.reason);
   // What comes into it is its data: nothing is run for that.
   expect(loaded).toEqual([["a", "b"]]);

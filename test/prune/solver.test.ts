@@ -134,7 +134,7 @@ describe("what comes into a layer", () => {
   /** Each weight twice as large, the first input of each output gone. */
   const doubled = (of?: "changed"): Solver<Gram> => ({
     id: "doubled",
-    evidence: gramMatrices(),
+    evidence: gramMatrices,
     ...(of === undefined ? {} : { of }),
     prune(weights, kept, _, { layer, evidence }) {
       seen.set(layer.name, evidence);

@@ -56,7 +56,7 @@ describe.skipIf(file === undefined || tokens === undefined)("on llama260k", () =
       const seen = await calibrate(model, { data: half(part), samples: 32 });
       const grams: (readonly [Layer, Gram])[] = [];
       for (const layer of all) {
-        const found = await seen.collect(layer, gramMatrices());
+        const found = await seen.collect(layer, gramMatrices);
         if (!(found instanceof Miss)) grams.push([layer, found]);
       }
       await seen.release();

@@ -181,7 +181,7 @@ describe("evidence of layers behind ones that are rounded already", () => {
   async function seenIn(of: Solver["of"], options: QuantizeOptions): Promise<ReadonlyMap<string, Matrix>> {
     const seen = new Map<string, Matrix>();
     const watching: Solver<Gram> = {
-      ...{ id: "watching", evidence: gramMatrices(), ...(of === undefined ? {} : { of }) },
+      ...{ id: "watching", evidence: gramMatrices, ...(of === undefined ? {} : { of }) },
       scales(weight, grid, { layer, evidence }) {
         const [gram] = evidence.groups;
         if (gram !== undefined) seen.set(layer.node.name, gram);

@@ -1,6 +1,6 @@
 /** Rounders that look at the answers of a layer: sequential MSE, AdaRound, and GPTQ towards the original. */
 import { readFileSync } from "node:fs";
-import { type Reconstruction, reconstruction, type Solver } from "pith/calibrate";
+import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
 import { memory } from "pith/data";
 import { parseModel } from "pith/graph";
 import { adaptiveCodes, type Matrix, matrix, multiplyHere, transpose } from "pith/math";
@@ -66,9 +66,9 @@ async function errorsOf(
   options: QuantizeOptions,
 ): Promise<number[]> {
   const errors: number[] = [];
-  const rounder = options.rounder as Solver<Reconstruction>;
-  const watching: Solver<Reconstruction> = {
-    ...{ id: "watching", of: "original", evidence: reconstruction },
+  const rounder = options.rounder as Solver<Gram>;
+  const watching: Solver<Gram> = {
+    ...{ id: "watching", of: "original", evidence: gramMatrices },
     async codes(weight, grid, known) {
       const near = (): readonly Matrix[] =>
         weight.matrices.map((own, group) =>
@@ -152,9 +152,9 @@ describe("what the layers before took", () => {
   });
 
   test("is what a solver is told of both models: the first layer sees the same in both", async () => {
-    const seen = new Map<string, Reconstruction>();
-    const watching: Solver<Reconstruction> = {
-      ...{ id: "watching", evidence: reconstruction, of: "both" },
+    const seen = new Map<string, Gram>();
+    const watching: Solver<Gram> = {
+      ...{ id: "watching", evidence: gramMatrices, of: "both" },
       scales(weight, grid, { layer, evidence }) {
         seen.set(layer.name, evidence);
         return nearest.scales(weight, grid);
@@ -180,7 +180,7 @@ test.each(["adaround", "gptaq", "sequential-mse"] as const)("%s: what is exactly
 
 test("sums of many places of a picture are taken of some of them, evenly spread", async () => {
   const dense = numbersFor([1, 2, 100, 100]);
-  const running = reconstruction.begin();
+  const running = gramMatrices.begin();
   await running.add(featuresIn(dense, { axis: 1 }));
   const { rows, groups, cross } = running.end();
   expect(rows).toBe(2048 + 4 * 2);

@@ -16,7 +16,7 @@ const together = 128;
 export const sparsegpt = {
   id: "sparsegpt",
   summary: "prune the least important weights, update the rest to compensate (optimal brain surgeon; needs samples)",
-  evidence: gramMatrices(),
+  evidence: gramMatrices,
   of: "changed",
   async prune(weights, kept, { pattern, amount }, { evidence, layer, multiply }) {
     const surgeons = await surgeonsFor(layer, evidence.groups, multiply);

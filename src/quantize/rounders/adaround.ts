@@ -1,4 +1,4 @@
-import { type Reconstruction, reconstruction } from "../../calibrate/reconstruction.ts";
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { adaptiveCodes, type Matrix, type Multiply, matrix, subtract, transpose } from "../../math/index.ts";
 import { nearestCodes } from "../grid.ts";
@@ -10,7 +10,7 @@ const steps = 500;
 export const adaround = {
   id: "adaround",
   summary: "AdaRound: round each weight up or down to preserve the layer's outputs (needs samples)",
-  evidence: reconstruction,
+  evidence: gramMatrices,
   of: "both",
   blind: true,
   scales: scalesByAnswers,
@@ -33,7 +33,7 @@ export const adaround = {
     }
     return codes;
   },
-} satisfies Solver<Reconstruction | undefined>;
+} satisfies Solver<Gram | undefined>;
 
 /** Returns half the gradient of the error at the weight: w (G − Cᵀ). */
 const slopeOf = (weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> =>

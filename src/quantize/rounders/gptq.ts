@@ -101,7 +101,7 @@ export function compensated(
 export const gptq = {
   id: "gptq",
   summary: "quantize by column; remaining weights compensate for the error (needs samples)",
-  evidence: gramMatrices(),
+  evidence: gramMatrices,
   of: "changed",
   blind: true,
   scales: async (weight, grid, known) => leastSquares(weight, grid, await importanceOf(known)),

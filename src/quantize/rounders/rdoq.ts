@@ -50,7 +50,7 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
   return {
     id: "rdoq",
     summary: "rate–distortion optimized: int8 values that gzip and brotli shorten (needs samples)",
-    evidence: { ...gramMatrices(), ofTables: rowReads },
+    evidence: { ...gramMatrices, ofTables: rowReads },
     of: "original",
     keeps: true,
     blind: true,

@@ -1,5 +1,4 @@
-import type { Gram } from "../../calibrate/gram.ts";
-import { reconstruction } from "../../calibrate/reconstruction.ts";
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } from "../../math/index.ts";
 import { damped } from "../../math/obs.ts";
@@ -76,7 +75,7 @@ function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {
 export const sequentialMse = {
   id: "sequential-mse",
   summary: "scales with the lowest error in the layer's outputs (needs samples)",
-  evidence: reconstruction,
+  evidence: gramMatrices,
   of: "changed",
   blind: true,
   scales: scalesByAnswers,

@@ -1,4 +1,4 @@
-import { type Reconstruction, reconstruction } from "../../calibrate/reconstruction.ts";
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { Miss } from "../../errors.ts";
@@ -16,20 +16,20 @@ type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<E>)
  */
 export function towardsOriginal<E = undefined>(solver: {
   readonly evidence: Pick<Statistic<E>, "ofTables">;
-  readonly codes: Codes<E | Reconstruction | undefined>;
+  readonly codes: Codes<E | Gram | undefined>;
 }) {
   const { ofTables } = solver.evidence;
-  const evidence: Statistic<E | Reconstruction> = { ...reconstruction, ...(ofTables && { ofTables }) };
+  const evidence: Statistic<E | Gram> = { ...gramMatrices, ...(ofTables && { ofTables }) };
   return {
     evidence,
     of: "both" as const,
     async codes(
       weight: SlicedWeight,
       grid: ScaledGrid,
-      known: LayerContext<E | Reconstruction | undefined>,
+      known: LayerContext<E | Gram | undefined>,
     ): Promise<readonly Matrix[]> {
       const { evidence: seen, multiply } = known;
-      if (!isReconstruction(seen)) return solver.codes(weight, grid, known);
+      if (!isGram(seen)) return solver.codes(weight, grid, known);
       const matrices: Matrix[] = [];
       for (const [group, own] of weight.matrices.entries()) {
         const [gram, other] = [seen.groups[group], seen.cross?.[group]];
@@ -40,7 +40,7 @@ export function towardsOriginal<E = undefined>(solver: {
   };
 }
 
-const isReconstruction = (evidence: unknown): evidence is Reconstruction =>
+const isGram = (evidence: unknown): evidence is Gram =>
   typeof evidence === "object" && evidence !== null && "groups" in evidence;
 
 /** Returns the weight itself if the system has no solution, and keeps zeros. */
