@@ -11,7 +11,7 @@ import { fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Calibration } from "./calibration.ts";
 import type { LayerContext, Solver } from "./solver.ts";
-import type { Statistic } from "./statistic.ts";
+import type { Features, Statistic } from "./statistic.ts";
 
 /** Bytes of kept statistics: second moments of layer inputs. */
 const mostKept = 2 ** 28;
@@ -98,7 +98,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** Returns a Miss if a layer's inputs are not finite. Values that the runtime reduces are not checked. */
+/** Returns a Miss if inputs of a layer that the statistic reads are not finite. Values that the runtime reduces are not checked. */
 function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {
@@ -106,11 +106,22 @@ function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
     begin(multiply) {
       const running = statistic.begin(multiply);
       let broken: string | undefined;
-      return {
-        add(...told) {
-          for (const batch of told) broken ??= batch && brokenNumbers(batch.values());
-          return broken === undefined ? running.add(...told) : undefined;
+      const checked = <N extends ArrayLike<number>>(numbers: N): N => {
+        broken ??= brokenNumbers(numbers);
+        return numbers;
+      };
+      const watched = (batch: Features): Features => ({
+        ...batch,
+        values: () => checked(batch.values()),
+        matrix(...part) {
+          const result = batch.matrix(...part);
+          checked(result.data);
+          return result;
         },
+      });
+      return {
+        add: (batch, original) =>
+          broken === undefined ? running.add(watched(batch), original && watched(original)) : undefined,
         end: () => (broken === undefined ? running.end() : new Miss(`what comes into it ${broken} on these samples`)),
       };
     },

@@ -6,6 +6,7 @@
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  *
+ * A window reads each input in a group of its own, with picks (inputs · taps, 1, taps), in a fraction of the time.
  * If each output is a sum over the channels of one position, P is the data itself.
  */
 import { isInside, type Layer } from "../analysis/layers.ts";
@@ -50,8 +51,11 @@ export function featuresOf(
   const data = taps === 1 ? plainData(layer) : undefined;
   if (data !== undefined) return { name: data.name, axis: role.dataAxis };
   const features = inputs * taps;
+  const { window } = role;
+  const single = window === undefined ? [] : [role.in];
+  const picking = { ...role, groups: window === undefined ? role.groups : role.groups * inputs };
   const shape = dims.map((dim, axis) =>
-    axis === role.out ? features * role.groups : role.outTaps?.includes(axis) ? 1 : dim,
+    axis === role.out ? features * role.groups : [...single, ...(role.outTaps ?? [])].includes(axis) ? 1 : dim,
   );
   const type = effective.type?.type ?? "float32";
   if (!isFloat(type)) return no(`its weight is codes (${type}), which are multiplied with codes`);
@@ -66,8 +70,11 @@ export function featuresOf(
       if (result === undefined || own === undefined) return;
       const store = (what: string, dims: readonly number[], numbers: Float64Array): Value =>
         copy.graph.addTensor(what, inMemory(fromNumbers(type, dims, numbers)));
-      const picks = weightNumbers(role, shape, new Array<Matrix>(role.groups).fill(identity(features)));
+      const size = (features * role.groups) / picking.groups;
+      const picks = weightNumbers(picking, shape, new Array<Matrix>(picking.groups).fill(identity(size)));
       copy.graph.setInput(own, role.input, store("picks", shape, picks));
+      if (window !== undefined)
+        copy.graph.setAttribute(own, window.groups, { kind: "int", value: BigInt(picking.groups) });
       // Replaced by zeros, because before opset 11 Gemm requires a bias.
       for (const input of new Set([role.bias, role.biasInput])) {
         const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);

@@ -16,7 +16,7 @@ export interface Gram {
 }
 
 /** Number of rows used per batch: neighboring pixels are nearly redundant. */
-const rowsFor = (columns: number): number => 2048 + 4 * columns;
+const rowsFor = (columns: number): number => 1024 + 2 * columns;
 
 /**
  * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.

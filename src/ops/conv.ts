@@ -91,7 +91,7 @@ export const Conv = defineOp<ConvSettings>({
   parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
-    const window = { axes: range(s.strides.length, 2), strides: s.strides };
+    const window = { axes: range(s.strides.length, 2), strides: s.strides, groups: "group" };
     return role instanceof Miss ? role : { ...role, biasInput: 2, window, chain: convChain(s) };
   },
   homogeneous: [[0, 1], [2]],

@@ -163,10 +163,16 @@ export interface WeightRole {
   readonly outTaps?: readonly number[];
   /** Distinguishes several weights of one node in the layer's name, such as "recurrence". */
   readonly part?: string;
-  /** The axes of the weight along which a window slides, and the strides. */
-  readonly window?: { readonly axes: readonly number[]; readonly strides: readonly number[] };
+  readonly window?: SlidingWindow;
   /** Writes the layer as a chain of several. */
   readonly chain?: Chain;
+}
+
+/** The axes of the weight along which a window slides, the strides, and the attribute that counts groups. */
+export interface SlidingWindow {
+  readonly axes: readonly number[];
+  readonly strides: readonly number[];
+  readonly groups: string;
 }
 
 /** A weight stored in packed blocks: its channels and the bits per value. `out` and `in` are the axes of the matrix. */
