@@ -2,11 +2,11 @@
  * Bytes on the wire of int8 files with low-entropy values (rounding method rdoq), next to int8 as before, 4 bits and palettes.
  *
  *     npm run bench -- download [--models resnet20,cct_cifar10] [--schemes weights,static] [--seed 0]
- *     npm run bench -- download --epochs 2 [--distortions 0.1,0.05] [--samples 19744]: with trained values, at each distortion
+ *     npm run bench -- download --epochs 2 [--augment "crop=4 flip"] [--distortions 0.1,0.05] [--samples 19744]: with trained values, at each distortion
  *
- * Without `--epochs` by calibration only. The distortion is the largest with 97.5 % of the predictions unchanged on validation samples, which the network was not
- * trained on, or with a loss at most 0.7 % higher on training samples. The result is measured on the other samples. If it is larger than the
- * target, a second result has the size of the target. Sizes are those of whole files (gzip 9, brotli 11). Missed targets are printed.
+ * Without `--epochs` by calibration only. The distortion is the largest with 97.5 % of the predictions unchanged on validation samples, which
+ * the network was not trained on, or with a loss at most 0.7 % higher on training samples. It is chosen with the first scheme. The result is
+ * measured on the other samples. If it is larger than the target, a second result has the size of the target. Sizes are those of whole files (gzip 9, brotli 11). Missed targets are printed.
  */
 import { parseArgs } from "node:util";
 import { draw } from "../src/data/select.ts";
@@ -35,6 +35,7 @@ const { values } = parseArgs({
     epochs: { type: "string" },
     distortions: { type: "string", default: "0.1,0.05" },
     samples: { type: "string" },
+    augment: { type: "string" },
   },
 });
 type Scheme = "weights" | "static" | "dynamic";
@@ -136,7 +137,8 @@ async function benchOf(network: Network): Promise<void> {
       add(name, await make({ scheme, rounder: "rdoq", distortion }));
       const began = performance.now();
       const epochs = Number(values.epochs);
-      const own = await make({ scheme, rounder: "rdoq", distortion, epochs, data, samples: 200 });
+      const augment = values.augment;
+      const own = await make({ scheme, rounder: "rdoq", distortion, epochs, data, ...(augment && { augment }) });
       add(`${name}, trained`, own);
       const ratio = (own.brotli ?? Number.NaN) / (plain.brotli ?? Number.NaN);
       const text = `${name}, trained: brotli ${times(ratio)} of int8 (at most ${times(0.2)}), ${Math.round(secondsSince(began))} s`;
@@ -146,6 +148,7 @@ async function benchOf(network: Network): Promise<void> {
         targets.push(target(`${name}: within 1 point`, -difference.value <= 0.01, -difference.low <= 0.01));
     }
   };
+  const chosen: number[] = [];
   for (const scheme of (values.schemes ?? "").split(",") as Scheme[]) {
     const plain = await make({ scheme });
     add(`int8 ${scheme}`, plain);
@@ -163,12 +166,14 @@ async function benchOf(network: Network): Promise<void> {
     };
     // Distortions in descending order.
     const ladder = milderSettings({ rounder: "rdoq" }, true).map(({ distortion }) => Number(distortion));
-    const largest = await firstIn(ladder, async (distortion) => isClear(await at(distortion)));
-    if (largest === undefined) targets.push(target(`${scheme}: a distortion that meets the goal`, false, true));
-    const chosen = largest === undefined ? [] : [largest];
-    if (largest === undefined || ratioOf(await at(largest)) > most) {
-      const tooLarge = await firstIn(ladder, async (distortion) => ratioOf(await at(distortion)) > most);
-      chosen.push(...ladder.slice(0, tooLarge === undefined ? undefined : ladder.indexOf(tooLarge)).slice(-1));
+    if (chosen.length === 0) {
+      const largest = await firstIn(ladder, async (distortion) => isClear(await at(distortion)));
+      if (largest === undefined) targets.push(target(`${scheme}: a distortion that meets the goal`, false, true));
+      else chosen.push(largest);
+      if (largest === undefined || ratioOf(await at(largest)) > most) {
+        const tooLarge = await firstIn(ladder, async (distortion) => ratioOf(await at(distortion)) > most);
+        chosen.push(...ladder.slice(0, tooLarge === undefined ? undefined : ladder.indexOf(tooLarge)).slice(-1));
+      }
     }
     for (const distortion of chosen) {
       const name = `${scheme}, distortion ${distortion}`;

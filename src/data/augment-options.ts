@@ -25,6 +25,9 @@ export const augmentationSchema = v.strictObject({
 
 export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
+/** As text or as an object; `parseAugmentation` checks it. */
+export const augmentationOption = v.union([v.string(), augmentationSchema]);
+
 /**
  * Checks augmentation options. As text: words with their numbers, "crop=4 flip jitter=0.2".
  * @throws PithError E_OPTION for an unknown word, an invalid number, or an empty list.

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { augmentationOption, parseAugmentation } from "../data/augment-options.ts";
 import { datasetOption } from "../data/option.ts";
 import { PithError } from "../errors.ts";
 import {
@@ -8,6 +9,7 @@ import {
   option,
   overridesOption,
   selectionOptions,
+  understood,
 } from "../passes/options.ts";
 import type { OptionValues } from "../passes/pass.ts";
 import { type DtypeName, type DtypeStep, dtypeBits, dtypeNames, dtypes } from "./dtypes.ts";
@@ -111,6 +113,11 @@ const entries = v.strictObject({
   epochs: option(countOption, "rdoq: train the quantized values on the original's outputs, for smaller files", {
     value: "n",
   }),
+  /** Augmentation of the images that the values are trained on, as of `train`: "crop=4 flip" (none). */
+  augment: option(
+    v.pipe(augmentationOption, understood(parseAugmentation)),
+    'rdoq: augment the images of the training, such as "crop=4 flip"',
+  ),
   /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
@@ -344,6 +351,8 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`epochs\`: expected the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
       '`rounder: "rdoq"` trains values.',
     );
+  if (options.augment !== undefined && options.epochs === undefined)
+    throw no("`augment`: images are augmented for a training, but no `epochs` are given.", "Pass epochs, such as 2.");
   if (options.epochs !== undefined && options.data === undefined)
     throw no("`epochs`: values are trained on samples, but no data is given.", "Pass a data set.");
   for (const { weights: codes, bits, block } of all) {

@@ -9,6 +9,7 @@ import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { createStep, train } from "../train/index.ts";
 import { fakeQuantize, type QuantizeOptions, quantize } from "./index.ts";
+import { lambdaFor } from "./rounders/rdoq.ts";
 import { bitsOf, ratedImitation } from "./trained-values.ts";
 
 const data = corners(960, 1);
@@ -96,11 +97,15 @@ describe("the code length in the loss", () => {
 });
 
 describe("quantize with trained values", () => {
-  test("has less error in fewer bits than without training", async () => {
-    const distortion = 0.05;
-    const [plain, trained] = [await quantized({ distortion }), await quantized({ distortion, epochs: 20 })];
-    expect(trained.bits).toBeLessThan(plain.bits);
-    expect(trained.error).toBeLessThan(plain.error);
+  test("lowers the error plus λ times the bits, over several distortions", async () => {
+    let ratio = 1;
+    for (const distortion of [0.02, 0.05, 0.1]) {
+      const [plain, trained] = [await quantized({ distortion }), await quantized({ distortion, epochs: 20 })];
+      const costOf = ({ error, bits }: typeof plain): number =>
+        error + lambdaFor(distortion, plain.codes.length) * bits;
+      ratio *= costOf(trained) / costOf(plain);
+    }
+    expect(ratio ** (1 / 3)).toBeLessThan(1);
   });
 
   test("is the same for the same seed", async () => {
@@ -121,6 +126,7 @@ describe("quantize with trained values", () => {
     await expect(quantized({ epochs: 1, rounder: "mse" })).rejects.toThrow(
       '`epochs`: expected the rounding method "rdoq", got "mse"',
     );
+    await expect(quantized({ augment: "flip" })).rejects.toThrow("`augment`: images are augmented for a training");
     await expect(quantized({ epochs: 1, data: undefined })).rejects.toThrow("`epochs`: values are trained on samples");
   });
 });

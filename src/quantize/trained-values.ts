@@ -26,14 +26,14 @@ import { typeCodes } from "../tensor/types.ts";
 import type { Loss } from "../train/loss.ts";
 import { imitation } from "../train/losses/imitation.ts";
 import { trainInPlace } from "../train/train.ts";
-import { trainOptions } from "../train/train-options.ts";
+import { type TrainOptions, trainOptions } from "../train/train-options.ts";
 import { round } from "./rounding.ts";
 import { scaleAxis } from "./weight.ts";
 
 /** Bounds of Clip as inputs require it. */
 const opset = 13;
 /** Learning rates of Adam: in steps Δ for quantized values, and for other parameters. */
-const [stepRate, learningRate] = [0.005, 0.0005];
+const [stepRate, learningRate] = [0.01, 0.001];
 /** Share of the steps. Adam's first steps move every value equally far. */
 const warmup = 0.1;
 const batch = 32;
@@ -41,6 +41,7 @@ const batch = 32;
 export interface ValueTraining {
   readonly data: Dataset | string;
   readonly epochs: number;
+  readonly augment: TrainOptions["augment"];
   /** λ: error of the outputs, relative to their power, that a bit is worth. */
   readonly lambda: number;
   /** Steps Δ by layer: one, or one for each index of the scale axis. */
@@ -53,7 +54,7 @@ export interface ValueTraining {
 export async function trainValues(
   model: Model,
   rounded: Model,
-  { data, epochs, lambda, scales, limit }: ValueTraining,
+  { data, epochs, augment, lambda, scales, limit }: ValueTraining,
   context: Context,
 ): Promise<ReadonlySet<string>> {
   const trial = model.clone();
@@ -68,6 +69,7 @@ export async function trainValues(
     ...{ data: await trainPart(data), epochs, loss: ratedImitation(model.clone(), steps, lambda) },
     ...{ batch, warmup, learningRate },
     rates: Object.fromEntries(terms.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale])),
+    ...(augment !== undefined && { augment }),
     ...(frozen.length > 0 && { except: frozen }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { augmentationSchema, parseAugmentation } from "../data/augment-options.ts";
+import { augmentationOption, parseAugmentation } from "../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../data/option.ts";
 import type { Metric } from "../evaluate/types.ts";
 import { countOption, described, option, positiveOption, selectionOptions, understood } from "../passes/options.ts";
@@ -50,7 +50,7 @@ const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   samples: option(countOption, "so many of them, drawn at random (default: all)", { value: "n" }),
   augment: option(
-    v.pipe(v.union([v.string(), augmentationSchema]), understood(parseAugmentation)),
+    v.pipe(augmentationOption, understood(parseAugmentation)),
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
   ),
   epochs: described(v.optional(countOption, 5), "passes over the data"),
