@@ -33,6 +33,7 @@ import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import type { WeightCodes } from "./options.ts";
 import { nearest } from "./rounders/nearest.ts";
+import { rdoq } from "./rounders/rdoq.ts";
 import { asTensor, inSlices } from "./sliced-weight.ts";
 
 export interface WeightSettings {
@@ -300,7 +301,8 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   const few = own < width && own !== 7 ? ` (${own}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
-  return `weight as ${type}${few}, ${perChannel ? scales : "one scale"}${by}`;
+  const chosen = rounder.id === rdoq.id ? "scales by rate and distortion" : scales;
+  return `weight as ${type}${few}, ${perChannel ? chosen : "one scale"}${by}`;
 }
 
 export const integersIn = ({

@@ -2,15 +2,17 @@
 
 import { infer } from "../../../src/analysis/infer.ts";
 import { layers } from "../../../src/analysis/layers.ts";
+import { memory } from "../../../src/data/index.ts";
 import { Miss } from "../../../src/errors.ts";
 import { allNodes } from "../../../src/graph/graph.ts";
 import { channelRanges } from "../../../src/math/index.ts";
 import { storeConstants } from "../../../src/passes/index.ts";
 import { completeContext } from "../../../src/passes/pass.ts";
+import { prune } from "../../../src/prune/index.ts";
 import { crossLayer } from "../../../src/quantize/equalize/cross-layer.ts";
 import { fakeQuantize, quantize } from "../../../src/quantize/index.ts";
 import { roundingAt } from "../../../src/quantize/rounding.ts";
-import { toFloat32, toFloat64 } from "../../../src/tensor/convert.ts";
+import { toFloat32, toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/tensor/dense.ts";
 import { stridesOf } from "../../../src/tensor/dims.ts";
 import type { Network } from "../network.ts";
@@ -25,7 +27,7 @@ import {
   expectThat,
   refused,
 } from "../runs.ts";
-import { expectSameShapes, type Promised, type Weight, weights, withWeights } from "./promised.ts";
+import { expectSameShapes, type Promised, samplesOf, type Weight, weights, withWeights } from "./promised.ts";
 
 interface Grid {
   readonly perChannel?: boolean;
@@ -155,6 +157,38 @@ export const quantizing: readonly Promised[] = [
       await expectSame({ ...network, model: same }, result, batches, await answers(same, batches, false), false);
     },
   })),
+  {
+    name: "quantize weights by rdoq",
+    async keep(network) {
+      const pruned = network.model.clone();
+      await prune(pruned, { amount: 0.3 }, { engine });
+      const feeds = samplesOf(network, 8, 1);
+      if (feeds === undefined) return;
+      const result = pruned.clone();
+      const settings = { scheme: "weights", rounder: "rdoq", data: memory("samples", feeds) } as const;
+      const outcome = await quantize(result, settings, { engine }).catch(refused);
+      if (outcome instanceof Miss) return;
+      expectSentences(outcome);
+      await expectSameShapes(network, await answers(result, batchesOf(network)));
+      const after = await weights(result);
+      for (const [name, { numbers }] of await weights(pruned)) {
+        const rounded = after.get(name)?.numbers;
+        expectThat(rounded?.length === numbers.length, `layer "${name}" is gone`);
+        expectThat(
+          numbers.every((value, at) => value !== 0 || rounded?.[at] === 0),
+          `layer "${name}" has lost zeros`,
+        );
+      }
+      for (const { name, tensor } of result.graph.values()) {
+        if (tensor?.type !== "int8" || outcome.changes.every(({ at }) => !name.startsWith(at))) continue;
+        const values = toNumbers(await tensor.read());
+        expectThat(
+          values.every((value) => Math.abs(value) <= 127),
+          `"${name}" has values beyond 127`,
+        );
+      }
+    },
+  },
   {
     name: "quantize float16",
     async keep(network) {
