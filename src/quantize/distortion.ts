@@ -31,7 +31,7 @@ import { shortenFloats } from "./short-floats.ts";
 import { weightMiss } from "./weight.ts";
 
 /** Samples on which layers are rounded alone, and the error of the outputs at which they are. */
-const [samples, probed] = [32, 0.02];
+const [samples, probed] = [64, 0.02];
 
 /** Quantizes with an error of `options.distortion` in the outputs, and rounds the parameters that stay in float32. */
 export async function quantizeForDownload(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
