@@ -98,7 +98,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** Returns a Miss if inputs of a layer that the statistic reads are not finite. Values that the runtime reduces are not checked. */
+/** Returns a Miss if the statistic reads an input that is not finite. Values that the runtime reduces are not checked. */
 function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {

@@ -6,7 +6,7 @@
  *
  *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
  *
- * A window reads each input in a group of its own, with picks (inputs · taps, 1, taps), in a fraction of the time.
+ * The picks of a convolution are (inputs · taps, 1, taps), in one group for each input channel, which takes a fraction of the time.
  * If each output is a sum over the channels of one position, P is the data itself.
  */
 import { isInside, type Layer } from "../analysis/layers.ts";
@@ -73,8 +73,7 @@ export function featuresOf(
       const size = (features * role.groups) / picking.groups;
       const picks = weightNumbers(picking, shape, new Array<Matrix>(picking.groups).fill(identity(size)));
       copy.graph.setInput(own, role.input, store("picks", shape, picks));
-      if (window !== undefined)
-        copy.graph.setAttribute(own, window.groups, { kind: "int", value: BigInt(picking.groups) });
+      if (window !== undefined) copy.graph.setAttribute(own, window.groups, { kind: "int", value: picking.groups });
       // Replaced by zeros, because before opset 11 Gemm requires a bias.
       for (const input of new Set([role.bias, role.biasInput])) {
         const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);

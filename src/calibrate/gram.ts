@@ -15,7 +15,7 @@ export interface Gram {
   readonly cross?: readonly Matrix[];
 }
 
-/** Number of rows used per batch: neighboring pixels are nearly redundant. */
+/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. */
 const rowsFor = (columns: number): number => 1024 + 2 * columns;
 
 /**

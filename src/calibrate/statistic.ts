@@ -62,8 +62,6 @@ export interface Layout {
   readonly taps?: number;
 }
 
-const blockRows = 64;
-
 export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
   const { dims } = dense;
   const single = { outer: elementCount(dims), count: 1, inner: 1 };
@@ -85,19 +83,11 @@ export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 
       const chosen = columns ?? Array.from({ length: group === undefined ? count : width }, (_, at) => first + at);
       const starts = Uint32Array.from(chosen, (column) => column * inner);
       const result = matrix(rows?.length ?? all, starts.length);
-      const places = new Uint32Array(blockRows);
-      // In blocks of rows, because neighboring rows are neighbors in storage, and columns are far apart.
-      for (let top = 0; top < result.rows; top += blockRows) {
-        const bottom = Math.min(result.rows, top + blockRows);
-        for (let row = top; row < bottom; row++) {
-          const place = rows?.[row] ?? row;
-          places[row - top] = Math.floor(place / inner) * count * inner + (place % inner);
-        }
-        for (let column = 0; column < starts.length; column++) {
-          const start = starts[column] ?? 0;
-          for (let row = top; row < bottom; row++)
-            result.data[row * starts.length + column] = numbers[start + (places[row - top] ?? 0)] ?? 0;
-        }
+      for (let row = 0, at = 0; row < result.rows; row++) {
+        const place = rows?.[row] ?? row;
+        const start = Math.floor(place / inner) * count * inner + (place % inner);
+        for (let column = 0; column < starts.length; column++)
+          result.data[at++] = numbers[start + (starts[column] ?? 0)] ?? 0;
       }
       return result;
     },
