@@ -1,7 +1,7 @@
 /** Settings and formats of layers that lose less, for the precision fallback, and settings for a download size. */
 import type { Change, OptionValues } from "../passes/pass.ts";
-import { areCodes, usualDistortion, withDtype } from "./options.ts";
-import { rdoq } from "./rounders/rdoq.ts";
+import { areCodes, withDtype } from "./options.ts";
+import { rdoq, usualDistortion } from "./rounders/rdoq.ts";
 
 /** Distortions of rate–distortion optimized rounding: from about 1 to 8 bits per weight, a quarter of a bit apart. */
 const distortions = Array.from({ length: 21 }, (_, at) => Number((0.32 * 2 ** (-at / 2)).toPrecision(2)));

@@ -16,7 +16,7 @@ import { type DtypeName, type DtypeStep, dtypeBits, dtypeNames, dtypes } from ".
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { rdoq } from "./rounders/rdoq.ts";
+import { rdoq, usualDistortion } from "./rounders/rdoq.ts";
 import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
 
 export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
@@ -39,9 +39,6 @@ const integers =
   "8 bits: --scheme static with --data, --scheme dynamic without; --scheme weights stores weights alone.";
 const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
 const halves = "16 bits: --scheme float16, or bfloat16.";
-
-/** Default error of the outputs for the rounding method rdoq. */
-export const usualDistortion = 0.01;
 
 const entries = v.strictObject({
   /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges found at run time or measured on `data`. */
@@ -103,7 +100,7 @@ const entries = v.strictObject({
     value: "rounder",
     meanings: rounders.meanings,
   }),
-  /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.01). */
+  /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
   distortion: described(
     v.optional(v.pipe(v.number(), v.gtValue(0)), usualDistortion),
     "rdoq: error of the outputs, relative to their power",
