@@ -45,7 +45,7 @@ export async function pictures(settings: Settings): Promise<boolean> {
     seeds: seedsOf(settings),
     rates: smoke ? [0.2] : [0.05, 0.2],
     training: {
-      ...{ epochs, batch: 128, optimizer: "sgd", nesterov: true, weightDecay: 0.0005 },
+      ...{ epochs, batch: 128, optimizer: "sgd", weightDecay: 0.0005 },
       ...{ schedule: "one-cycle", augment: "crop=4 flip" },
     },
     data: train,

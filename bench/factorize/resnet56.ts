@@ -53,7 +53,6 @@ export const resnet56 = {
     const how = {
       batch: 128,
       optimizer: "sgd",
-      nesterov: true,
       learningRate: 0.02,
       batchStatistics: true,
       augment: "crop=4 flip",

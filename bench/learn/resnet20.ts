@@ -53,7 +53,7 @@ export const resnet20: FromScratch = {
   what: "ResNet-20 on 20,000 images of CIFAR-10",
   // High rates with a rise and a long fall (Smith and Topin 2018), as fast training on CIFAR has it.
   recipe: {
-    ...{ epochs: 30, batch: 128, optimizer: "sgd", learningRate: 0.2, nesterov: true, weightDecay: 0.0005 },
+    ...{ epochs: 30, batch: 128, optimizer: "sgd", learningRate: 0.2, weightDecay: 0.0005 },
     ...{ schedule: "one-cycle", augment: "crop=4 flip" },
   },
   seeds: [1],

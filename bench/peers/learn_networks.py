@@ -144,7 +144,7 @@ groups = [
 ]
 rate = recipe["learningRate"]
 optimizer = {
-    "sgd": lambda: torch.optim.SGD(groups, lr=rate, momentum=recipe.get("momentum", 0.9), nesterov=recipe.get("nesterov", False)),
+    "sgd": lambda: torch.optim.SGD(groups, lr=rate, momentum=recipe.get("momentum", 0.9)),
     "adam": lambda: torch.optim.Adam(groups, lr=rate),
     "adamw": lambda: torch.optim.AdamW(groups, lr=rate),
 }[recipe["optimizer"]]()

@@ -41,7 +41,7 @@ const evenly = ["--scope", "uniform", "--importance", "magnitude", "--round-to",
 const half = ["prune", "--structured", "--macs", String(1 / 2.1), ...evenly];
 
 const images = [
-  ...["--optimizer", "sgd", "--nesterov", "--learning-rate", "0.02", "--weight-decay", "5e-4", "--warmup", "0.05"],
+  ...["--optimizer", "sgd", "--learning-rate", "0.02", "--weight-decay", "5e-4", "--warmup", "0.05"],
   ...["--alpha", "0.9", "--augment", "crop=4 flip"],
 ];
 

@@ -18,7 +18,7 @@ export const saidOn =
         : `a folder: the original in it is ${file}; to use a variant next to it, give its file: ${variants.join(", ")}`,
     );
 
-const modelFlags = ["against", "original", "student", "teacher", "otherTeachers", "errorOf", "from"];
+const modelFlags = ["against", "original", "teacher", "otherTeachers", "errorOf", "from"];
 
 /** Returns the path, or the model in the named folder if there is exactly one; with variants, the original. */
 export async function modelAt(path: string, taken: Taken): Promise<string> {

@@ -147,7 +147,7 @@ export interface PassCommand {
   readonly results?: string;
   /** The role of the input model, if it has a special one. */
   readonly takes?: string;
-  /** --student can name the input model; otherwise it is the reference. */
+  /** The argument is the student. Without it, the input model is the reference. */
   readonly takesStudent?: true;
   /** Options that name other files: those read, which the result must not overwrite, and those written, except in a dry run. */
   readonly reads?: readonly string[];

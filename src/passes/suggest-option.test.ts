@@ -28,6 +28,10 @@ test.each([
   ["--tune", ["--time", "--alpha"], "set the learning rate, temperature and alpha."],
   ["ownTexts", ["alpha"], "the student learns from the texts of the data."],
   ["--joint", ["--join", "--rank"], "layers with the same input are factorized separately."],
+  ["--student", ["--stride", "--alpha"], "name the student as the argument of distill."],
+  ["--nesterov", ["--momentum"], "sgd has plain momentum."],
+  ["rates", ["rate", "momentum"], "`except` freezes layers, and `layers` trains only these."],
+  ["--frozen-cache", ["--momentum"], "outputs of frozen parts are cached if that saves time."],
   ["--multiple", ["--rank", "--budget"], "set the rank, or a budget that decides the ranks."],
 ])("says of %s that it was removed from the command with the options %j", (typed, names, advice) => {
   expect(unknownOptionHint(typed, names)).toBe(`It was removed: ${advice}`);

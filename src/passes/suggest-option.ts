@@ -34,6 +34,10 @@ const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = 
   ["joint", ["rank", "It was removed: layers with the same input are factorized separately."]],
   ["multiple", ["rank", "It was removed: set the rank, or a budget that decides the ranks."]],
   ["owntexts", ["alpha", "It was removed: the student learns from the texts of the data."]],
+  ["student", ["alpha", "It was removed: name the student as the argument of distill."]],
+  ["nesterov", ["momentum", "It was removed: sgd has plain momentum."]],
+  ["rates", ["momentum", "It was removed: `except` freezes layers, and `layers` trains only these."]],
+  ["frozencache", ["momentum", "It was removed: outputs of frozen parts are cached if that saves time."]],
 ]);
 
 /**

@@ -25,6 +25,8 @@ import { alongAxis, elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
 import type { Loss } from "../train/loss.ts";
 import { imitation } from "../train/losses/imitation.ts";
+import type { Optimizer } from "../train/optimizer.ts";
+import { adam } from "../train/optimizers.ts";
 import { trainInPlace } from "../train/train.ts";
 import { type TrainOptions, trainOptions } from "../train/train-options.ts";
 import { round } from "./rounding.ts";
@@ -67,14 +69,25 @@ export async function trainValues(
   const frozen = [...scales.keys()].filter((name) => !names.has(name));
   const settings = {
     ...{ data: await trainPart(data), epochs, loss: ratedImitation(model.clone(), steps, lambda) },
-    ...{ batch, warmup, learningRate },
-    rates: Object.fromEntries(terms.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale])),
+    ...{ batch, warmup, learningRate, optimizer: adamInSteps(terms) },
     ...(augment !== undefined && { augment }),
     ...(frozen.length > 0 && { except: frozen }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
   await adopt(model, trial, results, context);
   return names;
+}
+
+/** Adam whose learning rate for quantized weights is in steps Δ. */
+function adamInSteps(terms: readonly Term[]): Optimizer {
+  const optimizer = adam();
+  const factors = new Map(terms.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale]));
+  return {
+    ...optimizer,
+    update(parameters, rate) {
+      for (const parameter of parameters) optimizer.update([parameter], rate * (factors.get(parameter.name) ?? 1));
+    },
+  };
 }
 
 interface Term {

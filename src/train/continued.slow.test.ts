@@ -5,7 +5,7 @@ import { expectContinued, type Settings, validation } from "../../test/train/cor
 
 const settings: readonly (readonly [string, Settings])[] = [
   ["with momentum in the graph", { optimizer: "sgd", learningRate: 0.1 }],
-  ["with Nesterov's momentum and weight decay", { optimizer: "sgd", nesterov: true, weightDecay: 0.01 }],
+  ["with momentum and weight decay", { optimizer: "sgd", weightDecay: 0.01 }],
   ["with several batches a step", { optimizer: "adamw", accumulate: 2 }],
   ["with batches left over at the end of an epoch", { optimizer: "sgd", batch: 8, accumulate: 4 }],
   ["with masks that change", { optimizer: "sgd", learningRate: 0.1, prune: { amount: 0.8, every: 3 } }],

@@ -8,14 +8,13 @@ import { accumulator, clipByNorm, movingAverage } from "./updates.ts";
 const optimizers: readonly (readonly [string, () => Optimizer])[] = [
   ["sgd", () => sgd({ weightDecay: 0.1 })],
   ["sgd with momentum", () => sgd({ momentum: 0.9, weightDecay: 0.1 })],
-  ["sgd with Nesterov's momentum", () => sgd({ momentum: 0.9, nesterov: true })],
   ["adam", () => adam({ weightDecay: 0.1 })],
   ["adamw", () => adamW()],
   ["lion", () => lion({ weightDecay: 0.1 })],
 ];
 
 function trained(values: Floats, gradient: Floats): OptimizedParameter {
-  return { name: "x", values, gradient, carried: false, decays: true, rate: 1 };
+  return { name: "x", values, gradient, carried: false, decays: true };
 }
 
 describe("in the memory of a step and through a scratch memory the same bits come out", () => {

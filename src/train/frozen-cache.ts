@@ -26,6 +26,9 @@ export interface CacheBudget {
 const patience = 3;
 const leastShare = 0.1;
 
+/** Bytes of cached outputs during a training. */
+export const cacheBytes = 2 ** 30;
+
 /** The hash of an input byte takes about as long as 150 multiply-accumulates: 15 ns on one thread. */
 const macsPerHashedByte = 150;
 
@@ -56,7 +59,7 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
   const storage = openStorage();
   let store: BatchStore | undefined;
   let constants: Batch = {};
-  let [isEnabled, samplesSeen, samplesKnown, bytesUsed] = [kept.bytesLeft > 0, 0, 0, 0];
+  let [isEnabled, samplesSeen, samplesKnown, bytesUsed] = [true, 0, 0, 0];
 
   const stop = async (): Promise<void> => {
     isEnabled = false;

@@ -29,10 +29,10 @@ test("each channel shrinks by one factor: its row, its bias and the column that 
   groupLasso(
     model,
     [
-      { name: "fc1.weight", values: weight, rate: 1 },
-      { name: "fc1.bias", values: bias, rate: 1 },
-      { name: "fc2.weight", values: next, rate: 1 },
-      { name: "fc2.bias", values: last, rate: 1 },
+      { name: "fc1.weight", values: weight },
+      { name: "fc1.bias", values: bias },
+      { name: "fc2.weight", values: next },
+      { name: "fc2.bias", values: last },
     ],
     groupLassoOf(0.1),
   )(0.5, 1);
@@ -61,7 +61,7 @@ test("a masked weight shrinks once, though its channels reach its mask and the p
   await prune(model, { amount: 0.5, keepMasks: true });
   const weight = await read(model, "fc1.weight_orig");
   const before = weight.slice();
-  groupLasso(model, [{ name: "fc1.weight_orig", values: weight, rate: 1 }], groupLassoOf(0.01))(1, 1);
+  groupLasso(model, [{ name: "fc1.weight_orig", values: weight }], groupLassoOf(0.01))(1, 1);
   for (let unit = 0; unit < 8; unit++) {
     const row = before.subarray(3 * unit, 3 * unit + 3);
     const factor = 1 - (0.01 * Math.sqrt(3)) / Math.hypot(...row);
@@ -76,7 +76,7 @@ test("of an amount the weakest channels shrink alone, and less at the beginning 
     const model = net();
     const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + Math.floor(at / 3));
     const lasso = { ...groupLassoOf(0.2), ...settings };
-    groupLasso(model, [{ name: "fc1.weight", values: weight, rate: 1 }], lasso)(0.5, progress);
+    groupLasso(model, [{ name: "fc1.weight", values: weight }], lasso)(0.5, progress);
     return Array.from({ length: 8 }, (_, unit) => (weight[3 * unit] ?? 0) / (1 + unit));
   };
   // 1 − ηλ √n / ‖w‖ = 1 − 0.1 / (1 + unit) of a row whose entries are 1 + unit.
@@ -102,7 +102,7 @@ graph (input: float32[batch, 3]) -> (y, z) {
 }`);
   const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + (at % 8));
   const lasso = { ...groupLassoOf(0.2), amount: 0.5 };
-  groupLasso(model, [{ name: "w", values: weight, rate: 1 }], lasso)(0.5, 1);
+  groupLasso(model, [{ name: "w", values: weight }], lasso)(0.5, 1);
   // 1 − ηλ √n / ‖w‖ of the first half of the four that can go; the others are as they were.
   const shrunk = [5 * (1 - 0.1 / 5), 6 * (1 - 0.1 / 6)].map((each): unknown => expect.closeTo(each, 6));
   expect([...weight.subarray(0, 8)]).toEqual([1, 2, 3, 4, ...shrunk, 7, 8]);

@@ -27,7 +27,7 @@ interface Part {
   readonly unitOf: Int32Array;
 }
 
-type Trained = Pick<OptimizedParameter, "name" | "values" | "rate">;
+type Trained = Pick<OptimizedParameter, "name" | "values">;
 
 /** Returns a function that shrinks channels after each step. @throws PithError E_OPTION if no channel can be cut. */
 export function groupLasso(
@@ -35,7 +35,7 @@ export function groupLasso(
   parameters: readonly Trained[],
   { strength, amount = 1, grow }: GroupLasso,
 ): (rate: number, progress: number) => void {
-  const trained = new Map(parameters.flatMap((each) => (each.rate > 0 ? [[each.name, each.values] as const] : [])));
+  const trained = new Map(parameters.map(({ name, values }) => [name, values]));
   const groups = channelGroups(model, infer(model)).flatMap((group) => {
     const parts = partsOf(group, trained);
     return parts.length === 0

@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
-import { groupsOf, trainedValues } from "./groups.ts";
+import { decaysOf, trainedValues } from "./groups.ts";
 
 /** Which of the trained tensors decay. */
 function decaying(text: string): readonly string[] {
   const model = parseModel(`opset 18\n${text}`);
-  const groups = groupsOf(model);
+  const decays = decaysOf(model);
   const names = [...trainedValues(model, {})];
-  return names.filter((name) => groups(name, model.graph.value(name)?.tensor?.dims ?? []).decays).sort();
+  return names.filter((name) => decays(name, model.graph.value(name)?.tensor?.dims ?? [])).sort();
 }
 
 test.each([

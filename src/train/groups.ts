@@ -2,7 +2,7 @@
 import { type Inference, infer } from "../analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../analysis/layers.ts";
 import { parametersOf } from "../analysis/parameters.ts";
-import { isNamed, type Selection, selectLayers } from "../analysis/selection.ts";
+import { type Selection, selectLayers } from "../analysis/selection.ts";
 import { isStored } from "../analysis/stored-root.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
@@ -10,8 +10,6 @@ import type { Model } from "../graph/model.ts";
 import type { Bound, WeightRole } from "../ops/define.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { groupBy } from "../tensor/group-by.ts";
-import type { OptimizedParameter } from "./optimizer.ts";
 
 /** @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist. */
 export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
@@ -29,35 +27,18 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   );
 }
 
-export type Group = Pick<OptimizedParameter, "decays" | "rate">;
-
 /**
- * Matrices decay; biases, and scales and shifts of normalizations, do not (Goyal et al. 2017), nor do unclassified vectors.
- * @param rates Learning rate factors by patterns of layers or tensors; the last match counts.
- * @throws PithError E_NAME for a pattern without a match.
+ * Returns whether weight decay applies to a stored tensor. Matrices decay; biases, and scales and shifts of normalizations, do not
+ * (Goyal et al. 2017), nor do unclassified vectors.
  */
-export function groupsOf(
-  model: Model,
-  rates: Readonly<Record<string, number>> = {},
-): (name: string, dims: readonly number[]) => Group {
+export function decaysOf(model: Model): (name: string, dims: readonly number[]) => boolean {
   const inference = infer(model);
-  const all = layersOf(model, inference);
-  const owners = all.flatMap((layer) => tensorsOf(layer).map(({ name }) => ({ name, layer: layer.name })));
-  const weights = new Set(all.map(({ weight }) => weight.name));
-  const stored = [...model.graph.values()].filter(({ tensor }) => tensor !== undefined);
-  const known = [...owners.map(({ layer }) => layer), ...stored.map(({ name }) => name)];
-  const strange = Object.keys(rates).find((pattern) => !known.some((name) => isNamed(pattern, name)));
-  if (strange !== undefined)
-    throw new PithError("E_NAME", `Learning rate factors: there is no layer or tensor "${strange}".`);
-  const ownersOf = groupBy(owners, (owner) => owner.name);
+  const weights = new Set(layersOf(model, inference).map(({ weight }) => weight.name));
   return (name, dims) => {
-    const names = [name, ...(ownersOf.get(name) ?? []).map(({ layer }) => layer)];
-    const fits = ([pattern]: readonly [string, number]): boolean => names.some((one) => isNamed(pattern, one));
-    const [, rate = 1] = Object.entries(rates).findLast(fits) ?? [];
     const value = model.graph.value(name);
     const reads = value === undefined ? [] : [...readings(value, inference)];
     const isNone = reads.length > 0 && reads.every(isBiasOrScale);
-    return { decays: weights.has(name) || (!isNone && dims.filter((size) => size > 1).length > 1), rate };
+    return weights.has(name) || (!isNone && dims.filter((size) => size > 1).length > 1);
   };
 }
 

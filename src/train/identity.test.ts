@@ -8,7 +8,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   y = MatMul(x, w)
 }
 `);
-const now: Beginning = { nodes: 1, settings: { clip: null, rates: { w: 0.5 } }, samples: null, first: "00000000" };
+const now: Beginning = { nodes: 1, settings: { clip: null, average: 0.5 }, samples: null, first: "00000000" };
 const trained = trainedOf(model, ["w", "made on the way"]);
 const same: Identity = { ...now, trained };
 
@@ -24,7 +24,7 @@ describe("what identifies a training", () => {
   test.each<[Partial<Beginning>, string]>([
     [{ nodes: 2 }, "is a checkpoint of another model: it has 2 nodes, not 1."],
     [{ settings: { clip: 1 } }, "was trained with `clip` 1, not without."],
-    [{ settings: { rates: null } }, 'was trained without `rates`, not with {"w":0.5}.'],
+    [{ settings: { average: null } }, "was trained without `average`, not with 0.5."],
     [{ samples: 20 }, "was trained on 20 samples, not a stream."],
     [{ first: "ffffffff" }, "was trained on other samples: the first sample differs"],
   ])("%j is another training", (before, message) => {

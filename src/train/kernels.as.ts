@@ -28,20 +28,10 @@ export function move(bytes: usize, w: usize, g: usize, rate: f64, decay: f64): v
   }
 }
 
-/** d = g + decay·w; v = momentum·v + d; w -= straight·d + rate·v */
-export function roll(
-  bytes: usize,
-  w: usize,
-  v: usize,
-  g: usize,
-  straight: f64,
-  rate: f64,
-  momentum: f64,
-  decay: f64,
-): void {
+/** v = momentum·v + g + decay·w; w -= rate·v */
+export function roll(bytes: usize, w: usize, v: usize, g: usize, rate: f64, momentum: f64, decay: f64): void {
   const limit = fill(tiny);
   const rates = fill(rate);
-  const straights = fill(straight);
   const momenta = fill(momentum);
   const decays = fill(decay);
   for (let i: usize = 0; i < bytes; i += vector) {
@@ -49,7 +39,7 @@ export function roll(
     const slope = flush(v128.add<T>(v128.load(g + i), v128.mul<T>(decays, old)), limit);
     const speed = flush(v128.add<T>(v128.mul<T>(momenta, v128.load(v + i)), slope), limit);
     v128.store(v + i, speed);
-    v128.store(w + i, v128.sub<T>(old, v128.add<T>(v128.mul<T>(straights, slope), v128.mul<T>(rates, speed))));
+    v128.store(w + i, v128.sub<T>(old, v128.mul<T>(rates, speed)));
   }
 }
 

@@ -33,19 +33,19 @@ const oracle = golden("optimizers") as
   | { runs: Run[]; problems: { quadratic: Quadratic }; clip_grad_norm: Clipped }
   | undefined;
 
-/** Dampening and AMSGrad are about other rules. */
-const others = new Set(["dampening", "amsgrad"]);
+/** Options of other rules. */
+const others = new Set(["dampening", "nesterov", "amsgrad"]);
 
 const runs = (oracle?.runs ?? []).filter(
   (run) => run.problem === "quadratic" && !Object.keys(run.options).some((option) => others.has(option)),
 );
 
 function build({ optimizer, options }: Run): Optimizer {
-  const { momentum = 0, nesterov = false, weight_decay, betas, eps = 1e-8 } = options;
+  const { momentum = 0, weight_decay, betas, eps = 1e-8 } = options;
   const weightDecay = weight_decay === undefined ? {} : { weightDecay: Number(weight_decay) };
   const [beta1, beta2] = Array.isArray(betas) ? (betas as number[]) : [];
   const moments = beta1 === undefined || beta2 === undefined ? {} : { beta1, beta2 };
-  if (optimizer === "SGD") return sgd({ momentum: Number(momentum), nesterov: Boolean(nesterov), ...weightDecay });
+  if (optimizer === "SGD") return sgd({ momentum: Number(momentum), ...weightDecay });
   if (optimizer === "Lion") return lion({ ...moments, ...weightDecay });
   return (optimizer === "AdamW" ? adamW : adam)({ ...moments, epsilon: Number(eps), ...weightDecay });
 }
@@ -56,7 +56,7 @@ function trained(
   gradient: OptimizedParameter["gradient"],
   more: Partial<OptimizedParameter> = {},
 ) {
-  return { name, values, gradient, carried: false, decays: true, rate: 1, ...more };
+  return { name, values, gradient, carried: false, decays: true, ...more };
 }
 
 describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float64", () => {
@@ -116,7 +116,6 @@ describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float6
 const all: readonly (readonly [string, () => Optimizer])[] = [
   ["sgd", () => sgd({ weightDecay: 0.1 })],
   ["sgd with momentum", () => sgd({ momentum: 0.9, weightDecay: 0.1 })],
-  ["sgd with Nesterov's momentum", () => sgd({ momentum: 0.9, nesterov: true, weightDecay: 0.1 })],
   ["adam", () => adam({ weightDecay: 0.1 })],
   ["adamw", () => adamW({ weightDecay: 0.1 })],
   ["lion", () => lion({ weightDecay: 0.1 })],
@@ -162,19 +161,6 @@ describe.each(all)("%s", (_, make) => {
     expect([...parameter.values]).toEqual([1, -2, 3]);
   });
 
-  test("a parameter's own rate is a factor of the learning rate", () => {
-    const [one, other] = [fresh({ rate: 0.5 }), fresh()];
-    const [slow, half] = [make(), make()];
-    for (const [optimizer, parameter, rate] of [
-      [slow, one, 0.2],
-      [half, other, 0.1],
-    ] as const) {
-      parameter.gradient.set(gradientAt(1));
-      optimizer.update([parameter], rate);
-    }
-    expect(one.values).toEqual(other.values);
-  });
-
   test("the state of another parameter is refused by its name", () => {
     const [optimizer, parameter] = [make(), fresh()];
     run(optimizer, parameter, 0, 1);
@@ -202,10 +188,6 @@ describe("optimizers", () => {
     const values = Float32Array.of(1);
     adam().update([trained("x", values, Float32Array.of(3))], 0.1);
     expect(values[0]).toBe(Math.fround(0.9));
-  });
-
-  it("Nesterov's momentum needs momentum", () => {
-    expect(() => sgd({ nesterov: true })).toThrow("Nesterov momentum needs a momentum above 0.");
   });
 
   it("a carried gradient is the momentum, and is put back as such", () => {

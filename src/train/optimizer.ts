@@ -15,7 +15,6 @@ export interface OptimizedParameter {
   readonly carried: boolean;
   /** Whether weight decay applies: to matrices and kernels, but not to norms and biases. */
   readonly decays: boolean;
-  readonly rate: number;
 }
 
 export interface Optimizer {
@@ -71,7 +70,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
       for (const parameter of parameters) {
         const kept = keptOf(parameter);
         kept.count++;
-        rule.step(parameter, kept.slots, learningRate * parameter.rate, kept.count);
+        rule.step(parameter, kept.slots, learningRate, kept.count);
       }
     },
     state: (parameters) =>

@@ -1,33 +1,26 @@
-import { PithError } from "../errors.ts";
 import { run } from "./floats.ts";
 import { defineOptimizer, type Optimizer } from "./optimizer.ts";
 
 export interface SgdOptions {
   readonly momentum?: number;
-  /** Nesterov's momentum (1983), in the form of Sutskever et al. 2013. */
-  readonly nesterov?: boolean;
   readonly weightDecay?: number;
 }
 
 /**
- * Stochastic gradient descent with momentum as in PyTorch: g += wd·w; v = μ·v + g (v = g at the first step); w -= lr·v, or with
- * Nesterov's momentum w -= lr·(g + μ·v).
- * @throws PithError E_OPTION for Nesterov's momentum without momentum.
+ * Stochastic gradient descent with momentum as in PyTorch: g += wd·w; v = μ·v + g (v = g at the first step); w -= lr·v.
  * @example
  * const optimizer = sgd({ momentum: 0.9 });
  */
-export function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions = {}): Optimizer {
-  if (nesterov && momentum === 0) throw new PithError("E_OPTION", "Nesterov momentum needs a momentum above 0.");
+export function sgd({ momentum = 0, weightDecay = 0 }: SgdOptions = {}): Optimizer {
   return defineOptimizer({
     name: "sgd",
-    // The graph cannot add momentum with weight decay, which momentum accumulates, or with Nesterov.
-    ...(momentum > 0 && weightDecay === 0 && !nesterov ? { carry: momentum } : {}),
+    // Momentum accumulates weight decay, which the graph does not compute.
+    ...(momentum > 0 && weightDecay === 0 ? { carry: momentum } : {}),
     slots: momentum === 0 ? [] : ["momentum"],
     step({ values, gradient, decays }, [velocity], rate) {
       const decay = decays ? weightDecay : 0;
-      const [straight, ahead] = nesterov ? [rate, rate * momentum] : [0, rate];
       if (velocity === undefined) run("move", [values], [gradient], rate, decay);
-      else run("roll", [values, velocity], [gradient], straight, ahead, momentum, decay);
+      else run("roll", [values, velocity], [gradient], rate, momentum, decay);
     },
   });
 }
@@ -96,7 +89,6 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
 
 interface OptimizerSettings {
   readonly momentum: number;
-  readonly nesterov: boolean;
   readonly decay: { readonly weightDecay?: number };
 }
 
@@ -105,10 +97,7 @@ export const optimizers = {
   adamw: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adamW(decay) },
   // A tenth of Adam's rate, because the steps are larger (Chen et al. 2023).
   lion: { rate: 0.0001, make: ({ decay }: OptimizerSettings) => lion(decay) },
-  sgd: {
-    rate: 0.05,
-    make: ({ momentum, nesterov, decay }: OptimizerSettings) => sgd({ momentum, nesterov, ...decay }),
-  },
+  sgd: { rate: 0.05, make: ({ momentum, decay }: OptimizerSettings) => sgd({ momentum, ...decay }) },
 } as const;
 type OptimizerName = keyof typeof optimizers;
 export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];

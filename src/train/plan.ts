@@ -73,8 +73,8 @@ export function epochSeed(seed: number, epoch: number): number {
 }
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
-  const { schedule, warmup, metric, every, patience, augment, layers, except, rates, threads } = options;
-  const { epochs, accumulate, clip, average, keepStep, checkpoint, resume, log, checkpointing, frozenCache } = options;
+  const { schedule, warmup, metric, every, patience, augment, layers, except, threads } = options;
+  const { epochs, accumulate, clip, average, keepStep, checkpoint, resume, log, checkpointing } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
   const learningRate = options.learningRate ?? usualRate(optimizer);
@@ -118,9 +118,8 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     onEpoch: options.onEpoch,
     layers,
     except,
-    rates,
     threads,
-    frozenCache: epochs > 1 ? frozenCache : 0,
+    cachesFrozen: epochs > 1,
     samples: data.count === undefined ? undefined : data.count * views,
     checkpointing,
   };
@@ -155,19 +154,7 @@ async function batchOf(model: Model, { given, data, teachers }: BatchRequest, co
 
 /** Options that can differ from the checkpoint's in a resumed training. */
 const free: ReadonlySet<string> = new Set([
-  ...[
-    "epochs",
-    "every",
-    "patience",
-    "checkpoint",
-    "resume",
-    "log",
-    "onStep",
-    "onEpoch",
-    "threads",
-    "checkpointing",
-    "frozenCache",
-  ],
+  ...["epochs", "every", "patience", "checkpoint", "resume", "log", "onStep", "onEpoch", "threads", "checkpointing"],
   // Compared by content and by the actual batch size.
   ...["data", "batch"],
 ]);
@@ -193,9 +180,9 @@ function settingsOf(
 }
 
 function optimizerOf(options: TrainOptions): Optimizer {
-  const { optimizer, momentum, nesterov, weightDecay } = options;
+  const { optimizer, momentum, weightDecay } = options;
   if (typeof optimizer !== "string") return optimizer;
-  return optimizers[optimizer].make({ momentum, nesterov, decay: weightDecay === undefined ? {} : { weightDecay } });
+  return optimizers[optimizer].make({ momentum, decay: weightDecay === undefined ? {} : { weightDecay } });
 }
 
 function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {

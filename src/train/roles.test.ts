@@ -107,9 +107,6 @@ describe("roles are written where a training starts", () => {
     expect(await numbersOf(left, "embedding.weight")).toEqual(await numbersOf(language(), "embedding.weight"));
     expect(await numbersOf(left, "head.weight")).toEqual(await numbersOf(language(), "head.weight"));
     expect(await numbersOf(left, "query")).not.toEqual(await numbersOf(language(), "query"));
-    const rated = language();
-    await train(rated, { ...once, rates: { [layer]: 0 } });
-    expect(await numbersOf(rated, "head.weight")).toEqual(await numbersOf(language(), "head.weight"));
   });
 
   it("the halves of a tied matrix may be stored in different types", async () => {

@@ -38,7 +38,7 @@ export async function loadStepGraph(
   example: Batch,
   wanted: ReadonlySet<string>,
   { loss, carry, threads, checkpointing = false }: StepOptions,
-  kept: CacheBudget,
+  kept: CacheBudget | undefined,
   context: Context,
 ): Promise<StepGraph> {
   const working = prepared.clone();
@@ -66,7 +66,7 @@ export async function loadStepGraph(
           throw error;
         });
   const frozenPart =
-    frozen === undefined || frozenSession === undefined || !isDearerThanHash(frozen)
+    kept === undefined || frozen === undefined || frozenSession === undefined || !isDearerThanHash(frozen)
       ? frozenSession
       : withAnswersKept(frozenSession, frozen, kept);
   const stepInputs = new Set(step.graph.feeds.map(({ name }) => name));
@@ -149,13 +149,11 @@ export interface StepOptions extends Selection {
   readonly parameters?: readonly string[];
   /** Stored masks that are fed and differentiated by. */
   readonly masks?: readonly string[] | undefined;
-  /** Learning rate factors by patterns of layers or tensors; the last match counts. */
-  readonly rates?: Readonly<Record<string, number>> | undefined;
   readonly threads?: number | undefined;
   /** The graph adds this factor of the previous gradient to the gradient: an optimizer's `carry`. */
   readonly carry?: number | undefined;
-  /** Bytes of the cache of frozen parts (0), for `samples` per epoch. */
-  readonly frozenCache?: number | undefined;
+  /** Caches outputs of frozen parts, for `samples` per epoch. */
+  readonly cachesFrozen?: boolean | undefined;
   readonly samples?: number | undefined;
   /** Recompute activations in the backward pass instead of keeping them: less memory, a third more time. */
   readonly checkpointing?: boolean | undefined;

@@ -14,7 +14,8 @@ import { type Batch, type Dense, type Tensor, typeCodes } from "../tensor/types.
 import { gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
 import { bySizes } from "./forward-loss.ts";
-import { type Group, groupsOf, trainedValues } from "./groups.ts";
+import { cacheBytes } from "./frozen-cache.ts";
+import { decaysOf, trainedValues } from "./groups.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
 import { partAlike } from "./shared-constants.ts";
@@ -72,8 +73,9 @@ export async function createStep(
 }
 
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
-  const { model: working, wanted, ties, groups } = await trainableCopy(model, options, context);
-  const kept = { bytesLeft: options.frozenCache ?? 0, samples: options.samples };
+  const { model: working, wanted, ties, decays } = await trainableCopy(model, options, context);
+  const { cachesFrozen = false, samples } = options;
+  const kept = cachesFrozen ? { bytesLeft: cacheBytes, samples } : undefined;
   let { log } = context;
   const load = (batch: Batch) => loadStepGraph(working, batch, wanted, options, kept, { ...context, log });
   const graphs = bySizes(load, releaseStepGraph);
@@ -91,8 +93,13 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   const states = stored.splice(first.gradients.size);
   const next = states.map(({ values }) => emptyLike(values));
   const arrays = stored.map(({ name, values }): Arrays => {
-    const group = groups(name, values.dims);
-    return { name, ...group, values, gradient: emptyLike(values), carried: first.carried.has(name) };
+    return {
+      name,
+      decays: decays(name, values.dims),
+      values,
+      gradient: emptyLike(values),
+      carried: first.carried.has(name),
+    };
   });
   const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
   const masks = new Set(options.masks);
@@ -138,14 +145,14 @@ interface Trainable {
   /** Names of the stored tensors to train; only the first of tied ones. */
   readonly wanted: ReadonlySet<string>;
   readonly ties: readonly Tie[];
-  readonly groups: (name: string, dims: readonly number[]) => Group;
+  readonly decays: ReturnType<typeof decaysOf>;
 }
 
 /** @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train. */
 async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
   const model = given.clone();
   raiseOpset(model, gradientOpset);
-  const groups = groupsOf(model, options.rates);
+  const decays = decaysOf(model);
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
   const ties = tie(model, selected);
   for (const { name, of } of ties)
@@ -158,7 +165,7 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
     await widen(model, name);
   }
   await foldConstants(model, {}, context);
-  return { model, wanted, ties, groups };
+  return { model, wanted, ties, decays };
 }
 
 function asParameter(model: Model, name: string): void {
@@ -186,7 +193,8 @@ interface NamedWeight {
   readonly values: Floating;
 }
 
-interface Arrays extends NamedWeight, Group {
+interface Arrays extends NamedWeight {
+  readonly decays: boolean;
   readonly gradient: Floating;
   readonly carried: boolean;
 }

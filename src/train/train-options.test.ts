@@ -23,7 +23,6 @@ describe("what is not understood is refused before any data is looked for", () =
     [{ validation: "110%" }, "takes a share between 0 and 1, like 10%", undefined],
     [{ validation: "0%" }, "takes a share between 0 and 1, like 10%", undefined],
     [{ validation: 10 }, "takes a share between 0 and 1, like 10%", undefined],
-    [{ rates: { fc: -1 } }, 'train: "rates.fc": ', undefined],
     [{ schedule: "zigzag" }, 'train: "schedule": expected constant, ', /^Write the epochs/],
     [{ schedule: "steps(8, 3)" }, 'train: "schedule": expected epochs in ascending order', /^Write the epochs/],
   ])("%j", async (given, message, hint) => {

@@ -70,12 +70,7 @@ const trainEntries = v.strictObject({
     positiveOption,
     `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
   ),
-  rates: option(
-    v.record(v.string(), v.pipe(v.number(), v.minValue(0))),
-    'learning rate factors of layers or tensors: {"conv1": 0, "layer4*": 0.1}',
-  ),
   momentum: described(v.optional(share, 0.9), "momentum of sgd"),
-  nesterov: described(v.optional(v.boolean(), false), "Nesterov momentum for sgd"),
   weightDecay: option(
     v.pipe(v.number(), v.minValue(0)),
     "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",
@@ -135,10 +130,6 @@ const trainEntries = v.strictObject({
   ),
   threads: option(countOption, "threads of the runtime"),
   checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
-  frozenCache: described(
-    v.optional(v.pipe(v.number(), v.minValue(0)), 2 ** 30),
-    "bytes for answers of a teacher or a frozen part, kept by sample",
-  ),
   checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
   log: option(v.string(), "log of each step: a CSV file, or TensorBoard events if named *tfevents*", {
     value: "run.csv",

@@ -5,26 +5,19 @@ import { enumerated } from "../errors.ts";
 import { percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import { groupsOf, trainedValues } from "./groups.ts";
-
-/** The trained layers: those with a rate above 0. */
-interface TrainingSelection extends Selection {
-  readonly rates?: Readonly<Record<string, number>> | undefined;
-}
+import { trainedValues } from "./groups.ts";
 
 const leastShare = 0.1;
 
 /** Warns if at least a tenth of a matrix without a mask is zero, unless there is at most one other value (identity, 0/1 selection). */
-export async function unmaskedZeros(model: Model, options: TrainingSelection): Promise<string | undefined> {
+export async function unmaskedZeros(model: Model, selection: Selection): Promise<string | undefined> {
   const names: string[] = [];
   let [zeros, all] = [0, 0];
-  const groups = groupsOf(model, options.rates);
-  for (const name of trainedValues(model, options)) {
+  for (const name of trainedValues(model, selection)) {
     const value = model.graph.value(name);
     const tensor = value?.tensor;
     if (value === undefined || tensor === undefined || value.role?.kind === "tied") continue;
     if (tensor.dims.filter((size) => size > 1).length < 2 || maskedAt(value) !== undefined) continue;
-    if (groups(name, tensor.dims).rate === 0) continue;
     const numbers = toFloat64(await tensor.read());
     const others = numbers.filter((number) => number !== 0);
     const found = numbers.length - others.length;

@@ -31,7 +31,6 @@ import { requireWritable, requireWritableFolder } from "../writable.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
-    student: option(v.string(), "student model, instead of the argument model.onnx", { value: "model.onnx" }),
     original: option(v.string(), "model before pruning, to compare the result with (default: model.onnx)", {
       value: "original.onnx",
     }),
@@ -70,7 +69,6 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     // A pass that discards the weights on purpose has no goal.
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
-      ...(takesStudent ? [] : ["student"]),
       ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
       ...(pass.downloadOptions === undefined ? ["targetDownload"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
@@ -85,7 +83,6 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const session = withDownload(pass, withCalibration(given, options), options);
       const { passed, seed } = session;
       const {
-        student,
         original,
         metric,
         output,
@@ -100,7 +97,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       } = options;
       const aim = reference === undefined ? original : passed[reference];
       const found = word === undefined ? undefined : await modelAt(word, saidOn(session.terminal));
-      const model = modelIn(found, student, aim, name);
+      const model = modelIn(found, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       requireGiven(pass, data, aim);
@@ -177,14 +174,16 @@ function evalCommand(out: string, data: DataRequest | undefined): string {
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
 
-function modelIn(word: string | undefined, student: string | undefined, aim: unknown, name: string): string {
-  if (word !== undefined && student !== undefined)
-    throw new PithError("E_USAGE", `The student is named twice: ${word}, and --student ${student}.`);
-  const model = word ?? student ?? aim;
+function modelIn(word: string | undefined, aim: unknown, name: string): string {
+  const model = word ?? aim;
   if (typeof model === "string") return model;
-  throw new PithError("E_USAGE", "No model is named: --student, or --teacher with --shrink or --keep-layers.", {
-    hint: `See pith ${name} --help.`,
-  });
+  throw new PithError(
+    "E_USAGE",
+    "No model is named: expected a student, or --teacher with --shrink or --keep-layers.",
+    {
+      hint: `See pith ${name} --help.`,
+    },
+  );
 }
 
 function requireGiven(
