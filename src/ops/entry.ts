@@ -348,11 +348,12 @@ export interface Traits {
   readonly typeOnly?: number;
   /** The input with the padding of each axis (before, after). ONNX Runtime fuses it into the window that reads output 0 if it is stored. */
   readonly padding?: number;
-  /** Attribute values that were renamed in a later opset version. */
+  /** Attribute values that were renamed in a later opset version, or the default before it. */
   readonly renamed?: {
     readonly since: number;
     readonly attribute: string;
-    readonly values: Readonly<Record<string, string>>;
+    readonly values?: Readonly<Record<string, string>>;
+    readonly absent?: string;
   };
   /** The maximum padding per axis (before, after): ONNX Runtime rejects pools with more. */
   readonly mostPadding?: (site: Site) => readonly number[] | undefined;

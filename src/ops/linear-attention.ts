@@ -6,11 +6,11 @@
 
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
-import { defineOp, type WeightRole } from "./define.ts";
+import { defineOp } from "./define.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { runsInFloat } from "./shared/misses.ts";
 import { need, sameAsInput, withDims } from "./shared/rules.ts";
 
+const unrun = new Miss("no tested version of ONNX Runtime runs it");
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
 
 export const LinearAttention = defineOp({
@@ -41,7 +41,7 @@ export const LinearAttention = defineOp({
     ];
   },
   axes: new Miss("heads and the channels of each head share an axis"),
-  gradient: new Miss("no tested version of ONNX Runtime runs it"),
+  gradient: unrun,
   // Each step writes and reads each head's state once; the delta rule reads it again.
   cost: (s, site) =>
     withDims(site, [0, 2], ([batch = 1, steps = 1, width = 1] = [], [, , values = 1] = []) => {
@@ -70,29 +70,8 @@ export const CausalConvWithState = defineOp({
     ];
   },
   parameters: [1, 2],
-  weight: (s, site): WeightRole | Miss => {
-    const channels = site.inputs[1]?.dims?.[0];
-    if (site.inputs[1]?.stored !== true || typeof channels !== "number") return new Miss("the kernel is an activation");
-    const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
-    const fused = s.activation === "none" ? {} : { fused: s.activation };
-    return { input: 1, out: 0, in: 1, groups: channels, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...fused };
-  },
-  quantize: runsInFloat,
   axes: untried,
-  lower: (s, emit, [x, weight, bias, past]) => {
-    const channels = weight?.type?.dims?.[0];
-    if (x === undefined || weight === undefined || typeof channels !== "number" || typeof s.reach !== "number")
-      return new Miss("the kernel's size is not known");
-    const before = s.reach - 1;
-    const whole = past === undefined ? emit.Pad([x, [0, 0, before, 0, 0, 0], 0]) : emit.Concat([past, x], { axis: 2 });
-    const sum = emit.Conv([whole, weight, bias], { group: channels, kernel_shape: [s.reach] });
-    const y = s.activation === "none" ? sum : emit.Mul([sum, emit.Sigmoid([sum])]);
-    const last =
-      before === 0
-        ? emit.Slice([whole, [0], [0], [2]])
-        : emit.Slice([whole, [-before], [Number.MAX_SAFE_INTEGER], [2]]);
-    return [y, last];
-  },
+  gradient: unrun,
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.reach)),
 });
 

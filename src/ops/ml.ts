@@ -1,23 +1,15 @@
-/** ai.onnx.ml operators that scikit-learn exporters write: typed, and cut only along samples. Scaler and Normalizer always return float32. */
+/** ai.onnx.ml operators that scikit-learn exporters write. Scaler and Normalizer always return float32. */
 import { Miss } from "../errors.ts";
 import { multiplyDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { defineOp, type Op, type OpDef, type Site } from "./define.ts";
-import { sameAxes, shaped } from "./shared/rules.ts";
+import type { Op, OpDef, Site } from "./define.ts";
+import { inert } from "./shared/inert.ts";
+import { shaped } from "./shared/rules.ts";
 
 const learnt = new Miss("stores its parameters in attributes");
 
-/** Features stay: they depend on each other, or have individual parameters. */
 function preprocessing(name: string, infer: OpDef<null>["infer"] = (_, site) => shaped(site, (dims) => dims)): Op {
-  const why = `${name} has numbers for each feature`;
-  return defineOp({
-    name,
-    domain: "ai.onnx.ml",
-    infer,
-    axes: (_, __, dims) => sameAxes(dims, { but: (axis) => axis === dims.length - 1, why }),
-    gradient: learnt,
-    quantize: learnt,
-  });
+  return inert(learnt, { name, domain: "ai.onnx.ml", infer });
 }
 
 const floats = (_: unknown, site: Site) => shaped(site, (dims) => dims, "float32");

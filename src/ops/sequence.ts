@@ -1,27 +1,21 @@
 /**
  * Sequences and optionals. The elements of a sequence of known length are tracked individually; otherwise only their common type is.
- * A sequence of known tensors is lowered to SequenceConstruct, and its readers to the tensors. Sequences have no gradients, only their tensors do.
+ * Models are trained through the pieces of a tensor (torch.chunk, torch.split), and through no other sequence.
  */
 import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
 import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
-import { primitive } from "./shared/misses.ts";
-import { itemsOf, longest, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
+import { inferenceOnly } from "./shared/misses.ts";
+import { longest, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
-const unknown = new Miss("the tensors of its sequence are not known before it runs");
+const unknown = new Miss("the pieces of its sequence are not known before it runs");
 
-const rest = { axes: new Miss("moves tensors in and out of a sequence"), gradient: unknown };
-
-function constructed(emit: Emit, items: readonly Value[]): readonly Value[] | Miss {
-  return items.length === 0 ? primitive : [emit.SequenceConstruct([...items])];
-}
+const rest = { axes: new Miss("moves tensors in and out of a sequence"), gradient: inferenceOnly };
 
 type Row<S> = {
   readonly name: string;
@@ -86,12 +80,6 @@ export const SequenceEmpty = sequenceOperator({
 
 export const SequenceInsert = sequenceOperator({
   name: "SequenceInsert",
-  read: readPlace(2),
-  lower: ({ place }, emit, [sequence, item]) => {
-    const items = itemsOf(sequence);
-    if (items === undefined || item === undefined || place === undefined) return unknown;
-    return constructed(emit, items.toSpliced(place === "none" ? items.length : within(place, items.length), 0, item));
-  },
   from: (sequence, _, site) => {
     const operand = site.inputs[1];
     if (operand === undefined) return new Miss("has nothing to insert");
@@ -107,12 +95,6 @@ export const SequenceInsert = sequenceOperator({
 
 export const SequenceErase = sequenceOperator({
   name: "SequenceErase",
-  read: readPlace(1),
-  lower: ({ place }, emit, [sequence]) => {
-    const items = itemsOf(sequence);
-    if (items === undefined || place === undefined) return unknown;
-    return constructed(emit, items.toSpliced(within(place === "none" ? -1 : place, items.length), 1));
-  },
   from: (sequence, _, site) => {
     const { items, of } = sequence;
     const place = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : placeAt(site, 1, items?.length);
@@ -123,11 +105,11 @@ export const SequenceErase = sequenceOperator({
 
 export const SequenceAt = sequenceOperator({
   name: "SequenceAt",
-  read: readPlace(1),
+  read: readPlace,
   lower: ({ place }, _, [sequence]) => {
-    const items = itemsOf(sequence);
-    const item = items === undefined || typeof place !== "number" ? undefined : items[within(place, items.length)];
-    return item === undefined ? unknown : [item];
+    const pieces = sequence.producer?.op === "SequenceConstruct" ? sequence.producer.inputs : undefined;
+    const piece = pieces === undefined || place === undefined ? undefined : pieces[within(place, pieces.length)];
+    return piece === undefined ? unknown : [piece];
   },
   from: (sequence, _, site) => {
     const { items } = sequence;
@@ -147,12 +129,6 @@ export const SequenceLength = sequenceOperator({
 export const ConcatFromSequence = sequenceOperator({
   name: "ConcatFromSequence",
   read: (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
-  lower: ({ axis, fresh }, emit, [sequence]) => {
-    const items = itemsOf(sequence);
-    if (items === undefined || items.length === 0) return unknown;
-    const raised = fresh ? items.map((item) => emit.Unsqueeze([item, [axis]])) : items;
-    return [emit.Concat(raised, { axis })];
-  },
   from: (sequence, { axis, fresh }, site) => {
     const { items, of } = sequence;
     if (isContainer(of)) return new Miss("joins values that are not tensors");
@@ -171,8 +147,8 @@ export const SplitToSequence = sequenceOperator({
   name: "SplitToSequence",
   read: readCut,
   lower: (s, emit, [x]) => {
-    const pieces = x === undefined ? undefined : splitPieces(emit, x, s);
-    return pieces === undefined ? new Miss("the number of pieces is not known") : constructed(emit, pieces);
+    const pieces = splitPieces(emit, x, s);
+    return pieces === undefined ? new Miss("the number of pieces is not known") : [emit.SequenceConstruct(pieces)];
   },
   infer: ({ axis, keep }, site) => {
     const [operand, split] = site.inputs;
@@ -257,12 +233,6 @@ export const OptionalOperator = sequenceOperator({
 
 export const OptionalGetElement = sequenceOperator({
   name: "OptionalGetElement",
-  read: (site) => ({ plain: site.inputs[0]?.container === undefined }),
-  lower: ({ plain }, _, [optional]) => {
-    const maker = optional?.producer;
-    const held = plain ? optional : maker?.op === "Optional" && maker.domain === "" ? maker.inputs[0] : undefined;
-    return held === undefined ? unknown : [held];
-  },
   infer: (_, site) => {
     const [operand] = site.inputs;
     if (operand === undefined) return new Miss("has no input");

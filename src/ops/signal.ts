@@ -6,10 +6,12 @@ import { Miss } from "../errors.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op } from "./define.ts";
 import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { noRank } from "./shared/misses.ts";
-import { need, sameAxes } from "./shared/rules.ts";
+import { inert } from "./shared/inert.ts";
+import { inferenceOnly, noRank } from "./shared/misses.ts";
+import { need } from "./shared/rules.ts";
 
-const spectrum = new Miss("has no gradient: what comes before a spectrum is not trained");
+const spectrum = new Miss("each frequency depends on the whole signal");
+const made = new Miss("depends on sizes only");
 
 interface DftSettings {
   readonly axis: number;
@@ -46,11 +48,8 @@ export const DFT = defineOp<DftSettings>({
       { type, dims: dims.map((dim, axis) => (axis === s.axis ? out : axis === dims.length - 1 ? parts(s) : dim)) },
     ];
   },
-  axes: (s, _, dims) => {
-    const but = (axis: number): boolean => axis === s.axis || axis === dims.length - 1;
-    return sameAxes(dims, { but, why: "each frequency depends on the whole axis" });
-  },
-  gradient: spectrum,
+  axes: spectrum,
+  gradient: inferenceOnly,
 });
 
 const full = (s: DftSettings, size: Dim): Dim => (s.inverse && s.oneSided ? multiplyDims(addDims(size, -1), 2) : size);
@@ -82,16 +81,13 @@ export const STFT = defineOp<StftSettings>({
     const frames = addDims(floorDims(addDims(dims[1] as Dim, -s.length), s.step), 1);
     return [{ type, dims: [dims[0] as Dim, frames, frequencies(s), 2] }];
   },
-  axes: () => [
-    { from: ["in0", 0], to: ["out0", 0] },
-    { refuses: ["in0", 1], reason: "frames overlap" },
-  ],
-  gradient: spectrum,
+  axes: spectrum,
+  gradient: inferenceOnly,
 });
 
 const frequencies = (s: StftSettings): number => (s.oneSided ? Math.floor(s.length / 2) + 1 : s.length);
 
-export const MelWeightMatrix = defineOp({
+export const MelWeightMatrix = inert(made, {
   name: "MelWeightMatrix",
   infer: (_, site) => {
     const [bins, length] = [site.inputs[0]?.elements?.[0], site.inputs[1]?.elements?.[0]];
@@ -100,12 +96,10 @@ export const MelWeightMatrix = defineOp({
     if (bins === undefined || length === undefined) return [{ type, dims: [site.open(0, 0), site.open(0, 1)] }];
     return [{ type, dims: [addDims(floorDims(length, 2), 1), bins] }];
   },
-  axes: new Miss("is made from numbers"),
-  gradient: new Miss("depends on no tensor that could be trained"),
 });
 
 function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow"): Op {
-  return defineOp({
+  return inert(made, {
     name,
     read: (site) => ({ periodic: integer(site, "periodic", 1) !== 0 }),
     infer: (_, site) => {
@@ -113,8 +107,6 @@ function windowFunction(name: "HannWindow" | "HammingWindow" | "BlackmanWindow")
       if (type === undefined) return new Miss("its type is not known");
       return [{ type, dims: [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)] }];
     },
-    axes: new Miss("is made from a number"),
-    gradient: new Miss("depends on no tensor that could be trained"),
   });
 }
 

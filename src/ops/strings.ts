@@ -1,9 +1,8 @@
 /** Operators on strings, and TfIdfVectorizer, which counts n-grams. */
 import { Miss } from "../errors.ts";
-import { defineOp } from "./define.ts";
 import { decimals, integer, integers, text, texts } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
-import { broadcast, need, sameAxes, shaped } from "./shared/rules.ts";
+import { broadcast, need, shaped } from "./shared/rules.ts";
 
 const onStrings = new Miss("operates on strings");
 
@@ -51,7 +50,7 @@ export const RegexFullMatch = inert(onStrings, {
   infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
 });
 
-export const TfIdfVectorizer = defineOp({
+export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
   name: "TfIdfVectorizer",
   read: (site) => ({
     mode: text(site, "mode", "TF"),
@@ -68,8 +67,4 @@ export const TfIdfVectorizer = defineOp({
     const columns = s.places.reduce((most, place) => Math.max(most, place + 1), 0);
     return [{ type: "float32", dims: dims === undefined ? dims : [...dims.slice(0, -1), columns] }];
   },
-  axes: (_, __, dims) =>
-    sameAxes(dims, { but: (axis) => axis >= dims.length - 1, why: "TfIdfVectorizer counts n-grams along this axis" }),
-  gradient: new Miss("counts"),
-  quantize: new Miss("counts"),
 });

@@ -62,6 +62,24 @@ describe("raise-opset", () => {
     expect(await runOnce(net, feeds)).toEqual(before);
   });
 
+  it("states the default of RoiAlign that changed, with the same answers for images of any size", async () => {
+    const graph = `graph (x: float32[1, 1, h, w], boxes: float32[n, 4], images: int64[n]) -> (y) {
+  y = RoiAlign (x, boxes, images) {output_height=2, output_width=2}\n}`;
+    const net = parseModel(`opset 10\n${graph}`);
+    const feeds = {
+      x: float32(
+        [1, 1, 5, 5],
+        Float32Array.from({ length: 25 }, (_, at) => at * at),
+      ),
+      boxes: float32([1, 4], [0.3, 0.2, 3.1, 4]),
+      images: int64([1], [0]),
+    };
+    const before = await runOnce(net, feeds);
+    raiseOpset(net, 21);
+    expect(printModel(net)).toContain('coordinate_transformation_mode="output_half_pixel"');
+    expect(await runOnce(net, feeds)).toEqual(before);
+  });
+
   it.each([
     ["both bounds", "y = Clip (x) {min=0.0, max=6.0}"],
     ["one bound, which float32 rounds", "y = Clip (x) {max=0.1}"],

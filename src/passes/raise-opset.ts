@@ -114,32 +114,36 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
     const whole = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
     newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...whole };
   }
+  const spelled = respelled(op, node, from, to);
   const attribute = (name: string): Attribute | undefined =>
-    kept.includes(name) ? node.attributes.get(name) : undefined;
+    spelled?.get(name) ?? (kept.includes(name) ? node.attributes.get(name) : undefined);
   const same = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
   if (same instanceof Miss) return new Miss(`${same.reason}.`);
   if (!same) {
     const gone = legal(left);
     return gone instanceof Miss ? gone : new Miss("its defaults changed between the opsets.");
   }
-  const { renamed } = op;
-  const spelling = renamed !== undefined && from < renamed.since && renamed.since <= to ? renamed : undefined;
-  const spelled = spelling === undefined ? undefined : attribute(spelling.attribute);
-  const otherwise = typeof spelled?.value === "string" ? spelling?.values[spelled.value] : undefined;
   // Since Split accepts uneven parts, equal parts need `num_outputs`.
   const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
   return () => {
     const { graph } = node;
     if (counts && inputs[1] === undefined)
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
-    if (spelling !== undefined && otherwise !== undefined)
-      graph.setAttribute(node, spelling.attribute, { kind: "string", value: otherwise });
+    for (const [name, value] of spelled ?? []) graph.setAttribute(node, name, value);
     for (const name of dropped) graph.setAttribute(node, name, undefined);
     for (const { name, input, constant } of moved) {
       graph.setAttribute(node, name, undefined);
       graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
     }
   };
+}
+
+/** Returns the attribute whose values were renamed, or whose default changed, as the newer version writes it. */
+function respelled({ renamed }: Op, node: Node, from: number, to: number): ReadonlyMap<string, Attribute> | undefined {
+  if (renamed === undefined || from >= renamed.since || renamed.since > to) return undefined;
+  const old = node.attributes.get(renamed.attribute)?.value;
+  const value = old === undefined ? renamed.absent : renamed.values?.[String(old)];
+  return value === undefined ? undefined : new Map([[renamed.attribute, { kind: "string", value }]]);
 }
 
 function asConstant(

@@ -43,8 +43,8 @@ const asked = words(`
   ConvTranspose GroupNormalization RMSNormalization HardSigmoid HardSwish Selu Celu Mish Gelu Softsign ThresholdedRelu Einsum ScatterElements
   Resize CumSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceSumSquare ReduceLogSum LSTM GRU RNN RotaryEmbedding Attention
   com.microsoft.Attention com.microsoft.MultiHeadAttention com.microsoft.GroupQueryAttention com.microsoft.RotaryEmbedding
-  com.microsoft.SkipLayerNormalization com.microsoft.SkipSimplifiedLayerNormalization Trilu Sign Floor Ceil Round Hardmax GridSample RoiAlign
-  MaxRoiPool DeformConv SequenceAt SplitToSequence ConcatFromSequence`);
+  com.microsoft.SkipLayerNormalization com.microsoft.SkipSimplifiedLayerNormalization Trilu Sign Floor Ceil Round Hardmax
+  SequenceAt SplitToSequence`);
 
 function facetsOf(name: string) {
   const dot = name.lastIndexOf(".");

@@ -24,7 +24,6 @@ const refused: Readonly<Record<string, RegExp>> = {
   BatchNormalization: /expected 1 to 3 outputs/,
   DFT: /defaults changed/,
   Resize: /defaults changed/,
-  RoiAlign: /defaults changed/,
   Scan: /defaults changed|input 0 is required/,
   Upsample: /removed in opset 10/,
 };

@@ -1,4 +1,4 @@
-/** Sequences of known tensors go when a model is simplified: pieces become outputs of one Split, lists that are joined a Concat. */
+/** Pieces of a tensor that was split into a sequence become outputs of one Split when a model is simplified. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { completeContext, simplify } from "../../src/passes/index.ts";
@@ -19,12 +19,6 @@ test("torch.chunk is one Split", async () => {
   const body = `  n: int64[] = [2]\n  first: int64[] = [0]\n  last: int64[] = [-1]
   s = SplitToSequence (x, n) {axis=1}\n  a = SequenceAt (s, first)\n  b = SequenceAt (s, last)\n  y = Sub (a, b)`;
   expect(await simplified(body)).toEqual(["Split", "Sub"]);
-});
-
-test("a list that is joined is a Concat, and what is taken from it the tensor itself", async () => {
-  const body = `  first: int64[] = [0]\n  r = Neg (x)\n  s = SequenceConstruct (r, x)\n  a = SequenceAt (s, first)
-  b = ConcatFromSequence (s) {axis=0}\n  z = ReduceSum (a) {keepdims=0}\n  y = Mul (b, z)`;
-  expect((await simplified(body)).sort()).toEqual(["Concat", "Mul", "Neg", "ReduceSum"]);
 });
 
 test("a piece at a place that is computed stays in its sequence", async () => {

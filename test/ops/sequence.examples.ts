@@ -51,6 +51,7 @@ export const sequenceExamples: readonly Example[] = [
     SequenceAt what was inserted before |
       (x: float32[4], z: float32[4, 2]) s = SequenceConstruct(x, x); first: int64[] = [0]; more = SequenceInsert(s, z, first);
       less = SequenceErase(more); y = SequenceAt(less, first)
+      | no lower: are not known before it runs | no gradient: is differentiated as its primitives
     SequenceLength of two | ${pair} y = SequenceLength(s)
     SequenceLength of nothing | () s = SequenceEmpty(); y = SequenceLength(s)
     SequenceLength of a tensor cut in pieces |

@@ -3,13 +3,13 @@
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { type PairRules, rulesOf } from "./pair.ts";
-import { sequencePairs } from "./sequence.ts";
+import { pieceOfSequence } from "./sequence.ts";
 import { stepPairs } from "./step.ts";
 import { inOrder } from "./strided.ts";
 
 export type { PairResult, PairRules } from "./pair.ts";
 
-export const fewerNodes: PairRules = rulesOf([...layoutPairs, inOrder, ...mathPairs, ...sequencePairs]);
+export const fewerNodes: PairRules = rulesOf([...layoutPairs, inOrder, ...mathPairs, pieceOfSequence]);
 
 export const padsInWindows: PairRules = rulesOf([paddedWindow]);
 

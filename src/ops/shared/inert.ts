@@ -1,4 +1,4 @@
-/** Builders for operators without gradients, cuts and quantization: their output is not a function of numbers. */
+/** Builds operators without gradients, cuts and quantization, all for one reason. */
 import type { Miss } from "../../errors.ts";
 import { defineOp, type Op, type OpDef } from "../define.ts";
 

@@ -7,24 +7,10 @@ import { integersConstant } from "./rules.ts";
 /** The maximum length of a sequence whose elements are tracked individually. */
 export const longest = 256;
 
-export function itemsOf(sequence: Value | undefined): readonly Value[] | undefined {
-  const maker = sequence?.producer;
-  if (maker === undefined || maker.domain !== "") return undefined;
-  if (maker.op === "SequenceEmpty") return [];
-  if (maker.op === "Identity" || maker.op === "Optional" || maker.op === "OptionalGetElement")
-    return itemsOf(maker.inputs[0]);
-  if (maker.op !== "SequenceConstruct") return undefined;
-  return maker.inputs.filter((item) => item !== undefined);
-}
-
-/** A position in a sequence, negative from the end; undefined if unknown, "none" if the input is absent. */
-export type Place = number | undefined | "none";
-
-export const readPlace =
-  (input: number) =>
-  (site: Site): { readonly place: Place } => ({
-    place: site.inputs[input] === undefined ? "none" : constantIntegers(site.inputs[input])?.[0],
-  });
+/** Reads a position in a sequence, negative from the end; undefined if unknown. */
+export const readPlace = (site: Site): { readonly place: number | undefined } => ({
+  place: constantIntegers(site.inputs[1])?.[0],
+});
 
 export const within = (place: number, length: number): number => (place < 0 ? place + length : place);
 
