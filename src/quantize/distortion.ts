@@ -55,7 +55,7 @@ async function withTrainedValues(
   rounder: Rdoq,
   context: Context,
 ): Promise<Solver> {
-  const { data, epochs, augment, distortion } = options;
+  const { data, epochs, augment, distortion, checkpoint, resume } = options;
   const method = rounder as Solver;
   if (data === undefined || epochs === undefined || context.dryRun) return method;
   const limit = options.bits === 7 ? 64 : 127;
@@ -74,7 +74,10 @@ async function withTrainedValues(
   const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
   // Loaded on demand: code that trains.
   const { trainValues } = await import("./trained-values.ts");
-  const trained = await trainValues(model, copy, { data, epochs, augment, lambda, scales, limit }, context);
+  // With a goal, several distortions are trained.
+  const folder = checkpoint === undefined ? {} : { checkpoint: `${checkpoint}/distortion-${distortion}` };
+  const training = { epochs, resume, ...(augment !== undefined && { augment }), ...folder };
+  const trained = await trainValues(model, copy, { data, training, lambda, scales, limit }, context);
   return {
     // No layer is left that needs samples.
     ...(trained.size === scales.size ? { id: method.id } : method),

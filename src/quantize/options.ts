@@ -115,6 +115,10 @@ const entries = v.strictObject({
     v.pipe(augmentationOption, understood(parseAugmentation)),
     'rdoq: augment the images of the training, such as "crop=4 flip"',
   ),
+  /** Rounding method "rdoq": folder with checkpoints of the training, in a subfolder named by the distortion (none). */
+  checkpoint: option(v.string(), "rdoq: folder for checkpoints of the training", { value: "folder" }),
+  /** Rounding method "rdoq": continue the training with its checkpoint (false). */
+  resume: described(v.optional(v.boolean(), false), "rdoq: continue the training with the checkpoint in this folder"),
   /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
@@ -350,6 +354,13 @@ export function checkTogether(options: QuantizeSettings): void {
     );
   if (options.augment !== undefined && options.epochs === undefined)
     throw no("`augment`: images are augmented for a training, but no `epochs` are given.", "Pass epochs, such as 2.");
+  if (options.checkpoint !== undefined && options.epochs === undefined)
+    throw no("`checkpoint`: belongs to a training, but no `epochs` are given.", "Pass epochs, such as 2.");
+  if (options.resume && options.checkpoint === undefined)
+    throw no(
+      "`resume`: expected `checkpoint`, the folder to continue from.",
+      "Pass the folder of the stopped training.",
+    );
   if (options.epochs !== undefined && options.data === undefined)
     throw no("`epochs`: values are trained on samples, but no data is given.", "Pass a data set.");
   for (const { weights: codes, bits, block } of all) {

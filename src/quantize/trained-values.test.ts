@@ -1,16 +1,18 @@
 import { describe, expect, test } from "vitest";
+import { fileKind } from "#platform";
 import { numbersFor, run } from "../../test/quantize/networks.ts";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { corners, net, stopAfter, weights } from "../../test/train/corners.ts";
+import { corners, net } from "../../test/train/corners.ts";
 import { firstBatch } from "../data/select.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
+import { encodeToBytes } from "../onnx/index.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
 import { createStep, train } from "../train/index.ts";
-import { fakeQuantize, type QuantizeOptions, quantize } from "./index.ts";
+import { type QuantizeOptions, quantize } from "./index.ts";
 import { lambdaFor } from "./rounders/rdoq.ts";
-import { bitsOf, ratedImitation } from "./trained-values.ts";
+import { bitsOf, type ratedImitation } from "./trained-values.ts";
 
 const data = corners(960, 1);
 const original = net();
@@ -127,24 +129,29 @@ describe("quantize with trained values", () => {
       '`epochs`: expected the rounding method "rdoq", got "mse"',
     );
     await expect(quantized({ augment: "flip" })).rejects.toThrow("`augment`: images are augmented for a training");
+    await expect(quantized({ checkpoint: "run" })).rejects.toThrow("`checkpoint`: belongs to a training");
+    await expect(quantized({ epochs: 1, resume: true })).rejects.toThrow("`resume`: expected `checkpoint`");
     await expect(quantized({ epochs: 1, data: undefined })).rejects.toThrow("`epochs`: values are trained on samples");
   });
 });
 
-test("a training with the code length in the loss that was stopped is continued to the same bits", async () => {
+test("a stopped training of quantized values is continued to the same bits", async () => {
   const trained = async (checkpoint: string, resume: boolean, context = {}) => {
     const model = original.clone();
-    await fakeQuantize(model, { scheme: "weights", bits: 4 });
-    const terms = [...model.graph.values()].flatMap(({ name, producer }) =>
-      name.endsWith("_rounded") && producer?.inputs[0] !== undefined ? [producer.inputs[0].name] : [],
-    );
-    expect(terms).toHaveLength(2);
-    const loss = ratedImitation(original, terms, 1e-3);
-    await train(model, { data, loss, epochs: 2, batch: 96, checkpoint, resume }, { seed: 1, ...context });
-    return weights(model);
+    const settings = { scheme: "weights", rounder: "rdoq", distortion: 0.3, data, epochs: 2 } as const;
+    await quantize(model, { ...settings, checkpoint, resume }, { seed: 1, ...context });
+    return encodeToBytes(model);
   };
   const whole = await trained(temporaryFolder(), false);
   const checkpoint = temporaryFolder();
-  await expect(trained(checkpoint, false, stopAfter(7))).rejects.toMatchObject({ code: "E_STOPPED" });
-  expect(await trained(checkpoint, true)).toEqual(whole);
+  const steps = (2 * 960) / 32;
+  const controller = new AbortController();
+  const progress = (done: number, total?: number) => done >= 45 && total === steps && controller.abort();
+  const stopped = trained(checkpoint, false, { signal: controller.signal, progress });
+  await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+  expect(await fileKind(`${checkpoint}/distortion-0.3/last.onnx`)).toBe("file");
+  const done: number[] = [];
+  const seen = (count: number, total?: number) => total === steps && done.push(count);
+  expect(await trained(checkpoint, true, { progress: seen })).toEqual(whole);
+  expect(Math.min(...done)).toBeGreaterThanOrEqual(45);
 });

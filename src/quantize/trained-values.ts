@@ -42,8 +42,7 @@ const batch = 32;
 
 export interface ValueTraining {
   readonly data: Dataset | string;
-  readonly epochs: number;
-  readonly augment: TrainOptions["augment"];
+  readonly training: Pick<TrainOptions, "epochs" | "augment" | "checkpoint" | "resume">;
   /** λ: error of the outputs, relative to their power, that a bit is worth. */
   readonly lambda: number;
   /** Steps Δ by layer: one, or one for each index of the scale axis. */
@@ -56,7 +55,7 @@ export interface ValueTraining {
 export async function trainValues(
   model: Model,
   rounded: Model,
-  { data, epochs, augment, lambda, scales, limit }: ValueTraining,
+  { data, training, lambda, scales, limit }: ValueTraining,
   context: Context,
 ): Promise<ReadonlySet<string>> {
   const trial = model.clone();
@@ -68,9 +67,9 @@ export async function trainValues(
   const steps = terms.map((term) => term.steps);
   const frozen = [...scales.keys()].filter((name) => !names.has(name));
   const settings = {
-    ...{ data: await trainPart(data), epochs, loss: ratedImitation(model.clone(), steps, lambda) },
+    ...training,
+    ...{ data: await trainPart(data), loss: ratedImitation(model.clone(), steps, lambda) },
     ...{ batch, warmup, learningRate, optimizer: adamInSteps(terms) },
-    ...(augment !== undefined && { augment }),
     ...(frozen.length > 0 && { except: frozen }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);

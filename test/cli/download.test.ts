@@ -1,5 +1,5 @@
 /** Goals of low-entropy values on the command line: a compressed size, bits per weight, a loss. */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
 import { save } from "../../src/onnx/index.ts";
@@ -113,5 +113,32 @@ describe("--max-drop with rdoq", () => {
     );
     expect((await pith(...refused)).code).toBe(1);
     expect(existsSync(at("refused.onnx"))).toBe(false);
+  });
+});
+
+describe("--epochs with rdoq", () => {
+  const trained = ["--rounder", "rdoq", "--distortion", "0.1", "--epochs", "2"];
+
+  test("writes the same file as a recipe with the same options", async () => {
+    const alone = await json(...words(...trained, ...lossy()));
+    expect(alone).toMatchObject({ code: 0 });
+    const steps = "steps:\n  - quantize: { scheme: weights, rounder: rdoq, distortion: 0.1, epochs: 2 }\n";
+    writeFileSync(at("recipe.yaml"), steps);
+    const rest = ["--recipe", at("recipe.yaml"), "-o", at("recipe"), ...lossy()];
+    const { code, err } = await pith("compress", at("network.onnx"), ...rest);
+    expect(code, err).toBe(0);
+    expect(readFileSync(at("recipe/model.onnx")).equals(readFileSync(at("out.onnx")))).toBe(true);
+  });
+
+  test("continues a stopped training with --resume, and refuses it without a checkpoint", async () => {
+    const checkpoint = ["--checkpoint", at("checkpoint")];
+    const first = await pith(...words(...trained, ...checkpoint, ...lossy()));
+    expect(first.code, first.err).toBe(0);
+    const { code, err } = await pith(...words(...trained, ...checkpoint, "--resume", ...lossy(), "--force"));
+    expect(code, err).toBe(0);
+    expect(err).toContain("the checkpoint has done the 2 epochs that are requested");
+    const refused = await pith(...words(...trained, "--resume", ...lossy()));
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain("quantize: --resume: expected --checkpoint, the folder to continue from");
   });
 });
