@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { clause } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { hintOf } from "./options.ts";
-import { namesAt } from "./schema.ts";
+import { insteadAt, namesAt } from "./schema.ts";
 import { unknownOptionHint } from "./suggest-option.ts";
 
 export interface Misfit {
@@ -61,7 +61,10 @@ export function misfitOf(
     path,
     part: "value",
     sentence: `${expectation}${isSaid ? "" : `, got ${shown(issue.input)}`}`,
-    hint: hintOf(issue) ?? (typeof issue.input === "string" ? meant(issue.input, words) : undefined),
+    hint:
+      hintOf(issue) ??
+      insteadAt(schema, path)[String(issue.input)] ??
+      (typeof issue.input === "string" ? meant(issue.input, words) : undefined),
   };
 }
 

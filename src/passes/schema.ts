@@ -59,6 +59,15 @@ export function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
   return pipe.some((part) => part.type === "integer" || isWhole(part));
 }
 
+/** Returns the advice for words that an option at a path does not accept (`instead`). */
+export function insteadAt(
+  schema: v.GenericSchema,
+  path: readonly (string | number)[],
+): Readonly<Record<string, string>> {
+  const parts = nodesAt(schema, path).flatMap(({ pipe = [] }) => pipe);
+  return Object.assign({}, ...parts.map(({ metadata }) => metadata?.instead));
+}
+
 function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
   let nodes = open(schema as SchemaNode);
   for (const key of path) {

@@ -28,8 +28,16 @@ export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
 export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
-const weightCodes = ["int8", "uint8", "float8", "nf4", "fp4", "palette"] as const;
-const weights = v.picklist(weightCodes);
+const weightCodes = ["int8", "uint8", "nf4", "palette"] as const;
+const weights = v.pipe(
+  v.picklist(weightCodes),
+  v.metadata({
+    instead: {
+      float8: "It was removed: int8, the default, is as small, and integers run on every runtime.",
+      fp4: "It was removed: nf4 has the same size and loses less.",
+    },
+  }),
+);
 export type WeightCodes = (typeof weightCodes)[number];
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
@@ -135,14 +143,13 @@ const entries = v.strictObject({
     activations: v.optional(activationTypes),
     float: v.optional(v.boolean()),
   }),
-  /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "float8" (E4M3), "nf4", "fp4" and "palette". */
+  /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "nf4" and "palette". */
   weights: option(weights, "type of quantized weights (default: int8; dynamic: the faster type)", {
     meanings: {
       title: "Codes (--weights)",
       rows: [
         ["int8, uint8", "integers"],
-        ["float8", "floats of 8 bits (E4M3)"],
-        ["nf4, fp4", "4-bit floats as in bitsandbytes (matrix products only)"],
+        ["nf4", "4-bit floats as in bitsandbytes (matrix products only)"],
         ["palette", "a codebook per weight with 2 to the power of --bits values"],
       ],
     },
@@ -382,8 +389,7 @@ export function checkTogether(options: QuantizeSettings): void {
     }
     if (scheme !== "weights")
       throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
-    if (codes !== "palette" && bits !== 8 && !(bits === 4 && codes !== "float8"))
-      throw no(`\`bits\`: ${codes} has ${codes === "float8" ? 8 : 4}, got ${bits}.`, "Omit `bits`.");
+    if (codes === "nf4" && bits !== 8 && bits !== 4) throw no(`\`bits\`: nf4 has 4, got ${bits}.`, "Omit `bits`.");
   }
   const inCodes = scheme === "static" && !all.some((own) => own.bits === 2 || own.block !== undefined);
   if (scheme !== "weights" && packed && !inCodes)

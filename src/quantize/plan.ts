@@ -6,7 +6,6 @@ import { Miss } from "../errors.ts";
 import { entryOf } from "../ops/index.ts";
 import { inStandardBlocks } from "./formats/blocked-dequantize-linear.ts";
 import { asLearned, inCodes } from "./formats/dequantize-linear.ts";
-import { inFloat8 } from "./formats/float8.ts";
 import type { Format, LayerPlan } from "./formats/format.ts";
 import { inRowsOfBlocks } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
@@ -20,7 +19,6 @@ import { existingRounding, weightMiss } from "./weight.ts";
 const weightFormats: readonly Format[] = [
   inPalette,
   inBnb4,
-  inFloat8,
   asLearned,
   inStandardBlocks,
   inRowsOfBlocks,

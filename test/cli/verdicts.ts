@@ -56,7 +56,6 @@ export const formats: readonly Format[] = [
   ["blocks of 2 bits", ["--scheme", "weights", "--bits", "2"], 1500, true],
   ["blocks of 4 bits in operators of ONNX", ["--scheme", "weights", "--bits", "4", "--onnx-only"], 250, true],
   ["nf4", ["--scheme", "weights", "--weights", "nf4"], 500, true],
-  ["float8", ["--scheme", "weights", "--weights", "float8"], 100, true],
   ["a palette", ["--scheme", "weights", "--weights", "palette", "--bits", "4"], 120, true],
   ["float16", ["--scheme", "float16"], 0.8, true],
   ["bfloat16", ["--scheme", "bfloat16"], 6, true],

@@ -15,12 +15,6 @@ testFormats([
   [{ weights: "palette", bits: 3 }, 0.25, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
   [{ weights: "palette", bits: 4 }, 0.15, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
   [{ weights: "palette", bits: 1 }, 0.9, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
-  [{ weights: "fp4", block: 16 }, 0.3, ["int8", "int8", "int8", "uint8", "uint8", "int8"]],
-  [
-    { weights: "float8", perChannel: false },
-    0.05,
-    ["float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "float8e4m3fn", "int8"],
-  ],
 ]);
 
 test("the published file of Deep Compression keeps its very numbers, in bytes for codes", async (context) => {

@@ -53,7 +53,7 @@ const forms: readonly QuantizeOptions[] = [
   { ...weights, bits: 4, onnxOnly: true, rounder: "gptq" },
   { ...weights, rounder: "gptq" },
   { ...weights, bits: 3, rounder: "gptq" },
-  ...(["float8", "nf4", "fp4"] as const).map((codes) => ({ ...weights, weights: codes })),
+  { ...weights, weights: "nf4" },
   ...([2, 3, 4, 8] as const).map((bits) => ({ ...weights, weights: "palette" as const, bits })),
   { scheme: "dynamic" },
   { scheme: "static" },

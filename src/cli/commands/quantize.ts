@@ -23,7 +23,7 @@ const options = v.object({
       ...{
         int4: fourBits,
         uint4: fourBits,
-        fp4: "For transformers.js bnb4; --scheme weights --weights fp4 in a file.",
+        fp4: "For transformers.js bnb4; --scheme weights --weights nf4 in a file.",
       },
       ...{ int2: "2 bits: --dtype q2; in other files --scheme weights --bits 2." },
       ...{ float16: "16 bits: --dtype fp16; in other files --scheme float16." },

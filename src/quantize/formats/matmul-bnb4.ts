@@ -1,5 +1,5 @@
 /**
- * A matrix product whose weight is stored as 4-bit indices of floats, as in bitsandbytes:
+ * A matrix product whose weight is stored as 4-bit indices of floats (nf4), as in bitsandbytes:
  *
  *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulBnb4(x, fc1.weight_quantized, fc1.weight_scale) {K, N, block_size, quant_type}, fc1.bias)
  *
@@ -20,33 +20,31 @@ import { weightReader } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
-type Table = keyof typeof bnb4Tables;
-
 const usualBlock = 64;
 
 export const inBnb4: Format = {
   what: "4-bit floats",
   formOf(layer, { weights, block = usualBlock }, inference) {
-    if (weights !== "nf4" && weights !== "fp4") return undefined;
+    if (weights !== "nf4") return undefined;
     if (layer.role.kind === "lookup") return new Miss("they require a matrix product", layer.name);
     const target = matrixAt(layer, inference);
-    return target instanceof Miss ? target : bnb4Form(weights, block, target);
+    return target instanceof Miss ? target : bnb4Form(block, target);
   },
 };
 
 const stored = oncePerRun<readonly [codes: Value, scale: Value]>();
 
-const bnb4Form = (name: Table, block: number, target: Target): Form => ({
+const bnb4Form = (block: number, target: Target): Form => ({
   bits: 4,
-  text: () => `weight as ${name}, blocks of ${block}`,
+  text: () => `weight as nf4, blocks of ${block}`,
   async write(emit, { layer }, run) {
     const { inputs, outputs } = layer;
-    const operands = await stored(run, layer.effective, `${name} ${block} ${layer.role.out}`, async () => {
+    const operands = await stored(run, layer.effective, `${block} ${layer.role.out}`, async () => {
       const read = await weightReader(run.model, layer, run.context.engine);
       const numbers = async (): Promise<Float32Array> => inRows(layer, await read());
       const largest = largestOfBlocks(await numbers(), block);
       const dims = [Math.ceil((outputs * inputs) / 2)];
-      const pack = packed(numbers, largest, { block, table: bnb4Tables[name] }, dims);
+      const pack = packed(numbers, largest, block, dims);
       const plain = plainName(layer.weight);
       const store = beside(layer, run);
       return [
@@ -54,7 +52,7 @@ const bnb4Form = (name: Table, block: number, target: Target): Form => ({
         store.constant(float32([largest.length], largest), `${plain}_scale`),
       ];
     });
-    const quant_type = Object.keys(bnb4Tables).indexOf(name);
+    const quant_type = Object.keys(bnb4Tables).indexOf("nf4");
     const attributes = { K: inputs, N: outputs, block_size: block, quant_type };
     await writeProduct(emit, target, run, (emit, data) =>
       emit["com.microsoft.MatMulBnb4"]([data, ...operands], attributes),
@@ -63,17 +61,12 @@ const bnb4Form = (name: Table, block: number, target: Target): Form => ({
 });
 
 const packed =
-  (
-    numbers: () => Promise<Float32Array>,
-    largest: Float32Array,
-    settings: { readonly block: number; readonly table: readonly number[] },
-    dims: readonly number[],
-  ) =>
+  (numbers: () => Promise<Float32Array>, largest: Float32Array, block: number, dims: readonly number[]) =>
   async (): Promise<Dense> => {
-    const codes = tableCodes(await numbers(), largest, settings);
+    const codes = tableCodes(await numbers(), largest, { block, table: bnb4Tables.nf4 });
     const data = Uint8Array.from(
       { length: dims[0] ?? 0 },
-      (_, at) => ((codes[2 * at] ?? 0) << 4) | (codes[2 * at + 1] ?? settings.table.indexOf(0)),
+      (_, at) => ((codes[2 * at] ?? 0) << 4) | (codes[2 * at + 1] ?? bnb4Tables.nf4.indexOf(0)),
     );
     return { type: "uint8", dims, data };
   };

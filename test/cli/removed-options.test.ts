@@ -1,0 +1,27 @@
+/** Options and values that were removed: the command line and recipes name the replacement. */
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { parseModel } from "../../src/graph/text.ts";
+import { save } from "../../src/onnx/index.ts";
+import { recipeFrom } from "../../src/recipe/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { pith } from "./run.ts";
+
+const path = join(temporaryFolder(), "net.onnx");
+
+beforeAll(async () => {
+  const net =
+    "opset 17\ngraph (x: float32[n, 2]) -> (y) {\n  w: float32[2, 2] = random(seed 1)\n  y = MatMul(x, w)\n}\n";
+  await save(parseModel(net), path);
+});
+
+test.each([
+  ["--weights float8", { weights: "float8" }, "int8, the default, is as small, and integers run on every runtime."],
+  ["--weights fp4", { weights: "fp4" }, "nf4 has the same size and loses less."],
+  ["--override w:weights=fp4", { overrides: { w: { weights: "fp4" } } }, "nf4 has the same size and loses less."],
+])("quantize %s and %j in a recipe name the replacement", async (words, options, advice) => {
+  const { code, err } = await pith("quantize", path, "--scheme", "weights", ...words.split(" "));
+  expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining(`\nhint: It was removed: ${advice}\n`) });
+  const recipe = { steps: [{ quantize: { scheme: "weights", ...options } }] };
+  expect(() => recipeFrom(recipe)).toThrow(expect.objectContaining({ hint: `It was removed: ${advice}` }));
+});
