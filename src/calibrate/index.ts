@@ -1,6 +1,5 @@
 /** Calibration: statistics of a model's values over samples, in one pass or layer after layer. */
 export type { ObserveOptions } from "../evaluate/over-samples.ts";
-export { averageRange } from "./average-range.ts";
 export { type CalibrateOptions, type Calibration, calibrate } from "./calibration.ts";
 export { type Gram, gramMatrices } from "./gram.ts";
 export { type Histogram, histogram } from "./histogram.ts";

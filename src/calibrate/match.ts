@@ -23,7 +23,6 @@ export interface LayerMatch {
   readonly name: string;
   /** Index among the layers of the changed model; adding nodes around them does not change it. */
   readonly place: number;
-  readonly counterpart: number;
   /** Name of the output of the original layer, including its bias. */
   readonly original: string;
   readonly axis: number;
@@ -48,8 +47,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const found = layersOf(model, inference);
   const reference = await foldedLike(original, found, inference);
   const known = infer(reference);
-  const candidates = layersOf(reference, known);
-  const counterparts = counterpartsAmong(candidates);
+  const counterparts = counterpartsAmong(layersOf(reference, known));
   const misses: Miss[] = [];
   const matched: LayerMatch[] = [];
   const cut = new Map<string, readonly number[]>();
@@ -70,7 +68,6 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
     matched.push({
       name: layer.name,
       place,
-      counterpart: candidates.indexOf(same),
       original: biased(same, known)?.output.name ?? "",
       axis: layer.role.outputAxis,
       kept,

@@ -33,6 +33,10 @@ const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = 
   ["tune", ["alpha", "It was removed: set the learning rate, temperature and alpha."]],
   ["joint", ["rank", "It was removed: layers with the same input are factorized separately."]],
   ["multiple", ["rank", "It was removed: set the rank, or a budget that decides the ranks."]],
+  [
+    "symmetric",
+    ["biasCorrection", "It was removed: the scheme decides, and static ranges have a zero point, which loses less."],
+  ],
   ["owntexts", ["alpha", "It was removed: the student learns from the texts of the data."]],
   ["student", ["alpha", "It was removed: name the student as the argument of distill."]],
   ["nesterov", ["momentum", "It was removed: sgd has plain momentum."]],

@@ -2,7 +2,7 @@
 import { biased } from "../analysis/biased.ts";
 import { type Inference, infer } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
-import { correctBiases, correctBiasesFast } from "../calibrate/biases.ts";
+import { correctBiases } from "../calibrate/biases.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
 import { matchOriginal } from "../calibrate/match.ts";
 import { isIndexed } from "../data/indexed.ts";
@@ -53,12 +53,9 @@ export async function correctRounded(
   let corrected = 0;
   const gain = await trial(async () => {
     const storage = openStorage({ memory: roomInMemory });
-    const walk = (of: Model) => Calibration.begin(of, rest, { engine, signal, batch: samplesAtOnce, storage });
+    const walk = () => Calibration.begin(model, rest, { engine, signal, batch: samplesAtOnce, storage });
     try {
-      corrected =
-        biasCorrection === "fast"
-          ? await correctBiasesFast(model, walk, correction)
-          : await correctBiases(model, rest, () => walk(model), correction);
+      corrected = await correctBiases(model, rest, walk, correction);
     } finally {
       await storage.release();
     }

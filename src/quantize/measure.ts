@@ -2,7 +2,6 @@
 import type { Inference } from "../analysis/infer.ts";
 import type { Layer } from "../analysis/layers.ts";
 import { ownOptions, type Selection } from "../analysis/selection.ts";
-import { averageRange } from "../calibrate/average-range.ts";
 import { histogram } from "../calibrate/histogram.ts";
 import { measuredOnce, observeOnce } from "../calibrate/kept.ts";
 import { notFinite, observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
@@ -23,7 +22,6 @@ import { reportUnresolved } from "./unresolved.ts";
 
 export interface MeasureOptions extends Selection {
   readonly activations: ActivationType;
-  readonly symmetric?: boolean | undefined;
   readonly ranges?: RangeMethod | undefined;
   readonly data?: Dataset | undefined;
   readonly samples: number;
@@ -291,10 +289,10 @@ function scalesOf(
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
     const { producer } = computed(value);
     const bound = producer === undefined ? undefined : inference.at(producer);
-    const setting = { type, symmetric: options.symmetric ?? false };
+    const setting = { type, symmetric: false };
     if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
     // If a layer follows, ONNX Runtime computes probabilities with an integer kernel that is right only for 0 … 1.
-    if (isProbabilities(computed(value), inference)) return scaleAndZeroPoint(0, 1, { type, symmetric: false });
+    if (isProbabilities(computed(value), inference)) return scaleAndZeroPoint(0, 1, setting);
     const [input] = producer?.inputs ?? [];
     const rule = bound.quantize();
     const finest = rule instanceof Miss || rule.kind !== "activation" ? undefined : rule.finest;
@@ -336,8 +334,6 @@ function typesOf(
 
 const countedSamples = 16;
 
-const averagedSamples = 16;
-
 interface Measured {
   readonly range: ValueRange;
   /** Share of the smaller values that this range rounds to 0. */
@@ -357,10 +353,8 @@ async function rangesOf(
   const bits = new Map(values.map((value) => [value.name, bitsOf(value)]));
   const found = new Map<string, Measured>();
   const all = { ...order, samples, progress };
-  if (method === "min-max" || method === "average") {
-    const [statistic, batch] = method === "average" ? [averageRange, { batch: averagedSamples }] : [valueRange, {}];
-    const measure = (missing: readonly string[]) =>
-      observeWithStates(engine, model, data, missing, statistic, { ...all, ...batch });
+  if (method === "min-max") {
+    const measure = (missing: readonly string[]) => observeWithStates(engine, model, data, missing, valueRange, all);
     const ranges = await measuredOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
     const countable = names.filter((name) => isCountable(ranges.get(name)));
     const few = { ...order, samples: Math.min(countedSamples, samples) };

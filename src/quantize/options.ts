@@ -19,7 +19,7 @@ import { nearest } from "./rounders/nearest.ts";
 import { rdoq, usualDistortion } from "./rounders/rdoq.ts";
 import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
 
-export const rangeMethods = ["min-max", "average", "percentile", "mse", "entropy"] as const;
+export const rangeMethods = ["min-max", "percentile", "mse", "entropy"] as const;
 /** How activation ranges are derived from samples. */
 export type RangeMethod = (typeof rangeMethods)[number];
 
@@ -162,22 +162,17 @@ const entries = v.strictObject({
       title: "Ranges (--ranges)",
       rows: [
         ["min-max", "all numbers"],
-        ["average", "a moving average of the range of each batch"],
         ["percentile", "clip one value in 100,000: try it first if min-max loses too much"],
         ["mse", "least squared error"],
         ["entropy", "least Kullback-Leibler divergence"],
       ],
     },
+    instead: { average: "It was removed: percentile also clips rare values." },
   }),
   /** Static: "qdq" (default) wraps float operators in QuantizeLinear and DequantizeLinear; "qoperator" uses integer operators. */
   integerForm: described(
     v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
     "static: QDQ format, or operators on quantized values",
-  ),
-  /** Static: activation ranges are symmetric around 0 (false). */
-  symmetric: described(
-    v.optional(v.boolean(), false),
-    "static: symmetric activation ranges, as some accelerators require",
   ),
   /** Migrate outliers between layers before quantizing (true), with `data`, or without for one scale per weight. */
   equalize: described(
@@ -187,12 +182,9 @@ const entries = v.strictObject({
       negated: "skip equalization, rotation and bias absorption (docs/quantization.md)",
     },
   ),
-  /**
-   * Correct biases for the mean quantization error if that helps held-out samples: "full" (default) layer by layer on the
-   * corrected model, "fast" from the original model's layer inputs.
-   */
+  /** Correct biases layer by layer for the mean quantization error if that helps held-out samples: "full" (default) or "none". */
   biasCorrection: described(
-    v.optional(v.picklist(["full", "fast", "none"]), "full"),
+    v.optional(v.picklist(["full", "none"]), "full"),
     "with data: correct biases for the mean quantization error",
     {
       value: "how",
@@ -200,10 +192,10 @@ const entries = v.strictObject({
         title: "Bias correction (--bias-correction)",
         rows: [
           ["full", "layer by layer, on activations of the already corrected model"],
-          ["fast", "from the original model's layer inputs"],
           ["none", "biases stay"],
         ],
       },
+      instead: { fast: "It was removed: full, the default, also compensates for quantized activations." },
     },
   ),
   /** Calibration data or its path, for the static scheme and rounding methods that need samples. Uses the train split if any. */

@@ -86,7 +86,7 @@ export async function quantizeStatically(
   if (placement.activations.size === 0) return { changes, misses };
   const before = usedTensors(model);
   const emit = emitInto(model, { by: "quantize", onNode: inference.visit });
-  await writeConstants(model, emit, placement, scales, options.symmetric, context);
+  await writeConstants(model, emit, placement, scales, context);
   writeActivations(model, emit, measured);
   model.graph.sort();
   removeReplaced(model, before);
@@ -99,7 +99,6 @@ async function writeConstants(
   emit: Emit,
   { constants, operators }: Placement,
   scales: ReadonlyMap<Value, ScaledType>,
-  symmetric: boolean,
   context: Context,
 ): Promise<void> {
   for (const value of constants) {
@@ -109,7 +108,7 @@ async function writeConstants(
       const [type] = node.inputs.flatMap((input) => (input === undefined ? [] : (scales.get(input)?.type ?? [])));
       if (type === undefined || !node.inputs.includes(value)) continue;
       const close =
-        made.get(type) ?? dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric }));
+        made.get(type) ?? dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
       made.set(type, close);
       node.inputs.forEach((input, index) => {
         if (input === value) model.graph.setInput(node, index, close);

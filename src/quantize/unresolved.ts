@@ -17,7 +17,7 @@ export function reportUnresolved(
   const others = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
   const advice = [
     ...(equalize === false ? ["omit `equalize: false`, because equalization makes channel ranges similar"] : []),
-    ...(ranges === "min-max" ? ['`ranges: "average"` or "percentile" clip rare outliers (compare the accuracy)'] : []),
+    ...(ranges === "min-max" ? ['`ranges: "percentile"` clips rare outliers (compare the accuracy)'] : []),
   ];
   const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
   const text = `${counted(unresolved.size, "activation")} in float: their range is too wide for 8 bits to resolve most values (${example}${others}). This costs speed, not accuracy.${remedy}`;

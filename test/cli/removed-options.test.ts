@@ -19,6 +19,13 @@ test.each([
   ["--weights float8", { weights: "float8" }, "int8, the default, is as small, and integers run on every runtime."],
   ["--weights fp4", { weights: "fp4" }, "nf4 has the same size and loses less."],
   ["--override w:weights=fp4", { overrides: { w: { weights: "fp4" } } }, "nf4 has the same size and loses less."],
+  ["--ranges average", { ranges: "average" }, "percentile also clips rare values."],
+  ["--symmetric", { symmetric: true }, "the scheme decides, and static ranges have a zero point, which loses less."],
+  [
+    "--bias-correction fast",
+    { biasCorrection: "fast" },
+    "full, the default, also compensates for quantized activations.",
+  ],
 ])("quantize %s and %j in a recipe name the replacement", async (words, options, advice) => {
   const { code, err } = await pith("quantize", path, "--scheme", "weights", ...words.split(" "));
   expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining(`\nhint: It was removed: ${advice}\n`) });

@@ -1,4 +1,4 @@
-"""Cross-layer equalization and bias correction in NumPy, float64 (Nagel et al. 2019, arXiv 1906.04721):
+"""Cross-layer equalization in NumPy, float64 (Nagel et al. 2019, arXiv 1906.04721):
 
     python test/golden/equalization.py > test/golden/equalization.generated.json
 
@@ -6,7 +6,6 @@ Three layers in a row, W1, W2, W3 as outputs x inputs. Between two neighbours s 
 divides the columns of the second, in turn until no factor of a sweep is further from 1 than e^0.01, twenty sweeps at most. The middle of the second network is
 depthwise: a number for each channel, so that both neighbours share it, and all three end at (r1 r2 r3)^(1/3).
 
-The correction adds (W - W') E[x] to a bias.
 """
 
 import json
@@ -48,20 +47,11 @@ def network(shapes, diagonal):
     }
 
 
-rows = (random.normal(0.5, 1, (48, 6)) * 64).round() / 64
-weight, rounded, bias = [(random.normal(0, 1, shape) * 64).round() / 64 for shape in [(4, 6), (4, 6), (4,)]]
 print(
     json.dumps(
         {
             "chain": network([(6, 4), (5, 6), (3, 5)], False),
             "depthwise": network([(6, 4), (6, 1), (3, 6)], True),
-            "bias": {
-                "rows": rows.ravel().tolist(),
-                "weight": weight.ravel().tolist(),
-                "rounded": rounded.ravel().tolist(),
-                "bias": bias.tolist(),
-                "corrected": (bias + (weight - rounded) @ rows.mean(axis=0)).tolist(),
-            },
         }
     )
 )

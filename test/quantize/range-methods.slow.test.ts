@@ -1,6 +1,6 @@
 /** Ranges of activations that leave out what is rare, against the same from all numbers at once. */
 import { describe, expect, test } from "vitest";
-import { averageRange, histogram, observe } from "../../src/calibrate/index.ts";
+import { histogram, observe } from "../../src/calibrate/index.ts";
 import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/engine/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
@@ -131,35 +131,6 @@ describe("the limit of least divergence", () => {
     counts[0] = (counts[0] ?? 0) + zeros;
     expect(clippedBy.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(found);
   });
-});
-
-test("an average moves by a hundredth with every batch", async () => {
-  const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], averageRange, { batch: 1000 });
-  const { min, max } = found.get("x") ?? range;
-  expect(max).toBeLessThanOrEqual(50);
-  expect(min).toBeLessThan(-3);
-  const single = averageRange.begin();
-  const batch = (low: number, high: number) => ({
-    ...{ groups: 1, rows: 1, columns: 3, taps: 1, inner: 1 },
-    matrix: () => ({ rows: 1, columns: 3, data: Float64Array.of(low, high, 0) }),
-    values: () => Float64Array.of(low, high, 0),
-  });
-  for (const [low, high] of [
-    [-1, 2],
-    [-3, 4],
-    [0, 1],
-  ] as const)
-    await single.add(batch(low, high));
-  const expected = [
-    [-1, 2],
-    [-3, 4],
-    [0, 1],
-  ].reduce(
-    ([low = 0, high = 0], [a = 0, b = 0], at) =>
-      at === 0 ? [a, b] : [low + 0.01 * (a - low), high + 0.01 * (b - high)],
-    [0, 0],
-  );
-  expect([single.end().min, single.end().max]).toEqual(expected);
 });
 
 test.each(["percentile", "mse", "entropy"] as const)("quantize takes %s, and scales are smaller", async (ranges) => {
