@@ -69,7 +69,7 @@ const formats: Readonly<Record<string, QuantizeOptions>> = {
   "operators on codes": { scheme: "static", integerForm: "qoperator" },
   "operators on int8": { scheme: "static", integerForm: "qoperator", activations: "int8" },
   float16: { scheme: "float16" },
-  "float16 arithmetic": { scheme: "float16", arithmetic: "float16" },
+  "float16 arithmetic": { dtype: "fp16" },
   bfloat16: { scheme: "bfloat16" },
   q4f16: { dtype: "q4f16" },
 };

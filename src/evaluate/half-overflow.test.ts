@@ -30,7 +30,7 @@ async function overflowOf(original: Model, options: Parameters<typeof quantize>[
 test.each(["n", "1", "3"])(
   "numbers beyond float16 are found where the result computes in it: batch %s",
   async (inputs) => {
-    const half = { scheme: "float16", arithmetic: "float16" } as const;
+    const half = { dtype: "fp16" } as const;
     expect(await overflowOf(network(4000, inputs), half)).toMatch(
       /^on the samples (MatMul|Relu) "[hr]" computes values up to 160 k in the original, above the float16 maximum of 65,504$/,
     );
@@ -48,7 +48,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   s = Where(open, h, far)
   y = Softmax(s)
 }`);
-  expect(await overflowOf(masked, { scheme: "float16", arithmetic: "float16" })).toBeUndefined();
+  expect(await overflowOf(masked, { dtype: "fp16" })).toBeUndefined();
 });
 
 test("what only stores float16, or computes there in float32, has no such end", async () => {
@@ -85,7 +85,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
 }`);
   const run = async (scale: number): Promise<string | undefined> => {
     const [original, result] = [choice(scale), choice(scale)];
-    await quantize(result, { scheme: "float16", arithmetic: "float16" });
+    await quantize(result, { dtype: "fp16" });
     return halfOverflow(engine, original, result, data);
   };
   expect(await run(4000)).toMatch(/^on the samples MatMul "h" computes values up to (16|64)0 k in the original/);
@@ -111,7 +111,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   y = Sigmoid(h)
 }`);
   const half = two.clone();
-  await quantize(half, { scheme: "float16", arithmetic: "float16" });
+  await quantize(half, { dtype: "fp16" });
   expect(await halfOverflow(engine, two, half, undefined)).toMatch(
     /^on random inputs MatMul "h" computes values up to/,
   );

@@ -74,7 +74,7 @@ const schemes = [
   { scheme: "weights", bits: 4 },
   { scheme: "weights", bits: 2 },
   { scheme: "static", data },
-  { scheme: "float16", arithmetic: "float16" },
+  { dtype: "fp16" },
 ] as const;
 
 test.each(schemes)("a spoiled layer is found among quantized ones: $scheme $bits", async (options) => {

@@ -10,6 +10,7 @@ interface Dtype {
 
 export interface DtypeStep {
   readonly scheme: "weights" | "dynamic" | "float16";
+  /** Computes in float16. Without it, the runtime widens weights of the scheme "float16" when it loads the model. */
   readonly arithmetic?: "float16";
   readonly bits?: 4 | 2;
   readonly block?: 32 | 64;

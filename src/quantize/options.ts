@@ -63,7 +63,7 @@ const entries = v.strictObject({
           ["weights", "8-bit weights, arithmetic in float"],
           ["dynamic", "8-bit weights and activations, integer arithmetic, ranges computed at run time"],
           ["static", "8-bit weights and activations, integer arithmetic, ranges measured on data"],
-          ["float16", "all values in half precision"],
+          ["float16", "all weights in half precision, arithmetic in float (in float16: --dtype fp16)"],
           ["bfloat16", "all weights as bfloat16: half the size of float32, same range"],
         ],
       },
@@ -81,11 +81,6 @@ const entries = v.strictObject({
       rows: dtypeNames.map((name) => [name, `${dtypes[name].meaning} (model${dtypes[name].suffix}.onnx)`]),
     },
   }),
-  /** float16: "float32" (default) widens the weights when the model is loaded, on every backend; "float16" computes in float16. */
-  arithmetic: described(
-    v.optional(v.picklist(["float32", "float16"], 'expected "float32" or "float16"'), "float32"),
-    "scheme float16: type to compute in (float16 for GPUs)",
-  ),
   /**
    * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6
    * bits, use one scale per output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without
@@ -289,8 +284,7 @@ export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits" | "rou
   readonly scheme: NonNullable<Complete["scheme"]>;
   readonly bits: NonNullable<Complete["bits"]>;
   readonly rounder: NonNullable<Complete["rounder"]>;
-  readonly everywhere?: DtypeStep["everywhere"];
-};
+} & Pick<DtypeStep, "arithmetic" | "everywhere">;
 
 /** Returns the settings of each step of a scheme or dtype. @throws PithError E_OPTION if an option contradicts the dtype. */
 export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly QuantizeSettings[] {
@@ -313,7 +307,6 @@ export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly
     return {
       ...rest,
       bits: rest.bits ?? usualBits(step),
-      arithmetic: "float32" as const,
       ...(isRest
         ? { rounder: "nearest" as const, zeroPoints: false, overrides: undefined, bits: 8 as const, block: undefined }
         : {}),
@@ -407,11 +400,6 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`rounder\`: "${rounders.of(rounder).id}" computes zero points of blocks, but the options select no blocks.`,
       "`bits: 4` and `bits: 2` store matrix products in blocks, and so does 8 bits with `block: 32`.",
     );
-  if (scheme !== "float16" && options.arithmetic === "float16")
-    throw no(
-      `\`arithmetic\` is not available in the scheme "${scheme}".`,
-      'Quantize to the scheme "float16" afterwards: low-bit weights stay as they are.',
-    );
   const isHalf = scheme === "float16" || scheme === "bfloat16";
   if (isHalf && options.overrides !== undefined)
     throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
@@ -430,7 +418,7 @@ export function checkTogether(options: QuantizeSettings): void {
   if (lack !== undefined)
     throw no(
       `\`scheme\`: ${scheme} is ${lack.reason}.`,
-      'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or "float16" with `arithmetic`.',
+      'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or `dtype: "fp16"`.',
     );
   if (scheme === "static" && activations === "int8" && weights === "uint8")
     throw no(

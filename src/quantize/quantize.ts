@@ -35,8 +35,8 @@ import { rdoq } from "./rounders/rdoq.ts";
  * - `dynamic`: integer arithmetic; the range of an activation is found in every run. Needs no data.
  * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses
  *   them.
- * - `float16`: all float32 values in half precision, arithmetic in float32, or in float16 with `arithmetic: "float16"`. Inputs
- *   and outputs keep their types.
+ * - `float16`: weights in half precision, arithmetic in float32. With `dtype: "fp16"`, all float32 values and the arithmetic
+ *   are in float16; inputs and outputs keep their types.
  * - `bfloat16`: weights in the upper half of float32, arithmetic in float32.
  *
  * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep

@@ -22,6 +22,11 @@ test.each([
   ["--ranges average", { ranges: "average" }, "percentile also clips rare values."],
   ["--symmetric", { symmetric: true }, "the scheme decides, and static ranges have a zero point, which loses less."],
   [
+    "--arithmetic float16",
+    { arithmetic: "float16" },
+    'the dtype "fp16" computes in float16, also for GPUs (--dtype fp16).',
+  ],
+  [
     "--bias-correction fast",
     { biasCorrection: "fast" },
     "full, the default, also compensates for quantized activations.",

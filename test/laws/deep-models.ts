@@ -111,7 +111,7 @@ export async function expectWalksEnd(nesting: Nesting): Promise<void> {
   await prune(await read(), { amount: 0.5 });
   await prune(await read(), { amount: 0.5, structured: true });
   for (const scheme of ["weights", "dynamic", "float16"] as const) await quantize(await read(), { scheme });
-  await quantize(await read(), { scheme: "float16", arithmetic: "float16" });
+  await quantize(await read(), { dtype: "fp16" });
   await factorize(await read(), { rank: 1 });
   const trained = new Set(["first", "second"]);
   const differentiable = await read();

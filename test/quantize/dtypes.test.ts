@@ -15,7 +15,6 @@ test.each([
   ["int8", { scheme: "dynamic", weights: "int8" }],
   ["uint8", { scheme: "dynamic", weights: "uint8" }],
   ["q4", { scheme: "weights", bits: 4, block: 32 }],
-  ["fp16", { scheme: "float16", arithmetic: "float16" }],
 ] as const)("%s", async (dtype, scheme) => {
   expect(await bytes({ dtype })).toEqual(await bytes(scheme));
 });

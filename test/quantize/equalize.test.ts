@@ -93,7 +93,7 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
 
   test("is left in a model that computes in float16, of which no layer is rounded", async () => {
     const model = await withOutlier(name);
-    await quantize(model, { scheme: "float16", arithmetic: "float16" });
+    await quantize(model, { dtype: "fp16" });
     const { changes } = await error(name, model, {});
     expect(changes).toEqual([]);
   });
@@ -184,7 +184,7 @@ graph (x: float32[batch, 5, 64]) -> (y) {
 
   test("stay in a model that computes in float16, whose products have no blocks", async () => {
     const model = parseModel(uneven);
-    await quantize(model, { scheme: "float16", arithmetic: "float16" });
+    await quantize(model, { dtype: "fp16" });
     const options: EqualizeOptions = { ...fewBits, data: memory("x", { x }) };
     expect(await awq.move(model, options, completeContext({}), unmeasured)).toEqual([]);
   });

@@ -23,7 +23,7 @@ describe.skipIf(folder === undefined)("arithmetic in float16", () => {
     const engine = createEngine();
     const original = await open(`${folder}/${file}`);
     const model = original.clone();
-    const { changes } = await quantize(model, { scheme: "float16", arithmetic: "float16" }, { engine });
+    const { changes } = await quantize(model, { dtype: "fp16" }, { engine });
     expect(changes.length).toBeGreaterThan(0);
     assertValid(model);
     const bytes = await encodeToBytes(model);

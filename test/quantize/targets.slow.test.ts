@@ -63,7 +63,7 @@ const schemes: readonly QuantizeOptions[] = [
   { scheme: "static", data, activations: "int8" },
   { scheme: "static", data, activations: "uint16" },
   { scheme: "float16" },
-  { scheme: "float16", arithmetic: "float16" },
+  { dtype: "fp16" },
 ];
 const named = ({ data, ...options }: QuantizeOptions) => JSON.stringify(options);
 const real = ["bert_sst2", "llama_shakespeare"].flatMap((name) => {

@@ -19,7 +19,7 @@ export const adapting: readonly Promised[] = [
     name: "lora in float16",
     async keep(network: Network): Promise<void> {
       const model = network.model.clone();
-      await quantize(model, { scheme: "float16", arithmetic: "float16" }, { engine });
+      await quantize(model, { dtype: "fp16" }, { engine });
       await expectAdapted(model, batchesOf(network), expectNear);
     },
   },

@@ -227,7 +227,7 @@ export const quantizing: readonly Promised[] = [
       // It jumps by its threshold, on whichever side of it rounding leaves a number.
       if ([...allNodes(network.model.graph)].some(({ op }) => op === "ThresholdedRelu")) return;
       const result = network.model.clone();
-      const options = { scheme: "float16", arithmetic: "float16" } as const;
+      const options = { dtype: "fp16" } as const;
       expectSentences(await quantize(result, options, { engine }));
       const batches = batchesOf(network);
       await expectSameShapes(network, await answers(result, batches));
