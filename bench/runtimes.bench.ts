@@ -66,8 +66,6 @@ const formats: Readonly<Record<string, QuantizeOptions>> = {
   "static uint8 weights": { scheme: "static", weights: "uint8" },
   "static per tensor": { scheme: "static", perChannel: false },
   "static 4 bits": { scheme: "static", bits: 4 },
-  "operators on codes": { scheme: "static", integerForm: "qoperator" },
-  "operators on int8": { scheme: "static", integerForm: "qoperator", activations: "int8" },
   float16: { scheme: "float16" },
   "float16 arithmetic": { dtype: "fp16" },
   bfloat16: { scheme: "bfloat16" },

@@ -15,17 +15,12 @@ import {
 import type { Op, Operand, QuantizeRule, Site, Wanted } from "./define.ts";
 import { integer } from "./shared/attributes.ts";
 import { backFromBlocks, blocksOf, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
-import { parts } from "./shared/codes.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
 import { type BinaryDerivative, type BinaryRow, binary, channelVectors, variadic } from "./shared/elementwise.ts";
 import { runsInFloat } from "./shared/misses.ts";
 import { fixed, need, typeOf } from "./shared/rules.ts";
 
-const joins = (name: "com.microsoft.QLinearAdd" | "com.microsoft.QLinearMul") => (): QuantizeRule => ({
-  kind: "activation",
-  inputs: [0, 1],
-  onCodes: (emit, operands, y) => emit[name]([...operands.flatMap(parts), y.scale, y.zeroPoint]),
-});
+const joins = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
 const leavesHalf = "its squares and powers can exceed the range of float16";
 const flat = new Miss("is constant almost everywhere");
 const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
@@ -105,7 +100,7 @@ export const binaryOperators: readonly Op[] = [
       }
       return undefined;
     },
-    quantize: joins("com.microsoft.QLinearAdd"),
+    quantize: joins,
   }),
   binary({
     name: "Sub",
@@ -126,7 +121,7 @@ export const binaryOperators: readonly Op[] = [
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
     onShares: (a = 0, b = 0) => floatProduct(a, b),
     parameters: scale,
-    quantize: joins("com.microsoft.QLinearMul"),
+    quantize: joins,
   }),
   binary({
     name: "Div",

@@ -10,7 +10,6 @@ import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../te
 import { type AxisLink, type AxisRule, type Contribution, defineOp, type Site } from "./define.ts";
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
-import { parts } from "./shared/codes.ts";
 import {
   acrossGroups,
   type ConvSettings,
@@ -123,8 +122,6 @@ export const Conv = defineOp<ConvSettings>({
       integerTransposed: false,
       integer: (emit, { x, weight: w, xZeroPoint, weightZeroPoint }) =>
         emit.ConvInteger([x, w, xZeroPoint, weightZeroPoint], convAttributes(s)),
-      onCodes: (emit, x, w, bias, y) =>
-        emit.QLinearConv([...parts(x), ...parts(w), y.scale, y.zeroPoint, bias], convAttributes(s)),
       channelDims: (channels) => [channels, ...s.kernel.map(() => 1)],
     };
   },

@@ -239,15 +239,6 @@ export interface TrainingForm {
     | undefined;
 }
 
-/** Quantized values with their scale and zero point. */
-export interface Coded {
-  readonly codes: Value;
-  readonly scale: Value;
-  readonly zeroPoint: Value;
-}
-
-type Rounded = Omit<Coded, "codes">;
-
 /** How an operator can be quantized. */
 export type QuantizeRule =
   /** A layer: data, weight, output and (int32) bias are quantized. */
@@ -269,8 +260,6 @@ export type QuantizeRule =
         },
       ) => Value;
       readonly channelDims: (channels: number) => readonly number[];
-      /** The operator from quantized inputs to a quantized output; the bias is int32. */
-      readonly onCodes?: (emit: Emit, x: Coded, weight: Coded, bias: Value | undefined, y: Rounded) => Value;
       /** True if the 2-D weight must be transposed to inputs × outputs for the integer form. */
       readonly integerTransposed: boolean;
       /** ONNX Runtime has an integer kernel even if the output is not quantized. */
@@ -294,13 +283,6 @@ export type QuantizeRule =
   | {
       readonly kind: "activation";
       readonly inputs: readonly number[];
-      /** The operator on quantized values; `inputs` are the node's inputs, for those that are not quantized. */
-      readonly onCodes?: (
-        emit: Emit,
-        operands: readonly Coded[],
-        y: Rounded,
-        inputs: readonly (Value | undefined)[],
-      ) => Value;
       /** The output holds the values of all inputs (Concat) under one scale. */
       readonly joins?: true;
       /** The minimum ratio of output scale to first input scale that ONNX Runtime's kernel supports. */

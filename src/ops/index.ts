@@ -48,7 +48,6 @@ export type {
   Chain,
   ChainPart,
   ChannelCut,
-  Coded,
   CodedInput,
   Contribution,
   Facet,

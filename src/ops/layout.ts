@@ -3,7 +3,6 @@ import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { parts } from "./shared/codes.ts";
 import { contentsOf, mostElements, withContents, withMoved } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
@@ -131,13 +130,7 @@ export const Concat = defineOp({
     const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
     return emit.many("Split", [up, sizes], { axis: s.axis }, inputs.length);
   },
-  quantize: ({ axis }, site) => ({
-    kind: "activation",
-    joins: true,
-    inputs: site.inputs.map((_, input) => input),
-    onCodes: (emit, operands, y) =>
-      emit["com.microsoft.QLinearConcat"]([y.scale, y.zeroPoint, ...operands.flatMap(parts)], { axis }),
-  }),
+  quantize: (_, site) => ({ kind: "activation", joins: true, inputs: site.inputs.map((_, input) => input) }),
 });
 
 /** Sizes are an attribute before opset 13, then an input; since 18 `num_outputs` can request equal parts. */

@@ -7,7 +7,6 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts";
 import { type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
-import { parts } from "./shared/codes.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
   chained,
@@ -98,14 +97,7 @@ export const MatMul = defineOp({
   axes: (_, site) => matmulLinks(site),
   gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, present(b), up, wanted),
   cost: (_, site) => matmulCost(site),
-  quantize: (_, site) => {
-    const rule = onMatMulInteger(matmulWeight(site));
-    if (rule instanceof Miss) return rule;
-    return {
-      ...rule,
-      onCodes: (emit, x, w, _, y) => emit.QLinearMatMul([...parts(x), ...parts(w), y.scale, y.zeroPoint]),
-    };
-  },
+  quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
 });
 
 export const MatMulInteger = defineOp({
@@ -177,13 +169,6 @@ export const Gemm = defineOp<GemmSettings>({
     if (s.transA) return new Miss("the data operand is transposed");
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");
     const bias = rule.weight.bias === undefined ? {} : { biasFactor: s.beta, biasAttribute: "beta" };
-    return {
-      ...rule,
-      ...bias,
-      onCodes: (emit, x, w, added, y) =>
-        emit["com.microsoft.QGemm"]([...parts(x), ...parts(w), added, y.scale, y.zeroPoint], {
-          transB: s.transB ? 1 : 0,
-        }),
-    };
+    return { ...rule, ...bias };
   },
 });

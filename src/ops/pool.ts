@@ -7,7 +7,6 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
-import { parts } from "./shared/codes.ts";
 import { mistakenForIntegers, noRank } from "./shared/misses.ts";
 import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
@@ -98,14 +97,7 @@ export const AveragePool = defineOp({
     // ONNX Runtime 1.30 fuses it to a QLinearAveragePool, which has no dilations, and then fails to load the model.
     if (s.dilations.some((step) => step !== 1))
       return new Miss("the runtime has no dilated average of integers", undefined, mistakenForIntegers);
-    const modes = { ceil_mode: s.ceil ? 1 : 0, count_include_pad: s.countPads ? 1 : 0 };
-    const window = { kernel_shape: s.kernel, strides: s.strides, ...modes, ...padding(s) };
-    return {
-      kind: "activation",
-      inputs: [0],
-      onCodes: (emit, operands, y) =>
-        emit["com.microsoft.QLinearAveragePool"]([...operands.flatMap(parts), y.scale, y.zeroPoint], window),
-    };
+    return { kind: "activation", inputs: [0] };
   },
 });
 
@@ -230,13 +222,7 @@ export const poolOperators: readonly Op[] = [
       const places = elementCount(fixed(x).slice(2));
       return [emit.Expand([emit.Div([up, places]), fixed(x)])];
     },
-    quantize: () => ({
-      kind: "activation",
-      inputs: [0],
-      finest: 2 ** -8,
-      onCodes: (emit, operands, y) =>
-        emit["com.microsoft.QLinearGlobalAveragePool"]([...operands.flatMap(parts), y.scale, y.zeroPoint]),
-    }),
+    quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
   }),
   globalPool("GlobalMaxPool", {
     gradient: (_, { emit, inputs: [x], y, up }) => {

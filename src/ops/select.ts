@@ -4,7 +4,6 @@ import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
-import { parts } from "./shared/codes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
 import { broadcast, broadcastAxes, handedOn, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
 
@@ -28,12 +27,7 @@ export const Where = defineOp({
     ];
   },
   wants: (_, __, output) => handedOn(output, 1, 2),
-  quantize: () => ({
-    kind: "activation",
-    inputs: [1, 2],
-    onCodes: (emit, operands, y, [condition]) =>
-      emit["com.microsoft.QLinearWhere"]([condition, ...operands.flatMap(parts), y.scale, y.zeroPoint]),
-  }),
+  quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
 /** The largest float32: the default bounds of old opsets, which bound nothing. */

@@ -9,7 +9,6 @@ import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
 import { backFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
-import { parts } from "./shared/codes.ts";
 import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
 import { typeOf } from "./shared/rules.ts";
@@ -65,12 +64,7 @@ export const unaryOperators: readonly Op[] = [
   unary({
     name: "Sigmoid",
     saturates: [0, 1],
-    quantize: () => ({
-      kind: "activation",
-      inputs: [0],
-      onCodes: (emit, operands, y) =>
-        emit["com.microsoft.QLinearSigmoid"]([...operands.flatMap(parts), y.scale, y.zeroPoint]),
-    }),
+    quantize: () => ({ kind: "activation", inputs: [0] }),
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Mul([y, emit.Sub([1, y])])]),
   }),
   unary({
@@ -148,12 +142,7 @@ export const unaryOperators: readonly Op[] = [
     homogeneous: [[0]],
     read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
-    quantize: ({ alpha }) => ({
-      kind: "activation",
-      inputs: [0],
-      onCodes: (emit, operands, y) =>
-        emit["com.microsoft.QLinearLeakyRelu"]([...operands.flatMap(parts), y.scale, y.zeroPoint], { alpha }),
-    }),
+    quantize: () => ({ kind: "activation", inputs: [0] }),
   }),
   unary<{ readonly alpha: number }>({
     name: "Elu",

@@ -37,6 +37,13 @@ const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = 
     "symmetric",
     ["biasCorrection", "It was removed: the scheme decides, and static ranges have a zero point, which loses less."],
   ],
+  [
+    "integerform",
+    [
+      "biasCorrection",
+      "It was removed: static int8 is in the QDQ format, and runtimes fuse its nodes to integer operators.",
+    ],
+  ],
   ["arithmetic", ["dtype", 'It was removed: the dtype "fp16" computes in float16, also for GPUs (--dtype fp16).']],
   ["owntexts", ["alpha", "It was removed: the student learns from the texts of the data."]],
   ["student", ["alpha", "It was removed: name the student as the argument of distill."]],

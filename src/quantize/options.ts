@@ -164,11 +164,6 @@ const entries = v.strictObject({
     },
     instead: { average: "It was removed: percentile also clips rare values." },
   }),
-  /** Static: "qdq" (default) wraps float operators in QuantizeLinear and DequantizeLinear; "qoperator" uses integer operators. */
-  integerForm: described(
-    v.optional(v.picklist(["qdq", "qoperator"]), "qdq"),
-    "static: QDQ format, or operators on quantized values",
-  ),
   /** Migrate outliers between layers before quantizing (true), with `data`, or without for one scale per weight. */
   equalize: described(
     v.optional(v.boolean(), true),
@@ -404,11 +399,6 @@ export function checkTogether(options: QuantizeSettings): void {
   if (isHalf && options.overrides !== undefined)
     throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
   if (isHalf && rounders.of(rounder) !== nearest) throw no(`\`rounder\`: ${scheme} always rounds to nearest.`);
-  if (scheme !== "static" && options.integerForm === "qoperator")
-    throw no(
-      `\`integerForm\` is not available in the scheme "${scheme}".`,
-      'The scheme "static" has QuantizeLinear nodes that these operators replace.',
-    );
   if (scheme === "dynamic" && activations !== "uint8")
     throw no(
       `\`activations\`: ${activations} is not available in the dynamic scheme.`,

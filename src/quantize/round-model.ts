@@ -70,8 +70,6 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
   const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
   const corrected = await biasesCorrected(model, original, options, context);
-  if (scheme === "static" && options.integerForm === "qoperator")
-    (await import("./formats/qoperator.ts")).writeOnCodes(model);
   return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
 }
 

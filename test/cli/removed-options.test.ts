@@ -27,6 +27,11 @@ test.each([
     'the dtype "fp16" computes in float16, also for GPUs (--dtype fp16).',
   ],
   [
+    "--integer-form qoperator",
+    { integerForm: "qoperator" },
+    "static int8 is in the QDQ format, and runtimes fuse its nodes to integer operators.",
+  ],
+  [
     "--bias-correction fast",
     { biasCorrection: "fast" },
     "full, the default, also compensates for quantized activations.",

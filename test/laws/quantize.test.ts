@@ -14,8 +14,6 @@ import type { Value } from "../../src/graph/graph.ts";
 import { Model } from "../../src/graph/model.ts";
 import { verify } from "../../src/graph/verify.ts";
 import { type Op, operators, type QuantizeRule } from "../../src/ops/index.ts";
-import { raiseOpset } from "../../src/passes/raise-opset.ts";
-import { writeOnCodes } from "../../src/quantize/formats/qoperator.ts";
 import { fastWeight } from "../../src/quantize/runtimes.ts";
 import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
 import { inMemory } from "../../src/tensor/dense.ts";
@@ -247,41 +245,6 @@ async function checkTransparent(tried: Tried): Promise<void> {
     floats.map(() => grid),
   );
   for (const [index, dense] of floats.entries()) expect(difference(through[index] as Dense, dense)).toBeLessThan(1e-6);
-  for (const type of ["uint8", "int8"] as const) await checkOnCodes(tried, type, floats, grid);
-}
-
-/** As the format "qoperator" writes it, between roundings to codes of a type. */
-async function checkOnCodes(
-  tried: Tried,
-  type: "uint8" | "int8",
-  floats: readonly Dense[],
-  { scale, zero }: Grid,
-): Promise<void> {
-  const model = tried.model.clone();
-  raiseOpset(model, 13);
-  const node = lastNode(model);
-  const [given] = node.inputs;
-  // Older forms are written as other operators.
-  if (node.op !== tried.node.op) return;
-  const outputs = node.outputs.filter((output) => output?.type?.type === "float32");
-  if (given === undefined) throw new Error("nothing to move");
-  const [before, after] = [emitInto(model, { before: node }), emitInto(model)];
-  const constants = [
-    after.constant(fromNumbers("float32", [], [scale]), "scale"),
-    after.constant(fromNumbers(type, [], [type === "int8" ? zero - 128 : zero]), "zero"),
-  ];
-  const rounded = before.QuantizeLinear([given, ...constants]);
-  model.graph.setInput(node, 0, before.DequantizeLinear([rounded, ...constants]));
-  const ends = outputs.flatMap((output) =>
-    output === undefined ? [] : after.DequantizeLinear([after.QuantizeLinear([output, ...constants]), ...constants]),
-  );
-  model.graph.setOutputs(ends);
-  const names = ends.map(({ name }) => name);
-  writeOnCodes(model);
-  expect(verify(model)).toEqual([]);
-  const found = await run(model, tried.feeds);
-  for (const [index, dense] of floats.entries())
-    expect(difference(found[names[index] ?? ""] as Dense, dense)).toBeLessThan(1e-6);
 }
 
 async function checkClamp(tried: Tried): Promise<void> {

@@ -25,12 +25,7 @@ type Scheme = (feeds: Batch) => Parameters<typeof quantize>[1];
 const schemes: Readonly<Record<string, Scheme>> = {
   dynamic: () => ({ scheme: "dynamic", weights: "uint8" }),
   "dynamic, per channel": () => ({ scheme: "dynamic", weights: "uint8", perChannel: true }),
-  "static on codes": (feeds) => ({
-    scheme: "static",
-    integerForm: "qoperator",
-    weights: "uint8",
-    data: memory("random", feeds),
-  }),
+  static: (feeds) => ({ scheme: "static", weights: "uint8", data: memory("random", feeds) }),
   "blocks of 4 bits": () => ({ scheme: "weights", bits: 4, block: 16 }),
   "blocks of 4 bits with zero points": () => ({ scheme: "weights", bits: 4, block: 16, zeroPoints: true }),
 };
@@ -47,6 +42,8 @@ const groupsOf = (model: Model): readonly Group[] => channelGroups(model, infer(
 const networks = topologies.filter(({ name }) => name !== "recurrent");
 
 describe.each(Object.entries(schemes))("%s: cut equals silenced", (name, scheme) => {
+  // Masks keep ONNX Runtime from fusing the silenced layers, and a fused kernel can round an output one step away.
+  const optimize = name !== "static";
   test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", async (_, topology) => {
     const feeds = feedsOf(topology, 1);
     const model = await made(topology, scheme(feeds));
@@ -59,15 +56,64 @@ describe.each(Object.entries(schemes))("%s: cut equals silenced", (name, scheme)
       [2, 0.6],
     ] as const) {
       const removals = choose(model, seed, share);
-      const expected = await run(silencedWhereRead(model, removals), feeds);
+      const expected = await run(silencedWhereRead(model, removals), feeds, optimize);
       const small = model.clone();
       const failed = await cut(small, choose(small, seed, share));
       expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
       expect(verify(small)).toEqual([]);
-      expect(difference(await run(small, feeds), expected)).toBeLessThanOrEqual(1e-5);
+      expect(difference(await run(small, feeds, optimize), expected)).toBeLessThanOrEqual(1e-5);
     }
   });
 });
+
+/** A file in the QOperator format, as ONNX Runtime's quantizer writes it. */
+const onCodes: Topology = {
+  name: "operators on quantized values",
+  inputs: { x: [2, 3, 8, 8] },
+  text: `opset 17, com.microsoft 1
+graph (x: float32[batch, 3, 8, 8]) -> (y: float32[batch, 5]) {
+  c1.weight: uint8[8, 3, 3, 3] = random(seed 1, from 0 to 255)
+  c1.bias: int32[8] = random(seed 2, from -30000 to 30000)
+  c2.weight: uint8[8, 8, 3, 3] = random(seed 3, from 0 to 255)
+  fc.weight: uint8[5, 8] = random(seed 4, from 0 to 255)
+  fc.bias: int32[5] = random(seed 5, from -30000 to 30000)
+  w.scale: float32[] = 0.002
+  x.scale: float32[] = 0.0078
+  r.scale: float32[] = 0.011
+  b.scale: float32[] = 0.017
+  s.scale: float32[] = 0.021
+  g.scale: float32[] = 0.0064
+  y.scale: float32[] = 0.013
+  low: uint8[] = 0
+  middle: uint8[] = 128
+  q = QuantizeLinear(x, x.scale, middle)
+  r = QLinearConv "c1" (q, x.scale, middle, c1.weight, w.scale, middle, r.scale, low, c1.bias) {pads=[1, 1, 1, 1]}
+  b = QLinearConv "c2" (r, r.scale, low, c2.weight, w.scale, middle, b.scale, middle) {pads=[1, 1, 1, 1]}
+  s = com.microsoft.QLinearAdd(r, r.scale, low, b, b.scale, middle, s.scale, middle)
+  g = com.microsoft.QLinearGlobalAveragePool(s, s.scale, middle, g.scale, middle)
+  f = Flatten(g)
+  h = com.microsoft.QGemm "fc" (f, g.scale, middle, fc.weight, w.scale, middle, fc.bias, y.scale, middle) {transB=1}
+  y = DequantizeLinear(h, y.scale, middle)
+}`,
+};
+
+test.each([
+  [1, 0.3],
+  [2, 0.6],
+] as const)(
+  "a network in the QOperator format loses channels and computes the rest exactly, seed %d",
+  async (seed, share) => {
+    const [model, feeds] = [parseModel(onCodes.text), feedsOf(onCodes, 1)];
+    const removals = choose(model, seed, share);
+    expect(removals).not.toEqual([]);
+    const silent = await run(silencedWhereRead(model, removals), feeds);
+    expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
+    const small = model.clone();
+    expect(await cut(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
+    expect(verify(small)).toEqual([]);
+    expect(difference(await run(small, feeds), silent)).toBeLessThanOrEqual(1e-5);
+  },
+);
 
 /** What a pruned model lacks, by the channels that it records. */
 function removed(original: Model, pruned: Model): Removal[] {

@@ -22,8 +22,8 @@ import { zeroChannels } from "./zero.ts";
 
 const engine = createEngine();
 
-export async function run(model: Model, feeds: Batch): Promise<Batch> {
-  const session = await engine.load(model);
+export async function run(model: Model, feeds: Batch, optimize = true): Promise<Batch> {
+  const session = await engine.load(model, { optimize });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;

@@ -55,11 +55,6 @@ test.each([{ onnxOnly: true, block: 16 }, {}] as const)(
   },
 );
 
-test("operators on codes are corrected as roundings around float operators are", async () => {
-  const without = await rounded({ biasCorrection: "none", integerForm: "qoperator" });
-  expect((await rounded({ integerForm: "qoperator" })).error).toBeLessThan(without.error / 2);
-});
-
 test("few samples, and weights that are exact, leave biases as they are", async () => {
   expect((await rounded({}, 24)).corrected).toEqual([]);
   expect((await rounded({ scheme: "weights", bits: 8, rounder: "nearest" }, 24)).corrected).toEqual([]);

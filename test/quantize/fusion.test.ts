@@ -4,11 +4,10 @@ import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/graph/text.ts";
-import { assertValid } from "../../src/graph/verify.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { calibration, cnn, difference, layerNames, numbersFor, operators, reopened, run } from "./networks.ts";
+import { difference, numbersFor, operators, run } from "./networks.ts";
 
 const folder = temporaryFolder();
 
@@ -103,13 +102,6 @@ describe("one kernel on integers", () => {
     const { ran, misses } = await optimized(text);
     expect(inside(ran)).toEqual(expected);
     expect(misses).toEqual([]);
-    // The same operators, written out.
-    const { written } = await optimized(text, { integerForm: "qoperator" });
-    const kernels = expected.map((op) => (op === "NhwcMaxPool" ? "MaxPool" : op));
-    expect(inside(written).sort()).toEqual(kernels);
-    expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual(
-      text.includes("Greater") ? [1, 2] : [1, 1],
-    );
   });
 });
 
@@ -208,50 +200,7 @@ describe("on the codes themselves", () => {
     const { ran } = await optimized(text);
     expect(ran).toContain(op);
     expect([count(ran, "QuantizeLinear"), count(ran, "DequantizeLinear")]).toEqual([1, 1]);
-    const { written } = await optimized(text, { integerForm: "qoperator" });
-    expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual([1, 1]);
   });
-});
-
-test("operators on codes compute what roundings around float operators do", async () => {
-  for (const activations of ["uint8", "int8"] as const)
-    for (const perChannel of [true, false]) {
-      const data = memory("x", { x: calibration("cnn") });
-      const [apart, written] = [cnn(), cnn()];
-      await quantize(apart, { scheme: "static", activations, perChannel, data });
-      await quantize(written, { scheme: "static", activations, perChannel, data, integerForm: "qoperator" });
-      assertValid(written);
-      expect(layerNames(written)).toEqual(layerNames(cnn()));
-      const x = calibration("cnn");
-      for (const optimize of [false, true])
-        expect(
-          difference(await run(apart, { x }), await run(await reopened(written), { x }, { optimize })),
-        ).toBeLessThan(0.004);
-    }
-});
-
-test("what hands numbers on unchanged is left out of operators on codes", async () => {
-  const text = amid('o = Dropout "own" (h)');
-  const { written } = await optimized(text, { integerForm: "qoperator" });
-  expect(written).not.toContain("Dropout");
-  expect([count(written, "QuantizeLinear"), count(written, "DequantizeLinear")]).toEqual([1, 1]);
-});
-
-test("other schemes have no roundings to write so", async () => {
-  await expect(quantize(cnn(), { scheme: "dynamic", integerForm: "qoperator" })).rejects.toMatchObject({
-    code: "E_OPTION",
-    message: expect.stringContaining("`integerForm` is not available") as string,
-  });
-});
-
-test("of codes with 16 and 4 bits there are no operators: roundings stay", async () => {
-  for (const options of [{ activations: "int16" }, { bits: 4 }] as const) {
-    const model = cnn();
-    const data = memory("x", { x: calibration("cnn") });
-    await quantize(model, { scheme: "static", ...options, data, integerForm: "qoperator" });
-    expect(operators(model)).toContain("Conv");
-    assertValid(model);
-  }
 });
 
 describe("nothing is rounded for operators without a kernel, and the outcome says so", () => {
@@ -284,11 +233,9 @@ describe("nothing is rounded for operators without a kernel, and the outcome say
   });
 });
 
-test.each(["qdq", "qoperator"] as const)(
-  "a dilated average stays in float, and the file loads: %s",
-  async (integerForm) => {
-    // Between roundings ONNX Runtime 1.30 makes a QLinearAveragePool of it, which has no dilations.
-    const model = parseModel(`opset 19
+test("a dilated average stays in float, and the file loads", async () => {
+  // Between roundings ONNX Runtime 1.30 makes a QLinearAveragePool of it, which has no dilations.
+  const model = parseModel(`opset 19
 graph (x: float32[batch, 1, 5, 5]) -> (z) {
   a: float32[5, 5] = random(seed 1)
   b: float32[3, 3] = random(seed 2)
@@ -296,14 +243,13 @@ graph (x: float32[batch, 1, 5, 5]) -> (z) {
   y: float32[batch, 1, 3, 3] = AveragePool "pool" (h) {kernel_shape=[2, 2], dilations=[2, 2]}
   z = MatMul(y, b)
 }`);
-    const x = numbersFor([8, 1, 5, 5]);
-    const before = await run(model, { x });
-    const { changes, misses } = await quantize(model, { scheme: "static", integerForm, data: memory("x", { x }) });
-    expect(changes).toHaveLength(2);
-    expect(misses.map(({ at }) => at)).toEqual(['AveragePool "pool"']);
-    expect(difference(await run(model, { x }), before)).toBeLessThan(0.05);
-  },
-);
+  const x = numbersFor([8, 1, 5, 5]);
+  const before = await run(model, { x });
+  const { changes, misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+  expect(changes).toHaveLength(2);
+  expect(misses.map(({ at }) => at)).toEqual(['AveragePool "pool"']);
+  expect(difference(await run(model, { x }), before)).toBeLessThan(0.05);
+});
 
 test.each(["o = Relu(h)", "o = Identity(h)"])(
   "the runtime rounds no weight of a layer that stays in float between others, %s",

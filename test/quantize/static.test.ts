@@ -228,15 +228,12 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
     const stored = `${clamp}
   b.stored = DequantizeLinear(b.codes, step)`;
 
-    test.each([
-      {},
-      { integerForm: "qoperator" },
-      { activations: "int8" },
-      { activations: "uint16" },
-      { perChannel: false },
-    ] as const)("before a layer whose weight is codes, %o", async (options) => {
-      expect(await made(network(`${stored}\n  y = Gemm(c, b.stored)`), options)).toEqual(expected);
-    });
+    test.each([{}, { activations: "int8" }, { activations: "uint16" }, { perChannel: false }] as const)(
+      "before a layer whose weight is codes, %o",
+      async (options) => {
+        expect(await made(network(`${stored}\n  y = Gemm(c, b.stored)`), options)).toEqual(expected);
+      },
+    );
 
     test("before such a layer and one whose weight is floats", async () => {
       const two = `${stored}\n  g = Gemm(c, b.stored)\n  k = Gemm(c, b.weight)\n  y = Add(g, k)`;

@@ -1,7 +1,7 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { Coded, CodedInput, Site } from "../define.ts";
+import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
 export function single(emit: Emit, value: Value | undefined): Value | undefined {
@@ -31,8 +31,6 @@ export function encoded(emit: Emit, x: Value, scale: Value | undefined, zero: Va
 export function codeType(site: Site, zero: number, like = 0): DataType {
   return site.inputs[zero]?.type ?? site.inputs[like]?.type ?? "uint8";
 }
-
-export const parts = ({ codes, scale, zeroPoint }: Coded): readonly Value[] => [codes, scale, zeroPoint];
 
 /** Two operands, each followed by scale and zero point. */
 export const twoCoded: readonly CodedInput[] = [0, 3].map((input) => ({

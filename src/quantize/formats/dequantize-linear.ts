@@ -4,7 +4,6 @@ import { plainName } from "../../analysis/masks.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { QuantizedTensor } from "../../math/index.ts";
-import type { Coded } from "../../ops/index.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import { int64 } from "../../tensor/dense.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
@@ -141,6 +140,13 @@ export function turned(emit: Emit, written: SharedCodes): SharedCodes {
     axis: written.axis === undefined ? undefined : 1 - written.axis,
   };
   return written.turned;
+}
+
+/** Quantized values with their scale and zero point. */
+export interface Coded {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value;
 }
 
 /** Stores tensors under the names that ONNX Runtime's tools use. */

@@ -12,7 +12,6 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { replaceNode } from "../../graph/replace.ts";
-import type { Coded } from "../../ops/index.ts";
 import { handOnLayerName, keepLayerName } from "../../passes/keep-layer-name.ts";
 import { fromNumbers, toNumbers } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
@@ -20,7 +19,7 @@ import { type Dense, typeCodes } from "../../tensor/types.ts";
 import { fastWeight } from "../runtimes.ts";
 import { type Target, targetAt } from "../target.ts";
 import { codesText, integersIn, multipliedBits, roundedWeight, type WeightSettings } from "../weight.ts";
-import { codesOf, type StoredCodes, storeQuantized, turned } from "./dequantize-linear.ts";
+import { type Coded, codesOf, type StoredCodes, storeQuantized, turned } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { biasFor } from "./product.ts";
 

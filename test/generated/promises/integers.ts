@@ -38,7 +38,6 @@ export const integers: readonly Promised[] = [
       ["dynamic", {}],
       ["static", {}],
       ["static", { activations: "int8" }],
-      ["static", { integerForm: "qoperator" }],
     ] as const
   ).map(([scheme, options]) => ({
     name: ["quantize", scheme, ...Object.values(options)].join(" "),
