@@ -37,7 +37,7 @@ test("options are shown with their comments, those that are spread too", () => {
     const info = service.getQuickInfoAtPosition(file, text.indexOf(`${name}:`));
     return ts.displayPartsToString(info?.documentation);
   };
-  expect(shown("perChannel")).toBe("One scale per output channel of a weight, instead of one per weight (true).");
+  expect(shown("perChannel")).toBe("One scale per output channel, instead of one per weight (true).");
   expect(shown("amount")).toContain("Share of weights (or channels) to prune");
   expect(shown("energy")).toBe("Keep this share of the squared singular values: 0.95.");
   expect(shown("layers")).toContain("Names or patterns of the layers");
