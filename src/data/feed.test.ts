@@ -11,8 +11,6 @@ import {
   augmented,
   createTokenizer,
   type Dataset,
-  enlarged,
-  enlargement,
   type IndexedDataset,
   imageFiles,
   indexed,
@@ -93,7 +91,6 @@ const cases: readonly (readonly [string, Dataset])[] = [
   ["a part of them, changed by a function in between", augmentedPart()],
   ["texts that are tokenized", tokenize(texts, [ids], { tokenizer })],
   ["tokens without a tokenizer", tokenize(memory("ids", { tokens: tokensOf(7) }), [ids], { language: true })],
-  ["images that are enlarged", enlargedImages()],
   ["a stream", augmented(streamOf(seen), { flip: true, jitter: 0.2 }, { seed: 2 })],
   ["arrays that nothing is done to", texts],
 ];
@@ -110,12 +107,6 @@ function tokensOf(rows: number) {
     dims: [rows, 6],
     data: BigInt64Array.from({ length: rows * 6 }, (_, at) => BigInt(at)),
   };
-}
-
-function enlargedImages(): Dataset {
-  const found = enlargement({ feeds: [input(1, 3, 4, 4)], outputs: [input(1, 3, 8, 8)] });
-  if (found === undefined) throw new Error("The ports enlarge.");
-  return enlarged(images(6), found, presets.unit);
 }
 
 describe.each(cases)("%s", (_, data) => {

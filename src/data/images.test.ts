@@ -7,8 +7,6 @@ import { symbol } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import {
   type Dataset,
-  enlarged,
-  enlargement,
   type ImageInput,
   images,
   openDataset,
@@ -241,19 +239,4 @@ describe("preprocess of images in files", () => {
       expect(() => parsePreprocessing("imagnet")).toThrow(misspelled);
     }
   });
-});
-
-it("images for a network that enlarges them come small as the input and large as the label", async () => {
-  const port = (name: string, side: number) => ({ name, type: { type: "float32", dims: [1, 3, side, side] } }) as const;
-  const found = enlargement({ feeds: [port("x", 4)], outputs: [port("y", 12)] });
-  expect(found).toMatchObject({ small: { height: 4, width: 4 }, large: { height: 12, width: 12 } });
-  expect(enlargement({ feeds: [port("x", 4)], outputs: [port("y", 4)] })).toBeUndefined();
-  const path = await folder("large", { "a.png": png(255, 0, 0, 30, 20) });
-  if (found === undefined) return;
-  const batch = await whole(enlarged(await openDataset(path), found, presets.unit));
-  expect([batch.x?.dims, batch.label?.dims]).toEqual([
-    [1, 3, 4, 4],
-    [1, 3, 12, 12],
-  ]);
-  expect([batch.x?.data[0], batch.label?.data[0], batch.label?.data[144]]).toEqual([1, 1, 0]);
 });

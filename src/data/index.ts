@@ -45,7 +45,6 @@ export {
 } from "./sequences.ts";
 export { rateInput, readingFor, readSidecars, type Sidecars, soundInput, usualFrames } from "./sidecars.ts";
 export { findStates, parseState, type State, setStates, statesText } from "./states.ts";
-export { type Enlargement, enlarged, enlargement, enlargementText } from "./super-resolution.ts";
 export { csv, type TableOptions } from "./table.ts";
 export { createTokenizer, type Encoding, openTokenizer, type TextTokenizer, tokenizerBeside } from "./tokenizer.ts";
 export { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";

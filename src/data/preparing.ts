@@ -7,7 +7,6 @@ import { handedOver } from "./batch-memory.ts";
 import type { BatchChange, Place, Portable } from "./pending-batch.ts";
 import { preprocessing } from "./preprocess.ts";
 import { tokenization } from "./sequences.ts";
-import { enlarging } from "./super-resolution.ts";
 
 export interface PreparingQuestion {
   /** Changes that are new to the thread, with their numbers. */
@@ -21,7 +20,6 @@ const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
   preprocess: preprocessing,
   augment: augmentation,
   tokenize: tokenization,
-  enlarge: enlarging,
 };
 
 const known = new Map<number, BatchChange>();

@@ -156,19 +156,6 @@ graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
     expect(judgedBy(model, "agreement", undefined, { labelled: false }).name).toBe("agreement");
   });
 
-  test("the labels of a network that enlarges images are images: no classes are asked for", () => {
-    const model = parseModel(`opset 21
-graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
-  scales: float32[4] = [1, 1, 2, 2]
-  y = Resize(x, _, scales) {mode="nearest"}
-}`);
-    const name = (metric: MetricName, held: boolean) =>
-      judgedBy(model, metric, undefined, { labelled: true, held }).name;
-    expect(name("accuracy", true)).toBe("R²");
-    expect(name("accuracy", false)).toBe("peak signal-to-noise ratio");
-    expect(name("mean-squared-error", true)).toBe("mean squared error");
-  });
-
   test("one number of a sigmoid is a share", () => {
     const ends = (last: string) =>
       readingOf(

@@ -2,7 +2,6 @@ import { dataDependentSizes } from "../analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
 import { assumedScores, mainOutput, outputKind } from "../analysis/output-kind.ts";
-import { enlargement } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import {
   accuracy,
@@ -66,9 +65,6 @@ export function judgedBy(
   // Embeddings have no classes.
   if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
     return cosine(readingOf(model, output));
-  // The labels of a super-resolution model are images.
-  if (labelled && name === "accuracy" && enlargement(model.graph) !== undefined)
-    return held ? determination(readingOf(model, output)) : peakSignalToNoise(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
   return heldAgainst(model, output)[0] ?? agreement({ output });
 }

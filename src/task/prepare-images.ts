@@ -1,16 +1,6 @@
 import { infer } from "../analysis/infer.ts";
 import { mainOutput, outputKind } from "../analysis/output-kind.ts";
-import {
-  type Dataset,
-  draw,
-  enlarged,
-  enlargement,
-  enlargementText,
-  geometryUsed,
-  type Preprocessing,
-  preprocess,
-  presets,
-} from "../data/index.ts";
+import { type Dataset, draw, geometryUsed, type Preprocessing, preprocess, presets } from "../data/index.ts";
 import { contrastOf, hasOddMean } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
 import { capitalized, PithError, someOf } from "../errors.ts";
@@ -60,14 +50,6 @@ export async function prepareImages(
   }
   // Preprocessing that was not requested is reported.
   const source = recorded ? ", recorded in the model" : "";
-  const grown = enlargement(model.graph);
-  if (grown !== undefined) {
-    const how = declared ?? presets.unit;
-    const said = `${declared === undefined ? "guessed " : ""}${how.name}${source}; ${enlargementText(grown)}`;
-    const change = ready((part) => enlarged(part, grown, how));
-    const record = { images: declared };
-    return { preprocessing: said, preset: how.name, warnings, atChance: false, labelled: true, record, ready: change };
-  }
   const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
   const full = (how: Preprocessing): string => {
     const geometry = geometryUsed(first, input, how);

@@ -40,13 +40,6 @@ const stated = [
   { model: "vnncomp_cifar_base_kw", data: "cifar10", how: "mean=0.485,0.456,0.406 std=0.225", figure: 0.611 },
   { model: "mobilenetv3_cifar10", data: "cifar10", how: "cifar10 std=0.2470,0.2435,0.2616", figure: 0.789 },
   { model: "mnist_cntk", data: "mnist", how: "raw", figure: 0.989 },
-  {
-    model: "espcn_nn_resize",
-    data: "images/imagenet",
-    metric: "psnr",
-    figure: 27.1,
-    says: "enlarges 128x128 to 256x256",
-  },
   { model: "llama_shakespeare/onnx/decoder_model", data: shakespeare, metric: "cross-entropy", figure: 3.498 },
   { model: "llama_shakespeare/onnx/model", data: shakespeare, metric: "cross-entropy", figure: 3.498 },
 ];

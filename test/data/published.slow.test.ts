@@ -71,7 +71,6 @@ const published: readonly Published[] = [
     figure: "1.810 nats",
     count: 64,
   },
-  { model: "espcn_nn_resize", words: [images, "--metric", "psnr"], figure: "27.1 dB", count: 500 },
   { model: "bert_sst2/onnx/model", words: ["--data", "text/sst2_dev.tsv"], figure: "76.4 %", count: 872 },
   { model: "llama_shakespeare/onnx/decoder_model", words: [held], figure: "3.498 nats", count: 194 },
   { model: "llama_shakespeare/onnx/decoder_model", words: [valid], figure: "3.124 nats", count: 191 },
