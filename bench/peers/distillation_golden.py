@@ -105,31 +105,6 @@ case("of tokens, with its weight", "logit-std",
      lambda student, teacher, mask: 9 * 4 * over(kl(standard(teacher) / 2, standard(student) / 2), mask), **scores, mask=mask)
 
 
-def dkd(student, teacher, mask, labels):
-    rows = counted.bool()
-    s, t, y = student[rows], teacher[rows], labels[rows]
-    one = F.one_hot(y, s.shape[-1]).bool()
-    p, q = F.softmax(t / 3, -1)[one], F.softmax(s / 3, -1)[one]
-    target = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
-    rest = kl(t[~one].view(len(t), -1) / 3, s[~one].view(len(s), -1) / 3)
-    return 9 * (target + 2 * rest).mean()
-
-
-case("of tokens", "dkd(temperature=3, beta=2)", dkd, **scores, mask=mask, labels=labels)
-
-
-def pearson(a, b, axis):
-    a, b = a - a.mean(axis, True), b - b.mean(axis, True)
-    return (a * b).sum(axis) / (a.norm(2, axis) * b.norm(2, axis) + 1e-8)
-
-
-def dist(student, teacher, mask):
-    a, b = F.softmax(student[kept], -1), F.softmax(teacher[kept], -1)
-    return 2 - pearson(a, b, 1).mean() - pearson(a, b, 0).mean()
-
-
-case("of tokens: padding is in no correlation over the batch", "dist", dist, **scores, mask=mask)
-
 case("of tokens, projected, with its weight", "fitnets(student=student)",
      lambda student, teacher, projection_weight, projection_bias, mask:
      100 * F.mse_loss(project(student, projection_weight, projection_bias)[kept], teacher[kept]), **tokens, **linear, mask=mask)
@@ -164,18 +139,6 @@ def nst(student, teacher):
 
 
 case("areas of which neither is the larger", "1 * nst(student=student)", nst, **maps)
-
-
-def flow(a, b):
-    height, width = min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
-    a, b = (F.adaptive_avg_pool2d(x, (height, width)) for x in (a, b))
-    return torch.einsum("bihw,bjhw->bij", a, b) / (height * width)
-
-
-case("the second maps are smaller", "1 * fsp(student=student_first > student_second)",
-     lambda student_first, student_second, teacher_first, teacher_second:
-     F.mse_loss(flow(student_first, student_second), flow(teacher_first, teacher_second)),
-     student_first=normal(2, 2, 4, 4), student_second=normal(2, 3, 2, 2), teacher_first=normal(2, 2, 6, 6), teacher_second=normal(2, 3, 3, 3))
 
 
 def vectors(x, mask):
@@ -249,16 +212,5 @@ case("a query sees no key ahead of it", "attention-kl(student=student)",
      lambda student, teacher: kl(teacher, student).mean(), **attention)
 case("a query sees no key ahead of it", "attention-ce(student=student)",
      lambda student, teacher: -(F.softmax(teacher, -1) * F.log_softmax(student, -1)).sum(-1).mean(), **attention)
-
-
-def relation(x, heads):
-    batch, own, length, width = x.shape
-    x = x.transpose(1, 2).reshape(batch, length, heads, own * width // heads).transpose(1, 2)
-    return x @ x.transpose(2, 3) / (own * width / heads) ** 0.5
-
-
-case("heads of other numbers as they lie in a graph: those of the teacher", "minilm-v2(student=student_q > student_k > student_v)",
-     lambda **x: sum(kl(relation(x["teacher_" + k], 4), relation(x["student_" + k], 4)).mean() for k in "qkv"),
-     **{"student_" + k: normal(2, 2, 3, 4) for k in "qkv"}, **{"teacher_" + k: normal(2, 4, 3, 3) for k in "qkv"})
 
 print(json.dumps({"generator": "bench/peers/distillation_golden.py", "torch": torch.__version__, "cases": cases}, separators=(",", ":")).replace('{"loss"', '\n{"loss"'))

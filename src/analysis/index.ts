@@ -1,4 +1,4 @@
-export { type Attention, attentions, type Heads } from "./attention.ts";
+export { attentionScores } from "./attention.ts";
 export { type Block, type Blocks, blocks, extractBlock, joinBlocks } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";

@@ -53,7 +53,7 @@ describe("layers are matched", () => {
     expect(pairs(teacher, student).map(([, last]) => last)).toEqual([own, own, own]);
     const attention = matchAttention(student, teacher);
     if (attention instanceof Miss) throw new Error(attention.reason);
-    expect(attention.map((pair) => pair.teacher.scores.name)).toEqual([expect.stringContaining("layer2.")]);
+    expect(attention.map((pair) => pair.teacher.name)).toEqual([expect.stringContaining("layer2.")]);
   });
 
   test("the states of a student whose layers were factorized, by their names", async () => {
@@ -147,7 +147,7 @@ describe("layers are matched", () => {
   test("attention by its place, and says where there is none", () => {
     const found = matchAttention(transformer(2, 8, 2), transformer(4, 8, 2));
     if (found instanceof Miss) throw new Error(found.reason);
-    expect(found.map(({ teacher }) => teacher.scores.name)).toEqual([
+    expect(found.map(({ teacher }) => teacher.name)).toEqual([
       expect.stringContaining("layer1."),
       expect.stringContaining("layer3."),
     ]);
@@ -181,9 +181,9 @@ describe.skipIf(file("resnet56.onnx") === "")("in files of exporters", () => {
 });
 
 describe("a loss finds what it compares", () => {
-  test.each(["hinton", "fitnets", "minilm"])("in transformers: %s", expectInTransformers);
+  test.each(["hinton", "fitnets", "attention-kl"])("in transformers: %s", expectInTransformers);
 
-  test.each(["attention-transfer", "fsp"])("in convolutional networks: %s", expectInConvolutions);
+  test.each(["attention-transfer", "nst"])("in convolutional networks: %s", expectInConvolutions);
 
   test("and says which, with sizes", async () => {
     const { told } = await norms("hidden-mse", transformer(1, 8, 2), transformer(2, 12, 3, 5), texts(4, 5));
@@ -217,9 +217,7 @@ graph (x: float32${dims}) -> (y: float32${dims}) {
 }`);
     const found = matchAttention(model, model);
     if (found instanceof Miss) throw new Error(found.reason);
-    expect(
-      found.map(({ student }) => [student.scores.name, student.queries.value.name, student.values.value.name]),
-    ).toEqual([["s", "x", "x"]]);
+    expect(found.map(({ student }) => student.name)).toEqual(["s"]);
   });
 
   test("a softmax over classes is none", () => {

@@ -9,7 +9,7 @@ import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import { type Attention, attentions } from "./attention.ts";
+import { attentionScores } from "./attention.ts";
 import { type Block, blocks } from "./blocks.ts";
 import { valueAt } from "./channel-links.ts";
 import { downstream } from "./downstream.ts";
@@ -86,9 +86,9 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPai
   });
 }
 
-/** Pairs attentions of matched blocks in order, or all by relative position if blocks contain different numbers. */
-export function matchAttention(student: Model, teacher: Model): readonly MatchedPair<Attention>[] | Miss {
-  const [own, other] = [attentions(student, infer(student)), attentions(teacher, infer(teacher))];
+/** Pairs the scores of attentions of matched blocks in order, or all by relative position if blocks contain different numbers. */
+export function matchAttention(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
+  const [own, other] = [attentionScores(student, infer(student)), attentionScores(teacher, infer(teacher))];
   if (own.length === 0 || other.length === 0)
     return new Miss(
       `the ${own.length === 0 ? "student" : "teacher"}'s graph shows no attention: if attention is one fused operator, run the recipe step \`lower-fused\` first; otherwise name values: student=…, teacher=… in the text of the loss`,
@@ -106,13 +106,13 @@ export function matchAttention(student: Model, teacher: Model): readonly Matched
   return isComplete ? pairs.flatMap((pair) => byPlace(pair.student, pair.teacher)) : byPlace(own, other);
 }
 
-/** Groups attentions by the first state that depends on them. */
+/** Groups scores of attentions by the first state that depends on them. */
 function byBlock(
   model: Model,
-  all: readonly Attention[],
+  all: readonly Value[],
   states: readonly State[],
-): ReadonlyMap<State | undefined, readonly Attention[]> {
-  return groupBy(all, ({ scores }) => {
+): ReadonlyMap<State | undefined, readonly Value[]> {
+  return groupBy(all, (scores) => {
     const reached = downstream(model.graph, [scores], infer(model));
     return states.find(({ value }) => reached.has(value));
   });

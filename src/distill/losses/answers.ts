@@ -4,7 +4,6 @@ import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { requireClasses } from "../../train/losses/cross-entropy.ts";
-import { number } from "../../train/losses/parse.ts";
 import {
   average,
   divergenceOf,
@@ -51,25 +50,6 @@ function standardized(emit: Emit, rows: Value): Value {
   const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
   const variance = emit.Div([sumLast(emit, square(emit, centred), 1), Math.max(1, classes - 1)]);
   return emit.Div([centred, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
-}
-
-/** Subtracted from a score, makes its probability 0. */
-const never = 1e9;
-
-/** 1 - Pearson's correlation along an axis; 1 if one side is constant. */
-function uncorrelated(emit: Emit, pair: Pair, axis: number): Value {
-  const centred = (each: Value): Value => emit.Sub([each, emit.ReduceMean([each, [axis]], { keepdims: 1 })]);
-  const { student: x, teacher: y } = mapPair(pair, centred);
-  const sum = (each: Value): Value => emit.ReduceSum([each, [axis]], { keepdims: 0 });
-  const length = (each: Value): Value => emit.Sqrt([emit.Max([sum(square(emit, each)), 1e-30])]);
-  return emit.Sub([1, emit.Div([sum(emit.Mul([x, y])), emit.Add([emit.Mul([length(x), length(y)]), 1e-8])])]);
-}
-
-function withoutOthers(emit: Emit, rows: Value, mask: Value): Value {
-  const counts = emit.Unsqueeze([mask, [1]]);
-  const [sum, count] = [emit.Mul([rows, counts]), counts].map((each) => emit.ReduceSum([each, [0]], { keepdims: 1 }));
-  const centre = emit.Div([sum, emit.Max([count, 1])]);
-  return emit.Add([emit.Mul([rows, counts]), emit.Mul([centre, emit.Sub([1, counts])])]);
 }
 
 export const ofAnswers: readonly Imitation[] = [
@@ -131,52 +111,6 @@ export const ofAnswers: readonly Imitation[] = [
       overTeachers(writing.emit, pairs, (pair) => {
         const { student, teacher } = mapPair(pair, (rows) => standardized(writing.emit, rows));
         return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
-      }),
-  }),
-  imitation({
-    name: "dkd",
-    meaning: "KL of the label's class and of the others apart",
-    reads: "answers",
-    settings: { temperature, alpha: number, beta: number },
-    write(writing, pairs, { temperature = 4, alpha = 1, beta = 8 }) {
-      const { emit } = writing;
-      const [rows = 1, classes = 1] = sizeOf(pairs[0].student);
-      const label = writing.targets(rows, classes);
-      const labelled = sumLast(emit, label);
-      const mask = writing.mask === undefined ? labelled : emit.Mul([labelled, writing.mask]);
-      // log p of the label, and of the sum of the others.
-      const binary = (scores: Value): readonly [Value, Value] => {
-        const logs = softened(emit, scores, temperature);
-        const rest = sumLast(emit, emit.Mul([emit.Exp([logs]), emit.Sub([1, label])]));
-        return [sumLast(emit, emit.Mul([logs, label])), emit.Log([emit.Max([rest, least])])];
-      };
-      const others = (scores: Value): Value =>
-        emit.LogSoftmax([emit.Sub([emit.Div([scores, temperature]), emit.Mul([label, never])])], { axis: -1 });
-      return overTeachers(emit, pairs, ({ student, teacher }) => {
-        const [p, q] = [binary(teacher), binary(student)];
-        const target = p.map((log, at) => emit.Mul([emit.Exp([log]), emit.Sub([log, q[at] ?? log])]));
-        const one = target.reduce((a, b) => emit.Add([a, b]));
-        const rest = divergenceOf(emit, others(teacher), others(student));
-        const sum = emit.Add([emit.Mul([one, alpha]), emit.Mul([rest, beta])]);
-        return emit.Mul([mean(emit, sum, mask), temperature * temperature]);
-      });
-    },
-  }),
-  imitation({
-    name: "dist",
-    meaning: "correlation of the class distributions",
-    reads: "answers",
-    settings: { temperature, beta: number, gamma: number },
-    write: ({ emit, mask }, pairs, { temperature = 1, beta = 1, gamma = 1 }) =>
-      overTeachers(emit, pairs, (pair) => {
-        const shares = mapPair(pair, (scores) => {
-          const rows = emit.Exp([softened(emit, scores, temperature)]);
-          // Masked rows become the mean of the others, so they do not change the correlation over the batch.
-          return mask === undefined ? rows : withoutOthers(emit, rows, mask);
-        });
-        const rows = emit.Mul([mean(emit, uncorrelated(emit, shares, 1), mask), beta]);
-        const columns = emit.Mul([mean(emit, uncorrelated(emit, shares, 0)), gamma]);
-        return emit.Mul([emit.Add([rows, columns]), temperature * temperature]);
       }),
   }),
 ];

@@ -201,31 +201,6 @@ export const ofFeatures: readonly Imitation[] = [
     },
   }),
   imitation({
-    name: "fsp",
-    meaning: "squared error of channel products of two layers",
-    weight: 50,
-    reads: "flows",
-    write({ emit }, [first, second = first]) {
-      const flow = (one: Value, other: Value): Value => {
-        const pair = { student: one, teacher: other };
-        requireMaps(pair);
-        const pooled = sameArea(emit, pair);
-        const places = elementCount(sizeOf(pooled.student).slice(2));
-        const { student: a, teacher: b } = mapPair(pooled, (map) => emit.Reshape([map, [0, 0, places]]));
-        return emit.Div([emit.MatMul([a, emit.Transpose([b], { perm: [0, 2, 1] })]), places]);
-      };
-      const pair = { student: flow(first.student, second.student), teacher: flow(first.teacher, second.teacher) };
-      for (const each of [first, second])
-        if (sizeOf(each.student)[1] !== sizeOf(each.teacher)[1])
-          throw mismatch(
-            each,
-            "have different numbers of channels",
-            "fsp compares channels by index: use attention-transfer or nst.",
-          );
-      return meanSquare(emit, pair);
-    },
-  }),
-  imitation({
     name: "contrastive",
     meaning: "InfoNCE of vectors within the batch",
     reads: "output",

@@ -22,19 +22,14 @@ export type Pairs = readonly [Pair, ...Pair[]];
  * - `outputs`: each output of floats as it is.
  * - `features`: outputs of matched layers: maps [batch, channels, height, width] (height 1 for [batch, channels, length]), tokens
  *   [batch, tokens, width] or vectors [batch, width].
- * - `flows`: the features of two matched layers in a row.
  * - `attention`: scores before the softmax [batch, heads, queries, keys] of matched attentions.
- * - `attended`: these scores, and values [batch, heads, tokens, width].
- * - `relations`: queries, keys and values [batch, heads, tokens, width].
  */
-export type Reading = "answers" | "output" | "outputs" | "features" | "flows" | "attention" | "attended" | "relations";
+export type Reading = "answers" | "output" | "outputs" | "features" | "attention";
 
 export interface Writing {
   readonly emit: Emit;
   /** 1 for tokens that count, 0 for padding: [rows] for `answers`, else [batch, tokens]; undefined without tokens. */
   readonly mask: Value | undefined;
-  /** Returns one-hot labels [rows, classes]; zeros for rows without a label. */
-  targets(rows: number, classes: number): Value;
   /** Adds a parameter of the loss, drawn uniformly from `start` ± `reach`. */
   parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
 }

@@ -1,6 +1,5 @@
 /** A new loss is a declaration in a file beside this one, and a row with formula and paper in docs/distillation.md. */
 import * as v from "valibot";
-import type { Attention, Heads } from "../../analysis/attention.ts";
 import { infer } from "../../analysis/infer.ts";
 import {
   channelAxis,
@@ -27,28 +26,16 @@ import {
   outputOf,
   type Target,
 } from "../../train/loss.ts";
-import { classTargets, scoreRows } from "../../train/losses/cross-entropy.ts";
+import { scoreRows } from "../../train/losses/cross-entropy.ts";
 import { type DeclaredLoss, declareLoss } from "../../train/losses/parse.ts";
 import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
 
-/** `student` and `teacher` are settings of a loss: names of values, separated by ">". */
+/** `student` and `teacher` are settings of a loss: names of values. */
 export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
   readonly teachers: readonly Model[];
   readonly match: Matching;
   readonly label: string;
 }
-
-/** The values that a setting `student` or `teacher` has to name. */
-const valuesOfReading: Readonly<Record<Reading, readonly string[]>> = {
-  answers: ["scores"],
-  output: ["an output"],
-  outputs: ["an output"],
-  features: ["features"],
-  flows: ["the first layer", "the second"],
-  attention: ["scores"],
-  attended: ["scores", "values"],
-  relations: ["queries", "keys", "values"],
-};
 
 export type Imitation = DeclaredLoss<[LossInputs]>;
 
@@ -103,11 +90,6 @@ function imitate(
         const writing: Writing = {
           emit,
           mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
-          targets(rows, classes) {
-            const target = classTargets(scope, rows, classes, inputs.label);
-            feeders.push((batch) => ({ [target.value.name]: target.of(batch).rows }));
-            return target.value;
-          },
           parameter(of, dims, start, reach = 0) {
             projected ||= of.startsWith("projection");
             const drawn = random(scope.seed, name, of, values.length);
@@ -161,13 +143,13 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
       : [{ pairs: [first, ...others], tokens: rest.length === 1 ? [samples, tokens] : undefined }];
   }
   return teachers.flatMap((teacher) =>
-    pairsOf(scope, teacher, reads, inputs).map(([first, ...others]): ComparedValues => {
-      const fitting = (pair: Pair): Pair => {
-        if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
-          throw mismatch(pair, "differ along their first axis, the samples");
-        return mapPair(pair, (value) => inFloat32(scope.emit, value));
+    pairsOf(scope, teacher, reads, inputs).map((pair): ComparedValues => {
+      if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
+        throw mismatch(pair, "differ along their first axis, the samples");
+      return {
+        pairs: [mapPair(pair, (value) => inFloat32(scope.emit, value))],
+        tokens: tokensOf(pair.student, reads),
       };
-      return { pairs: [fitting(first), ...others.map(fitting)], tokens: tokensOf(first.student, reads) };
     }),
   );
 }
@@ -180,55 +162,46 @@ const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.out
 function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
   const [samples = 1, ...rest] = sizeOf(value);
   if (rest.length === 2) return [samples, rest[0] ?? 1];
-  if (reads === "features" || reads === "flows" || reads === "output" || reads === "outputs" || rest.length !== 3)
-    return undefined;
+  if (reads !== "attention" || rest.length !== 3) return undefined;
   const [, queries = 1, keys = 1] = rest;
-  return reads === "relations" || queries === keys ? [samples, queries] : undefined;
+  return queries === keys ? [samples, queries] : undefined;
 }
 
-function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pairs[] {
+function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pair[] {
   const { student: own, teacher: other, match } = inputs;
   if (own !== undefined || other !== undefined) {
-    const [students, teachers] = [
-      namedValuesOf(scope, scope, own ?? other ?? "", reads, "student"),
-      namedValuesOf(scope, teacher, other ?? own ?? "", reads, "teacher"),
+    const value = (of: NamedValues, name: string, whose: "student" | "teacher"): Value => {
+      const found = requireValue(of, name, whose);
+      return reads === "features" ? featureOf(scope, of, found) : of.value(found.name);
+    };
+    return [
+      {
+        student: value(scope, own ?? other ?? "", "student"),
+        teacher: value(teacher, other ?? own ?? "", "teacher"),
+      },
     ];
-    const [first, ...others] = students.flatMap((student, at) => {
-      const theirs = teachers[at];
-      return theirs === undefined ? [] : [{ student, teacher: theirs }];
-    });
-    return first === undefined ? [] : [[first, ...others]];
   }
   if (reads === "output") {
     const student = outputOf(scope);
-    return [[{ student, teacher: outputLike(student, teacher) }]];
+    return [{ student, teacher: outputLike(student, teacher) }];
   }
   if (reads === "outputs") return outputPairs(scope, teacher);
-  if (reads === "attention" || reads === "attended" || reads === "relations")
-    return attentionPairs(scope, teacher, reads);
+  if (reads === "attention") return attentionPairs(scope, teacher);
   const matched = matchLayers(scope.network(), teacher.network(), match);
   if (matched instanceof Miss) throw unmatched(matched);
-  const found = matched.map((pair): Pair => {
+  return matched.map((pair): Pair => {
     return { student: featureOf(scope, scope, pair.student), teacher: featureOf(scope, teacher, pair.teacher) };
   });
-  if (reads === "features") return found.map((pair) => [pair] as const);
-  if (found.length < 2)
-    throw unmatched(
-      new Miss(
-        "fsp compares two layers, and only one pair was matched: student=first > second, teacher=first > second",
-      ),
-    );
-  return found.slice(1).map((pair, at) => [found[at] ?? pair, pair] as const);
 }
 
 /** Outputs of floats, paired by name, or by position if both models have the same number. */
-function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pairs[] {
+function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
   const floats = ({ outputs }: NamedValues): readonly Value[] =>
     [...outputs.values()].filter(({ type }) => isFloat(type?.type ?? "string"));
   const [own, theirs] = [floats(scope), floats(teacher)];
-  const found = own.flatMap((student, at): readonly Pairs[] => {
+  const found = own.flatMap((student, at): readonly Pair[] => {
     const other = teacher.outputs.get(student.name) ?? (own.length === theirs.length ? theirs[at] : undefined);
-    return other === undefined ? [] : [[{ student, teacher: other }]];
+    return other === undefined ? [] : [{ student, teacher: other }];
   });
   if (found.length > 0) return found;
   const names = [own, theirs].map((values) => values.map(({ name }) => `"${name}"`).join(", ") || "none");
@@ -237,38 +210,18 @@ function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pairs[] {
   });
 }
 
-/** Scores of all attentions; values, or queries, keys and values, of the last one (MiniLM). */
-function attentionPairs(
-  scope: LossScope,
-  teacher: NamedValues,
-  reads: "attention" | "attended" | "relations",
-): readonly Pairs[] {
+function attentionPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
   const matched = matchAttention(scope.network(), teacher.network());
   if (matched instanceof Miss) throw unmatched(matched);
   const { emit, model } = scope;
   const samples = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0] ?? 1;
-  /** [samples · heads, …] as [samples, heads, …]. */
-  const apart = (value: Value): Value => {
+  /** Splits [samples · heads, …] into [samples, heads, …]. */
+  const scores = (of: NamedValues, { name }: Value): Value => {
+    const value = of.value(name);
     const [stack = samples, ...rest] = sizeOf(value);
     return rest.length === 3 ? value : emit.Reshape([value, [samples, stack / samples, ...rest]]);
   };
-  const ordered = (of: NamedValues, { value, order }: Heads): Value => {
-    const found = of.value(value.name);
-    return apart(
-      order.every((axis, at) => axis === at) ? found : emit.named(found.name).Transpose([found], { perm: [...order] }),
-    );
-  };
-  const pairOf = (both: MatchedPair<Attention>, which: "scores" | "queries" | "keys" | "values"): Pair => {
-    const value = (of: NamedValues, found: Attention): Value =>
-      which === "scores" ? apart(of.value(found.scores.name)) : ordered(of, found[which]);
-    return { student: value(scope, both.student), teacher: value(teacher, both.teacher) };
-  };
-  if (reads === "attention") return matched.map((pair) => [pairOf(pair, "scores")] as const);
-  return matched.slice(-1).map((last): Pairs => {
-    const values = pairOf(last, "values");
-    if (reads === "attended") return [pairOf(last, "scores"), values];
-    return [pairOf(last, "queries"), pairOf(last, "keys"), values];
-  });
+  return matched.map((pair) => ({ student: scores(scope, pair.student), teacher: scores(teacher, pair.teacher) }));
 }
 
 const unmatched = ({ reason }: Miss): PithError =>
@@ -288,21 +241,4 @@ function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value
   const own = network.graph.value(name);
   const isMap = own !== undefined && channelAxis(own, infer(network)) === 1;
   return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;
-}
-
-function namedValuesOf(
-  scope: LossScope,
-  of: NamedValues,
-  names: string,
-  reads: Reading,
-  whose: "student" | "teacher",
-): readonly Value[] {
-  const list = names.split(">").map((name) => name.trim());
-  if (list.length === valuesOfReading[reads].length)
-    return list.map((name) => {
-      const found = requireValue(of, name, whose);
-      return reads === "features" || reads === "flows" ? featureOf(scope, of, found) : of.value(found.name);
-    });
-  const expected = valuesOfReading[reads].join(" > ");
-  throw new PithError("E_OPTION", `${whose}=${names} names ${list.length} values, expected ${expected}.`);
 }

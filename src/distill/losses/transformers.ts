@@ -1,6 +1,4 @@
 /** Losses of hidden states and attention of transformers. Padding is masked. */
-import * as v from "valibot";
-import { PithError } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { directions } from "../../train/losses/numbers.ts";
@@ -10,7 +8,6 @@ import {
   inOneWidth,
   mapPair,
   mean,
-  mismatch,
   type Pair,
   requireRank,
   requireSame,
@@ -27,7 +24,7 @@ const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [b
 /** Returns heads, queries and keys. @throws PithError E_SHAPE_MISMATCH if they differ. */
 function requireScores(pair: Pair): readonly number[] {
   requireRank(pair, [4], "scores [batch, heads, queries, keys]");
-  return requireSame(pair, "Heads are compared one by one: for different numbers of heads use minilm-v2.");
+  return requireSame(pair, "Heads are compared one by one: name attention of the same number of heads.");
 }
 
 /** The mask along an axis of scores: [batch, 1, queries, 1] or [batch, 1, 1, keys]. */
@@ -56,45 +53,6 @@ function attentionLoss(
     what === "divergence" ? divergenceOf(emit, p, q) : emit.Neg([sumLast(emit, emit.Mul([emit.Exp([p]), q]))]);
   return mean(emit, rows, mask && emit.Unsqueeze([mask, [1]]), heads);
 }
-
-/** Similarity of tokens, per head: x·xᵀ / √(width of a head), [batch, heads, tokens, tokens]. */
-function relation(emit: Emit, x: Value, heads: number): Value {
-  const dims = sizeOf(x);
-  const [batch = 1, tokens = 1] = dims.length === 4 ? [dims[0], dims[2]] : dims;
-  const width = widthOf(x);
-  if (width % heads !== 0)
-    throw new PithError("E_SHAPE_MISMATCH", `${heads} heads do not divide the width ${width} of "${x.name}".`, {
-      hint: `Use a number that divides ${width}: heads=…`,
-    });
-  const apart = (value: Value): Value =>
-    emit.Transpose([emit.Reshape([value, [batch, tokens, heads, width / heads]])], { perm: [0, 2, 1, 3] });
-  const parts =
-    dims.length !== 4 ? apart(x) : dims[1] === heads ? x : apart(emit.Transpose([x], { perm: [0, 2, 1, 3] }));
-  const products = emit.MatMul([parts, emit.Transpose([parts], { perm: [0, 1, 3, 2] })]);
-  return emit.Div([products, Math.sqrt(width / heads)]);
-}
-
-function widthOf(x: Value): number {
-  const dims = sizeOf(x);
-  return dims.length === 4 ? (dims[1] ?? 1) * (dims[3] ?? 1) : (dims.at(-1) ?? 1);
-}
-
-function commonHeads({ student, teacher }: Pair): number | undefined {
-  const [, most, ...rest] = sizeOf(teacher);
-  if (most === undefined || rest.length !== 2) return undefined;
-  const widths = [student, teacher].map(widthOf);
-  for (let count = most; count > 1; count--) if (widths.every((width) => width % count === 0)) return count;
-  return 1;
-}
-
-function relationLoss(writing: Writing, pair: Pair, heads: number): Value {
-  return attentionLoss(
-    writing,
-    mapPair(pair, (value) => relation(writing.emit, value, heads)),
-  );
-}
-
-const heads = v.optional(v.pipe(v.string(), v.toNumber(), v.integer("must be a whole number"), v.minValue(1)));
 
 export const ofTransformers: readonly Imitation[] = [
   imitation({
@@ -155,28 +113,5 @@ export const ofTransformers: readonly Imitation[] = [
     meaning: "cross-entropy of attention distributions",
     reads: "attention",
     write: (writing, [pair]) => attentionLoss(writing, pair, "cross-entropy"),
-  }),
-  imitation({
-    name: "minilm",
-    meaning: "attention-kl, and KL of value relations, by head",
-    reads: "attended",
-    write(writing, [scores, values = scores]) {
-      const [, count = 1] = requireScores(scores);
-      return writing.emit.Add([attentionLoss(writing, scores), relationLoss(writing, values, count)]);
-    },
-  }),
-  imitation({
-    name: "minilm-v2",
-    meaning: "KL of query, key and value relations",
-    reads: "relations",
-    settings: { heads },
-    write(writing, pairs, { heads: wanted }) {
-      const { emit } = writing;
-      const [first] = pairs;
-      const count = wanted ?? commonHeads(first);
-      if (count === undefined)
-        throw mismatch(first, "do not show how many heads they have", "Set it: minilm-v2(heads=12).");
-      return pairs.map((pair) => relationLoss(writing, pair, count)).reduce((sum, each) => emit.Add([sum, each]));
-    },
   }),
 ];

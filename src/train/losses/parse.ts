@@ -112,6 +112,15 @@ export function outputsNamedIn(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
 
+/** Removed losses, and those that replace them. */
+const replacements: ReadonlyMap<string, string> = new Map([
+  ["dkd", "hinton"],
+  ["dist", "hinton"],
+  ["fsp", "nst"],
+  ["minilm", "attention-kl"],
+  ["minilm-v2", "attention-kl"],
+]);
+
 function parseTerm<Known extends readonly unknown[]>(
   declared: readonly DeclaredLoss<Known>[],
   text: string,
@@ -121,7 +130,9 @@ function parseTerm<Known extends readonly unknown[]>(
   const found = declared.find((one) => one.name === name);
   if (found === undefined) {
     const all = declared.map((one) => one.name);
-    const meant = nearest(name, all);
+    const replacement = replacements.get(name);
+    const isReplaced = replacement !== undefined && all.includes(replacement);
+    const meant = isReplaced ? replacement : nearest(name, all);
     const names = meant === undefined ? `; the losses are ${all.join(", ")}` : "";
     const wrong =
       text === ""
@@ -130,8 +141,9 @@ function parseTerm<Known extends readonly unknown[]>(
           ? `"${text}" lacks a closing bracket`
           : `"${name === "" ? text : name}" is not a loss${names}`;
     throw new PithError("E_OPTION", `${wrong}.`, {
-      hint:
-        meant === undefined
+      hint: isReplaced
+        ? `It was removed: use ${replacement}.`
+        : meant === undefined
           ? 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".'
           : `Did you mean ${meant}?`,
     });
