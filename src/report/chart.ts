@@ -1,10 +1,10 @@
-/** The chart of a run: bytes against the metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
+/** The chart of a run: the compared size against the metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
 import type { Unit } from "../evaluate/index.ts";
 import { bytes, figure, minus } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
-import { rowId } from "./search.ts";
+import { comparedSize, isByDownload, rowId } from "./search.ts";
 import { comparesWithOriginal } from "./verdict.ts";
 
 interface Point {
@@ -63,7 +63,7 @@ export function chart(run: Run, width: number): Markup {
   );
   const yTicks = ticks(low, high, 5);
   const { name, unit, better } = run.metric;
-  const title = `${name} against bytes: ${points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`).join("; ")}`;
+  const title = `${name} against ${isByDownload(run.search) ? "bytes after brotli" : "bytes"}: ${points.map((point) => `${point.name} ${bytes(point.bytes)}, ${figure(unit, point.value)}`).join("; ")}`;
   return html`<svg class="chart ${width === chartWidths.narrow ? "narrow" : "broad"}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 <g class="grid">${yTicks.map((tick) => html`<line x1="${margin.left}" x2="${right}" y1="${px(y(tick))}" y2="${px(y(tick))}"/>`)}</g>
 <g class="tick">${yTicks.map((tick) => html`<text x="${margin.left - 10}" y="${px(y(tick) + 4)}" text-anchor="end">${tickText(unit, tick, yTicks)}</text>`)}
@@ -72,7 +72,7 @@ ${sizeTexts(xAxis.ticks).map(
     html`<text x="${px(xAxis.x(xAxis.ticks[place] ?? 0))}" y="${bottom + 18}" text-anchor="middle">${text}</text>`,
 )}</g>
 <g class="axis"><line x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>${xAxis.ticks.map((tick) => html`<line x1="${px(xAxis.x(tick))}" x2="${px(xAxis.x(tick))}" y1="${bottom}" y2="${bottom + 4}"/>`)}
-<text x="${right}" y="${height - 6}" text-anchor="end">size of the file${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
+<text x="${right}" y="${height - 6}" text-anchor="end">${isByDownload(run.search) ? "size after brotli" : "size of the file"}${xAxis.logarithmic ? " (logarithmic)" : ""} →</text>
 <text x="2" y="14">${better === "higher" ? "↑" : "↓"} ${name}</text></g>
 ${limit !== undefined && html`<g class="goal"><line x1="${margin.left}" x2="${right}" y1="${px(y(limit))}" y2="${px(y(limit))}"/><text x="${right}" y="${px(y(limit) + (better === "higher" ? 14 : -6))}" text-anchor="end">goal</text></g>`}
 ${searched.map(
@@ -85,10 +85,11 @@ ${drawLabels(points, xAxis.x, y, right, bottom, Math.floor((nameShare * width) /
 }
 
 function pointsOf(run: Run): readonly Point[] {
+  const sizeOf = comparedSize(run.search);
   const original: Point = {
     name: "original",
     kind: "original",
-    bytes: run.original.bytes,
+    bytes: sizeOf(run.original),
     value: run.original.estimate.value,
     interval: comparesWithOriginal(run) ? undefined : run.original.estimate,
     paired: undefined,
@@ -103,7 +104,8 @@ function pointsOf(run: Run): readonly Point[] {
       low: Math.max(least, base + difference.low),
       high: Math.min(most, base + difference.high),
     };
-    return [{ name, kind, bytes: result.bytes, value: result.estimate.value, interval: result.estimate, paired }];
+    const { estimate } = result;
+    return [{ name, kind, bytes: sizeOf(result), value: estimate.value, interval: estimate, paired }];
   });
   return [original, ...variants];
 }
@@ -114,10 +116,11 @@ const maxDrops = 5;
 function searchedIn({ search, goal, original, metric }: Run) {
   const most = goal === undefined || goal.maxDrop === 0 ? Number.POSITIVE_INFINITY : maxDrops * goal.maxDrop;
   const sign = metric.better === "higher" ? -1 : 1;
-  return (search?.points ?? []).flatMap(({ name, bytes: size, drop, isOnFront }, at) =>
-    size === undefined || drop === undefined || drop > most
+  const sizeOf = comparedSize(search);
+  return (search?.points ?? []).flatMap(({ name, bytes: raw, brotli, drop, isOnFront }, at) =>
+    raw === undefined || drop === undefined || drop > most
       ? []
-      : [{ at, name, isOnFront, bytes: size, value: original.estimate.value + sign * drop }],
+      : [{ at, name, isOnFront, bytes: sizeOf({ bytes: raw, brotli }), value: original.estimate.value + sign * drop }],
   );
 }
 

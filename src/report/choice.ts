@@ -1,6 +1,7 @@
 import { isWithin } from "../evaluate/index.ts";
 import { bytes, counted, difference, integer, times } from "../evaluate/numbers.ts";
-import type { Measured, Run } from "./data.ts";
+import type { Run } from "./data.ts";
+import { comparedSize } from "./search.ts";
 import {
   accuracySentence,
   chosenOf,
@@ -129,8 +130,7 @@ export function slowerText(run: Run): string {
 function lostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
   const kept = variants[chosen ?? -1]?.result;
   if (kept === undefined || goal === undefined || search?.apart !== true) return undefined;
-  const isDownload = search.points.some(({ brotli }) => brotli !== undefined);
-  const sizeOf = ({ bytes, brotli }: Measured): number => (isDownload ? (brotli ?? bytes) : bytes);
+  const sizeOf = comparedSize(search);
   const lost = variants.filter(({ name, result, verdict }) => {
     const { drop = Number.POSITIVE_INFINITY } = search.points.find((point) => point.name === name) ?? {};
     const isSmaller = result !== undefined && sizeOf(result) < sizeOf(kept);

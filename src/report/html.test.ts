@@ -364,6 +364,16 @@ describe("other outcomes", () => {
       ]);
       for (const [, id] of links) expect(html).toContain(`<tr id="${id}"`);
     });
+
+    test("shows sizes after brotli if candidates are compared by them", () => {
+      expect(html).toContain(">size of the file");
+      const smaller = points.map((one) => ({ ...one, ...("bytes" in one && { brotli: one.bytes / 3 }) }));
+      const page = reportPage({ ...exampleRun, search: { samples: 500, apart: true, points: smaller } });
+      expect(page).toContain(">size after brotli");
+      expect(page).not.toContain(">size of the file");
+      expect(page).toContain('<th class="n">brotli</th>');
+      expect(page).toContain("<title>4 bits: 55.0 kB");
+    });
   });
 
   test("thousands of layers and refusals still make a page of less than 300 KB", () => {
