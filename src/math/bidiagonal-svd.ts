@@ -16,7 +16,7 @@ function rotateRows(turns: number[], { data, columns }: Matrix): void {
     const width = Math.min(tile, columns - from);
     for (let at = 0; at < turns.length; at += 4) {
       const [x, y] = [from + (turns[at] ?? 0) * columns, from + (turns[at + 1] ?? 0) * columns];
-      rotate(data, x, y, x, y, width, turns[at + 2] ?? 0, turns[at + 3] ?? 0);
+      rotate(data, x, y, width, turns[at + 2] ?? 0, turns[at + 3] ?? 0);
     }
   }
   turns.length = 0;

@@ -3,8 +3,7 @@
  * LAPACK's `dlabrd`). Half of the work is matrix-vector products.
  */
 import { type Matrix, matrix, transpose } from "./matrix.ts";
-import { reflect } from "./qr.ts";
-import { type Block, blockOf, blockSize } from "./reflections.ts";
+import { type Block, blockOf, blockSize, reflect } from "./reflections.ts";
 import { product, type Steps } from "./steps.ts";
 import { addRows, axpy, dot, dotRows } from "./vector.ts";
 

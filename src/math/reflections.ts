@@ -3,7 +3,6 @@
  * Matrix Computations, 5.1.6). Reflected vectors are rows, too.
  */
 import { type Matrix, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
-import { householder } from "./qr.ts";
 import { product, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
@@ -82,7 +81,7 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
 /** Triangularizes columns whose first `from` entries are already those of R, and stores the reflectors in `v`. */
 function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
-  const { tau } = householder(panel.data, length - from, size, false);
+  const tau = householder(panel.data, length - from, size);
   for (let row = 0; row < size; row++) {
     const [start, pivot] = [row * panel.columns, from + row];
     data.set(panel.data.subarray(start, start + row + 1), row * length + from);
@@ -91,4 +90,43 @@ function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: 
     v.data[row * length + pivot] = 1;
   }
   return tau;
+}
+
+/** Computes QR in place on contiguous columns: R on and above the diagonal, reflectors below it (v₀ = 1 is implied). Returns each reflector's τ. */
+function householder(columns: Float64Array, length: number, count: number): Float64Array {
+  const tau = new Float64Array(Math.min(length, count));
+  for (let step = 0; step < tau.length; step++) {
+    const start = step * length + step;
+    const rest = length - step - 1;
+    const factor = reflect(columns, start, rest);
+    tau[step] = factor;
+    if (factor === 0) continue;
+    for (let column = step + 1; column < count; column++) {
+      const at = column * length + step;
+      const head = columns[at] ?? 0;
+      const scaled = factor * (head + dot(columns, start + 1, columns, at + 1, rest));
+      columns[at] = head - scaled;
+      axpy(-scaled, columns, start + 1, columns, at + 1, rest);
+    }
+  }
+  return tau;
+}
+
+/** A smaller squared norm counts as zero, because squares of its entries would underflow. Assumes entries near 1. */
+const negligibleSquare = 2 ** -900;
+
+/** Turns x = (x₀, tail) into (∓‖x‖, v) with (I - τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */
+export function reflect(columns: Float64Array, start: number, rest: number): number {
+  const tail = dot(columns, start + 1, columns, start + 1, rest);
+  const head = columns[start] ?? 0;
+  if (tail === 0 || head * head + tail < negligibleSquare) {
+    columns.fill(0, start + 1, start + 1 + rest);
+    return 0;
+  }
+  // Opposite to the head's sign, so that nothing cancels.
+  const norm = head > 0 ? -Math.sqrt(head * head + tail) : Math.sqrt(head * head + tail);
+  const inverse = 1 / (head - norm);
+  for (let at = start + 1; at <= start + rest; at++) columns[at] = (columns[at] ?? 0) * inverse;
+  columns[start] = norm;
+  return (norm - head) / norm;
 }

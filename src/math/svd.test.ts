@@ -83,7 +83,7 @@ describe("singular value decomposition", () => {
     expectDecomposition(multiply(normal(30, 3, 1), normal(3, 20, 2)));
   });
 
-  test("larger ones are rebuilt as well if values are zero, equal, or of all magnitudes", () => {
+  test("matrices are rebuilt as well if values are zero, equal, or of all magnitudes", () => {
     expectDecomposition(matrix(60, 50));
     expectDecomposition(identity(70));
     expectDecomposition(matrix(90, 70, new Float64Array(6300).fill(2)));
@@ -117,18 +117,6 @@ describe("singular value decomposition", () => {
     expect(await singularValues(source, elsewhere)).toEqual(singularValues(source));
     expect(products).toBeGreaterThan(20);
     await expect(svd(matrixOf([[Number.NaN]]), elsewhere)).rejects.toThrow(/finite/);
-  });
-
-  test("rows and columns of very different size keep every singular value", () => {
-    const graded = scaleColumns(
-      normal(12, 12, 3),
-      Float64Array.from({ length: 12 }, (_, index) => 10 ** (-8 * index)),
-    );
-    const s = expectDecomposition(graded);
-    // One-sided Jacobi sees column scaling: the product of the values is the determinant, to relative accuracy.
-    const { s: unscaled } = svd(normal(12, 12, 3));
-    const logProduct = (values: Float64Array) => values.reduce((sum, value) => sum + Math.log10(value), 0);
-    expect(logProduct(s) - logProduct(unscaled)).toBeCloseTo(-8 * 66, 9);
   });
 
   test.each([1e-310, 1e-300, 1e-160, 1e160, 1e300])("entries near %d neither overflow nor underflow", (size) => {

@@ -1,12 +1,11 @@
 /**
  * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations, as LAPACK's `gesvd`:
  *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
- * Small matrices use Jacobi rotations. No Gram matrix is formed, so small singular values are accurate relative to σ₁, as NumPy's rank requires.
+ * No Gram matrix is formed, so small singular values are accurate relative to σ₁, as NumPy's rank requires.
  */
 import { PithError } from "../errors.ts";
 import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
 import { bidiagonalSvd } from "./bidiagonal-svd.ts";
-import { jacobiSvd, type RowSvd } from "./jacobi.ts";
 import { identity, largestMagnitude, type Matrix, type Multiply, matrix, transpose } from "./matrix.ts";
 import { type Block, reflectByAll, triangularize } from "./reflections.ts";
 import { runWith, type Steps } from "./steps.ts";
@@ -23,7 +22,7 @@ export interface Svd {
 
 /**
  * Computes the thin singular value decomposition, synchronously or as a promise with products by `multiply`, which is several times faster.
- * Errors are a small multiple of 2^-53 · s[0]; up to 32 rows or columns they are relative to each value if only columns differ in size.
+ * Errors are a small multiple of 2^-53 · s[0].
  * @throws PithError E_DATA if an entry is NaN or infinite.
  * @example
  * const { u, s, v } = svd(matrixOf([[3, 0], [4, 5]])); // s = [6.708…, 2.236…]
@@ -44,9 +43,6 @@ export function singularValues(source: Matrix, multiply?: Multiply): Float64Arra
   return runWith(valuesAlone(source), multiply);
 }
 
-/** The maximum size for which Jacobi rotations are as fast. */
-const small = 32;
-
 /** Returns all singular values, and the vectors of the `rank` leading ones. */
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const wide = source.rows < source.columns;
@@ -57,14 +53,8 @@ export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   return wide ? { u: v, s, v: u } : { u, s, v };
 }
 
-function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
-  if (columns.rows <= small) return leading(jacobiSvd(columns), rank);
-  return yield* byBidiagonal(columns, rank);
-}
-
 function* valuesAlone(source: Matrix): Steps<Float64Array> {
   const { columns, scale } = scaledColumns(source);
-  if (columns.rows <= small) return jacobiSvd(columns).values.map((value) => value * scale);
   const none = matrix(columns.rows, 0);
   return bidiagonalSvd(yield* reduce(columns), none, none)
     .map((value) => Math.abs(value) * scale)
@@ -105,7 +95,14 @@ function* reduce(columns: Matrix): Steps<Reduced> {
   return { ...(yield* bidiagonalize(square)), outer };
 }
 
-function* byBidiagonal(columns: Matrix, rank: number): Steps<RowSvd> {
+/** Singular vectors in rows, values descending. */
+interface RowSvd {
+  readonly values: Float64Array;
+  readonly left: Matrix;
+  readonly right: Matrix;
+}
+
+function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
   const reduced = yield* reduce(columns);
   const [left, right] = [identity(columns.rows), identity(columns.rows)];
   const signed = bidiagonalSvd(reduced, left, right);
@@ -130,9 +127,4 @@ function rowsOf(source: Matrix, chosen: Uint32Array, width: number): Matrix {
     result.data.set(source.data.subarray(row * source.columns, (row + 1) * source.columns), place * width);
   });
   return result;
-}
-
-function leading({ values, left, right }: RowSvd, rank: number): RowSvd {
-  const first = (basis: Matrix): Matrix => matrix(rank, basis.columns, basis.data.slice(0, rank * basis.columns));
-  return { values, left: first(left), right: first(right) };
 }

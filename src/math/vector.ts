@@ -100,7 +100,7 @@ export function addRows(
 }
 
 /**
- * Rotates (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c); x and y can swap.
+ * Rotates (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c).
  * Written as x - s (y + τ x) and y + s (x - τ y), because its cosine 1 - s τ never rounds to 1 for nonzero s (Rutishauser 1966), which preserves
  * lengths.
  */
@@ -108,8 +108,6 @@ export function rotate(
   data: Float64Array,
   fromX: number,
   fromY: number,
-  toX: number,
-  toY: number,
   count: number,
   sine: number,
   tau: number,
@@ -117,7 +115,7 @@ export function rotate(
   for (let index = 0; index < count; index++) {
     const x = data[fromX + index] ?? 0;
     const y = data[fromY + index] ?? 0;
-    data[toX + index] = x - sine * (y + tau * x);
-    data[toY + index] = y + sine * (x - tau * y);
+    data[fromX + index] = x - sine * (y + tau * x);
+    data[fromY + index] = y + sine * (x - tau * y);
   }
 }
