@@ -39,6 +39,9 @@ export async function size(...parts: readonly SizedPart[]): Promise<Size> {
   return { bytes, gzip, brotli, sampled: isEstimated(bytes) };
 }
 
+/** Returns the size after brotli of a whole file, however large; undefined without a compressor. */
+export const brotliSize = (source: ByteSource): Promise<number | undefined> => totalSize([source], chunk, "br");
+
 async function totalSize(
   sources: readonly (ByteSource | Uint8Array)[],
   step: number,

@@ -1,9 +1,9 @@
 /** Chooses the setting of a step that loses least among those whose compressed file is small enough. */
 import { PithError, stopIfAsked } from "../errors.ts";
 import { bytes as bytesText } from "../evaluate/numbers.ts";
-import { size } from "../evaluate/size.ts";
+import { brotliSize, size } from "../evaluate/size.ts";
 import { encodedSource } from "../onnx/index.ts";
-import type { Context, OptionValues } from "../passes/index.ts";
+import type { AnyPass, Context, OptionValues } from "../passes/index.ts";
 import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts";
 
 /**
@@ -12,7 +12,7 @@ import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts
  * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
  */
 export async function withinDownload(
-  { pass, options, run }: Pick<SparingRequest, "pass" | "options" | "run">,
+  { pass, options, run }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "milderSettings"> },
   bytes: number,
   { progress, signal }: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
@@ -27,7 +27,11 @@ export async function withinDownload(
     progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
     const changed = { ...options, ...own };
     const made = await run(changed);
-    const { brotli = Number.NaN } = await size(await encodedSource(made.model));
+    const file = await encodedSource(made.model);
+    const { sampled, ...estimate } = await size(file);
+    let brotli = estimate.brotli ?? Number.NaN;
+    // The size of a large file is an estimate, and the goal is a maximum.
+    if (sampled === true && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
     if (brotli <= bytes) {
       found = { made, options: changed };

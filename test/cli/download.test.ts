@@ -83,6 +83,12 @@ describe("--target-download", () => {
     },
   );
 
+  test("excludes --target-size, which chooses other options", async () => {
+    const { code, err } = await pith(...words("--target-download", "3kB", "--target-size", "5kB", ...data()));
+    expect(code).toBe(2);
+    expect(err).toContain("--target-download and --target-size are two goals");
+  });
+
   test("needs samples", async () => {
     const { code, err } = await pith(...words("--target-download", "3kB"));
     expect(code).toBe(2);

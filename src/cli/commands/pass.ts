@@ -265,9 +265,21 @@ export function withCalibration(
 function withDownload(
   { id: name, downloadOptions }: AnyPass,
   session: Session,
-  { targetDownload, data }: { readonly targetDownload?: string | undefined; readonly data?: string | undefined },
+  {
+    targetDownload,
+    targetSize,
+    data,
+  }: Readonly<Partial<Record<"targetDownload" | "targetSize" | "data", string | undefined>>>,
 ): Session {
   if (targetDownload === undefined) return session;
+  if (targetSize !== undefined)
+    throw new PithError(
+      "E_USAGE",
+      "--target-download and --target-size are two goals, and each chooses other options.",
+      {
+        hint: "Give one: the size after brotli, or that of the file.",
+      },
+    );
   const { passed, terminal } = session;
   const found = downloadOptions?.(passed);
   if (found === undefined)
