@@ -104,7 +104,10 @@ async function benchOf(network: Network): Promise<void> {
   const files = filesOf(network);
   if (files === undefined) return line(`${network.name}: not here`);
   const original = await open(files.model);
-  const { calibrate, train, test, metric } = await taskOf(original, files.data, network, seed);
+  // Unchanged predictions have a column of their own.
+  const { metric: usual, ...labeled } = network;
+  const judged = usual === "agreement" ? labeled : network;
+  const { calibrate, train, test, metric } = await taskOf(original, files.data, judged, seed);
   if (calibrate === undefined) return line(`${network.name}: no samples to calibrate on`);
   const settings = { batch: undefined, output: undefined };
   const judge = await PairedMetrics.create(original, { test, metric }, { ...settings, choice: true }, context);
