@@ -27,6 +27,8 @@ export interface Solver<E = unknown> {
   readonly of?: "original" | "changed" | "both";
   /** Keeps statistics of the original while the data set is in memory, because the solver runs several times with other settings. */
   readonly keeps?: true;
+  /** Describes the scales in reports, if they do not follow the range of each channel. */
+  readonly scalesText?: string;
   /** Finds zero points of blocks, and supports only blocks. */
   readonly zeroPoints?: boolean;
   /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */

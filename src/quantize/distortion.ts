@@ -22,7 +22,7 @@ import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { withClassScores } from "./class-scores.ts";
-import { nearestCodes, scaleFor } from "./grid.ts";
+import { centerOf, nearestCodes } from "./grid.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { moveFactors, quantizeBy } from "./round-model.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
@@ -40,7 +40,7 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   const equalize = options.equalize && options.scheme !== "weights";
   const moved = await moveFactors(model, { ...options, equalize }, context);
   const parameters = parametersOf(model, infer(model));
-  const rounder = await withTrainedValues(model, options, await distributed(model, options, context), context);
+  const rounder = await chosenMethod(model, options, context);
   // The mean error is a part of the error that rounding minimizes.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
@@ -48,29 +48,17 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   return { changes: [...folded.changes, ...moved, ...changes], misses };
 }
 
-/** Trains the values that a rounding method chooses. @returns a method that keeps values and steps of the trained layers. */
-async function withTrainedValues(
-  model: Model,
-  options: QuantizeSettings,
-  rounder: Rdoq,
-  context: Context,
-): Promise<Solver> {
-  const { data, epochs, augment, distortion, checkpoint, resume } = options;
-  const method = rounder as Solver;
-  if (data === undefined || epochs === undefined || context.dryRun) return method;
-  const limit = options.bits === 7 ? 64 : 127;
+/** Returns the rounding method; with `epochs`, one that keeps the values and steps of layers that are trained first. */
+async function chosenMethod(model: Model, options: QuantizeSettings, context: Context): Promise<Solver> {
+  const { data, epochs, augment, distortion, checkpoint, resume, bits } = options;
   const scales = new Map<string, Float32Array>();
-  const noting: Solver = {
-    ...method,
-    async scales(weight, grid, known) {
-      const found = (await method.scales?.(weight, { ...grid, low: -limit, high: limit }, known)) ?? [];
-      const own = Float32Array.from(found, ({ scale }) => scale);
-      scales.set(known.layer.name, own.every((scale) => scale === own[0]) ? own.slice(0, 1) : own);
-      return found;
-    },
-  };
+  const method = await distributed(model, options, context, (layer, _, own) =>
+    scales.set(layer, own.every((scale) => scale === own[0]) ? own.slice(0, 1) : own),
+  );
+  if (data === undefined || epochs === undefined || context.dryRun) return method;
+  const limit = bits === 7 ? 64 : 127;
   const copy = model.clone();
-  await quantizeBy({ ...options, ...weightsAlone, rounder: noting }, copy, silenced(context));
+  await quantizeBy({ ...options, ...weightsAlone, bits, rounder: method }, copy, silenced(context));
   const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
   // Loaded on demand: code that trains.
   const { trainValues } = await import("./trained-values.ts");
@@ -78,13 +66,14 @@ async function withTrainedValues(
   const folder = checkpoint === undefined ? {} : { checkpoint: `${checkpoint}/distortion-${distortion}` };
   const training = { epochs, resume, ...(augment !== undefined && { augment }), ...folder };
   const trained = await trainValues(model, copy, { data, training, lambda, scales, limit }, context);
+  const { evidence, ...withoutSamples } = method;
   return {
     // No layer is left that needs samples.
-    ...(trained.size === scales.size ? { id: method.id } : method),
+    ...(trained.size === scales.size ? withoutSamples : method),
     async scales(weight, grid, known) {
       const own = trained.has(known.layer.name) ? scales.get(known.layer.name) : undefined;
       if (own === undefined) return (await method.scales?.(weight, grid, known)) ?? [];
-      const { zeroPoint } = scaleFor(grid, 0, 0);
+      const zeroPoint = centerOf(grid);
       return Array.from({ length: weight.slices }, (_, slice) => ({ scale: own[slice % own.length] ?? 1, zeroPoint }));
     },
     async codes(weight, grid, known) {
@@ -115,10 +104,13 @@ const weightsAlone = {
 
 const silenced = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
 
-type Rdoq = Awaited<ReturnType<typeof distributed>>;
-
-/** Returns the rounding method that adds an error of `options.distortion` to the outputs. */
-async function distributed(model: Model, options: QuantizeSettings, context: Context) {
+/** Returns the rounding method that adds an error of `options.distortion` to the outputs. @param note as for `rdoqBy`. */
+async function distributed(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+  note: Parameters<typeof rdoqBy>[1],
+): Promise<Solver> {
   const { data, distortion } = options;
   const layers = quantizable(model, options);
   const names = layers.map(({ name }) => name);
@@ -131,8 +123,9 @@ async function distributed(model: Model, options: QuantizeSettings, context: Con
   const lambda = lambdaFor(distortion, count);
   const rounder = rdoqBy(
     (layer, energy, own) => lambda / (found.get(layer) ?? 1 / energy) || lambdaFor(distortion * energy, own),
+    note,
   );
-  return { ...rounder, ...towardsOriginal(rounder) };
+  return { ...rounder, ...towardsOriginal(rounder) } as Solver;
 }
 
 /** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */

@@ -34,7 +34,7 @@ import type { Placement } from "./placement.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { round, roundingAt } from "./rounding.ts";
+import { round, roundingAt, scaleDims } from "./rounding.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
@@ -232,7 +232,7 @@ async function roundWeight(
   const dense = await readStoredValue(model, layer.effective, context.engine);
   const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
   const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
-  const dims = axis === undefined ? [] : dense.dims.map((_, at) => (at === axis ? scale.length : 1));
+  const dims = scaleDims(dense.dims, axis, scale.length);
   const sharing = elementCount(dense.dims) / scale.length;
   const written = { scale: [...scale], low, high, ...trainedFor(options, sharing) };
   const { result } = round(emit, plainName(layer.weight), layer.effective, written, dims);

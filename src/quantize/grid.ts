@@ -145,6 +145,10 @@ export function scaleFor(grid: Grid, min: number, max: number, steps = 0): Scale
   return { scale: Math.fround(scale * (levels / (high - low))), zeroPoint: middle[type] };
 }
 
+/** Returns the zero point with about as many quantized values below as above. */
+export const centerOf = ({ type, symmetric, low, high }: Grid): number =>
+  symmetric ? middle[type] : Math.ceil((low + high) / 2);
+
 /** Returns s for values j · s with integer j, halved while codes suffice; undefined if they do not, or the default scale is exact. */
 function exactScale(
   { type, symmetric, low, high }: Grid,

@@ -80,6 +80,10 @@ const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, o
 /** Lower bound of a trained range, as a share of its initial value. */
 const leastShare = 2 ** -10;
 
+/** Returns the shape in which `count` scales along an axis broadcast to a value. */
+export const scaleDims = (dims: readonly number[], axis: number | undefined, count: number): readonly number[] =>
+  axis === undefined ? [] : dims.map((_, at) => (at === axis ? count : 1));
+
 /** Writes the rounding of a value; the scales have the shape `dims`, which broadcasts to the value. */
 export function round(
   emit: Emit,

@@ -124,6 +124,12 @@ describe("quantize with trained values", () => {
     },
   );
 
+  test.each([true, false])("is as near in uint8 as in int8, a scale per channel: %s", async (perChannel) => {
+    const errorIn = async (weights: "int8" | "uint8") =>
+      (await quantized({ weights, perChannel, epochs: 1, distortion: 1e-6 })).error;
+    expect(await errorIn("uint8")).toBeLessThan(2 * (await errorIn("int8")));
+  });
+
   test("rejects other rounding methods, and a call without data", async () => {
     await expect(quantized({ epochs: 1, rounder: "mse" })).rejects.toThrow(
       '`epochs`: expected the rounding method "rdoq", got "mse"',

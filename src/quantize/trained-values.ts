@@ -29,7 +29,7 @@ import type { Optimizer } from "../train/optimizer.ts";
 import { adam } from "../train/optimizers.ts";
 import { trainInPlace } from "../train/train.ts";
 import { type TrainOptions, trainOptions } from "../train/train-options.ts";
-import { round } from "./rounding.ts";
+import { round, scaleDims } from "./rounding.ts";
 import { scaleAxis } from "./weight.ts";
 
 /** Bounds of Clip as inputs require it. */
@@ -113,9 +113,8 @@ function writeRoundings(
     if (scale === undefined || !names.has(name)) continue;
     let result = shared.get(effective);
     if (result === undefined) {
-      const axis = scaleAxis(layer);
-      const all = fixedDims(weight.type?.dims) ?? [];
-      const dims = scale.length === 1 ? [] : all.map((_, at) => (at === axis ? scale.length : 1));
+      const axis = scale.length === 1 ? undefined : scaleAxis(layer);
+      const dims = scaleDims(fixedDims(weight.type?.dims) ?? [], axis, scale.length);
       const rounding = { scale: [...scale], low: -limit, high: limit };
       const written = round(emit, plainName(weight), effective, rounding, dims);
       result = written.result;

@@ -28,12 +28,11 @@ import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import { isPacked } from "../tensor/packed.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
-import { type Along, gridOf, mostSteps, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
+import { type Along, centerOf, gridOf, mostSteps, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import type { WeightCodes } from "./options.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { rdoq } from "./rounders/rdoq.ts";
 import { asTensor, inSlices } from "./sliced-weight.ts";
 
 export interface WeightSettings {
@@ -103,8 +102,7 @@ export async function scaledGrid(
   if (learned !== undefined) {
     const scale = Float32Array.from(learned.scale);
     const grid = symmetricGrid(type, learned.axis, learned);
-    const zeroPoint = scaleFor(grid, 0, 0).zeroPoint;
-    return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(zeroPoint) };
+    return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(centerOf(grid)) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const known = await knownOf(layer);
@@ -169,7 +167,7 @@ type Scales = Pick<ScaledGrid, "scale" | "zeroPoint">;
 
 function checkedScales({ id }: Solver, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): Scales {
   const no = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
-  const zero = grid.symmetric ? scaleFor(grid, 0, 0).zeroPoint : undefined;
+  const zero = grid.symmetric ? centerOf(grid) : undefined;
   const [scale, zeroPoint] = [new Float32Array(slices), new Int32Array(slices)];
   for (let slice = 0; slice < slices; slice++) {
     const own = of(slice);
@@ -301,8 +299,7 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   const few = own < width && own !== 7 ? ` (${own}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
   const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
-  const chosen = rounder.id === rdoq.id ? "scales by rate and distortion" : scales;
-  return `weight as ${type}${few}, ${perChannel ? chosen : "one scale"}${by}`;
+  return `weight as ${type}${few}, ${perChannel ? (rounder.scalesText ?? scales) : "one scale"}${by}`;
 }
 
 export const integersIn = ({

@@ -17,7 +17,7 @@ import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../..
 import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../math/index.ts";
 import { dot } from "../../math/vector.ts";
 import { roundHalfEven } from "../../tensor/round.ts";
-import { mapWeight, nearestCode, nearestCodes, roundingErrors, scaleFor } from "../grid.ts";
+import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
 import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
 
 /** Rounds with code lengths from the round before, the first without; further rounds change less than 2 % of the bits. */
@@ -39,8 +39,8 @@ export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2
 
 type Evidence = Gram | RowReads | undefined;
 
-/** @param note receives the error e of each rounded layer. */
-export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: number) => void) {
+/** @param note receives the error e and the scales of each rounded layer. */
+export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: number, scales: Float32Array) => void) {
   const lambdaOf = async ({ matrices }: SlicedWeight, seen: Curved, known: LayerContext): Promise<number> =>
     errorPerBit(
       known.layer.name,
@@ -54,6 +54,7 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
     of: "original",
     keeps: true,
     blind: true,
+    scalesText: "scales by rate and distortion",
     async scales(weight, grid, known) {
       const seen = await curvedBy(weight, known);
       const lambda = await lambdaOf(weight, seen, known);
@@ -66,7 +67,7 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
     async codes(weight, grid, known) {
       const seen = await curvedBy(weight, known);
       const codes = await rounded(weight, grid, seen, await lambdaOf(weight, seen, known), known);
-      note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known));
+      note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known), grid.scale);
       return codes;
     },
   } satisfies Solver<Evidence>;
@@ -165,8 +166,8 @@ function scalesFrom(
   stepAt: (group: number, row: number) => number,
 ): readonly ScaleAndZeroPoint[] {
   const { matrices, slices, numbers, sliceAt } = weight;
-  const { low, high, symmetric } = grid;
-  const zeroPoint = symmetric ? scaleFor(grid, 0, 0).zeroPoint : Math.ceil((low + high) / 2);
+  const { low, high } = grid;
+  const zeroPoint = centerOf(grid);
   const own = new Float64Array(slices);
   for (const [group, { rows, columns }] of matrices.entries())
     for (let row = 0; row < (columns === 0 ? 0 : rows); row++) {
