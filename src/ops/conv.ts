@@ -1,5 +1,5 @@
 /**
- * Conv, ConvTranspose and ConvInteger over any number of spatial axes, with groups.
+ * Conv, ConvTranspose, DeformConv and ConvInteger over any number of spatial axes, with groups.
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
  * The data gradient for stride 1 and one group is a convolution with the flipped, transposed kernel; otherwise ConvTranspose.
  */
@@ -21,11 +21,13 @@ import {
   convWeight,
   readConv,
 } from "./shared/convolution.ts";
-import { onIntegers } from "./shared/misses.ts";
-import { perChannel, unpicked } from "./shared/products.ts";
+import { inferenceOnly, onIntegers } from "./shared/misses.ts";
+import { perChannel, picked, unpicked } from "./shared/products.ts";
 import { countAttribute, fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
 import { bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
+
+const withoutIntegers = new Miss("ONNX Runtime has no integer kernel for it on CPU");
 
 function inputGradient(
   s: ConvSettings,
@@ -241,5 +243,34 @@ export const ConvTranspose = defineOp<TransposedSettings>({
     ];
   },
   cost: (_, site) => withDims(site, [0, 1], (x, w) => multiplyDims(elementCount(x), elementCount(w.slice(1)))),
-  quantize: new Miss("ONNX Runtime has no integer kernel for it on CPU"),
+  quantize: withoutIntegers,
+});
+
+const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
+
+/**
+ * Each tap reads the data at an offset with linear interpolation, optionally weighted by a mask. The channels stay: only the axes of the batch
+ * are linked. Offsets are N × (offset groups · taps · 2) × out.
+ */
+export const DeformConv = defineOp({
+  name: "DeformConv",
+  sameType: 0,
+  read: (site) => {
+    const s = readConv(site);
+    return s instanceof Miss ? s : { ...s, offsetGroups: integer(site, "offset_group", 1) };
+  },
+  infer: (s, site) => convolved(s, asConv(site)),
+  parameters: [1, 3],
+  weight: (s, site) => {
+    const role = convWeight(s, asConv(site));
+    return role instanceof Miss || role.bias === undefined ? role : { ...role, bias: 3 };
+  },
+  axes: () => [
+    { from: ["in0", 0], to: ["out0", 0] },
+    { from: ["in0", 0], to: ["in2", 0] },
+    { from: ["in0", 0], to: ["in4", 0] },
+  ],
+  gradient: inferenceOnly,
+  cost: (s, site) => convCost(s, asConv(site)),
+  quantize: withoutIntegers,
 });

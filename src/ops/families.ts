@@ -5,7 +5,6 @@ export * as batchNorm from "./batch-norm.ts";
 export * as binary from "./binary.ts";
 export * as control from "./control.ts";
 export * as conv from "./conv.ts";
-export * as deformConv from "./deform-conv.ts";
 export * as dropout from "./dropout.ts";
 export * as einsum from "./einsum.ts";
 export * as gather from "./gather.ts";
