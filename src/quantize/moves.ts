@@ -12,7 +12,7 @@ const runsOfErrors = 2000;
 const [plainBytes, packedBytes] = [1000, 300];
 /** Distortion that loses about as much as a usual format. Networks differ by a factor of 10. */
 const typicalDistortion = 0.003;
-/** Approximate bits per weight after brotli: 2.4 for 0.01, about half a bit more for half of it. */
+/** Approximate bits per weight after brotli, such as 2.4 for 0.01. Each halving of a small distortion adds half a bit. */
 const bitsAt = (distortion: number): number => Math.log2(1 + 0.28 / distortion) / 2;
 
 export const quantizeMoves: Moves = (request) => {
