@@ -1,28 +1,16 @@
 import { infer } from "../analysis/infer.ts";
 import { type Layer, layers } from "../analysis/layers.ts";
-import { brokenNumbers, weightShape } from "../analysis/weight.ts";
+import { brokenNumbers } from "../analysis/weight.ts";
 import type { Dataset } from "../data/types.ts";
 import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
-import { fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Calibration } from "./calibration.ts";
 import type { LayerContext, Solver } from "./solver.ts";
 import type { Features, Statistic } from "./statistic.ts";
-
-/** Bytes of kept statistics: second moments of layer inputs. */
-const mostKept = 2 ** 28;
-
-function momentBytes(all: readonly Layer[]): number {
-  return all.reduce((sum, { role, effective }) => {
-    if (role.kind === "lookup") return sum;
-    const { inputs, taps } = weightShape(role, fixedDims(effective.type?.dims) ?? []);
-    return sum + 8 * role.groups * (inputs * taps) ** 2;
-  }, 0);
-}
 
 interface Samples {
   readonly data?: Dataset | string | undefined;
@@ -39,7 +27,7 @@ export type KnownOf = (layer: Layer, looks?: boolean) => Promise<LayerContext | 
 export async function withEvidence<T>(
   model: Model,
   kind: string,
-  { id, evidence: statistic, of, keeps }: Pick<Solver, "id" | "evidence" | "of" | "keeps">,
+  { id, evidence: statistic, of }: Pick<Solver, "id" | "evidence" | "of">,
   { data, samples }: Samples,
   context: Context,
   work: (knownOf: KnownOf) => Promise<T>,
@@ -60,18 +48,8 @@ export async function withEvidence<T>(
   const originals = original === undefined ? [] : layers(original, infer(original));
   const all = layers(seenIn, infer(seenIn));
   // Loaded on demand: code that reads data.
-  const [{ calibrate }, { measuredOnce }, { trainPart }] = await Promise.all([
-    import("./calibration.ts"),
-    import("./kept.ts"),
-    import("../data/open.ts"),
-  ]);
+  const { calibrate } = await import("./calibration.ts");
   const seen = await calibrate(seenIn, { data, samples }, context);
-  const isKept = keeps === true && seenIn !== model && momentBytes(all) <= mostKept;
-  const once = async (layer: Layer): Promise<unknown> => {
-    const setting = `${kind} ${id}, ${samples} samples, seed ${context.seed}`;
-    const collect = async () => new Map([[layer.name, await seen.collect(layer, own)]]);
-    return (await measuredOnce(seenIn, await trainPart(data), setting, [layer.name], collect)).get(layer.name);
-  };
   let walk: Calibration | undefined;
   const last = { name: "", found: undefined as unknown };
   try {
@@ -86,7 +64,7 @@ export async function withEvidence<T>(
       const found =
         layer === undefined
           ? new Miss("the model had no such layer before", name)
-          : await (isKept ? once(layer) : seen.collect(layer, own, beside));
+          : await seen.collect(layer, own, beside);
       const evidence = found instanceof Miss ? new Miss(found.reason, name) : found;
       Object.assign(last, { name, found: evidence });
       return known(asked, evidence);

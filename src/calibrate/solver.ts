@@ -25,8 +25,6 @@ export interface Solver<E = unknown> {
   readonly blind?: true;
   /** Model of the statistic: the original (default), the one with earlier layers changed, or both. */
   readonly of?: "original" | "changed" | "both";
-  /** Keeps statistics of the original while the data set is in memory, because the solver runs several times with other settings. */
-  readonly keeps?: true;
   /** Describes the scales in reports, if they do not follow the range of each channel. */
   readonly scalesText?: string;
   /** Finds zero points of blocks, and supports only blocks. */

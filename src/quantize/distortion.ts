@@ -14,9 +14,11 @@ import { measuredOnce } from "../calibrate/kept.ts";
 import type { Solver } from "../calibrate/solver.ts";
 import { trainPart } from "../data/open.ts";
 import { draw } from "../data/select.ts";
+import type { Dataset } from "../data/types.ts";
 import { Miss } from "../errors.ts";
 import { noiseMeter } from "../evaluate/answer-noise.ts";
 import { layerErrors } from "../evaluate/layer-errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { fuseBatchNorms } from "../passes/fuse-batch-norm.ts";
 import type { Context, Outcome } from "../passes/pass.ts";
@@ -24,28 +26,43 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { withClassScores } from "./class-scores.ts";
 import { centerOf, nearestCodes } from "./grid.ts";
 import type { QuantizeSettings } from "./options.ts";
-import { moveFactors, quantizeBy } from "./round-model.ts";
+import { moveFactors, quantizeBy, staysFloat } from "./round-model.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import { towardsOriginal } from "./rounders/towards-original.ts";
 import { shortenFloats } from "./short-floats.ts";
 import { weightMiss } from "./weight.ts";
 
-/** Samples on which layers are rounded alone, and the error of the outputs at which they are. */
-const [samples, probed] = [64, 0.02];
+/** Sensitivities are measured on so many samples, with layers rounded so that the outputs have about this error. */
+const [measured, probed] = [64, 0.02];
 
 /** Quantizes with an error of `options.distortion` in the outputs, and rounds the parameters that stay in float32. */
 export async function quantizeForDownload(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
-  const folded = await fuseBatchNorms(model, { trained: true });
+  const asked = askedLayers(model, options);
+  const folded = await fuseBatchNorms(model, { trained: true, into: ({ name }) => asked.has(name) });
   // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
   const moved = await moveFactors(model, { ...options, equalize }, context);
-  const parameters = parametersOf(model, infer(model));
+  const parameters = parametersWithout(model, asked);
   const rounder = await chosenMethod(model, options, context);
-  // The mean error is a part of the error that rounding minimizes.
+  // No bias correction: the error that rdoq minimizes includes the mean error.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
-  await shortenFloats(model, parameters);
-  return { changes: [...folded.changes, ...moved, ...changes], misses };
+  const shortened = await shortenFloats(model, parameters);
+  return { changes: [...folded.changes, ...moved, ...changes, ...shortened], misses };
+}
+
+/** Layers that do not stay in float by request. */
+function askedLayers(model: Model, options: QuantizeSettings): ReadonlySet<string> {
+  const asked = selectLayers(allLayers(model, infer(model)), options).filter((layer) => !staysFloat(layer, options));
+  return new Set(asked.map(({ name }) => name));
+}
+
+/** Returns the parameters, without those of layers that stay in float by request. */
+function parametersWithout(model: Model, asked: ReadonlySet<string>): readonly Value[] {
+  const inference = infer(model);
+  const others = allLayers(model, inference).filter(({ name }) => !asked.has(name));
+  const kept = new Set(others.flatMap(({ node, weight }) => [weight, ...node.inputs]));
+  return [...parametersOf(model, inference)].filter((parameter) => !kept.has(parameter));
 }
 
 /** Returns the rounding method; with `epochs`, one that keeps the values and steps of layers that are trained first. */
@@ -115,17 +132,31 @@ async function distributed(
   const layers = quantizable(model, options);
   const names = layers.map(({ name }) => name);
   const count = weightCount(layers);
-  const measure = () => sensitivities(model, options, { layers: names.length, count }, context);
   const found =
     data === undefined
       ? new Map<string, number>()
-      : await measuredOnce(model, await trainPart(data), `sensitivities ${context.seed}`, names, measure);
+      : await keptSensitivities(model, options, { names, count }, await trainPart(data), context);
   const lambda = lambdaFor(distortion, count);
   const rounder = rdoqBy(
     (layer, energy, own) => lambda / (found.get(layer) ?? 1 / energy) || lambdaFor(distortion * energy, own),
     note,
   );
   return { ...rounder, ...towardsOriginal(rounder) } as Solver;
+}
+
+/** Sensitivities do not depend on the distortion, and a goal is searched with several. */
+async function keptSensitivities(
+  model: Model,
+  options: QuantizeSettings,
+  { names, count }: { readonly names: readonly string[]; readonly count: number },
+  data: Dataset,
+  context: Context,
+): Promise<ReadonlyMap<string, number>> {
+  const { samples, perChannel, weights } = options;
+  const setting = `sensitivities ${JSON.stringify([context.seed, samples, perChannel, weights, names])}`;
+  const measure = async () =>
+    new Map([["", await sensitivities(model, options, { layers: names.length, count }, context)]]);
+  return (await measuredOnce(model, data, setting, [""], measure)).get("") ?? new Map();
 }
 
 /** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */
@@ -148,24 +179,24 @@ async function sensitivities(
   );
   const copy = model.clone();
   await quantizeBy({ ...options, ...weightsAlone, rounder: probe as Solver }, copy, silenced(context));
-  const part = options.data === undefined ? undefined : draw(await trainPart(options.data), samples, seed + 1);
+  const part = options.data === undefined ? undefined : draw(await trainPart(options.data), measured, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
-  const noise = await noiseMeter(before, async () => part, context, samples)(after);
+  const noise = await noiseMeter(before, async () => part, context, measured)(after);
   const found = await layerErrors(engine, before, after, part, {
-    samples,
+    samples: measured,
     seed,
     signal,
     batch: 16,
-    alone: { samples, work: 1e12 },
+    alone: { samples: measured, work: 1e12 },
   });
   if (found instanceof Miss || noise === undefined) return new Map();
-  const measured = new Map<string, number>();
+  const ratios = new Map<string, number>();
   for (const { layer, share } of found.layers) {
     const error = errors.get(layer);
     if (error !== undefined && error > 0 && share !== undefined && share > 0 && Number.isFinite(share))
-      measured.set(layer, (share * noise) / error);
+      ratios.set(layer, (share * noise) / error);
   }
-  const ratios = [...measured].map(([layer, own]) => own * (energies.get(layer) ?? 0)).toSorted((a, b) => a - b);
-  const usual = ratios[Math.floor(ratios.length / 2)] ?? 1;
-  return new Map(Array.from(energies, ([layer, energy]) => [layer, measured.get(layer) ?? usual / energy]));
+  const relative = [...ratios].map(([layer, own]) => own * (energies.get(layer) ?? 0)).toSorted((a, b) => a - b);
+  const usual = relative[Math.floor(relative.length / 2)] ?? 1;
+  return new Map(Array.from(energies, ([layer, energy]) => [layer, ratios.get(layer) ?? usual / energy]));
 }

@@ -55,8 +55,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   }
   const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
   for (const layer of all) {
-    const { own } = ownOptions<QuantizeSettings & { readonly float?: boolean | undefined }>(options, layer);
-    if (own.float === true) known.set(layer.name, "stays in float: set by an override");
+    if (staysFloat(layer, options)) known.set(layer.name, "stays in float: set by an override");
   }
   for (const { name, weight } of all)
     if (fixed.has(weight)) known.set(name, "its table contains fixed positions, which are not trained");
@@ -72,6 +71,10 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const corrected = await biasesCorrected(model, original, options, context);
   return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
 }
+
+/** Whether an override keeps a layer in float. */
+export const staysFloat = (layer: Layer, options: QuantizeSettings): boolean =>
+  ownOptions<QuantizeSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
 
 /** Equalizes before anything is rounded, so that rounding methods see samples of the equalized model. */
 export async function moveFactors(

@@ -4,6 +4,7 @@
  */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { Change } from "../passes/pass.ts";
 import { fromNumbers, toFloats } from "../tensor/convert.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -11,9 +12,9 @@ import { elementCount } from "../tensor/dims.ts";
 /** Fewer values are not worth an error. */
 const fewest = 4;
 
-/** @param parameters those of the model before it was quantized. @returns the number of rounded values. */
-export async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<number> {
-  let count = 0;
+/** @param parameters those of the model before it was quantized. */
+export async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<readonly Change[]> {
+  const changes: Change[] = [];
   for (const { name, type } of parameters) {
     const value = graph.value(name);
     const tensor = value?.tensor;
@@ -23,7 +24,7 @@ export async function shortenFloats({ graph }: Model, parameters: Iterable<Value
     value.tensor = await deferred("float32", dims, async () =>
       fromNumbers("float32", dims, toFloats(fromNumbers("bfloat16", dims, toFloats(await tensor.read())))),
     );
-    count += elementCount(dims);
+    changes.push({ at: name, what: "float32, rounded to the precision of bfloat16", decidedBy: "global" });
   }
-  return count;
+  return changes;
 }

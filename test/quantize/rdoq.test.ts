@@ -198,6 +198,34 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 16]) {
     expect(new Set(words).size).toBeGreaterThan(8);
   });
 
+  test("leaves layers that are excluded as they are, with their parameters", async () => {
+    const before = mlp();
+    for (const options of [{ except: "fc1" }, { overrides: { fc1: { float: true } } }]) {
+      const model = mlp();
+      const { changes } = await quantize(model, { scheme: "weights", rounder: "rdoq", data, ...options });
+      for (const name of ["fc1.weight", "fc1.bias"])
+        expect(toNumbers(await stored(model, name))).toEqual(toNumbers(await stored(before, name)));
+      expect(changes.map(({ at }) => at)).not.toContain("fc1.bias");
+      expect(changes).toContainEqual(
+        expect.objectContaining({ at: "fc2.bias", what: "float32, rounded to the precision of bfloat16" }),
+      );
+    }
+  });
+
+  test("measures sensitivities again for other calibration samples", async () => {
+    const filesAfter = async (...calls: readonly number[]) => {
+      const own = memory("x", { x });
+      const files: Uint8Array[] = [];
+      for (const samples of calls) {
+        const model = mlp();
+        await quantize(model, { scheme: "weights", rounder: "rdoq", data: own, samples });
+        files.push(await encodeToBytes(model));
+      }
+      return files.at(-1);
+    };
+    expect(await filesAfter(4, 32)).toEqual(await filesAfter(32));
+  });
+
   describe("with an embedding table", () => {
     const [words, width] = [40, 64];
     const table = (second = "") =>

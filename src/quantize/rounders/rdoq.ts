@@ -52,7 +52,6 @@ export function rdoqBy(errorPerBit: ErrorPerBit, note?: (layer: string, error: n
     summary: "rate–distortion optimized: int8 values that gzip and brotli shorten (needs samples)",
     evidence: { ...gramMatrices, ofTables: rowReads },
     of: "original",
-    keeps: true,
     blind: true,
     scalesText: "scales by rate and distortion",
     async scales(weight, grid, known) {
