@@ -1,7 +1,7 @@
 /** Settings and formats of layers that lose less, for the precision fallback, and settings for a download size. */
 import type { Change, OptionValues } from "../passes/pass.ts";
 import { areCodes, withDtype } from "./options.ts";
-import { rdoq, usualDistortion } from "./rounders/rdoq.ts";
+import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
 
 /** Distortions of rate–distortion optimized rounding, a factor of √2 apart: from about 0.5 to 5 bits per weight after brotli. */
 const distortions = Array.from({ length: 21 }, (_, at) => Number((0.32 * 2 ** (-at / 2)).toPrecision(2)));
@@ -10,7 +10,7 @@ const distortions = Array.from({ length: 21 }, (_, at) => Number((0.32 * 2 ** (-
 export const milderSettings = ({ rounder, distortion }: OptionValues, all = false): readonly OptionValues[] =>
   rounder === rdoq.id
     ? distortions
-        .filter((one) => all || one < Number(distortion ?? usualDistortion))
+        .filter((one) => all || one < Number(distortion ?? defaultDistortion))
         .map((one) => ({ distortion: one }))
     : [];
 

@@ -16,7 +16,7 @@ import { type DtypeName, type DtypeStep, dtypeBits, dtypeNames, dtypes } from ".
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { rdoq, usualDistortion } from "./rounders/rdoq.ts";
+import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
 import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
 
 export const rangeMethods = ["min-max", "percentile", "mse", "entropy"] as const;
@@ -105,7 +105,7 @@ const entries = v.strictObject({
   }),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
   distortion: described(
-    v.optional(v.pipe(v.number(), v.gtValue(0)), usualDistortion),
+    v.optional(v.pipe(v.number(), v.gtValue(0)), defaultDistortion),
     "rdoq: error of the outputs, relative to their power",
     { value: "share" },
   ),
