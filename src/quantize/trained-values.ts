@@ -9,8 +9,11 @@
 import { infer } from "../analysis/infer.ts";
 import { allLayers, type Layer } from "../analysis/layers.ts";
 import { maskedBy, plainName } from "../analysis/masks.ts";
+import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
 import type { Dataset } from "../data/types.ts";
+import { noiseMeter } from "../evaluate/answer-noise.ts";
+import { times } from "../evaluate/numbers.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -27,8 +30,10 @@ import type { Loss } from "../train/loss.ts";
 import { imitation } from "../train/losses/imitation.ts";
 import type { Optimizer } from "../train/optimizer.ts";
 import { adam } from "../train/optimizers.ts";
+import { openData } from "../train/plan.ts";
 import { trainInPlace } from "../train/train.ts";
 import { type TrainOptions, trainOptions } from "../train/train-options.ts";
+import { withClassScores } from "./class-scores.ts";
 import { round, scaleDims } from "./rounding.ts";
 import { scaleAxis } from "./weight.ts";
 
@@ -39,6 +44,8 @@ const [stepRate, learningRate] = [0.01, 0.001];
 /** Share of the steps. Adam's first steps move every value equally far. */
 const warmup = 0.1;
 const batch = 32;
+/** Share of the samples, and at most so many, that judge the trained values. With fewer samples, all train and judge. */
+const [keptApart, mostJudging, fewest] = [0.1, 512, 100];
 
 export interface ValueTraining {
   readonly data: Dataset | string;
@@ -51,14 +58,17 @@ export interface ValueTraining {
   readonly limit: number;
 }
 
-/** Trains a float model in place: the weights of layers that have scales become trained multiples of them. @returns these layers. */
+/**
+ * Trains a float model in place: the weights of layers that have scales become trained multiples of them.
+ * @returns these layers; none if the training does not lower J, measured on samples that it did not use.
+ */
 export async function trainValues(
   model: Model,
   rounded: Model,
   { data, training, lambda, scales, limit }: ValueTraining,
   context: Context,
 ): Promise<ReadonlySet<string>> {
-  const trial = model.clone();
+  const trial = withClassScores(model);
   raiseOpset(trial, opset);
   const trained = trainable(trial).filter(({ name }) => scales.has(name));
   await startFrom(rounded, trial, trained, scales, context);
@@ -66,15 +76,55 @@ export async function trainValues(
   const { results, terms } = writeRoundings(trial, names, scales, limit);
   const steps = terms.map((term) => term.steps);
   const frozen = [...scales.keys()].filter((name) => !names.has(name));
+  const all = await trainPart(data);
+  const isLarge = isIndexed(all) && all.count >= fewest;
+  const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
   const settings = {
     ...training,
-    ...{ data: await trainPart(data), loss: ratedImitation(model.clone(), steps, lambda) },
+    ...{ data: parts.data, loss: ratedImitation(withClassScores(model), steps, lambda) },
     ...{ batch, warmup, learningRate, optimizer: adamInSteps(terms) },
     ...(frozen.length > 0 && { except: frozen }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
-  await adopt(model, trial, results, context);
-  return names;
+  const candidate = model.clone();
+  await adopt(candidate, trial, results, context);
+  const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, mostJudging);
+  const costOf = async (own: Model): Promise<number> =>
+    ((await noise(withClassScores(own))) ?? Number.NaN) + lambda * (await bitsIn(own, names, scales, context));
+  const [before, after] = [await costOf(rounded), await costOf(candidate)];
+  if (after < before) {
+    await adopt(model, trial, results, context);
+    return names;
+  }
+  const text = `after the training, error and code length together are ${times(after / before)} those of the values before it, which are kept`;
+  context.log({ id: "training-without-gain", text, level: "warning" });
+  return new Set();
+}
+
+/** Returns the code length of the quantized values of the named layers. */
+async function bitsIn(
+  model: Model,
+  names: ReadonlySet<string>,
+  scales: ValueTraining["scales"],
+  { engine }: Context,
+): Promise<number> {
+  const seen = new Set<Value>();
+  let bits = 0;
+  for (const layer of allLayers(model, infer(model))) {
+    const { name, effective } = layer;
+    const steps = scales.get(name);
+    if (steps === undefined || !names.has(name) || seen.has(effective)) continue;
+    seen.add(effective);
+    const { inner } = alongAxis(fixedDims(effective.type?.dims) ?? [], scaleAxis(layer));
+    const counts = new Map<number, number>();
+    const values = toFloat32(await readStoredValue(model, effective, engine));
+    for (const [at, value] of values.entries()) {
+      const code = Math.round(value / (steps[Math.floor(at / inner) % steps.length] ?? 1));
+      counts.set(code, (counts.get(code) ?? 0) + 1);
+    }
+    for (const count of counts.values()) bits -= count * Math.log2(count / values.length);
+  }
+  return bits;
 }
 
 /** Adam whose learning rate for quantized weights is in steps Δ. */
