@@ -1,10 +1,10 @@
 /** Chooses the setting of a step that loses least among those whose compressed file is small enough. */
-import { PithError, stopIfAsked } from "../errors.ts";
+import { PithError } from "../errors.ts";
 import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { brotliSize, size } from "../evaluate/size.ts";
 import { encodedSource } from "../onnx/index.ts";
 import type { AnyPass, Context, OptionValues } from "../passes/index.ts";
-import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts";
+import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts";
 
 /**
  * Bisects the settings, whose compressed size falls with their loss.
@@ -14,30 +14,21 @@ import { type SparingRequest, type StepOutput, settingsText } from "./sparing.ts
 export async function withinDownload(
   { pass, options, run }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "milderSettings"> },
   bytes: number,
-  { progress, signal }: Context,
+  context: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.milderSettings?.(options, true) ?? []).toReversed();
-  let found: { readonly made: StepOutput; readonly options: OptionValues } | undefined;
   let smallest = Number.POSITIVE_INFINITY;
-  let attempts = 0;
-  for (let [low, high] = [0, settings.length]; low < high; ) {
-    const middle = Math.floor((low + high) / 2);
-    const own = settings[middle] ?? {};
-    stopIfAsked(signal, "Stopped while the size was searched.");
-    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
+  const found = await firstSetting(settings, context, async (own) => {
     const changed = { ...options, ...own };
     const made = await run(changed);
     const file = await encodedSource(made.model);
     const { sampled, ...estimate } = await size(file);
     let brotli = estimate.brotli ?? Number.NaN;
     // The size of a large file is an estimate, and the goal is a maximum.
-    if (sampled === true && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
+    if (sampled && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
-    if (brotli <= bytes) {
-      found = { made, options: changed };
-      high = middle;
-    } else low = middle + 1;
-  }
+    return brotli <= bytes ? { made, options: changed } : undefined;
+  });
   if (found !== undefined) return found;
   throw new PithError(
     "E_UNSUPPORTED",

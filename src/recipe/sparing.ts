@@ -91,24 +91,34 @@ export async function spare(request: SparingRequest, context: Context): Promise<
 /** Bisects the settings for the lossiest that clearly meets the goal. @returns undefined if none does. */
 async function withMilderSettings(
   { pass, options, run, search }: SparingRequest,
-  { progress, signal }: Context,
+  context: Context,
 ): Promise<Spared | undefined> {
-  const settings = pass.milderSettings?.(options) ?? [];
   const attempts: SparingAttempt[] = [];
-  let found: Spared | undefined;
-  for (let [low, high] = [0, settings.length]; low < high; ) {
-    const middle = Math.floor((low + high) / 2);
-    const own = settings[middle] ?? {};
-    stopIfAsked(signal, "Stopped while settings that lose less were searched.");
-    progress(attempts.length, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
-    const changed = { ...options, ...own };
+  return firstSetting(pass.milderSettings?.(options) ?? [], context, async (settings) => {
+    const changed = { ...options, ...settings };
     const made = await run(changed);
     const { holds, text } = await search.measure(made.model);
     attempts.push({ found: text });
-    if (holds === "clearly") {
-      found = { made, options: changed, sparing: { settings: own, spared: [], attempts } };
-      high = middle;
-    } else low = middle + 1;
+    const sparing = { settings, spared: [], attempts };
+    return holds === "clearly" ? { made, options: changed, sparing } : undefined;
+  });
+}
+
+/** Bisects settings, of which all after the first that suits do as well. @throws PithError E_STOPPED on the signal. */
+export async function firstSetting<T>(
+  settings: readonly OptionValues[],
+  { progress, signal }: Context,
+  suits: (settings: OptionValues) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  let [found, attempts] = [undefined as T | undefined, 0];
+  for (let [low, high] = [0, settings.length]; low < high; ) {
+    const middle = Math.floor((low + high) / 2);
+    const own = settings[middle] ?? {};
+    stopIfAsked(signal, "Stopped while settings were searched.");
+    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
+    const result = await suits(own);
+    if (result === undefined) low = middle + 1;
+    else [found, high] = [result, middle];
   }
   return found;
 }
