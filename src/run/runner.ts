@@ -90,7 +90,8 @@ export class Runner {
     const id = await keyText(key);
     const failure = this.#failures.get(id);
     if (failure !== undefined) throw failure;
-    const checkpoint = namesAt(step.pass.options).includes("checkpoint") ? await records.checkpoint(key) : undefined;
+    const continues = partFor(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
+    const checkpoint = continues ? await records.checkpoint(key) : undefined;
     try {
       const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input);
       // Written last, because the record implies that the model exists.
