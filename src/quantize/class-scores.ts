@@ -3,12 +3,13 @@ import { infer } from "../analysis/infer.ts";
 import { outputKind } from "../analysis/output-kind.ts";
 import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
+import { raiseOpset } from "../passes/raise-opset.ts";
 
 /** Smaller probabilities are replaced by this one, so that their logarithms are finite. */
 const smallest = 1e-7;
 
-/** Before this opset, the axes of ReduceMean are an attribute. */
-const axesAsInput = 18;
+/** Axes of ReduceMean as an input, and broadcasting of Max. */
+const opset = 18;
 
 /**
  * Returns a copy whose class scores stay the same if a constant is added to all logits, as predictions do:
@@ -19,17 +20,17 @@ const axesAsInput = 18;
  */
 export function withClassScores(model: Model): Model {
   const copy = model.clone();
+  raiseOpset(copy, opset);
   const inference = infer(copy);
   const { graph } = copy;
   const emit = emitInto(copy);
-  const isInput = (copy.opsets.get("") ?? 0) >= axesAsInput;
   const outputs = graph.outputs.map((output) => {
     const operand = inference.operand(output);
     if (operand?.type !== "float32" || outputKind(model, output.name) !== "classes") return output;
     if (operand.dims?.at(-1) === 1 || (operand.dims?.length ?? 0) === 0) return output;
     const isShare = distributionOf(output, inference) === "probabilities";
     const scores = isShare ? emit.Log([emit.Max([output, smallest])]) : output;
-    const mean = isInput ? emit.ReduceMean([scores, [-1]]) : emit.ReduceMean([scores], { axes: [-1] });
+    const mean = emit.ReduceMean([scores, [-1]]);
     return emit.named(`${output.name}_scores`).Sub([scores, mean]);
   });
   graph.setOutputs(outputs);

@@ -35,6 +35,9 @@ import { weightMiss } from "./weight.ts";
 /** Sensitivities are measured on so many samples, with layers rounded so that the outputs have about this error. */
 const [measured, probed] = [64, 0.02];
 
+/** The relative squared error of bfloat16 is about 1e-6; it must be small compared with the distortion. */
+const leastShortened = 1e-4;
+
 /** Quantizes with an error of `options.distortion` in the outputs, and rounds the parameters that stay in float32. */
 export async function quantizeForDownload(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
   const asked = askedLayers(model, options);
@@ -47,7 +50,7 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
-  const shortened = await shortenFloats(model, parameters);
+  const shortened = options.distortion < leastShortened ? [] : await shortenFloats(model, parameters);
   return { changes: [...folded.changes, ...moved, ...changes, ...shortened], misses };
 }
 
@@ -75,7 +78,8 @@ async function chosenMethod(model: Model, options: QuantizeSettings, context: Co
   if (data === undefined || epochs === undefined || context.dryRun) return method;
   const limit = bits === 7 ? 64 : 127;
   const copy = model.clone();
-  await quantizeBy({ ...options, ...weightsAlone, bits, rounder: method }, copy, silenced(context));
+  const { overrides } = options;
+  await quantizeBy({ ...options, ...weightsAlone, bits, overrides, rounder: method }, copy, silenced(context));
   const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
   // Loaded on demand: code that trains.
   const { trainValues } = await import("./trained-values.ts");

@@ -21,9 +21,16 @@ export async function shortenFloats({ graph }: Model, parameters: Iterable<Value
     if (value === undefined || tensor?.type !== "float32" || type?.type !== "float32") continue;
     const { dims } = tensor;
     if (elementCount(dims) < fewest) continue;
-    value.tensor = await deferred("float32", dims, async () =>
-      fromNumbers("float32", dims, toFloats(fromNumbers("bfloat16", dims, toFloats(await tensor.read())))),
-    );
+    value.tensor = await deferred("float32", dims, async () => {
+      const values = toFloats(await tensor.read());
+      const rounded = toFloats(fromNumbers("bfloat16", dims, values));
+      // The lowest float32 is below the lowest bfloat16.
+      return fromNumbers(
+        "float32",
+        dims,
+        rounded.map((one, at) => (Number.isFinite(one) ? one : (values[at] ?? 0))),
+      );
+    });
     changes.push({ at: name, what: "float32, rounded to the precision of bfloat16", decidedBy: "global" });
   }
   return changes;

@@ -8,8 +8,9 @@ import { firstBatch } from "../data/select.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { encodeToBytes } from "../onnx/index.ts";
-import { toNumbers } from "../tensor/convert.ts";
+import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { float32 } from "../tensor/dense.ts";
+import type { Batch } from "../tensor/types.ts";
 import { createStep, train } from "../train/index.ts";
 import { type QuantizeOptions, quantize } from "./index.ts";
 import { lambdaFor } from "./rounders/rdoq.ts";
@@ -130,6 +131,88 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
     };
     expect(await written({ epochs: 1 })).toEqual(await written({}));
     expect(texts.join()).toMatch(/error and code length together are .* those of the values before it, which are kept/);
+  });
+
+  describe("of other networks", () => {
+    const relativeError = async (text: string, inputs: Batch, options: Partial<QuantizeOptions> = {}) => {
+      const [before, model] = [parseModel(text), parseModel(text)];
+      const samples = memory("samples", inputs);
+      const settings = { scheme: "weights", rounder: "rdoq", distortion: 0.01, epochs: 2, data: samples, ...options };
+      await quantize(model, settings as QuantizeOptions, { seed: 1 });
+      const [expected, found] = [await run(before, inputs), await run(model, inputs)];
+      const power = expected.reduce((sum, value) => sum + value ** 2, 0);
+      return { model, error: expected.reduce((sum, value, at) => sum + (value - (found[at] ?? 0)) ** 2, 0) / power };
+    };
+    const x = numbersFor([160, 12]);
+
+    test("keeps the values of tables", async () => {
+      const ids = fromNumbers(
+        "int64",
+        [160, 4],
+        Array.from({ length: 640 }, (_, at) => (at * 7) % 40),
+      );
+      const { error } = await relativeError(
+        `opset 17
+graph (ids: int64[batch, 4]) -> (y: float32[...]) {
+  table: float32[40, 16] parameter = random(seed 1)
+  w: float32[16, 5] parameter = random(seed 2)
+  e = Gather "embed" (table, ids)
+  y = MatMul "fc" (e, w)
+}`,
+        { ids },
+      );
+      expect(error).toBeLessThan(0.03);
+    });
+
+    test("trains a weight that several layers share", async () => {
+      const text = `opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
+  w: float32[12, 12] parameter = random(seed 1)
+  a = MatMul "first" (x, w)
+  b = Relu(a)
+  c = MatMul "second" (b, w)
+  d = Relu(c)
+  y = MatMul "third" (d, w)
+}`;
+      const plain = await relativeError(text, { x }, { epochs: undefined });
+      const trained = await relativeError(text, { x }, { epochs: 20 });
+      expect(trained.error).toBeLessThan(plain.error);
+    });
+
+    test.each([{ except: "last" }, { overrides: { last: { float: true } } }])(
+      "leaves a layer that stays in float as it is: %o",
+      async (options) => {
+        const text = `opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
+  first.weight: float32[12, 16] parameter = random(seed 1)
+  last.weight: float32[16, 5] parameter = random(seed 2)
+  a = MatMul "first" (x, first.weight)
+  b = Relu(a)
+  y = MatMul "last" (b, last.weight)
+}`;
+        const { model } = await relativeError(text, { x }, { ...options, distortion: 0.1, epochs: 10 });
+        const weight = async (own: Model) => [
+          ...toNumbers((await own.graph.value("last.weight")?.tensor?.read()) ?? x),
+        ];
+        expect(await weight(model)).toEqual(await weight(parseModel(text)));
+      },
+    );
+
+    test("quantizes layers of a branch without training them", async () => {
+      const { error } = await relativeError(
+        `opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
+  w: float32[12, 5] parameter = random(seed 1)
+  size = Abs(x)
+  r = ReduceMax(size) {keepdims=0}
+  n = Neg(r)
+  c = Greater(r, n)
+  y = If(c) {then_branch=graph () -> (t) { t = MatMul "inside" (x, w) }, else_branch=graph () -> (e) { e = MatMul "other" (x, w) }}
+}`,
+        { x },
+      );
+      expect(error).toBeLessThan(0.05);
+    });
   });
 
   test("is the same for the same seed", async () => {

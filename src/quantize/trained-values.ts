@@ -7,7 +7,7 @@
  * gradient passes unchanged (`rounding.ts`). The steps Δ are fixed. Parameters that are not quantized are trained, too.
  */
 import { infer } from "../analysis/infer.ts";
-import { allLayers, type Layer } from "../analysis/layers.ts";
+import { allLayers, isInside, type Layer } from "../analysis/layers.ts";
 import { maskedBy, plainName } from "../analysis/masks.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
@@ -72,10 +72,16 @@ export async function trainValues(
   raiseOpset(trial, opset);
   const trained = trainable(trial).filter(({ name }) => scales.has(name));
   await startFrom(rounded, trial, trained, scales, context);
+  if (trained.length === 0) {
+    context.log({ id: "no-trained-values", text: "none of the rounded layers can be trained", level: "warning" });
+    return new Set();
+  }
   const names = new Set(trained.map(({ name }) => name));
   const { results, terms } = writeRoundings(trial, names, scales, limit);
   const steps = terms.map((term) => term.steps);
-  const frozen = [...scales.keys()].filter((name) => !names.has(name));
+  const weights = new Set(trained.map(({ weight }) => weight));
+  const others = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight));
+  const frozen = others.map(({ name }) => name);
   const all = await trainPart(data);
   const isLarge = isIndexed(all) && all.count >= fewest;
   const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
@@ -157,10 +163,15 @@ function writeRoundings(
   const [results, terms] = [new Map<string, Value>(), [] as Term[]];
   const shared = new Map<Value, Value>();
   const emit = emitInto(model, { by: "quantize" });
-  for (const layer of allLayers(model, infer(model))) {
+  const all = allLayers(model, infer(model));
+  // A weight that several layers share has the scales of the first.
+  const scaleOf = new Map(
+    all.filter(({ name }) => names.has(name)).map(({ name, effective }) => [effective, scales.get(name)]),
+  );
+  for (const layer of all) {
     const { name, weight, effective, node, role } = layer;
-    const scale = scales.get(name);
-    if (scale === undefined || !names.has(name)) continue;
+    const scale = scaleOf.get(effective);
+    if (scale === undefined) continue;
     let result = shared.get(effective);
     if (result === undefined) {
       const axis = scale.length === 1 ? undefined : scaleAxis(layer);
@@ -180,13 +191,18 @@ function writeRoundings(
   return { results, terms };
 }
 
-/** Returns layers whose stored weight, with its mask if any, no other layer reads in another form. */
+/**
+ * Returns layers whose stored weight, with its mask if any, no other layer reads in another form. Of a table, few rows have a gradient.
+ * Layers of a subgraph and in float16 keep the values that were chosen.
+ */
 function trainable(model: Model): readonly Layer[] {
   const all = allLayers(model, infer(model));
   return all.filter(
-    ({ weight, effective }) =>
+    ({ role, weight, effective }) =>
+      role.kind !== "lookup" &&
+      weight.tensor?.type === "float32" &&
       (effective === weight || maskedBy(effective)?.parameter === weight) &&
-      all.every((other) => other.weight !== weight || other.effective === effective),
+      all.every((other) => other.weight !== weight || (other.effective === effective && !isInside(other))),
   );
 }
 

@@ -198,6 +198,35 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 16]) {
     expect(new Set(words).size).toBeGreaterThan(8);
   });
 
+  test("measures sensitivities on class scores of old opsets", async () => {
+    const model = parseModel(`opset 7
+graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
+  fc.weight: float32[12, 5] = random(seed 1)
+  z = MatMul "fc" (x, fc.weight)
+  y = Softmax(z) {axis=1}
+}`);
+    const { changes } = await quantize(model, { scheme: "weights", rounder: "rdoq", data });
+    expect(changes.map(({ at }) => at)).toContain("fc");
+  });
+
+  test("keeps the lowest float32, which bfloat16 does not have, and full precision at low distortions", async () => {
+    const text = `opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 4]) {
+  fc.weight: float32[4, 12] = random(seed 1)
+  fc.bias: float32[4] = [-3.4028234663852886e38, 0.123456789, 1.5, 2]
+  y = Gemm "fc" (x, fc.weight, fc.bias) {transB=1}
+}`;
+    const biasAt = async (distortion: number) => {
+      const model = parseModel(text);
+      await quantize(model, { scheme: "weights", rounder: "rdoq", data, distortion });
+      return toNumbers(await stored(model, "fc.bias"));
+    };
+    const [rounded, exact] = [await biasAt(0.01), await biasAt(1e-6)];
+    expect(rounded[0]).toBe(-3.4028234663852886e38);
+    expect(rounded[1]).toBe(0.12353515625);
+    expect(exact[1]).toBe(Math.fround(0.123456789));
+  });
+
   test("leaves layers that are excluded as they are, with their parameters", async () => {
     const before = mlp();
     for (const options of [{ except: "fc1" }, { overrides: { fc1: { float: true } } }]) {
