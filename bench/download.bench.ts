@@ -201,7 +201,7 @@ async function benchOf(network: Network): Promise<void> {
       const [, speed] = await timed([plain.model, own.model]);
       const { median, low, high } = speed ?? { median: Number.NaN, low: Number.NaN, high: Number.NaN };
       const text = `${name}: ${times(median)} as fast as int8 (${low.toFixed(2)} … ${high.toFixed(2)})`;
-      targets.push(target(text, low <= 1.03 && high >= 0.97, true));
+      targets.push(target(text, median >= 0.97 && median <= 1.03, low >= 0.97 && high <= 1.03));
     }
   }
   const others = [
