@@ -86,7 +86,7 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPai
   });
 }
 
-/** Pairs the scores of attentions of matched blocks in order, or all by relative position if blocks contain different numbers. */
+/** Pairs attention scores of matched blocks in order. If the blocks have different numbers of them, it pairs all by relative position. */
 export function matchAttention(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   const [own, other] = [attentionScores(student, infer(student)), attentionScores(teacher, infer(teacher))];
   if (own.length === 0 || other.length === 0)

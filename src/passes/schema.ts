@@ -59,7 +59,7 @@ export function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
   return pipe.some((part) => part.type === "integer" || isWhole(part));
 }
 
-/** Returns the advice for words that an option at a path does not accept (`instead`). */
+/** Returns the hint (`instead`) for a word that the option at this path does not accept. */
 export function insteadAt(
   schema: v.GenericSchema,
   path: readonly (string | number)[],

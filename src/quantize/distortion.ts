@@ -32,8 +32,10 @@ import { towardsOriginal } from "./rounders/towards-original.ts";
 import { shortenFloats } from "./short-floats.ts";
 import { weightMiss } from "./weight.ts";
 
-/** Sensitivities are measured on so many samples, with layers rounded so that the outputs have about this error. */
-const [measured, probed] = [64, 0.02];
+/** Number of samples on which sensitivities are measured. */
+const measured = 64;
+/** Approximate error of the outputs that rounding adds while sensitivities are measured. */
+const probed = 0.02;
 
 /** The relative squared error of bfloat16 is about 1e-6; it must be small compared with the distortion. */
 const leastShortened = 1e-4;
@@ -54,7 +56,7 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   return { changes: [...folded.changes, ...moved, ...changes, ...shortened], misses };
 }
 
-/** Layers that do not stay in float by request. */
+/** Returns the names of layers that do not stay in float by request. */
 function askedLayers(model: Model, options: QuantizeSettings): ReadonlySet<string> {
   const asked = selectLayers(allLayers(model, infer(model)), options).filter((layer) => !staysFloat(layer, options));
   return new Set(asked.map(({ name }) => name));
@@ -68,7 +70,7 @@ function parametersWithout(model: Model, asked: ReadonlySet<string>): readonly V
   return [...parametersOf(model, inference)].filter((parameter) => !kept.has(parameter));
 }
 
-/** Returns the rounding method; with `epochs`, one that keeps the values and steps of layers that are trained first. */
+/** Returns the rounding method. With `epochs`, it first trains layers, and the method keeps their values and steps. */
 async function chosenMethod(model: Model, options: QuantizeSettings, context: Context): Promise<Solver> {
   const { data, epochs, augment, distortion, checkpoint, resume, bits } = options;
   const scales = new Map<string, Float32Array>();
@@ -78,8 +80,7 @@ async function chosenMethod(model: Model, options: QuantizeSettings, context: Co
   if (data === undefined || epochs === undefined || context.dryRun) return method;
   const limit = bits === 7 ? 64 : 127;
   const copy = model.clone();
-  const { overrides } = options;
-  await quantizeBy({ ...options, ...weightsAlone, bits, overrides, rounder: method }, copy, silenced(context));
+  await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenced(context));
   const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
   // Loaded on demand: code that trains.
   const { trainValues } = await import("./trained-values.ts");
@@ -116,9 +117,7 @@ const weightCount = (layers: readonly Layer[]): number =>
 /** Settings that round the weights of a copy and change nothing else. */
 const weightsAlone = {
   scheme: "weights",
-  bits: 8,
   block: undefined,
-  overrides: undefined,
   equalize: false,
   biasCorrection: "none",
 } as const;
@@ -148,7 +147,7 @@ async function distributed(
   return { ...rounder, ...towardsOriginal(rounder) } as Solver;
 }
 
-/** Sensitivities do not depend on the distortion, and a goal is searched with several. */
+/** Measures sensitivities once for all distortions of a search, because they do not depend on the distortion. */
 async function keptSensitivities(
   model: Model,
   options: QuantizeSettings,
@@ -182,7 +181,9 @@ async function sensitivities(
     (layer, error) => errors.set(layer, error),
   );
   const copy = model.clone();
-  await quantizeBy({ ...options, ...weightsAlone, rounder: probe as Solver }, copy, silenced(context));
+  // All attempts of a goal measure the same, also with layers that stay in float.
+  const alike = { bits: 8, overrides: undefined } as const;
+  await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenced(context));
   const part = options.data === undefined ? undefined : draw(await trainPart(options.data), measured, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
   const noise = await noiseMeter(before, async () => part, context, measured)(after);

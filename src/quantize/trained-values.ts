@@ -34,6 +34,7 @@ import { openData } from "../train/plan.ts";
 import { trainInPlace } from "../train/train.ts";
 import { type TrainOptions, trainOptions } from "../train/train-options.ts";
 import { withClassScores } from "./class-scores.ts";
+import { codeLengths } from "./rounders/rdoq.ts";
 import { round, scaleDims } from "./rounding.ts";
 import { scaleAxis } from "./weight.ts";
 
@@ -44,8 +45,10 @@ const [stepRate, learningRate] = [0.01, 0.001];
 /** Share of the steps. Adam's first steps move every value equally far. */
 const warmup = 0.1;
 const batch = 32;
-/** Share of the samples, and at most so many, that judge the trained values. With fewer samples, all train and judge. */
-const [keptApart, mostJudging, fewest] = [0.1, 512, 100];
+/** Share of the samples that judges the trained values, and the largest number of them. */
+const [keptApart, mostJudging] = [0.1, 512];
+/** With fewer samples, all train and judge. */
+const fewest = 100;
 
 export interface ValueTraining {
   readonly data: Dataset | string;
@@ -71,17 +74,16 @@ export async function trainValues(
   const trial = withClassScores(model);
   raiseOpset(trial, opset);
   const trained = trainable(trial).filter(({ name }) => scales.has(name));
-  await startFrom(rounded, trial, trained, scales, context);
   if (trained.length === 0) {
     context.log({ id: "no-trained-values", text: "none of the rounded layers can be trained", level: "warning" });
     return new Set();
   }
+  await startFrom(rounded, trial, trained, scales, context);
   const names = new Set(trained.map(({ name }) => name));
   const { results, terms } = writeRoundings(trial, names, scales, limit);
   const steps = terms.map((term) => term.steps);
   const weights = new Set(trained.map(({ weight }) => weight));
-  const others = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight));
-  const frozen = others.map(({ name }) => name);
+  const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight));
   const all = await trainPart(data);
   const isLarge = isIndexed(all) && all.count >= fewest;
   const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
@@ -89,7 +91,7 @@ export async function trainValues(
     ...training,
     ...{ data: parts.data, loss: ratedImitation(withClassScores(model), steps, lambda) },
     ...{ batch, warmup, learningRate, optimizer: adamInSteps(terms) },
-    ...(frozen.length > 0 && { except: frozen }),
+    ...(frozen.length > 0 && { except: frozen.map(({ name }) => name) }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
   const candidate = model.clone();
@@ -121,16 +123,21 @@ async function bitsIn(
     const steps = scales.get(name);
     if (steps === undefined || !names.has(name) || seen.has(effective)) continue;
     seen.add(effective);
-    const { inner } = alongAxis(fixedDims(effective.type?.dims) ?? [], scaleAxis(layer));
-    const counts = new Map<number, number>();
+    const stepOf = stepsAt(layer, steps);
     const values = toFloat32(await readStoredValue(model, effective, engine));
-    for (const [at, value] of values.entries()) {
-      const code = Math.round(value / (steps[Math.floor(at / inner) % steps.length] ?? 1));
-      counts.set(code, (counts.get(code) ?? 0) + 1);
-    }
-    for (const count of counts.values()) bits -= count * Math.log2(count / values.length);
+    const codes = Float64Array.from(values, (value, at) => Math.round(value / stepOf(at)));
+    const lengths = codeLengths(byte, [{ data: codes }]);
+    for (const code of codes) bits += lengths[code - byte.low] ?? 0;
   }
   return bits;
+}
+
+const byte = { low: -128, high: 127 };
+
+/** Returns the step Δ of a weight's element by its index. */
+function stepsAt(layer: Layer, steps: Float32Array): (at: number) => number {
+  const { inner } = alongAxis(fixedDims(layer.weight.type?.dims) ?? [], scaleAxis(layer));
+  return (at) => steps[Math.floor(at / inner) % steps.length] ?? 1;
 }
 
 /** Adam whose learning rate for quantized weights is in steps Δ. */
@@ -228,10 +235,9 @@ async function startFrom(
     const before = toFloat32(await readStoredValue(trial, effective, engine));
     const start = toFloat32(await readStoredValue(rounded, value, engine));
     const { dims } = weight.tensor;
-    const steps = scales.get(name) ?? new Float32Array();
-    const { inner } = alongAxis(dims, scaleAxis(layer));
+    const stepOf = stepsAt(layer, scales.get(name) ?? new Float32Array());
     const values = start.map((quantized, at) => {
-      const step = steps[Math.floor(at / inner) % steps.length] ?? 1;
+      const step = stepOf(at);
       return quantized + farthest * step * Math.tanh(((before[at] ?? 0) - quantized) / step);
     });
     weight.tensor = inMemory(float32(dims, values));

@@ -7,7 +7,7 @@ import { withinDownload } from "./download-budget.ts";
 
 const mebibyte = 2 ** 20;
 
-/** A model of 9 MiB of zeros, with so many random bytes in a part that an estimate of the compressed size does not read. */
+/** Returns a model of 9 MiB of zeros. `noise` bytes are random, in a part that an estimate of the compressed size does not read. */
 function modelWith(noise: number) {
   const values = new Uint8Array(9 * mebibyte);
   const numbers = random(1, "noise");

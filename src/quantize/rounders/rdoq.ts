@@ -194,7 +194,7 @@ async function rounded(
   context: Pick<LayerContext, "multiply">,
 ): Promise<readonly Matrix[]> {
   let codes = nearestCodes(weight, grid);
-  const choosing = (): ChooseCode => cheapest(grid, lambda, lengths(grid, codes));
+  const choosing = (): ChooseCode => cheapest(grid, lambda, codeLengths(grid, codes));
   if (gram === undefined || correction === undefined) {
     for (let round = 1; round < rounds; round++) {
       const choose = choosing();
@@ -210,8 +210,11 @@ async function rounded(
   return codes;
 }
 
-/** Bits of each value's code, from its share of all values. */
-function lengths({ low, high }: ScaledGrid, codes: readonly Matrix[]): Float64Array {
+/** Returns the bits of each value's code from `low` to `high`: −log₂ of its share of all values. */
+export function codeLengths(
+  { low, high }: Pick<ScaledGrid, "low" | "high">,
+  codes: readonly { readonly data: Float64Array }[],
+): Float64Array {
   const counts = new Float64Array(high - low + 1).fill(unseen);
   let total = unseen * counts.length;
   for (const { data } of codes) {
