@@ -112,7 +112,10 @@ async function benchOf(network: Network): Promise<void> {
   const settings = { batch: undefined, output: undefined };
   const judge = await PairedMetrics.create(original, { test, metric }, { ...settings, choice: true }, context);
   const samples = train === undefined ? calibrate : draw(train, choosing, seed + 1);
-  const trained = await PairedMetrics.create(original, { test: samples, metric }, settings, context);
+  const onTraining =
+    metric.unit === "share"
+      ? undefined
+      : await PairedMetrics.create(original, { test: samples, metric }, settings, context);
   const make = async (options: Partial<QuantizeOptions>): Promise<Made> => {
     const model = original.clone();
     await quantize(model, { data: calibrate, samples: 256, ...options } as QuantizeOptions, context);
@@ -125,10 +128,8 @@ async function benchOf(network: Network): Promise<void> {
     return timings.map(({ speedup }) => speedup);
   };
   /** Whether the samples that choose allow it. */
-  const isClear = async ({ model, result }: Made): Promise<boolean> => {
-    const isJudged = metric.unit === "share" && result.validation !== undefined;
-    return changeOf((isJudged ? result.validation : undefined) ?? (await trained.compare(model))).clear;
-  };
+  const isClear = async ({ model, result }: Made): Promise<boolean> =>
+    changeOf(onTraining === undefined ? (result.validation ?? result) : await onTraining.compare(model)).clear;
   const rows: { readonly name: string; readonly made: Made }[] = [];
   const add = (name: string, made: Made): void => void rows.push({ name, made });
   const textOf = (name: string, { result, ...made }: Made, speed: Spread | undefined): string[] => {
