@@ -28,6 +28,7 @@ export interface Move {
   readonly isTrainable?: boolean;
   /** Useless without training. */
   readonly needsTraining?: boolean;
+  /** For healing and number formats: it trains on all training samples, so a search tries it after cheaper ones. */
   readonly trains?: boolean;
 }
 

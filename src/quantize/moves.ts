@@ -8,6 +8,12 @@ import { rdoq } from "./rounders/rdoq.ts";
 
 /** Runs per sample that measuring the layers' errors takes. */
 const runsOfErrors = 2000;
+/** Runs per sample of an epoch that trains quantized values: a forward run, a backward pass, and a run of the original. */
+const runsOfStep = 8;
+/** Fewer samples are learned by heart. */
+const fewestTrained = 1000;
+/** Share of a distortion's loss that remains after the training. */
+const afterTraining = 0.3;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
 const [plainBytes, packedBytes] = [1000, 300];
 /** Distortion that loses about as much as a usual format. Networks differ by a factor of 10. */
@@ -64,7 +70,22 @@ export const quantizeMoves: Moves = (request) => {
         spares: false,
       };
     });
-    return [int8, palettes(8), { ...palettes(4), spares: false }, ...lowEntropy, float16];
+    const { train } = request.samples;
+    const trained =
+      train < fewestTrained
+        ? []
+        : lowEntropy.map(
+            (one): Move => ({
+              ...one,
+              name: `${one.name}, trained`,
+              options: { ...one.options, epochs: 1 },
+              family: `${one.family}, trained`,
+              loses: afterTraining * (one.loses ?? 1),
+              runs: one.runs + runsOfStep * train,
+              trains: true,
+            }),
+          );
+    return [int8, palettes(8), { ...palettes(4), spares: false }, ...lowEntropy, ...trained, float16];
   }
   const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
   return [

@@ -43,6 +43,17 @@ test("formats of numbers alone come first", () => {
   expect(names(opened().next(long))).toEqual(["codes"]);
 });
 
+test("formats that train their values come after cheaper ones", () => {
+  const some = combinationsOf([
+    offer("codes", "numbers", { left: 0.25 }),
+    offer("trained codes", "numbers", { left: 0.1, trains: true, runs: 1e4 }),
+  ]);
+  const rounds = opened(undefined, [], some);
+  expect(names(rounds.next(long))).toEqual(["codes"]);
+  rounds.add(scored("codes", { bytes: 250, drop: 0 }, some));
+  expect(names(rounds.next(long))).toEqual(["trained codes"]);
+});
+
 test("where no format is combined, structures come first", () => {
   const without = all.filter(({ numbers }) => numbers === undefined);
   const first = opened(undefined, [], without).next(long);

@@ -140,7 +140,8 @@ export class Rounds {
   #formats(): readonly Combination[] {
     const { all, forecast, objective, work } = this.#of;
     const fitting = all.flatMap((combination) => {
-      if ((combination.structure ?? combination.training ?? combination.sparing) !== undefined) return [];
+      const { structure, numbers, training, sparing } = combination;
+      if ((structure ?? training ?? sparing) !== undefined || numbers?.trains === true) return [];
       const figures = forecast.of(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
         ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]

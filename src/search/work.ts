@@ -82,7 +82,9 @@ export class Work {
     const isLong = (one: Combination): boolean => this.secondsOf(one) > 30 * minutes;
     const long = all.filter(isLong);
     if (long.length === 0) return most;
-    const trained = all.filter(({ healing, training }) => [...healing, training].some((one) => one?.trains === true));
+    const trained = all.filter(({ healing, numbers, training }) =>
+      [...healing, numbers, training].some((one) => one?.trains === true),
+    );
     const share = trained.filter(isLong).length > trained.length / 2 ? "most" : "some";
     const enough = Math.ceil((4 * Math.min(...long.map((one) => this.secondsOf(one)))) / 600) * 10;
     return `${most}. ${time} ${minutes === 1 ? "is" : "are"} too short for ${share} training-based candidates: \`minutes: ${enough}\` includes some`;
