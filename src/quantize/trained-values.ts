@@ -26,6 +26,7 @@ import { toFloat32 } from "../tensor/convert.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { alongAxis, elementCount, fixedDims } from "../tensor/dims.ts";
 import { typeCodes } from "../tensor/types.ts";
+import { batchSizeFor } from "../train/batch-size.ts";
 import type { Loss } from "../train/loss.ts";
 import { imitation } from "../train/losses/imitation.ts";
 import type { Optimizer } from "../train/optimizer.ts";
@@ -87,10 +88,11 @@ export async function trainValues(
   const all = await trainPart(data);
   const isLarge = isIndexed(all) && all.count >= fewest;
   const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
+  const { size } = await batchSizeFor(trial, batch, parts.data);
   const settings = {
     ...training,
     ...{ data: parts.data, loss: ratedImitation(withClassScores(model), steps, lambda) },
-    ...{ batch, warmup, learningRate, optimizer: adamInSteps(terms) },
+    ...{ batch: size, warmup, learningRate, optimizer: adamInSteps(terms) },
     ...(frozen.length > 0 && { except: frozen.map(({ name }) => name) }),
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);

@@ -9,6 +9,7 @@ import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../passes/options.ts";
 import { quoted } from "../../report/sections.ts";
+import { partFor } from "../../run/step.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
 import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
@@ -149,7 +150,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
         const stale = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
         const written = (await timeOf(out)) === earlier ? undefined : `"${out}" is complete${stale}.`;
-        throw stopped(error, { trains: keysOf(pass.options).has("checkpoint"), keeps, written });
+        throw stopped(error, { trains: partFor(pass, passed) === "train", keeps, written });
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
@@ -303,7 +304,7 @@ function withDownload(
   return { ...session, passed: found };
 }
 
-/** Explains what a stop left. A training with a checkpoint folder reports that itself. */
+/** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */
 function stopped(
   error: unknown,
   {
@@ -312,8 +313,9 @@ function stopped(
     written,
   }: { readonly trains: boolean; readonly keeps: boolean; readonly written: string | undefined },
 ): unknown {
-  if (!(error instanceof PithError) || error.code !== "E_STOPPED" || keeps) return error;
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { message, hint, cause } = error;
+  if (keeps) return hint === undefined ? new PithError("E_STOPPED", `${message} Nothing was kept.`, { cause }) : error;
   if (written !== undefined) return new PithError("E_STOPPED", `${message} ${written}`, { hint, cause });
   if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
   return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
