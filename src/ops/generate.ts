@@ -1,14 +1,14 @@
 /** Constructors (Range, EyeLike, OneHot) and random operators (RandomNormal, RandomUniform, their "Like" forms, Bernoulli, Multinomial). */
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
+import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
 import { inert } from "./shared/inert.ts";
-import { need, positions, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
+import { inferenceOnly } from "./shared/misses.ts";
+import { need, positions, shaped } from "./shared/rules.ts";
 
 function single(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
@@ -98,17 +98,8 @@ export const OneHot = defineOp<Hot>({
     );
     return [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }];
   },
-  // The gradient of "on" sums the positions of the indices; that of "off" sums the others.
-  gradient: (s, { emit, inputs: [indices, depth, values], up, wanted }) => {
-    if (values === undefined || up === undefined || !wanted(2)) return [];
-    const type = typeOf(values) === "float64" ? "float64" : "float32";
-    const share = (lit: 0 | 1): Value => {
-      const pair = emit.constant(fromNumbers(type, [2], [1 - lit, lit]));
-      return emit.ReduceSum([emit.Mul([up, emit.OneHot([indices, depth, pair], { axis: s.axis })])], { keepdims: 0 });
-    };
-    const pair = [share(0), share(1)].map((value) => reshapeTo(emit, value, [1]));
-    return [undefined, undefined, emit.Concat(pair, { axis: 0 })];
-  },
+  // Neither the indices nor the two values are trained.
+  gradient: inferenceOnly,
 });
 
 const drawn = new Miss("draws random numbers");

@@ -1,14 +1,14 @@
 /**
- * NegativeLogLikelihoodLoss, and SoftmaxCrossEntropyLoss, which first takes the log-softmax over axis 1 (its second output).
+ * Losses that a model contains: NegativeLogLikelihoodLoss, and SoftmaxCrossEntropyLoss, which first takes the log-softmax over axis 1 (its second
+ * output). They are defined for inference: training adds its loss to the scores.
  * Scores: samples × classes × positions; targets: class indices, samples × positions. A position costs -weight(class) · score(class), or 0 for
  * `ignore_index`. "mean" divides by the sum of the counted weights.
  */
 import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
-import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site } from "./define.ts";
 import { integer, text } from "./shared/attributes.ts";
-import { dimsAt, need, positions, scalar, typeOf } from "./shared/rules.ts";
+import { inferenceOnly } from "./shared/misses.ts";
+import { dimsAt, need, positions } from "./shared/rules.ts";
 
 interface Settings {
   readonly ignored: number | undefined;
@@ -20,26 +20,8 @@ function read(site: Site): Settings {
   return { ignored, reduction: text(site, "reduction", "mean") };
 }
 
-function lossOf(s: Settings, emit: Emit, [scores, target, weight]: readonly (Value | undefined)[]): Value | Miss {
-  const type = typeOf(scores);
-  const counts = s.ignored === undefined ? undefined : emit.Not([emit.Equal([target, s.ignored])]);
-  // An ignored target can be an invalid class: it reads class 0 with weight 0.
-  const classes = counts === undefined ? target : emit.Where([counts, target, 0]);
-  const picked = emit.GatherElements([scores, emit.Unsqueeze([classes, [1]])], { axis: 1 });
-  const cost = emit.Neg([emit.Squeeze([picked, [1]])]);
-  const given = weight === undefined ? undefined : emit.Gather([weight, classes], { axis: 0 });
-  const factor = counts === undefined ? given : emit.Where([counts, given ?? 1, scalar(emit, type, 0)]);
-  const weighed = factor === undefined ? cost : emit.Mul([cost, factor]);
-  if (s.reduction === "none") return weighed;
-  const sum = emit.ReduceSum([weighed], { keepdims: 0 });
-  if (s.reduction === "sum") return sum;
-  return factor === undefined
-    ? emit.ReduceMean([cost], { keepdims: 0 })
-    : emit.Div([sum, emit.ReduceSum([factor], { keepdims: 0 })]);
-}
-
 function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op {
-  const normalizes = name === "SoftmaxCrossEntropyLoss";
+  const _normalizes = name === "SoftmaxCrossEntropyLoss";
   return defineOp<Settings>({
     name,
     read,
@@ -65,12 +47,7 @@ function loss(name: "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss"): Op
       });
       return [...links, classes];
     },
-    lower: (s, emit, [scores, ...rest]) => {
-      const logarithms = normalizes && scores !== undefined ? emit.LogSoftmax([scores], { axis: 1 }) : scores;
-      const cost = lossOf(s, emit, [logarithms, ...rest]);
-      if (cost instanceof Miss) return cost;
-      return logarithms === undefined ? [cost] : [cost, logarithms];
-    },
+    gradient: inferenceOnly,
   });
 }
 

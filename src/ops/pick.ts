@@ -7,7 +7,8 @@ import { toNumbers } from "../tensor/convert.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
 import { integer, wrapAxis } from "./shared/attributes.ts";
-import { filled, fixed, inverse, need, reshapeTo, sameAxes, shaped, typeOf } from "./shared/rules.ts";
+import { inferenceOnly } from "./shared/misses.ts";
+import { filled, fixed, need, sameAxes, shaped, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 
@@ -63,21 +64,7 @@ export const Compress = defineOp<Along>({
     const but = (own: number): boolean => along === undefined || own === along;
     return sameAxes(dims, { but, why: "Compress selects by position along this axis" });
   },
-  // Finds the positions where the condition holds at run time, and scatters the gradient back.
-  gradient: ({ axis }, { emit, inputs: [x, condition], up }) => {
-    const dims = fixed(x);
-    const count = dims.reduce((all, dim) => all * dim, 1);
-    const along = axis === undefined ? 0 : wrapAxis(axis, dims.length);
-    const flat = axis === undefined ? [count] : dims;
-    // Moves slices to the front, so that an index row addresses a slice: [k, …] scattered into zeros.
-    const order = [along, ...flat.map((_, own) => own).filter((own) => own !== along)];
-    const positions = emit.Transpose([emit.NonZero([condition])], { perm: [1, 0] });
-    const rows = along === 0 ? up : emit.Transpose([up], { perm: order });
-    const shape = order.map((own) => flat[own] ?? 1);
-    const placed = emit.ScatterND([filled(emit, typeOf(x), shape, 0), positions, rows]);
-    const back = along === 0 ? placed : emit.Transpose([placed], { perm: inverse(order) });
-    return [axis === undefined ? reshapeTo(emit, back, dims) : back];
-  },
+  gradient: inferenceOnly,
   quantize: () => ({ kind: "transparent" }),
 });
 

@@ -4,23 +4,21 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, divideDims, elementCount, fixedDims, multiplyDims } from "../tensor/dims.ts";
+import { addDims, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { constantIntegers, integer } from "./shared/attributes.ts";
-import { mistakenForIntegers, noRank } from "./shared/misses.ts";
+import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
 import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
   channelAxes,
   explicitPads,
   globallyPooled,
-  padding,
   pooledDims,
   readPool,
   readWindow,
   spreadSettings,
   type Window,
   windowCounts,
-  windowDims,
 } from "./shared/window.ts";
 
 function single(s: Window): boolean {
@@ -122,16 +120,7 @@ const LpPool = defineOp({
   infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
   homogeneous: [[0]],
   axes: channelAxes,
-  // The mean over a window, in which padding counts as 0, times the window's size.
-  lower: (s, emit, [x]) => {
-    if (s.ceil || s.dilations.some((step) => step !== 1))
-      return new Miss("its windows are clipped at the border (ceil_mode) or dilated");
-    const { kernel, strides, p } = s;
-    const power = p === 1 ? emit.Abs([x]) : p === 2 ? emit.Mul([x, x]) : emit.Pow([emit.Abs([x]), p]);
-    const settings = { kernel_shape: kernel, strides, count_include_pad: 1, ...padding(s) };
-    const sum = emit.Mul([emit.AveragePool([power], settings), elementCount(kernel)]);
-    return [p === 1 ? sum : emit.Pow([sum, 1 / p])];
-  },
+  gradient: inferenceOnly,
 });
 
 const GlobalLpPool = defineOp({
@@ -140,14 +129,7 @@ const GlobalLpPool = defineOp({
   infer: (_, site) => shaped(site, globallyPooled),
   homogeneous: [[0]],
   axes: channelAxes,
-  lower: (s, emit, [x]) => {
-    const rank = x.type?.dims?.length;
-    if (rank === undefined) return noRank;
-    const places = range(rank - 2, 2);
-    if (s.p === 1 || s.p === 2) return [emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, places], { keepdims: 1 })];
-    const sum = emit.ReduceSum([emit.Pow([emit.Abs([x]), s.p]), places], { keepdims: 1 });
-    return [emit.Pow([sum, 1 / s.p])];
-  },
+  gradient: inferenceOnly,
 });
 
 const MaxUnpool = defineOp<Window>({
@@ -166,10 +148,7 @@ const MaxUnpool = defineOp<Window>({
     return [{ type, dims: [...dims.slice(0, 2), ...places] }];
   },
   axes: new Miss("its indices are positions in the whole tensor"),
-  // The gradient at the position that each value moved to.
-  gradient: (_, { emit, inputs: [, indices], up }) => {
-    return [emit.Gather([emit.Reshape([up, [-1]]), indices], { axis: 0 })];
-  },
+  gradient: inferenceOnly,
 });
 
 /** N × (C · block) × windows → N × C × image: adds up overlapping windows. */
@@ -197,23 +176,7 @@ const Col2Im = defineOp({
       { from: ["out0", 1], to: ["in0", 1], map: block },
     ];
   },
-  // A transposed convolution with one-hot kernels.
-  lower: (s, emit, [x]) => {
-    const channels = x.type?.dims?.[1];
-    const image = fixedDims(s.image);
-    if (typeof channels !== "number" || image === undefined) return new Miss("the size of its image is not known");
-    const type = typeOf(x);
-    if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`sums ${type}`);
-    const count = elementCount(s.kernel);
-    const windows = windowDims(s, image) as readonly number[];
-    const kernels = Array.from({ length: count * count }, (_, at) => (at % (count + 1) === 0 ? 1 : 0));
-    const weight = emit.constant(fromNumbers(type, [count, 1, ...s.kernel], kernels), "places");
-    const apart = emit.Reshape([x, [-1, count, ...windows]]);
-    const { kernel, strides, dilations } = s;
-    const settings = { kernel_shape: kernel, strides, dilations, ...spreadSettings(s, image, windows) };
-    const sum = emit.ConvTranspose([apart, weight], settings);
-    return [emit.Reshape([sum, [-1, channels / count, ...image]])];
-  },
+  gradient: inferenceOnly,
 });
 
 export const poolOperators: readonly Op[] = [

@@ -2,10 +2,11 @@
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
-import { type Dim, fixedDims, floorDims, isSymbolic, multiplyDims } from "../tensor/dims.ts";
+import { type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withElements } from "./shared/elements.ts";
+import { inferenceOnly } from "./shared/misses.ts";
 import {
   fixed,
   handedOn,
@@ -197,19 +198,5 @@ export const CenterCropPad = defineOp<Frame>({
     const named = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
     return sameAxes(out, { but: (axis) => named.has(axis), why: "CenterCropPad centres this axis" });
   },
-  lower: (s, emit, [x]) => {
-    const dims = fixedDims(x?.type?.dims);
-    const sizes = s.sizes;
-    if (x === undefined || dims === undefined || sizes === undefined || sizes.some(isSymbolic))
-      return new Miss("its dimensions are not fixed");
-    const axes = s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.map((_, axis) => axis);
-    const before = dims.map(() => 0);
-    const after = dims.map(() => 0);
-    for (const [place, axis] of axes.entries()) {
-      const more = Number(sizes[place]) - (dims[axis] ?? 0);
-      before[axis] = Math.trunc(more / 2);
-      after[axis] = more - Math.trunc(more / 2);
-    }
-    return [emit.Pad([x, [...before, ...after], 0])];
-  },
+  gradient: inferenceOnly,
 });

@@ -23,7 +23,7 @@ import {
   type Site,
   type WeightRole,
 } from "./define.ts";
-import { type Activation, activation, readActivations } from "./shared/activations.ts";
+import { type Activation, activate, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
 import { lengths, need, range, scalar, typeOf, withDims } from "./shared/rules.ts";
 
@@ -146,7 +146,7 @@ interface State {
 
 function gate({ s, emit, functions }: Direction, sum: Value, which: number): Value {
   const limited = s.clip === undefined ? sum : emit.Clip([sum, -s.clip, s.clip]);
-  return activation(emit, functions[which], limited);
+  return activate(emit, limited, functions[which] as Activation);
 }
 
 function split(emit: Emit, value: Value, parts: number, size: number): readonly Value[] {

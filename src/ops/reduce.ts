@@ -9,6 +9,7 @@ import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts"
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
+import { inferenceOnly } from "./shared/misses.ts";
 import { dimsAt, fixed, ifSameDims, need, range, reshapeTo } from "./shared/rules.ts";
 
 interface Settings {
@@ -32,14 +33,7 @@ interface Row {
   /** A mean, which is also valid over fewer channels. */
   readonly averages?: true;
   readonly derivative:
-    | ((parts: {
-        emit: Emit;
-        up: Value;
-        x: Value;
-        y: Value;
-        count: number;
-        over: (reduce: "ReduceSum" | "ReduceProd", value: Value) => Value;
-      }) => Value)
+    | ((parts: { emit: Emit; up: Value; x: Value; y: Value; count: number; sum: (value: Value) => Value }) => Value)
     | Miss;
 }
 
@@ -126,9 +120,9 @@ function reduction(row: Row): Op {
             const kept = dims.map((dim, axis) => (gone.has(axis) ? 1 : dim));
             const count = dims.reduce((product, dim, axis) => (gone.has(axis) ? product * dim : product), 1);
             const open = (value: Value): Value => (s.keep || gone.size === 0 ? value : reshapeTo(emit, value, kept));
-            const over = (reduce: "ReduceSum" | "ReduceProd", value: Value): Value =>
-              gone.size === 0 ? value : emit[reduce]([value, [...gone]], { keepdims: 1 });
-            const part = derivative({ emit, up: open(up), x, y: open(y), count, over });
+            const sum = (value: Value): Value =>
+              gone.size === 0 ? value : emit.ReduceSum([value, [...gone]], { keepdims: 1 });
+            const part = derivative({ emit, up: open(up), x, y: open(y), count, sum });
             return [gone.size === 0 ? part : emit.Expand([part, dims])];
           },
   });
@@ -193,9 +187,9 @@ export const reduceOperators: readonly Op[] = [
         elements.length === 0 ? undefined : extremeDims(name === "ReduceMax" ? "max" : "min", elements),
       absorbsZeros: false,
       // Elements that share the extremum share its gradient evenly.
-      derivative: ({ emit, up, x, y, over }) => {
+      derivative: ({ emit, up, x, y, sum }) => {
         const reached = emit.CastLike([emit.Equal([x, y]), x]);
-        return emit.Mul([emit.Div([up, over("ReduceSum", reached)]), reached]);
+        return emit.Mul([emit.Div([up, sum(reached)]), reached]);
       },
     }),
   ),
@@ -204,14 +198,6 @@ export const reduceOperators: readonly Op[] = [
     keepsOne: true,
     onDims: (elements) => elements.reduce(multiplyDims, 1),
     absorbsZeros: false,
-    // The derivative is the product of the other factors: the product of nonzero factors divided by this one, or 0 if another factor is 0.
-    derivative: ({ emit, up, x, over }) => {
-      const zero = emit.Equal([x, 0]);
-      const factor = emit.Where([zero, 1, x]);
-      const isZero = emit.CastLike([zero, x]);
-      const others = emit.Sub([over("ReduceSum", isZero), isZero]);
-      const product = emit.Div([over("ReduceProd", factor), factor]);
-      return emit.Mul([up, emit.Where([emit.Equal([others, 0]), product, 0])]);
-    },
+    derivative: inferenceOnly,
   }),
 ];

@@ -11,15 +11,8 @@ import { fromNumbers, toNumbers } from "../tensor/convert.ts";
 import { type Dim, divideDims, fixedDims, floorDims, multiplyDims, sameDims, symbol } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "./define.ts";
 import { decimal, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
-import {
-  type AxisScale,
-  coordinate,
-  type Interpolation,
-  isOutside,
-  nearestPlace,
-  weightsAt,
-} from "./shared/interpolation.ts";
-import { noRank } from "./shared/misses.ts";
+import { type AxisScale, coordinate, type Interpolation, nearestPlace, weightsAt } from "./shared/interpolation.ts";
+import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { dimsAt, handedOn, need, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
@@ -31,6 +24,7 @@ interface Settings extends Interpolation {
   readonly axes: readonly number[];
   readonly region: readonly number[] | undefined;
   readonly fromInput: number | undefined;
+  readonly extrapolation: number;
 }
 
 function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
@@ -183,19 +177,16 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
   const type = typeOf(x);
   const floats = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
   if (floats === undefined && s.mode !== "nearest") return new Miss(`interpolates ${type}`);
-  if (s.coordinates === "tf_crop_and_resize" && s.region === undefined)
-    return new Miss("its region is computed at run time");
+  if (s.coordinates === "tf_crop_and_resize") return inferenceOnly;
   let result = x;
-  let outside: Value | undefined;
   const sizes = [...dims];
   for (const [axis, output] of out.entries()) {
     const index = s.axes.indexOf(axis);
     const scale = found.scales[axis];
     if (index < 0 || scale === undefined) continue;
-    const region = [s.region?.[index] ?? 0, s.region?.[s.axes.length + index] ?? 1] as const;
     const input = sizes[axis] ?? 1;
-    const along: AxisScale = { input, output, scale: fround(scale), region };
-    if (input === output && scale === 1 && s.coordinates !== "tf_crop_and_resize") continue;
+    const along: AxisScale = { input, output, scale: fround(scale) };
+    if (input === output && scale === 1) continue;
     if (input === 0 || output === 0 || (s.mode !== "nearest" && input * output > largestMatrix))
       return new Miss("an axis is too long to unroll");
     const places = Array.from({ length: output }, (_, place) => place);
@@ -209,14 +200,8 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, found: Scaled): re
       result = alongAxis(emit, result, matrix, axis, sizes);
     }
     sizes[axis] = output;
-    const beyond = coordinates.map((at) => isOutside(s.coordinates, at, input));
-    if (beyond.includes(true)) {
-      const shape = out.map((_, other) => (other === axis ? output : 1));
-      const mask = emit.constant(fromNumbers("bool", shape, beyond.map(Number)), "outside");
-      outside = outside === undefined ? mask : emit.Or([outside, mask]);
-    }
   }
-  return [outside === undefined ? result : emit.Where([outside, s.extrapolation, result])];
+  return [result];
 }
 
 function alongAxis(emit: Emit, x: Value, matrix: Value, axis: number, sizes: readonly number[]): Value {

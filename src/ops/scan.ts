@@ -1,16 +1,11 @@
-/**
- * Cumulative sums and products. The gradient of a sum is the cumulative sum in the other direction. The gradient of a product multiplies,
- * in a matrix of all pairs, the elements before with those up to each position. Nothing is divided, so zeros are safe.
- */
+/** Cumulative sums and products. The gradient of a sum is the cumulative sum in the other direction. */
 import { Miss } from "../errors.ts";
-import type { Value } from "../graph/graph.ts";
-import { fromNumbers, toNumbers } from "../tensor/convert.ts";
-import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Op, type OpDef } from "./define.ts";
 import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import { fixed, inverse, need, range, sameAxes } from "./shared/rules.ts";
+import { inferenceOnly } from "./shared/misses.ts";
+import { need, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly exclusive: boolean;
@@ -39,31 +34,6 @@ const sumGradient: Gradient = (s, { emit, inputs: [, axis], up }) => [
   emit.CumSum([up, axis], { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 0 : 1 }),
 ];
 
-const productGradient: Gradient = (s, { emit, inputs: [x, axis], up }) => {
-  const dims = fixed(x);
-  const [given] = axis?.tensor?.small === undefined ? [] : toNumbers(axis.tensor.small);
-  if (given === undefined) return new Miss("its axis is computed at run time");
-  const along = wrapAxis(given, dims.length);
-  const size = dims[along] ?? 1;
-  // Moves the axis last, and adds one for the other element of a pair.
-  const order = [...dims.map((_, own) => own).filter((own) => own !== along), along];
-  const turned = (value: Value, perm: readonly number[]): Value => emit.Transpose([value], { perm });
-  const [row, column] = [turned(x, order), emit.Unsqueeze([turned(up, order), [-1]])];
-  const pairs = (holds: (i: number, j: number) => boolean): Value => {
-    const places = range(size * size).map((at) => (holds(Math.floor(at / size), at % size) ? 1 : 0));
-    return emit.constant(fromNumbers("bool", [size, size], places), "pairs");
-  };
-  const how = { exclusive: s.exclusive ? 1 : 0, reverse: s.reverse ? 1 : 0 };
-  const end = emit.constant(int64([], [-1n]), "axis");
-  const beyond = pairs((i, j) => (s.reverse ? j < i : j > i));
-  const reached = s.exclusive ? beyond : pairs((i, j) => (s.reverse ? j <= i : j >= i));
-  const factors = emit.Where([beyond, emit.Unsqueeze([row, [-2]]), 1]);
-  const between = emit.Where([reached, emit.CumProd([factors, end], how), 0]);
-  const before = emit.CumProd([row, end], { exclusive: 1, reverse: how.reverse });
-  const part = emit.Mul([before, emit.Squeeze([emit.MatMul([between, column]), [-1]])]);
-  return [turned(part, inverse(order))];
-};
-
 function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
   return defineOp<Settings>({
     name,
@@ -90,7 +60,7 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
       const along = wrapAxis(axis, dims.length);
       return sameAxes(dims, { but: (own) => own === along, why: `${name} runs along this axis` });
     },
-    gradient: name === "CumProd" ? productGradient : sumGradient,
+    gradient: name === "CumProd" ? inferenceOnly : sumGradient,
   });
 }
 

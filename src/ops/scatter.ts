@@ -1,31 +1,17 @@
 /**
  * ScatterElements, ScatterND, TensorScatter, and Scatter (before opset 11). Reductions add and mul exist since opset 16, max and min since 18.
- * Replaced data gets no gradient; sums pass it to both; products multiply it by the other factors; equal extrema share it evenly.
- * If several updates replace one position, the result is undefined, so each gets the full gradient.
+ * Replaced data gets no gradient, sums pass it to both; the other reductions have none. If several updates replace one position, the result is
+ * undefined, so each gets the full gradient.
  */
 import { Miss } from "../errors.ts";
-import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { int64 } from "../tensor/dense.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
-import {
-  dimsAt,
-  filled,
-  fixed,
-  handedOn,
-  inTuples,
-  positions,
-  present,
-  range,
-  reshapeTo,
-  sameAsInput,
-  sameAxes,
-  typeOf,
-} from "./shared/rules.ts";
+import { inferenceOnly } from "./shared/misses.ts";
+import { dimsAt, filled, fixed, handedOn, inTuples, positions, sameAsInput, sameAxes, typeOf } from "./shared/rules.ts";
 
 type Name = "ScatterElements" | "ScatterND";
 
@@ -83,49 +69,6 @@ function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): reado
   });
 }
 
-interface Parts {
-  readonly x: Value;
-  readonly y: Value;
-  readonly updates: Value;
-  readonly up: Value;
-  readonly place: (data: Value, updates: Value, reduction: string) => Value;
-  readonly pick: (data: Value) => Value;
-}
-
-/** dLoss/dx and dLoss/dupdates */
-type Rule = (emit: Emit, parts: Parts) => readonly [Value, Value];
-
-const multiplied: Rule = (emit, { x, updates, up, place, pick }) => {
-  // As in ReduceProd: the product of nonzero factors divided by this one, or 0 if another factor is 0.
-  const factor = (value: Value): Value => emit.Where([emit.Equal([value, 0]), 1, value]);
-  const isZero = (value: Value): Value => emit.CastLike([emit.Equal([value, 0]), up]);
-  const product = place(factor(x), factor(updates), "mul");
-  const zeros = place(isZero(x), isZero(updates), "add");
-  const part = (value: Value, at: (data: Value) => Value): Value => {
-    const others = emit.Equal([emit.Sub([at(zeros), isZero(value)]), 0]);
-    return emit.Mul([at(up), emit.Where([others, emit.Div([at(product), factor(value)]), 0])]);
-  };
-  return [part(x, (data) => data), part(updates, pick)];
-};
-
-const extreme: Rule = (emit, { x, y, updates, up, place, pick }) => {
-  const reached = (value: Value, result: Value): Value => emit.CastLike([emit.Equal([value, result]), up]);
-  const [old, own] = [reached(x, y), reached(updates, pick(y))];
-  const share = emit.Div([up, place(old, own, "add")]);
-  return [emit.Mul([share, old]), emit.Mul([pick(share), own])];
-};
-
-const rules: Readonly<Record<string, Rule>> = {
-  none: (emit, { updates, up, place, pick }) => [
-    place(up, filled(emit, typeOf(up), fixed(updates), 0), "none"),
-    pick(up),
-  ],
-  add: (_, { up, pick }) => [up, pick(up)],
-  mul: multiplied,
-  max: extreme,
-  min: extreme,
-};
-
 function alongAxis(s: Settings, site: Site): readonly Wanted[] {
   const dims = site.inputs[0]?.dims;
   return dims === undefined ? [] : positions(1, dims[wrapAxis(s.axis, dims.length)]);
@@ -150,21 +93,16 @@ function scatter(name: Name): Op {
       ...handedOn(output, 0, 2),
     ],
     axes: (s, site, dims) => links(name, s, site, dims),
-    gradient: ({ reduction, axis }, { emit, inputs: [x, indices, given], y, up, wanted }) => {
-      const [rule, updates] = [rules[reduction], present(given)];
-      if (rule === undefined) return new Miss(`has the unsupported reduction "${reduction}"`);
+    gradient: ({ reduction, axis }, { emit, inputs: [, indices, updates], up, wanted }) => {
+      if (reduction !== "none" && reduction !== "add") return inferenceOnly;
       const at = name === "ScatterElements" ? { axis } : {};
-      const parts: Parts = {
-        x,
-        y,
-        updates,
-        up,
-        place: (data, own, how) => emit[name]([data, indices, own], how === "none" ? at : { ...at, reduction: how }),
-        pick: (data) =>
-          name === "ScatterElements" ? emit.GatherElements([data, indices], at) : emit.GatherND([data, indices]),
-      };
-      const [dX, dU] = rule(emit, parts);
-      return [wanted(0) ? dX : undefined, undefined, wanted(2) ? dU : undefined];
+      const zeros = (): Value => filled(emit, typeOf(up), fixed(updates), 0);
+      const picked = name === "ScatterElements" ? emit.GatherElements([up, indices], at) : emit.GatherND([up, indices]);
+      return [
+        wanted(0) && reduction === "none" ? emit[name]([up, indices, zeros()], at) : up,
+        undefined,
+        wanted(2) ? picked : undefined,
+      ];
     },
   });
 }
@@ -192,19 +130,7 @@ export const TensorScatter = defineOp({
       { from: ["in2", 0], to: ["out0", 0] },
     ];
   },
-  gradient: ({ axis, mode }, { emit, inputs: [cache, updates, starts], up }) => {
-    const dims = fixed(updates);
-    const along = wrapAxis(axis, dims.length);
-    const count = dims[along] ?? 0;
-    const only = (place: number, size: number): readonly number[] => dims.map((_, own) => (own === place ? size : 1));
-    const rows = emit.Reshape([range(count), only(along, count)]);
-    const from = starts === undefined ? rows : emit.Add([rows, reshapeTo(emit, starts, only(0, dims[0] ?? 0))]);
-    const size = emit.constant(int64([], [BigInt(fixed(cache)[along] ?? 0)]), "size");
-    const around = mode === "circular" ? emit.Mod([from, size]) : from;
-    const places = emit.Expand([around, dims]);
-    const without = emit.ScatterElements([up, places, filled(emit, typeOf(up), dims, 0)], { axis: along });
-    return [without, emit.GatherElements([up, places], { axis: along })];
-  },
+  gradient: inferenceOnly,
 });
 
 export const scatterOperators: readonly Op[] = [scatter("ScatterElements"), scatter("ScatterND")];

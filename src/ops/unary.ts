@@ -3,7 +3,6 @@
  * side for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient.
  */
 
-import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
@@ -11,6 +10,7 @@ import { decimal, text } from "./shared/attributes.ts";
 import { backFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
+import { inferenceOnly } from "./shared/misses.ts";
 import { typeOf } from "./shared/rules.ts";
 
 const steepest = 3e38;
@@ -20,7 +20,6 @@ const transparent = () => ({ kind: "transparent" }) as const;
 
 /** Squares of deviations overflow float16, and an epsilon against division by zero underflows. */
 const needsFloat32 = () => "its values can exceed the range of float16";
-const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
 
 export const unaryOperators: readonly Op[] = [
   unary({
@@ -210,31 +209,7 @@ export const unaryOperators: readonly Op[] = [
   }),
   unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
   unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
-  unary({ name: "Tan", derivative: ({ emit, up, y }) => emit.Mul([up, emit.Add([square(emit, y), 1])]) }),
-  unary({ name: "Asin", derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])]) }),
-  unary({
-    name: "Acos",
-    derivative: ({ emit, up, x }) => emit.Neg([emit.Div([up, emit.Sqrt([emit.Sub([1, square(emit, x)])])])]),
-  }),
-  unary({ name: "Atan", derivative: ({ emit, up, x }) => emit.Div([up, emit.Add([square(emit, x), 1])]) }),
-  // cosh and sinh are written with exponentials: ONNX Runtime has them for float32 only.
-  unary({
-    name: "Sinh",
-    derivative: ({ emit, up, x }) =>
-      emit.Mul([up, emit.Mul([0.5, emit.Add([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
-  }),
-  unary({
-    name: "Cosh",
-    derivative: ({ emit, up, x }) =>
-      emit.Mul([up, emit.Mul([0.5, emit.Sub([emit.Exp([x]), emit.Exp([emit.Neg([x])])])])]),
-  }),
-  unary({
-    name: "Asinh",
-    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Add([square(emit, x), 1])])]),
-  }),
-  unary({
-    name: "Acosh",
-    derivative: ({ emit, up, x }) => emit.Div([up, emit.Sqrt([emit.Sub([square(emit, x), 1])])]),
-  }),
-  unary({ name: "Atanh", derivative: ({ emit, up, x }) => emit.Div([up, emit.Sub([1, square(emit, x)])]) }),
+  ...["Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"].map((name) =>
+    unary({ name, derivative: inferenceOnly }),
+  ),
 ];

@@ -15,7 +15,7 @@ export const scatterExamples: readonly Example[] = [
       (x: float32[4, 2], u: float32[3, 2]) i: int64[3, 1] = [3, 0, 3]; y = ScatterND(x, i, u) {reduction="add"}
     ScatterND that multiplies by zeros |
       (x: float32[3], u: float32[3]) i: int64[3, 1] = [0, 0, 1]; y = ScatterND(x, i, u) {reduction="mul"} | feeds x: 2, 0, 3
-      | feeds u: 0, 5, 4
+      | feeds u: 0, 5, 4 | no gradient: inference only
     ScatterND into a stored shape |
       () s: int64[3] = [2, 3, 4]; i: int64[2, 1] = [0, -1]; u: int64[2] = [7, 8]; y = ScatterND(s, i, u)
     ScatterElements that adds to a stored shape |
@@ -29,7 +29,7 @@ export const scatterExamples: readonly Example[] = [
     TensorScatter at the start | opset 24 (x: float32[batch, 4, 2], u: float32[batch, 3, 2]) y = TensorScatter(x, u)
   `,
   ...["mul", "max", "min"].flatMap((reduction) => [
-    ...table()`
+    ...table({ misses: { gradient: "inference only" } })`
       ScatterElements by "${reduction}" |
         (x: float32[3, 2], u: float32[3, 2]) i: int64[3, 2] = [0, 0, 0, 2, 1, 2]; y = ScatterElements(x, i, u) {reduction="${reduction}"}
       ScatterND by "${reduction}" |

@@ -3,6 +3,7 @@ import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { AxisLink, Op, Site, WeightRole } from "../define.ts";
+import { type Activation, activate, readActivation } from "../shared/activations.ts";
 import { decimals, text } from "../shared/attributes.ts";
 import {
   type ConvSettings,
@@ -15,12 +16,10 @@ import {
   convWeight,
   readConv,
   turned,
-  withChannelsFirst,
 } from "../shared/convolution.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import { shaped, withDims } from "../shared/rules.ts";
-import { type Activation, activate, readActivation } from "./activation.ts";
-import { microsoftOp } from "./typed.ts";
+import { gpuOnly, microsoftOp, typed } from "./typed.ts";
 
 interface Settings extends ConvSettings {
   readonly activation: Activation;
@@ -61,33 +60,20 @@ export const FusedConv = microsoftOp<Settings>({
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-const asFirst = (site: Site): Site => ({
-  ...site,
-  inputs: site.inputs.map((operand, input) => (input % 3 === 0 ? turned(operand) : operand)),
-});
+const asFirst = (site: Site): Site => ({ ...site, inputs: site.inputs.with(0, turned(site.inputs[0])) });
 
-function nhwc(name: string): Op {
-  return microsoftOp<Settings>({
+const nhwc = (name: string): Op =>
+  typed<ConvSettings>({
     name,
-    read,
+    read: readConv,
     infer: (s, site) =>
       shaped(site, () => {
         const dims = withDims(asFirst(site), [0, 1], (x, w) => convDims(s, x, w));
         return dims instanceof Miss ? dims : channelsLast(dims);
       }),
+    why: gpuOnly,
     parameters: [1, 2],
-    weight: (s, site) => {
-      const role = fusedWeight(s, site);
-      const last = s.kernel.length + 1;
-      return role instanceof Miss ? role : { ...role, dataAxis: last, outputAxis: last };
-    },
-    axes: new Miss("has its channels last, and no CPU kernel to test pruning with"),
-    lower: (s, emit, [data, w, bias, added]) => [
-      withChannelsFirst(emit, s.kernel.length + 2, [data, added], ([x, sum]) => primitives(s, emit, [x, w, bias, sum])),
-    ],
     cost: (s, site) => convCost(s, asFirst(site)),
-    quantize: new Miss(`has its channels last: ${lowerFirst}`),
   });
-}
 
 export const microsoftConvOperators: readonly Op[] = [nhwc("NhwcConv"), nhwc("NhwcFusedConv")];

@@ -6,6 +6,7 @@ import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
+import { type Activation, activate, readActivation } from "../shared/activations.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
@@ -22,7 +23,6 @@ import {
   storedOperands,
 } from "../shared/products.ts";
 import { range } from "../shared/rules.ts";
-import { type Activation, activate, readActivation } from "./activation.ts";
 import { microsoftOp } from "./typed.ts";
 
 interface Settings {

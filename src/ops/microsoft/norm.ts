@@ -15,11 +15,10 @@ import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
-import { withChannelsFirst } from "../shared/convolution.ts";
-import { noRank, quantizedAlready, runsInFloat } from "../shared/misses.ts";
-import { alongLastAxes, normalize, rootMeanSquare, scaling } from "../shared/normalize.ts";
-import { castLike, need, positions, range, sameAsInput, widened } from "../shared/rules.ts";
-import { microsoftOp } from "./typed.ts";
+import { noRank, quantizedAlready } from "../shared/misses.ts";
+import { alongLastAxes, rootMeanSquare, scaling } from "../shared/normalize.ts";
+import { need, positions, range, sameAsInput } from "../shared/rules.ts";
+import { gpuOnly, microsoftOp, typed } from "./typed.ts";
 
 const overAxis = "is normalized over this axis";
 
@@ -131,51 +130,13 @@ function skip({ name, shift, bias }: SkipForm): Op {
   });
 }
 
-interface Settings {
-  readonly groups: number;
-  readonly epsilon: number;
-  readonly last: boolean;
-  readonly silu: boolean;
-  readonly outputs: number;
-}
-
-/** Channels first: normalizes N × groups × rest over the rest in float32, then scales and shifts per channel. */
-function normalizeGroups(s: Settings, emit: Emit, x: Value, scale: Value | undefined, shift: Value | undefined): Value {
-  const wide = widened(emit, x);
-  const grouped = emit.Reshape([wide, [0, s.groups, -1]]);
-  const back = emit.Reshape([normalize(emit, grouped, [2], s.epsilon).normalized, emit.Shape([x])]);
-  const perChannel = (vector: Value | undefined): Value => castLike(emit, emit.Reshape([vector, [1, -1, 1, 1]]), wide);
-  const scaled = emit.Add([emit.Mul([back, perChannel(scale)]), perChannel(shift)]);
-  return castLike(emit, s.silu ? emit.Mul([scaled, emit.Sigmoid([scaled])]) : scaled, x);
-}
-
-function groupNorm(name: string, skips: boolean): Op {
-  return microsoftOp<Settings>({
+const groupNorm = (name: string): Op =>
+  typed({
     name,
-    read: (site) => ({
-      groups: integer(site, "groups", 1),
-      epsilon: decimal(site, "epsilon", 1e-5),
-      last: integer(site, "channels_last", 1) !== 0,
-      silu: integer(site, "activation", 0) !== 0,
-      outputs: site.outputs,
-    }),
     infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
+    why: gpuOnly,
     parameters: [1, 2, 4],
-    scales: () => [1],
-    weight: new Miss("scales and shifts; it has no matrix"),
-    axes: new Miss("normalizes over groups of channels"),
-    lower: (s, emit, [x, scale, shift, skip, bias]) => {
-      if (x.type?.dims?.length !== 4) return new Miss("its data is not known to have four axes");
-      if (skip !== undefined && skip.type?.dims?.length !== 4) return new Miss("its skip has two axes");
-      const parts = [skip, bias].filter((part) => part !== undefined);
-      const sum = parts.reduce((before, part) => emit.Add([before, part]), x);
-      if (!s.last) return [normalizeGroups(s, emit, sum, scale, shift), sum].slice(0, s.outputs);
-      const y = withChannelsFirst(emit, 4, [sum], ([first = sum]) => normalizeGroups(s, emit, first, scale, shift));
-      return [y, sum].slice(0, s.outputs);
-    },
-    quantize: skips ? new Miss("adds and normalizes in float") : runsInFloat,
   });
-}
 
 interface Embedding {
   readonly ids: Value;
@@ -265,6 +226,6 @@ export const QEmbedLayerNormalization = microsoftOp<number>({
 export const microsoftNormOperators: readonly Op[] = [
   skip({ name: "SkipLayerNormalization", shift: 3, bias: 4 }),
   skip({ name: "SkipSimplifiedLayerNormalization", shift: undefined, bias: 3 }),
-  groupNorm("GroupNorm", false),
-  groupNorm("SkipGroupNorm", true),
+  groupNorm("GroupNorm"),
+  groupNorm("SkipGroupNorm"),
 ];

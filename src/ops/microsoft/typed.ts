@@ -5,6 +5,9 @@ import { inert } from "../shared/inert.ts";
 export const microsoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
 
+/** Of operators that ONNX Runtime has for GPUs only: they cannot be run, so a rewrite could not be tested. */
+export const gpuOnly = "ONNX Runtime runs it on GPUs only";
+
 interface Typed<S>
   extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight" | "needsFloat32"> {
   readonly why: string;

@@ -1,4 +1,4 @@
-/** Activation functions of recurrent layers, by name. Parameters are listed for all functions that need one, in order; missing ones have defaults. */
+/** Activation functions that are part of a recurrent layer or a fused product, by name. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -6,35 +6,55 @@ import type { Site } from "../define.ts";
 import { decimals, texts } from "./attributes.ts";
 
 export interface Activation {
+  /** "" for none. */
   readonly name: string;
-  readonly alpha: number;
-  readonly beta: number;
+  readonly parameters: readonly number[];
 }
 
 interface Row {
-  readonly alpha?: number;
-  readonly beta?: number;
-  readonly compute: (emit: Emit, x: Value, parameters: { readonly alpha: number; readonly beta: number }) => Value;
+  readonly defaults: readonly number[];
+  readonly compute: (emit: Emit, x: Value, parameters: readonly number[]) => Value;
 }
 
-const rows: Readonly<Record<string, Row>> = {
-  relu: { compute: (emit, x) => emit.Relu([x]) },
-  tanh: { compute: (emit, x) => emit.Tanh([x]) },
-  sigmoid: { compute: (emit, x) => emit.Sigmoid([x]) },
-  softsign: { compute: (emit, x) => emit.Softsign([x]) },
-  softplus: { compute: (emit, x) => emit.Softplus([x]) },
-  leakyrelu: { alpha: 0.01, compute: (emit, x, { alpha }) => emit.LeakyRelu([x], { alpha }) },
-  elu: { alpha: 1, compute: (emit, x, { alpha }) => emit.Elu([x], { alpha }) },
-  thresholdedrelu: { alpha: 1, compute: (emit, x, { alpha }) => emit.ThresholdedRelu([x], { alpha }) },
-  hardsigmoid: { alpha: 0.2, beta: 0.5, compute: (emit, x, { alpha, beta }) => emit.HardSigmoid([x], { alpha, beta }) },
-  affine: { alpha: 1, beta: 0, compute: (emit, x, { alpha, beta }) => emit.Add([emit.Mul([x, alpha]), beta]) },
-  scaledtanh: {
-    alpha: 1,
-    beta: 1,
-    compute: (emit, x, { alpha, beta }) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]),
-  },
-};
+const row = (compute: Row["compute"], ...defaults: readonly number[]): Row => ({ defaults, compute });
 
+const rows: ReadonlyMap<string, Row> = new Map([
+  ["", row((_, x) => x)],
+  ["relu", row((emit, x) => emit.Relu([x]))],
+  ["tanh", row((emit, x) => emit.Tanh([x]))],
+  ["sigmoid", row((emit, x) => emit.Sigmoid([x]))],
+  ["softsign", row((emit, x) => emit.Softsign([x]))],
+  ["softplus", row((emit, x) => emit.Softplus([x]))],
+  ["leakyrelu", row((emit, x, [alpha = 0]) => emit.LeakyRelu([x], { alpha }), 0.01)],
+  ["elu", row((emit, x, [alpha = 0]) => emit.Elu([x], { alpha }), 1)],
+  ["thresholdedrelu", row((emit, x, [alpha = 0]) => emit.ThresholdedRelu([x], { alpha }), 1)],
+  ["hardsigmoid", row((emit, x, [alpha = 0, beta = 0]) => emit.HardSigmoid([x], { alpha, beta }), 0.2, 0.5)],
+  ["affine", row((emit, x, [alpha = 0, beta = 0]) => emit.Add([emit.Mul([x, alpha]), beta]), 1, 0)],
+  ["scaledtanh", row((emit, x, [alpha = 0, beta = 0]) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]), 1, 1)],
+  [
+    "selu",
+    row((emit, x, [alpha = 0, gamma = 0]) => emit.Selu([x], { alpha, gamma }), 1.6732632423543772, 1.0507009873554805),
+  ],
+  [
+    "clip",
+    row(
+      (emit, x, [low = 0, high = 0]) => emit.Clip([x, low, high]),
+      Number.NEGATIVE_INFINITY,
+      Number.POSITIVE_INFINITY,
+    ),
+  ],
+  ["quickgelu", row((emit, x, [alpha = 0]) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])]), 1.702)],
+]);
+
+/** Absent parameters have ONNX's defaults. */
+export function readActivation(name: string, given: readonly (number | undefined)[]): Activation | Miss {
+  const defaults = rows.get(name.toLowerCase())?.defaults;
+  return defaults === undefined
+    ? new Miss(`there is no activation "${name}"`)
+    : { name, parameters: defaults.map((byDefault, at) => given[at] ?? byDefault) };
+}
+
+/** The attributes list alphas and betas for all functions that need one, in order. */
 export function readActivations(
   site: Site,
   byDefault: readonly string[],
@@ -42,15 +62,16 @@ export function readActivations(
 ): readonly (readonly Activation[])[] | Miss {
   const names = texts(site, "activations") ?? [];
   const given = names.length > 0 ? names : Array.from({ length: directions }, () => byDefault).flat();
-  const alphas = [...(decimals(site, "activation_alpha") ?? [])];
-  const betas = [...(decimals(site, "activation_beta") ?? [])];
+  const lists = ["activation_alpha", "activation_beta"].map((name) => [...(decimals(site, name) ?? [])]);
   const found: Activation[] = [];
   for (const name of given) {
-    const row = rows[name.toLowerCase()];
-    if (row === undefined) return new Miss(`there is no activation "${name}"`);
-    const alpha = row.alpha === undefined ? 0 : (alphas.shift() ?? row.alpha);
-    const beta = row.beta === undefined ? 0 : (betas.shift() ?? row.beta);
-    found.push({ name: name.toLowerCase(), alpha, beta });
+    const needed = rows.get(name.toLowerCase())?.defaults.length ?? 0;
+    const activation = readActivation(
+      name,
+      lists.slice(0, needed).map((list) => list.shift()),
+    );
+    if (activation instanceof Miss) return activation;
+    found.push(activation);
   }
   const needed = byDefault.length * directions;
   // The specification's default names cover two directions, so a single direction has spare names.
@@ -59,8 +80,6 @@ export function readActivations(
   return Array.from({ length: directions }, (_, at) => found.slice(at * byDefault.length, (at + 1) * byDefault.length));
 }
 
-export function activation(emit: Emit, how: Activation | undefined, x: Value): Value {
-  const row = how === undefined ? undefined : rows[how.name];
-  if (how === undefined || row === undefined) throw new RangeError(`there is no activation "${how?.name}"`);
-  return row.compute(emit, x, how);
+export function activate(emit: Emit, x: Value, { name, parameters }: Activation): Value {
+  return rows.get(name.toLowerCase())?.compute(emit, x, parameters) ?? x;
 }

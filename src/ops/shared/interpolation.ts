@@ -11,20 +11,17 @@ export interface Interpolation {
   readonly cubicA: number;
   readonly excludeOutside: boolean;
   readonly antialias: boolean;
-  readonly extrapolation: number;
 }
 
 export interface AxisScale {
   readonly input: number;
   readonly output: number;
   readonly scale: number;
-  /** Start and end of the resized part, as fractions of the axis; only for tf_crop_and_resize. */
-  readonly region: readonly [start: number, end: number];
 }
 
 const { fround } = Math;
 
-export function coordinate(how: string, x: number, { input, output, scale, region: [start, end] }: AxisScale): number {
+export function coordinate(how: string, x: number, { input, output, scale }: AxisScale): number {
   switch (how) {
     case "asymmetric":
       return fround(x / scale);
@@ -34,10 +31,6 @@ export function coordinate(how: string, x: number, { input, output, scale, regio
       return output > 1 ? fround(fround((x + 0.5) / scale) - 0.5) : 0;
     case "tf_half_pixel_for_nn":
       return fround((x + 0.5) / scale);
-    case "tf_crop_and_resize":
-      return output > 1
-        ? fround(fround(start * (input - 1)) + fround(fround(x * fround(end - start) * (input - 1)) / (output - 1)))
-        : 0.5 * (start + end) * (input - 1);
     case "half_pixel_symmetric": {
       // ONNX Runtime computes only this sum in double.
       const offset = fround((input / 2) * fround(1 - fround(output / fround(scale * input))));
@@ -46,10 +39,6 @@ export function coordinate(how: string, x: number, { input, output, scale, regio
     default:
       return fround(fround((x + 0.5) / scale) - 0.5);
   }
-}
-
-export function isOutside(how: string, at: number, input: number): boolean {
-  return how === "tf_crop_and_resize" && (at < 0 || at > input - 1);
 }
 
 const clamp = (place: number, size: number): number => Math.min(size - 1, Math.max(0, place));
@@ -73,7 +62,6 @@ export function weightsAt(how: Interpolation, x: number, axis: AxisScale): Float
   const { input, scale } = axis;
   const row = new Float64Array(input);
   const at = coordinate(how.coordinates, x, axis);
-  if (isOutside(how.coordinates, at, input)) return row;
   if (how.mode === "nearest") {
     row[nearestPlace(how.nearest, at, input, scale < 1)] = 1;
     return row;
