@@ -203,14 +203,4 @@ case("vectors projected", "embedding",
      0.2 * F.mse_loss(own, teacher) + 0.8 * (1 - F.cosine_similarity(own, teacher, -1)).mean())(project(student, projection_weight, projection_bias)),
      **vector, **linear)
 
-ahead = torch.triu(torch.full((3, 3), -1e9), 1)
-attention = {"student": normal(2, 2, 3, 3) + ahead, "teacher": normal(2, 2, 3, 3) + ahead}
-seen = (ahead == 0).double()
-case("of scores that are masked do not count", "attention-mse(student=student)",
-     lambda student, teacher: (((student - teacher) * seen) ** 2).mean(), **attention)
-case("a query sees no key ahead of it", "attention-kl(student=student)",
-     lambda student, teacher: kl(teacher, student).mean(), **attention)
-case("a query sees no key ahead of it", "attention-ce(student=student)",
-     lambda student, teacher: -(F.softmax(teacher, -1) * F.log_softmax(student, -1)).sum(-1).mean(), **attention)
-
 print(json.dumps({"generator": "bench/peers/distillation_golden.py", "torch": torch.__version__, "cases": cases}, separators=(",", ":")).replace('{"loss"', '\n{"loss"'))

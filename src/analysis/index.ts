@@ -1,4 +1,3 @@
-export { attentionScores } from "./attention.ts";
 export { type Block, type Blocks, blocks, extractBlock, joinBlocks } from "./blocks.ts";
 export { channelGroups, type Group, removable, type Slice } from "./channels.ts";
 export { type Cost, cost } from "./cost.ts";

@@ -14,10 +14,9 @@ import { shared } from "../../test/shared.ts";
 import { Miss } from "../errors.ts";
 import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
-import { parseModel } from "../graph/text.ts";
 import { averagePool, conv2d, network, relu, residual } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
-import { matchAttention, matchLayers } from "./match.ts";
+import { matchLayers } from "./match.ts";
 
 /** Residual blocks in two resolutions: `a` before the pooling, `b` after it. */
 const staged = (first: number, second: number): Model => {
@@ -51,9 +50,6 @@ describe("layers are matched", () => {
     expect(more).toEqual([]);
     expect(other?.replace("layer2", "layer0")).toBe(own);
     expect(pairs(teacher, student).map(([, last]) => last)).toEqual([own, own, own]);
-    const attention = matchAttention(student, teacher);
-    if (attention instanceof Miss) throw new Error(attention.reason);
-    expect(attention.map((pair) => pair.teacher.name)).toEqual([expect.stringContaining("layer2.")]);
   });
 
   test("the states of a student whose layers were factorized, by their names", async () => {
@@ -143,18 +139,6 @@ describe("layers are matched", () => {
       reason: expect.stringMatching(/no inner layer .* has the name of/),
     });
   });
-
-  test("attention by its place, and says where there is none", () => {
-    const found = matchAttention(transformer(2, 8, 2), transformer(4, 8, 2));
-    if (found instanceof Miss) throw new Error(found.reason);
-    expect(found.map(({ teacher }) => teacher.name)).toEqual([
-      expect.stringContaining("layer1."),
-      expect.stringContaining("layer3."),
-    ]);
-    expect(matchAttention(transformer(2, 8, 2), perceptron([4, 3]))).toMatchObject({
-      reason: expect.stringContaining("the teacher's graph shows no attention"),
-    });
-  });
 });
 
 const file = (path: string): string => shared(`data/models/${path}`) ?? "";
@@ -181,7 +165,7 @@ describe.skipIf(file("resnet56.onnx") === "")("in files of exporters", () => {
 });
 
 describe("a loss finds what it compares", () => {
-  test.each(["hinton", "fitnets", "attention-kl"])("in transformers: %s", expectInTransformers);
+  test.each(["hinton", "fitnets", "hidden-mse"])("in transformers: %s", expectInTransformers);
 
   test.each(["attention-transfer", "nst"])("in convolutional networks: %s", expectInConvolutions);
 
@@ -190,43 +174,5 @@ describe("a loss finds what it compares", () => {
     expect(told).toEqual([
       expect.stringMatching(/^hidden-mse: layer0\S* \[4, 5, 8\] ← teacher\.layer1\S* \[4, 5, 12\], projected$/),
     ]);
-  });
-});
-
-describe("attention is found", () => {
-  const sizes = "[2, 3, 4]";
-  const products = [
-    [
-      "of three axes, samples and heads in one",
-      "s = MatMul(x, t)\n  p = Softmax(s)\n  y = MatMul(p, x)",
-      "t = Transpose(x) {perm=[0, 2, 1]}",
-      sizes,
-    ],
-    [
-      "as Einsum",
-      's = Einsum(x, x) {equation="bhqd,bhkd->bhqk"}\n  p = Softmax(s)\n  y = Einsum(p, x) {equation="bhqk,bhkd->bhqd"}',
-      "",
-      "[2, 2, 3, 4]",
-    ],
-  ] as const;
-  test.each(products)("%s", (_, body, before, dims) => {
-    const model = parseModel(`opset 17
-graph (x: float32${dims}) -> (y: float32${dims}) {
-  ${before}
-  ${body}
-}`);
-    const found = matchAttention(model, model);
-    if (found instanceof Miss) throw new Error(found.reason);
-    expect(found.map(({ student }) => student.name)).toEqual(["s"]);
-  });
-
-  test("a softmax over classes is none", () => {
-    const model = parseModel(`opset 17
-graph (x: float32[2, 3, 4]) -> (y: float32[2, 3, 4]) {
-  w: float32[4, 4] parameter = zeros
-  s = MatMul(x, w)
-  y = Softmax(s)
-}`);
-    expect(matchAttention(model, model)).toBeInstanceOf(Miss);
   });
 });

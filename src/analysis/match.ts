@@ -9,10 +9,8 @@ import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import { attentionScores } from "./attention.ts";
 import { type Block, blocks } from "./blocks.ts";
 import { valueAt } from "./channel-links.ts";
-import { downstream } from "./downstream.ts";
 import { type Inference, infer } from "./infer.ts";
 import { type Layer, layerAt, layers } from "./layers.ts";
 
@@ -83,38 +81,6 @@ function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPai
   return own.flatMap((student, index) => {
     const teacher = other[Math.ceil(((index + 1) * other.length) / own.length) - 1];
     return teacher === undefined ? [] : [{ student, teacher }];
-  });
-}
-
-/** Pairs attention scores of matched blocks in order. If the blocks have different numbers of them, it pairs all by relative position. */
-export function matchAttention(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
-  const [own, other] = [attentionScores(student, infer(student)), attentionScores(teacher, infer(teacher))];
-  if (own.length === 0 || other.length === 0)
-    return new Miss(
-      `the ${own.length === 0 ? "student" : "teacher"}'s graph shows no attention: if attention is one fused operator, run the recipe step \`lower-fused\` first; otherwise name values: student=…, teacher=… in the text of the loss`,
-    );
-  const matched = matchedStates(student, teacher);
-  if (matched instanceof Miss) return byPlace(own, other);
-  const [ownBlocks, otherBlocks] = [byBlock(student, own, matched.student), byBlock(teacher, other, matched.teacher)];
-  const pairs = byStage(matched).map((pair) => ({
-    student: ownBlocks.get(pair.student) ?? [],
-    teacher: otherBlocks.get(pair.teacher) ?? [],
-  }));
-  const isComplete =
-    pairs.every((pair) => pair.student.length === pair.teacher.length) &&
-    pairs.reduce((sum, pair) => sum + pair.student.length, 0) === own.length;
-  return isComplete ? pairs.flatMap((pair) => byPlace(pair.student, pair.teacher)) : byPlace(own, other);
-}
-
-/** Groups scores of attentions by the first state that depends on them. */
-function byBlock(
-  model: Model,
-  all: readonly Value[],
-  states: readonly State[],
-): ReadonlyMap<State | undefined, readonly Value[]> {
-  return groupBy(all, (scores) => {
-    const reached = downstream(model.graph, [scores], infer(model));
-    return states.find(({ value }) => reached.has(value));
   });
 }
 

@@ -19,10 +19,9 @@ import { hasRunningStatistics } from "../train/roles.ts";
 import { requireFittingTeacher } from "../train/teacher.ts";
 import { betterTraining, train } from "../train/train.ts";
 import { unmet, usualBatch } from "../train/train-options.ts";
-import { distillation, hintonText, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
+import { distillation, hintonText, imitations, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
-import { imitations } from "./losses/table.ts";
 import { distillMoves } from "./moves.ts";
 import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
 

@@ -10,8 +10,11 @@ import { dimsText } from "../tensor/dims.ts";
 import type { Loss } from "../train/loss.ts";
 import { losses, parseLossOf } from "../train/losses/parse.ts";
 import { teacherName } from "../train/teacher.ts";
-import { temperatureOf, temperatureRange } from "./losses/answers.ts";
-import { imitations } from "./losses/table.ts";
+import { ofAnswers, temperatureOf, temperatureRange } from "./losses/answers.ts";
+import { ofFeatures } from "./losses/features.ts";
+import type { Imitation } from "./losses/read.ts";
+
+export const imitations: readonly Imitation[] = [...ofAnswers, ...ofFeatures];
 
 export interface DistillationOptions {
   /** The model to learn from. The losses of several teachers are averaged. */

@@ -1,4 +1,4 @@
-/** Losses of features: maps [batch, channels, height, width], tokens [batch, tokens, width], vectors [batch, width]. */
+/** Losses of features: maps [batch, channels, height, width], tokens [batch, tokens, width] without padding, vectors [batch, width]. */
 import * as v from "valibot";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -37,6 +37,8 @@ function comparable(emit: Emit, pair: Pair): Pair {
 }
 
 const requireMaps = (pair: Pair): void => requireRank(pair, [4], "maps [batch, channels, height, width]");
+
+const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [batch, tokens, width]");
 
 const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(emit, rows)]);
 
@@ -229,6 +231,40 @@ export const ofFeatures: readonly Imitation[] = [
         emit.Mul([meanSquare(emit, pair), mse]),
         emit.Mul([mean(emit, cosineDistances(emit, pair)), cosine]),
       ]);
+    },
+  }),
+  imitation({
+    name: "hidden-mse",
+    meaning: "squared error of token states",
+    write(writing, [pair]) {
+      requireTokens(pair);
+      return squaredError(writing, inOneWidth(writing, pair));
+    },
+  }),
+  imitation({
+    name: "hidden-cosine",
+    meaning: "cosine distance of token states",
+    write(writing, [given]) {
+      requireTokens(given);
+      const pair = inOneWidth(writing, given);
+      const rows = cosineDistances(writing.emit, pair);
+      return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
+    },
+  }),
+  imitation({
+    name: "pkd",
+    meaning: "squared distance of the first token's direction",
+    write(writing, [given]) {
+      const { emit } = writing;
+      requireTokens(given);
+      const first = (value: Value): Value =>
+        sizeOf(value).length === 2
+          ? value
+          : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
+      const pair = inOneWidth(writing, mapPair(given, first));
+      const { student, teacher } = mapPair(pair, (rows) => directions(emit, rows));
+      const errors = emit.Sub([student, teacher]);
+      return mean(emit, sumLast(emit, square(emit, errors)));
     },
   }),
 ];

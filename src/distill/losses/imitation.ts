@@ -22,9 +22,8 @@ export type Pairs = readonly [Pair, ...Pair[]];
  * - `outputs`: each output of floats as it is.
  * - `features`: outputs of matched layers: maps [batch, channels, height, width] (height 1 for [batch, channels, length]), tokens
  *   [batch, tokens, width] or vectors [batch, width].
- * - `attention`: scores before the softmax [batch, heads, queries, keys] of matched attentions.
  */
-export type Reading = "answers" | "output" | "outputs" | "features" | "attention";
+export type Reading = "answers" | "output" | "outputs" | "features";
 
 export interface Writing {
   readonly emit: Emit;
@@ -80,11 +79,11 @@ export function average(emit: Emit, values: readonly Value[]): Value {
   return values.length === 1 ? sum : emit.Div([sum, values.length]);
 }
 
-/** The mean of all entries, or of those where the mask is 1; `times`: entries per entry of the mask, if it is broadcast. */
-export function mean(emit: Emit, entries: Value, mask?: Value, times = 1): Value {
+/** The mean of all entries, or of those where the mask is 1. */
+export function mean(emit: Emit, entries: Value, mask?: Value): Value {
   if (mask === undefined) return emit.ReduceMean([entries], { keepdims: 0 });
   const [sum, count] = [emit.Mul([entries, mask]), mask].map((each) => emit.ReduceSum([each], { keepdims: 0 }));
-  return emit.Div([sum, emit.Mul([emit.Max([count, 1]), times])]);
+  return emit.Div([sum, emit.Max([count, 1])]);
 }
 
 /** Returns the mean of all entries without padding tokens. */

@@ -1,20 +1,13 @@
 /** A new loss is a declaration in a file beside this one, and a row with formula and paper in docs/distillation.md. */
 import * as v from "valibot";
 import { infer } from "../../analysis/infer.ts";
-import {
-  channelAxis,
-  type MatchedPair,
-  type Matching,
-  matchAttention,
-  matchLayers,
-  valueNamed,
-} from "../../analysis/match.ts";
+import { channelAxis, type MatchedPair, type Matching, matchLayers, valueNamed } from "../../analysis/match.ts";
 import { Miss, PithError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { float32 } from "../../tensor/dense.ts";
-import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
+import { dimsText, elementCount } from "../../tensor/dims.ts";
 import { random } from "../../tensor/random.ts";
 import type { Batch } from "../../tensor/types.ts";
 import {
@@ -137,10 +130,7 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
       const sizes = `${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}`;
       throw new PithError("E_SHAPE_MISMATCH", `The student has ${sizes}.`, { hint: sameClassesHint });
     });
-    const [samples = 1, tokens = 1, ...rest] = sizeOf(own);
-    return first === undefined
-      ? []
-      : [{ pairs: [first, ...others], tokens: rest.length === 1 ? [samples, tokens] : undefined }];
+    return first === undefined ? [] : [{ pairs: [first, ...others], tokens: tokensOf(own) }];
   }
   return teachers.flatMap((teacher) =>
     pairsOf(scope, teacher, reads, inputs).map((pair): ComparedValues => {
@@ -148,7 +138,7 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
         throw mismatch(pair, "differ along their first axis, the samples");
       return {
         pairs: [mapPair(pair, (value) => inFloat32(scope.emit, value))],
-        tokens: tokensOf(pair.student, reads),
+        tokens: tokensOf(pair.student),
       };
     }),
   );
@@ -159,12 +149,9 @@ export const sameClassesHint =
 
 const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
 
-function tokensOf(value: Value, reads: Reading): readonly [number, number] | undefined {
-  const [samples = 1, ...rest] = sizeOf(value);
-  if (rest.length === 2) return [samples, rest[0] ?? 1];
-  if (reads !== "attention" || rest.length !== 3) return undefined;
-  const [, queries = 1, keys = 1] = rest;
-  return queries === keys ? [samples, queries] : undefined;
+function tokensOf(value: Value): readonly [number, number] | undefined {
+  const [samples = 1, tokens = 1, ...rest] = sizeOf(value);
+  return rest.length === 1 ? [samples, tokens] : undefined;
 }
 
 function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pair[] {
@@ -186,7 +173,6 @@ function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs:
     return [{ student, teacher: outputLike(student, teacher) }];
   }
   if (reads === "outputs") return outputPairs(scope, teacher);
-  if (reads === "attention") return attentionPairs(scope, teacher);
   const matched = matchLayers(scope.network(), teacher.network(), match);
   if (matched instanceof Miss) throw unmatched(matched);
   return matched.map((pair): Pair => {
@@ -208,20 +194,6 @@ function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
   throw new PithError("E_NAME", `Outputs of floats differ in name and number: ${names.join("; the teacher's are ")}.`, {
     hint: "Name those to compare: output-mse(student=…, teacher=…).",
   });
-}
-
-function attentionPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
-  const matched = matchAttention(scope.network(), teacher.network());
-  if (matched instanceof Miss) throw unmatched(matched);
-  const { emit, model } = scope;
-  const samples = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0] ?? 1;
-  /** Splits [samples · heads, …] into [samples, heads, …]. */
-  const scores = (of: NamedValues, { name }: Value): Value => {
-    const value = of.value(name);
-    const [stack = samples, ...rest] = sizeOf(value);
-    return rest.length === 3 ? value : emit.Reshape([value, [samples, stack / samples, ...rest]]);
-  };
-  return matched.map((pair) => ({ student: scores(scope, pair.student), teacher: scores(teacher, pair.teacher) }));
 }
 
 const unmatched = ({ reason }: Miss): PithError =>

@@ -117,8 +117,11 @@ const replacements: ReadonlyMap<string, string> = new Map([
   ["dkd", "hinton"],
   ["dist", "hinton"],
   ["fsp", "nst"],
-  ["minilm", "attention-kl"],
-  ["minilm-v2", "attention-kl"],
+  ["minilm", "hidden-mse"],
+  ["minilm-v2", "hidden-mse"],
+  ["attention-mse", "hidden-mse"],
+  ["attention-kl", "hidden-mse"],
+  ["attention-ce", "hidden-mse"],
 ]);
 
 function parseTerm<Known extends readonly unknown[]>(
