@@ -45,34 +45,12 @@ export async function inPage(
     target: "es2022",
     external: Object.keys(imports),
   });
-  const page = `<!doctype html><script>
-addEventListener("error", ({ message, target }) => fetch("/failed", { method: "POST", body: message ?? target.src }), true);
-</script>
-<script type="importmap">${JSON.stringify({ imports })}</script>
-<script type="module">
-const tell = (how, text) => fetch(how, { method: "POST", body: text });
-try {
-  const { default: run } = await import("/module.mjs");
-  await tell("/result", JSON.stringify(await run()));
-} catch (error) {
-  await tell("/failed", String(error.stack));
-}
-</script>`;
+  const page = `<!doctype html><script type="importmap">${JSON.stringify({ imports })}</script>`;
   const pages: Readonly<Record<string, string | undefined>> = { "/": page, "/module.mjs": outputFiles[0]?.text };
-  let resolve: (value: unknown) => void = () => {};
-  let reject: (error: Error) => void = () => {};
-  const told = new Promise<unknown>((...both) => {
-    [resolve, reject] = both;
-  });
   const server = createServer(async (request, response) => {
     const [path = "/"] = (request.url ?? "/").split("?");
     response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
     response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-    if (request.method === "POST") {
-      const body = Buffer.concat(await request.toArray()).toString();
-      response.end();
-      return path === "/result" ? resolve(JSON.parse(body)) : reject(new Error(body));
-    }
     response.setHeader("Content-Type", types[extname(path === "/" ? "page.html" : path)] ?? "text/javascript");
     const [, model] = /^\/models\/(.*)$/.exec(path) ?? [];
     const file = model === undefined ? join(root, path) : join(models, model);
@@ -85,12 +63,11 @@ try {
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as AddressInfo;
-  const opened = await openPage(browser ?? "", `http://127.0.0.1:${port}/`, temporary);
+  const opened = await openPage(temporary);
   try {
-    return await Promise.race([
-      told,
-      opened.ended.then((how) => Promise.reject(new Error(`The browser ended: ${how}`))),
-    ]);
+    await opened.page.goto(`http://127.0.0.1:${port}/`);
+    const run = `import("/module.mjs").then(({ default: run }) => run()).then((result) => JSON.stringify(result))`;
+    return JSON.parse(await Promise.race([opened.page.evaluate<string>(run), opened.lost]));
   } finally {
     await opened.close();
     server.closeAllConnections();

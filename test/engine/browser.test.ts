@@ -66,7 +66,7 @@ function sendZipped({ range, "if-none-match": known }: IncomingHttpHeaders, resp
 /** The files of a bundle, by name; what its page loads at once is first. */
 async function bundled(code: string) {
   const { outputFiles, metafile } = await build({
-    stdin: { contents: `${code}\nawait fetch("/", { method: "POST", body: answer });`, resolveDir: root },
+    stdin: { contents: `${code}\nexport { answer };`, resolveDir: root },
     bundle: true,
     splitting: true,
     minify: true,
@@ -124,8 +124,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
     const asked: string[] = [];
     const at = (name: string): string => `/ort/${name}`;
     const imports = { "#onnxruntime": at("ort.wasm.min.mjs"), "onnxruntime-web": at("ort.wasm.min.mjs") };
-    const page = `<!doctype html><script type="importmap">${JSON.stringify({ imports })}</script>
-<script type="module" src="/stdin.js"></script>`;
+    const page = `<!doctype html><script type="importmap">${JSON.stringify({ imports })}</script>`;
     const send = (request: IncomingMessage, response: ServerResponse): void => {
       const path = request.url ?? "/";
       asked.push(path);
@@ -138,22 +137,17 @@ describe.skipIf(program === undefined)("in a browser", () => {
       else if (path.startsWith("/ort/")) createReadStream(join(runtime, path.slice(5))).pipe(response);
       else response.end(files.get(path));
     };
-    const server = createServer();
-    const posted = new Promise<Buffer>((resolve) => {
-      server.on("request", async (request, response) => {
-        if (request.method !== "POST") return send(request, response);
-        resolve(Buffer.concat(await request.toArray()));
-        response.end();
-      });
-    });
+    const server = createServer(send);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
-    const browser = await openPage(program ?? "", `http://127.0.0.1:${port}/`, temporaryFolder());
+    const { page: tab, lost, close } = await openPage(temporaryFolder());
     try {
-      const answer = await Promise.race([posted, browser.ended.then((words) => Promise.reject(new Error(words)))]);
-      return { asked, answer };
+      await tab.goto(`http://127.0.0.1:${port}/`);
+      const run = `import("/stdin.js").then(({ answer }) => answer.toBase64())`;
+      const answer = await Promise.race([tab.evaluate<string>(run), lost]);
+      return { asked, answer: Buffer.from(answer, "base64") };
     } finally {
-      await browser.close();
+      await close();
       server.closeAllConnections();
       server.close();
     }

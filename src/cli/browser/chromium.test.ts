@@ -1,26 +1,36 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { openPage } from "./chromium.ts";
 
-test.skipIf(process.platform === "win32")("tells a browser the address of a page through a pipe only", async () => {
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.doUnmock("playwright-core");
+});
+
+test("names the package to install if Playwright is missing", async () => {
+  vi.stubEnv("CHROME_PATH", process.execPath);
+  vi.doMock("playwright-core", () => {
+    throw new Error("Cannot find package");
+  });
+  await expect(openPage(temporaryFolder())).rejects.toMatchObject({
+    code: "E_ENGINE_MISSING",
+    advice: ["npm install playwright-core"],
+  });
+});
+
+test.skipIf(process.platform === "win32")("starts the browser with a pipe, without a port, and names a failure", async () => {
   const folder = temporaryFolder();
-  const [program, words, order] = ["browser", "words", "order"].map((name) => join(folder, name)) as [
-    string,
-    string,
-    string,
-  ];
-  // Writes what it is started with and the first order, and waits for the end of the pipe.
-  const lines = ["#!/bin/sh", `{ printf '%s\\n' "$@"; env; } > ${words}`, `exec cat <&3 > ${order}`];
-  writeFileSync(program, lines.join("\n"));
+  const [program, words] = [join(folder, "browser"), join(folder, "words")];
+  writeFileSync(program, `#!/bin/sh\nprintf '%s\\n' "$@" > ${words}\necho "no display" >&2\nexit 3\n`);
   chmodSync(program, 0o755);
-  const address = "http://127.0.0.1:4000/0123456789abcdef/?runtime=wasm";
-  const page = await openPage(program, address, folder);
-  const told = (): string => (existsSync(order) ? readFileSync(order, "utf8") : "");
-  while (!told().includes("\0")) await new Promise((resolve) => setTimeout(resolve, 10));
-  await page.close();
-  expect(JSON.parse(told().replace("\0", ""))).toMatchObject({ params: { url: address } });
-  expect(readFileSync(words, "utf8")).toContain("--remote-debugging-pipe");
-  expect(readFileSync(words, "utf8")).not.toMatch(/127\.0\.0\.1|0123456789abcdef/);
+  vi.stubEnv("CHROME_PATH", program);
+  await expect(openPage(folder)).rejects.toMatchObject({
+    code: "E_ENGINE",
+    message: `"${program}" does not start: no display`,
+  });
+  expect(readFileSync(words, "utf8")).toContain("--remote-debugging-pipe\n");
+  expect(readFileSync(words, "utf8")).not.toContain("--remote-debugging-port");
+  expect(readdirSync(folder).sort()).toEqual(["browser", "words"]);
 });

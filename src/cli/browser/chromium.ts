@@ -1,15 +1,7 @@
-/**
- * A headless browser for one page. The page reports to its server, so any Chromium works without a driver library.
- *
- * The browser ends with its pipe, even if this process is killed. The page's address goes through the pipe, because other users can read process
- * arguments and the address gives access to the models.
- */
-import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+/** A headless Chromium for one page. Playwright drives it through a pipe, so no port is open. It ends with its pipe, even if this process is killed. */
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
-import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { Readable, Writable } from "node:stream";
+import type { BrowserType, Page } from "playwright-core";
 import { PithError } from "../../errors.ts";
 
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
@@ -28,7 +20,7 @@ const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> =
 };
 
 /**
- * Finds a Chromium: CHROME_PATH, else an installed one, else one from Playwright.
+ * Finds a Chromium: CHROME_PATH, else an installed one, else the one that `npx playwright-core install chromium` installs.
  * @throws PithError E_ENGINE_MISSING if there is none, E_FILE if CHROME_PATH is not a program.
  */
 export async function findChromium(): Promise<string> {
@@ -39,24 +31,14 @@ export async function findChromium(): Promise<string> {
   }
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  for (const path of [...installed, ...(elsewhere[process.platform] ?? []), ...playwrights()]) {
+  for (const path of [...installed, ...(elsewhere[process.platform] ?? [])]) {
     if (await isProgram(path)) return path;
   }
+  const downloaded = (await loadDriver()).executablePath();
+  if (await isProgram(downloaded)) return downloaded;
   throw new PithError("E_ENGINE_MISSING", "There is no Chromium, Chrome or Edge on this machine.", {
-    hint: "Install one, or set CHROME_PATH to its executable.",
+    hint: "Install one (npx playwright-core install chromium), or set CHROME_PATH to its executable.",
   });
-}
-
-function playwrights(): string[] {
-  const caches = { darwin: "Library/Caches", win32: "AppData/Local" }[process.platform as string] ?? ".cache";
-  const root = process.env.PLAYWRIGHT_BROWSERS_PATH ?? join(homedir(), caches, "ms-playwright");
-  const inside = ["chrome-linux/chrome", "chrome-linux64/chrome", "chrome-mac/Chromium.app/Contents/MacOS/Chromium"];
-  try {
-    const found = readdirSync(root).filter((name) => /^chromium-\d+$/.test(name));
-    return found.flatMap((name) => [...inside, "chrome-win/chrome.exe"].map((program) => join(root, name, program)));
-  } catch {
-    return [];
-  }
 }
 
 async function isProgram(path: string): Promise<boolean> {
@@ -66,66 +48,68 @@ async function isProgram(path: string): Promise<boolean> {
   );
 }
 
+/** @throws PithError E_ENGINE_MISSING if Playwright is not installed. */
+async function loadDriver(): Promise<BrowserType> {
+  try {
+    return (await import("playwright-core")).chromium;
+  } catch (cause) {
+    const hint = "npm install playwright-core";
+    throw new PithError("E_ENGINE_MISSING", "A browser needs playwright-core, which is not installed.", {
+      hint,
+      cause,
+    });
+  }
+}
+
+/** Milliseconds until a program that does not respond to Playwright is given up. */
+const startTimeout = 300_000;
+
 export interface OpenPage {
-  readonly ended: Promise<string>;
+  readonly page: Page;
+  /** Rejects if the page or the browser ends, or if a script of the page throws. */
+  readonly lost: Promise<never>;
   close(): Promise<void>;
 }
 
-export async function openPage(program: string, address: string, folder: string): Promise<OpenPage> {
-  const profile = await mkdtemp(join(folder, "profile-"));
-  const flags = [
-    "--headless=new",
-    `--user-data-dir=${profile}`,
-    "--remote-debugging-pipe",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-extensions",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--mute-audio",
-    // Chromium throttles invisible pages.
-    "--disable-background-timer-throttling",
-    "--disable-renderer-backgrounding",
-    "--disable-backgrounding-occluded-windows",
-    // Enables WebGPU on Linux.
-    "--enable-unsafe-webgpu",
+/** `temporary` contains the browser's profile. @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE if the browser does not start. */
+export async function openPage(temporary: string): Promise<OpenPage> {
+  const executablePath = await findChromium();
+  const chromium = await loadDriver();
+  const profile = await mkdtemp(join(temporary, "profile-"));
+  const removeProfile = () => rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  const options = {
+    executablePath,
+    artifactsDir: profile,
+    timeout: startTimeout,
     // Chromium does not run as root with its sandbox.
-    ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
-  ];
-  const browser = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
-  const ended = end(browser);
-  const [, , , orders, answers] = browser.stdio;
-  // A browser that ends at once closes its pipe.
-  if (orders instanceof Writable)
-    orders
-      .on("error", () => {})
-      .write(`${JSON.stringify({ id: 1, method: "Target.createTarget", params: { url: address } })}\0`);
-  if (answers instanceof Readable) answers.resume();
+    chromiumSandbox: process.getuid?.() !== 0,
+    // Jobs handle these signals.
+    ...{ handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false },
+    // Enables WebGPU on Linux.
+    args: ["--enable-unsafe-webgpu"],
+  };
+  const context = await chromium.launchPersistentContext(profile, options).catch(async (cause: Error) => {
+    await removeProfile();
+    const [first = ""] = cause.message.split("\n");
+    const [, last = first] = [...cause.message.matchAll(/^\[pid=\d+\]\[err\] (.*)$/gm)].at(-1) ?? [];
+    throw new PithError("E_ENGINE", `"${executablePath}" does not start: ${last}`, { cause });
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(0);
+  const lost = new Promise<never>((_, reject) => {
+    const lose = (text: string) => reject(new PithError("E_ENGINE", text));
+    context.on("close", () => lose("The browser exited."));
+    page.on("crash", () => lose("The page crashed: the model may be too large for a browser."));
+    page.on("pageerror", ({ message }) => lose(`In the browser: ${message}`));
+  });
+  // Prevents an unhandled rejection if nobody waits.
+  lost.catch(() => {});
   return {
-    ended,
+    page,
+    lost,
     async close() {
-      browser.kill();
-      const patience = setTimeout(() => browser.kill("SIGKILL"), 3000);
-      await ended;
-      clearTimeout(patience);
-      await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+      await context.close();
+      await removeProfile();
     },
   };
-}
-
-function end(browser: ChildProcess): Promise<string> {
-  let words = "";
-  browser.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    words = `${words}${text}`.slice(-2000);
-  });
-  return new Promise((resolve) => {
-    browser.on("error", (error) => resolve(error.message));
-    // Not "exit": child processes share the pipe and write into the folder until they end.
-    browser.on("close", (code, signal) => {
-      const last = words.trimEnd().split("\n").at(-1) ?? "";
-      resolve(`${signal ?? `exit code ${code}`}${last === "" ? "" : `; its last line: ${last}`}`);
-    });
-  });
 }

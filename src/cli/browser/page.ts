@@ -1,54 +1,92 @@
-/** Runs in a browser: loads, runs and times models for the server, one order after the other. */
-import { threadCount } from "#platform";
-import { createEngine, type Session } from "../../engine/index.ts";
-import { findRuntime } from "../../engine/runtime.ts";
+/** Runs in a browser: loads, runs and times models. */
+import { blobSource, threadCount } from "#platform";
+import { createEngine, type Engine, type Session } from "../../engine/index.ts";
+import { findRuntime, type RuntimeName } from "../../engine/runtime.ts";
 import { PithError } from "../../errors.ts";
 import { latency } from "../../evaluate/latency.ts";
 import type { Model } from "../../graph/model.ts";
-import { open } from "../../onnx/index.ts";
+import { encode, open } from "../../onnx/index.ts";
 import { toFault } from "../../platform/serialized-error.ts";
+import type { Batch } from "../../tensor/types.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { type Adapter, type Answers, type Order, type PageFacts, type PageMessage, pack, unpack } from "./messages.ts";
+import { type Adapter, type Answers, batchOf, modelOf, type Order, type PageFacts, type Reply } from "./messages.ts";
 
-const runtime = new URL(location.href).searchParams.get("runtime") === "webgpu" ? "webgpu" : "wasm";
-const engine = createEngine({ runtime });
+declare global {
+  /** Provided by the driver. */
+  function progressed(done: number, total: number | undefined): Promise<void>;
+}
+
+let engine: Engine;
 const sessions = new Map<number, Session>();
-const heartbeat = 1000;
+/** Milliseconds between reports of progress. */
+const progressInterval = 1000;
 
-async function perform(order: Order): Promise<Answers[Order["kind"]]> {
+export async function perform(order: Order): Promise<Reply> {
+  try {
+    return { answer: await answer(order) };
+  } catch (error) {
+    const cause = error instanceof PithError && error.cause instanceof Error ? error.cause.message : undefined;
+    return { fault: toFault(error), cause };
+  }
+}
+
+async function answer(order: Order): Promise<Answers[Order["kind"]]> {
   switch (order.kind) {
+    case "start":
+      engine = createEngine({ runtime: order.runtime });
+      return facts(order.runtime);
     case "load": {
-      const session = await engine.load(await opened(order.model), order.options);
+      const session = await engine.load(await given(order.model), order.options);
       const number = sessions.size;
       sessions.set(number, session);
       return number;
     }
     case "run":
-      return sessionAt(order.session).run(order.feeds, order.names);
+      await download(await sessionAt(order.session).run(await batchOf(await given(order.feeds)), order.names));
+      return null;
     case "release":
       await sessionAt(order.session).release();
       return null;
     case "time": {
-      const models = await Promise.all(order.models.map(opened));
+      const models = await Promise.all(order.models.map(given));
+      const feeds = await Promise.all(order.feeds.map(async (name) => batchOf(await given(name))));
       const threads = order.threads === undefined ? threadCount() : Math.min(order.threads, threadCount());
       await startRuntime(engine, threads);
-      let told = performance.now();
-      return latency(engine, models, order.feeds, {
+      let reported = performance.now();
+      return latency(engine, models, feeds, {
         rounds: order.rounds,
         warmUp: warmUp.web,
         threads,
         progress: (done, total) => {
-          if (performance.now() - told < heartbeat) return;
-          told = performance.now();
-          void fetch("progress", { method: "POST", body: JSON.stringify([done, total]) });
+          if (performance.now() - reported < progressInterval) return;
+          reported = performance.now();
+          void progressed(done, total);
         },
       });
     }
   }
 }
 
-function opened(address: string): Promise<Model> {
-  return open(new URL(address, location.href));
+/** Opens a file of the page's input. */
+function given(name: string): Promise<Model> {
+  const files = [...(document.querySelector("input")?.files ?? [])];
+  const fileOf = (wanted: string): File => {
+    const file = files.find((one) => one.name === wanted);
+    if (file === undefined) throw new Error(`The page has no file "${wanted}".`);
+    return file;
+  };
+  return open(fileOf(name), { external: async (location) => blobSource(fileOf(location)) });
+}
+
+async function download(outputs: Batch): Promise<void> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  for await (const part of encode(modelOf(outputs))) parts.push(Uint8Array.from(part));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(parts));
+  link.download = "outputs.onnx";
+  link.click();
+  // The browser reads the file after the click.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function sessionAt(number: number): Session {
@@ -57,7 +95,7 @@ function sessionAt(number: number): Session {
   return session;
 }
 
-async function facts(): Promise<PageFacts> {
+async function facts(runtime: RuntimeName): Promise<PageFacts> {
   const adapter = runtime === "webgpu" ? await adapterFound() : undefined;
   const found = adapter === undefined ? {} : { adapter };
   const { web, common } = (await findRuntime(runtime)).ort.env.versions;
@@ -80,16 +118,4 @@ interface GpuAdapter {
   readonly info: Readonly<Record<"vendor" | "architecture" | "device" | "description", string>> & {
     readonly isFallbackAdapter?: boolean;
   };
-}
-
-function faultOf(error: unknown): PageMessage {
-  const cause = error instanceof PithError && error.cause instanceof Error ? error.cause.message : undefined;
-  return { kind: "fault", fault: toFault(error), cause };
-}
-
-let told: PageMessage = await facts().then((found) => ({ kind: "ready", facts: found }), faultOf);
-for (;;) {
-  const response: Response = await fetch("told", { method: "POST", body: pack(told) });
-  const order = unpack<Order>(new Uint8Array(await response.arrayBuffer()));
-  told = await perform(order).then((answer) => ({ kind: "answer", answer }) as const, faultOf);
 }

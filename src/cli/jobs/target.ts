@@ -16,8 +16,8 @@ export interface OpenTarget extends RunTarget {
 }
 
 /**
- * Opens a target. Without a Chromium, WebAssembly runs in Node with a warning.
- * @throws PithError E_ENGINE_MISSING without a Chromium or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid CHROME_PATH.
+ * Opens a target. Without a Chromium or Playwright, WebAssembly runs in Node with a warning.
+ * @throws PithError E_ENGINE_MISSING without a Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid CHROME_PATH.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
   if (name === "node") return inNode(name, context);
