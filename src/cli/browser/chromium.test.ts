@@ -20,17 +20,20 @@ test("names the package to install if Playwright is missing", async () => {
   });
 });
 
-test.skipIf(process.platform === "win32")("starts the browser with a pipe, without a port, and names a failure", async () => {
-  const folder = temporaryFolder();
-  const [program, words] = [join(folder, "browser"), join(folder, "words")];
-  writeFileSync(program, `#!/bin/sh\nprintf '%s\\n' "$@" > ${words}\necho "no display" >&2\nexit 3\n`);
-  chmodSync(program, 0o755);
-  vi.stubEnv("CHROME_PATH", program);
-  await expect(openPage(folder)).rejects.toMatchObject({
-    code: "E_ENGINE",
-    message: `"${program}" does not start: no display`,
-  });
-  expect(readFileSync(words, "utf8")).toContain("--remote-debugging-pipe\n");
-  expect(readFileSync(words, "utf8")).not.toContain("--remote-debugging-port");
-  expect(readdirSync(folder).sort()).toEqual(["browser", "words"]);
-});
+test.skipIf(process.platform === "win32")(
+  "starts the browser with a pipe, without a port, and names a failure",
+  async () => {
+    const folder = temporaryFolder();
+    const [program, words] = [join(folder, "browser"), join(folder, "words")];
+    writeFileSync(program, `#!/bin/sh\nprintf '%s\\n' "$@" > ${words}\necho "no display" >&2\nexit 3\n`);
+    chmodSync(program, 0o755);
+    vi.stubEnv("CHROME_PATH", program);
+    await expect(openPage(folder)).rejects.toMatchObject({
+      code: "E_ENGINE",
+      message: `"${program}" does not start: no display`,
+    });
+    expect(readFileSync(words, "utf8")).toContain("--remote-debugging-pipe\n");
+    expect(readFileSync(words, "utf8")).not.toContain("--remote-debugging-port");
+    expect(readdirSync(folder).sort()).toEqual(["browser", "words"]);
+  },
+);
