@@ -51,6 +51,6 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
   test("hands on what is wrong with a model", async () => {
     const { code, err } = await pith("bench", join(folder, "bad.onnx"), "--target", "wasm");
     expect(code).toBe(1);
-    expect(err).toContain("E_UNSUPPORTED: In the browser: An input or output is bfloat16");
+    expect(err).toContain('E_UNSUPPORTED: In the browser: "y" is bfloat16');
   }, 120_000);
 });
