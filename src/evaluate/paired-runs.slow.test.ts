@@ -157,25 +157,9 @@ describe("operators that the runtime does not have", () => {
     expect(found).toMatchObject({ without: [name] });
   });
 
-  it("where nothing tells what comes out, models that differ in weights alone need no comparison, others do", async () => {
-    const nothing = around(2, "");
-    const misses = await pairedRuns(createEngine(), nothing, around(3, ""), options);
-    expect(misses).toMatchObject({ reason: expect.stringMatching(/^this runtime has no custom\.MyAct; node by node/) });
-    const other = model(
-      "(x: float32[n, 4]) -> (y: float32[n, 2]) {\n  m = custom.MyAct(x)\n  t = Tanh(m)\n  y = Relu(t)\n}",
-      "opset 21, custom 1",
-    );
-    const scaled = (alpha: string): Model =>
-      model(
-        `(x: float32[n, 4]) -> (y: float32[n, 2]) {\n  w: float32[4, 2] = ones\n  m = custom.MyAct(x)\n  r = Relu(m)\n  y = Gemm(r, w) {alpha=${alpha}}\n}`,
-        "opset 21, custom 1",
-      );
-    for (const [first, second] of [
-      [nothing, other],
-      [scaled("0.5"), scaled("2.0")],
-    ] as const)
-      await expect(pairedRuns(createEngine(), first, second, options)).rejects.toThrow(
-        /^This runtime has no custom\.MyAct/,
-      );
+  it("says that there is nothing to compare if the outputs of such an operator have no known rank", async () => {
+    expect(await pairedRuns(createEngine(), around(2, ""), around(3, ""), options)).toMatchObject({
+      reason: "this runtime has no custom.MyAct, and without it there is nothing to compare",
+    });
   });
 });
