@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine, type Engine } from "../../src/engine/index.ts";
 import { agreement, type Estimate, meanInterval, meanKl, measure } from "../../src/evaluate/index.ts";
-import { leastTimes } from "../../src/evaluate/least-times.ts";
+import { leastTimes } from "../../src/evaluate/relative-time.ts";
 import type { Model } from "../../src/graph/model.ts";
 import { open, save } from "../../src/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";

@@ -8,7 +8,6 @@ export { contentHash } from "./hash.ts";
 export { idx, parseIdx } from "./idx.ts";
 export { type ImagesOptions, imageFiles, images } from "./images.ts";
 export { indexed, isIndexed, mapBatches, memory, view } from "./indexed.ts";
-export { jsonl } from "./jsonl.ts";
 export { labelNames } from "./labels.ts";
 export { textLines } from "./lines.ts";
 export { fromModule, type ModuleOptions } from "./module.ts";
@@ -43,9 +42,9 @@ export {
   tokenInput,
   tokenize,
 } from "./sequences.ts";
-export { rateInput, readingFor, readSidecars, type Sidecars, soundInput, usualFrames } from "./sidecars.ts";
+export { rateInput, readingFor, readSidecars, type Sidecars, soundInput } from "./sidecars.ts";
 export { findStates, parseState, type State, setStates, statesText } from "./states.ts";
-export { csv, type TableOptions } from "./table.ts";
+export { csv, jsonl, type TableOptions } from "./table.ts";
 export { createTokenizer, type Encoding, openTokenizer, type TextTokenizer, tokenizerBeside } from "./tokenizer.ts";
 export { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";
 export type { BatchOptions, Dataset, IndexedDataset, Part } from "./types.ts";

@@ -7,13 +7,12 @@ import { type Column, fromColumns } from "./columns.ts";
 import { type FrameOptions, frames } from "./frames.ts";
 import { idxColumn } from "./idx.ts";
 import { mapBatches } from "./indexed.ts";
-import { jsonl } from "./jsonl.ts";
 import { withLabel } from "./labels.ts";
 import { textLines, textOf } from "./lines.ts";
 import { moduleSource } from "./module.ts";
 import { npyColumn, npzColumns } from "./npy.ts";
 import { ofPart, ofParts, ofSamples, partsOf, type Source } from "./source.ts";
-import { csv } from "./table.ts";
+import { csv, jsonl } from "./table.ts";
 import { noTokenizer, type TextTokenizer } from "./tokenizer.ts";
 import { type TokenFile, tokensInFile, tokensOfText } from "./tokens.ts";
 import type { Dataset, Part } from "./types.ts";
@@ -87,7 +86,7 @@ export async function openTokens(path: string, format: TokenFile, { running }: R
 export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {
   if (reading.frames === undefined) {
     throw new PithError("E_DATA", `${name} is sound, and the frame length of the model is unknown.`, {
-      hint: 'Set the samples per frame and of context: `preprocess: "frame=512 context=64"`.',
+      hint: 'Set the samples per frame and of context, and the sample rate: `preprocess: "frame=512 context=64 rate=16000"`.',
     });
   }
   const sounds = await Promise.all(paths.map(async (path) => openWav(await openFile(path))));

@@ -11,6 +11,7 @@ import { imageFiles } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";
 import type { BatchChange } from "./pending-batch.ts";
 import { attentionMask } from "./rows.ts";
+import { take } from "./select.ts";
 import { createTokenizer, type Encoding, noTokenizer, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
 import type { Dataset, IndexedDataset } from "./types.ts";
 
@@ -219,4 +220,25 @@ function emptyCache(input: ModelInput, count: number): Dense {
   return type === "float32"
     ? { type, dims: empty, data: new Float32Array() }
     : { type, dims: empty, data: new Uint16Array() };
+}
+
+const samplesSeen = 256;
+
+/** Returns the share of tokens that a tokenizer does not know in the first samples, without marks; 0 without tokens. */
+export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
+  let [unknown, all] = [0, 0];
+  if (tokenizer.unknown === undefined) return 0;
+  const count = (ids: readonly number[]): void => {
+    for (const id of ids) unknown += Number(id === tokenizer.unknown);
+    all += ids.length;
+  };
+  for await (const batch of take(dataset, samplesSeen).batches({ size: 64 })) {
+    const { tokens } = batch;
+    if (tokens?.type === "int64") count(Array.from(tokens.data, Number));
+    for (const name of tokens === undefined ? (textColumns(batch, dataset.name) ?? []) : []) {
+      const column = batch[name];
+      if (column?.type === "string") for (const text of column.data) count(tokenizer.plain(text));
+    }
+  }
+  return all === 0 ? 0 : unknown / all;
 }

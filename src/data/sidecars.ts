@@ -105,19 +105,18 @@ function classNames(id2label: unknown): readonly string[] | undefined {
   return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
 }
 
-/** Returns how a model's data sets are opened. `rate`: in Hz, from `--set`. */
+/** Returns how a model's data sets are opened. */
 export function readingFor(
   model: Model,
   beside: Sidecars,
   stated: PreprocessingSpec,
-  rate?: number,
 ): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
   const { tokenizer, classes, architecture, missingFiles } = beside;
   const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
   const { length } = stated;
   const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
-  const frames = stated.frames ?? usualFrames(model, rate);
+  const frames = stated.frames ?? fixedFrames(model);
   // A cache of tokens is also a state, but it is empty at the start of each sequence.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
@@ -142,15 +141,11 @@ export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined
   return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
 }
 
-/** Returns frames of the input's length; those of Silero's voice detector are detected by its inputs. */
-export function usualFrames(model: Model, rate = 16000): FrameOptions | undefined {
+/** Returns frames of the input's length, if the model fixes it. */
+function fixedFrames(model: Model): FrameOptions | undefined {
   const dims = soundInput(model)?.type?.dims;
   const last = dims?.at(-1);
   const before = dims?.slice(0, -1) ?? [];
   const flat = before.every((dim, axis) => dim === 1 || (axis === 0 && typeof dim !== "number"));
-  if (flat && typeof last === "number" && last > 1 && before.length <= 2) return { frame: last };
-  const names = model.graph.feeds.map(({ name }) => name);
-  const silero = ["input", "state", "sr"].every((name) => names.includes(name)) && names.length === 3;
-  if (!silero) return undefined;
-  return rate === 8000 ? { frame: 256, context: 32, rate } : { frame: 512, context: 64, rate: 16000 };
+  return flat && typeof last === "number" && last > 1 && before.length <= 2 ? { frame: last } : undefined;
 }

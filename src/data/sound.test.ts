@@ -11,9 +11,11 @@ import {
   openWav,
   parsePreprocessingSpec,
   parseState,
+  readingFor,
   type Sound,
   setStates,
 } from "./index.ts";
+import { openSounds } from "./open-file.ts";
 
 interface Written {
   readonly kind?: number;
@@ -188,6 +190,22 @@ graph (x: float32[n, 1], sum0: float32[n, 1], count_in: float32[1, n, 1]) -> (y:
     expect(sums).toEqual([1, 3, 6, 10, 30]);
     expect(counts).toEqual([1, 2, 3, 1, 2]);
   });
+});
+
+it.each([
+  ["input: float32[1, 160]", "", { frame: 160 }],
+  ["input: float32[batch, samples], state: float32[2, batch, 4], sr: int64[]", "", undefined],
+  ["input: float32[batch, samples]", "frame=512 context=64 rate=16000", { frame: 512, context: 64, rate: 16000 }],
+])("reads sound for (%s) and %j in the frames %j", async (inputs, stated, expected) => {
+  const model = parseModel(`opset 21\ngraph (${inputs}) -> (output: float32[...]) {\n  output = Neg(input)\n}`);
+  const beside = { preprocessing: undefined, tokenizer: undefined, classes: undefined, architecture: undefined };
+  const reading = readingFor(model, beside, parsePreprocessingSpec(stated));
+  expect(reading.frames).toEqual(expected);
+  if (expected === undefined)
+    await expect(openSounds("speech", [], reading)).rejects.toMatchObject({
+      code: "E_DATA",
+      hint: expect.stringContaining('`preprocess: "frame=512 context=64 rate=16000"`'),
+    });
 });
 
 it("what is said of texts and sound is read, and nonsense is refused", () => {

@@ -15,11 +15,11 @@ import type { Batch, Dense } from "../tensor/types.ts";
 import { Difference } from "./difference.ts";
 import { vectors } from "./embedding.ts";
 import { toleranceOf } from "./equivalence.ts";
+import { usualBatch } from "./evaluate.ts";
 import { Feeder } from "./feeding.ts";
 import type { MetricOptions } from "./metrics.ts";
 import { counted, integer, percent } from "./numbers.ts";
 import { createRunner } from "./run.ts";
-import { usualBatch } from "./usual-batch.ts";
 
 export interface Invariance {
   readonly samples: number;

@@ -4,11 +4,11 @@ import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { joined } from "../tensor/dense.ts";
+import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
 import { counted } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
 import type { Estimate, Metric } from "./types.ts";
-import { usualBatch } from "./usual-batch.ts";
 
 export interface EvaluateOptions {
   /** Samples per run (64, fewer for large inputs). A model with a fixed batch size uses that. */
@@ -141,4 +141,15 @@ function within(metric: Metric, { low, high, ...found }: Estimate): Estimate {
 export function bestOf({ best, unit, better }: Metric): number | undefined {
   if (best !== undefined) return best;
   return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;
+}
+
+const mostSamples = 64;
+/** Of inputs; activations take many times as much. */
+const mostBytes = 8 * 2 ** 20;
+
+export function usualBatch(models: readonly Model[]): number {
+  const bytes = models.map(({ graph }) =>
+    graph.feeds.reduce((sum, { type }) => sum + 4 * elementCount(fixedDims(type?.dims?.slice(1)) ?? []), 0),
+  );
+  return Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / Math.max(1, ...bytes))));
 }

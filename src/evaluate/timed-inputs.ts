@@ -1,5 +1,4 @@
 /** Sizes of the inputs for timing: one sample of a typical size. */
-import { rateInput, usualFrames } from "../data/sidecars.ts";
 import type { Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -7,15 +6,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { dimsText, dimText, elementCount, isSymbolic } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import type { Batch } from "../tensor/types.ts";
-import {
-  firstThatRuns,
-  type Guess,
-  guesses,
-  lengthsOf,
-  likelyLengths,
-  type RandomInputs,
-  randomInputs,
-} from "./random-inputs.ts";
+import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
 
 /** Default numbers of tokens and of pixels along an image side. */
 export const timedLength = 128;
@@ -46,7 +37,7 @@ export async function timedShapes(
   const drawn = models.map((model, index) => ({ model, inputs: drawable(model, fixed[index]) }));
   const [first] = drawn;
   if (first === undefined) return [];
-  const lengths = [...lengthsOf(usualSamples(first.model, fixed[0])), [length, timedSide] as const, ...likelyLengths];
+  const lengths = [[length, timedSide] as const, ...likelyLengths];
   const tried = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
   const shapesOf = (guess: Guess): TimedShapes[] =>
     drawn.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
@@ -63,13 +54,6 @@ export async function timedShapes(
   } finally {
     await session.release();
   }
-}
-
-/** Returns the samples of an audio frame with its context, for networks that are recognized by their inputs. */
-function usualSamples(model: Model, fixed: Batch = {}): readonly number[] {
-  const rate = fixed[rateInput(model.graph.feeds)?.name ?? ""]?.data[0];
-  const usual = usualFrames(model, rate === undefined ? undefined : Number(rate));
-  return usual?.context === undefined ? [] : [usual.frame + usual.context];
 }
 
 export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {

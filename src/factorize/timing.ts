@@ -2,7 +2,7 @@
 import type { Layer } from "../analysis/layers.ts";
 import type { Engine, Session } from "../engine/index.ts";
 import { refusalIn } from "../errors.ts";
-import { leastTimes } from "../evaluate/least-times.ts";
+import { leastTimes } from "../evaluate/relative-time.ts";
 import { emitInto } from "../graph/emit.ts";
 import { Model } from "../graph/model.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";

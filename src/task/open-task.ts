@@ -20,7 +20,7 @@ import {
 import { leastToCalibrate } from "../data/parts.ts";
 import { preprocessingKey, recordedPrepared, statedText } from "../data/preprocessing-spec.ts";
 import { firstBatch, setAside } from "../data/select.ts";
-import { missingSidecars } from "../data/sidecars.ts";
+import { missingSidecars, readingFor } from "../data/sidecars.ts";
 import { trainedEntry, trainedKey, trainedOn } from "../data/trained-on.ts";
 import { PithError } from "../errors.ts";
 import type { Metric, Task } from "../evaluate/index.ts";
@@ -31,7 +31,7 @@ import { type Context, completeContext } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Settings } from "./contents.ts";
 import { judgedBy, type MetricName } from "./metrics.ts";
-import { type Preparation, prepare, readingOf } from "./prepare.ts";
+import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 
 export interface TaskOptions {
@@ -138,7 +138,7 @@ export async function openTask(
   const { stated, recorded } = statedFor(options.preprocess, fed);
   const beside = await sidecarsOf(fed);
   const how = { beside, stated, set };
-  const reading = readingOf(model, how);
+  const reading = readingFor(model, beside, stated);
   const stored =
     options.data === randomName && learns === "answers"
       ? await randomParts(model, samples, context)

@@ -19,8 +19,7 @@ import {
 import { inputsLikeLabels } from "../data/labels.ts";
 import { rangeOf } from "../data/presets.ts";
 import { firstBatch } from "../data/select.ts";
-import { unusualTextColumn } from "../data/sequences.ts";
-import { unknownShare } from "../data/unknown.ts";
+import { unknownShare, unusualTextColumn } from "../data/sequences.ts";
 import { PithError } from "../errors.ts";
 import { counted, integer, minus, percent } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
@@ -68,14 +67,6 @@ export interface PreparationContext {
   readonly needsLabels: boolean;
   /** Called before the guess, which can take long. */
   onGuess(): void;
-}
-
-export function readingOf(
-  model: Model,
-  { beside, stated, set }: Pick<PreparationContext, "beside" | "stated" | "set">,
-) {
-  const given = set[rateInput(model.graph.feeds)?.name ?? ""];
-  return readingFor(model, beside, stated, typeof given === "number" ? given : undefined);
 }
 
 export async function prepare(
@@ -136,7 +127,7 @@ async function prepareFor(
       return prepareImages(model, dataset, { first, labelled: judged, ready }, known, context);
     }
     case "tokens": {
-      const language = readingOf(model, known).running !== undefined;
+      const language = readingFor(model, beside, stated).running !== undefined;
       const { tokenizer, missingFiles } = beside;
       const { length } = stated;
       const name = tokensText(first, beside, length);
@@ -157,7 +148,7 @@ async function prepareFor(
     case "sound": {
       const input = soundInput(model)?.name ?? "audio";
       const rate = rateInput(model.graph.feeds)?.name;
-      const { frame, context: before = 0, rate: wanted } = readingOf(model, known).frames ?? { frame: 0 };
+      const { frame, context: before = 0, rate: wanted } = readingFor(model, beside, stated).frames ?? { frame: 0 };
       const how = [
         `frame=${frame}`,
         ...(before > 0 ? [`context=${before}`] : []),

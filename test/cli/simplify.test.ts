@@ -29,27 +29,6 @@ graph (x: float32[batch, seq, 4], rate: int64[]) -> (y: float32[batch, seq, 4], 
 });
 
 describe("pith simplify", () => {
-  test.each([
-    ["16000", "frame=512 context=64 rate=16000"],
-    ["8000", "frame=256 context=32 rate=8000"],
-  ])("records the frames of sound that inputs tell, where the rate is set to %s", async (rate, frames) => {
-    const text = `opset 21
-graph (input: float32[batch, samples], state: float32[2, batch, 4], sr: int64[]) -> (output: float32[batch, samples], stateN: float32[2, batch, 4]) {
-  high: int64[] = 16000
-  is_high = Equal(sr, high)
-  output = If(is_high) {then_branch=graph yes () -> (y_yes) {
-    y_yes = Neg(input)
-  }, else_branch=graph no () -> (y_no) {
-    y_no = Exp(input)
-  }}
-  stateN = Tanh(state)
-}`;
-    await save(parseModel(text), at("voice.onnx"));
-    const { code } = await pith("simplify", at("voice.onnx"), "--set", `sr=${rate}`, "-o", at("voice.set.onnx"));
-    expect(code).toBe(0);
-    expect((await open(at("voice.set.onnx"))).header.metadata.get("pith.preprocessing")).toBe(frames);
-  });
-
   test("writes beside the model, as model.simplified.onnx, unless told where", async () => {
     const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000");
     expect(code).toBe(0);
@@ -142,7 +121,7 @@ graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
     expect(readdirSync(folder).toSorted()).toEqual(before);
   });
 
-  test("a model of operators that the runtime does not know is written where node by node it is the same, and says so", async () => {
+  test("writes a model of operators that the runtime does not know, and says that it was not compared", async () => {
     const text = `opset 21, strange 1
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   h = Identity(x)
@@ -151,9 +130,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     await save(parseModel(text), at("strange.onnx"));
     const { code, out } = await pith("simplify", at("strange.onnx"), "-o", at("strange.simple.onnx"));
     expect(code).toBe(0);
-    expect(out).toContain(
-      "not compared with the original: this runtime has no strange.Mystery; node by node both graphs are",
-    );
+    expect(out).toContain("not compared with the original: this runtime has no strange.Mystery, and without it");
     const { graph } = await open(at("strange.simple.onnx"));
     expect([...graph.nodes()].map(({ op }) => op)).toEqual(["Mystery"]);
   });

@@ -98,7 +98,7 @@ import { createRunner } from "pith/evaluate";
 
 export default async (path) => {
   const model = await open(path);
-  const reading = readingFor(model, await readSidecars(path), parsePreprocessingSpec(""));
+  const reading = readingFor(model, await readSidecars(path), parsePreprocessingSpec("frame=512 context=64 rate=16000"));
   const sound = await openDataset(${JSON.stringify(recording)}, reading);
   const frames = mapBatches(sound, ({ audio, rate, begin }) => ({ input: audio, sr: rate, begin }));
   const runner = await createRunner(createEngine(), model, sound.name);

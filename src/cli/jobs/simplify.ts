@@ -1,7 +1,5 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
 import type { Encoding } from "#platform";
-import { recordedPrepared, recordPrepared } from "../../data/preprocessing-spec.ts";
-import { rateInput, usualFrames } from "../../data/sidecars.ts";
 import { createEngine, type Engine } from "../../engine/index.ts";
 import { clause, PithError, refusalIn, stopIfAsked } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
@@ -64,7 +62,6 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
   const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
   engine.forget();
-  keepFrames(original, model, set);
   context.stage("compare");
   keepComparable(original, model);
   const comparison = await refusingUnloadable(async () => {
@@ -89,15 +86,6 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     held: [...allValues(model.graph)].filter(({ role }) => role !== undefined).length,
     written: input.out,
   };
-}
-
-/** Records the original's audio frame size if the result, without some inputs, no longer shows it. */
-function keepFrames(original: Model, model: Model, set: SimplifyInput["set"]): void {
-  const given = set[rateInput(original.graph.feeds)?.name ?? ""];
-  const frames = usualFrames(original, typeof given === "number" ? given : undefined);
-  const recorded = recordedPrepared(model);
-  if (frames === undefined || recorded.frames !== undefined || usualFrames(model) !== undefined) return;
-  recordPrepared(model, { ...recorded, frames });
 }
 
 /** @throws PithError E_ENGINE if only the result fails to run, or, without force, if the comparison is not possible. */
