@@ -56,9 +56,9 @@ async function noises({ smoke, threads }: Settings): Promise<void> {
     const original = await open(path);
     const samples = smoke ? 32 : 128;
     const task = await openTask(original, { data: needed(`data/${data}`), samples, calibrate: 32, ...metric });
-    for (const ratio of smoke ? [0.5] : [0.5, 0.75]) {
+    for (const budget of smoke ? [0.5] : [0.5, 0.75]) {
       const thin = original.clone();
-      await factorize(thin, { ratio, timing: false }, { engine, seed: 1 });
+      await factorize(thin, { overrides: { "*": { budget } }, timing: false }, { engine, seed: 1 });
       for (const [split, power] of splits) {
         const figures: string[] = [];
         for (const [, options] of forms) {
@@ -71,12 +71,12 @@ async function noises({ smoke, threads }: Settings): Promise<void> {
           });
           figures.push((noise?.estimate.value ?? Number.NaN).toFixed(1));
         }
-        rows.push([name, ratio.toString(), split, ...figures]);
+        rows.push([name, budget.toString(), split, ...figures]);
       }
     }
   }
   line("  signal to noise, dB");
-  table(["model", ">ratio", "singular values", ...forms.map(([form]) => `>${form}`)], rows);
+  table(["model", ">share of weights", "singular values", ...forms.map(([form]) => `>${form}`)], rows);
 }
 
 async function fineTuned({ smoke, threads }: Settings): Promise<void> {

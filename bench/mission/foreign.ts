@@ -31,7 +31,7 @@ const steps: readonly (readonly string[])[] = [
   ["quantize", "--scheme", "weights"],
   ["quantize", "--scheme", "dynamic"],
   ["quantize", "--scheme", "static"],
-  ["factorize", "--energy", "0.95"],
+  ["factorize", "--budget", "0.9"],
 ];
 
 /** @param only names of models; all where it is undefined. */

@@ -102,10 +102,10 @@ const typed: readonly Mistake[] = [
     says: /E_OPTION: .*given twice/,
   },
   {
-    name: "rank and energy together",
-    words: ["factorize", "net.onnx", "--rank", "2", "--energy", "0.9"],
+    name: "rank and budget together",
+    words: ["factorize", "net.onnx", "--rank", "2", "--budget", "0.9"],
     code: 2,
-    says: /E_OPTION: .*at most one of --rank, --energy, --ratio and --budget/,
+    says: /E_OPTION: .*at most one of --budget and --rank/,
   },
   {
     name: "a dimension of 0",

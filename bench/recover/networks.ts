@@ -52,7 +52,7 @@ function damagesOf({ channels, rank, bits }: Amounts): readonly Damage[] {
     {
       name: `matrices at low rank, ${percent(rank)} of their weights`,
       stages: "all",
-      apply: (model) => factorize(model, { ratio: rank }),
+      apply: (model) => factorize(model, { overrides: { "*": { budget: rank } } }),
     },
     {
       name: `${bits}-bit weights, per-channel scales`,

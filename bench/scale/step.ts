@@ -63,7 +63,7 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
     await remove(model);
   }),
   structured: edit((model) => prune(model, { amount: 0.5, structured: true })),
-  factorize: edit((model) => factorize(model, { ratio: 0.5 })),
+  factorize: edit((model) => factorize(model, { budget: 0.5 })),
 };
 
 const [name = "", from = "", to = ""] = process.argv.slice(2);

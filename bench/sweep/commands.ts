@@ -50,7 +50,7 @@ export const commands: readonly Swept[] = [
     writes: ".onnx",
     least: 3,
   },
-  pass("factorize", ["factorize", "--energy", "0.99"], 3),
+  pass("factorize", ["factorize", "--budget", "0.8"], 3),
   pass("reinitialize", ["reinitialize"]),
   withData("compress", ({ model, out, data }) => ["compress", model, "--data", data, "--samples", "32", "-o", out]),
 ];

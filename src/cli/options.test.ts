@@ -218,7 +218,7 @@ describe("flags that do not fit are refused with their name", () => {
     [v.object({ n: v.pipe(v.number(), v.gtValue(0)) }), { n: 0 }, "--n: expected more than 0, got 0."],
     [v.object({ n: v.pipe(v.number(), v.integer()) }), { n: 0.5 }, "--n: expected an integer, got 0.5."],
     [v.object({ n: v.pipe(v.number(), v.minValue(1, "must be positive")) }), { n: 0 }, "--n: must be positive, got 0."],
-    [factorize.options, { rank: 1, ratio: 0.5 }, "Give at most one of --rank, --energy, --ratio and --budget."],
+    [factorize.options, { rank: 1, budget: 0.5 }, "Give at most one of --budget and --rank."],
     [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: directly and with --structured."],
   ])("options of a pass, in the words of flags: %#", (of, options, message) => {
     expect(() => fitting(of, options, "See --help.")).toThrow(

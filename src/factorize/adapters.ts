@@ -1,16 +1,18 @@
 /** A low-rank adapter in a graph: two thin layers beside a layer, times a stored scale, identified by value names. */
 import { infer } from "../analysis/infer.ts";
 import { isInside, type Layer, layers as layersOf } from "../analysis/layers.ts";
+import { isStored } from "../analysis/stored-root.ts";
 import { requireProduct, requireWeight, weightNeeds, weightShape } from "../analysis/weight.ts";
-import { Miss } from "../errors.ts";
+import { enumerated, Miss } from "../errors.ts";
+import { counted, integer } from "../evaluate/numbers.ts";
 import { emitInto } from "../graph/emit.ts";
 import { nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { pattern } from "../graph/pattern.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { buffer } from "../graph/role.ts";
-import type { ChainPart } from "../ops/index.ts";
-import type { Change, Outcome } from "../passes/index.ts";
+import { type ChainPart, entryOf } from "../ops/index.ts";
+import type { Change, Context, Outcome } from "../passes/index.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";
@@ -147,4 +149,42 @@ export function adapters(model: Model): readonly Adapter[] {
     const isAdapter = base?.name === layer && up?.name === partOf(layer, "up");
     return isAdapter && down !== undefined ? { base, down, up, sum, ...found } : [];
   });
+}
+
+/**
+ * Warns of integer layers that an adapter slows down. ONNX Runtime fuses DequantizeLinear, layer and QuantizeLinear into one kernel;
+ * an adapter adds a node before the rounding:
+ *
+ *     DequantizeLinear → layer → Add → QuantizeLinear
+ *
+ * A matrix product still runs on integers (an integer kernel with float output exists), a convolution in float.
+ */
+export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<Context, "log">): void {
+  const adapted = new Set(changes.map(({ at }) => at));
+  const inference = infer(model);
+  const slower = layersOf(model, inference).filter((layer) => adapted.has(layer.name) && readsCodes(layer));
+  if (slower.length === 0) return;
+  const inFloat = slower.filter(({ node }) => {
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    return rule instanceof Miss || rule.kind !== "weighted" || rule.floatResult !== true;
+  });
+  const names = enumerated(slower.map(({ name }) => name));
+  const float =
+    inFloat.length === 0
+      ? ""
+      : ` ${integer(inFloat.length)} of them now run in float, because no integer kernel with float output exists.`;
+  const text = `Adapters slow down ${counted(slower.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the quantization of its input and output, and an adapter adds a node in between.${float} To keep adapters, quantize with the scheme "weights".`;
+  log({ id: "unfused", text, level: "warning" });
+}
+
+function readsCodes({ node, role }: Layer): boolean {
+  const producer = node.inputs[role.data]?.producer;
+  return (
+    producer !== undefined &&
+    (entryOf(producer)?.codes ?? []).some(({ input }) => {
+      const codes = producer.inputs[input];
+      return codes !== undefined && !isStored(codes);
+    })
+  );
 }

@@ -1,17 +1,13 @@
 /** Distributes one budget over all layers so that the total loss is minimal (`math/allocate.ts`). */
 import type { Layer } from "../analysis/layers.ts";
-import { trainPart } from "../data/open.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
-import { layerErrors } from "../evaluate/layer-errors.ts";
 import { integer } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import { allocate, type Item, type Offer } from "../math/allocate.ts";
-import type { Context } from "../passes/index.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { inputsOf } from "./activations.ts";
-import { type Candidate, type Factorization, problemAt, rulesOf, sharingWith } from "./candidates.ts";
+import { type Candidate, type Factorization, problemAt, ruleOf, sharingWith } from "./candidates.ts";
 import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import type { Options } from "./options.ts";
@@ -24,19 +20,11 @@ interface LayerChoices extends Item<Choice> {
 /** The chain of each weight; undefined: not factorized. */
 export type Plan = ReadonlyMap<Value, Choice | undefined>;
 
-/** Factorizes a model in place and returns the lost share of the squared norm by layer. */
-type Factorize = (
-  model: Model,
-  options: Options,
-  context: Context,
-) => Promise<{ readonly lost: ReadonlyMap<string, number> }>;
-
 /** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */
 export async function planBudget(
   run: Factorization,
   all: readonly Layer[],
   candidates: readonly Candidate[],
-  factorize: Factorize,
 ): Promise<Plan | readonly Miss[]> {
   const { options, context } = run;
   const { cost } = options;
@@ -50,10 +38,8 @@ export async function planBudget(
     0,
   );
   const own = candidates.filter(
-    (layer) => rulesOf(options, layer).budget !== undefined && sharingWith(layer, candidates)[0] === layer,
+    (layer) => ruleOf(options, layer).inBudget && sharingWith(layer, candidates)[0] === layer,
   );
-  const sensitivityOf = options.allocation === "sensitivity" ? await sensitivities(run, factorize) : () => 1;
-  if (sensitivityOf instanceof Miss) return [sensitivityOf];
   const found: LayerChoices[] = [];
   const fewInputs: string[] = [];
   const misses: Miss[] = [];
@@ -68,15 +54,12 @@ export async function planBudget(
         continue;
       }
       if (problem.fewInputs !== undefined) fewInputs.push(layer.name);
-      const methods = methodsFor(problem, rulesOf(options, layer).method);
+      const methods = methodsFor(problem, ruleOf(options, layer).method);
       if (methods instanceof Miss) {
         misses.push(new Miss(methods.reason, layer.name));
         continue;
       }
       const sharing = sharingWith(layer, candidates);
-      const known = sharing.flatMap((one) => sensitivityOf(one) ?? []);
-      if (known.length === 0) continue;
-      const sensitivity = known.reduce((sum, one) => sum + one, 0);
       // A weight is stored once, but each reader computes products.
       const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
       const whole = wholeCost(problem);
@@ -84,7 +67,7 @@ export async function planBudget(
       for (const method of methods) {
         for (const step of await decompositions[method].spectrum(problem)) {
           if (step.weights >= whole.weights || step[cost] >= whole[cost]) continue;
-          offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sensitivity, choice: { method, step } });
+          offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sharing.length, choice: { method, step } });
         }
       }
       found.push({ source: layer.reading.source, whole: whole[cost] * uses, offers });
@@ -106,31 +89,6 @@ export async function planBudget(
 function placesOf({ node, outputs }: Layer): number {
   const dims = node.outputs[0]?.type?.dims ?? [];
   return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
-}
-
-/**
- * Returns, by layer, the output loss per lost share of the squared norm; undefined if it cannot be measured. It is the output
- * error with the layer halved (`evaluate/layer-errors.ts`), divided by the layer's loss. The estimate is rough, so its square
- * root is used: resnet20 at 80 % of its weights keeps 98.7 % of its training accuracy with the root, 68 % without, 98.9 % with
- * the spectrum alone.
- */
-async function sensitivities(
-  { model, options, context }: Factorization,
-  factorize: Factorize,
-): Promise<((layer: Layer) => number | undefined) | Miss> {
-  const { data, samples } = options;
-  const { engine, seed, signal } = context;
-  const half = model.clone();
-  const halving = { budget: undefined, ratio: 0.5, timing: false, overrides: undefined, activations: undefined };
-  const { lost } = await factorize(half, { ...options, ...halving }, { ...context, progress: () => {} });
-  const dataset = data === undefined ? undefined : await trainPart(data);
-  const found = await layerErrors(engine, model, half, dataset, { samples, seed, signal });
-  if (found instanceof Miss) return new Miss(`the sensitivity of layers cannot be measured: ${found.reason}`);
-  const shares = new Map(found.layers.map(({ layer, share }) => [layer, share]));
-  return ({ name }) => {
-    const [share, own = 0] = [shares.get(name), lost.get(name)];
-    return share === undefined || !Number.isFinite(share) || own <= 0 ? undefined : Math.sqrt(share / own);
-  };
 }
 
 /** @param total cost of the whole model, of which `budget` is the remaining share. */

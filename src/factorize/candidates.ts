@@ -13,6 +13,7 @@ import type { Inputs } from "./activations.ts";
 import { problemOf, type Reading, readingOf } from "./chain.ts";
 import type { Problem } from "./decomposition.ts";
 import { type Options, rules } from "./options.ts";
+import type { RankRule } from "./ranks.ts";
 import type { Timer } from "./timing.ts";
 
 export interface Factorization {
@@ -77,8 +78,24 @@ function otherReader(value: Value, known: readonly Layer[], inference: Inference
   return undefined;
 }
 
-/** Returns the options of a layer: its own rule replaces that of the pass. */
-export const rulesOf = (options: Options, layer: Layer): Options => ownOptions(options, layer, rules).own;
+interface LayerRule extends RankRule {
+  readonly method: Options["method"];
+  /** Whether the budget of the model chooses the ranks. */
+  readonly inBudget: boolean;
+}
+
+/** Returns how the ranks of a layer are chosen. Its own rank or budget replaces that of the pass. */
+export function ruleOf({ budget, rank, ...others }: Options, layer: Layer): LayerRule {
+  const unset: Options = { ...others, budget: undefined, rank: undefined };
+  const { own } = ownOptions(unset, layer, rules);
+  const isOwn = own.budget !== undefined || own.rank !== undefined;
+  return {
+    method: own.method,
+    rank: isOwn ? own.rank : rank,
+    share: own.budget,
+    inBudget: !isOwn && budget !== undefined,
+  };
+}
 
 interface LayerProblem extends Problem {
   readonly dims: readonly number[];

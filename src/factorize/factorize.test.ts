@@ -34,7 +34,7 @@ it("factors of a parameter are parameters", async () => {
 
 it.each(topologies.map(({ name }) => name))("leaves a legal, runnable model: %s", async (name) => {
   const model = parseModel(topology(name).text);
-  await factorize(model, { ratio: 0.6 });
+  await factorize(model, { budget: 0.6 });
   expect(verify(model)).toEqual([]);
   if (topology(name).integers === undefined)
     expect((await run(model, inputsOf(name))).every(Number.isFinite)).toBe(true);
@@ -45,7 +45,7 @@ it("computes nearly the same at nearly full rank, for weights in either layout",
     const model = parseModel(topology(name).text);
     const feeds = inputsOf(name);
     const before = await run(model, feeds);
-    const { changes } = await factorize(model, { ratio: 0.99 });
+    const { changes } = await factorize(model, { budget: 0.99 });
     expect(changes.length, name).toBeGreaterThan(0);
     const after = await run(model, feeds);
     const change = Math.hypot(...after.map((value, index) => value - (before[index] ?? 0))) / Math.hypot(...before);
@@ -61,7 +61,7 @@ it("names the layer that it works on, and stops within it", async () => {
     named.push(figures);
     stop.abort();
   };
-  const stopped = factorize(mlp(), { layers: "fc1", energy: 0.9 }, { progress, signal: stop.signal });
+  const stopped = factorize(mlp(), { layers: "fc1" }, { progress, signal: stop.signal });
   await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
   expect(named).toEqual(["fc1"]);
 });
@@ -97,7 +97,7 @@ graph (x: float32[2, 8]) -> (y: float32[2, 8]) {
     ),
   };
   const before = await run(model, feeds);
-  const { changes, misses } = await factorize(model, { energy: 1 });
+  const { changes, misses } = await factorize(model, { rank: 2 });
   expect(misses).toEqual([]);
   expect(changes.map(({ at, what }) => [at, what.includes("rank 2")])).toEqual([["fc", true]]);
   expect(verify(model)).toEqual([]);
@@ -136,14 +136,12 @@ it("releases its sessions", async () => {
 });
 
 it.each([
-  [{ rank: 3, energy: 0.5 }],
+  [{ rank: 3, budget: 0.5 }],
   [{ rank: "noise" }],
   [{ budget: 0 }],
-  [{ ratio: 0.5, budget: 0.5 }],
-  [{ rank: 3, overrides: { fc1: { rank: 2, ratio: 0.5 } } }],
+  [{ rank: 3, overrides: { fc1: { rank: 2, budget: 0.5 } } }],
   [{ rank: 3, method: "cp" }],
-  [{ energy: 0 }],
-  [{ energy: 1.1 }],
+  [{ budget: 1.1 }],
   [{ rank: 0 }],
   [{ rank: 2.5 }],
   [{ rang: 3 }],
@@ -160,14 +158,14 @@ it("refuses a layer that does not exist, naming those that do", async () => {
 
 it("of two patterns that fit a layer, the rule that is given last takes the place of the other", async () => {
   const [both, last] = [mlp(), mlp()];
-  await factorize(both, { layers: "fc1", overrides: { "fc*": { rank: 1 }, fc1: { ratio: 0.9 } } });
-  await factorize(last, { layers: "fc1", overrides: { fc1: { ratio: 0.9 } } });
+  await factorize(both, { layers: "fc1", overrides: { "fc*": { rank: 1 }, fc1: { budget: 0.9 } } });
+  await factorize(last, { layers: "fc1", overrides: { fc1: { budget: 0.9 } } });
   expect(dims(last, "fc1.down.weight")?.[0]).toBeGreaterThan(1);
   expect(dims(both, "fc1.down.weight")).toEqual(dims(last, "fc1.down.weight"));
 });
 
 it("lists the layer that loses most first", async () => {
-  const { changes } = await factorize(mlp(), { overrides: { fc1: { ratio: 0.9 }, fc2: { rank: 1 } } });
+  const { changes } = await factorize(mlp(), { overrides: { fc1: { budget: 0.9 }, fc2: { rank: 1 } } });
   expect(changes.map(({ at }) => at)).toEqual(["fc2", "fc1"]);
 });
 
@@ -198,7 +196,7 @@ graph (x: float16[3, 32]) -> (y) {
   expect(apart).toBeLessThan(1.5 * error);
 });
 
-it("advises a higher value of the rule that was given, or of the energy that is kept without any", () => {
+it("advises a higher value of the given rule, or a budget without any", () => {
   expect(factorizeTimed.gentler?.({ budget: 0.5, method: "svd" })).toBe("Use a higher `budget`");
-  expect(factorizeTimed.gentler?.({ layers: "fc1" })).toBe("Use a higher `energy`");
+  expect(factorizeTimed.gentler?.({ layers: "fc1" })).toBe("Use a `budget` that keeps more of the weights");
 });

@@ -18,30 +18,29 @@ import { engineMultiply } from "../engine/multiply.ts";
 import { Miss, stopIfAsked } from "../errors.ts";
 import { isSlower, percent } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
-import type { Model } from "../graph/model.ts";
 import type { Multiply } from "../math/index.ts";
 import type { ChainPart } from "../ops/index.ts";
-import { type Change, type Context, definePass, type OptionValues, type Outcome, type Pass } from "../passes/index.ts";
+import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "../passes/index.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { bitsOf } from "../tensor/types.ts";
-import { inputsOf, weighings } from "./activations.ts";
+import { inputsOf } from "./activations.ts";
 import { type Plan, planBudget } from "./budget.ts";
-import { type Candidate, candidatesAmong, type Factorization, problemAt, rulesOf } from "./candidates.ts";
+import { type Candidate, candidatesAmong, type Factorization, problemAt, ruleOf } from "./candidates.ts";
 import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";
 import { wholeCost } from "./decomposition.ts";
 import { decompositions, methodsFor } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
 import { factorizeMoves } from "./moves.ts";
-import { type FactorizeOptions, factorizeOptions, hasRule, type Options, rules } from "./options.ts";
-import { type Choice, choicesFor } from "./ranks.ts";
+import { type FactorizeOptions, factorizeOptions, rules } from "./options.ts";
+import { type Choice, choicesFor, keptEnergy } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
 /**
  * Replaces layers by chains of thinner ones, in place. Supports stored matrices (Gemm, MatMul, Einsum), kernels (Conv) and tables
  * (Gather), also with a mask, which is folded in, or a transposition. Changes are sorted by relative error, largest first. Layers
  * that would not get smaller, and unsupported ones, are returned as a Miss.
- * @throws PithError E_OPTION if more than one of rank, energy, ratio and budget is given, E_NAME for layers that do not exist.
+ * @throws PithError E_OPTION if both rank and budget are given, E_NAME for layers that do not exist.
  * @example
  * const { misses } = await factorize(net, { layers: "fc1", rank: 32 });
  */
@@ -50,18 +49,17 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   summary: "Replace layers by two or three thinner ones (truncated SVD, Tucker-2)",
   options: factorizeOptions,
   data: {
-    when: ({ allocation, activations }: OptionValues) =>
-      allocation === "sensitivity"
-        ? "the sensitivity of layers is measured on samples"
-        : activations === undefined
-          ? undefined
-          : "the inputs of layers are measured on samples",
+    when: ({ activations }: OptionValues) =>
+      activations === undefined ? undefined : "the inputs of layers are measured on samples",
   },
   makesSmaller: "file",
   moves: factorizeMoves,
-  gentler: (given) => `Use a higher \`${rules.find((rule) => given[rule] !== undefined) ?? "energy"}\``,
+  gentler(given) {
+    const rule = ruleIn(given);
+    return rule === undefined ? "Use a `budget` that keeps more of the weights" : `Use a higher \`${rule}\``;
+  },
   faster(given) {
-    const rule = rules.find((name) => given[name] !== undefined);
+    const rule = ruleIn(given);
     return rule && `Omit \`${rule}\`, so that only layers that do not become slower are factorized`;
   },
   command: {
@@ -73,51 +71,43 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   },
   async run(model, options, context) {
     storeWeights(model);
-    const { changes, misses } = await factorizeModel(model, options, context);
-    return { changes, misses };
+    const inference = infer(model);
+    const all = layersOf(model, inference);
+    const chosen = selectLayers(all, options);
+    const others = options.layers === undefined ? noLayers(model, inference, all) : [];
+    const { candidates, misses } = candidatesAmong(chosen, all, inference);
+    const products = engineMultiply(context.engine);
+    // Singular values of thousands of rows take minutes, so an abort is checked between products.
+    const multiply: Multiply = (a, b) => {
+      stopIfAsked(context.signal);
+      return products.multiply(a, b);
+    };
+    const inputs = await inputsOf(model, options, multiply, context);
+    const timer = options.timing ? createTimer(model, context.engine, context.signal) : undefined;
+    try {
+      const found = await factorizeLayers({ model, options, context, multiply, timer, inputs }, all, candidates);
+      return { ...found, misses: [...misses, ...found.misses, ...others] };
+    } finally {
+      await inputs.release();
+      await products.release();
+    }
   },
 });
 
-interface FactorizeOutcome extends Outcome {
-  /** Lost share of the squared norm by layer. */
-  readonly lost: ReadonlyMap<string, number>;
-}
-
-async function factorizeModel(model: Model, options: Options, context: Context): Promise<FactorizeOutcome> {
-  const inference = infer(model);
-  const all = layersOf(model, inference);
-  const chosen = selectLayers(all, options);
-  const others = options.layers === undefined ? noLayers(model, inference, all) : [];
-  const { candidates, misses } = candidatesAmong(chosen, all, inference);
-  const products = engineMultiply(context.engine);
-  // Singular values of thousands of rows take minutes, so an abort is checked between products.
-  const multiply: Multiply = (a, b) => {
-    stopIfAsked(context.signal);
-    return products.multiply(a, b);
-  };
-  const inputs = await inputsOf(model, options, multiply, context);
-  const timer = options.timing ? createTimer(model, context.engine, context.signal) : undefined;
-  try {
-    const found = await factorizeLayers({ model, options, context, multiply, timer, inputs }, all, candidates);
-    return { ...found, misses: [...misses, ...found.misses, ...others] };
-  } finally {
-    await inputs.release();
-    await products.release();
-  }
-}
+const ruleIn = (given: OptionValues): string | undefined => rules.find((rule) => given[rule] !== undefined);
 
 async function factorizeLayers(
   run: Factorization,
   all: readonly Layer[],
   candidates: readonly Candidate[],
-): Promise<FactorizeOutcome> {
+): Promise<Outcome> {
   const { model, options, context } = run;
   const changes: Change[] = [];
   const misses: Miss[] = [];
-  const lost = new Map<string, number>();
+  const errors = new Map<string, number>();
   const before = usedTensors(model);
-  const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates, factorizeModel);
-  if (plan !== undefined && "length" in plan) return { changes, misses: plan, lost };
+  const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates);
+  if (plan !== undefined && "length" in plan) return { changes, misses: plan };
   const known = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
   for (const [index, layer] of candidates.entries()) {
@@ -134,14 +124,14 @@ async function factorizeLayers(
       misses.push(first === undefined || factors.at === layer.name ? factors : new Miss(reason, layer.name));
       continue;
     }
-    lost.set(layer.name, factors.relativeError ** 2);
+    errors.set(layer.name, factors.relativeError);
     replaceByChain(model, layer, factors.parts, layer.reading, factors.reading);
     const { what, speed } = factors;
     changes.push({ at: layer.name, what, ...(speed === undefined ? {} : { speed }), decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
   context.progress(done + candidates.length, done + candidates.length);
-  return { changes: changes.toSorted((a, b) => (lost.get(b.at) ?? 0) - (lost.get(a.at) ?? 0)), misses, lost };
+  return { changes: changes.toSorted((a, b) => (errors.get(b.at) ?? 0) - (errors.get(a.at) ?? 0)), misses };
 }
 
 interface Factors {
@@ -153,11 +143,10 @@ interface Factors {
 }
 
 /**
- * Without a rule: 95 % of the energy, with at most two thirds of the weights and no more time. Larger chains take about as long
- * as their layers, and measured ratios differ by 1 to 5 %, so the decision would be unstable. Of 41 smaller chains in nine
+ * Without a rule, a chain has at most two thirds of the weights and takes no more time. Larger chains take about as long as
+ * their layers, and measured ratios differ by 1 to 5 %, so the decision would be unstable. Of 41 smaller chains in nine
  * networks, 25 are faster (1.02 times and more), 16 slower (0.96 and less).
  */
-const usualEnergy = 0.95;
 const mostWeights = 2 / 3;
 
 async function factorsOf(
@@ -168,21 +157,20 @@ async function factorsOf(
 ): Promise<Factors | Miss> {
   const { model, options, timer } = run;
   const { name } = layer;
-  const rules = rulesOf(options, layer);
+  const rule = ruleOf(options, layer);
   const problem = await problemAt(run, layer, candidates);
   if (problem instanceof Miss) return problem;
   const whole = wholeCost(problem);
-  const isAuto = !hasRule(rules);
-  const choice = rules.budget === undefined ? undefined : plan?.get(layer.reading.source);
-  if (rules.budget !== undefined && choice === undefined) return new Miss("the budget does not factorize it", name);
-  const methods = methodsFor(problem, rules.method);
+  const isAuto = !rule.inBudget && rule.rank === undefined && rule.share === undefined;
+  const choice = rule.inBudget ? plan?.get(layer.reading.source) : undefined;
+  if (rule.inBudget && choice === undefined) return new Miss("the budget does not factorize it", name);
+  const methods = methodsFor(problem, rule.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
-  const rule = isAuto ? { energy: usualEnergy } : rules;
   const found = choice === undefined ? await choicesFor(rule, methods, problem, options.cost) : [choice];
   if (found instanceof Miss) return new Miss(found.reason, name);
   const choices = isAuto ? found.filter(({ step }) => step.weights <= mostWeights * whole.weights) : found;
   const keeping = ({ step }: Choice): string =>
-    `${rankText(step.ranks)} keeps ${100 * usualEnergy} % of the energy, but`;
+    `${rankText(step.ranks)} keeps ${100 * keptEnergy} % of the energy, but`;
   const [first] = found;
   if (choices.length === 0 && first !== undefined) {
     const share = percent(first.step.weights / whole.weights);
@@ -201,7 +189,7 @@ async function factorsOf(
   const { parts, relativeError } = await decompositions[taken.method].factors(problem, taken.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
   const by = taken.method === "svd" ? "" : `${taken.method}, `;
-  const of = problem.inputs && options.activations ? `of ${weighings[options.activations].errorOf} ` : "";
+  const of = problem.inputs === undefined ? "" : "of outputs ";
   const columns = problem.matrices[0]?.columns ?? 0;
   const { fewInputs, whyNoInputs } = problem;
   const fewInputsNote = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;

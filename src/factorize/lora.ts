@@ -46,11 +46,11 @@ import {
   readAlike,
   scaleName,
   storeScale,
+  warnOfUnfused,
   weightName,
 } from "./adapters.ts";
 import { factorType, partDims, storeParts } from "./chain.ts";
 import { insertErrors } from "./error-adapters.ts";
-import { warnOfUnfused } from "./unfused.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({

@@ -72,8 +72,7 @@ it("is exact where the matrix has that rank", async () => {
   });
   const feeds = inputsOf("gemm-chain");
   const before = await run(model, feeds);
-  const { changes } = await factorize(model, { layers: "fc1", energy: 1 });
-  expect(changes[0]?.what).toContain("rank 3");
+  await factorize(model, { layers: "fc1", rank: 3 });
   (await run(model, feeds)).forEach((value, index) => {
     expect(value).toBeCloseTo(before[index] ?? Number.NaN, 4);
   });
@@ -82,7 +81,7 @@ it("is exact where the matrix has that rank", async () => {
 it("computes all singular values only where a choice depends on them", async () => {
   const spectrum = vi.spyOn(decompositions.svd, "spectrum");
   await factorize(mlp(), { rank: 8 });
-  await factorize(mlp(), { ratio: 0.5 });
+  await factorize(mlp(), { overrides: { "*": { budget: 0.5 } } });
   expect(spectrum).toHaveBeenCalledTimes(0);
   const { changes } = await factorize(mlp(), { budget: 0.5 });
   // Once for each of both layers.
@@ -101,26 +100,26 @@ it("refuses a rank that does not make the layer smaller, and says which would", 
   ]);
 });
 
-it("refuses a ratio too small for rank 1, which would make the layer zero", async () => {
+it("refuses a budget of a layer too small for rank 1, which would make the layer zero", async () => {
   const model = mlp();
   const before = structureHash(model);
   // fc1: 0.005 · 784 · 128 / 912 = 0.55; fc2: less.
-  const { changes, misses } = await factorize(model, { ratio: 0.005 });
+  const { changes, misses } = await factorize(model, { overrides: { "*": { budget: 0.005 } } });
   expect(changes).toEqual([]);
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
-    "fc1: no rank fits the ratio",
-    "fc2: no rank fits the ratio",
+    "fc1: no rank fits its budget",
+    "fc2: no rank fits its budget",
   ]);
   expect(structureHash(model)).toBe(before);
   // fc1: 1.1; fc2: 0.09.
-  const some = await factorize(model, { ratio: 0.01 });
+  const some = await factorize(model, { overrides: { "*": { budget: 0.01 } } });
   expect(some.changes.map(({ at, what }) => [at, what.includes("rank 1,")])).toEqual([["fc1", true]]);
   expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);
 });
 
-it("says which rank an energy takes, and the largest that saves", async () => {
+it("says which rank keeps 95 % of the energy, and the largest that saves", async () => {
   const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
-  const { changes, misses } = await factorize(model, { energy: 0.99 });
+  const { changes, misses } = await factorize(model, {});
   expect(changes).toEqual([]);
   expect(misses[0]?.reason).toMatch(/^rank \d+ does not make the layer smaller, ranks up to 149 do$/);
 });
@@ -215,10 +214,10 @@ it("takes the method that loses least at a share of the weights, or of the multi
     return new Map(changes.map(({ at, what }) => [at, errorIn(what)]));
   };
   for (const cost of ["weights", "macs"] as const) {
-    const best = await errorsBy({ ratio: 0.5, cost });
+    const best = await errorsBy({ cost, overrides: { "*": { budget: 0.5 } } });
     expect(best.size).toBe(3);
     for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
-      const others = await errorsBy({ ratio: 0.5, cost, method });
+      const others = await errorsBy({ cost, method, overrides: { "*": { budget: 0.5 } } });
       for (const [at, error] of others.entries())
         expect(best.get(at), `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
     }

@@ -3,18 +3,21 @@ import { Miss } from "../errors.ts";
 import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
 import { decompositions, type Method } from "./decompositions.ts";
 
+/** A rank, or the share of the layer's cost to keep. With neither, the chain keeps `keptEnergy`. */
 export interface RankRule {
   readonly rank?: number | undefined;
-  readonly energy?: number | undefined;
-  readonly ratio?: number | undefined;
+  readonly share?: number | undefined;
 }
+
+/** Share of the squared singular values that a layer without a rule keeps. */
+export const keptEnergy = 0.95;
 
 export interface Choice {
   readonly method: Method;
   readonly step: Step;
 }
 
-/** Returns a step per method, best first: by loss for a ratio, by cost for an energy. A Miss if none would be smaller. */
+/** Returns a step per method, best first: by loss for a share, otherwise by cost. A Miss if none would be smaller. */
 export async function choicesFor(
   rule: RankRule,
   methods: readonly Method[],
@@ -30,13 +33,13 @@ export async function choicesFor(
   }
   if (taken.length === 0 && refused !== undefined) return refused;
   if (rule.rank !== undefined) return taken;
-  const by = rule.ratio === undefined ? of : "lost";
+  const by = rule.share === undefined ? of : "lost";
   return taken.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
 }
 
-/** @param alone no other method is compared with this one, so a ratio needs no losses. */
+/** @param alone no other method is compared with this one, so a share needs no losses. */
 async function stepFor(
-  { rank, energy, ratio = 1 }: RankRule,
+  { rank, share }: RankRule,
   decomposition: Decomposition,
   problem: Problem,
   of: keyof Cost,
@@ -52,14 +55,14 @@ async function stepFor(
     return new Miss(`rank ${given} does not make the layer smaller, ranks up to ${limit} do`);
   };
   if (rank !== undefined) return saving(decomposition.at(problem, rank));
-  if (energy === undefined) {
+  if (share !== undefined) {
     const known = alone ? decomposition.steps?.(problem) : undefined;
     const steps = known ?? (await decomposition.spectrum(problem));
-    const fits = steps.findLast((step) => step[of] <= ratio * whole[of]);
-    return fits === undefined ? new Miss("no rank fits the ratio") : saving(fits);
+    const fits = steps.findLast((step) => step[of] <= share * whole[of]);
+    return fits === undefined ? new Miss("no rank fits its budget") : saving(fits);
   }
   const steps = await decomposition.spectrum(problem);
   // A tolerance of 1e-12 ignores rounding.
-  const found = steps.find(({ lost = 0 }) => lost <= 1 - energy + 1e-12) ?? steps.at(-1);
+  const found = steps.find(({ lost = 0 }) => lost <= 1 - keptEnergy + 1e-12) ?? steps.at(-1);
   return found === undefined ? new Miss("no rank makes the layer smaller") : saving(found);
 }

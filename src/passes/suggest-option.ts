@@ -33,6 +33,9 @@ const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = 
   ["tune", ["alpha", "It was removed: set the learning rate, temperature and alpha."]],
   ["joint", ["rank", "It was removed: layers with the same input are factorized separately."]],
   ["multiple", ["rank", "It was removed: set the rank, or a budget that decides the ranks."]],
+  ["ratio", ["method", 'It was removed: set a budget for the model, or for each layer (--override "*:budget=0.5").']],
+  ["energy", ["method", "It was removed: set a budget or a rank. Without either, layers keep 95 % of their energy."]],
+  ["allocation", ["method", "It was removed: a budget is spread by singular values."]],
   [
     "symmetric",
     ["biasCorrection", "It was removed: the scheme decides, and static ranges have a zero point, which loses less."],

@@ -81,8 +81,8 @@ describe("a recipe", () => {
   });
 
   test("may write a share in percent", () => {
-    const text = "steps:\n  - prune: { amount: 30% }\n  - factorize: { energy: 97.5 % }\n";
-    expect(stepsOf(parseRecipe(text)).map(({ options }) => options)).toEqual([{ amount: 0.3 }, { energy: 0.975 }]);
+    const text = "steps:\n  - prune: { amount: 30% }\n  - factorize: { budget: 97.5 % }\n";
+    expect(stepsOf(parseRecipe(text)).map(({ options }) => options)).toEqual([{ amount: 0.3 }, { budget: 0.975 }]);
     expect(wrong("steps:\n  - prune: { amount: 30 percent }\n").message).toContain("r.yaml:2:");
   });
 
@@ -269,8 +269,8 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ],
     [
       "a number out of range, in the pass's words",
-      "steps:\n  - factorize: { energy: 1.4 }",
-      "r.yaml:2:26: steps[0].factorize.energy: must be at most 1, got 1.4.",
+      "steps:\n  - factorize: { budget: 1.4 }",
+      "r.yaml:2:26: steps[0].factorize.budget: must be at most 1, got 1.4.",
     ],
     [
       "a wrong element of a list",
@@ -284,8 +284,8 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ],
     [
       "options that contradict each other",
-      "steps:\n  - factorize: { rank: 3, energy: 0.4 }",
-      "r.yaml:2:16: steps[0].factorize: give at most one of rank, energy, ratio and budget.",
+      "steps:\n  - factorize: { rank: 3, budget: 0.4 }",
+      "r.yaml:2:16: steps[0].factorize: give at most one of budget and rank.",
     ],
     [
       "data, which the run has",
@@ -347,8 +347,8 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ],
     [
       "options that contradict each other in a repeat",
-      repeated("factorize: { rank: { from: 9, to: 3 }, energy: 0.4 }"),
-      "r.yaml:4:20: steps[0].steps[0].factorize: give at most one of rank, energy, ratio and budget.",
+      repeated("factorize: { rank: { from: 9, to: 3 }, budget: 0.4 }"),
+      "r.yaml:4:20: steps[0].steps[0].factorize: give at most one of budget and rank.",
     ],
     [
       "a repeat in a repeat",

@@ -61,7 +61,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     settings: [0.75, 0.5, 0.25],
     widest: 0.75,
     none: 1,
-    own: (ratio) => ({ ratio }),
+    own: (budget) => ({ budget }),
   },
 };
 

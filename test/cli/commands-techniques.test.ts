@@ -167,9 +167,9 @@ describe("factorize and distill", () => {
   });
 
   test("options that a pass refuses are wrong usage", async () => {
-    expect(await pith("factorize", at("right.onnx"), "--rank", "1", "--energy", "0.5")).toMatchObject({
+    expect(await pith("factorize", at("right.onnx"), "--rank", "1", "--budget", "0.5")).toMatchObject({
       code: 2,
-      err: expect.stringContaining("at most one of --rank, --energy, --ratio and --budget"),
+      err: expect.stringContaining("at most one of --budget and --rank"),
     });
   });
 

@@ -37,7 +37,7 @@ describe("names with escape sequences, line ends and reversed text are printed e
     [["prune", "--amount", "0.3", "-o", at("pruned.onnx"), "--force"]],
     [["prune", "--structured", "--amount", "0.3", "-o", at("cut.onnx"), "--force"]],
     [["quantize", "--scheme", "weights", "-o", at("quantized.onnx"), "--force"]],
-    [["factorize", "--ratio", "0.9", "--no-timing", "-o", at("factorized.onnx"), "--force"]],
+    [["factorize", "--budget", "0.9", "--no-timing", "-o", at("factorized.onnx"), "--force"]],
     [["prune", "--amount", "0.3", "--layers", `nothing${hostile}`, "-o", at("none.onnx")]],
     [["quantize", "--scheme", "static", "--data", at(`no${hostile}.csv`), "-o", at("none.onnx")]],
   ])("%j", async ([command = "", ...options]) => {

@@ -142,10 +142,10 @@ describe("flags", () => {
   });
 
   test.each([
-    [
-      ["factorize", "--rank", "2", "--budget", "0.5"],
-      "E_OPTION: Give at most one of --rank, --energy, --ratio and --budget.",
-    ],
+    [["factorize", "--rank", "2", "--budget", "0.5"], "E_OPTION: Give at most one of --budget and --rank."],
+    [["factorize", "--ratio", "0.5"], 'or for each layer (--override "*:budget=0.5").'],
+    [["factorize", "--energy", "0.99"], "Without either, layers keep 95 % of their energy."],
+    [["factorize", "--budget", "0.5", "--allocation", "spectrum"], "a budget is spread by singular values"],
     [["quantize"], "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16."],
     [
       ["quantize", "--scheme", "weights", "--dtype", "q4"],

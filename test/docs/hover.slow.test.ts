@@ -13,7 +13,7 @@ import { quantize } from "pith/quantize";
 declare const model: import("pith").Model;
 await quantize(model, { perChannel: true, except: "head" });
 await prune(model, { amount: 0.5, layers: "fc*" });
-await factorize(model, { energy: 0.9 });
+await factorize(model, { rank: 9 });
 `;
 
 test("options are shown with their comments, those that are spread too", () => {
@@ -39,7 +39,7 @@ test("options are shown with their comments, those that are spread too", () => {
   };
   expect(shown("perChannel")).toBe("One scale per output channel, instead of one per weight (true).");
   expect(shown("amount")).toContain("Share of weights (or channels) to prune");
-  expect(shown("energy")).toBe("Keep this share of the squared singular values: 0.95.");
+  expect(shown("rank")).toBe("Keep this many singular values of each layer.");
   expect(shown("layers")).toContain("Names or patterns of the layers");
   expect(shown("except")).toContain("layers to leave alone");
 });

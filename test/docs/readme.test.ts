@@ -147,7 +147,7 @@ describe("the command lines", () => {
     ["a command that there is not", "shrink model.onnx", /shrink/],
     ["a flag that there is not", "prune model.onnx --amounts 50%", /--amounts/],
     ["a value that does not fit", "quantize model.onnx --scheme int3", /int3/],
-    ["a number out of its range", "factorize model.onnx --energy 2", /energy/],
+    ["a number out of its range", "factorize model.onnx --budget 2", /budget/],
     ["a word too many", "prune model.onnx other.onnx --amount 50%", /argument/],
     ["no model", "train --data mnist/", /model\.onnx/],
   ])("%s would be noticed", async (_, line, sentence) => {

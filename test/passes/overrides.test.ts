@@ -94,7 +94,7 @@ describe("factorize", () => {
     const outcome = await factorize(model, {
       rank: 2,
       timing: false,
-      overrides: { fc1: { energy: 0.2 }, fc2: { rank: 4 } },
+      overrides: { fc1: { budget: 0.5 }, fc2: { rank: 4 } },
     });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "layer", fc3: "global" });
     expect(model.graph.value("fc2.down.weight")?.tensor?.dims).toEqual([4, 24]);
@@ -102,7 +102,7 @@ describe("factorize", () => {
   });
 
   test("refuses two rules for one layer", async () => {
-    const twice = { fc1: { rank: 2, energy: 0.5 } };
+    const twice = { fc1: { rank: 2, budget: 0.5 } };
     await expect(factorize(net(), { rank: 2, overrides: twice })).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });

@@ -313,7 +313,7 @@ describe("distillation", () => {
   });
 
   test("is the loss of a factorized student", async () => {
-    const thin = { factorize: { ratio: 0.5 } };
+    const thin = { factorize: { overrides: { "*": { budget: 0.5 } } } };
     const steps = recipe(thin, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
     const [factorized, distilled] = run.variants[0]?.steps ?? [];

@@ -48,7 +48,7 @@ describe("each layer alone", () => {
   });
 
   test("loses what the step alone loses, on the same samples", async () => {
-    const recipe = recipeFrom({ steps: [{ factorize: { layers: "fc3", ratio: 0.75 } }] });
+    const recipe = recipeFrom({ steps: [{ factorize: { layers: "fc3", overrides: { fc3: { budget: 0.75 } } } }] });
     const { run } = await runRecipe(model, recipe, task, { force: true, rounds: 0 });
     const [row] = rowsOf("rank", "fc3");
     expect(row?.drop.count).toBe(800);
@@ -166,7 +166,7 @@ test("a model that does no better than chance is refused", async () => {
 describe("an allocation", () => {
   test("of ranks loses less than the same rank for all, in fewer bytes", async () => {
     const own = await allocationFrom(model, found, "rank");
-    const uniform = await resultOf(recipeFrom({ steps: [{ factorize: { ratio: 0.5 } }] }));
+    const uniform = await resultOf(recipeFrom({ steps: [{ factorize: { overrides: { "*": { budget: 0.5 } } } }] }));
     const allocated = await resultOf(own?.recipe ?? expect.fail());
     expect(allocated.bytes).toBeLessThan(uniform.bytes);
     expect(allocated.accuracy - uniform.accuracy).toBeGreaterThan(0.1);

@@ -2,7 +2,7 @@
 
 import { infer } from "../../../src/analysis/infer.ts";
 import { allLayers } from "../../../src/analysis/layers.ts";
-import { factorize } from "../../../src/factorize/index.ts";
+import { type FactorizeOptions, factorize } from "../../../src/factorize/index.ts";
 import { allGraphs } from "../../../src/graph/graph.ts";
 import type { Model } from "../../../src/graph/model.ts";
 import { fromDense, type Matrix, multiply, singularValues, subtract } from "../../../src/math/index.ts";
@@ -15,14 +15,12 @@ import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSame, expectSentences, expectThat } from "../runs.ts";
 import { expectSameShapes, type Promised, type Weight, weights, withWeights } from "./promised.ts";
 
-interface Wanted {
-  readonly rank?: number;
-  readonly energy?: number;
-  readonly ratio?: number;
-  readonly budget?: number;
-}
-
-const options: readonly Wanted[] = [{ rank: 1 }, { energy: 0.999 }, { energy: 0.8 }, { ratio: 0.5 }, { budget: 0.7 }];
+const options: readonly FactorizeOptions[] = [
+  {},
+  { rank: 1 },
+  { budget: 0.7 },
+  { overrides: { "*": { budget: 0.5 } } },
+];
 
 export const factorizing: readonly Promised[] = options.map((wanted) => ({
   name: `factorize ${JSON.stringify(wanted)}`,
@@ -78,7 +76,7 @@ async function factorsOf(
   return { up: fromDense(await up.read()), down: fromDense(await down.read()) };
 }
 
-function expectLeastLost(layer: string, weight: Weight, product: Matrix, rank: number, wanted: Wanted): void {
+function expectLeastLost(layer: string, weight: Weight, product: Matrix, rank: number, wanted: FactorizeOptions): void {
   const [rows = 0, ...others] = weight.dims;
   const columns = elementCount(others);
   const original = fromDense(float32(weight.dims, Float32Array.from(weight.numbers)));
@@ -96,12 +94,13 @@ function expectLeastLost(layer: string, weight: Weight, product: Matrix, rank: n
   const size = (of: number): number => of * (rows + columns);
   expectThat(size(rank) < rows * columns, `${at} is no smaller`);
   if (wanted.rank !== undefined) expectThat(rank === wanted.rank, `${at}, not ${wanted.rank}`);
-  if (wanted.ratio !== undefined) {
-    const most = wanted.ratio * rows * columns;
-    expectThat(size(rank) <= most && size(rank + 1) > most, `${at} is not the largest for ${wanted.ratio} of it`);
+  const share = wanted.overrides?.["*"]?.budget;
+  if (share !== undefined) {
+    const most = share * rows * columns;
+    expectThat(size(rank) <= most && size(rank + 1) > most, `${at} is not the largest for ${share} of it`);
   }
-  if (wanted.energy !== undefined) {
-    const most = (1 - wanted.energy) * whole;
+  if (Object.keys(wanted).length === 0) {
+    const most = 0.05 * whole;
     expectThat(dropped(rank) <= most + 1e-9 * whole, `${at} drops ${dropped(rank)} of ${whole}`);
     expectThat(rank === 1 || dropped(rank - 1) >= most - 1e-9 * whole, `${at}: a smaller one keeps the energy`);
   }
