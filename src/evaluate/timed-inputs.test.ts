@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
-import { int64 } from "../tensor/dense.ts";
 import { sequenceNames, timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 const model = (text: string) => parseModel(`opset 21\ngraph ${text}`);
@@ -22,20 +21,6 @@ describe("sizes that models are timed on", () => {
   it("are one sample of what is carried from run to run, too", async () => {
     const stateful = `(x: float32["?x.0", "?x.1"], state: float32[2, "?state.1", 8]) -> (y: float32[...], stateN: float32[2, "?stateN.1", 8]) {\n  y = Relu(x)\n  stateN = Relu(state)\n}`;
     expect(await shapesOf([stateful])).toEqual([{ x: [1, 128], state: [2, 1, 8] }]);
-  });
-
-  it("are a frame with its context of a voice detector, for its rate", async () => {
-    const detector = model(
-      '(input: float32["?i.0", "?i.1"], state: float32[2, "?s.1", 8], sr: int64[]) -> (y: float32[...]) {\n  y = Relu(input)\n}',
-    );
-    const at = async (rate: number) => {
-      const fixed = [{ sr: int64([], [rate]) }];
-      return (await timedShapes(createEngine(), [detector], { sizes: new Map(), fixed, seed: 1 }))[0]?.input;
-    };
-    expect([await at(16000), await at(8000)]).toEqual([
-      [1, 576],
-      [1, 288],
-    ]);
   });
 
   /** Positions of at most 64 tokens. */

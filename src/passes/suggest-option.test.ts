@@ -33,6 +33,7 @@ test.each([
   ["rates", ["rate", "momentum"], "`except` freezes layers, and `layers` trains only these."],
   ["--frozen-cache", ["--momentum"], "outputs of frozen parts are cached if that saves time."],
   ["--multiple", ["--rank", "--budget"], "set the rank, or a budget that decides the ranks."],
+  ["allocation", ["budget", "method"], "a budget is spread by singular values."],
 ])("says of %s that it was removed from the command with the options %j", (typed, names, advice) => {
   expect(unknownOptionHint(typed, names)).toBe(`It was removed: ${advice}`);
 });
@@ -40,6 +41,7 @@ test.each([
 test.each([
   ["--tune", ["--time"], "Did you mean --time?"],
   ["--own-texts", ["--rank"], undefined],
+  ["--ratio", ["--rank", "--alpha"], undefined],
   ["--multiple", ["--amount", "--round-to"], "Did you mean --round-to?"],
 ])("suggests for %s only the options of a command that never had it", (typed, names, hint) => {
   expect(unknownOptionHint(typed, names)).toBe(hint);

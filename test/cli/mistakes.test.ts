@@ -143,9 +143,6 @@ describe("flags", () => {
 
   test.each([
     [["factorize", "--rank", "2", "--budget", "0.5"], "E_OPTION: Give at most one of --budget and --rank."],
-    [["factorize", "--ratio", "0.5"], 'or for each layer (--override "*:budget=0.5").'],
-    [["factorize", "--energy", "0.99"], "Without either, layers keep 95 % of their energy."],
-    [["factorize", "--budget", "0.5", "--allocation", "spectrum"], "a budget is spread by singular values"],
     [["quantize"], "E_OPTION: Choose what to quantize: --scheme static (with --data), dynamic, weights or float16."],
     [
       ["quantize", "--scheme", "weights", "--dtype", "q4"],
@@ -177,6 +174,16 @@ describe("flags", () => {
     ],
   ])("quantize %j: the hint says which option does what was meant", async (words, hint) => {
     const { code, err } = await pith("quantize", at("net.onnx"), ...words);
+    expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
+  });
+
+  test.each([
+    [["--ratio", "0.5"], 'It was removed: set a budget for the model, or for each layer (--override "*:budget=0.5").'],
+    [["--energy", "0.9"], "It was removed: set a budget or a rank. Without either, layers keep 95 % of their energy."],
+    [["--allocation", "spectrum"], "It was removed: a budget is spread by singular values."],
+    [["--activations", "asvd"], "It was removed: whitening loses less."],
+  ])("factorize %j: the hint names the replacement of a removed option", async (words, hint) => {
+    const { code, err } = await pith("factorize", at("net.onnx"), ...words);
     expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
   });
 
