@@ -4,20 +4,19 @@ import { PithError } from "../../errors.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import type { Value } from "../../graph/graph.ts";
 import { float32 } from "../../tensor/dense.ts";
-import { dimsText, elementCount, fixedDims } from "../../tensor/dims.ts";
+import { dimsText } from "../../tensor/dims.ts";
 import type { Batch, Dense } from "../../tensor/types.ts";
 import {
   asRows,
   ignoredLabel,
-  inFloat32,
   type Loss,
   type LossOptions,
   type LossScope,
   outputOf,
   requireColumn,
   scaledSum,
-  targetLike,
 } from "../loss.ts";
+import { againstTarget, ofElements } from "./numbers.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
   /** Whether the output is logits, probabilities or their logarithms (default: detected from the graph). */
@@ -129,18 +128,10 @@ function requireDistributions(data: Float32Array, classes: number, name: string)
  * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
  */
 export function binaryCrossEntropy(options: LossOptions = {}): Loss {
-  return {
-    name: "binary",
-    build(scope) {
-      const { emit } = scope;
-      const logits = inFloat32(emit, outputOf(scope, options.output));
-      const target = targetLike(scope, logits, options.label ?? "label");
-      const count = elementCount(fixedDims(logits.type?.dims) ?? []);
-      // log(1 + exp(x)) - x·t is equal, and the runtime's Softplus is stable.
-      const entries = emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target.value])]);
-      return { value: scaledSum(emit, entries, 1 / count), feeds: target.feeds };
-    },
-  };
+  // log(1 + exp(x)) - x·t is equal, and the runtime's Softplus is stable.
+  return ofElements("binary", options, (emit, logits, target) =>
+    emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target])]),
+  );
 }
 
 /** Keeps log(0) finite, so that 0 · log 0 is 0. */
@@ -153,17 +144,11 @@ const smallest = 1e-38;
  * await train(net, { data, loss: divergence({ label: "probabilities" }) });
  */
 export function divergence(options: LossOptions = {}): Loss {
-  return {
-    name: "kl",
-    build(scope) {
-      const { emit } = scope;
-      const { rows, count } = scoreRows(scope, outputOf(scope, options.output));
-      const target = targetLike(scope, rows, options.label ?? "label");
-      const logs = emit.Log([emit.Max([target.value, smallest])]);
-      const entries = emit.Mul([target.value, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
-      return { value: scaledSum(emit, entries, 1 / count), feeds: target.feeds };
-    },
-  };
+  return againstTarget("kl", options, scoreRows, (emit, rows, target, count) => {
+    const logs = emit.Log([emit.Max([target, smallest])]);
+    const entries = emit.Mul([target, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
+    return scaledSum(emit, entries, 1 / count);
+  });
 }
 
 // The softmax of logits is the distribution; of log p it is p, since exp(log p) sums to one. Probabilities need a logarithm

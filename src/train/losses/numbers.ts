@@ -3,21 +3,54 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { float32 } from "../../tensor/dense.ts";
 import { elementCount, fixedDims } from "../../tensor/dims.ts";
-import { asRows, inFloat32, type Loss, type LossOptions, outputOf, scaledSum, targetLike } from "../loss.ts";
+import {
+  asRows,
+  inFloat32,
+  type Loss,
+  type LossOptions,
+  type LossScope,
+  outputOf,
+  scaledSum,
+  targetLike,
+} from "../loss.ts";
 
-function ofErrors(name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss {
+/** Builds a loss of an output and of a target with its shape. */
+export function againstTarget(
+  name: string,
+  options: LossOptions,
+  read: (scope: LossScope, output: Value) => { readonly rows: Value; readonly count: number },
+  write: (emit: Emit, rows: Value, target: Value, count: number) => Value,
+): Loss {
   return {
     name,
     build(scope) {
-      const { emit } = scope;
-      const output = inFloat32(emit, outputOf(scope, options.output));
-      const target = targetLike(scope, output, options.label ?? "label");
-      const count = elementCount(fixedDims(output.type?.dims) ?? []);
-      const each = entries(emit, emit.Sub([output, target.value]));
-      return { value: scaledSum(emit, each, 1 / count), feeds: target.feeds };
+      const { rows, count } = read(scope, outputOf(scope, options.output));
+      const target = targetLike(scope, rows, options.label ?? "label");
+      return { value: write(scope.emit, rows, target.value, count), feeds: target.feeds };
     },
   };
 }
+
+/** Builds a loss that is the mean of `entries` over all elements. */
+export const ofElements = (
+  name: string,
+  options: LossOptions,
+  entries: (emit: Emit, output: Value, target: Value) => Value,
+): Loss =>
+  againstTarget(
+    name,
+    options,
+    ({ emit }, output) => ({
+      rows: inFloat32(emit, output),
+      count: elementCount(fixedDims(output.type?.dims) ?? []),
+    }),
+    (emit, output, target, count) => scaledSum(emit, entries(emit, output, target), 1 / count),
+  );
+
+const ofErrors = (name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss =>
+  ofElements(name, options, (emit, output, target) => entries(emit, emit.Sub([output, target])));
+
+const inRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
 
 /**
  * Mean squared error: mean of e².
@@ -74,17 +107,10 @@ export function directions(emit: Emit, vectors: Value): Value {
  * await train(student, { data, loss: cosineDistance({ output: "embedding", label: "teacher" }) });
  */
 export function cosineDistance(options: LossOptions = {}): Loss {
-  return {
-    name: "cosine",
-    build(scope) {
-      const { emit } = scope;
-      const { rows, count } = asRows(emit, outputOf(scope, options.output));
-      const target = targetLike(scope, rows, options.label ?? "label");
-      const cosines = emit.Mul([directions(emit, rows), directions(emit, target.value)]);
-      const mean = scaledSum(emit, cosines, 1 / count);
-      return { value: emit.Sub([1, mean]), feeds: target.feeds };
-    },
-  };
+  return againstTarget("cosine", options, inRows, (emit, rows, target, count) => {
+    const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
+    return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
+  });
 }
 
 export interface InfoNceOptions extends LossOptions {
@@ -101,15 +127,9 @@ export interface InfoNceOptions extends LossOptions {
  */
 export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
-  return {
-    name: "info-nce",
-    build(scope) {
-      const { emit } = scope;
-      const { rows, count } = asRows(emit, outputOf(scope, options.output));
-      const target = targetLike(scope, rows, options.label ?? "label");
-      return { value: nearest(emit, rows, target.value, count, temperature, [1, 0]), feeds: target.feeds };
-    },
-  };
+  return againstTarget("info-nce", options, inRows, (emit, rows, target, count) =>
+    nearest(emit, rows, target, count, temperature, [1, 0]),
+  );
 }
 
 /** InfoNCE along the columns of the cosine matrix (axis 1), its rows (axis 0), or the mean of both. */
