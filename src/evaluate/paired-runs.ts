@@ -129,7 +129,7 @@ async function runBoth(
   const models = unknown.length === 0 ? ([original, result] as const) : withoutOperators(original, result, unknown);
   if (models === undefined) {
     const operators = unknown.map(operatorName).join(", ");
-    return new Miss(`this runtime has no ${operators}, and without it there is nothing to compare`);
+    throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
   }
   const [first, second] = models;
   const inputs = randomInputs(first);

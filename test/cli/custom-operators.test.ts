@@ -1,4 +1,5 @@
 /** Models with operators that the runtime does not have: what needs no run is done, and the command says what was not compared. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/graph/text.ts";
@@ -52,7 +53,7 @@ test.each([
   },
 );
 
-test("writes the result and says that it was not compared if an unknown operator has outputs of unknown rank", async () => {
+test("requires --force for a result that cannot be compared because an unknown operator has outputs of unknown rank", async () => {
   const model = join(folder, "products.onnx");
   await save(
     parseModel(`opset 17, custom 1
@@ -68,9 +69,14 @@ graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
   );
   const out = join(folder, "products.out.onnx");
   for (const scheme of ["weights", "float16", "dynamic"]) {
-    const { code, out: text } = await pith("quantize", "--scheme", scheme, model, "-o", out);
-    expect(code).toBe(0);
-    expect(text).toContain("changed (2):");
-    expect(text).toContain("not compared with the original: this runtime has no custom.MyAct");
+    const refused = await pith("quantize", "--scheme", scheme, model, "-o", join(folder, "no.onnx"));
+    expect(refused).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/has no custom\.MyAct.*\n.*--force writes it/),
+    });
+    expect(existsSync(join(folder, "no.onnx"))).toBe(false);
+    const forced = await pith("quantize", "--scheme", scheme, model, "--force", "-o", out);
+    expect(forced).toMatchObject({ code: 0, out: expect.stringContaining("changed (2):") });
+    expect(forced.out).toContain("not compared with the original: This runtime has no custom.MyAct");
   }
 });

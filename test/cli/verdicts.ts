@@ -118,11 +118,14 @@ export function testVerdicts(formats: readonly Format[]): void {
     },
   );
 
-  test.each(formats)("%s: a result with unknown operators is written uncompared", async (_, words) => {
+  test.each(formats)("%s: a result with unknown operators requires --force", async (_, words) => {
     const model = at("unknown.onnx");
     await save(parseModel(unknown), model);
-    const { code, out: text } = await pith("quantize", ...words, model, "-o", out);
-    expect({ code, text }).toMatchObject({ code: 0, text: expect.stringContaining("not compared") });
+    const { code, err } = await pith("quantize", ...words, model, "-o", out);
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: expect.stringMatching(/has no custom\.MyAct.*\n.*--force writes it/),
+    });
   });
 
   test.each(
