@@ -20,7 +20,7 @@ import type { Model } from "../src/graph/model.ts";
 import { encodedSource, open } from "../src/onnx/index.ts";
 import { completeContext } from "../src/passes/index.ts";
 import { type QuantizeOptions, quantize } from "../src/quantize/index.ts";
-import { milderSettings } from "../src/quantize/milder.ts";
+import { distortions } from "../src/quantize/milder.ts";
 import type { HoldoutComparison } from "../src/recipe/holdout.ts";
 import { PairedMetrics, type PairedResult } from "../src/recipe/paired-metrics.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
@@ -183,14 +183,12 @@ async function benchOf(network: Network): Promise<void> {
       made.set(distortion, own);
       return own;
     };
-    // Distortions in descending order.
-    const ladder = milderSettings({ rounder: "rdoq" }, true).map(({ distortion }) => Number(distortion));
     if (chosen.length === 0) {
-      const largest = await firstIn(ladder, async (distortion) => isClear(await at(distortion)));
+      const largest = await firstIn(distortions, async (distortion) => isClear(await at(distortion)));
       if (largest === undefined) targets.push(target(`${scheme}: a distortion that meets the goal`, false, true));
       else chosen.push(largest);
-      const tooLarge = await firstIn(ladder, async (distortion) => ratioOf(await at(distortion)) > most);
-      const within = ladder.slice(0, tooLarge === undefined ? undefined : ladder.indexOf(tooLarge)).at(-1);
+      const tooLarge = await firstIn(distortions, async (distortion) => ratioOf(await at(distortion)) > most);
+      const within = distortions.slice(0, tooLarge === undefined ? undefined : distortions.indexOf(tooLarge)).at(-1);
       if (within !== undefined && within !== largest) chosen.push(within);
     }
     for (const distortion of chosen) {

@@ -10,7 +10,7 @@ import { readSettings } from "../data/tokenizer.ts";
 import { stopIfAsked } from "../errors.ts";
 import { type Context, completeContext } from "../passes/pass.ts";
 import { type DtypeName, usualDtypes } from "../quantize/dtypes.ts";
-import { requireSuitableDtype } from "../quantize/options.ts";
+import { dtypesOfOtherValues } from "../quantize/options.ts";
 import { choose } from "../recipe/choose.ts";
 import { objectiveOf, sizeFor } from "../recipe/objective.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
@@ -47,7 +47,7 @@ export async function quantizeFolder(
   context: Partial<Context> = {},
 ): Promise<readonly FolderFile[]> {
   const originals = await originalsIn(folder);
-  if (options.quantize !== undefined) requireSuitableDtype(dtypesOf(options), options.quantize);
+  if (options.quantize !== undefined) dtypesOfOtherValues(dtypesOf(options), options.quantize);
   await makeFolder(options.out);
   const release = await claimFolder(options.out);
   try {

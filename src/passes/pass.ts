@@ -114,13 +114,10 @@ export interface PassDescription {
   faster?(options: OptionValues): string | undefined;
   /** Returns less lossy overrides for a layer, the least lossy last. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /**
-   * Returns settings that lose less than the given ones, the least lossy last: tried before `milderForms`.
-   * @param all also settings that lose more.
-   */
-  milderSettings?(options: OptionValues, all?: boolean): readonly OptionValues[];
-  /** Returns the options with the method whose results compress best; undefined if the options do not admit it. */
-  downloadOptions?(options: OptionValues): OptionValues | undefined;
+  /** Returns settings that lose less than the given ones, the least lossy last: tried before `milderForms`. */
+  milderSettings?(options: OptionValues): readonly OptionValues[];
+  /** Returns settings of the method whose results compress best, the least lossy last; none if the options do not admit it. */
+  downloadSettings?(options: OptionValues): readonly OptionValues[];
   /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
   readonly unrounded?: AnyPass;
   /** Work on samples, named for a message ("gradients"), and its estimate per sample in runs of the model on one sample. */

@@ -2,7 +2,7 @@ import { allLayers } from "../analysis/layers.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Move, Moves } from "../passes/moves.ts";
 import type { OptionValues } from "../passes/pass.ts";
-import { milderSettings } from "./milder.ts";
+import { distortions } from "./milder.ts";
 import { runsOfSample } from "./options.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
@@ -59,11 +59,10 @@ export const quantizeMoves: Moves = (request) => {
   const float16: Move = { ...move("float16", 16, { scheme: "float16" }), spares: false };
   // Values of fixed length take more bits than low-entropy values with the same loss. Integer arithmetic loses more, and shortens nothing.
   if (request.forDownload === true && calibrate > 0) {
-    const scheme = { scheme: "weights", rounder: rdoq.id };
-    const lowEntropy = milderSettings(scheme, true).map((own): Move => {
-      const distortion = Number(own.distortion);
+    const lowEntropy = distortions.map((distortion): Move => {
+      const options = { scheme: "weights", rounder: rdoq.id, distortion };
       return {
-        ...move(`low-entropy int8, distortion ${distortion}`, bitsAt(distortion), { ...scheme, ...own }),
+        ...move(`low-entropy int8, distortion ${distortion}`, bitsAt(distortion), options),
         family: "low-entropy int8",
         loses: distortion / typicalDistortion,
         // Lower distortions are its fallback.

@@ -12,7 +12,7 @@ import {
   understood,
 } from "../passes/options.ts";
 import type { OptionValues } from "../passes/pass.ts";
-import { type DtypeName, type DtypeStep, dtypeBits, dtypeNames, dtypes } from "./dtypes.ts";
+import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";
 import { nearest } from "./rounders/nearest.ts";
@@ -238,18 +238,32 @@ export const everySetting = <O extends { readonly overrides?: unknown }>(options
   ...Object.values(Object(options.overrides)).map((own) => ({ ...options, ...Object(own) })),
 ];
 
-export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id;
+export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id || rounder === rdoq;
 
-/** Returns the options for one of several dtypes: low-entropy values have 8 bits. */
+/** Returns whether the values of all layers can be low-entropy: integers of 8 bits without blocks and zero points. */
+export const admitsLowEntropy = (options: OptionValues): boolean =>
+  everySetting(withDtype(options)).every(
+    ({ scheme, bits = 8, block, weights, zeroPoints }) =>
+      scheme !== "float16" &&
+      scheme !== "bfloat16" &&
+      areCodes(weights) &&
+      // 7-bit integers use the storage of 8 bits, but their sums never overflow.
+      Number(bits) >= 7 &&
+      block === undefined &&
+      zeroPoints !== true,
+  );
+
+/** Returns the options for one of several dtypes: low-entropy values and their options only if the dtype admits them. */
 export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
-  return !isLowEntropy(options) || dtypeBits(dtype) === 8
-    ? options
-    : { ...options, rounder: undefined, distortion: undefined };
+  if (!isLowEntropy(options) || admitsLowEntropy({ dtype })) return options;
+  const others = { rounder: undefined, distortion: undefined, epochs: undefined, augment: undefined };
+  return { ...options, ...others, checkpoint: undefined, resume: undefined };
 }
 
-/** @throws PithError E_OPTION for options that no dtype accepts. */
-export function requireSuitableDtype(names: readonly DtypeName[], options: OptionValues): void {
-  if (!isLowEntropy(options) || names.some((name) => dtypeBits(name) === 8)) return;
+/** Returns the dtypes that keep their own values. @throws PithError E_OPTION if low-entropy values are requested and none admits them */
+export function dtypesOfOtherValues(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
+  const others = isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype })) : [];
+  if (others.length === 0 || others.length < names.length) return others;
   throw new PithError(
     "E_OPTION",
     `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, got ${names.join(", ")}.`,
@@ -334,7 +348,7 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
       "Weights are rounded to the nearest of these values.",
     );
-  if (options.epochs !== undefined && rounders.of(rounder) !== rdoq)
+  if (options.epochs !== undefined && !isLowEntropy(options))
     throw no(
       `\`epochs\`: expected the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
       '`rounder: "rdoq"` trains values.',
@@ -382,11 +396,6 @@ export function checkTogether(options: QuantizeSettings): void {
       "`onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.",
       "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
     );
-  if (rounders.of(rounder) === rdoq && (packed || all.some((own) => own.zeroPoints)))
-    throw no(
-      "`rounder`: rdoq chooses the steps of 8-bit values: `bits` below 8, `block` and `zeroPoints` do not apply.",
-      "`distortion` sets how many bits a weight has after compression.",
-    );
   if (
     rounders.of(rounder).zeroPoints === true &&
     all.every((own) => own.block === undefined && ![4, 2].includes(own.bits))
@@ -399,6 +408,11 @@ export function checkTogether(options: QuantizeSettings): void {
   if (isHalf && options.overrides !== undefined)
     throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
   if (isHalf && rounders.of(rounder) !== nearest) throw no(`\`rounder\`: ${scheme} always rounds to nearest.`);
+  if (isLowEntropy(options) && !admitsLowEntropy(options))
+    throw no(
+      "`rounder`: rdoq chooses the steps of 8-bit integers: `bits` below 8, `block`, `zeroPoints` and other `weights` do not apply.",
+      "`distortion` sets how many bits a weight has after compression.",
+    );
   if (scheme === "dynamic" && activations !== "uint8")
     throw no(
       `\`activations\`: ${activations} is not available in the dynamic scheme.`,

@@ -9,11 +9,12 @@ import { storeWeights } from "../passes/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
 import { equalize } from "./equalize/pass.ts";
 import { storeFewValues } from "./few-values.ts";
-import { downloadOptions, milderForms, milderSettings } from "./milder.ts";
+import { downloadSettings, milderForms, milderSettings } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
 import {
   calibrationNeed,
   checkTogether,
+  isLowEntropy,
   type QuantizeOptions,
   type QuantizeSettings,
   quantizeOptions,
@@ -22,7 +23,6 @@ import {
 } from "./options.ts";
 import { quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
-import { rdoq } from "./rounders/rdoq.ts";
 
 /**
  * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half
@@ -70,7 +70,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       : undefined,
   milderForms,
   milderSettings,
-  downloadOptions,
+  downloadSettings,
   moves: quantizeMoves,
   sampleWork: { name: "calibration and rounding", runs: runsOfSample },
   unrounded: equalize,
@@ -111,8 +111,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     const outcomes: Outcome[] = [];
     for (const step of steps) {
       // Loaded on demand: code that reads data.
-      const by =
-        rounders.of(step.rounder) === rdoq ? (await import("./distortion.ts")).quantizeForDownload : quantizeBy;
+      const by = isLowEntropy(step) ? (await import("./distortion.ts")).quantizeForDownload : quantizeBy;
       const { changes, misses } = await by(step, model, context);
       const constants = isHalf(step) || changes.length === 0 ? [] : await storeFewValues(model, context);
       outcomes.push({ changes: [...changes, ...constants], misses });

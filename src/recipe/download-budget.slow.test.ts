@@ -20,7 +20,7 @@ graph (x: float32[1]) -> (y: float32[1]) {
   return model;
 }
 
-const pass = { milderSettings: () => [0, 1000, 12_000, 30_000].map((noise) => ({ noise })) };
+const pass = { downloadSettings: () => [0, 1000, 12_000, 30_000].map((noise) => ({ noise })) };
 const run = async ({ noise }: OptionValues) => ({ model: modelWith(Number(noise)), changes: [], misses: [] });
 
 test("compresses large files whole before it accepts a setting", async () => {

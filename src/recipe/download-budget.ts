@@ -12,11 +12,11 @@ import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts
  * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
  */
 export async function withinDownload(
-  { pass, options, run }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "milderSettings"> },
+  { pass, options, run }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
   bytes: number,
   context: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
-  const settings = (pass.milderSettings?.(options, true) ?? []).toReversed();
+  const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   let smallest = Number.POSITIVE_INFINITY;
   const found = await firstSetting(settings, context, async (own) => {
     const changed = { ...options, ...own };

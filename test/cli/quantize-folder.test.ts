@@ -2,7 +2,8 @@
 import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { random } from "../../src/tensor/random.ts";
 import { outliers } from "../outliers.ts";
 import { expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
 import { compiled, json, pith, run, runJob } from "./run.ts";
@@ -50,18 +51,42 @@ test.each([
   expect(await readdir(root)).not.toContain("refused");
 });
 
-test("a download size without low-entropy values is refused", async () => {
-  const { code, err } = await pith(
-    "quantize",
-    folder,
-    "--dtype",
-    "q8",
-    "--target-download",
-    "9kB",
-    "-o",
-    join(root, "no"),
-  );
-  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("hint: Add --rounder rdoq.") });
+describe("a download size", () => {
+  const network = `opset 17
+graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
+  a.weight: float32[8, 64] = random(seed 1)
+  b.weight: float32[64, 64] = random(seed 2)
+  h = MatMul "a" (x, a.weight)
+  y = MatMul "b" (h, b.weight)
+}`;
+  const words = (...more: readonly string[]): string[] => [
+    ...["quantize", join(root, "one"), "--dtype", "q8,q4", "--target-download", "3kB"],
+    ...["-o", join(root, "one.small"), ...more],
+  ];
+  const rows = join(root, "rows.csv");
+
+  beforeAll(async () => {
+    await given(root, "one", network, "config.json");
+    const numbers = random(5, "rows");
+    const names = Array.from({ length: 8 }, (_, index) => `x${index}`);
+    const lines = Array.from({ length: 64 }, () => names.map(() => numbers.normal()).join(","));
+    await writeFile(rows, `${names.join(",")}\n${lines.join("\n")}\n`);
+  });
+
+  test("chooses rdoq for the dtypes with 8 bits, as for a single file", async () => {
+    const { files, code } = await json(...words("--data", rows, "--metric", "agreement", "--force"));
+    expect({ code, files }).toMatchObject({ code: 0, files: [{ dtype: "q8" }, { dtype: "q4" }] });
+    const [q8] = Array.isArray(files) ? files : [];
+    expect(Number(Object(q8).brotli)).toBeLessThanOrEqual(3000);
+  });
+
+  test.each([
+    [["--data", rows, "--rounder", "mse"], "--target-download is a goal of 8-bit integers that rdoq rounds"],
+    [[], "quantize needs --data with --target-download: rdoq rounds by the inputs of layers."],
+  ])("is refused with %s", async (more, error) => {
+    const { code, err } = await pith(...words(...more));
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(error) });
+  });
 });
 
 test("a run that is stopped names the files that remain", async () => {

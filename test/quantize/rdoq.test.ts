@@ -320,8 +320,13 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
 
   test.each<[string, Partial<QuantizeOptions>, string]>([
     ["needs samples", {}, '"data": the rounder "rdoq" needs samples'],
-    ["has 8-bit values", { bits: 4, data }, "rdoq chooses the steps of 8-bit values"],
-    ["has no blocks", { block: 32, data }, "rdoq chooses the steps of 8-bit values"],
+    ["has 8-bit values", { bits: 4, data }, "rdoq chooses the steps of 8-bit integers"],
+    ["has no blocks", { block: 32, data }, "rdoq chooses the steps of 8-bit integers"],
+    [
+      "has integers in all layers",
+      { overrides: { fc1: { weights: "palette" } }, data },
+      "and other `weights` do not apply",
+    ],
     ["has a positive distortion", { distortion: 0, data }, "distortion"],
   ])("%s", async (_, options, message) => {
     const model = mlp();

@@ -25,7 +25,7 @@ import { recordOf } from "../../folder/records.ts";
 import { fileOf } from "../../folder/run.ts";
 import { option } from "../../passes/options.ts";
 import { usualDtypes } from "../../quantize/dtypes.ts";
-import { calibrationNeed, isLowEntropy, optionsOfDtype, requireSuitableDtype } from "../../quantize/options.ts";
+import { calibrationNeed, dtypesOfOtherValues, isLowEntropy, optionsOfDtype } from "../../quantize/options.ts";
 import { sparedLine } from "../../recipe/sparing.ts";
 import { version } from "../../version.ts";
 import type { Result, Session } from "../command.ts";
@@ -116,7 +116,7 @@ export async function variantsOf(
   const { isAlone } = mainOf(bases);
   const asked = dtypes === "all" ? usualDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
-  requireSuitableDtype(asked, passed);
+  const others = dtypesOfOtherValues(asked, passed);
   if (isRounded && data === undefined)
     throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",
@@ -124,7 +124,10 @@ export async function variantsOf(
   // Rounding needs samples, also of a model that only texts compare.
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
   const { targetDownload } = given;
-  requireDownloadGoal(targetDownload, isRounded, bases);
+  if (targetDownload !== undefined && bases.length > 1)
+    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${enumerated(bases)}.`, {
+      hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
+    });
   if (maxDrop !== undefined && samples === undefined)
     throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
       hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
@@ -156,7 +159,6 @@ export async function variantsOf(
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
     data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
-  const others = asked.filter((name) => optionsOfDtype(name, passed) !== passed);
   if (others.length > 0)
     session.terminal.note(
       "rounder",
@@ -275,19 +277,6 @@ export async function variantsOf(
     });
   session.terminal.part = "";
   return folderResult(out, files, originals, keepSmallest === true);
-}
-
-/** @throws PithError E_OPTION for a goal that no file can meet, E_USAGE for several models */
-function requireDownloadGoal(goal: string | undefined, isRounded: boolean, bases: readonly string[]): void {
-  if (goal === undefined) return;
-  if (!isRounded)
-    throw new PithError("E_OPTION", "A download size is a goal of the rounding method rdoq.", {
-      hint: "Add --rounder rdoq.",
-    });
-  if (bases.length < 2) return;
-  throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${enumerated(bases)}.`, {
-    hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
-  });
 }
 
 function nearnessOf({

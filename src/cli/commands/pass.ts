@@ -71,7 +71,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
-      ...(pass.downloadOptions === undefined ? ["targetDownload"] : []),
+      ...(pass.downloadSettings === undefined ? ["targetDownload"] : []),
       ...(reference === undefined && needs === "train" ? [] : ["original"]),
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
@@ -263,8 +263,8 @@ export function withCalibration(
 }
 
 /** A download size needs the method whose results compress best. @throws PithError E_USAGE without samples, E_OPTION if the options exclude it. */
-function withDownload(
-  { id: name, downloadOptions }: AnyPass,
+export function withDownload(
+  { id: name, downloadSettings }: AnyPass,
   session: Session,
   {
     targetDownload,
@@ -282,8 +282,8 @@ function withDownload(
       },
     );
   const { passed, terminal } = session;
-  const found = downloadOptions?.(passed);
-  if (found === undefined)
+  const [settings] = downloadSettings?.(passed) ?? [];
+  if (settings === undefined)
     throw new PithError(
       "E_OPTION",
       "--target-download is a goal of 8-bit integers that rdoq rounds, and other values are asked for.",
@@ -301,7 +301,7 @@ function withDownload(
     );
   if (passed.rounder === undefined)
     terminal.note("rounder", "weights are rounded with rdoq, whose values brotli shortens (docs/download.md)");
-  return { ...session, passed: found };
+  return { ...session, passed: { ...settings, ...passed } };
 }
 
 /** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */

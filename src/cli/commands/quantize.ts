@@ -9,7 +9,7 @@ import { quoted } from "../../report/sections.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
-import { passCommand, withCalibration } from "./pass.ts";
+import { passCommand, withCalibration, withDownload } from "./pass.ts";
 
 const single = passCommand(quantize);
 
@@ -74,7 +74,8 @@ export default defineCommand({
           });
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
-        return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, session.passed, session);
+        const { passed } = withDownload(quantize, session, rest);
+        return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, passed, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {
         throw new PithError(
