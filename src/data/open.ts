@@ -258,7 +258,7 @@ const testing = ["test", "testing", "dev", "val", "valid", "validation", "eval"]
 
 const pattern = new RegExp(`(^|[._-])(${[...training, ...testing].join("|")})(?=[._-]|$)`, "i");
 
-export interface NamedPart {
+interface NamedPart {
   readonly part: Part;
   /** The name without split and row count: files of one family are splits of one data set. */
   readonly family: string;
@@ -267,7 +267,7 @@ export interface NamedPart {
 }
 
 /** Returns the split in a file or folder name; undefined without one. */
-export function namedPart(name: string): NamedPart | undefined {
+function namedPart(name: string): NamedPart | undefined {
   const [, before = "", found] = pattern.exec(name) ?? [];
   if (found === undefined) return undefined;
   const word = found.toLowerCase();

@@ -72,7 +72,7 @@ interface Distributions {
 }
 
 /** Adds an input [rows, classes] for target distributions, and returns the function that fills it from a column. */
-export function classTargets(
+function classTargets(
   { model }: Pick<LossScope, "model">,
   count: number,
   classes: number,
