@@ -142,7 +142,7 @@ async function keepBest(run: FolderRun): Promise<void> {
     const { purpose } = options;
     const choice = choose(
       sound.map(({ bytes, brotli, work }) => ({
-        bytes: bytes && sizeFor(purpose, { bytes, brotli }),
+        size: bytes && sizeFor(purpose, { bytes, brotli }),
         ...{ sound: true, speed: work && 1 / work },
       })),
       false,

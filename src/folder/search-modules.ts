@@ -3,8 +3,8 @@
  *
  *     onnx/model.onnx   the original   →   the result, if all modules pass jointly and no dtype is better
  *
- * A search returns several points per module, bytes against drop. The smallest points are tried jointly first. While they fail, the module with the
- * lowest price in bytes per saved drop takes its next larger point.
+ * A search returns several points per module, size against drop. The smallest points are tried jointly first. While they fail, the module with the
+ * lowest price in size per saved drop takes its next larger point.
  */
 import { bytesOfFile, fileHash } from "../data/file-hash.ts";
 import { keptText, planWrites } from "../data/own-files.ts";
@@ -62,7 +62,7 @@ export async function searchModules(run: FolderRun): Promise<void> {
   }
   // Each failure rejects at least one result; if no front has a next point, the rest is tried once more.
   while (fronts.length > 0 && !(await holds(run))) {
-    const next = leastAdded(fronts);
+    const next = leastAdded(fronts, options.purpose);
     if (next === undefined) continue;
     next.place += 1;
     for (const front of fronts) await put(run, front);
@@ -139,12 +139,12 @@ async function holds(run: FolderRun): Promise<boolean> {
   return row === undefined || holdTogether(run, row, () => "searched");
 }
 
-/** Returns the front with the lowest price: additional bytes per saved drop. */
-function leastAdded(fronts: readonly Front[]): Front | undefined {
+/** Returns the front with the lowest price: additional size per saved drop. */
+function leastAdded(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
   const price = ({ points, place }: Front): number => {
     const [now, next] = [points[place], points[place + 1]];
     if (now === undefined || next === undefined) return Number.POSITIVE_INFINITY;
-    return (next.figures.bytes - now.figures.bytes) / (now.drop - next.drop);
+    return (sizeFor(purpose, next.figures) - sizeFor(purpose, now.figures)) / (now.drop - next.drop);
   };
   const [least] = fronts.filter((one) => Number.isFinite(price(one))).toSorted((a, b) => price(a) - price(b));
   return least;

@@ -5,8 +5,8 @@ import { objectiveOf } from "./objective.ts";
 const original = { bytes: 400 };
 const usual = objectiveOf({}, undefined, original);
 const size = objectiveOf({ purpose: "size" }, undefined, original);
-const result = (bytes: number | undefined, speed?: number, sound = true): Contender => ({ bytes, speed, sound });
-const lost = (bytes: number, drop: number | undefined): Contender => ({ bytes, sound: false, drop });
+const result = (size: number | undefined, speed?: number, sound = true): Contender => ({ size, speed, sound });
+const lost = (size: number, drop: number | undefined): Contender => ({ size, sound: false, drop });
 
 test("the smallest sound result is kept", () => {
   const some = [result(300), result(200), result(100, 1, false), result(undefined)];

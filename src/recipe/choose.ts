@@ -3,8 +3,8 @@ import type { Choice } from "../report/data.ts";
 import { type Figures, frontOf, type Objective } from "./objective.ts";
 
 export interface Contender {
-  /** The size that counts (`sizeFor`); undefined without a result. */
-  readonly bytes: number | undefined;
+  /** Undefined without a result. */
+  readonly size: Figures["size"] | undefined;
   /** Not rejected, and within the goal. */
   readonly sound: boolean;
   /** Positive if worse than the original; undefined if rejected for another reason. */
@@ -28,8 +28,8 @@ export function choose(contenders: readonly Contender[], force: boolean, objecti
 }
 
 const resultsOf = (contenders: readonly Contender[]): readonly Result[] =>
-  contenders.flatMap(({ bytes, drop = 0, ...rest }, place) =>
-    bytes === undefined ? [] : [{ ...rest, bytes, drop, place }],
+  contenders.flatMap(({ size, drop = 0, ...rest }, place) =>
+    size === undefined ? [] : [{ ...rest, size, drop, place }],
   );
 
 function leastDrop(contenders: readonly Contender[]): Choice | undefined {
@@ -41,7 +41,7 @@ function leastDrop(contenders: readonly Contender[]): Choice | undefined {
 const leastBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 
-const smallestOf = (results: readonly Result[]): Result | undefined => leastBy(({ bytes }) => bytes, results);
+const smallestOf = (results: readonly Result[]): Result | undefined => leastBy(({ size }) => size, results);
 
 /** Also names the smallest result that the objective excludes. */
 function least(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
@@ -59,7 +59,7 @@ function least(results: readonly Result[], { id, cost, misses }: Objective): Cho
   return fastest && { place: fastest.place, by: "none allowed" };
 }
 
-/** Returns the other acceptable results on the Pareto front of bytes, drop and speed. */
+/** Returns the other acceptable results on the Pareto front of size, drop and speed. */
 export function frontBeside(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
   const sound = resultsOf(contenders).filter((one) => one.sound);

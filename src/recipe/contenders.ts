@@ -76,7 +76,7 @@ function contender(
   const met = validation !== undefined || verdict?.met !== false;
   const drop = dropWithSearch(variant, goal) ?? found?.drop.value;
   return {
-    bytes: evaluation && sizeFor(purpose, evaluation.measured),
+    size: evaluation && sizeFor(purpose, evaluation.measured),
     sound: open && met && (found === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
     drop: open && Number.isFinite(drop) ? drop : undefined,
   };
@@ -93,7 +93,7 @@ function withGain(original: Measured, tried: Attempt, work: number | undefined):
 function onTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
   const { variant } = tried;
   if (lacks === undefined || variant.result === undefined || variant.refused !== undefined) return tried;
-  return misses({ bytes: variant.result.bytes, speed, drop: 0 }) === 0
+  return misses({ size: variant.result.bytes, speed, drop: 0 }) === 0
     ? tried
     : { ...tried, usable: false, variant: { ...variant, refused: lacks, refusedAs: "off target" } };
 }

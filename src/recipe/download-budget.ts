@@ -12,7 +12,11 @@ import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts
  * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
  */
 export async function withinDownload(
-  { pass, options, run }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
+  {
+    pass,
+    options,
+    run,
+  }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
   bytes: number,
   context: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { frontOf, objectiveOf, sizeFor } from "./objective.ts";
 
 const original = { bytes: 400 };
-const figures = { bytes: 100, speed: 1, drop: 0 };
+const figures = { size: 100, speed: 1, drop: 0 };
 
 describe("how far figures miss", () => {
   test("a goal, as a share of the drop that it allows", () => {
@@ -15,7 +15,7 @@ describe("how far figures miss", () => {
   test("a target, as a share of that, whatever they lose", () => {
     const sized = objectiveOf({ targetSize: 80 }, 0.02, original);
     expect(sized.misses({ ...figures, drop: 1 })).toBeCloseTo(0.25);
-    expect(sized.misses({ ...figures, bytes: 80 })).toBe(0);
+    expect(sized.misses({ ...figures, size: 80 })).toBe(0);
     const faster = objectiveOf({ faster: 2 }, 0.02, original);
     // Speeds that are measured again differ by some percent.
     expect(faster.misses({ ...figures, speed: 1.455, drop: 1 })).toBeCloseTo(0.25);
@@ -31,7 +31,7 @@ describe("how far figures miss", () => {
   });
 
   test("for speed, a file that is larger than the original", () => {
-    expect(objectiveOf({ purpose: "speed" }, 0.02, original).misses({ ...figures, bytes: 500 })).toBeCloseTo(0.25);
+    expect(objectiveOf({ purpose: "speed" }, 0.02, original).misses({ ...figures, size: 500 })).toBeCloseTo(0.25);
   });
 });
 
@@ -61,8 +61,8 @@ describe("the size that counts", () => {
     ["size", [100]],
     ["download", [90, 30, 20]],
   ] as const)("for %s is that of the file or of its download, also on the Pareto front", (purpose, front) => {
-    const sized = files.map(({ drop, ...file }) => ({ bytes: sizeFor(purpose, file), drop }));
-    expect(frontOf(sized, (one) => one).map(({ bytes }) => bytes)).toEqual(front);
+    const sized = files.map(({ drop, ...file }) => ({ size: sizeFor(purpose, file), drop }));
+    expect(frontOf(sized, (one) => one).map(({ size }) => size)).toEqual(front);
   });
 
   test("is that of the file if the download is unknown", () => {

@@ -2,8 +2,8 @@
 import { bytes as bytesText, times } from "../evaluate/numbers.ts";
 
 export interface Figures {
-  /** The size that counts: `sizeFor`. */
-  readonly bytes: number;
+  /** Bytes of the file, or of its download (`sizeFor`). */
+  readonly size: number;
   /** Relative to the original; undefined if not measured. */
   readonly speed?: number | undefined;
   /** Positive if worse than the original, in the units of the metric. */
@@ -66,8 +66,8 @@ export function objectiveOf(
   const worse = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
   const slower = ({ speed }: Figures, least: number): number =>
     speed === undefined ? 0 : Math.max(0, 1 - speed / least);
-  const larger = ({ bytes }: Figures, most: number): number => Math.max(0, bytes / most - 1);
-  const byDrop = ({ drop, bytes }: Figures): number => Math.max(0, drop) / unit + Math.log2(bytes) / 1000;
+  const larger = ({ size }: Figures, most: number): number => Math.max(0, size / most - 1);
+  const byDrop = ({ drop, size }: Figures): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
   if (targetSize !== undefined)
     return {
       id: "target-size",
@@ -91,7 +91,7 @@ export function objectiveOf(
       slack: slackOfGoal,
       misses: (figures) => Math.max(worse(figures), larger(figures, original.bytes)),
     };
-  const cost = ({ bytes }: Figures): number => Math.log2(bytes);
+  const cost = ({ size }: Figures): number => Math.log2(size);
   const byGoal = { cost, slack: slackOfGoal, misses: worse };
   if (purpose === "size" || purpose === "download") return { ...byGoal, id: purpose };
   return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
@@ -103,8 +103,8 @@ export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
 
 export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
   const axes = all.map((one) => {
-    const { bytes, drop, speed = 0 } = figuresOf(one);
-    return [bytes, Math.max(0, drop), -speed] as const;
+    const { size, drop, speed = 0 } = figuresOf(one);
+    return [size, Math.max(0, drop), -speed] as const;
   });
   return all.filter((_, at) => {
     const own = axes[at];

@@ -26,34 +26,34 @@ const finalists = (tried: readonly Scored[], options: ObjectiveOptions = {}): re
 
 test("the two smallest that are allowed, and of the others those that none is better than, four in all", () => {
   const tried = [
-    named("d", { bytes: 400, drop: 0.001, ...fast }),
-    named("a", { bytes: 100, drop: 0.009, ...fast }),
-    named("c", { bytes: 300, drop: 0.006, ...fast }),
-    named("e", { bytes: 500, drop: 0, ...fast }),
-    named("second", { bytes: 150, drop: 0.0095, ...fast }),
-    named("no better than b", { bytes: 250, drop: 0.0085, ...fast }),
-    named("b", { bytes: 200, drop: 0.008, ...fast }),
+    named("d", { size: 400, drop: 0.001, ...fast }),
+    named("a", { size: 100, drop: 0.009, ...fast }),
+    named("c", { size: 300, drop: 0.006, ...fast }),
+    named("e", { size: 500, drop: 0, ...fast }),
+    named("second", { size: 150, drop: 0.0095, ...fast }),
+    named("no better than b", { size: 250, drop: 0.0085, ...fast }),
+    named("b", { size: 200, drop: 0.008, ...fast }),
   ];
   expect(finalists(tried)).toEqual(["a", "second", "b", "c"]);
 });
 
 test("the smallest that is slower is among them, behind the two best", () => {
   const tried = [
-    named("small and slow", { bytes: 50, drop: 0.009, ...slow }),
-    named("slow", { bytes: 60, drop: 0, ...slow }),
-    named("a", { bytes: 100, drop: 0.009, ...fast }),
-    named("b", { bytes: 200, drop: 0.008, ...fast }),
-    named("c", { bytes: 300, drop: 0.007, ...fast }),
-    named("d", { bytes: 400, drop: 0.006, ...fast }),
+    named("small and slow", { size: 50, drop: 0.009, ...slow }),
+    named("slow", { size: 60, drop: 0, ...slow }),
+    named("a", { size: 100, drop: 0.009, ...fast }),
+    named("b", { size: 200, drop: 0.008, ...fast }),
+    named("c", { size: 300, drop: 0.007, ...fast }),
+    named("d", { size: 400, drop: 0.006, ...fast }),
   ];
   expect(finalists(tried)).toEqual(["a", "b", "small and slow", "c"]);
 });
 
 test("none is there twice: the smallest of all may be the best", () => {
   const tried = [
-    named("a", { bytes: 100, drop: 0.009, ...fast }),
-    named("b", { bytes: 200, drop: 0.008, ...fast }),
-    named("slow", { bytes: 200, drop: 0.001, ...slow }),
+    named("a", { size: 100, drop: 0.009, ...fast }),
+    named("b", { size: 200, drop: 0.008, ...fast }),
+    named("slow", { size: 200, drop: 0.001, ...slow }),
   ];
   expect(finalists(tried)).toEqual(["a", "b"]);
 });
@@ -66,7 +66,7 @@ function uncertain(name: string, { drop, ...figures }: Figures, error: number): 
   });
   const evaluation: Evaluation = {
     measured: {
-      ...{ name, sha256: name, brotli: undefined, parameters: 1, macs: undefined, bytes: figures.bytes },
+      ...{ name, sha256: name, brotli: undefined, parameters: 1, macs: undefined, bytes: figures.size },
       estimate: estimate(1 + drop),
     },
     comparison: {
@@ -81,36 +81,36 @@ function uncertain(name: string, { drop, ...figures }: Figures, error: number): 
 
 test("one that is smaller and misses the goal by no more than a standard error is among them, as that may be chance", () => {
   const tried = [
-    uncertain("holds", { bytes: 300, drop: 0.004, ...fast }, 0.004),
-    uncertain("by chance", { bytes: 200, drop: 0.013, ...fast }, 0.004),
-    uncertain("larger, by chance", { bytes: 250, drop: 0.013, ...fast }, 0.004),
-    uncertain("not by chance", { bytes: 100, drop: 0.015, ...fast }, 0.004),
-    uncertain("slow", { bytes: 50, drop: 0.013, ...slow }, 0.004),
+    uncertain("holds", { size: 300, drop: 0.004, ...fast }, 0.004),
+    uncertain("by chance", { size: 200, drop: 0.013, ...fast }, 0.004),
+    uncertain("larger, by chance", { size: 250, drop: 0.013, ...fast }, 0.004),
+    uncertain("not by chance", { size: 100, drop: 0.015, ...fast }, 0.004),
+    uncertain("slow", { size: 50, drop: 0.013, ...slow }, 0.004),
   ];
   expect(finalists(tried)).toEqual(["holds", "by chance", "larger, by chance"]);
-  const smallest = uncertain("smallest", { bytes: 150, drop: 0, ...fast }, 0);
+  const smallest = uncertain("smallest", { size: 150, drop: 0, ...fast }, 0);
   expect(finalists([...tried, smallest])).toEqual(["smallest", "holds", "by chance", "larger, by chance"]);
 });
 
 test("what misses the goal is none, where another holds it", () => {
   const tried = [
-    named("misses", { bytes: 50, drop: 0.011, ...fast }),
-    named("holds", { bytes: 900, drop: 0.01, ...fast }),
+    named("misses", { size: 50, drop: 0.011, ...fast }),
+    named("holds", { size: 900, drop: 0.01, ...fast }),
   ];
   expect(finalists(tried)).toEqual(["holds"]);
 });
 
 test("where all miss the goal they are those that lose least", () => {
   const drops = [0.05, 0.02, 0.06, 0.03, 0.04];
-  const tried = drops.map((drop, at) => named(String(drop), { bytes: 100 + at, drop, ...fast }));
+  const tried = drops.map((drop, at) => named(String(drop), { size: 100 + at, drop, ...fast }));
   expect(finalists(tried)).toEqual(["0.02", "0.03", "0.04", "0.05"]);
 });
 
 test("where none reaches a target of size they are the smallest, of speed the fastest", () => {
   const tried = [
-    named("small", { bytes: 300, drop: 0.5, speed: 1.1 }),
-    named("middle", { bytes: 400, drop: 0, speed: 1.2 }),
-    named("fast", { bytes: 500, drop: 0.1, speed: 1.3 }),
+    named("small", { size: 300, drop: 0.5, speed: 1.1 }),
+    named("middle", { size: 400, drop: 0, speed: 1.2 }),
+    named("fast", { size: 500, drop: 0.1, speed: 1.3 }),
   ];
   expect(finalists(tried, { targetSize: 200 })).toEqual(["small", "middle", "fast"]);
   expect(finalists(tried, { faster: 2 })).toEqual(["fast", "middle", "small"]);
@@ -118,29 +118,29 @@ test("where none reaches a target of size they are the smallest, of speed the fa
 
 test("where speeds are known, two of these are the fastest", () => {
   const tried = [0.009, 0.004, 0.003, 0.002, 0.006, 0.001].map((drop, at) =>
-    named(String(drop), { bytes: 100 + at, drop, speed: 1 + 100 * drop }),
+    named(String(drop), { size: 100 + at, drop, speed: 1 + 100 * drop }),
   );
   const reserves = reservesOf(tried, [], objectiveOf({}, goal, { bytes: 1000 }));
   expect(reserves.map(({ combination }) => combination.name)).toEqual(["0.001", "0.002", "0.009", "0.006"]);
 });
 
 test("another function is none, whatever its metric says", () => {
-  const lost = named("lost", { bytes: 100, drop: 0, ...fast });
+  const lost = named("lost", { size: 100, drop: 0, ...fast });
   const refused = { ...lost.attempt.variant, refused: 'its output "features" is lost', refusedAs: "lost" } as const;
   const tried = [
     { ...lost, attempt: { ...lost.attempt, variant: refused } },
-    named("kept", { bytes: 500, drop: 0, ...fast }),
+    named("kept", { size: 500, drop: 0, ...fast }),
   ];
   expect(finalists(tried)).toEqual(["kept"]);
 });
 
 test("those that were refused, are unusable, or came to a file that is there are left out", () => {
-  const figures = { bytes: 100, drop: 0, ...fast };
+  const figures = { size: 100, drop: 0, ...fast };
   const tried = [
     named("refused", undefined),
     unusable("unusable", figures),
     named("the same", figures, { sameAs: "kept" }),
-    named("kept", { ...figures, bytes: 500 }),
+    named("kept", { ...figures, size: 500 }),
   ];
   expect(finalists(tried)).toEqual(["kept"]);
 });
@@ -152,7 +152,7 @@ test("where all were refused the first four are judged, and say why", () => {
 
 test("where no finalist is kept those of the others that are allowed and lose least are judged", () => {
   const drops = [0.009, 0.004, 0.02, 0.002, 0.006, 0.001, 0.005];
-  const tried = drops.map((drop, at) => named(String(drop), { bytes: 100 + at, drop, ...fast }));
+  const tried = drops.map((drop, at) => named(String(drop), { size: 100 + at, drop, ...fast }));
   const reserves = reservesOf(tried, tried.slice(0, 1), objectiveOf({}, goal, { bytes: 1000 }));
   expect(reserves.map(({ combination }) => combination.name)).toEqual(["0.001", "0.002", "0.004", "0.005"]);
 });

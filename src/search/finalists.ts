@@ -14,7 +14,7 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
   if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, mostFinalists);
   const smallest = sound
     .filter((one) => bySize.misses(one.figures) === 0)
-    .toSorted((a, b) => a.figures.bytes - b.figures.bytes)
+    .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(mostFinalists / 2));
   const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));

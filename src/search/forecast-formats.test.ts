@@ -19,20 +19,20 @@ describe("a format that is trained", () => {
 
   test("is combined with a cut only when it has been trained by itself", () => {
     expect(forecast(palettes)("half, palettes, learn")).toBeUndefined();
-    const of = forecast(palettes, { "palettes, learn": { bytes: 250, drop: 0.004 } });
-    expect(of("half, palettes, learn")?.bytes).toBeCloseTo(125, 9);
+    const of = forecast(palettes, { "palettes, learn": { size: 250, drop: 0.004 } });
+    expect(of("half, palettes, learn")?.size).toBeCloseTo(125, 9);
   });
 
   test("longer loses less by what the trainings are expected to leave: 0.05 / 0.1", () => {
-    const of = forecast(palettes, { "palettes, learn": { bytes: 250, drop: 0.004 } });
-    expect([of("palettes, learn longer")?.drop, of("palettes, learn longer")?.bytes]).toEqual([
+    const of = forecast(palettes, { "palettes, learn": { size: 250, drop: 0.004 } });
+    expect([of("palettes, learn longer")?.drop, of("palettes, learn longer")?.size]).toEqual([
       expect.closeTo(0.002, 9),
       250,
     ]);
   });
 
   test("is not known by what was rounded only", () => {
-    const of = forecast(palettes, { palettes: { bytes: 250, drop: 0.2 } });
+    const of = forecast(palettes, { palettes: { size: 250, drop: 0.2 } });
     expect(of("palettes, learn")?.drop).toBeCloseTo(3 * goal * 0.1, 9);
     expect(of("half, palettes, learn")).toBeUndefined();
   });
@@ -44,7 +44,7 @@ describe("bits by layer for a size", () => {
     forecast([offer("bits", "numbers", { bytes: 1000 * left })], tried);
 
   test("fill it, with twice as many behind a cut by half", () => {
-    expect([bits(1 / 16)("bits")?.bytes, bits(1 / 16)("half, bits")?.bytes]).toEqual([62.5, 62.5]);
+    expect([bits(1 / 16)("bits")?.size, bits(1 / 16)("half, bits")?.size]).toEqual([62.5, 62.5]);
   });
 
   // 32 / 16 = 2 bits, of which 4 lose 0.3 goals: 0.003 · 4². Behind the cut 4 bits, beside its own 10 goals.
@@ -57,12 +57,12 @@ describe("bits by layer for a size", () => {
 
   // 2 bits lose 0.08, so 4 bits 0.08 / 4² = 0.005.
   test("once tried by themselves, from there", () => {
-    const of = bits(1 / 16, { bits: { bytes: 62.5, drop: 0.08 } });
+    const of = bits(1 / 16, { bits: { size: 62.5, drop: 0.08 } });
     expect(of("half, bits")?.drop).toBeCloseTo(0.1 + 0.005, 9);
   });
 
   test("without a loss, from a tenth of the goal", () => {
-    const of = bits(1 / 16, { bits: { bytes: 62.5, drop: -0.1 } });
+    const of = bits(1 / 16, { bits: { size: 62.5, drop: -0.1 } });
     expect(of("half, bits")?.drop).toBeCloseTo(0.1 + 0.001 / 16, 9);
   });
 
@@ -70,18 +70,18 @@ describe("bits by layer for a size", () => {
     const learn = offer("learn", "healing", { heals: 0.9, trains: true });
     const offers = [offer("bits", "numbers", { bytes: 1000 / 16, isTrainable: true }), learn];
     expect(forecast(offers)("bits, learn")?.drop).toBeCloseTo(0.0048, 9);
-    const of = forecast(offers, { "bits, learn": { bytes: 62.5, drop: 0.002 } });
+    const of = forecast(offers, { "bits, learn": { size: 62.5, drop: 0.002 } });
     expect(of("bits")?.drop).toBeCloseTo(0.048, 9);
   });
 
   test("are 8 at most, and less than the size then", () => {
     // Room for 0.2 · 32 / 0.5 = 12.8 bits: 1000 · 0.5 · 8 / 32.
-    expect(bits(0.2)("half, bits")?.bytes).toBeCloseTo(125, 9);
+    expect(bits(0.2)("half, bits")?.size).toBeCloseTo(125, 9);
   });
 
   test("are 2 at least: there is no room without the cut, and there is with it", () => {
     expect(bits(1 / 20)("bits")).toBeUndefined();
-    expect(bits(1 / 20)("half, bits")?.bytes).toBeCloseTo(50, 9);
+    expect(bits(1 / 20)("half, bits")?.size).toBeCloseTo(50, 9);
     expect(bits(1 / 40)("half, bits")).toBeUndefined();
   });
 });
@@ -92,18 +92,18 @@ describe("what a format has beside its weights", () => {
 
   // 0.05 + 0.5 · (0.25 − 0.05).
   test("is not cut", () => {
-    expect(forecast(codes)("half, codes")?.bytes).toBeCloseTo(150, 9);
+    expect(forecast(codes)("half, codes")?.size).toBeCloseTo(150, 9);
   });
 
   // (0.17 − 0.05) / (0.25 − 0.05) = 0.6.
   test("is no part of what a cut is known to leave", () => {
-    const of = forecast(codes, { codes: { bytes: 250, drop: 0 }, "half, codes": { bytes: 170, drop: 0 } });
-    expect(of("half")?.bytes).toBeCloseTo(600, 9);
+    const of = forecast(codes, { codes: { size: 250, drop: 0 }, "half, codes": { size: 170, drop: 0 } });
+    expect(of("half")?.size).toBeCloseTo(600, 9);
   });
 
   test("is less than the file, whatever was estimated", () => {
-    const of = forecast(codes, { codes: { bytes: 50, drop: 0 } });
-    expect(of("half, codes")?.bytes).toBeCloseTo(45 + 0.5 * 5, 9);
+    const of = forecast(codes, { codes: { size: 50, drop: 0 } });
+    expect(of("half, codes")?.size).toBeCloseTo(45 + 0.5 * 5, 9);
   });
 
   // (0.1 − 0.05) · 32 = 1.6 bits, and 3.2 behind the cut: 0.3 goals at 4, beside 10 of the cut.
@@ -134,7 +134,7 @@ describe("what a format has beside its weights", () => {
 
 describe("layers in milder forms", () => {
   const codes = [offer("codes", "numbers", { left: 0.25, spares: true })];
-  const tried = (drop: number) => forecast(codes, { codes: { bytes: 200, speed: 2, drop } });
+  const tried = (drop: number) => forecast(codes, { codes: { size: 200, speed: 2, drop } });
 
   test("are expected where the same without them was tried and missed the goal", () => {
     expect(forecast(codes)("codes, sensitive layers at higher precision")).toBeUndefined();
@@ -146,14 +146,14 @@ describe("layers in milder forms", () => {
   // r = 1 − 0.01 / 0.04 = 3/4 of the error has to go: 9/16 of the bytes are doubled.
   test("hold the goal with r² more bytes, as fast as before", () => {
     expect(tried(0.04)("codes, sensitive layers at higher precision")).toEqual({
-      bytes: 312.5,
+      size: 312.5,
       speed: 2,
       drop: goal,
     });
   });
 
   test("say nothing of their format", () => {
-    const of = forecast(codes, { "codes, sensitive layers at higher precision": { bytes: 500, drop: 0.01 } });
+    const of = forecast(codes, { "codes, sensitive layers at higher precision": { size: 500, drop: 0.01 } });
     expect(of("codes")).toEqual(forecast(codes)("codes"));
   });
 });
@@ -175,19 +175,19 @@ describe("a format of a family whose members lose more or less", () => {
   });
 
   test("follows the nearest that was tried, in bytes and in its drop", () => {
-    const of = forecast(offers, { usual: { bytes: 2 * 93.75, drop: 0.02 } });
-    expect(of("mild")).toMatchObject({ bytes: expect.closeTo(250, 9), drop: expect.closeTo(0.002, 9) });
-    expect(of("strong")).toMatchObject({ bytes: expect.closeTo(125, 9), drop: expect.closeTo(0.2, 9) });
-    expect(of("half, mild")?.bytes).toBeCloseTo(125, 9);
+    const of = forecast(offers, { usual: { size: 2 * 93.75, drop: 0.02 } });
+    expect(of("mild")).toMatchObject({ size: expect.closeTo(250, 9), drop: expect.closeTo(0.002, 9) });
+    expect(of("strong")).toMatchObject({ size: expect.closeTo(125, 9), drop: expect.closeTo(0.2, 9) });
+    expect(of("half, mild")?.size).toBeCloseTo(125, 9);
   });
 
   test("is interpolated between a milder and a stronger one: √(0.002 · 0.008)", () => {
-    const of = forecast(offers, { mild: { bytes: 125, drop: 0.002 }, strong: { bytes: 60, drop: 0.008 } });
+    const of = forecast(offers, { mild: { size: 125, drop: 0.002 }, strong: { size: 60, drop: 0.008 } });
     expect(of("usual")?.drop).toBeCloseTo(0.004, 9);
   });
 
   test("that lost nothing lets a tenth of the goal be expected, so stronger ones lose in proportion to that", () => {
-    const of = forecast(offers, { usual: { bytes: 94, drop: -0.01 } });
+    const of = forecast(offers, { usual: { size: 94, drop: -0.01 } });
     expect(of("strong")?.drop).toBeCloseTo(0.01, 9);
   });
 

@@ -12,12 +12,12 @@ const all = combinationsOf([
   offer("codes", "numbers", { left: 0.25 }),
 ]);
 const named = namedIn(all);
-const tried = (name: string, bytes: number, speed?: number): Tried => ({
+const tried = (name: string, size: number, speed?: number): Tried => ({
   combination: named(name),
-  figures: { bytes, speed, drop: 0 },
+  figures: { size, speed, drop: 0 },
 });
 const knowing = (...some: readonly Tried[]): Forecast => {
-  const forecast = new Forecast({ bytes: 1000, speed: 1, drop: 0 }, 0.01);
+  const forecast = new Forecast({ size: 1000, speed: 1, drop: 0 }, 0.01);
   for (const one of some) forecast.add(one);
   return forecast;
 };
@@ -99,8 +99,8 @@ describe("what came to the same file", () => {
     const forecast = knowing(unchanged("cut to 0.7"));
     expect(forecast.of(named("cut to 0.9"))).toBeUndefined();
     expect(forecast.of(named("cut to 0.7, codes"))).toBeUndefined();
-    expect(forecast.of(named("cut to 0.5"))?.bytes).toBeCloseTo((1000 * 0.5) / 0.7);
-    expect(forecast.of(named("rank"))?.bytes).toBe(500);
+    expect(forecast.of(named("cut to 0.5"))?.size).toBeCloseTo((1000 * 0.5) / 0.7);
+    expect(forecast.of(named("rank"))?.size).toBe(500);
   });
 
   test("as a format alone does, too", () => {
@@ -125,7 +125,7 @@ describe("what came to the same file", () => {
 
 test("a format that was tried behind a cut alone is expected to take more than was foreseen", () => {
   const forecast = knowing(tried("cut to 0.5, codes", 245));
-  expect(forecast.of(named("codes"))?.bytes).toBeCloseTo(250 * 1.4);
-  expect(forecast.of(named("cut to 0.5, codes"))?.bytes).toBeCloseTo(245);
-  expect(knowing(tried("codes", 260), tried("cut to 0.5, codes", 245)).of(named("codes"))?.bytes).toBe(260);
+  expect(forecast.of(named("codes"))?.size).toBeCloseTo(250 * 1.4);
+  expect(forecast.of(named("cut to 0.5, codes"))?.size).toBeCloseTo(245);
+  expect(knowing(tried("codes", 260), tried("cut to 0.5, codes", 245)).of(named("codes"))?.size).toBe(260);
 });

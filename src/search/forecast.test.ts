@@ -22,15 +22,15 @@ const close = (figures: Figures) =>
 describe("before anything is tried", () => {
   // Speeds are 0.5 ** −0.6 and 0.25 ** −0.6. In goals, of 0.01: a cut 10 · (1/l − 1), a format 0.3, one that is trained 3, times what healing leaves of it.
   test.each([
-    ["half", { bytes: 500, speed: 1.515716567, drop: 0.1 }],
-    ["quarter", { bytes: 250, speed: 2.29739671, drop: 0.3 }],
-    ["half, fit", { bytes: 500, speed: 1.515716567, drop: 0.05 }],
+    ["half", { size: 500, speed: 1.515716567, drop: 0.1 }],
+    ["quarter", { size: 250, speed: 2.29739671, drop: 0.3 }],
+    ["half, fit", { size: 500, speed: 1.515716567, drop: 0.05 }],
     // Of several that heal the best counts.
-    ["half, fit, learn", { bytes: 500, speed: 1.515716567, drop: 0.01 }],
-    ["codes", { bytes: 250, speed: 1, drop: 0.003 }],
-    ["palettes, learn", { bytes: 200, speed: 1, drop: 0.003 }],
+    ["half, fit, learn", { size: 500, speed: 1.515716567, drop: 0.01 }],
+    ["codes", { size: 250, speed: 1, drop: 0.003 }],
+    ["palettes, learn", { size: 200, speed: 1, drop: 0.003 }],
     // 0.5 · 0.25 of the bytes, 0.1 + 0.003.
-    ["half, codes", { bytes: 125, speed: 1.515716567, drop: 0.103 }],
+    ["half, codes", { size: 125, speed: 1.515716567, drop: 0.103 }],
   ] as const)("%s: a cut in proportion to 1/l − 1, a format about a third of the goal", (name, figures) => {
     expect(forecast()(name)).toEqual(close(figures));
   });
@@ -45,12 +45,12 @@ describe("before anything is tried", () => {
 });
 
 describe("of parts that were tried", () => {
-  const half = { bytes: 600, speed: 2, drop: 0.02 };
-  const codes = { bytes: 300, speed: 1.5, drop: 0.001 };
+  const half = { size: 600, speed: 2, drop: 0.02 };
+  const codes = { size: 300, speed: 1.5, drop: 0.001 };
 
   test("bytes and speeds multiply, drops add", () => {
     const of = forecast({ half, codes });
-    expect(of("half, codes")).toEqual(close({ bytes: 180, speed: 3, drop: 0.021 }));
+    expect(of("half, codes")).toEqual(close({ size: 180, speed: 3, drop: 0.021 }));
   });
 
   test("a gain of one does not make up for the loss of another", () => {
@@ -60,16 +60,16 @@ describe("of parts that were tried", () => {
   // 0.5 = 0.125 / 0.25 of the bytes, 2 = 3 / 1.5 of the speed, 0.012 − 0.002 are the cut's.
   test("a cut that was tried under a format only is known without it", () => {
     const of = forecast({
-      codes: { bytes: 250, speed: 1.5, drop: 0.002 },
-      "half, codes": { bytes: 125, speed: 3, drop: 0.012 },
+      codes: { size: 250, speed: 1.5, drop: 0.002 },
+      "half, codes": { size: 125, speed: 3, drop: 0.012 },
     });
-    expect(of("half")).toEqual(close({ bytes: 500, speed: 2, drop: 0.01 }));
+    expect(of("half")).toEqual(close({ size: 500, speed: 2, drop: 0.01 }));
   });
 
   test("what was refused is in no combination, its family and other healing are", () => {
     const of = forecast({
       half: undefined,
-      "half, fit": { bytes: 500, drop: 0.01 },
+      "half, fit": { size: 500, drop: 0.01 },
       rank: undefined,
       codes: undefined,
     });
@@ -79,32 +79,32 @@ describe("of parts that were tried", () => {
   });
 
   test("a cut that left more than 99 % has changed nothing, and is refused", () => {
-    expect(forecast({ "three quarters": { bytes: 995, drop: 0 } })("three quarters, codes")).toBeUndefined();
-    expect(forecast({ "three quarters": { bytes: 985, drop: 0 } })("three quarters, codes")).toBeDefined();
+    expect(forecast({ "three quarters": { size: 995, drop: 0 } })("three quarters, codes")).toBeUndefined();
+    expect(forecast({ "three quarters": { size: 985, drop: 0 } })("three quarters, codes")).toBeDefined();
   });
 });
 
 describe("a cut by others of its family", () => {
   // log(1/4) / log(1/2) = 2: 0.6² of the bytes; the exponent of the speed is 0.7751: 0.36 to the power of minus that; (4 − 1) / (2 − 1) = 3 times the drop.
   test("bytes to a power, speed by what is left, the drop in proportion to 1/l − 1", () => {
-    const of = forecast({ half: { bytes: 600, speed: 1.5, drop: 0.01 } });
-    expect(of("quarter")).toEqual(close({ bytes: 360, speed: 2.120850274, drop: 0.03 }));
+    const of = forecast({ half: { size: 600, speed: 1.5, drop: 0.01 } });
+    expect(of("quarter")).toEqual(close({ size: 360, speed: 2.120850274, drop: 0.03 }));
     expect(of("rank")?.drop).toBeCloseTo(0.1, 9);
   });
 
   test("by the nearest", () => {
-    const of = forecast({ "three quarters": { bytes: 750, drop: 0.5 }, half: { bytes: 500, drop: 0.01 } });
+    const of = forecast({ "three quarters": { size: 750, drop: 0.5 }, half: { size: 500, drop: 0.01 } });
     expect(of("quarter")?.drop).toBeCloseTo(0.03, 9);
   });
 
   test("by one with the same healing, however far, before one with another", () => {
-    const of = forecast({ half: { bytes: 500, drop: 0.5 }, "three quarters, fit": { bytes: 750, drop: 0.002 } });
+    const of = forecast({ half: { size: 500, drop: 0.5 }, "three quarters, fit": { size: 750, drop: 0.002 } });
     // (4 − 1) / (4/3 − 1) = 9.
     expect(of("quarter, fit")?.drop).toBeCloseTo(0.018, 9);
   });
 
   test("by one with another healing, as much as each is expected to leave", () => {
-    const of = forecast({ "half, fit": { bytes: 500, drop: 0.01 } });
+    const of = forecast({ "half, fit": { size: 500, drop: 0.01 } });
     expect([of("half")?.drop, of("half, fit, learn")?.drop]).toEqual([
       expect.closeTo(0.02, 9),
       expect.closeTo(0.002, 9),
@@ -112,6 +112,6 @@ describe("a cut by others of its family", () => {
   });
 
   test("a drop below a tenth of the goal is taken for a tenth", () => {
-    expect(forecast({ half: { bytes: 500, drop: -1 } })("quarter")?.drop).toBeCloseTo(0.003, 9);
+    expect(forecast({ half: { size: 500, drop: -1 } })("quarter")?.drop).toBeCloseTo(0.003, 9);
   });
 });

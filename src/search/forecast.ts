@@ -61,9 +61,9 @@ export class Forecast {
     const { left: whole, fixed } = format ?? { left: 1, fixed: 0 };
     const left = fixed + (cut?.left ?? 1) * (whole - fixed);
     const behind = numbers && structure && this.#speedBehind(numbers);
-    const { bytes, speed = 1 } = this.#original;
+    const { size, speed = 1 } = this.#original;
     return {
-      bytes: Math.min(bytes * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
+      size: Math.min(size * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
       speed: speed * (cut?.speed ?? 1) * (behind ?? format?.speed ?? 1),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
@@ -74,7 +74,7 @@ export class Forecast {
     const plain = this.#figures.get(of);
     if (plain === undefined || plain.drop <= this.#unit) return undefined;
     const growth = 1 + (1 - this.#unit / plain.drop) ** 2;
-    return { bytes: plain.bytes * growth, speed: plain.speed, drop: this.#unit };
+    return { size: plain.size * growth, speed: plain.speed, drop: this.#unit };
   }
 
   #format(numbers: Offer, training: Offer | undefined, cut: Pick<Part, "left"> | undefined): Format | "refused" {
@@ -87,7 +87,7 @@ export class Forecast {
    * out of reach remains so for structures that leave only a little less.
    */
   #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Format | "refused" {
-    const room = bytes / this.#original.bytes;
+    const room = bytes / this.#original.size;
     const { fixed = 0 } = numbers;
     const missed = this.#tried.flatMap(({ combination: { structure, healing, numbers: own, training }, figures }) => {
       const isRounded = own?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
@@ -243,8 +243,8 @@ export class Forecast {
     return { ...part, fixed: Math.min(fixed, mostFixed * part.left) };
   }
 
-  #relative({ bytes, speed = 1, drop }: Figures): Part {
-    return { left: bytes / this.#original.bytes, speed, drop };
+  #relative({ size, speed = 1, drop }: Figures): Part {
+    return { left: size / this.#original.size, speed, drop };
   }
 }
 

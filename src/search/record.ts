@@ -45,7 +45,7 @@ export function recordOf(
   const points = tried.map((one) => ({
     name: one.combination.name,
     bytes: one.figures && one.attempt.evaluation?.measured.bytes,
-    ...(purpose === "download" ? { brotli: one.figures?.bytes } : {}),
+    ...(purpose === "download" ? { brotli: one.figures?.size } : {}),
     speed: one.figures?.speed,
     drop: one.figures?.drop,
     samples: countOf(one.attempt),

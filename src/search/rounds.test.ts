@@ -25,7 +25,7 @@ const opened = (
 ): Rounds =>
   new Rounds({
     ...{ all: some, objective },
-    forecast: new Forecast({ bytes: 1000, speed: 1, drop: 0 }, goal),
+    forecast: new Forecast({ size: 1000, speed: 1, drop: 0 }, goal),
     work: new Work({ samples: 100, seconds: 1 }),
     isDone: (name) => done.includes(name),
   });
@@ -50,7 +50,7 @@ test("formats that train their values come after cheaper ones", () => {
   ]);
   const rounds = opened(undefined, [], some);
   expect(names(rounds.next(long))).toEqual(["codes"]);
-  rounds.add(scored("codes", { bytes: 250, drop: 0 }, some));
+  rounds.add(scored("codes", { size: 250, drop: 0 }, some));
   expect(names(rounds.next(long))).toEqual(["trained codes"]);
 });
 
@@ -63,7 +63,7 @@ test("where no format is combined, structures come first", () => {
 
 test("a round has one of each family of structures", () => {
   const rounds = opened();
-  rounds.add(scored("codes", { bytes: 250, drop: 0 }));
+  rounds.add(scored("codes", { size: 250, drop: 0 }));
   const families = rounds.next(long).map(({ structure }) => structure?.family);
   expect(families.length).toBeGreaterThan(1);
   expect(new Set(families).size).toBe(families.length);
@@ -72,17 +72,17 @@ test("a round has one of each family of structures", () => {
 test("what there is no time for is not tried, unless an earlier search has done it", () => {
   const few = 100;
   const rounds = opened();
-  rounds.add(scored("codes", { bytes: 250, drop: 0 }));
+  rounds.add(scored("codes", { size: 250, drop: 0 }));
   expect(names(rounds.promising(few)).filter((name) => name.includes("learn"))).toEqual([]);
   const again = opened(undefined, ["rank, fit, learn, codes"]);
-  again.add(scored("codes", { bytes: 250, drop: 0 }));
+  again.add(scored("codes", { size: 250, drop: 0 }));
   expect(names(again.promising(few)).filter((name) => name.includes("learn"))).toEqual(["rank, fit, learn, codes"]);
 });
 
 test("what is expected to miss the goal, or to gain nothing, is not tried", () => {
   const rounds = opened();
-  rounds.add(scored("codes", { bytes: 250, drop: 0 }));
-  rounds.add(scored("rank, fit, codes", { bytes: 130, drop: 0.5 }));
+  rounds.add(scored("codes", { size: 250, drop: 0 }));
+  rounds.add(scored("rank, fit, codes", { size: 130, drop: 0.5 }));
   const left = names(rounds.promising(long));
   expect(left).not.toContain("rank, codes");
   expect(left).not.toContain("rank");
@@ -90,10 +90,10 @@ test("what is expected to miss the goal, or to gain nothing, is not tried", () =
 
 test("the best is the smallest that is allowed", () => {
   const rounds = opened();
-  expect(rounds.add(scored("codes", { bytes: 250, drop: 0 }))).toBe(true);
-  expect(rounds.add(scored("rank, codes", { bytes: 125, drop: 2 * goal }))).toBe(false);
-  expect(rounds.add(scored("rank, fit, codes", { bytes: 126, drop: goal }))).toBe(true);
-  expect(rounds.add(scored("cut by 20 %, codes", { bytes: 160, drop: 0 }))).toBe(false);
+  expect(rounds.add(scored("codes", { size: 250, drop: 0 }))).toBe(true);
+  expect(rounds.add(scored("rank, codes", { size: 125, drop: 2 * goal }))).toBe(false);
+  expect(rounds.add(scored("rank, fit, codes", { size: 126, drop: goal }))).toBe(true);
+  expect(rounds.add(scored("cut by 20 %, codes", { size: 160, drop: 0 }))).toBe(false);
   expect(rounds.best?.combination.name).toBe("rank, fit, codes");
 });
 
@@ -120,47 +120,47 @@ describe("for a speed", () => {
 
   test("the first cut is the mildest that is expected to reach it", () => {
     const rounds = faster(1.4);
-    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     expect(names(rounds.next(long))).toEqual(["to 0.5"]);
   });
 
   test("until one reaches it stronger ones follow, although the mildest was no faster", () => {
     const rounds = faster(1.4);
-    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
-    rounds.add(scored("to 0.9", { bytes: 900, speed: 0.999, drop: 0 }, some));
-    rounds.add(scored("to 0.5", { bytes: 500, speed: 1.3, drop: 0.1 }, some));
+    rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("to 0.9", { size: 900, speed: 0.999, drop: 0 }, some));
+    rounds.add(scored("to 0.5", { size: 500, speed: 1.3, drop: 0.1 }, some));
     expect(names(rounds.next(long))).toEqual(["to 0.3"]);
   });
 
   test("what misses it by less than timing tells is healed", () => {
     const rounds = faster(2);
-    rounds.add(scored("codes", { bytes: 250, speed: 1.4, drop: 0 }));
-    rounds.add(scored("to 0.5", { bytes: 500, speed: 1.9, drop: 0.7 }, some));
+    rounds.add(scored("codes", { size: 250, speed: 1.4, drop: 0 }));
+    rounds.add(scored("to 0.5", { size: 500, speed: 1.9, drop: 0.7 }, some));
     expect(names(rounds.promising(long))).toContain("to 0.5, fit");
   });
 
   test("where none is expected to reach it, the nearest are tried, and none that comes no nearer than those before", () => {
     const rounds = faster(4);
-    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     expect(names(rounds.promising(long)).slice(0, 2)).toEqual(["to 0.3", "to 0.3, fit"]);
-    rounds.add(scored("to 0.3", { bytes: 300, speed: 2, drop: 0.1 }, some));
+    rounds.add(scored("to 0.3", { size: 300, speed: 2, drop: 0.1 }, some));
     expect(names(rounds.promising(long))).toEqual([]);
   });
 
   test("before that, one of each family is tried, since what is expected of it is the least certain", () => {
     const more = combinationsOf([...cuts, offer("layers", "structure", { left: 0.9 }), offer("codes", "numbers")]);
     const rounds = opened(objectiveOf({ faster: 4 }, undefined, original), [], more);
-    rounds.add(scored("codes", { bytes: 250, speed: 2, drop: 0 }, more));
-    rounds.add(scored("to 0.3, codes", { bytes: 100, speed: 3, drop: 0.1 }, more));
+    rounds.add(scored("codes", { size: 250, speed: 2, drop: 0 }, more));
+    rounds.add(scored("to 0.3, codes", { size: 100, speed: 3, drop: 0.1 }, more));
     expect(names(rounds.next(long))).toEqual(["layers, codes"]);
-    rounds.add(scored("layers, codes", { bytes: 225, speed: 1.8, drop: 0.1 }, more));
+    rounds.add(scored("layers, codes", { size: 225, speed: 1.8, drop: 0.1 }, more));
     expect(names(rounds.next(long))).toEqual([]);
   });
 
   test("once one reaches it the others are to lose less, and to be as fast within 5 %", () => {
     const rounds = faster(1.4);
-    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
-    rounds.add(scored("to 0.3", { bytes: 300, speed: 2, drop: 0.1 }, some));
+    rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("to 0.3", { size: 300, speed: 2, drop: 0.1 }, some));
     const next = names(rounds.promising(long));
     expect(next).toContain("to 0.5");
     expect(next).toContain("to 0.3, fit");
@@ -169,7 +169,7 @@ describe("for a speed", () => {
 
   test("after a cut that changed nothing a stronger one is tried, not the next", () => {
     const rounds = faster(1.2);
-    rounds.add(scored("codes", { bytes: 250, speed: 0.6, drop: 0 }));
+    rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     expect(names(rounds.next(long))).toEqual(["to 0.7"]);
     rounds.add(unchanged("to 0.7", some));
     expect(names(rounds.next(long))).toEqual(["to 0.5"]);
@@ -210,7 +210,7 @@ describe("for a size", () => {
     ]);
     const rounds = opened(objectiveOf({ targetSize: 30 }, undefined, { bytes: 1000 }), [], some);
     expect(names(rounds.next(long))).toContain("to 0.2, four");
-    rounds.add(scored("to 0.5, four", { bytes: 85, drop: 0 }, some));
+    rounds.add(scored("to 0.5, four", { size: 85, drop: 0 }, some));
     expect(names(rounds.next(long))).toEqual(["to 0.1, four"]);
   });
 });
@@ -225,7 +225,7 @@ describe("formats of a family that lose more or less", () => {
   ]);
   const download = (): Rounds => opened(objectiveOf({ purpose: "download" }, goal, { bytes: 1000 }), [], some);
   const add = (rounds: Rounds, loses: number, drop: number): boolean =>
-    rounds.add(scored(`codes ${loses}`, { bytes: 100 - 20 * Math.log10(loses), drop }, some));
+    rounds.add(scored(`codes ${loses}`, { size: 100 - 20 * Math.log10(loses), drop }, some));
 
   test("are tried one first, the smallest that is expected to meet the goal", () => {
     expect(names(download().next(long))).toEqual(["eight bits", "codes 3"]);
@@ -233,7 +233,7 @@ describe("formats of a family that lose more or less", () => {
 
   test("follow by the result: the smallest that is expected to meet the goal then", () => {
     const rounds = download();
-    rounds.add(scored("eight bits", { bytes: 250, drop: 0 }, some));
+    rounds.add(scored("eight bits", { size: 250, drop: 0 }, some));
     add(rounds, 3, 20 * goal);
     expect(names(rounds.next(long))).toEqual(["codes 0.1"]);
     add(rounds, 0.1, 0.2 * goal);
@@ -243,7 +243,7 @@ describe("formats of a family that lose more or less", () => {
 
   test("are tried in milder forms than the best when nothing else is expected to gain, because other samples may reject it", () => {
     const rounds = download();
-    rounds.add(scored("eight bits", { bytes: 250, drop: 0 }, some));
+    rounds.add(scored("eight bits", { size: 250, drop: 0 }, some));
     add(rounds, 10, 0.9 * goal);
     add(rounds, 30, 2 * goal);
     expect(names(rounds.next(long))).toEqual(["codes 3"]);

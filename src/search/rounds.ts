@@ -44,7 +44,7 @@ export class Rounds {
     const { work, forecast, objective } = this.#of;
     work.add(combination, attempt.variant.steps, seconds);
     const expected = forecast.of(combination);
-    if (expected !== undefined && isUsable(one)) this.#ratios.push(one.figures.bytes / expected.bytes);
+    if (expected !== undefined && isUsable(one)) this.#ratios.push(one.figures.size / expected.size);
     forecast.add({ ...one, isUnchanged: attempt.variant.refusedAs === "unchanged" });
     this.#tried.push(one);
     if (!isUsable(one) || objective.misses(one.figures) > 0) return false;
@@ -92,7 +92,7 @@ export class Rounds {
       if (figures === undefined) return [];
       const runs = work.runsOf(combination);
       if (best === undefined) {
-        const misses = objective.misses({ ...figures, bytes: figures.bytes * excess });
+        const misses = objective.misses({ ...figures, size: figures.size * excess });
         if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
         const isNew = combination.structure !== undefined && !families.has(combination.structure.family);
         return isNew || misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];

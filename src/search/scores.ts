@@ -33,7 +33,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   const { evaluator, purpose } = options;
   const { measured } = evaluation;
   return {
-    bytes: await evaluator.sizeFor(purpose, measured),
+    size: await evaluator.sizeFor(purpose, measured),
     speed: await speedOf(attempt, evaluation, options),
     drop,
   };
@@ -81,5 +81,5 @@ export function scoreText(
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
   const refused = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
   const packed = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(figures.bytes)}${packed}, ${moved}${speed}${refused}`;
+  return `${name}: ${bytes(figures.size)}${packed}, ${moved}${speed}${refused}`;
 }

@@ -111,7 +111,7 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #before: number;
 
-  constructor(of: SearchTask, before: number, bytes: number) {
+  constructor(of: SearchTask, before: number, size: number) {
     this.#of = of;
     this.#before = before;
     const { trials, options, store, task, context, all } = of;
@@ -120,7 +120,7 @@ class Search {
     const clock = new Clock(store, options, trials.judging, context);
     const unit = goal?.maxDrop || usualDrop(task.metric, measured.estimate.value);
     const objective = objectiveOf(options, goal?.maxDrop ?? unit, measured);
-    const forecast = new Forecast({ bytes, speed: 1, drop: 0 }, unit);
+    const forecast = new Forecast({ size, speed: 1, drop: 0 }, unit);
     const isDone = (name: string): boolean => clock.isDone(name);
     this.#clock = clock;
     this.#budget = new Budget(options);

@@ -24,7 +24,7 @@ export function forecastOf(
   goal = 0.01,
 ) {
   const named = namedIn(all);
-  const found = new Forecast({ bytes: 1000, speed: 1, drop: 0 }, goal);
+  const found = new Forecast({ size: 1000, speed: 1, drop: 0 }, goal);
   for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
   return (name: string) => found.of(named(name));
 }
