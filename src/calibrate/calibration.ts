@@ -93,10 +93,10 @@ export interface WalkOptions {
 
 type Write = (part: Model) => readonly Value[];
 
-/** A calibration of the original with the same samples, and the matching layer. */
+/** A calibration of the original with the same samples, and the matching layers. */
 interface Beside {
   readonly seen: Calibration;
-  readonly layer: Layer;
+  readonly layers: readonly Layer[];
 }
 
 /** The calibration that `calibrate` starts. */
@@ -142,38 +142,29 @@ export class Calibration {
   /**
    * Returns a statistic of the inputs of a layer, or of several together (the earliest first), or why there is none. Afterwards
    * the (first) layer and the model after it can change.
-   * @param original a calibration with the same samples and its layer, whose inputs the statistic also receives.
+   * @param original a calibration with the same samples and its layers, whose inputs the statistic also receives.
    * @throws PithError E_STOPPED on the signal.
    */
   async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
     const all = "node" in layer ? [layer] : layer;
     const isTable = all.every(({ role }) => role.kind === "lookup");
     const running = this.#begin((isTable ? statistic.ofTables : undefined) ?? statistic);
-    if (original !== undefined) return this.#collectBoth(layer, running, original, statistic);
     for (const [at, one] of all.entries()) {
       const features = featuresOf(one, statistic);
       if (features instanceof Miss) return features;
       if (at === 0) await this.reach(one.node);
-      for await (const batch of this.features(features, statistic)) await running.add(batch);
+      const batches = this.features(features, statistic);
+      const layerBefore = original?.layers[at];
+      if (original === undefined || layerBefore === undefined) {
+        for await (const batch of batches) await running.add(batch);
+        continue;
+      }
+      const before = featuresOf(layerBefore, statistic);
+      if (before instanceof Miss) return before;
+      if (at === 0) await original.seen.reach(layerBefore.node);
+      for await (const [batch, other] of together(batches, original.seen.features(before, statistic)))
+        await running.add(batch, other);
     }
-    return running.end();
-  }
-
-  async #collectBoth<R>(
-    layer: Layer | readonly Layer[],
-    running: Running<R>,
-    original: Beside,
-    statistic: Statistic<R>,
-  ): Promise<R | Miss> {
-    const [own, ...others] = "node" in layer ? [layer] : layer;
-    if (own === undefined || others.length > 0) return new Miss("several layers have no original beside them");
-    const [features, before] = [featuresOf(own, statistic), featuresOf(original.layer, statistic)];
-    if (features instanceof Miss) return features;
-    if (before instanceof Miss) return before;
-    await this.reach(own.node);
-    await original.seen.reach(original.layer.node);
-    for await (const [batch, other] of together(this.features(features), original.seen.features(before)))
-      await running.add(batch, other);
     return running.end();
   }
 

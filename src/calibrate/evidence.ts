@@ -9,6 +9,7 @@ import { statisticOf } from "../passes/own-methods.ts";
 import type { Context } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
 import type { Calibration } from "./calibration.ts";
+import { featuresOf } from "./features.ts";
 import type { LayerContext, Solver } from "./solver.ts";
 import type { Features, Statistic } from "./statistic.ts";
 
@@ -17,12 +18,26 @@ interface Samples {
   readonly samples?: number | undefined;
 }
 
-/** @param looks false: no statistics are needed. */
-export type KnownOf = (layer: Layer, looks?: boolean) => Promise<LayerContext | Miss>;
+/** @param isObserved whether the inputs of a layer are part of the statistics: this one, or a later one that shares its weight. */
+export type KnownOf = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
+
+/** Returns a layer and the later ones that read the same matrix, in order. */
+function sharingWith(layer: Layer, model: Model): readonly Layer[] {
+  if (layer.effective.uses.size < 2) return [layer];
+  const axesOf = ({ kind, out, in: inputs, outTaps, groups }: Layer["role"]): string =>
+    JSON.stringify([kind, out, inputs, outTaps, groups]);
+  const all = layers(model, infer(model));
+  const index = all.findIndex(({ node, role }) => node === layer.node && role.input === layer.role.input);
+  const later = index < 0 ? [] : all.slice(index + 1);
+  return [
+    layer,
+    ...later.filter(({ effective, role }) => effective === layer.effective && axesOf(role) === axesOf(layer.role)),
+  ];
+}
 
 /**
- * Runs `work` with a function that returns the statistics of a layer or why they are unknown. Layers must be requested in order,
- * before they change; the last result is cached. @throws PithError E_OPTION without samples.
+ * Runs `work` with a function that returns the statistics of a layer or why they are unknown. They include the inputs of all layers that share
+ * the weight. Layers must be requested in order, before they change; the last result is cached. @throws PithError E_OPTION without samples.
  */
 export async function withEvidence<T>(
   model: Model,
@@ -54,17 +69,20 @@ export async function withEvidence<T>(
   const last = { name: "", found: undefined as unknown };
   try {
     walk = original === undefined ? undefined : await calibrate(original, { data, samples }, context);
-    return await work(async (asked, looks = true) => {
+    return await work(async (asked, isObserved = () => true) => {
       const { name } = asked;
-      if (!looks) return known(asked, undefined);
+      if (!isObserved(asked)) return known(asked, undefined);
       if (last.name === name) return known(asked, last.found);
       const layer = seenIn === model ? asked : all.find((one) => one.name === name);
-      const before = originals.find((one) => one.name === name);
-      const beside = walk === undefined || before === undefined ? undefined : { seen: walk, layer: before };
+      const readers = (layer === undefined ? [] : sharingWith(layer, seenIn)).filter(
+        (one) => one === layer || (isObserved(one) && !(featuresOf(one, own) instanceof Miss)),
+      );
+      const before = readers.flatMap((reader) => originals.find((one) => one.name === reader.name) ?? []);
+      const beside = walk === undefined || before.length < readers.length ? undefined : { seen: walk, layers: before };
       const found =
         layer === undefined
           ? new Miss("the model had no such layer before", name)
-          : await seen.collect(layer, own, beside);
+          : await seen.collect(readers, own, beside);
       const evidence = found instanceof Miss ? new Miss(found.reason, name) : found;
       Object.assign(last, { name, found: evidence });
       return known(asked, evidence);

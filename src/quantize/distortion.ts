@@ -132,18 +132,14 @@ async function distributed(
   note: Parameters<typeof rdoqBy>[1],
 ): Promise<Solver> {
   const { data, distortion } = options;
-  const layers = quantizable(model, options);
-  const names = layers.map(({ name }) => name);
-  const count = weightCount(layers);
   const found =
-    data === undefined
-      ? new Map<string, number>()
-      : await keptSensitivities(model, options, { names, count }, await trainPart(data), context);
-  const lambda = lambdaFor(distortion, count);
-  const rounder = rdoqBy(
-    (layer, energy, own) => lambda / (found.get(layer) ?? 1 / energy) || lambdaFor(distortion * energy, own),
-    note,
-  );
+    data === undefined ? undefined : await keptSensitivities(model, options, await trainPart(data), context);
+  const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
+  const rounder = rdoqBy(async (layer, energyOf) => {
+    const sensitivity = found?.get(layer);
+    // A weight of zeros has no error.
+    return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
+  }, note);
   return { ...rounder, ...towardsOriginal(rounder) } as Solver;
 }
 
@@ -151,30 +147,33 @@ async function distributed(
 async function keptSensitivities(
   model: Model,
   options: QuantizeSettings,
-  { names, count }: { readonly names: readonly string[]; readonly count: number },
   data: Dataset,
   context: Context,
-): Promise<ReadonlyMap<string, number>> {
+): Promise<ReadonlyMap<string, number | undefined>> {
   const { samples, perChannel, weights } = options;
+  const names = quantizable(model, options).map(({ name }) => name);
   const setting = `sensitivities ${JSON.stringify([context.seed, samples, perChannel, weights, names])}`;
-  const measure = async () =>
-    new Map([["", await sensitivities(model, options, { layers: names.length, count }, context)]]);
-  return (await measuredOnce(model, data, setting, [""], measure)).get("") ?? new Map();
+  return measuredOnce(model, data, setting, names, async () => {
+    const found = await sensitivities(model, options, data, context);
+    return new Map(names.map((name) => [name, found.get(name)]));
+  });
 }
 
 /** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */
 async function sensitivities(
   model: Model,
   options: QuantizeSettings,
-  of: { readonly layers: number; readonly count: number },
+  data: Dataset,
   context: Context,
 ): Promise<ReadonlyMap<string, number>> {
   const { engine, seed, signal } = context;
-  const lambda = lambdaFor(probed * Math.sqrt(of.layers), of.count);
+  const layers = quantizable(model, options);
+  const lambda = lambdaFor(probed * Math.sqrt(layers.length), weightCount(layers));
   const errors = new Map<string, number>();
   const energies = new Map<string, number>();
   const probe = rdoqBy(
-    (layer, energy) => {
+    async (layer, energyOf) => {
+      const energy = await energyOf();
       energies.set(layer, energy);
       return lambda * energy;
     },
@@ -184,7 +183,7 @@ async function sensitivities(
   // All attempts of a goal measure the same, also with layers that stay in float.
   const alike = { bits: 8, overrides: undefined } as const;
   await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenced(context));
-  const part = options.data === undefined ? undefined : draw(await trainPart(options.data), measured, seed + 1);
+  const part = draw(data, measured, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
   const noise = await noiseMeter(before, async () => part, context, measured)(after);
   const found = await layerErrors(engine, before, after, part, {
@@ -195,11 +194,14 @@ async function sensitivities(
     alone: { samples: measured, work: 1e12 },
   });
   if (found instanceof Miss || noise === undefined) return new Map();
+  // Layers with a shared weight have one error e, and their shares add up.
+  const weightOf = new Map(allLayers(copy, infer(copy)).map(({ name, weight }) => [name, weight]));
   const ratios = new Map<string, number>();
-  for (const { layer, share } of found.layers) {
-    const error = errors.get(layer);
-    if (error !== undefined && error > 0 && share !== undefined && share > 0 && Number.isFinite(share))
-      ratios.set(layer, (share * noise) / error);
+  for (const [layer, error] of errors) {
+    const share = found.layers
+      .filter((other) => weightOf.get(other.layer) === weightOf.get(layer))
+      .reduce((sum, other) => sum + (other.share ?? Number.NaN), 0);
+    if (error > 0 && share > 0 && Number.isFinite(share)) ratios.set(layer, (share * noise) / error);
   }
   const relative = [...ratios].map(([layer, own]) => own * (energies.get(layer) ?? 0)).toSorted((a, b) => a - b);
   const usual = relative[Math.floor(relative.length / 2)] ?? 1;

@@ -67,6 +67,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
     if (reason !== undefined) misses.push(new Miss(reason, name));
   }
   const unfit = new Set(misses.flatMap(({ at }) => at ?? []));
+  const rounded = new Set(chosen.flatMap(({ name }) => (unfit.has(name) ? [] : name)));
   const fit = misses.length === 0 ? options : { ...options, unfit };
   const outcome = await withEvidence(model, "rounder", rounder, options, context, (knownOf) =>
     scheme(fit, {
@@ -75,12 +76,13 @@ export async function roundLayers<O extends Selection & RounderOptions>(
       blockScales,
       async knownOf(layer) {
         const { name } = layer;
-        let known = await knownOf(layer, !unseen.has(name));
+        const isObserved = ({ name: own }: Layer): boolean => (own === name || rounded.has(own)) && !unseen.has(own);
+        let known = await knownOf(layer, isObserved);
         if (known instanceof Miss && rounder.blind === true && !unseen.has(name)) {
           unseen.add(name);
           const text = `layer "${name}" is rounded without samples: ${known.reason}`;
           context.log({ id: "samples", text, level: "warning" });
-          known = await knownOf(layer, false);
+          known = await knownOf(layer, isObserved);
         }
         if (known instanceof Miss) throw new PithError("E_UNSUPPORTED", `Layer "${name}": ${known.reason}.`);
         return known;

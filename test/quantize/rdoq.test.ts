@@ -127,6 +127,26 @@ describe("quantize with rdoq", () => {
     expect(found[1]?.bits).toBeLessThan(0.75 * entropy(await codesIn(plain)));
   });
 
+  test("adds about the requested error if several layers share a weight", async () => {
+    const network = () =>
+      parseModel(`opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
+  w: float32[12, 12] = random(seed 1)
+  a = MatMul "first" (x, w)
+  b = Relu(a)
+  c = MatMul "second" (b, w)
+  d = Relu(c)
+  y = MatMul "third" (d, w)
+}`);
+    const model = network();
+    await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.001, data });
+    const [expected, outputs] = [await run(network(), { x }), await run(model, { x })];
+    const power = expected.reduce((sum, value) => sum + value ** 2, 0);
+    const noise = outputs.reduce((sum, value, at) => sum + (value - (expected[at] ?? 0)) ** 2, 0) / power;
+    expect(noise).toBeGreaterThan(0.001 / 2.5);
+    expect(noise).toBeLessThan(2.5 * 0.001);
+  });
+
   test("has less error than rounding to the nearest value with as many bits", async () => {
     const own = mlp();
     await quantize(own, { scheme: "weights", rounder: "rdoq", distortion: 0.005, data });

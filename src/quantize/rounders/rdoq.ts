@@ -31,20 +31,20 @@ const unseen = 0.1;
 
 const perBit = Math.LN2 / 6;
 
-/** Returns λ of a layer in units of its error e. @param energy of its outputs, Σ rows W H Wᵀ. @param count of its weights. */
-export type LambdaOf = (layer: string, energy: number, count: number) => number;
+/** Returns λ of a layer in units of its error e. @param energyOf its outputs, Σ rows W H Wᵀ. @param count of its weights. */
+export type LambdaOf = (layer: string, energyOf: () => Promise<number>, count: number) => number | Promise<number>;
 
 /** Returns the λ at which rounding `count` weights adds `error`: de/dbits = −2 ln 2 · e. */
 export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2 * error) / count;
 
 type Evidence = Gram | RowReads | undefined;
 
-/** @param note receives the error e and the scales of each rounded layer. */
+/** @param note receives the error e and the scales of each rounded layer; for a shared weight, e of all layers that read it. */
 export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number, scales: Float32Array) => void) {
   const lambdaFrom = async ({ matrices }: SlicedWeight, seen: ErrorModel, known: LayerContext): Promise<number> =>
     lambdaOf(
       known.layer.name,
-      await errorOf(matrices, seen, known),
+      () => errorOf(matrices, seen, known),
       matrices.reduce((sum, { data }) => sum + data.length, 0),
     );
   return {
@@ -76,7 +76,7 @@ export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number,
 export const defaultDistortion = 0.0025;
 
 /** Without a measured sensitivity, every layer has the same relative error. */
-export const rdoq = rdoqBy((_, energy, count) => lambdaFor(defaultDistortion * energy, count));
+export const rdoq = rdoqBy(async (_, energyOf, count) => lambdaFor(defaultDistortion * (await energyOf()), count));
 
 const stepFor = (lambda: number, curvature: number): number => Math.sqrt(lambda / (perBit * curvature));
 
