@@ -353,10 +353,9 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`epochs\`: expected the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
       '`rounder: "rdoq"` trains values.',
     );
-  if (options.augment !== undefined && options.epochs === undefined)
-    throw no("`augment`: images are augmented for a training, but no `epochs` are given.", "Pass epochs, such as 2.");
-  if (options.checkpoint !== undefined && options.epochs === undefined)
-    throw no("`checkpoint`: belongs to a training, but no `epochs` are given.", "Pass epochs, such as 2.");
+  for (const key of ["augment", "checkpoint"] as const)
+    if (options[key] !== undefined && options.epochs === undefined)
+      throw no(`\`${key}\`: belongs to a training, but no \`epochs\` are given.`, "Pass epochs, such as 2.");
   if (options.resume && options.checkpoint === undefined)
     throw no(
       "`resume`: expected `checkpoint`, the folder to continue from.",

@@ -5,7 +5,9 @@ import { temporaryFolder } from "../../test/temporary.ts";
 import { corners, net } from "../../test/train/corners.ts";
 import { memory } from "../data/indexed.ts";
 import { firstBatch } from "../data/select.ts";
+import { emitInto } from "../graph/emit.ts";
 import type { Model } from "../graph/model.ts";
+import { parameter } from "../graph/role.ts";
 import { parseModel } from "../graph/text.ts";
 import { encodeToBytes } from "../onnx/index.ts";
 import { fromNumbers, toNumbers } from "../tensor/convert.ts";
@@ -133,6 +135,21 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
     expect(texts.join()).toMatch(/error and code length together are .* those of the values before it, which are kept/);
   });
 
+  test("counts the bits of parameters that the training makes nonzero", async () => {
+    const written = async (epochs: number | undefined) => {
+      const model = original.clone();
+      const emit = emitInto(model);
+      const [output] = model.graph.outputs;
+      if (output === undefined) throw new Error("There is no output.");
+      const shifts = emit.constant(float32([256, 3], new Float32Array(768)), "shifts", parameter);
+      model.graph.setOutputs([emit.Add([output, emit.ReduceSum([shifts, [0]], { keepdims: 0 })])]);
+      const settings = { scheme: "weights", rounder: "rdoq", distortion: 0.05, data, epochs } as const;
+      await quantize(model, settings, { seed: 1 });
+      return encodeToBytes(model);
+    };
+    expect(await written(20)).toEqual(await written(undefined));
+  });
+
   describe("of other networks", () => {
     const relativeError = async (text: string, inputs: Batch, options: Partial<QuantizeOptions> = {}) => {
       const [before, model] = [parseModel(text), parseModel(text)];
@@ -174,9 +191,11 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
   d = Relu(c)
   y = MatMul "third" (d, w)
 }`;
-      const plain = await relativeError(text, { x }, { epochs: undefined });
-      const trained = await relativeError(text, { x }, { epochs: 20 });
-      expect(trained.error).toBeLessThan(plain.error);
+      const plain = await relativeError(text, { x }, { distortion: 0.3, epochs: undefined });
+      const trained = await relativeError(text, { x }, { distortion: 0.3, epochs: 60 });
+      // The training saves bits.
+      expect(trained.error).not.toBe(plain.error);
+      expect(trained.error).toBeLessThan(1.2 * plain.error);
     });
 
     test.each([{ except: "last" }, { overrides: { last: { float: true } } }])(
@@ -239,7 +258,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
     await expect(quantized({ epochs: 1, rounder: "mse" })).rejects.toThrow(
       '`epochs`: expected the rounding method "rdoq", got "mse"',
     );
-    await expect(quantized({ augment: "flip" })).rejects.toThrow("`augment`: images are augmented for a training");
+    await expect(quantized({ augment: "flip" })).rejects.toThrow("`augment`: belongs to a training");
     await expect(quantized({ checkpoint: "run" })).rejects.toThrow("`checkpoint`: belongs to a training");
     await expect(quantized({ epochs: 1, resume: true })).rejects.toThrow("`resume`: expected `checkpoint`");
     await expect(quantized({ epochs: 1, data: undefined })).rejects.toThrow("`epochs`: values are trained on samples");

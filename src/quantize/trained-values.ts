@@ -9,6 +9,7 @@
 import { infer } from "../analysis/infer.ts";
 import { allLayers, isInside, type Layer } from "../analysis/layers.ts";
 import { maskedBy, plainName } from "../analysis/masks.ts";
+import { parametersOf } from "../analysis/parameters.ts";
 import { isIndexed } from "../data/indexed.ts";
 import { trainPart } from "../data/open.ts";
 import type { Dataset } from "../data/types.ts";
@@ -17,7 +18,7 @@ import { times } from "../evaluate/numbers.ts";
 import { type Emit, emitInto } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { substitute } from "../graph/replace.ts";
+import { replaceUses, substitute } from "../graph/replace.ts";
 import { type Context, parseOptions } from "../passes/pass.ts";
 import { raiseOpset } from "../passes/raise-opset.ts";
 import { setMask } from "../passes/set-mask.ts";
@@ -80,11 +81,11 @@ export async function trainValues(
     return new Set();
   }
   await startFrom(rounded, trial, trained, scales, context);
-  const names = new Set(trained.map(({ name }) => name));
-  const { results, terms } = writeRoundings(trial, names, scales, limit);
+  const terms = writeRoundings(trial, new Set(trained.map(({ name }) => name)), scales, limit);
+  const names = new Set(terms.map(({ layer }) => layer));
   const steps = terms.map((term) => term.steps);
-  const weights = new Set(trained.map(({ weight }) => weight));
-  const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight));
+  const weights = new Set(terms.map(({ weight }) => weight));
+  const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight.name));
   const all = await trainPart(data);
   const isLarge = isIndexed(all) && all.count >= fewest;
   const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
@@ -97,13 +98,16 @@ export async function trainValues(
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
   const candidate = model.clone();
-  await adopt(candidate, trial, results, context);
+  await adopt(candidate, trial, terms, context);
   const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, mostJudging);
-  const costOf = async (own: Model): Promise<number> =>
-    ((await noise(withClassScores(own))) ?? Number.NaN) + lambda * (await bitsIn(own, names, scales, context));
-  const [before, after] = [await costOf(rounded), await costOf(candidate)];
+  /** @param floats has the other parameters, before they are quantized. */
+  const costOf = async (own: Model, floats: Model): Promise<number> => {
+    const bits = (await bitsIn(own, names, scales, context)) + (await floatBitsIn(floats));
+    return ((await noise(withClassScores(own))) ?? Number.NaN) + lambda * bits;
+  };
+  const [before, after] = [await costOf(rounded, model), await costOf(candidate, candidate)];
   if (after < before) {
-    await adopt(model, trial, results, context);
+    await adopt(model, trial, terms, context);
     return names;
   }
   const text = `after the training, error and code length together are ${times(after / before)} those of the values before it, which are kept`;
@@ -134,6 +138,18 @@ async function bitsIn(
   return bits;
 }
 
+/** Returns the bits of parameters without a layer, such as biases: bfloat16 values of which compression removes zeros. */
+async function floatBitsIn(model: Model): Promise<number> {
+  const inference = infer(model);
+  const weights = new Set(allLayers(model, inference).map(({ weight }) => weight));
+  let bits = 0;
+  for (const parameter of parametersOf(model, inference)) {
+    if (parameter.tensor === undefined || weights.has(parameter)) continue;
+    for (const value of toFloat32(await parameter.tensor.read())) bits += value === 0 ? 0 : 16;
+  }
+  return bits;
+}
+
 const byte = { low: -128, high: 127 };
 
 /** Returns the step Δ of a weight's element by its index. */
@@ -155,6 +171,8 @@ function adamInSteps(terms: readonly Term[]): Optimizer {
 }
 
 interface Term {
+  readonly layer: string;
+  readonly result: Value;
   /** Name of the value w / Δ. */
   readonly steps: string;
   readonly weight: string;
@@ -168,36 +186,22 @@ function writeRoundings(
   names: ReadonlySet<string>,
   scales: ValueTraining["scales"],
   limit: number,
-): { readonly results: ReadonlyMap<string, Value>; readonly terms: readonly Term[] } {
-  const [results, terms] = [new Map<string, Value>(), [] as Term[]];
-  const shared = new Map<Value, Value>();
+): readonly Term[] {
   const emit = emitInto(model, { by: "quantize" });
-  const all = allLayers(model, infer(model));
-  // A weight that several layers share has the scales of the first.
-  const scaleOf = new Map(
-    all.filter(({ name }) => names.has(name)).map(({ name, effective }) => [effective, scales.get(name)]),
-  );
-  for (const layer of all) {
-    const { name, weight, effective, node, role } = layer;
-    const scale = scaleOf.get(effective);
-    if (scale === undefined) continue;
-    let result = shared.get(effective);
-    if (result === undefined) {
-      const axis = scale.length === 1 ? undefined : scaleAxis(layer);
-      const dims = scaleDims(fixedDims(weight.type?.dims) ?? [], axis, scale.length);
-      const rounding = { scale: [...scale], low: -limit, high: limit };
-      const written = round(emit, plainName(weight), effective, rounding, dims);
-      result = written.result;
-      shared.set(effective, result);
-      const mean = scale.reduce((sum, one) => sum + one, 0) / scale.length;
-      for (const steps of written.division?.outputs ?? [])
-        if (steps !== undefined) terms.push({ steps: steps.name, weight: weight.name, scale: mean });
-    }
-    model.graph.setInput(node, role.input, result);
-    results.set(name, result);
-  }
+  const named = allLayers(model, infer(model)).filter(({ name }) => names.has(name));
+  const byWeight = new Map(named.map((layer) => [layer.effective, layer]));
+  const terms = Array.from(byWeight, ([effective, layer]): Term => {
+    const { name, weight } = layer;
+    const scale = [...(scales.get(name) ?? [])];
+    const axis = scale.length === 1 ? undefined : scaleAxis(layer);
+    const dims = scaleDims(fixedDims(weight.type?.dims) ?? [], axis, scale.length);
+    const { result, division } = round(emit, plainName(weight), effective, { scale, low: -limit, high: limit }, dims);
+    replaceUses(effective, result, division);
+    const mean = scale.reduce((sum, one) => sum + one, 0) / scale.length;
+    return { layer: name, result, steps: division?.outputs[0]?.name ?? "", weight: weight.name, scale: mean };
+  });
   model.graph.sort();
-  return { results, terms };
+  return terms;
 }
 
 /**
@@ -253,28 +257,20 @@ async function startFrom(
 }
 
 /** Stores the rounded weights, and the other parameters. */
-async function adopt(
-  model: Model,
-  trial: Model,
-  results: ReadonlyMap<string, Value>,
-  { engine }: Context,
-): Promise<void> {
-  const values = await readStored(trial, [...new Set(results.values())], engine);
-  const weights = new Set<string>();
-  const tensors = new Map<Value, ReturnType<typeof inMemory>>();
-  for (const { name, weight, effective } of allLayers(model, infer(model))) {
-    const dense = values.get(results.get(name) ?? effective);
-    if (dense === undefined) continue;
-    weights.add(weight.name);
-    tensors.set(effective, inMemory(dense));
-  }
+async function adopt(model: Model, trial: Model, terms: readonly Term[], { engine }: Context): Promise<void> {
+  const { graph } = model;
   for (const { name, tensor } of trial.graph.values()) {
-    const value = model.graph.value(name);
-    if (tensor !== undefined && value?.tensor !== undefined && !weights.has(name)) value.tensor = tensor;
+    const value = graph.value(name);
+    if (tensor !== undefined && value?.tensor !== undefined) value.tensor = tensor;
   }
-  for (const [value, tensor] of tensors) {
-    if (value.tensor !== undefined) value.tensor = tensor;
-    else substitute(value, model.graph.addTensor(model.graph.freshName(`${value.name}.trained`), tensor));
+  const results = terms.map(({ result }) => result);
+  const values = await readStored(trial, results, engine);
+  const layers = new Map(allLayers(model, infer(model)).map((layer) => [layer.name, layer]));
+  for (const { layer, result } of terms) {
+    const [effective, dense] = [layers.get(layer)?.effective, values.get(result)];
+    if (effective === undefined || dense === undefined) continue;
+    if (effective.tensor !== undefined) effective.tensor = inMemory(dense);
+    else substitute(effective, graph.addTensor(graph.freshName(`${effective.name}.trained`), inMemory(dense)));
   }
 }
 

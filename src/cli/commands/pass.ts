@@ -277,9 +277,7 @@ export function withDownload(
     throw new PithError(
       "E_USAGE",
       "--target-download and --target-size are two goals, and each chooses other options.",
-      {
-        hint: "Give one: the size after brotli, or that of the file.",
-      },
+      { hint: "Give one: the size after brotli, or that of the file." },
     );
   const { passed, terminal } = session;
   const [settings] = downloadSettings?.(passed) ?? [];
@@ -287,17 +285,13 @@ export function withDownload(
     throw new PithError(
       "E_OPTION",
       "--target-download is a goal of 8-bit integers that rdoq rounds, and other values are asked for.",
-      {
-        hint: "Use --scheme weights, dynamic or static, without --bits, --block, --weights and another --rounder.",
-      },
+      { hint: "Use --scheme weights, dynamic or static, without --bits, --block, --weights and another --rounder." },
     );
   if (data === undefined)
     throw new PithError(
       "E_USAGE",
       `${name} needs --data with --target-download: rdoq rounds by the inputs of layers.`,
-      {
-        hint: "Representative samples; labels are not needed. See docs/download.md.",
-      },
+      { hint: "Representative samples; labels are not needed. See docs/download.md." },
     );
   if (passed.rounder === undefined)
     terminal.note("rounder", "weights are rounded with rdoq, whose values brotli shortens (docs/download.md)");
