@@ -2,7 +2,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { openPage } from "./chromium.ts";
+import { findChromium, openPage } from "./chromium.ts";
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -36,4 +36,21 @@ test.skipIf(process.platform === "win32")(
     expect(readFileSync(words, "utf8")).not.toContain("--remote-debugging-port");
     expect(readdirSync(folder).sort()).toEqual(["browser", "words"]);
   },
+);
+
+test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
+  "reports a page that crashes and removes the profile",
+  async () => {
+    const folder = temporaryFolder();
+    const { page, lost, close } = await openPage(folder);
+    // The navigation does not end.
+    page.goto("chrome://crash").catch(() => {});
+    await expect(lost).rejects.toMatchObject({
+      code: "E_ENGINE",
+      message: expect.stringContaining("The page crashed"),
+    });
+    await close();
+    expect(readdirSync(folder)).toEqual([]);
+  },
+  120_000,
 );
