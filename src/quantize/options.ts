@@ -348,11 +348,12 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
       "Weights are rounded to the nearest of these values.",
     );
-  if (options.epochs !== undefined && !isLowEntropy(options))
-    throw no(
-      `\`epochs\`: expected the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
-      '`rounder: "rdoq"` trains values.',
-    );
+  for (const key of ["distortion", "epochs"] as const)
+    if (options[key] !== undefined && !isLowEntropy(options))
+      throw no(
+        `\`${key}\`: belongs to the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
+        'Pass `rounder: "rdoq"`.',
+      );
   for (const key of ["augment", "checkpoint"] as const)
     if (options[key] !== undefined && options.epochs === undefined)
       throw no(`\`${key}\`: belongs to a training, but no \`epochs\` are given.`, "Pass epochs, such as 2.");

@@ -91,7 +91,10 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     ],
   },
   async checkModel(copy, options) {
-    if (settingsOfSteps(v.parse(quantizeOptions, options)).some(isHalf)) return;
+    const steps = settingsOfSteps(v.parse(quantizeOptions, options));
+    // Rejects impossible combinations before the original is measured.
+    for (const step of steps) checkTogether(step);
+    if (steps.some(isHalf)) return;
     storeWeights(copy);
     const chosen = selectLayers(allLayers(copy, infer(copy)), options);
     if (chosen.length === 0 || !chosen.every(isQuantized)) return;

@@ -78,7 +78,7 @@ describe("--target-download", () => {
     async (options) => {
       const { code, err } = await pith(...words("--target-download", "3kB", ...options, ...data()));
       expect(code).toBe(2);
-      expect(err).toMatch(/--target-download is a goal of 8-bit integers that rdoq rounds/);
+      expect(err).toMatch(/--target-download needs 8-bit integers that the rounding method rdoq chooses/);
       expect(err).toContain("hint: Use --scheme weights, dynamic or static");
     },
   );
@@ -87,6 +87,12 @@ describe("--target-download", () => {
     const { code, err } = await pith(...words("--target-download", "3kB", "--target-size", "5kB", ...data()));
     expect(code).toBe(2);
     expect(err).toContain("--target-download and --target-size are two goals");
+  });
+
+  test("excludes --distortion, which it chooses", async () => {
+    const { code, err } = await pith(...words("--target-download", "3kB", "--distortion", "0.01", ...data()));
+    expect(code).toBe(2);
+    expect(err).toContain("--target-download chooses the distortion, and --distortion gives one.");
   });
 
   test("needs samples", async () => {
@@ -101,6 +107,13 @@ describe("--target-download", () => {
     expect(code).toBe(2);
     expect(err).toContain("takes a size such as 100kB, or bits per weight such as 2.5bpw");
   });
+});
+
+test.each(["--distortion", "--epochs"])("%s without rdoq fails before the original is measured", async (flag) => {
+  const { code, out, err } = await pith(...words(flag, "1", ...data()));
+  expect(code).toBe(2);
+  expect(err).toContain(`${flag}: belongs to the rounding method "rdoq", got "nearest".`);
+  expect(`${out}${err}`).not.toMatch(/original [\d.]+ %/);
 });
 
 describe("--max-drop with rdoq", () => {

@@ -81,7 +81,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
   });
 
   test.each([
-    [["--data", rows, "--rounder", "mse"], "--target-download is a goal of 8-bit integers that rdoq rounds"],
+    [["--data", rows, "--rounder", "mse"], "--target-download needs 8-bit integers that the rounding method rdoq chooses"],
     [[], "quantize needs --data with --target-download: rdoq rounds by the inputs of layers."],
   ])("is refused with %s", async (more, error) => {
     const { code, err } = await pith(...words(...more));

@@ -280,12 +280,16 @@ export function withDownload(
       { hint: "Give one: the size after brotli, or that of the file." },
     );
   const { passed, terminal } = session;
+  if (passed.distortion !== undefined)
+    throw new PithError("E_USAGE", "--target-download chooses the distortion, and --distortion gives one.", {
+      hint: "Give one: the size after brotli, or the error.",
+    });
   const [settings] = downloadSettings?.(passed) ?? [];
   if (settings === undefined)
     throw new PithError(
       "E_OPTION",
-      "--target-download is a goal of 8-bit integers that rdoq rounds, and other values are asked for.",
-      { hint: "Use --scheme weights, dynamic or static, without --bits, --block, --weights and another --rounder." },
+      "--target-download needs 8-bit integers that the rounding method rdoq chooses, and the options ask for other values.",
+      { hint: "Use --scheme weights, dynamic or static, and remove --bits, --block, --weights and --rounder." },
     );
   if (data === undefined)
     throw new PithError(

@@ -31,7 +31,7 @@ import { steps } from "../../recipe/steps.ts";
 import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
 import { looseModels } from "../../run/loose-models.ts";
 import { Runner, type StepResult } from "../../run/runner.ts";
-import { trains } from "../../run/step.ts";
+import { standIns, trains } from "../../run/step.ts";
 import type { MetricName } from "../../task/index.ts";
 import type { DataRequest } from "../data.ts";
 import { requireOtherThanWeights, requireOutputs } from "../files.ts";
@@ -239,7 +239,8 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   const continues = isChanged(original);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
-  await pass.checkModel?.(original.clone(), input.options);
+  const samples = input.data === undefined ? {} : standIns(pass);
+  await pass.checkModel?.(original.clone(), { ...input.options, ...samples });
   // Before the slow measurements.
   const references = await openReferences(pass, original, input);
   // A teacher can be a result of Pith.
