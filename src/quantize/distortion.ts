@@ -27,7 +27,7 @@ import { withClassScores } from "./class-scores.ts";
 import { centerOf, nearestCodes } from "./grid.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { moveFactors, quantizeBy, staysFloat } from "./round-model.ts";
-import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
+import { defaultDistortion, lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import { towardsOriginal } from "./rounders/towards-original.ts";
 import { shortenFloats } from "./short-floats.ts";
 import { weightMiss } from "./weight.ts";
@@ -52,7 +52,8 @@ export async function quantizeForDownload(options: QuantizeSettings, model: Mode
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
-  const shortened = options.distortion < leastShortened ? [] : await shortenFloats(model, parameters);
+  const { distortion = defaultDistortion } = options;
+  const shortened = distortion < leastShortened ? [] : await shortenFloats(model, parameters);
   return { changes: [...folded.changes, ...moved, ...changes, ...shortened], misses };
 }
 
@@ -72,7 +73,7 @@ function parametersWithout(model: Model, asked: ReadonlySet<string>): readonly V
 
 /** Returns the rounding method. With `epochs`, it first trains layers, and the method keeps their values and steps. */
 async function chosenMethod(model: Model, options: QuantizeSettings, context: Context): Promise<Solver> {
-  const { data, epochs, augment, distortion, checkpoint, resume, bits } = options;
+  const { data, epochs, augment, distortion = defaultDistortion, checkpoint, resume, bits } = options;
   const scales = new Map<string, Float32Array>();
   const method = await distributed(model, options, context, (layer, _, own) =>
     scales.set(layer, own.every((scale) => scale === own[0]) ? own.slice(0, 1) : own),
@@ -131,7 +132,7 @@ async function distributed(
   context: Context,
   note: Parameters<typeof rdoqBy>[1],
 ): Promise<Solver> {
-  const { data, distortion } = options;
+  const { data, distortion = defaultDistortion } = options;
   const found =
     data === undefined ? undefined : await keptSensitivities(model, options, await trainPart(data), context);
   const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));

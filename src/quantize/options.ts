@@ -104,9 +104,9 @@ const entries = v.strictObject({
     meanings: rounders.meanings,
   }),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
-  distortion: described(
-    v.optional(v.pipe(v.number(), v.gtValue(0)), defaultDistortion),
-    "rdoq: error of the outputs, relative to their power",
+  distortion: option(
+    v.pipe(v.number(), v.gtValue(0)),
+    `rdoq: error of the outputs, relative to their power (default: ${defaultDistortion})`,
     { value: "share" },
   ),
   /** Rounding method "rdoq": epochs of training of the quantized values towards the original's outputs, which needs no labels (none). */
@@ -348,7 +348,7 @@ export function checkTogether(options: QuantizeSettings): void {
       `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
       "Weights are rounded to the nearest of these values.",
     );
-  for (const key of ["distortion", "epochs"] as const)
+  for (const key of ["epochs", "distortion"] as const)
     if (options[key] !== undefined && !isLowEntropy(options))
       throw no(
         `\`${key}\`: belongs to the rounding method "rdoq", got "${rounders.of(rounder).id}".`,

@@ -256,7 +256,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
 
   test("rejects other rounding methods, and a call without data", async () => {
     await expect(quantized({ epochs: 1, rounder: "mse" })).rejects.toThrow(
-      '`epochs`: expected the rounding method "rdoq", got "mse"',
+      '`epochs`: belongs to the rounding method "rdoq", got "mse"',
     );
     await expect(quantized({ augment: "flip" })).rejects.toThrow("`augment`: belongs to a training");
     await expect(quantized({ checkpoint: "run" })).rejects.toThrow("`checkpoint`: belongs to a training");
