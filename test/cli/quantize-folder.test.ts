@@ -81,7 +81,10 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
   });
 
   test.each([
-    [["--data", rows, "--rounder", "mse"], "--target-download needs 8-bit integers that the rounding method rdoq chooses"],
+    [
+      ["--data", rows, "--rounder", "mse"],
+      "--target-download needs 8-bit integers that the rounding method rdoq chooses",
+    ],
     [[], "quantize needs --data with --target-download: rdoq rounds by the inputs of layers."],
   ])("is refused with %s", async (more, error) => {
     const { code, err } = await pith(...words(...more));

@@ -121,14 +121,17 @@ graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
     expect(readdirSync(folder).toSorted()).toEqual(before);
   });
 
-  test("writes a model of operators that the runtime does not know, and says that it was not compared", async () => {
+  test("requires --force if operators that the runtime does not know leave nothing to compare", async () => {
     const text = `opset 21, strange 1
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   h = Identity(x)
   y = strange.Mystery(h)
 }`;
     await save(parseModel(text), at("strange.onnx"));
-    const { code, out } = await pith("simplify", at("strange.onnx"), "-o", at("strange.simple.onnx"));
+    const words = ["simplify", at("strange.onnx"), "-o", at("strange.simple.onnx")];
+    const refused = await pith(...words);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("--force writes the result") });
+    const { code, out } = await pith(...words, "--force");
     expect(code).toBe(0);
     expect(out).toContain("not compared with the original: this runtime has no strange.Mystery, and without it");
     const { graph } = await open(at("strange.simple.onnx"));

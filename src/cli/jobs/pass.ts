@@ -22,6 +22,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
 import type { AnyPass, Context } from "../../passes/index.ts";
+import { openModules } from "../../passes/modules.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { isPruned } from "../../prune/index.ts";
 import { noSmallerThan } from "../../recipe/improvement.ts";
@@ -239,8 +240,8 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   const continues = isChanged(original);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
-  const samples = input.data === undefined ? {} : standIns(pass);
-  await pass.checkModel?.(original.clone(), { ...input.options, ...samples });
+  const options = await openModules(pass.id, pass.options, input.options);
+  await pass.checkModel?.(original.clone(), { ...options, ...(input.data && standIns(pass)) });
   // Before the slow measurements.
   const references = await openReferences(pass, original, input);
   // A teacher can be a result of Pith.
