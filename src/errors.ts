@@ -153,6 +153,10 @@ export function capitalized(text: string): string {
   return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
 }
 
+export function uncapitalized(text: string): string {
+  return `${text[0]?.toLowerCase() ?? ""}${text.slice(1)}`;
+}
+
 /** A sentence as a part of another one: without its full stop. */
 export function clause(sentence: string): string {
   return sentence.replace(/\.$/, "");

@@ -88,6 +88,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       "quantize model.onnx --dtype q4",
       "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
       "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
+      "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
     ],
   },
   async checkModel(copy, options) {

@@ -1,6 +1,6 @@
 /** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
 import type { Dataset } from "../data/types.ts";
-import { clause, refusalIn } from "../errors.ts";
+import { clause, refusalIn, uncapitalized } from "../errors.ts";
 import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../evaluate/compare-function.ts";
 import { halfOverflow } from "../evaluate/half-overflow.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../evaluate/load-check.ts";
@@ -64,7 +64,7 @@ export async function keptFunction(
     work.catch((error: unknown) => {
       const refusal = refusalIn(error);
       if (!forced || refusal instanceof ResultFails) throw error;
-      return clause(refusal.message);
+      return uncapitalized(clause(refusal.message));
     });
   const isFew = answered < fewSamples && trained === "none";
   const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";

@@ -77,6 +77,6 @@ graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
     expect(existsSync(join(folder, "no.onnx"))).toBe(false);
     const forced = await pith("quantize", "--scheme", scheme, model, "--force", "-o", out);
     expect(forced).toMatchObject({ code: 0, out: expect.stringContaining("changed (2):") });
-    expect(forced.out).toContain("not compared with the original: This runtime has no custom.MyAct");
+    expect(forced.out).toContain("not compared with the original: this runtime has no custom.MyAct");
   }
 });

@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { copiesOf } from "../../data/compressed-copies.ts";
-import { PithError } from "../../errors.ts";
+import { PithError, uncapitalized } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../passes/options.ts";
@@ -64,7 +64,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
   const { suffix, results, takes = "the model", takesStudent = false, examples } = command;
   return defineCommand({
     name,
-    summary: `${summary[0]?.toLowerCase()}${summary.slice(1)}`,
+    summary: uncapitalized(summary),
     arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     // A pass that discards the weights on purpose has no goal.

@@ -1,7 +1,7 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
 import type { Encoding } from "#platform";
 import { createEngine, type Engine } from "../../engine/index.ts";
-import { clause, PithError, refusalIn, stopIfAsked } from "../../errors.ts";
+import { clause, PithError, refusalIn, stopIfAsked, uncapitalized } from "../../errors.ts";
 import { codesTolerance, compareOutputs, type Sameness } from "../../evaluate/equivalence.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../evaluate/load-check.ts";
 import { allGraphs, allValues } from "../../graph/graph.ts";
@@ -112,7 +112,7 @@ async function compare(
     const refusal = refusalIn(error);
     if (refusal instanceof ResultFails && refusal.loading) throw error;
     const reason = clause(refusal.message);
-    if (force) return `${reason[0]?.toLowerCase()}${reason.slice(1)}`;
+    if (force) return uncapitalized(reason);
     throw new PithError(
       refusal.code,
       `${reason}. The result could not be compared with the original. Nothing was written.`,
