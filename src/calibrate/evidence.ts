@@ -22,7 +22,7 @@ interface Samples {
 export type KnownOf = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
 
 /** Returns a layer and the later ones that read the same matrix, in order. */
-function sharingWith(layer: Layer, model: Model): readonly Layer[] {
+function readersFrom(layer: Layer, model: Model): readonly Layer[] {
   if (layer.effective.uses.size < 2) return [layer];
   const axesOf = ({ kind, out, in: inputs, outTaps, groups }: Layer["role"]): string =>
     JSON.stringify([kind, out, inputs, outTaps, groups]);
@@ -36,7 +36,7 @@ function sharingWith(layer: Layer, model: Model): readonly Layer[] {
 }
 
 /**
- * Runs `work` with a function that returns the statistics of a layer or why they are unknown. They include the inputs of all layers that share
+ * Runs `work` with a function that returns the statistics of a layer, or a Miss. They include the inputs of all layers that share
  * the weight. Layers must be requested in order, before they change; the last result is cached. @throws PithError E_OPTION without samples.
  */
 export async function withEvidence<T>(
@@ -74,7 +74,7 @@ export async function withEvidence<T>(
       if (!isObserved(asked)) return known(asked, undefined);
       if (last.name === name) return known(asked, last.found);
       const layer = seenIn === model ? asked : all.find((one) => one.name === name);
-      const readers = (layer === undefined ? [] : sharingWith(layer, seenIn)).filter(
+      const readers = (layer === undefined ? [] : readersFrom(layer, seenIn)).filter(
         (one) => one === layer || (isObserved(one) && !(featuresOf(one, own) instanceof Miss)),
       );
       const before = readers.flatMap((reader) => originals.find((one) => one.name === reader.name) ?? []);

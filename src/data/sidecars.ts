@@ -141,7 +141,7 @@ export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined
   return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
 }
 
-/** Returns frames of the input's length, if the model fixes it. */
+/** Returns frames as long as the sound input, if the model fixes its length. */
 function fixedFrames(model: Model): FrameOptions | undefined {
   const dims = soundInput(model)?.type?.dims;
   const last = dims?.at(-1);

@@ -144,7 +144,7 @@ export function bestOf({ best, unit, better }: Metric): number | undefined {
 }
 
 const mostSamples = 64;
-/** Of inputs; activations take many times as much. */
+/** Bytes of the inputs of a run; activations take many times as much. */
 const mostBytes = 8 * 2 ** 20;
 
 export function usualBatch(models: readonly Model[]): number {

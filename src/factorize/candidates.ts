@@ -80,7 +80,7 @@ function otherReader(value: Value, known: readonly Layer[], inference: Inference
 
 interface LayerRule extends RankRule {
   readonly method: Options["method"];
-  /** Whether the budget of the model chooses the ranks. */
+  /** Whether the budget of the pass chooses the ranks: the layer has neither a rank nor a budget of its own. */
   readonly inBudget: boolean;
 }
 

@@ -138,7 +138,7 @@ async function distributed(
   const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
   const rounder = rdoqBy(async (layer, energyOf) => {
     const sensitivity = found?.get(layer);
-    // A weight of zeros has no error.
+    // A layer whose outputs are 0 has an infinite sensitivity or none, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
   }, note);
   return { ...rounder, ...towardsOriginal(rounder) } as Solver;

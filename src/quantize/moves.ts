@@ -10,9 +10,9 @@ import { rdoq } from "./rounders/rdoq.ts";
 const runsOfErrors = 2000;
 /** Runs per sample of an epoch that trains quantized values: a forward run, a backward pass, and a run of the original. */
 const runsOfStep = 8;
-/** Fewer samples are learned by heart. */
+/** With fewer samples, the training overfits. */
 const fewestTrained = 1000;
-/** Share of a distortion's loss that remains after the training. */
+/** Expected share of a distortion's loss that remains after training, before a search has measured one. */
 const afterTraining = 0.3;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
 const [plainBytes, packedBytes] = [1000, 300];

@@ -140,7 +140,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
       const model = original.clone();
       const emit = emitInto(model);
       const [output] = model.graph.outputs;
-      if (output === undefined) throw new Error("There is no output.");
+      if (output === undefined) throw new Error("The model has no output.");
       const shifts = emit.constant(float32([256, 3], new Float32Array(768)), "shifts", parameter);
       model.graph.setOutputs([emit.Add([output, emit.ReduceSum([shifts, [0]], { keepdims: 0 })])]);
       const settings = { scheme: "weights", rounder: "rdoq", distortion: 0.05, data, epochs } as const;

@@ -205,8 +205,8 @@ function writeRoundings(
 }
 
 /**
- * Returns layers whose stored weight, with its mask if any, no other layer reads in another form. Of a table, few rows have a gradient.
- * Layers of a subgraph and in float16 keep the values that were chosen.
+ * Returns layers whose stored weight, with its mask if any, no other layer reads in another form. Tables are not trained, because few of their
+ * rows have a gradient. Layers in subgraphs and in float16 keep their untrained values.
  */
 function trainable(model: Model): readonly Layer[] {
   const all = allLayers(model, infer(model));

@@ -57,7 +57,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
   test("what is seen is drawn, and little else", { timeout: 120_000 }, async () => {
     const dom = await opened("");
     expect(dom).not.toContain(">layers.200.fc<");
-    // The input, a layer, and the node downstream are in the window.
+    // The window shows the input, a layer, and the node after it.
     for (const label of ["x0", "layers.0.fc", "Relu"]) expect(dom).toContain(`>${label}<`);
     expect(boxesIn(dom)).toBeGreaterThanOrEqual(3);
     expect(boxesIn(dom)).toBeLessThan(200);

@@ -299,7 +299,7 @@ export function withDownload(
     );
   if (passed.rounder === undefined)
     terminal.note("rounder", "weights are rounded with rdoq, whose values brotli shortens (docs/download.md)");
-  return { ...session, passed: { ...settings, ...passed } };
+  return { ...session, passed: { ...passed, rounder: settings.rounder } };
 }
 
 /** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */

@@ -5,7 +5,7 @@ import { inert } from "../shared/inert.ts";
 export const microsoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
 
-/** Of operators that ONNX Runtime has for GPUs only: they cannot be run, so a rewrite could not be tested. */
+/** ONNX Runtime has these operators on GPUs only. A rewrite could not be tested, because nothing here runs them. */
 export const gpuOnly = "ONNX Runtime runs it on GPUs only";
 
 interface Typed<S>

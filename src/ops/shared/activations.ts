@@ -50,7 +50,7 @@ const rows: ReadonlyMap<string, Row> = new Map([
 export function readActivation(name: string, given: readonly (number | undefined)[]): Activation | Miss {
   const defaults = rows.get(name.toLowerCase())?.defaults;
   return defaults === undefined
-    ? new Miss(`there is no activation "${name}"`)
+    ? new Miss(`unknown activation "${name}"`)
     : { name, parameters: defaults.map((byDefault, at) => given[at] ?? byDefault) };
 }
 

@@ -31,7 +31,7 @@ const unseen = 0.1;
 
 const perBit = Math.LN2 / 6;
 
-/** Returns λ of a layer in units of its error e. @param energyOf its outputs, Σ rows W H Wᵀ. @param count of its weights. */
+/** Returns λ of a layer in units of its error e. @param energyOf returns the energy of its outputs, the trace of W H Wᵀ. @param count number of its weights. */
 export type LambdaOf = (layer: string, energyOf: () => Promise<number>, count: number) => number | Promise<number>;
 
 /** Returns the λ at which rounding `count` weights adds `error`: de/dbits = −2 ln 2 · e. */
