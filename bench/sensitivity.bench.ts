@@ -10,7 +10,7 @@ import { take } from "../src/data/select.ts";
 import { percent } from "../src/evaluate/numbers.ts";
 import { open } from "../src/onnx/index.ts";
 import { allocationFrom, sensitivity } from "../src/recipe/index.ts";
-import { sensitivityCosts, sensitivityKinds } from "../src/report/sensitivity.ts";
+import { sensitivityCosts, sensitivityKinds } from "../src/recipe/sensitivity-record.ts";
 import { filesOf, networks } from "./compress/networks.ts";
 import { taskOf } from "./compress/task.ts";
 import { heading, line, table } from "./lib/print.ts";

@@ -8,7 +8,7 @@ import { parseDataName } from "../onnx/data-files.ts";
 import type { NextFiles } from "../passes/pass.ts";
 import { temporaryOf } from "../platform/node-leftovers.ts";
 import { pageMark } from "../report/page.ts";
-import { quoted } from "../report/sections.ts";
+import { quoted } from "../report/shell-command.ts";
 
 export function filesOf(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);

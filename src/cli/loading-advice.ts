@@ -1,6 +1,6 @@
 /** Suggests `pith simplify` for a model that ONNX Runtime rejects, if the simplified model loads. */
 import { PithError } from "../errors.ts";
-import { quoted } from "../report/sections.ts";
+import { quoted } from "../report/shell-command.ts";
 import type { Session } from "./command.ts";
 import type loadableJob from "./jobs/loadable.ts";
 

@@ -17,7 +17,7 @@ import {
 import { readSettings } from "../data/tokenizer.ts";
 import { PithError } from "../errors.ts";
 import type { JobContext } from "../job/job.ts";
-import { sensitivityKinds } from "../report/sensitivity.ts";
+import { sensitivityKinds } from "../recipe/sensitivity-record.ts";
 import { requireOther } from "./files.ts";
 import { requireWritableFolder } from "./writable.ts";
 

@@ -8,7 +8,7 @@ import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { PithError } from "../errors.ts";
 import { isVariant } from "../folder/layout.ts";
-import { quoted } from "../report/sections.ts";
+import { quoted } from "../report/shell-command.ts";
 import type { Session } from "./command.ts";
 import { besideFolder, outputName } from "./files.ts";
 import type { Terminal } from "./terminal.ts";

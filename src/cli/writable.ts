@@ -5,7 +5,7 @@ import { makeFolder } from "#platform";
 import { PithError } from "../errors.ts";
 import { failure } from "../platform/node-failure.ts";
 import { tryToWrite } from "../platform/node-write.ts";
-import { quoted } from "../report/sections.ts";
+import { quoted } from "../report/shell-command.ts";
 import { isThere } from "./files.ts";
 
 export async function requireWritable(path: string): Promise<void> {

@@ -3,6 +3,7 @@ import type { Dataset } from "../data/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import type { Estimate, Unit } from "./estimate.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "./evaluate.ts";
 import {
   bootstrapPairs,
@@ -16,7 +17,7 @@ import {
   zOf,
 } from "./interval.ts";
 import { type Answers, isAllNaN } from "./predictions.ts";
-import type { Estimate, Metric, Unit } from "./types.ts";
+import type { Metric } from "./types.ts";
 
 export interface Comparison {
   readonly metric: string;

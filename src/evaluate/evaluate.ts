@@ -5,10 +5,11 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { joined } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import type { Estimate } from "./estimate.ts";
 import { bootstrap, meanInterval, wilson } from "./interval.ts";
 import { counted } from "./numbers.ts";
 import { overSamples } from "./over-samples.ts";
-import type { Estimate, Metric } from "./types.ts";
+import type { Metric } from "./types.ts";
 
 export interface EvaluateOptions {
   /** Samples per run (64, fewer for large inputs). A model with a fixed batch size uses that. */

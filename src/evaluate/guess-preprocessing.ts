@@ -17,13 +17,14 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
+import type { Estimate } from "./estimate.ts";
 import { type EvaluateOptions, evaluateAll } from "./evaluate.ts";
 import { mcnemarExact, pairedMeans } from "./interval.ts";
 import { accuracy, crossEntropy } from "./metrics.ts";
 import { logScores, mainOutput, mainOutputName, scoresFor } from "./output.ts";
 import { commonestShare } from "./predictions.ts";
 import { mean } from "./regression.ts";
-import type { Estimate, Metric } from "./types.ts";
+import type { Metric } from "./types.ts";
 
 /** Samples per round of successive halving. The search stops after `enough` samples if the best candidate is still at chance level. */
 const rounds = [32, 64, 256, 1024] as const;

@@ -25,6 +25,7 @@ export {
 export { decibels } from "./difference.ts";
 export { cosine, type Embeddings, embeddings, leastSamples, neighbourOverlap } from "./embedding.ts";
 export { codesTolerance, compareOutputs, type Sameness, type SameOptions } from "./equivalence.ts";
+export type { Estimate, Unit } from "./estimate.ts";
 export { type EvaluateOptions, type Evaluation, estimate, evaluate, evaluateAll, measure } from "./evaluate.ts";
 export {
   guessPreprocessing,
@@ -90,5 +91,5 @@ export type { ObserveOptions } from "./over-samples.ts";
 export { meanSquaredError, peakSignalToNoise, pearson, rankCorrelation, ranks, spearman } from "./regression.ts";
 export { createRunner, type Runner, type RunnerOptions } from "./run.ts";
 export { type CompressedSize, type Size, size } from "./size.ts";
-export type { Estimate, Metric, Task, Unit } from "./types.ts";
+export type { Metric, Task } from "./types.ts";
 export { weightErrors } from "./weight-errors.ts";

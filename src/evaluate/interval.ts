@@ -6,7 +6,7 @@
  */
 import { PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
-import type { Estimate } from "./types.ts";
+import type { Estimate } from "./estimate.ts";
 
 /** 97.5 % quantile of the normal distribution. */
 export const z95 = 1.959963984540054;

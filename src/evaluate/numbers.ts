@@ -1,5 +1,5 @@
 /** Formats numbers with three significant digits, units and a real minus sign. */
-import type { Estimate, Unit } from "./types.ts";
+import type { Estimate, Unit } from "./estimate.ts";
 
 /** 3.46 MB; decimal units, as disks and networks count. */
 export function bytes(value: number): string {

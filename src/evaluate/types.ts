@@ -1,9 +1,7 @@
 /** A metric is rows per sample and a reduction, from which count, interval and paired comparison follow. */
 import type { Dataset } from "../data/types.ts";
 import type { Batch } from "../tensor/types.ts";
-
-/** "share" of samples (0 to 1), decibels, nats; "" without a unit. */
-export type Unit = "share" | "dB" | "nats" | "";
+import type { Unit } from "./estimate.ts";
 
 export interface Metric {
   readonly name: string;
@@ -24,16 +22,6 @@ export interface Metric {
   reduce(rows: Float64Array): number;
   /** Details for readers, such as how many boxes were counted. */
   detail?(rows: Float64Array): string;
-}
-
-/** A metric value with its confidence interval and number of samples. */
-export interface Estimate {
-  readonly value: number;
-  readonly low: number;
-  readonly high: number;
-  readonly count: number;
-  /** Confidence level: 0.95; 0.9973 if a comparison ended before all samples were used. */
-  readonly confidence: number;
 }
 
 /** Disjoint training, calibration and test samples of a model, and its metric. */

@@ -12,11 +12,11 @@ import type { Model } from "../graph/model.ts";
 import { allocations, type Item } from "../math/allocate.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
-import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "../report/sensitivity.ts";
 import { runStep } from "../run/step.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { foldPruned, savedBy } from "./measuring.ts";
 import { type Recipe, recipeFrom } from "./recipe.ts";
+import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {

@@ -10,9 +10,9 @@ import { type Context, completeContext } from "../passes/index.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { isomorphic } from "../prune/allocations/isomorphic.ts";
 import { amountThatCuts, cutOrders } from "../prune/cut-order.ts";
-import { type SensitivityKind, sensitivityKinds } from "../report/sensitivity.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { groupBy } from "../tensor/group-by.ts";
+import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
 import { applied, sweeps } from "./sweeps.ts";
 
 /** The effect of one technique on the layer alone. */

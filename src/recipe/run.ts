@@ -9,7 +9,7 @@ import type { Model } from "../graph/model.ts";
 import { open as openBytes } from "../onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
 import type { Measured, Run } from "../report/data.ts";
-import { benchCommand, filesOf } from "../report/sections.ts";
+import { benchCommand, filesOf } from "../report/shell-command.ts";
 import { lossWarning } from "../report/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { frontBeside } from "./choose.ts";

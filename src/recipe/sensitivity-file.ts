@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
-import { type Sensitivity, sensitivityFormat, sensitivityKinds } from "../report/sensitivity.ts";
+import { type Sensitivity, sensitivityFormat, sensitivityKinds } from "./sensitivity-record.ts";
 
 /** JSON stores values that are not finite as null. */
 const figure = v.pipe(

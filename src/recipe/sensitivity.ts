@@ -10,6 +10,9 @@ import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Context, completeContext } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
+import { type Store, type StoreOptions, withStore } from "../run/store.ts";
+import { version } from "../version.ts";
+import { Measuring, type SweepCosts } from "./measuring.ts";
 import {
   kindWords,
   type Sensitivity,
@@ -17,10 +20,7 @@ import {
   type SensitivityRow,
   sensitivityFormat,
   sensitivityKinds,
-} from "../report/sensitivity.ts";
-import { type Store, type StoreOptions, withStore } from "../run/store.ts";
-import { version } from "../version.ts";
-import { Measuring, type SweepCosts } from "./measuring.ts";
+} from "./sensitivity-record.ts";
 import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts";
 import { sweeps } from "./sweeps.ts";
 

@@ -6,9 +6,10 @@ import { encodedSize } from "../onnx/index.ts";
 import type { Context, OptionValues } from "../passes/index.ts";
 import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";
 import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";
-import { sweeps } from "./sweeps.ts";
 
-const { own } = sweeps.bits;
+/** Integers have 8 and 4 bits, and convolutions support 4 bits only with ONNX operators. Other bits are palettes. */
+export const optionsForBits = (bits: number): OptionValues =>
+  bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
 /** Integers, then palettes. */
 const offered = [8, 4, 3, 2];
 const measured = 4;
@@ -32,7 +33,7 @@ export async function withinBytes(
     if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
     stopIfAsked(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
-    const form = own(bits);
+    const form = optionsForBits(bits);
     // The rounding method does not change sizes and hardly the order of errors; only the result uses the requested one. Palettes have none.
     const rounder = form.weights === undefined ? "nearest" : undefined;
     made.set(bits, await run({ ...options, ...form, rounder }));
@@ -41,7 +42,7 @@ export async function withinBytes(
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
   const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
   const { estimates } = await errorsOf(
-    { ...request, options: { ...options, ...own(measured), rounder: "nearest" }, plain: middle },
+    { ...request, options: { ...options, ...optionsForBits(measured), rounder: "nearest" }, plain: middle },
     new Set(layers),
     context,
   );
@@ -68,9 +69,9 @@ export async function withinBytes(
       const layer = offers[0]?.choice.layer;
       const choice = taken[at]?.choice;
       if (layer === undefined) return [];
-      return [{ layer, form: choice === undefined ? { float: true } : own(choice.bits) }];
+      return [{ layer, form: choice === undefined ? { float: true } : optionsForBits(choice.bits) }];
     });
-    const chosen = withForms({ ...options, ...own(offered[0] ?? 8) }, forms);
+    const chosen = withForms({ ...options, ...optionsForBits(offered[0] ?? 8) }, forms);
     let size = await encodedSize((await run({ ...chosen, rounder: "nearest" })).model);
     if (size <= bytes) {
       const result = await run(chosen);

@@ -5,9 +5,9 @@ import { stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
-import type { Sensitivity, SensitivityKind, SensitivityRow } from "../report/sensitivity.ts";
 import { runStep } from "../run/step.ts";
 import { groupBy } from "../tensor/group-by.ts";
+import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export type SensitivityMiss = Sensitivity["misses"][number];

@@ -6,8 +6,9 @@ import type { Model } from "../graph/model.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../passes/index.ts";
 import { prune } from "../prune/index.ts";
 import { quantize } from "../quantize/index.ts";
-import type { SensitivityKind } from "../report/sensitivity.ts";
 import { runStep } from "../run/step.ts";
+import type { SensitivityKind } from "./sensitivity-record.ts";
+import { optionsForBits } from "./size-budget.ts";
 
 export interface Sweep {
   readonly pass: AnyPass;
@@ -51,8 +52,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     shared: { scheme: "weights" },
     settings: [8, 4, 3],
     widest: 8,
-    // Integers have 8 and 4 bits; convolutions support them only with ONNX operators.
-    own: (bits) => (bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" }),
+    own: optionsForBits,
     isAsked: ({ bits }, setting) => bits === setting,
   },
   rank: {

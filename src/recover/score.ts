@@ -2,8 +2,10 @@
 
 import type { Dataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
-import { agreement, evaluateAll, type Metric, signalToNoise } from "../evaluate/index.ts";
+import { agreement, signalToNoise } from "../evaluate/comparison-metrics.ts";
+import { evaluateAll } from "../evaluate/evaluate.ts";
 import { minus } from "../evaluate/numbers.ts";
+import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/pass.ts";
 

@@ -5,7 +5,7 @@ import type { Spread } from "../evaluate/index.ts";
 import type { Run } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
-import { benchCommand } from "./sections.ts";
+import { benchCommand } from "./shell-command.ts";
 
 const page = reportPage(exampleRun);
 

@@ -10,11 +10,11 @@ import {
   runTime,
   times,
 } from "../evaluate/numbers.ts";
-import type { TargetName } from "../evaluate/run-target.ts";
 import { type Change, changeText } from "../passes/pass.ts";
 import { groupBy } from "../tensor/group-by.ts";
-import type { Measured, Run, Samples, StepRecord } from "./data.ts";
+import type { Run, Samples, StepRecord } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
+import { benchCommand, filesOf, quoted, targetFlag } from "./shell-command.ts";
 import { trainingChart } from "./training-chart.ts";
 import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "./verdict.ts";
 
@@ -129,19 +129,6 @@ ${run.chosen !== undefined && nextSection(run)}`;
 const isEstimated = ({ original, variants }: Run): boolean =>
   [original, ...variants.map(({ result }) => result)].some((one) => one?.sampled === true);
 
-export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly original: Pick<Measured, "name"> }) {
-  return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
-}
-
-/** "pith bench a.onnx out/model.onnx --target wasm" */
-export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
-  return `pith bench ${files.map(quoted).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
-}
-
-function targetFlag(targets: readonly TargetName[]): string {
-  return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
-}
-
 function nextSection(run: Run): Markup {
   const [before, after] = filesOf(run);
   const evaluate = `pith eval ${quoted(after)} --against ${quoted(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
@@ -183,8 +170,4 @@ function namesText(names: readonly string[]): Content {
 
 function clipped(text: string): string {
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
-}
-
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

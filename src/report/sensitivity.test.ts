@@ -3,10 +3,10 @@ import {
   equalSettingsText,
   headline,
   type Sensitivity,
-  sensitivityPage,
   sweptBy,
   unresolvedText,
-} from "./sensitivity.ts";
+} from "../recipe/sensitivity-record.ts";
+import { sensitivityPage } from "./sensitivity.ts";
 
 const found = (...halfWidths: readonly number[]): Sensitivity => ({
   format: 1,

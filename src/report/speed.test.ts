@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { benchCommand } from "./sections.ts";
+import { benchCommand } from "./shell-command.ts";
 import { noFasterText, type Speed, slowerText, speedLines, speedRecord, timeRow } from "./speed.ts";
 
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };

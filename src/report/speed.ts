@@ -4,7 +4,7 @@ import { someOf } from "../errors.ts";
 import { integer, isSlower, percent, runTime } from "../evaluate/numbers.ts";
 import type { Change } from "../passes/index.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
-import { benchCommand } from "./sections.ts";
+import { benchCommand } from "./shell-command.ts";
 
 /** On one thread, measured once in one process, so there is no interval. */
 export interface Speed {

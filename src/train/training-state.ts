@@ -1,7 +1,7 @@
 /** The state of a training, which can be stored and restored bit by bit. */
 import { type Masked, maskedAt } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
-import type { Unit } from "../evaluate/types.ts";
+import type { Unit } from "../evaluate/estimate.ts";
 import type { Model } from "../graph/model.ts";
 import type { Context } from "../passes/index.ts";
 import { dimsText } from "../tensor/dims.ts";

@@ -11,7 +11,7 @@ import { encodeToBytes } from "../../src/onnx/index.ts";
 import { prune } from "../../src/prune/index.ts";
 import { allocationFrom, parseSensitivity, recipeFrom, runRecipe, sensitivity } from "../../src/recipe/index.ts";
 import { measureIn, sweep } from "../../src/recipe/sensitivity.ts";
-import type { Sensitivity, SensitivityKind } from "../../src/report/sensitivity.ts";
+import type { Sensitivity, SensitivityKind } from "../../src/recipe/sensitivity-record.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { task, trained } from "./blobs.ts";
 

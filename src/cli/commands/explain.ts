@@ -3,7 +3,7 @@ import { enumerated } from "../../errors.ts";
 import { counted, integer } from "../../evaluate/numbers.ts";
 import { option } from "../../passes/options.ts";
 import type { ChannelsExplanation } from "../../recipe/explain.ts";
-import { kindWords } from "../../report/sensitivity.ts";
+import { kindWords } from "../../recipe/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
 import type explainJob from "../jobs/explain.ts";
 

@@ -8,7 +8,7 @@ import { PithError, uncapitalized } from "../../errors.ts";
 import type { AnyPass } from "../../passes/index.ts";
 import { openModules } from "../../passes/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../passes/options.ts";
-import { quoted } from "../../report/sections.ts";
+import { quoted } from "../../report/shell-command.ts";
 import { partFor } from "../../run/step.ts";
 import { requireFreeFolder } from "../../train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";

@@ -5,7 +5,7 @@ import { bytesOf, option, sizeOption } from "../../passes/options.ts";
 import type { OptionValues } from "../../passes/pass.ts";
 import { dtypeNames } from "../../quantize/dtypes.ts";
 import { quantize } from "../../quantize/index.ts";
-import { quoted } from "../../report/sections.ts";
+import { quoted } from "../../report/shell-command.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";

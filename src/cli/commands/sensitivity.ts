@@ -10,7 +10,6 @@ import {
   positiveOption,
   selectionOptions,
 } from "../../passes/options.ts";
-import { quoted } from "../../report/sections.ts";
 import {
   dropText,
   equalSettingsText,
@@ -20,7 +19,8 @@ import {
   sensitivityCosts,
   sensitivityKinds,
   sweptBy,
-} from "../../report/sensitivity.ts";
+} from "../../recipe/sensitivity-record.ts";
+import { quoted } from "../../report/shell-command.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataGroup, dataRequest, dataWords } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";

@@ -14,7 +14,7 @@ import {
 } from "../../evaluate/numbers.ts";
 import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../report/data.ts";
-import { benchCommand, filesOf } from "../../report/sections.ts";
+import { benchCommand, filesOf } from "../../report/shell-command.ts";
 import {
   accuracySentence,
   chosenOf,

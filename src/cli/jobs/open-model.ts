@@ -14,7 +14,7 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
 import type { Context } from "../../passes/index.ts";
-import { quoted } from "../../report/sections.ts";
+import { quoted } from "../../report/shell-command.ts";
 import { filesOf } from "../files.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {

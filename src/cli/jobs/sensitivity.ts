@@ -6,16 +6,16 @@ import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { type Allocation, allocationFrom, recipeText } from "../../recipe/index.ts";
 import { type SweepOptions, sweep } from "../../recipe/sensitivity.ts";
-import type { Measurement } from "../../recipe/sweep-units.ts";
 import {
   kindWords,
   type Sensitivity,
   type SensitivityCost,
   type SensitivityKind,
   sensitivityKinds,
-  sensitivityPage,
   unresolvedText,
-} from "../../report/sensitivity.ts";
+} from "../../recipe/sensitivity-record.ts";
+import type { Measurement } from "../../recipe/sweep-units.ts";
+import { sensitivityPage } from "../../report/sensitivity.ts";
 import { bytesOfText } from "../../tensor/dense.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";

@@ -15,7 +15,7 @@ import {
   times,
 } from "../../evaluate/numbers.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
-import { quoted } from "../../report/sections.ts";
+import { quoted } from "../../report/shell-command.ts";
 import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import {
   apartText,

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { targetNames } from "../../evaluate/run-target.ts";
 import { countOption } from "../../passes/options.ts";
 import { purposes } from "../../recipe/objective.ts";
-import { sensitivityKinds } from "../../report/sensitivity.ts";
+import { sensitivityKinds } from "../../recipe/sensitivity-record.ts";
 import { seedSchema } from "../command.ts";
 import { dataRequestSchema } from "../data.ts";
 import { metricNames } from "../metrics.ts";

@@ -1,0 +1,14 @@
+/** A metric value with its unit and confidence interval. */
+
+/** "share" of samples (0 to 1), decibels, nats; "" without a unit. */
+export type Unit = "share" | "dB" | "nats" | "";
+
+/** A metric value with its confidence interval and number of samples. */
+export interface Estimate {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+  readonly count: number;
+  /** Confidence level: 0.95; 0.9973 if a comparison ended before all samples were used. */
+  readonly confidence: number;
+}
